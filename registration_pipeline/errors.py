@@ -1,0 +1,130 @@
+"""The exception tree. Every class takes facts and writes its own message, ending with what the user can do.
+
+What does not belong here: translating somebody else's exceptions (that is done next to the call that raises them).
+
+    RegistrationPipelineError             exit 1
+    ├── UsageError                        exit 2   the command line names something that does not exist
+    │   └── ConfigurationError            exit 2   registration.yaml or the environment; names file, line and key
+    ├── HaltError                         exit 4   nothing more may be sent; nothing is lost; run again
+    │   ├── CredentialsError                       a key is missing, malformed or refused
+    │   ├── PermissionDeniedError                  known, but not allowed
+    │   ├── NotFoundError                          a bucket, folder or integration does not exist
+    │   ├── ServiceUnavailableError                the store or Encord does not answer, after retries
+    │   └── ListingError                           a store's listing can't be trusted (order, encoding, repetition)
+    ├── StateError                        exit 4   the state can't be read or written
+    │   ├── StateNotFoundError                     a name that should be there is not
+    │   ├── StateConflictError                     a create-only write found the name taken
+    │   └── StateCorruptError                      a file under a commit marker is missing or unreadable
+    └── SubmissionError                   never leaves the submission package
+        ├── TransientError                         may pass if repeated
+        ├── PermanentError                         will never pass as it is
+        ├── PayloadTooLargeError                   the manifest must be split
+        └── AmbiguousError                         may have happened already: never repeat without settling
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RegistrationPipelineError(Exception):
+    """Root of everything that this package raises on purpose."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class UsageError(RegistrationPipelineError):
+    """The command names a source, chunk or option that does not exist."""
+
+    exit_status: ClassVar[int] = 2
+
+
+class ConfigurationError(UsageError):
+    """``registration.yaml`` or the environment is wrong.
+
+    Args:
+        problem: what is wrong and what to write instead.
+        file: the configuration file, if the problem is in one.
+        line: 1-based line of the offending key.
+        key: dotted path of the offending key, e.g. ``sources.fleet.chunk_size.images``.
+    """
+
+    def __init__(
+        self, problem: str, *, file: str | None = None, line: int | None = None, key: str | None = None
+    ) -> None:
+        self.problem, self.file, self.line, self.key = problem, file, line, key
+        where = f"{file}:{line}" if file and line else file
+        super().__init__(": ".join(part for part in (where, key, problem) if part))
+
+
+class HaltError(RegistrationPipelineError):
+    """Nothing more may be sent for this source until a person or the service has mended something."""
+
+    exit_status: ClassVar[int] = 4
+
+
+class CredentialsError(HaltError):
+    """A key or token is missing, malformed or refused."""
+
+
+class PermissionDeniedError(HaltError):
+    """The principal is known but not allowed to do this."""
+
+
+class NotFoundError(HaltError):
+    """A bucket, folder or integration that the configuration names does not exist."""
+
+
+class ServiceUnavailableError(HaltError):
+    """The store or Encord did not answer usefully, after retries."""
+
+
+class ListingError(HaltError):
+    """A listing can't be recorded exactly: out of order, repeated, or a key that is not UTF-8."""
+
+
+class StateError(RegistrationPipelineError):
+    """The state can't be read or written."""
+
+    exit_status: ClassVar[int] = 4
+
+
+class StateNotFoundError(StateError):
+    """A name that was asked for is not in the state."""
+
+
+class StateConflictError(StateError):
+    """A create-only write found the name taken: somebody else got there first."""
+
+
+class StateCorruptError(StateError):
+    """A file that a commit marker vouches for is missing or unreadable."""
+
+
+class SubmissionError(RegistrationPipelineError):
+    """What the gateway raises; the state machine decides on the class alone."""
+
+
+class TransientError(SubmissionError):
+    """May pass if repeated; certain not to have had an effect, or repeating has none.
+
+    Args:
+        message: what the service said.
+        retry_after_seconds: the service's own hint, if it gave one.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)
+
+
+class PermanentError(SubmissionError):
+    """Will never pass as it is."""
+
+
+class PayloadTooLargeError(SubmissionError):
+    """The service refused the manifest for its size."""
+
+
+class AmbiguousError(SubmissionError):
+    """May have happened although an error came back: never repeat without settling first."""

@@ -1,0 +1,80 @@
+"""The words of the domain as types: object, kind, and the closed sets of reasons.
+
+What does not belong here: how an object is listed, classified, rendered or stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class MediaKind(StrEnum):
+    """What Encord registers. The value is the top-level key of the JSON upload format and of ``chunk_size``."""
+
+    IMAGE = "images"
+    VIDEO = "videos"
+    AUDIO = "audio"
+    PDF = "pdfs"
+    TEXT = "text"
+    NIFTI = "nifti"
+
+
+class RejectionReason(StrEnum):
+    """Why an object will not be sent: Encord would not take it. Found before submission."""
+
+    DIRECTORY_MARKER = "directory_marker"
+    EMPTY = "empty"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    TOO_LARGE = "too_large"
+    ARCHIVED = "archived"
+    URL_TOO_LONG = "url_too_long"
+    TITLE_TOO_LONG = "title_too_long"
+
+
+class FailureReason(StrEnum):
+    """Why Encord said no to an object that was sent."""
+
+    UNREADABLE = "unreadable"
+    """Encord's integration may not read the object: mend the bucket policy or the integration."""
+    NOT_FOUND = "not_found"
+    """The object was gone when Encord looked."""
+    INVALID_FILE = "invalid_file"
+    """Encord read the object and could not decode it: mend the file."""
+    SERVICE_ERROR = "service_error"
+    """Encord's own trouble: retry later."""
+    MANIFEST_REFUSED = "manifest_refused"
+    """Encord refused the whole chunk."""
+    CANCELLED = "cancelled"
+    """The upload job was cancelled."""
+    UNACCOUNTED = "unaccounted"
+    """The job ended and named the object neither as item nor as error: retry is safe."""
+    OTHER = "other"
+    """A message that no rule recognises; it is quoted in full."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRecord:
+    """One stored blob as the store listed it.
+
+    Args:
+        key: the whole key, prefix included, byte for byte (UTF-8).
+        size: bytes.
+        last_modified: UTC.
+        e_tag: as the store gave it, without quotes.
+        storage_class: the store's word, e.g. ``GLACIER``; None where the store has none.
+        content_type: only where a listing gives it.
+        version: version id or generation, only where a listing gives it.
+    """
+
+    key: str
+    size: int
+    last_modified: datetime
+    e_tag: str | None = None
+    storage_class: str | None = None
+    content_type: str | None = None
+    version: str | None = None

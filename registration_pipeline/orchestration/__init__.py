@@ -1,0 +1,1 @@
+"""The Dagster shell: assets, partitions, jobs, schedules, sensors and how a run is started. It wires; the core decides."""

@@ -1,0 +1,1 @@
+"""The local Encord: speaks the SDK's wire contract over HTTP and keeps its data in SQLite. The pipeline never imports it, except in the demo."""

@@ -1,0 +1,60 @@
+"""The names of the state's files, as ``INTERFACE`` fixes them. Only names belong here.
+
+<source>/inventory/<inventory_id>/part-*.parquet, _SUCCESS.json
+<source>/plan/<wave_id>/part-*.parquet, _SUCCESS.json
+<source>/census/<wave_id>/{chunks,rejected,changed,deleted}-*.parquet   what else that planning run found
+<source>/manifests/<chunk_id>.json
+<source>/journal/<chunk_id>/<attempt>-<event>.json
+<source>/outcomes/<chunk_id>/<attempt>.parquet
+<source>/failures/<chunk_id>/<attempt>.{parquet,csv}                    the failure log of a chunk
+<source>/failure_log/<wave_id>-<nonce>.{parquet,csv}                     the failure log of the source
+"""
+
+from __future__ import annotations
+
+COMMIT_MARKER = "_SUCCESS.json"
+
+
+def inventory_folder(source: str, inventory_id: str | None = None) -> str:
+    """Return the folder of one inventory, or of all."""
+    return f"{source}/inventory/" if inventory_id is None else f"{source}/inventory/{inventory_id}/"
+
+
+def plan_folder(source: str, wave_id: str | None = None) -> str:
+    """Return the folder of one wave, or of all."""
+    return f"{source}/plan/" if wave_id is None else f"{source}/plan/{wave_id}/"
+
+
+def census_folder(source: str, wave_id: str) -> str:
+    """Return the folder of what a planning run found besides the new objects."""
+    return f"{source}/census/{wave_id}/"
+
+
+def manifest_name(source: str, chunk_id: str) -> str:
+    """Return the name of a chunk's manifest."""
+    return f"{source}/manifests/{chunk_id}.json"
+
+
+def journal_folder(source: str, chunk_id: str | None = None) -> str:
+    """Return the folder of one chunk's journal, or of all."""
+    return f"{source}/journal/" if chunk_id is None else f"{source}/journal/{chunk_id}/"
+
+
+def journal_name(source: str, chunk_id: str, attempt: int, event: str) -> str:
+    """Return the name of one journal entry; ``attempt`` counts from 1."""
+    return f"{source}/journal/{chunk_id}/{attempt:04d}-{event}.json"
+
+
+def outcomes_name(source: str, chunk_id: str, attempt: int) -> str:
+    """Return the name of the verdicts per object of one attempt."""
+    return f"{source}/outcomes/{chunk_id}/{attempt:04d}.parquet"
+
+
+def failures_name(source: str, chunk_id: str, attempt: int, suffix: str) -> str:
+    """Return the name of a chunk's failure log; ``suffix`` is ``parquet`` or ``csv``."""
+    return f"{source}/failures/{chunk_id}/{attempt:04d}.{suffix}"
+
+
+def failure_log_name(source: str, log_id: str, suffix: str) -> str:
+    """Return the name of a source's failure log; ``suffix`` is ``parquet`` or ``csv``."""
+    return f"{source}/failure_log/{log_id}.{suffix}"
