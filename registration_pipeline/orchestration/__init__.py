@@ -1,1 +1,4 @@
-"""The Dagster shell: assets, partitions, jobs, schedules, sensors and how a run is started. It wires; the core decides."""
+"""The Dagster shell: assets, partitions, jobs, schedules, sensors, and how a run is started.
+
+It wires; the core decides.
+"""

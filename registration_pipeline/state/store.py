@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class StateStore(Protocol):
     """Files that are written whole and never changed. Names are relative, ``/``-separated and start at the source.
 
-    Every method raises ``StateError`` (or a subclass) for trouble of the store itself: no permission, disk full, no answer.
+    Every method raises ``StateError`` (or a subclass) for trouble of the store itself: no permission, disk full,
+    no answer.
     """
 
     @property

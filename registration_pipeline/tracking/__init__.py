@@ -1,1 +1,4 @@
-"""What happened: journal, outcomes, status and failure log. Only reading and recording; nothing is decided about sending."""
+"""What happened: journal, outcomes, status and failure log.
+
+Only reading and recording belong here; what is sent is decided in ``submission``.
+"""
