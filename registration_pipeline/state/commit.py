@@ -1,0 +1,286 @@
+"""A set of files that counts only from the moment its commit marker names them; and its Parquet parts.
+
+What does not belong here: what the rows mean (inventory, planning) and where a folder lies (``layout.py``).
+
+Parts get names nobody used before, the marker is written last and create-only, and readers open just what it names.
+So a crash leaves files that nobody reads, and of two writers in one folder exactly one is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from registration_pipeline.errors import StateConflictError, StateCorruptError, StateError, StateNotFoundError
+from registration_pipeline.state.layout import COMMIT_MARKER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from registration_pipeline.state.store import StateStore
+
+ROW_GROUP_ROWS = 65_536
+"""Rows per row group and per batch read: the unit of streaming, some 64 MB at the longest keys (1,024 bytes)."""
+
+PART_ROWS = 1_000_000
+"""Rows per part: about 30 MB compressed, so that a part uploads in one conditional request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file under a commit marker.
+
+    Args:
+        name: its whole name in the state, source included.
+        rows: how many rows it holds.
+    """
+
+    name: str
+    rows: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form it has in a commit marker."""
+        return {"name": self.name, "rows": self.rows}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read the form it has in a commit marker."""
+        return cls(str(value["name"]), int(value["rows"]))
+
+
+class FileSet:
+    """The files one writer puts into ``folder``; nobody trusts them before ``commit``.
+
+    Args:
+        store: the state.
+        folder: a folder of the state, ending in ``/``.
+    """
+
+    def __init__(self, store: StateStore, folder: str) -> None:
+        self.store, self.folder = store, folder
+        self._nonce = secrets.token_hex(4)
+        self._numbers: Counter[str] = Counter()
+        self._names: list[str] = []
+
+    def new_name(self, stem: str, suffix: str) -> str:
+        """Return a name nobody used before: ``<folder><stem>-<nonce>-00000.<suffix>``, counting up per stem.
+
+        ``commit`` expects a file under every name that was given out.
+        """
+        name = f"{self.folder}{stem}-{self._nonce}-{self._numbers[stem]:05d}.{suffix}"
+        self._numbers[stem] += 1
+        self._names.append(name)
+        return name
+
+    def commit(self, payload: Mapping[str, Any]) -> None:
+        """Make the set count, by writing ``payload``, which names its files, as the marker.
+
+        Raises:
+            StateConflictError: the folder is committed already, or somebody took this writer for dead and removed
+                its files.
+        """
+        if self._names:
+            missing = set(self._names).difference(self.store.names(self.folder))
+            if missing:
+                raise StateConflictError(
+                    f"{self.store.location(min(missing))} was removed before it was committed: another run of the same "
+                    "source cleared it away. Let that run finish, then run again."
+                )
+        self.store.create(self.folder + COMMIT_MARKER, canonical_json(payload))
+
+
+def canonical_json(value: Mapping[str, Any]) -> bytes:
+    """Return the one way this package writes a JSON document: sorted keys, no spaces, ASCII, newline at the end."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def read_marker(store: StateStore, folder: str) -> dict[str, Any] | None:
+    """Return what the commit marker of ``folder`` says, or None where nothing is committed.
+
+    Raises:
+        StateCorruptError: the marker is not a JSON object.
+    """
+    name = folder + COMMIT_MARKER
+    try:
+        marker = json.loads(store.read(name))
+    except StateNotFoundError:
+        return None
+    except ValueError as error:
+        raise StateCorruptError(f"{store.location(name)} is not JSON ({error}). {_RESTORE}") from error
+    if not isinstance(marker, dict):
+        raise StateCorruptError(f"{store.location(name)} is not a JSON object. {_RESTORE}")
+    return marker
+
+
+def discard_leftovers(store: StateStore, folder: str) -> int:
+    """Remove what a writer that died left in ``folder``; a committed folder is left alone.
+
+    Returns:
+        how many files were removed.
+    """
+    removed = 0
+    for name in list(store.names(folder)):
+        if store.exists(folder + COMMIT_MARKER):
+            break
+        store.delete(name)
+        removed += 1
+    return removed
+
+
+class ParquetPartWriter:
+    """Cuts record batches into Parquet parts and publishes each into a file set as soon as it is full.
+
+    A part is written in the system's temporary folder (``TMPDIR``); at most one is there at a time. Use it as a context
+    manager: leaving the block removes that folder, and only ``finish`` publishes the last part.
+
+    Args:
+        files: where the parts go.
+        schema: what every batch must have.
+        stem: how part names start.
+        rows_per_part: the most rows in one part.
+    """
+
+    def __init__(
+        self, files: FileSet, schema: pa.Schema, *, stem: str = "part", rows_per_part: int = PART_ROWS
+    ) -> None:
+        self._files, self._schema, self._stem, self._rows_per_part = files, schema, stem, rows_per_part
+        self._folder = tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True)
+        self._path = Path(self._folder.name) / "part.parquet"
+        self._writer: pq.ParquetWriter | None = None
+        self._rows_in_part = 0
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._parts: list[Part] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer is not None:
+            with _temporary_space(self._path):
+                self._writer.close()
+        self._folder.cleanup()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows; small batches are gathered into whole row groups."""
+        offset = 0
+        while offset < batch.num_rows:
+            piece = batch.slice(offset, self._room() - self._pending_rows)
+            offset += piece.num_rows
+            self._pending.append(piece)
+            self._pending_rows += piece.num_rows
+            if self._pending_rows == self._room():
+                self._write_row_group()
+
+    def finish(self) -> tuple[Part, ...]:
+        """Publish the last part and return all, in the order of their rows; none if there were no rows."""
+        self._write_row_group()
+        self._publish()
+        return tuple(self._parts)
+
+    def _room(self) -> int:
+        return min(ROW_GROUP_ROWS, self._rows_per_part - self._rows_in_part)
+
+    def _write_row_group(self) -> None:
+        if not self._pending_rows:
+            return
+        table = pa.Table.from_batches(self._pending, schema=self._schema)
+        with _temporary_space(self._path):
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(
+                    self._path, self._schema, compression="zstd", compression_level=3, write_statistics=True
+                )
+            self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+        self._rows_in_part += table.num_rows
+        self._pending, self._pending_rows = [], 0
+        if self._rows_in_part == self._rows_per_part:
+            self._publish()
+
+    def _publish(self) -> None:
+        if self._writer is None:
+            return
+        with _temporary_space(self._path):
+            self._writer.close()
+        self._writer = None
+        name = self._files.new_name(self._stem, "parquet")
+        self._files.store.create_from_file(name, self._path)
+        self._parts.append(Part(name, self._rows_in_part))
+        self._rows_in_part = 0
+
+
+def read_parts(
+    store: StateStore,
+    parts: Iterable[Part],
+    columns: Sequence[str] | None = None,
+    batch_rows: int = ROW_GROUP_ROWS,
+) -> Iterator[pa.RecordBatch]:
+    """Stream the rows of ``parts`` in order, in batches of at most ``batch_rows``, of ``columns`` (default: all).
+
+    Raises:
+        StateCorruptError: a part is missing, unreadable or has another number of rows than its marker says.
+    """
+    for part in parts:
+        with open_part(store, part) as file:
+            batches = file.iter_batches(batch_size=batch_rows, columns=None if columns is None else list(columns))
+            while True:
+                with _vouched_for(store, part):
+                    batch = next(batches, None)
+                if batch is None:
+                    break
+                yield batch if columns is None else batch.select(list(columns))
+
+
+@contextmanager
+def open_part(store: StateStore, part: Part) -> Iterator[pq.ParquetFile]:
+    """Open one part for readers that choose their row groups.
+
+    Raises:
+        StateCorruptError: the part is missing, no Parquet or has another number of rows than its marker says.
+    """
+    with _vouched_for(store, part):
+        stream = store.open(part.name)
+    with stream:
+        with _vouched_for(store, part):
+            file = pq.ParquetFile(stream, pre_buffer=True)
+        if file.metadata.num_rows != part.rows:
+            raise StateCorruptError(
+                f"{store.location(part.name)} holds {file.metadata.num_rows} rows, but {part.rows} were committed. "
+                f"{_RESTORE}"
+            )
+        yield file
+
+
+_RESTORE = "Restore it from a backup, or delete its folder to have it made again."
+
+
+@contextmanager
+def _vouched_for(store: StateStore, part: Part) -> Iterator[None]:
+    try:
+        yield
+    except StateNotFoundError:
+        raise StateCorruptError(
+            f"{store.location(part.name)} is missing, though its commit marker names it. {_RESTORE}"
+        ) from None
+    except (pa.ArrowException, OSError) as error:
+        raise StateCorruptError(f"{store.location(part.name)} can't be read: {error}. {_RESTORE}") from error
+
+
+@contextmanager
+def _temporary_space(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"A part can't be prepared at {path}: {error.strerror or error}. Free space in the temporary folder, or "
+            "set TMPDIR to a folder with room."
+        ) from error
