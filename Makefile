@@ -1,0 +1,71 @@
+# Everything starts here: each target installs what it needs into .venv, from pyproject.toml at the versions of constraints.txt.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+DEMO_DIR ?= demo
+
+.DEFAULT_GOAL := setup
+.PHONY: setup setup-dev demo dev test test-fast test-slow test-ui lint format check-definitions bench lock chromium clean
+
+setup: $(VENV)/.installed  ## the environment to run the product and the demo
+setup-dev: $(VENV)/.installed-dev  ## the same with test and lint tools
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --upgrade 'pip>=25.1'
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) install --constraint constraints.txt --editable '.[demo]'
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.installed
+	$(PIP) install --constraint constraints.txt --editable '.[demo]' --group dev
+	touch $@
+
+demo: setup  ## the whole main job on generated media, a local S3 server and the sandbox
+	$(BIN)/registration-pipeline demo --dir $(DEMO_DIR)
+
+dev: setup  ## the Dagster UI on the demo, until Ctrl-C
+	$(BIN)/registration-pipeline demo --dir $(DEMO_DIR) --ui
+
+test: test-fast test-slow  ## all tests except those in a browser
+
+test-fast: setup-dev  ## under a minute
+	$(BIN)/python -m pytest -q -m 'not slow and not ui' -n 2
+
+test-slow: setup-dev  ## real servers, crashes, tens of thousands of objects
+	$(BIN)/python -m pytest -q -m 'slow and not ui' -n 2
+
+test-ui: setup-dev chromium  ## the Dagster UI in Chromium
+	$(BIN)/python -m pytest -q -m ui
+
+lint: setup-dev  ## ruff and mypy strict
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check-definitions: setup-dev  ## the code location loads, for dg and for dagster
+	REGISTRATION_CONFIG=$(CURDIR)/examples/registration.yaml $(BIN)/dg check toml
+	REGISTRATION_CONFIG=$(CURDIR)/examples/registration.yaml $(BIN)/dg check defs
+	REGISTRATION_CONFIG=$(CURDIR)/examples/registration.yaml $(BIN)/dagster definitions validate -w workspace.yaml
+
+bench: setup-dev  ## print every figure of docs/benchmarks.md
+	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/bin/python  ## install the newest allowed versions and write them down
+	$(PIP) install --upgrade --upgrade-strategy eager --editable '.[demo]' --group dev
+	( echo '# Exact versions that the tests ran with: `make lock` writes this file, every make target installs with it.'; \
+	  $(BIN)/python -m pip freeze --exclude-editable ) > constraints.txt
+
+chromium:
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+	  || { echo 'Install Chromium (Debian package chromium) for the browser tests.' >&2; exit 1; }
+
+clean:  ## remove the environment and the demo
+	rm -rf $(VENV) $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis

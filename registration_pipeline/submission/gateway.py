@@ -1,0 +1,109 @@
+"""The seam to Encord: the few things that registration needs, in our own words.
+
+What belongs here: the protocol and its values. The implementation that imports the SDK is ``encord_gateway.py``; what its
+errors mean is ``error_table.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+
+class JobStatus(StrEnum):
+    """Encord's words for an upload job."""
+
+    PENDING = "PENDING"
+    DONE = "DONE"
+    ERROR = "ERROR"
+    CANCELLED = "CANCELLED"
+
+
+@dataclass(frozen=True, slots=True)
+class JobItem:
+    """An item that a job says it registered. It carries no URL; ``name`` is the title that the manifest gave."""
+
+    item_uuid: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitError:
+    """What Encord says of one unit that it refused."""
+
+    object_urls: tuple[str, ...]
+    message: str
+    subtask_uuid: str | None = None
+    action: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobReport:
+    """An upload job as a poll found it. Counts are units."""
+
+    status: JobStatus
+    items: tuple[JobItem, ...] = ()
+    unit_errors: tuple[UnitError, ...] = ()
+    errors: tuple[str, ...] = ()
+    units_pending: int = 0
+    units_done: int = 0
+    units_error: int = 0
+    units_cancelled: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteItem:
+    """A storage item as a listing of the folder gave it.
+
+    Args:
+        unit_id: our provenance key ``registration.unit`` in its client metadata, if it is there.
+    """
+
+    item_uuid: str
+    name: str
+    url: str | None
+    unit_id: str | None
+    created_at: datetime
+
+
+class RegistrationGateway(Protocol):
+    """Encord, as far as registration needs it. Safe to share between threads.
+
+    Every method may raise the subclasses of ``SubmissionError`` and ``HaltError``; what each means for the caller is said
+    in ``errors.py``. Only ``start_job`` raises ``AmbiguousError``.
+    """
+
+    def resolve_integration(self, title_or_uuid: str) -> str:
+        """Return the integration's UUID.
+
+        Raises:
+            NotFoundError: there is none, or several have the title.
+        """
+
+    def find_folder(self, name_or_uuid: str) -> str | None:
+        """Return the folder's UUID, or None when no top-level folder has the name.
+
+        Raises:
+            NotFoundError: a UUID that does not exist or may not be seen, or a name that several folders have.
+        """
+
+    def create_folder(self, name: str) -> str:
+        """Create a top-level folder and return its UUID."""
+
+    def start_job(self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path) -> str:
+        """Hand the manifest over and return the upload job's id. Sent at most once per call."""
+
+    def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
+        """Return how the job stands, waiting up to ``wait_seconds`` for its end."""
+
+    def count_items(self, folder_uuid: str) -> int:
+        """Return how many items the folder holds, cheaply."""
+
+    def items_since(self, folder_uuid: str, since: datetime) -> Iterator[RemoteItem]:
+        """Yield the folder's items created at ``since`` or later, newest first, page by page."""

@@ -1,0 +1,115 @@
+"""Many chunks at once: bounded in flight, chunks in doubt held back until it is quiet, everything stopped on a halt.
+
+The order of acts for one chunk is in ``chunk.py``.
+"""
+
+from __future__ import annotations
+
+import collections
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
+
+from registration_pipeline.errors import HaltError, ServiceUnavailableError
+from registration_pipeline.submission.chunk import ChunkSubmission, StoppedError, SubmissionContext
+from registration_pipeline.submission.result import ChunkResult, InDoubt
+from registration_pipeline.submission.settle import wait_for_quiet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from registration_pipeline.planning.wave import PlannedChunk
+
+_MAX_SETTLE_ROUNDS = 5
+
+
+def register_chunks(
+    context: SubmissionContext,
+    chunks: Sequence[PlannedChunk],
+    *,
+    max_in_flight: int,
+    settle_seconds: float,
+    retry_failed: bool = False,
+    notify: Callable[[str], None] = lambda _: None,
+) -> Iterator[ChunkResult]:
+    """Bring every chunk to its verdict and yield results as they come; the caller's thread does nothing else.
+
+    Chunks whose start is in doubt wait until all others are through, then until their folder has been quiet for
+    ``settle_seconds``, and are then adopted or sent again.
+
+    Raises:
+        HaltError: nothing more may be sent. Results reached before it have been yielded.
+    """
+    in_doubt: list[InDoubt] = []
+    work: list[Callable[[], ChunkResult | InDoubt]] = [
+        lambda chunk=chunk: ChunkSubmission(context, chunk).advance(retry_failed=retry_failed)  # type: ignore[misc]
+        for chunk in chunks
+    ]
+    for _ in range(_MAX_SETTLE_ROUNDS + 1):
+        yield from _run(context, work, max_in_flight, in_doubt)
+        if not in_doubt:
+            return
+        settled = _settle(context, in_doubt, settle_seconds, notify)
+        work = [
+            lambda chunk=doubt.chunk: ChunkSubmission(context, chunk).resolve(settled_seconds=settled)  # type: ignore[misc]
+            for doubt in in_doubt
+        ]
+        in_doubt = []
+    raise ServiceUnavailableError(
+        f"Encord lost the reply to the start of a chunk {_MAX_SETTLE_ROUNDS} times in a row. Nothing is lost; run again."
+    )
+
+
+def _settle(
+    context: SubmissionContext, in_doubt: Sequence[InDoubt], settle_seconds: float, notify: Callable[[str], None]
+) -> float:
+    sample = in_doubt[0]
+    notify(
+        f"{len(in_doubt)} chunk(s) may or may not have reached Encord, e.g. {sample.chunk.chunk_id} ({sample.message}); "
+        f"waiting for {settle_seconds:.0f} s of quiet in the folder before anything is sent again"
+    )
+    return max(
+        wait_for_quiet(
+            gateway=context.gateway,
+            retry=context.retry,
+            folder_uuid=folder_uuid,
+            settle_seconds=settle_seconds,
+            sleep=context.pause,
+            monotonic=context.monotonic,
+        )
+        for folder_uuid in sorted({doubt.folder_uuid for doubt in in_doubt})
+    )
+
+
+def _run(
+    context: SubmissionContext,
+    work: Iterable[Callable[[], ChunkResult | InDoubt]],
+    max_in_flight: int,
+    in_doubt: list[InDoubt],
+) -> Iterator[ChunkResult]:
+    """Run the work with at most ``max_in_flight`` at once; queue only that many, so memory is bounded too."""
+    queue = collections.deque(work)
+    running: set[Future[ChunkResult | InDoubt]] = set()
+    halted: HaltError | None = None
+    with ThreadPoolExecutor(max_in_flight, thread_name_prefix="submission") as pool:
+        try:
+            while running or (queue and halted is None):
+                while queue and halted is None and len(running) < max_in_flight:
+                    running.add(pool.submit(queue.popleft()))
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    error = future.exception()
+                    if isinstance(error, HaltError):
+                        halted = halted if halted and not isinstance(halted, StoppedError) else error
+                        context.stop.set()
+                        continue
+                    result = future.result()
+                    if isinstance(result, InDoubt):
+                        in_doubt.append(result)
+                    else:
+                        yield result
+        finally:
+            # Also when the caller stops early or something unexpected came up: threads end at their next step.
+            if running or queue:
+                context.stop.set()
+    if halted is not None:
+        raise halted

@@ -1,0 +1,56 @@
+"""Where a source's chunks go: its Encord folder and integration, found, or the folder created when it is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registration_pipeline.errors import AmbiguousError, PermanentError, ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.submission.gateway import RegistrationGateway
+    from registration_pipeline.submission.retry import RetryPolicy
+
+_CREATE_TRIES = 3
+_SECONDS_BEFORE_LOOKING_AGAIN = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The UUIDs that a source's manifests are sent with."""
+
+    folder_uuid: str
+    integration_uuid: str | None
+
+
+def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: SourceSettings) -> Target:
+    """Find the source's integration and folder, and create the folder if there is none of that name.
+
+    Raises:
+        HaltError: the integration or folder can't be used; the message says what to change.
+    """
+    integration = source.encord.integration
+    integration_uuid = (
+        retry.call(f"finding integration {integration!r}", lambda: gateway.resolve_integration(integration))
+        if integration
+        else None
+    )
+    return Target(folder_uuid=_find_or_create(gateway, retry, source.encord.folder), integration_uuid=integration_uuid)
+
+
+def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> str:
+    """Look before every creation: a creation whose reply was lost has happened, or has not."""
+    for _ in range(_CREATE_TRIES):
+        found = retry.call(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
+        if found:
+            return found
+        try:
+            return retry.call(f"creating folder {folder!r}", lambda: gateway.create_folder(folder))
+        except (AmbiguousError, PermanentError) as error:
+            problem = error
+            retry.sleep(_SECONDS_BEFORE_LOOKING_AGAIN)
+    raise ServiceUnavailableError(
+        f"The Encord folder {folder!r} could not be created ({problem}). Create it in Encord and set encord.folder to its "
+        "UUID, or run again."
+    )

@@ -1,0 +1,205 @@
+"""From what Encord said to a verdict for every object: pure functions.
+
+The rules, all from the wire contract's section 6.1: a DONE job is not success; its items carry names and no URLs; skipped
+duplicates may be neither among the items nor counted; the number of errors may exceed the errors that are listed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from registration_pipeline.objects import FailureReason
+from registration_pipeline.submission.gateway import JobStatus
+from registration_pipeline.submission.reasons import classify_message
+from registration_pipeline.tracking.outcomes import Outcome, Verdict
+from registration_pipeline.tracking.states import ChunkState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from registration_pipeline.planning.wave import PlannedUnit
+    from registration_pipeline.submission.gateway import JobReport, RemoteItem, UnitError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _UnitVerdict:
+    verdict: Verdict
+    item_uuid: str | None = None
+    reason: FailureReason | None = None
+    message: str | None = None
+    subtask_uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderEvidence:
+    """What a listing of the folder showed of a chunk's units.
+
+    Args:
+        by_unit_id: item UUIDs of items that carry our provenance key.
+        by_url: item UUIDs by the URL that Encord stored.
+    """
+
+    by_unit_id: Mapping[str, str] = field(default_factory=dict)
+    by_url: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def collect(cls, units: Sequence[PlannedUnit], items: Iterable[RemoteItem]) -> FolderEvidence:
+        """Keep of ``items`` what speaks of ``units``, and stop reading when every unit was seen."""
+        ids = {unit.unit_id for unit in units}
+        urls = {unit.objects[0].object_url: unit.unit_id for unit in units}
+        by_unit_id: dict[str, str] = {}
+        by_url: dict[str, str] = {}
+        seen: set[str] = set()
+        for item in items:
+            if item.unit_id in ids:
+                by_unit_id[item.unit_id] = item.item_uuid
+                seen.add(item.unit_id)
+            elif item.url in urls:
+                by_url[item.url] = item.item_uuid
+                seen.add(urls[item.url])
+            if len(seen) == len(ids):
+                break
+        return cls(by_unit_id=by_unit_id, by_url=by_url)
+
+    def item_of(self, unit: PlannedUnit) -> str | None:
+        """Return the unit's item, if the listing showed it."""
+        return self.by_unit_id.get(unit.unit_id) or self.by_url.get(unit.objects[0].object_url)
+
+    def covers(self, units: Sequence[PlannedUnit]) -> bool:
+        """Tell whether every unit was seen in the folder."""
+        return all(self.item_of(unit) for unit in units)
+
+
+def unaccounted_units(units: Sequence[PlannedUnit], report: JobReport) -> list[PlannedUnit]:
+    """Return the units that the job names neither as an item nor as an error."""
+    names = {item.name for item in report.items}
+    failed = _errors_by_url(report)
+    return [unit for unit in units if unit.title not in names and _error_of(unit, failed) is None]
+
+
+def judge_job(
+    units: Sequence[PlannedUnit],
+    report: JobReport,
+    evidence: FolderEvidence,
+    *,
+    attempt: int,
+    at: datetime,
+) -> list[Outcome]:
+    """Return the verdict for every object of a chunk whose job has ended.
+
+    Args:
+        evidence: what a listing of the folder showed; needed only when ``unaccounted_units`` is not empty.
+    """
+    items = {item.name: item.item_uuid for item in report.items}
+    failed = _errors_by_url(report)
+    outcomes: list[Outcome] = []
+    for unit in units:
+        error = _error_of(unit, failed)
+        if error is not None:
+            verdict = _failed_unit(error)
+        elif unit.title in items:
+            verdict = _UnitVerdict(verdict=Verdict.REGISTERED, item_uuid=items[unit.title])
+        else:
+            verdict = _unaccounted_unit(unit, report, evidence)
+        outcomes.extend(_outcomes(unit, verdict, attempt=attempt, at=at))
+    return outcomes
+
+
+def judge_adopted(
+    units: Sequence[PlannedUnit], evidence: FolderEvidence, *, attempt: int, at: datetime
+) -> list[Outcome]:
+    """Return the verdicts of a chunk whose job is unknown and whose units were all seen in the folder."""
+    return [
+        outcome
+        for unit in units
+        for outcome in _outcomes(
+            unit,
+            _UnitVerdict(verdict=Verdict.REGISTERED, item_uuid=evidence.item_of(unit)),
+            attempt=attempt,
+            at=at,
+        )
+    ]
+
+
+def judge_refused(units: Sequence[PlannedUnit], message: str, *, attempt: int, at: datetime) -> list[Outcome]:
+    """Return the verdicts of a chunk that Encord refused as a whole."""
+    verdict = _UnitVerdict(verdict=Verdict.FAILED, reason=FailureReason.MANIFEST_REFUSED, message=message)
+    return [outcome for unit in units for outcome in _outcomes(unit, verdict, attempt=attempt, at=at)]
+
+
+def keep_registered(outcomes: Sequence[Outcome], earlier: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes with everything that an earlier attempt registered left registered.
+
+    A retry sends the whole manifest again, so what is there already comes back as skipped, without its item, or fails
+    together with the chunk; neither takes it out of the folder.
+    """
+    registered = {outcome.key: outcome for outcome in earlier if outcome.verdict.is_registered}
+    return [
+        registered[outcome.key]
+        if outcome.key in registered and (outcome.verdict is not Verdict.REGISTERED or not outcome.item_uuid)
+        else outcome
+        for outcome in outcomes
+    ]
+
+
+def chunk_state(outcomes: Sequence[Outcome]) -> ChunkState:
+    """Return what the outcomes of all its objects make of a chunk."""
+    failed = sum(not outcome.verdict.is_registered for outcome in outcomes)
+    if not failed:
+        return ChunkState.SUCCEEDED
+    return ChunkState.FAILED if failed == len(outcomes) else ChunkState.PARTIALLY_FAILED
+
+
+def _errors_by_url(report: JobReport) -> dict[str, UnitError]:
+    return {url: error for error in report.unit_errors for url in error.object_urls}
+
+
+def _error_of(unit: PlannedUnit, failed: Mapping[str, UnitError]) -> UnitError | None:
+    return next((failed[entry.object_url] for entry in unit.objects if entry.object_url in failed), None)
+
+
+def _failed_unit(error: UnitError) -> _UnitVerdict:
+    return _UnitVerdict(
+        verdict=Verdict.FAILED,
+        reason=classify_message(error.message),
+        message=error.message,
+        subtask_uuid=error.subtask_uuid,
+    )
+
+
+def _unaccounted_unit(unit: PlannedUnit, report: JobReport, evidence: FolderEvidence) -> _UnitVerdict:
+    item_uuid = evidence.item_of(unit)
+    if item_uuid:
+        return _UnitVerdict(verdict=Verdict.REGISTERED, item_uuid=item_uuid)
+    listed = len(report.unit_errors)
+    if report.status is JobStatus.DONE and report.units_error <= listed and not report.units_cancelled:
+        # Every error is listed and this unit is not among them: its URL was in the folder before, so it was skipped.
+        return _UnitVerdict(verdict=Verdict.ALREADY_REGISTERED)
+    if report.status is JobStatus.CANCELLED or (report.status is JobStatus.DONE and report.units_error <= listed):
+        return _UnitVerdict(
+            verdict=Verdict.FAILED, reason=FailureReason.CANCELLED, message="the upload job was cancelled in Encord"
+        )
+    said = "; ".join(report.errors) or "no error text"
+    return _UnitVerdict(
+        verdict=Verdict.FAILED,
+        reason=FailureReason.UNACCOUNTED,
+        message=f"the job ended {report.status} with {report.units_error} errors of which it lists {listed}: {said}",
+    )
+
+
+def _outcomes(unit: PlannedUnit, verdict: _UnitVerdict, *, attempt: int, at: datetime) -> list[Outcome]:
+    blank = Outcome(
+        key="",
+        object_url="",
+        unit_id=unit.unit_id,
+        verdict=verdict.verdict,
+        attempt=attempt,
+        at=at,
+        item_uuid=verdict.item_uuid,
+        reason=verdict.reason,
+        message=verdict.message,
+        subtask_uuid=verdict.subtask_uuid,
+    )
+    return [replace(blank, key=entry.key, object_url=entry.object_url) for entry in unit.objects]

@@ -1,0 +1,141 @@
+"""Where every object stands: the fold of the latest plan and all journals into numbers that add up.
+
+Only counting belongs here; the table and the JSON of the ``status`` command are built from ``SourceStatus``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from registration_pipeline.planning.wave import load_chunks, load_waves
+from registration_pipeline.tracking.failure_log import changed_keys, deleted_keys
+from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.outcomes import read_outcomes
+from registration_pipeline.tracking.states import ChunkProgress, ChunkState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave
+    from registration_pipeline.state.store import StateStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkStatus:
+    """A planned chunk and where it stands."""
+
+    chunk: PlannedChunk
+    progress: ChunkProgress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceStatus:
+    """Counts over the latest planned inventory.
+
+    ``objects == excluded + rejected + registered + pending + failed``, always. ``deleted`` objects are counted apart,
+    ``changed`` ones are among the registered.
+    """
+
+    source: str
+    objects: int = 0
+    excluded: int = 0
+    rejected: int = 0
+    registered: int = 0
+    pending: int = 0
+    failed: int = 0
+    changed: int = 0
+    deleted: int = 0
+    chunks: Mapping[ChunkState, int] = field(default_factory=dict)
+    inventory_id: str | None = None
+    last_sync_at: datetime | None = None
+
+    @property
+    def adds_up(self) -> bool:
+        """Tell whether every object is in exactly one place."""
+        return self.objects == self.excluded + self.rejected + self.registered + self.pending + self.failed
+
+    def as_json(self) -> dict[str, object]:
+        """Return the source's part of ``status --json``."""
+        counted = Counter(self.chunks)
+        shown = {state.value: counted[state] for state in ChunkState if state is not ChunkState.INTENDED}
+        shown["submitted"] += counted[ChunkState.INTENDED]
+        return {
+            "objects": self.objects,
+            "excluded": self.excluded,
+            "rejected": self.rejected,
+            "registered": self.registered,
+            "pending": self.pending,
+            "failed": self.failed,
+            "changed": self.changed,
+            "deleted": self.deleted,
+            "chunks": shown,
+            "inventory_id": self.inventory_id,
+            "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
+        }
+
+
+def chunk_statuses(store: StateStore, source: str, waves: list[Wave] | None = None) -> dict[str, ChunkStatus]:
+    """Return every planned chunk of the source and where it stands, in planning order."""
+    progress = {found.chunk_id: found for found in Journal(store, source).all_progress()}
+    return {
+        chunk_id: ChunkStatus(chunk=chunk, progress=progress.get(chunk_id) or ChunkProgress(chunk_id=chunk_id))
+        for chunk_id, chunk in load_chunks(store, source, waves).items()
+    }
+
+
+def source_status(store: StateStore, source: str) -> SourceStatus:
+    """Count where every object of the latest planned inventory stands."""
+    waves = load_waves(store, source)
+    if not waves:
+        return SourceStatus(source=source)
+    latest = waves[-1]
+    statuses = chunk_statuses(store, source, waves)
+    tally = _tally(store, source, latest, statuses)
+    counts: PlanCounts = latest.counts
+    verdict_times = [status.progress.verdict.at for status in statuses.values() if status.progress.verdict]
+    return SourceStatus(
+        source=source,
+        objects=counts.objects,
+        excluded=counts.excluded,
+        rejected=counts.rejected,
+        registered=tally["registered"],
+        pending=tally["pending"] + counts.held,
+        failed=tally["failed"],
+        changed=tally["changed"],
+        deleted=tally["deleted"],
+        chunks=Counter(status.progress.state for status in statuses.values()),
+        inventory_id=latest.inventory_id,
+        last_sync_at=max([latest.planned_at, *verdict_times]),
+    )
+
+
+def _tally(store: StateStore, source: str, latest: Wave, statuses: Mapping[str, ChunkStatus]) -> Counter[str]:
+    """Count planned objects that the latest inventory holds by where they stand, and registered ones that differ."""
+    deleted, changed = deleted_keys(store, latest), changed_keys(store, latest)
+    tally: Counter[str] = Counter()
+    for chunk_id, status in statuses.items():
+        verdict = status.progress.verdict
+        if verdict is None:
+            tally["pending"] += status.chunk.objects - len(deleted.get(chunk_id, ()))
+            continue
+        tally["registered"] += verdict.registered
+        tally["failed"] += verdict.failed
+        gone, differing = deleted.get(chunk_id, set()), changed.get(chunk_id, set())
+        if gone or differing:
+            failed = _failed_keys(store, source, status)
+            tally["registered"] -= len(gone - failed)
+            tally["failed"] -= len(gone & failed)
+            tally["deleted"] += len(gone - failed)
+            tally["changed"] += len(differing - failed)
+    return tally
+
+
+def _failed_keys(store: StateStore, source: str, status: ChunkStatus) -> set[str]:
+    verdict = status.progress.verdict
+    if verdict is None or not verdict.failed:
+        return set()
+    outcomes = read_outcomes(store, source, status.chunk.chunk_id, verdict.attempt)
+    return {outcome.key for outcome in outcomes if not outcome.verdict.is_registered}
