@@ -31,7 +31,6 @@ from registration_pipeline.submission.gateway import JobReport, JobStatus, Regis
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
 from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.submission.settle import look_for
-from registration_pipeline.submission.target import Target
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     chunk_state,
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.target import Target
 
 # Item times are Encord's clock, intents ours. The signature scheme refuses clocks that are further apart than this.
 _CLOCK_SKEW = timedelta(minutes=15)
@@ -296,4 +296,6 @@ class ChunkSubmission:
 
     def _check_stop(self) -> None:
         if self.context.stop.is_set():
-            raise StoppedError(f"Chunk {self.chunk.chunk_id} was left where it is because the submission stops; run again.")
+            raise StoppedError(
+                f"Chunk {self.chunk.chunk_id} was left where it is because the submission stops; run again."
+            )

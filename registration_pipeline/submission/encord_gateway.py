@@ -29,7 +29,7 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     TransientError,
 )
-from registration_pipeline.manifest.render import UNIT_METADATA_KEY
+from registration_pipeline.manifest.format import UNIT_METADATA_KEY
 from registration_pipeline.submission.error_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
@@ -111,7 +111,9 @@ class EncordGateway:
         with self._translated(f"folder {folder_uuid}"):
             folder = self._folder(folder_uuid)
         with self._translated(f"starting {manifest.name}", is_start=True):
-            job_id = folder.add_private_data_to_folder_start(integration_uuid, manifest, ignore_errors=True)
+            # The SDK's annotation wants a string, the wire takes none: public data needs no integration.
+            integration: Any = integration_uuid
+            job_id = folder.add_private_data_to_folder_start(integration, manifest, ignore_errors=True)
             return str(UUID(str(job_id)))
 
     def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:

@@ -15,7 +15,10 @@ _RULES: tuple[tuple[re.Pattern[str], FailureReason], ...] = tuple(
     for pattern, reason in (
         (r"\b403\b|forbidden|access denied|permission|unauthori[sz]ed|\b401\b", FailureReason.UNREADABLE),
         (r"\b404\b|not found|no such key|does not exist", FailureReason.NOT_FOUND),
-        (r"\b(429|50[0234])\b|time[d]? ?out|temporar|try again|internal error|unavailable", FailureReason.SERVICE_ERROR),
+        (
+            r"\b(429|50[0234])\b|time[d]? ?out|temporar|try again|internal error|unavailable",
+            FailureReason.SERVICE_ERROR,
+        ),
         (
             r"invalid|corrupt|decode|truncated|malformed|unsupported|not a valid|unable to (?:read|parse)|could not parse",
             FailureReason.INVALID_FILE,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import HaltError, ServiceUnavailableError
@@ -40,19 +41,13 @@ def register_chunks(
         HaltError: nothing more may be sent. Results reached before it have been yielded.
     """
     in_doubt: list[InDoubt] = []
-    work: list[Callable[[], ChunkResult | InDoubt]] = [
-        lambda chunk=chunk: ChunkSubmission(context, chunk).advance(retry_failed=retry_failed)  # type: ignore[misc]
-        for chunk in chunks
-    ]
+    work = [partial(ChunkSubmission(context, chunk).advance, retry_failed=retry_failed) for chunk in chunks]
     for _ in range(_MAX_SETTLE_ROUNDS + 1):
         yield from _run(context, work, max_in_flight, in_doubt)
         if not in_doubt:
             return
         settled = _settle(context, in_doubt, settle_seconds, notify)
-        work = [
-            lambda chunk=doubt.chunk: ChunkSubmission(context, chunk).resolve(settled_seconds=settled)  # type: ignore[misc]
-            for doubt in in_doubt
-        ]
+        work = [partial(ChunkSubmission(context, doubt.chunk).resolve, settled_seconds=settled) for doubt in in_doubt]
         in_doubt = []
     raise ServiceUnavailableError(
         f"Encord lost the reply to the start of a chunk {_MAX_SETTLE_ROUNDS} times in a row. Nothing is lost; run again."

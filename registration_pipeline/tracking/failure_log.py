@@ -124,9 +124,7 @@ def changed_keys(store: StateStore, wave: Wave) -> dict[str, set[str]]:
 def _keys_by_chunk(store: StateStore, wave: Wave, which: str) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for batch in read_census(store, wave, which):
-        for key, chunk_id in zip(
-            batch.column("key").to_pylist(), batch.column("chunk_id").to_pylist(), strict=True
-        ):
+        for key, chunk_id in zip(batch.column("key").to_pylist(), batch.column("chunk_id").to_pylist(), strict=True):
             found.setdefault(chunk_id, set()).add(key)
     return found
 
@@ -148,7 +146,9 @@ def _rejected(store: StateStore, source: str, wave: Wave) -> Iterator[FailureRow
             )
 
 
-def write_chunk_failure_log(store: StateStore, source: str, chunk_id: str, attempt: int, rows: Sequence[FailureRow]) -> None:
+def write_chunk_failure_log(
+    store: StateStore, source: str, chunk_id: str, attempt: int, rows: Sequence[FailureRow]
+) -> None:
     """Write one attempt's failure log as Parquet and CSV; nothing when nothing failed."""
     if rows:
         _write(store, [failures_name(source, chunk_id, attempt, suffix) for suffix in ("parquet", "csv")], rows)

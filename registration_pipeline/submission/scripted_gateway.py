@@ -1,0 +1,148 @@
+"""A gateway that keeps its Encord in memory and does what a script says: the shipped implementation for tests and rehearsals.
+
+It follows the hostile reading of the contract: skipped duplicates are neither items nor errors, and a start can take effect
+although an error comes back. Wire behaviour belongs to the sandbox, which is tested through the SDK.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
+
+from registration_pipeline.errors import AmbiguousError, CredentialsError, NotFoundError, PermanentError, TransientError
+from registration_pipeline.manifest.format import UNIT_METADATA_KEY
+from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class StartScript(StrEnum):
+    """What the next start does."""
+
+    ACCEPT = "accept"
+    LOSE_REPLY = "lose_reply"
+    """The job runs, but the reply is lost."""
+    LOSE_REQUEST = "lose_request"
+    """Nothing happens, and the caller can't know."""
+    THROTTLE = "throttle"
+    REFUSE = "refuse"
+    HALT = "halt"
+
+
+@dataclass(slots=True)
+class ScriptedGateway:
+    """``RegistrationGateway`` in memory.
+
+    Args:
+        starts: what the next starts do, in order; then ``ACCEPT``.
+        fails: tells the error text for an object URL, or None when it registers.
+        folders: name to UUID.
+        integrations: title to UUID.
+    """
+
+    starts: list[StartScript] = field(default_factory=list)
+    fails: Callable[[str], str | None] = lambda _: None
+    folders: dict[str, str] = field(default_factory=dict)
+    integrations: dict[str, str] = field(default_factory=lambda: {"sandbox": str(uuid5(NAMESPACE_URL, "sandbox"))})
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    items: dict[str, list[RemoteItem]] = field(default_factory=dict)
+    jobs: dict[str, JobReport] = field(default_factory=dict)
+    manifests: list[bytes] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def resolve_integration(self, title_or_uuid: str) -> str:
+        """See ``RegistrationGateway``."""
+        for title, uuid in self.integrations.items():
+            if title_or_uuid in (title, uuid):
+                return uuid
+        raise NotFoundError(f"Encord integration {title_or_uuid!r} does not exist.")
+
+    def find_folder(self, name_or_uuid: str) -> str | None:
+        """See ``RegistrationGateway``."""
+        if name_or_uuid in self.folders.values():
+            return name_or_uuid
+        return self.folders.get(name_or_uuid)
+
+    def create_folder(self, name: str) -> str:
+        """See ``RegistrationGateway``."""
+        return self.folders.setdefault(name, str(uuid5(NAMESPACE_URL, f"folder/{name}")))
+
+    def start_job(self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path) -> str:
+        """See ``RegistrationGateway``."""
+        del integration_uuid
+        with self._lock:
+            script = self.starts.pop(0) if self.starts else StartScript.ACCEPT
+            if script is StartScript.THROTTLE:
+                raise TransientError("429", retry_after_seconds=1)
+            if script is StartScript.REFUSE:
+                raise PermanentError("400: refused")
+            if script is StartScript.HALT:
+                raise CredentialsError("401: key refused")
+            if script is StartScript.LOSE_REQUEST:
+                raise AmbiguousError("connection cut before the request was read")
+            data = manifest.read_bytes()
+            self.manifests.append(data)
+            job_id = str(uuid5(NAMESPACE_URL, f"job/{len(self.jobs)}"))
+            self.jobs[job_id] = self._register(folder_uuid, json.loads(data))
+            if script is StartScript.LOSE_REPLY:
+                raise AmbiguousError("connection cut after the request was read")
+            return job_id
+
+    def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
+        """See ``RegistrationGateway``."""
+        del folder_uuid, wait_seconds
+        if job_id not in self.jobs:
+            raise PermanentError("404: no such job")
+        return self.jobs[job_id]
+
+    def count_items(self, folder_uuid: str) -> int:
+        """See ``RegistrationGateway``."""
+        return len(self.items.get(folder_uuid, ()))
+
+    def items_since(self, folder_uuid: str, since: datetime) -> Iterator[RemoteItem]:
+        """See ``RegistrationGateway``."""
+        return (item for item in reversed(self.items.get(folder_uuid, ())) if item.created_at >= since)
+
+    def urls(self) -> list[str]:
+        """Return every registered URL of every folder, duplicates included."""
+        return [item.url or "" for items in self.items.values() for item in items]
+
+    def _register(self, folder_uuid: str, manifest: dict[str, Any]) -> JobReport:
+        folder = self.items.setdefault(folder_uuid, [])
+        present = {item.url for item in folder} if manifest.get("skip_duplicate_urls") else set()
+        registered: list[JobItem] = []
+        errors: list[UnitError] = []
+        for unit in (unit for units in manifest.values() if isinstance(units, list) for unit in units):
+            url = unit["objectUrl"]
+            text = self.fails(url)
+            if url in present:
+                continue
+            if text is not None:
+                errors.append(UnitError(object_urls=(url,), message=text, subtask_uuid=str(uuid5(NAMESPACE_URL, url))))
+                continue
+            item_uuid = str(uuid5(NAMESPACE_URL, f"item/{folder_uuid}/{len(folder)}"))
+            metadata = unit.get("clientMetadata", {})
+            folder.append(
+                RemoteItem(
+                    item_uuid=item_uuid,
+                    name=unit["title"],
+                    url=url,
+                    unit_id=metadata.get(UNIT_METADATA_KEY),
+                    created_at=self.clock(),
+                )
+            )
+            registered.append(JobItem(item_uuid, unit["title"]))
+        return JobReport(
+            status=JobStatus.DONE,
+            items=tuple(registered),
+            unit_errors=tuple(errors),
+            units_done=len(registered),
+            units_error=len(errors),
+        )
