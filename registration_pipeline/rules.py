@@ -1,0 +1,118 @@
+"""The user's include and exclude globs, matched against the key below the prefix.
+
+What does not belong here: why Encord would not take an object (planning).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore import GitIgnorePatternError
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NO_INCLUDE_MATCHES = "no include pattern matches"
+
+
+def glob_problem(pattern: str) -> str | None:
+    """Return what is wrong with a glob, or None."""
+    try:
+        regex, _ = _OpaqueKeyPattern.pattern_to_regex(pattern)
+        if regex is not None:
+            re.compile(regex)
+    except (GitIgnorePatternError, re.error):
+        return "not a glob that gitignore understands; look for a lone backslash or '!'"
+    if regex is not None:
+        return None
+    if pattern.startswith("#"):
+        return "gitignore reads a leading '#' as a comment; write \\# for the character itself"
+    return "it can never match: it is blank, a lone '/', or has an unfinished or reversed [range]"
+
+
+class KeyRules:
+    """Globs compiled once, asked for every key of a bucket.
+
+    Matching is gitignore's: the last pattern that matches decides, ``!`` reverses, a pattern without an inner slash
+    matches at any depth, letter case counts. A key is one opaque string: it is not normalised, and ``//`` holds a
+    directory with an empty name.
+
+    Args:
+        include: patterns of what to register; empty means everything.
+        exclude: patterns of what to leave out; they win over ``include``.
+
+    Raises:
+        ValueError: a pattern is no glob; ``glob_problem`` says why.
+    """
+
+    __slots__ = ("_exclude", "_include")
+
+    def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
+        self._include = _Globs("include", include) if include else None
+        self._exclude = _Globs("exclude", exclude) if exclude else None
+
+    def excluded_by(self, key_below_prefix: str) -> str | None:
+        """Return the rule that leaves the object out, e.g. ``exclude "**/thumbnails/**"``, or None if none does."""
+        if self._exclude is not None:
+            matched, rule = self._exclude.decide(key_below_prefix)
+            if matched:
+                return rule
+        if self._include is not None:
+            matched, rule = self._include.decide(key_below_prefix)
+            if not matched:
+                return rule or NO_INCLUDE_MATCHES
+        return None
+
+
+class _Globs:
+    __slots__ = ("_any_matches", "_names_rule_of_match", "_rules", "_spec")
+
+    def __init__(self, setting: str, patterns: Sequence[str]) -> None:
+        for pattern in patterns:
+            if (problem := glob_problem(pattern)) is not None:
+                raise ValueError(f"{setting} pattern {pattern!r}: {problem}")
+        self._rules = tuple(f'{setting} "{pattern}"' for pattern in patterns)
+        self._spec = GitIgnoreSpec.from_lines(patterns, _OpaqueKeyPattern)
+        # One expression for all patterns answers the common case (nothing is excluded, everything is included) in one
+        # step; the library is asked only when order or the rule's name matters.
+        self._any_matches = re.compile("|".join(_whole(pattern) for pattern in patterns)).match
+        is_reversing = any(pattern.startswith("!") for pattern in patterns)
+        self._names_rule_of_match = setting == "exclude" or is_reversing
+
+    def decide(self, key: str) -> tuple[bool, str | None]:
+        """Tell whether the key matches, and the rule that decided, where it is needed."""
+        if self._any_matches(key) is None:
+            return False, None
+        if not self._names_rule_of_match:
+            return True, None
+        # The library strips one leading slash (and a leading "./"): it gets a slash of ours to strip.
+        result = self._spec.check_file(f"/{key}", separators=())
+        rule = None if result.index is None else self._rules[result.index]
+        return bool(result.include), rule
+
+
+class _OpaqueKeyPattern(GitIgnoreSpecPattern):
+    """Gitignore for keys instead of paths: a dot matches a newline, the end is the end, and segments may be empty."""
+
+    __slots__ = ()
+
+    @classmethod
+    def pattern_to_regex(cls, pattern: str) -> tuple[str | None, bool | None]:  # type: ignore[override]
+        """Return the regular expression and whether a match includes."""
+        regex, include = super().pattern_to_regex(pattern)
+        if regex is None:
+            return None, include
+        # Segments can't hold a slash, so these pieces can only be the library's own.
+        regex = regex.replace("^(?:.+/)?", "^(?:.*/)?").replace("(?:/.+)?", "(?:/.*)?").replace("/)|$)", r"/)|\Z)")
+        return f"(?s:{regex})", include
+
+
+def _whole(pattern: str) -> str:
+    """Return the expression without the library's group names, which may not repeat, anchored where it may float."""
+    regex, _ = _OpaqueKeyPattern.pattern_to_regex(pattern)
+    assert regex is not None
+    regex = regex.replace("(?P<ps_d>", "(?:")
+    return regex if regex.startswith("(?s:^") else f"(?s:.*){regex}"

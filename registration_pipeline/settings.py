@@ -1,0 +1,225 @@
+"""Reads registration.yaml and the environment into frozen models; import settings from here.
+
+What does not belong here: the keys themselves (``settings_models.py``), YAML (``settings_file.py``), rules that span
+keys (``settings_checks.py``), Encord's key and domain (``settings_credentials.py``). Nothing is read at import.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.settings_checks import source_problems, target_problems
+from registration_pipeline.settings_credentials import SshPrivateKey, encord_domain, encord_private_key
+from registration_pipeline.settings_file import ConfigurationFile, Location, parse_configuration
+from registration_pipeline.settings_location import SourceLocation, SourceScheme, parse_state
+from registration_pipeline.settings_models import (
+    ChunkSizes,
+    EncordSettings,
+    Settings,
+    SourceEncordSettings,
+    SourceSettings,
+    StorageSettings,
+    UrlStyle,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pydantic_core import ErrorDetails
+
+__all__ = [
+    "ChunkSizes",
+    "EncordSettings",
+    "Settings",
+    "SourceEncordSettings",
+    "SourceLocation",
+    "SourceScheme",
+    "SourceSettings",
+    "SshPrivateKey",
+    "StorageSettings",
+    "UrlStyle",
+    "encord_domain",
+    "encord_private_key",
+    "load_settings",
+]
+
+DEFAULT_FILE = "registration.yaml"
+DEFAULT_STATE = "./.registration"
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "storage": StorageSettings,
+    "encord": SourceEncordSettings,
+    "chunk_size": ChunkSizes,
+}
+_TOP_LEVEL_KEYS = ("state", "encord", "sources")
+_SOURCE_KEYS = tuple(key for key in SourceSettings.model_fields if key != "name")
+_TEXTS = {
+    "missing": "missing: this key is required",
+    "string_type": "must be text; put a number or date in quotes",
+    "string_too_short": "must not be empty; leave the key out for its default",
+    "tuple_type": 'must be a list, e.g. ["**/*.jpg"]',
+    "model_type": "must be a mapping of keys",
+    **dict.fromkeys(
+        ("int_type", "int_parsing", "int_parsing_size", "int_from_float", "finite_number"), "must be a whole number"
+    ),
+}
+_HOW_TO_MAKE_A_FILE = """\
+there is no such configuration file; name one with --config FILE or REGISTRATION_CONFIG, or make one like this:
+sources:
+  my-source:
+    uri: s3://my-bucket/prefix/
+    storage: {region: eu-west-2}
+    encord: {integration: title of the Encord integration}
+(the repository's examples/registration.yaml explains every key)"""
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read the configuration.
+
+    Args:
+        path: the file; None means ``REGISTRATION_CONFIG``, else ``registration.yaml`` in the working directory.
+        environ: the environment, for ``REGISTRATION_CONFIG`` and for ``${NAME}`` in values.
+
+    Raises:
+        ConfigurationError: names file, line and key of everything that is wrong, one problem per line.
+    """
+    file = Path(path or environ.get("REGISTRATION_CONFIG") or DEFAULT_FILE)
+    parsed = parse_configuration(_text_of(file), file=str(file), environ=environ)
+    reader = _SettingsReader(parsed, file.absolute(), environ)
+    settings = reader.settings()
+    parsed.raise_problems()
+    assert settings is not None
+    return settings
+
+
+def _text_of(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise ConfigurationError(_HOW_TO_MAKE_A_FILE, file=str(file)) from None
+    except OSError as error:
+        problem = f"the configuration file can't be read: {error.strerror}"
+        raise ConfigurationError(problem, file=str(file)) from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError("the file is not UTF-8; save it as UTF-8", file=str(file), line=line) from None
+
+
+class _SettingsReader:
+    """Validates section by section, so that one mistake does not hide the next."""
+
+    def __init__(self, parsed: ConfigurationFile, file: Path, environ: Mapping[str, str]) -> None:
+        self._parsed = parsed
+        self._file = file
+        self._environ = environ
+
+    def settings(self) -> Settings | None:
+        values = self._parsed.values
+        for key in values:
+            if key not in _TOP_LEVEL_KEYS:
+                self._parsed.add((key,), _unknown_key(key, _TOP_LEVEL_KEYS))
+        state = self._state(values.get("state"))
+        encord = self._model(EncordSettings, values.get("encord") or {}, ("encord",))
+        sources = self._sources(values.get("sources"), state)
+        for location, text in target_problems(sources):
+            self._parsed.add(location, text)
+        if self._parsed.problems or encord is None:
+            return None
+        by_name = {source.name: source for source in sources}
+        return Settings(state=state, encord=encord, sources=by_name, path=self._file)
+
+    def _state(self, value: Any) -> str:
+        if value is not None and not isinstance(value, str):
+            self._parsed.add(("state",), "must be text: a path, or an address such as s3://bucket/prefix")
+            value = None
+        folder = self._file.parent
+        try:
+            return parse_state(value or DEFAULT_STATE, folder=folder, environ=self._environ)
+        except ValueError as error:
+            self._parsed.add(("state",), str(error))
+            return parse_state(DEFAULT_STATE, folder=folder, environ=self._environ)
+
+    def _sources(self, values: Any, state: str) -> list[SourceSettings]:
+        """Return the sources that are right in themselves."""
+        if ("sources",) in self._parsed.broken:
+            return []
+        if not isinstance(values, dict) or not values:
+            self._parsed.add(("sources",), "missing: a mapping with at least one source is required")
+            return []
+        sources = (self._source(name, value, state) for name, value in values.items())
+        return [source for source in sources if source is not None]
+
+    def _source(self, name: str, value: Any, state: str) -> SourceSettings | None:
+        location: Location = ("sources", name)
+        if location in self._parsed.broken:
+            return None
+        if not isinstance(value, dict):
+            self._parsed.add(location, "must be a mapping with at least the key 'uri'")
+            return None
+        if "name" in value:
+            self._parsed.add((*location, "name"), _unknown_key("name", _SOURCE_KEYS))
+        given = {key: {} if key in _SECTIONS and item is None else item for key, item in value.items()}
+        source = self._model(SourceSettings, {**given, "name": name}, location)
+        doubtful = self._doubtful_keys(location)
+        checkable = source or _rest_of_source(name, given, doubtful)
+        if checkable is not None:
+            for relative, text in source_problems(checkable, state, doubtful):
+                self._parsed.add((*location, *relative), text)
+        return None if doubtful else source
+
+    def _doubtful_keys(self, location: Location) -> set[str]:
+        """Return the keys of a source that something is wrong with, or below which something is."""
+        wrong = {problem.location for problem in self._parsed.problems} | self._parsed.broken
+        depth = len(location)
+        return {str(place[depth]) for place in wrong if len(place) > depth and place[:depth] == location}
+
+    def _model(self, model: type[_Model], values: Any, location: Location) -> _Model | None:
+        try:
+            return model.model_validate(values)
+        except ValidationError as invalid:
+            for error in invalid.errors(include_url=False, include_input=False):
+                place = (*location, *error["loc"])
+                if place == (*location, "name"):
+                    place = location
+                if not any(broken[: len(place)] == place for broken in self._parsed.broken):
+                    self._parsed.add(place, _problem_text(model, error))
+            return None
+
+
+def _rest_of_source(name: str, values: Mapping[str, Any], doubtful: set[str]) -> SourceSettings | None:
+    """Return the source without the keys that are wrong, for the rules that the other keys can still break."""
+    kept = {key: item for key, item in values.items() if key not in doubtful}
+    try:
+        return SourceSettings.model_validate({**kept, "name": name})
+    except ValidationError:
+        return None
+
+
+def _problem_text(model: type[BaseModel], error: ErrorDetails) -> str:
+    """Say what is wrong with one key in words of our own; never quotes the value."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        section = _SECTIONS.get(str(error["loc"][0])) if len(error["loc"]) > 1 else model
+        known = _SOURCE_KEYS if section is SourceSettings else tuple((section or model).model_fields)
+        return _unknown_key(str(error["loc"][-1]), known)
+    if kind in {"greater_than_equal", "less_than_equal"}:
+        return f"must be {context['ge']} or more" if "ge" in context else f"must be {context['le']} or less"
+    if kind == "enum":
+        return f"must be one of {context['expected']}"
+    if kind == "value_error":
+        return str(context["error"])
+    return _TEXTS.get(kind, error["msg"])
+
+
+def _unknown_key(key: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{nearest[0]}'?" if nearest else f"known here: {', '.join(known)}"
+    return f"unknown key; {hint}"

@@ -1,0 +1,236 @@
+"""YAML text to plain values that remember where they stood: lines, duplicate keys, ``${NAME}`` from the environment.
+
+What does not belong here: what the keys mean (``settings.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from registration_pipeline.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Location = tuple[str | int, ...]
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^}]*)\}|\$\{")
+_REFERENCE_BODY = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_STRING_TAG = "tag:yaml.org,2002:str"
+_SCALAR_TAGS = {_STRING_TAG, *(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "timestamp"))}
+
+
+def dotted(location: Location) -> str:
+    """Return the key as people write it, e.g. ``sources.fleet.include[1]``."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and where."""
+
+    location: Location
+    text: str
+    line: int | None = None
+
+
+@dataclass(slots=True)
+class ConfigurationFile:
+    """The values of a configuration file, with the line of every key.
+
+    Args:
+        file: the file's name, for messages.
+        values: dicts, lists, strings, numbers, booleans and None.
+        lines: 1-based line of every key and list item.
+        broken: locations whose value could not be determined; their problem is in ``problems`` already.
+        problems: what was found wrong so far.
+    """
+
+    file: str
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[Location, int] = field(default_factory=dict)
+    broken: set[Location] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, location: Location, text: str, *, line: int | None = None) -> None:
+        """Note a problem; one location's problem is noted once."""
+        problem = Problem(location, text, line)
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def line_of(self, location: Location) -> int:
+        """Return the line of a key, or of the nearest key above it that is in the file."""
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location, 1)
+
+    def raise_problems(self) -> None:
+        """Raise everything that was found wrong as one error, one problem per line, in the order of the file.
+
+        Raises:
+            ConfigurationError: if anything was wrong.
+        """
+        errors = [
+            ConfigurationError(
+                problem.text,
+                file=self.file,
+                line=problem.line or self.line_of(problem.location),
+                key=dotted(problem.location) or None,
+            )
+            for problem in self.problems
+        ]
+        errors.sort(key=lambda error: error.line or 0)
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise ConfigurationError("\n".join(str(error) for error in errors))
+
+
+def parse_configuration(text: str, *, file: str, environ: Mapping[str, str]) -> ConfigurationFile:
+    """Read YAML and fill in the environment.
+
+    The environment is filled in after parsing, so that a value can't inject YAML. A value that consists of references
+    only and comes out empty counts as null: ``endpoint_url: ${ENDPOINT:-}`` is the same as leaving the key out.
+
+    Raises:
+        ConfigurationError: the text is not one YAML document whose top level is a mapping.
+    """
+    parsed = ConfigurationFile(file)
+    root = _compose(text, file)
+    if not isinstance(root, yaml.MappingNode):
+        line = 1 if root is None else root.start_mark.line + 1
+        what = "the file is empty" if root is None else "the top level must be a mapping of keys"
+        raise ConfigurationError(f"{what}; it needs at least the key 'sources'", file=file, line=line)
+    parsed.values = _NodeReader(parsed, environ).mapping(root, ())
+    return parsed
+
+
+def _compose(text: str, file: str) -> yaml.Node | None:
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        # The error's own text quotes the line, which may hold anything: only the description is passed on.
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else None
+        told = ", ".join(part for part in (error.context, error.problem) if part)
+        raise ConfigurationError(f"not valid YAML: {told}", file=file, line=line) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise ConfigurationError(
+            "not valid YAML: a control character that YAML does not allow; remove it", file=file, line=line
+        ) from None
+    except RecursionError:
+        raise ConfigurationError("not valid here: nested too deeply", file=file, line=1) from None
+
+
+@dataclass(slots=True)
+class _NodeReader:
+    parsed: ConfigurationFile
+    environ: Mapping[str, str]
+    open_nodes: set[int] = field(default_factory=set)
+
+    def value(self, node: yaml.Node, location: Location) -> Any:
+        if id(node) in self.open_nodes:
+            return self.unusable(location, "an alias refers to the mapping or list that it is part of; write it out")
+        if isinstance(node, yaml.MappingNode):
+            return self.mapping(node, location)
+        if isinstance(node, yaml.SequenceNode):
+            return self.sequence(node, location)
+        return self.scalar(node, location)
+
+    def mapping(self, node: yaml.MappingNode, location: Location) -> dict[str, Any]:
+        self.open_nodes.add(id(node))
+        values: dict[str, Any] = {}
+        own_lines: dict[str, int] = {}
+        for key_node, value_node, merged in self.entries(node, location):
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.parsed.add(location, "a key must be a plain word, not a list or mapping", line=line)
+                continue
+            key, here = str(key_node.value), (*location, str(key_node.value))
+            if merged and key in values:
+                continue
+            if key in own_lines:
+                text = f"duplicate key: it is already given on line {own_lines[key]}; keep one of them"
+                self.parsed.add(here, text, line=line)
+                continue
+            own_lines[key] = line
+            self.parsed.lines[here] = line
+            values[key] = self.value(value_node, here)
+        self.open_nodes.discard(id(node))
+        return values
+
+    def entries(self, node: yaml.MappingNode, location: Location) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
+        """Yield the mapping's own entries, then what ``<<`` merges in; the nearer one wins, as YAML says."""
+        merges = [value for key, value in node.value if key.tag == _MERGE_TAG]
+        for key, value in node.value:
+            if key.tag != _MERGE_TAG:
+                yield key, value, False
+        for merge in merges:
+            for part in merge.value if isinstance(merge, yaml.SequenceNode) else [merge]:
+                if not isinstance(part, yaml.MappingNode) or id(part) in self.open_nodes:
+                    line = merge.start_mark.line + 1
+                    self.parsed.add(location, "'<<' must name another mapping, e.g. '<<: *defaults'", line=line)
+                    continue
+                for key, value, _ in self.entries(part, location):
+                    yield key, value, True
+
+    def sequence(self, node: yaml.SequenceNode, location: Location) -> list[Any]:
+        self.open_nodes.add(id(node))
+        values = []
+        for index, item in enumerate(node.value):
+            here = (*location, index)
+            self.parsed.lines[here] = item.start_mark.line + 1
+            values.append(self.value(item, here))
+        self.open_nodes.discard(id(node))
+        return values
+
+    def scalar(self, node: yaml.Node, location: Location) -> Any:
+        if node.tag not in _SCALAR_TAGS:
+            return self.unusable(location, "a YAML tag is not supported here; write a plain value")
+        if node.tag == _STRING_TAG:
+            return self.interpolated(str(node.value), location)
+        try:
+            return yaml.constructor.SafeConstructor().construct_object(node)
+        except (ValueError, KeyError, yaml.YAMLError):
+            return self.unusable(location, "the value can't be read; if it is meant as text, put it in quotes")
+
+    def interpolated(self, text: str, location: Location) -> str | None:
+        if "${" not in text:
+            return text
+        pieces, end, failed = [], 0, False
+        for match in _REFERENCE.finditer(text):
+            pieces.append(text[end : match.start()])
+            end = match.end()
+            piece = self.referenced(match, location)
+            failed = failed or piece is None
+            pieces.append(piece or "")
+        if failed:
+            return None
+        return "".join([*pieces, text[end:]]) or None
+
+    def referenced(self, match: re.Match[str], location: Location) -> str | None:
+        if match.group() == "$${":
+            return "${"
+        body = _REFERENCE_BODY.fullmatch(match["body"]) if match["body"] is not None else None
+        if body is None:
+            text = "a reference to the environment is ${NAME} or ${NAME:-default}; a literal ${ is written $${"
+            self.unusable(location, text)
+            return None
+        value, default = self.environ.get(body["name"]), body["default"]
+        if default is not None:
+            return value or default
+        if value is None:
+            name = body["name"]
+            text = f"the environment variable {name} is not set; set it, or give a default: ${{{name}:-default}}"
+            self.unusable(location, text)
+        return value
+
+    def unusable(self, location: Location, text: str) -> None:
+        self.parsed.add(location, text)
+        self.parsed.broken.add(location)

@@ -1,0 +1,175 @@
+"""The addresses in registration.yaml taken apart and checked: source URI, state, endpoint, Encord's domain.
+
+What does not belong here: how an object's URL is written (``urls.py``). No error text quotes the address: it may come
+from the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Wider than today's rule for new buckets (S3 user guide, "General purpose bucket naming rules"): buckets made in
+# us-east-1 before March 2018 may have upper case, underscores and up to 255 characters.
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_LATER_SCHEMES = ("gs", "az", "obs")
+_STATE_SCHEMES = ("s3", "gs", "az")
+
+
+class SourceScheme(StrEnum):
+    """Where a source's objects live."""
+
+    S3 = "s3"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLocation:
+    """A source's URI taken apart.
+
+    Args:
+        scheme: which kind of store.
+        bucket: empty for ``file://``.
+        prefix: what follows the bucket in the URI, taken literally; empty for ``file://``, whose keys are paths below
+            ``path``.
+        path: the absolute directory of ``file://``; None for stores.
+    """
+
+    scheme: SourceScheme
+    bucket: str = ""
+    prefix: str = ""
+    path: Path | None = None
+
+    def below_prefix(self, key: str) -> str:
+        """Return the part of a key that globs are matched against.
+
+        A prefix that ends inside a name (``raw/cam``) counts up to its last slash: globs see ``camera-1/x.jpg``,
+        never ``era-1/x.jpg``.
+        """
+        return key[self.prefix.rfind("/") + 1 :]
+
+
+def parse_location(uri: str) -> SourceLocation:
+    """Take a source URI apart.
+
+    Raises:
+        ValueError: it is not ``s3://bucket/prefix`` or ``file:///directory``.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if separator and scheme in _LATER_SCHEMES:
+        raise ValueError(f"{scheme}:// is not supported yet in this version; s3:// and file:/// are")
+    if separator and scheme == SourceScheme.S3:
+        bucket, _, prefix = rest.partition("/")
+        _check_bucket(bucket)
+        return SourceLocation(scheme=SourceScheme.S3, bucket=bucket, prefix=prefix)
+    if separator and scheme == SourceScheme.FILE:
+        return SourceLocation(scheme=SourceScheme.FILE, path=_file_path(rest))
+    raise ValueError("must be s3://bucket/prefix/ or file:///absolute/directory/")
+
+
+def _check_bucket(bucket: str) -> None:
+    if not bucket:
+        raise ValueError("the bucket is missing; write s3://bucket/prefix/")
+    if not _BUCKET.fullmatch(bucket):
+        raise ValueError("not a bucket name: 3 or more letters, digits, dots, hyphens and underscores")
+
+
+def _file_path(rest: str) -> Path:
+    rest = rest.removeprefix("localhost")
+    if not rest.startswith("/"):
+        raise ValueError("a file address has three slashes and an absolute directory: file:///data/media/")
+    try:
+        path = unquote(rest, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("its percent-escapes are not UTF-8; write a percent sign itself as %25") from None
+    if "\0" in path:
+        raise ValueError("a directory name can't hold a zero byte (%00)")
+    return Path(path)
+
+
+def parse_state(state: str, *, folder: Path, environ: Mapping[str, str]) -> str:
+    """Return the state's address: an absolute path, or a URL without trailing slash.
+
+    Args:
+        state: as written.
+        folder: the configuration file's folder, which relative paths start from.
+        environ: for ``~``.
+
+    Raises:
+        ValueError: neither a path nor an address that a state can live at.
+    """
+    scheme, separator, rest = state.partition("://")
+    if not separator:
+        if "\0" in state:
+            raise ValueError("a path can't hold a zero byte")
+        home = environ.get("HOME")
+        return str(folder / (home + state[1:] if home and (state == "~" or state.startswith("~/")) else state))
+    if scheme == "file":
+        return str(_file_path(rest))
+    if scheme not in _STATE_SCHEMES:
+        raise ValueError("must be a path, file:///…, s3://bucket/prefix, gs://… or az://…")
+    if scheme == "s3":
+        _check_bucket(rest.partition("/")[0])
+    if not rest.strip("/"):
+        raise ValueError(f"the bucket is missing; write {scheme}://bucket/prefix")
+    return state.rstrip("/")
+
+
+def parse_endpoint(url: str) -> str:
+    """Return a store's endpoint without trailing slash.
+
+    Raises:
+        ValueError: not ``http(s)://host[:port][/path]``.
+    """
+    problem = "must be http://host:port or https://host, without user name, query and fragment"
+    return _web_address(url, problem)
+
+
+def parse_domain(url: str) -> str:
+    """Return Encord's address without trailing slash.
+
+    A path is refused because the SDK drops it for half of its calls (observed on encord 0.1.211).
+
+    Raises:
+        ValueError: not ``http(s)://host[:port]``.
+    """
+    problem = "must be https://host or https://host:port without a path, e.g. https://api.us.encord.com"
+    address = _web_address(url, problem)
+    if urlsplit(address).path:
+        raise ValueError(problem)
+    return address
+
+
+def _web_address(url: str, problem: str) -> str:
+    # Characters that an objectUrl may not hold are refused here, because the endpoint becomes a part of it.
+    if not re.fullmatch(r"https?://[A-Za-z0-9._~:/\[\]-]+", url):
+        raise ValueError(problem)
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ValueError(problem) from None
+    if not parts.hostname or not port_is_valid or parts.netloc.endswith(":"):
+        raise ValueError(problem)
+    return url.rstrip("/")
+
+
+def lies_within(state: str, location: SourceLocation) -> str | None:
+    """Tell whether a state lies inside a source: the key its files would be listed under, or None."""
+    if location.path is not None:
+        if "://" in state:
+            return None
+        path, root = PurePosixPath(state), PurePosixPath(location.path)
+        return f"{path.relative_to(root)}/".removeprefix("./") if path.is_relative_to(root) else None
+    bucket = f"s3://{location.bucket}/"
+    if not f"{state}/".startswith(bucket):
+        return None
+    key = f"{state}/".removeprefix(bucket)
+    return key if key.startswith(location.prefix) else None

@@ -1,0 +1,212 @@
+"""registration.yaml as frozen models: every key, its type, range and default.
+
+What does not belong here: reading the file (``settings.py``, which also is where other packages import these from)
+and rules that span several keys (``settings_checks.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of models at run time
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from registration_pipeline.objects import MediaKind  # noqa: TC001 - kept importable for readers of the models' types
+from registration_pipeline.rules import glob_problem
+from registration_pipeline.settings_cron import cron_problem
+from registration_pipeline.settings_location import (
+    SourceLocation,
+    parse_domain,
+    parse_endpoint,
+    parse_location,
+)
+
+LARGEST_CHUNK = 10_000
+"""Units. Encord's best-practices page: data units at one time, Enterprise."""
+
+
+class UrlStyle(StrEnum):
+    """How an ``objectUrl`` is written."""
+
+    VIRTUAL_HOSTED = "virtual-hosted"
+    PATH = "path"
+    S3 = "s3"
+    MRAP = "mrap"
+    FILE = "file"
+
+
+def _not_a_boolean(value: Any) -> Any:
+    # YAML reads yes and no as booleans and pydantic would read those as 1 and 0.
+    if isinstance(value, bool):
+        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic collects ValueErrors, not TypeErrors
+    return value
+
+
+def _checked(uri: str) -> str:
+    parse_location(uri)
+    return uri
+
+
+def _cron(expression: str) -> str:
+    if (problem := cron_problem(expression)) is not None:
+        raise ValueError(problem)
+    return expression
+
+
+def _glob(pattern: str) -> str:
+    if (problem := glob_problem(pattern)) is not None:
+        raise ValueError(problem)
+    return pattern
+
+
+def _region(region: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+", region):
+        raise ValueError("must be a region's code, e.g. eu-west-2")
+    return region
+
+
+def _access_point_arn(arn: str) -> str:
+    if not re.fullmatch(r"arn:aws[a-z-]*:s3::[0-9]+:accesspoint/[a-z0-9]+\.mrap", arn):
+        raise ValueError("must be a multi-region access point: arn:aws:s3::<account>:accesspoint/<alias>.mrap")
+    return arn
+
+
+def _source_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]+", name):
+        raise ValueError("a source's name is made of a-z, 0-9 and hyphens; it names folders and Dagster groups")
+    return name
+
+
+WholeNumber = Annotated[int, BeforeValidator(_not_a_boolean)]
+ChunkSize = Annotated[WholeNumber, Field(ge=1, le=LARGEST_CHUNK)]
+Glob = Annotated[str, AfterValidator(_glob)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class EncordSettings(_Model):
+    """Which Encord. ``ENCORD_DOMAIN`` overrides: ask ``encord_domain``."""
+
+    domain: Annotated[str, AfterValidator(parse_domain)] = "https://api.encord.com"
+
+
+class StorageSettings(_Model):
+    """Options of the store that holds a source's objects."""
+
+    region: Annotated[str, AfterValidator(_region)] | None = None
+    endpoint_url: Annotated[str, AfterValidator(parse_endpoint)] | None = None
+    profile: Name | None = None
+    access_point_arn: Annotated[str, AfterValidator(_access_point_arn)] | None = None
+
+
+class SourceEncordSettings(_Model):
+    """Where in Encord a source's objects go.
+
+    Args:
+        folder: UUID or name; by default the source's name.
+        integration: UUID or title; every store needs one.
+    """
+
+    folder: Name = ""
+    integration: Name | None = None
+
+
+class ChunkSizes(_Model):
+    """Units per chunk and kind.
+
+    Encord's upload page: "limit uploads to 100 videos and up to 1000 images at a time".
+    """
+
+    images: ChunkSize = 1000
+    videos: ChunkSize = 100
+    audio: ChunkSize = 1000
+    pdfs: ChunkSize = 1000
+    text: ChunkSize = 1000
+    nifti: ChunkSize = 1000
+
+    def of(self, kind: MediaKind) -> int:
+        """Return the units per chunk of one kind."""
+        size: int = getattr(self, kind.value)
+        return size
+
+
+class SourceSettings(_Model):
+    """One bucket or prefix, its rules and its target folder.
+
+    Args:
+        name: the key under ``sources``.
+        uri: as written.
+        storage: options of the store.
+        url_style: how objectUrl is written; by default ``file`` for ``file://``, ``path`` with an endpoint, else
+            ``virtual-hosted``.
+        include: globs on the key below the prefix; empty means every supported type.
+        exclude: globs that win over ``include``.
+        encord: the target.
+        chunk_size: units per chunk.
+        max_in_flight: upload jobs open at once.
+        settle_seconds: quiet time before an upload whose start is in doubt is sent again.
+        min_age_seconds: younger objects wait for the next sync.
+        schedule: cron of the nightly sync; None switches it off.
+    """
+
+    name: Annotated[str, AfterValidator(_source_name)]
+    uri: Annotated[str, AfterValidator(_checked)]
+    storage: StorageSettings = StorageSettings()
+    url_style: UrlStyle = UrlStyle.VIRTUAL_HOSTED
+    include: tuple[Glob, ...] = ()
+    exclude: tuple[Glob, ...] = ()
+    encord: SourceEncordSettings = SourceEncordSettings()
+    chunk_size: ChunkSizes = ChunkSizes()
+    max_in_flight: Annotated[WholeNumber, Field(ge=1, le=64)] = 4
+    settle_seconds: Annotated[WholeNumber, Field(ge=0)] = 120
+    min_age_seconds: Annotated[WholeNumber, Field(ge=0)] = 0
+    schedule: Annotated[str, AfterValidator(_cron)] | None = "0 2 * * *"
+
+    @cached_property
+    def location(self) -> SourceLocation:
+        """The URI taken apart."""
+        return parse_location(self.uri)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_defaults_that_depend_on_other_keys(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        filled = dict(data)
+        if filled.get("url_style") is None:
+            filled["url_style"] = _default_url_style(filled.get("uri"), filled.get("storage"))
+        encord = filled.get("encord", {})
+        if isinstance(encord, SourceEncordSettings):
+            filled["encord"] = encord if encord.folder else encord.model_copy(update={"folder": filled.get("name")})
+        elif isinstance(encord, dict) and encord.get("folder") is None:
+            filled["encord"] = {**encord, "folder": filled.get("name")}
+        return filled
+
+
+def _default_url_style(uri: Any, storage: Any) -> UrlStyle:
+    if isinstance(uri, str) and uri.startswith("file://"):
+        return UrlStyle.FILE
+    endpoint = storage.get("endpoint_url") if isinstance(storage, dict) else getattr(storage, "endpoint_url", None)
+    return UrlStyle.PATH if endpoint else UrlStyle.VIRTUAL_HOSTED
+
+
+class Settings(_Model):
+    """All of registration.yaml.
+
+    Args:
+        state: an absolute path, or a URL without trailing slash.
+        encord: which Encord.
+        sources: by name, in the order of the file.
+        path: the file, absolute.
+    """
+
+    state: str
+    encord: EncordSettings = EncordSettings()
+    sources: dict[str, SourceSettings]
+    path: Path
