@@ -28,6 +28,8 @@ _WAY_OUT = {
     errno.EROFS: "mount it writable, or set `state` in registration.yaml to another place",
     errno.ENOTDIR: "remove the file that stands where a folder is needed, or set `state` in registration.yaml to "
     "another place",
+    errno.EEXIST: "remove the file that stands where a folder is needed, or set `state` in registration.yaml to "
+    "another place",
     errno.EOPNOTSUPP: "this file system has no hard links, which the state needs for create-only writes: set `state` "
     "in registration.yaml to a local disk or a bucket",
 }

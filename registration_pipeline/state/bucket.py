@@ -1,0 +1,299 @@
+"""The state in a bucket: S3, Google Cloud Storage or Azure, through obstore.
+
+What does not belong here: what the names mean (``layout.py``), and listing the buckets that are registered
+(``inventory/``): obstore changes some keys, which does no harm here, where the names are our own.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import re
+import tempfile
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
+
+from registration_pipeline.errors import ConfigurationError, StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.state.names import check_name, check_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+CONDITIONAL_UPLOAD_BYTES = 1 << 30
+"""Files up to this size go up in one conditional request. S3 and Azure take 5 GB in one; 1 GiB passes within the time
+limit at 4 MB/s.
+
+Multipart uploads can't be conditional in object_store 0.12, so a longer file is guarded only by a look beforehand.
+"""
+
+_READ_AHEAD_BYTES = 1 << 20
+_DOWNLOAD_CHUNK_BYTES = 8 << 20
+_RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=120)}
+_CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=300)}
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_STATUS = re.compile(r"status code: (\d{3})")
+
+
+class BucketStateStore:
+    """``StateStore`` in a bucket; creating is conditional on the server, so of many writers exactly one wins.
+
+    A write whose answer was lost and that was repeated reports a conflict, even if it was the first that worked: the
+    careful reading, because the caller then looks at what is there.
+
+    Args:
+        store: any obstore store, already pointing at the state's prefix.
+        uri: where that is, for people.
+    """
+
+    def __init__(self, store: ObjectStore, uri: str) -> None:
+        self._store, self._uri = store, uri.rstrip("/")
+
+    @property
+    def uri(self) -> str:
+        """The bucket and prefix as a URL."""
+        return self._uri
+
+    def create(self, name: str, data: bytes) -> None:
+        """See ``StateStore.create``."""
+        self._put(name, data)
+
+    def create_from_file(self, name: str, path: Path) -> None:
+        """See ``StateStore.create_from_file``. The file is mapped into memory, not read."""
+        size = path.stat().st_size
+        if size > CONDITIONAL_UPLOAD_BYTES:
+            self._put_multipart(name, path)
+        elif size == 0 or isinstance(self._store, MemoryStore):
+            # An empty file can't be mapped; and a store in memory would keep the mapping instead of the bytes.
+            self._put(name, path.read_bytes())
+        else:
+            with path.open("rb") as file:
+                self._put(name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def read(self, name: str) -> bytes:
+        """See ``StateStore.read``."""
+        with self._translated(check_name(name)):
+            return bytes(obstore.get(self._store, name).bytes())
+
+    def exists(self, name: str) -> bool:
+        """See ``StateStore.exists``."""
+        try:
+            with self._translated(check_name(name)):
+                obstore.head(self._store, name)
+        except StateNotFoundError:
+            return False
+        return True
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """See ``StateStore.names``. The three providers list in order of the name, page by page."""
+        check_prefix(prefix)
+        with self._translated(prefix):
+            for page in obstore.list(self._store, prefix, chunk_size=1000):
+                yield from (entry["path"] for entry in page)
+
+    def folders(self, prefix: str) -> list[str]:
+        """See ``StateStore.folders``."""
+        check_prefix(prefix)
+        with self._translated(prefix):
+            found = obstore.list_with_delimiter(self._store, prefix)["common_prefixes"]
+        return sorted(PurePosixPath(folder).name for folder in found)
+
+    def delete(self, name: str) -> None:
+        """See ``StateStore.delete``."""
+        try:
+            with self._translated(check_name(name)):
+                obstore.delete(self._store, name)
+        except StateNotFoundError:
+            return
+
+    def open(self, name: str) -> IO[bytes]:
+        """See ``StateStore.open``; reads ranges, 1 MiB ahead."""
+        with self._translated(check_name(name)):
+            size = obstore.head(self._store, name)["size"]
+        return io.BufferedReader(_RangeReader(self, name, size), _READ_AHEAD_BYTES)
+
+    @contextmanager
+    def local_file(self, name: str) -> Iterator[Path]:
+        """See ``StateStore.local_file``; a copy in the temporary folder."""
+        check_name(name)
+        with tempfile.TemporaryDirectory(prefix="registration-pipeline-") as folder:
+            path = Path(folder) / PurePosixPath(name).name
+            with self._translated(name), path.open("xb") as file:
+                for chunk in obstore.get(self._store, name).stream(min_chunk_size=_DOWNLOAD_CHUNK_BYTES):
+                    file.write(chunk)
+            yield path
+
+    def location(self, name: str) -> str:
+        """See ``StateStore.location``."""
+        return f"{self._uri}/{name}"
+
+    def read_range(self, name: str, start: int, end: int) -> memoryview:
+        """Return bytes ``start`` up to, not including, ``end``; at least one."""
+        with self._translated(name):
+            return memoryview(obstore.get_range(self._store, name, start=start, end=end))
+
+    def _put(self, name: str, data: bytes | mmap.mmap) -> None:
+        with self._translated(check_name(name)):
+            obstore.put(self._store, name, data, mode="create", use_multipart=False)
+
+    def _put_multipart(self, name: str, path: Path) -> None:
+        if self.exists(name):
+            raise StateConflictError(self._conflict_text(name))
+        with self._translated(name):
+            obstore.put(self._store, name, path, use_multipart=True, chunk_size=64 << 20, max_concurrency=4)
+
+    def _conflict_text(self, name: str) -> str:
+        return f"{self.location(name)} exists already: another process wrote it first. Let it finish, then run again."
+
+    @contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        """Turn obstore's exceptions into ours.
+
+        Only the service's code or HTTP status is quoted: obstore's own text holds request URLs and response bodies,
+        which can hold signatures and key ids.
+        """
+        try:
+            yield
+        except FileNotFoundError as error:
+            if _NO_BUCKET.isdisjoint(_CODE.findall(str(error))):
+                raise StateNotFoundError(
+                    f"The state has no {self.location(name)}. If it was moved or deleted, restore it from a backup."
+                ) from None
+            raise StateError(
+                f"The bucket of the state, {self._uri}, does not exist. Create it, or mend `state` in "
+                "registration.yaml."
+            ) from None
+        except (AlreadyExistsError, PreconditionError):
+            raise StateConflictError(self._conflict_text(name)) from None
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise StateError(
+                f"The store refuses access to {self.location(name)}{_said(error)}. The state needs permission to list, "
+                "read, write and delete there: renew the credentials in the environment or extend their policy."
+            ) from None
+        except BaseError as error:
+            raise StateError(
+                f"The store did not serve {self.location(name)}{_said(error)}. Check the network and `state` in "
+                "registration.yaml; for S3 also AWS_REGION and AWS_ENDPOINT_URL (plain http beyond this machine needs "
+                "AWS_ALLOW_HTTP=true)."
+            ) from None
+        except OSError as error:
+            raise StateError(
+                f"{self.location(name)} can't be copied to this machine: {error.strerror or error}. Free space in the "
+                "temporary folder, or set TMPDIR to a folder with room."
+            ) from error
+
+
+class _RangeReader(io.RawIOBase):
+    """Random reads of one object, for ``io.BufferedReader`` to buffer."""
+
+    def __init__(self, store: BucketStateStore, name: str, size: int) -> None:
+        super().__init__()
+        self._store, self._name, self._size, self._position = store, name, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"negative seek position {base + offset}")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._position + len(buffer), self._size)
+        if end <= self._position:
+            return 0
+        data = self._store.read_range(self._name, self._position, end)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+def _said(error: BaseException) -> str:
+    text = str(error)
+    words = [*_CODE.findall(text)[:1], *(f"HTTP {status}" for status in _STATUS.findall(text)[:1])]
+    if not words and "error sending request" in text:
+        words = ["no connection"]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -> BucketStateStore:
+    """Return the store for ``s3://bucket/prefix``, ``gs://bucket/prefix`` or ``az://container@account/prefix``.
+
+    Region, endpoint and credentials come from the environment under the names of each provider's own tools; for S3 the
+    credentials come from botocore's chain, so that profiles, SSO and roles work.
+
+    Args:
+        uri: the state's place.
+        environ: where the endpoint is looked up, to allow plain http on loopback only.
+
+    Raises:
+        ConfigurationError: no bucket in ``uri``, or the provider can't be set up from the environment.
+    """
+    parts = urlsplit(uri)
+    bucket, account = parts.username or parts.hostname or "", parts.hostname if parts.username else None
+    prefix = unquote(parts.path).strip("/")
+    if not bucket:
+        raise ConfigurationError(f"{uri!r} names no bucket; write {parts.scheme}://<bucket>/<prefix>", key="state")
+    try:
+        store = _open(parts.scheme, bucket, account, prefix or None, environ)
+    except BaseError as error:
+        raise ConfigurationError(
+            f"the {parts.scheme}:// store can't be set up from the environment ({type(error).__name__}); check the "
+            "provider's variables, e.g. AWS_REGION, GOOGLE_APPLICATION_CREDENTIALS or AZURE_STORAGE_ACCOUNT_NAME",
+            key="state",
+        ) from None
+    return BucketStateStore(store, uri)
+
+
+def _open(scheme: str, bucket: str, account: str | None, prefix: str | None, environ: Mapping[str, str]) -> ObjectStore:
+    if scheme == "gs":
+        return GCSStore(bucket, prefix=prefix, client_options=_CLIENT, retry_config=_RETRIES)
+    if scheme == "az":
+        config: Any = {} if account is None else {"account_name": account}
+        return AzureStore(bucket, prefix=prefix, config=config, client_options=_CLIENT, retry_config=_RETRIES)
+    options = _CLIENT
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
+    if urlsplit(endpoint).hostname in _LOOPBACK:
+        options = {**_CLIENT, "allow_http": True}
+    return S3Store(
+        bucket,
+        prefix=prefix,
+        client_options=options,
+        retry_config=_RETRIES,
+        credential_provider=_aws_credentials(),
+    )
+
+
+def _aws_credentials() -> Any:
+    """Return botocore's credentials for obstore, or None to leave it to obstore's own chain."""
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        return Boto3CredentialProvider()
+    except ValueError:
+        return None

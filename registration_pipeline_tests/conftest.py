@@ -1,0 +1,78 @@
+"""Fixtures that more than one stage needs: a real S3 endpoint on loopback.
+
+What does not belong here: fixtures of one stage; those live beside its tests.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from mypy_boto3_s3 import S3Client
+
+REGION: Final = "eu-west-2"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Bucket:
+    """A bucket of its own for one test."""
+
+    name: str
+    endpoint_url: str
+    client: S3Client
+
+    def put(self, key: str, body: bytes = b"x") -> None:
+        """Put an object under exactly this key."""
+        self.client.put_object(Bucket=self.name, Key=key, Body=body)
+
+
+@pytest.fixture(scope="session")
+def moto_server() -> Iterator[str]:
+    """The URL of an S3 server on a free port of loopback, for the whole session."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws_environment(moto_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Dummy credentials, and no trace of the user's own, for one test. Returns the endpoint."""
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    nothing = str(tmp_path / "no-such-aws-configuration")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL": moto_server,
+        "AWS_CONFIG_FILE": nothing,
+        "AWS_SHARED_CREDENTIALS_FILE": nothing,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return moto_server
+
+
+@pytest.fixture
+def s3_bucket(aws_environment: str) -> Callable[[], S3Bucket]:
+    """A factory of new, empty buckets; each call makes one."""
+    import boto3
+
+    def make() -> S3Bucket:
+        client = boto3.client("s3", endpoint_url=aws_environment, region_name=REGION)
+        name = f"bucket-{uuid.uuid4().hex[:12]}"
+        client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        return S3Bucket(name, aws_environment, client)
+
+    return make
