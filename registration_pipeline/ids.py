@@ -1,0 +1,84 @@
+"""Deterministic ids: the same inputs give the same id on every machine, for ever.
+
+What does not belong here: random names of parts, and names of files in the state (``state/layout.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from registration_pipeline.objects import MediaKind
+
+_INVENTORY_ID = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_INVENTORY_TIME = "%Y%m%dT%H%M%SZ"
+_ID_CHARACTERS = re.compile(r"[A-Za-z0-9_-]+")
+_ID_LENGTH = 16
+"""Hex digits, 64 bits: among 1 billion units the chance of one collision is about 3 %, and an id only has to be unique
+together with its chunk."""
+
+
+def unit_id(source: str, kind: MediaKind, first_key: str) -> str:
+    """Return the id of a unit: 16 hex digits from the source's name, the kind and the unit's first key."""
+    # Neither a source's name nor a kind can hold a zero byte, so the three parts can't run into each other.
+    return _digest(f"{source}\0{kind}\0{first_key}")
+
+
+def chunk_id(wave_id: str, kind: MediaKind, index: int) -> str:
+    """Return e.g. ``20261121T020000Z-images-00001``; sorts in planning order up to 99,999 chunks per wave and kind.
+
+    Args:
+        wave_id: the wave that planned the chunk.
+        kind: what the chunk holds.
+        index: counts from 1.
+
+    Raises:
+        ValueError: the id would not match ``[A-Za-z0-9_-]+``, which partition keys must.
+    """
+    if index < 1 or not _ID_CHARACTERS.fullmatch(wave_id):
+        raise ValueError(f"no chunk id can be made of wave {wave_id!r} and index {index}")
+    return f"{wave_id}-{kind}-{index:05d}"
+
+
+def inventory_id(at: datetime) -> str:
+    """Return the id of an inventory taken at a time, to the second, in UTC: ``20261121T020000Z``.
+
+    Raises:
+        ValueError: the time has no time zone.
+    """
+    if at.tzinfo is None:
+        raise ValueError("an inventory's time needs a time zone")
+    utc = at.astimezone(UTC)
+    # Not strftime: %Y drops leading zeros on some systems.
+    return f"{utc.year:04d}{utc.month:02d}{utc.day:02d}T{utc.hour:02d}{utc.minute:02d}{utc.second:02d}Z"
+
+
+def parse_inventory_id(text: str) -> datetime:
+    """Return the UTC time of an inventory id.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    if not _INVENTORY_ID.fullmatch(text):
+        raise ValueError(f"{text!r} is not an inventory id; those look like 20261121T020000Z")
+    return datetime.strptime(text, _INVENTORY_TIME).replace(tzinfo=UTC)
+
+
+def rules_digest(rules: Mapping[str, Any]) -> str:
+    """Return 16 hex digits of the rules' canonical JSON; the order of keys does not matter, that of lists does.
+
+    Raises:
+        TypeError: a value has no JSON form.
+        ValueError: a number is NaN or infinite.
+    """
+    return _digest(json.dumps(rules, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_ID_LENGTH]
