@@ -1,0 +1,117 @@
+"""The application: body limit, signature, then routing; refusals and malformed input become the answers that the SDK knows.
+
+What does not belong here: endpoints, sockets and threads.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Router
+
+from registration_pipeline.sandbox import folders_api, items_api, uploads_api
+from registration_pipeline.sandbox.signatures import SignatureRefusedError, SignedRequest, verify_signature
+from registration_pipeline.sandbox.wire import ApiError, error_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from registration_pipeline.sandbox.service import Service
+
+BASE_PATH = "/v2/public"
+
+
+class Gate:
+    """Reads the whole body, verifies the signature on the raw bytes and only then lets the request through.
+
+    Args:
+        app: what is behind the gate.
+        service: whose keys are authorised and whose limits hold.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, app: ASGIApp, *, service: Service, clock: Callable[[], float] = time.time) -> None:
+        self._app, self._service, self._clock = app, service, clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 413 or 401, or pass the request on with ``state.user`` and ``state.body``."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._service.config.body_limit_bytes
+        body = await _read_body(receive, limit)
+        if body is None:
+            await JSONResponse({"message": f"the body is larger than {limit} bytes"}, 413)(scope, receive, send)
+            return
+        try:
+            user = self._verify(scope, body)
+        except SignatureRefusedError as error:
+            await JSONResponse({"message": str(error)}, 401)(scope, receive, send)
+            return
+        scope.setdefault("state", {}).update(user=user, body=body)
+        await self._app(scope, receive, send)
+
+    def _verify(self, scope: Scope, body: bytes) -> str:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        request = SignedRequest(
+            method=scope["method"],
+            raw_path=scope["raw_path"],
+            query_string=scope["query_string"],
+            headers=headers,
+            body=body,
+        )
+        return verify_signature(
+            request,
+            authorised=self._service.authorised,
+            now=self._clock(),
+            skew_seconds=self._service.config.skew_seconds,
+        )
+
+
+async def _read_body(receive: Receive, limit: int) -> bytes | None:
+    """The body, or None if it is too large; it is read to its end either way, so that the client gets to the answer."""
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message: Message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts) if size <= limit else None
+
+
+async def _api_error(_request: Request, error: Exception) -> Response:
+    return error_response(cast("ApiError", error))
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 500)
+    return JSONResponse({"message": getattr(error, "detail", "error")}, status_code=status)
+
+
+async def _internal_error(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"message": f"the sandbox broke: {type(error).__name__}"}, status_code=500)
+
+
+def build_app(service: Service) -> ASGIApp:
+    """The application for one service."""
+    routes = [*folders_api.ROUTES, *items_api.ROUTES, *uploads_api.ROUTES]
+    # A redirect would carry the signature of another target, so none is ever made.
+    router = Router(routes=routes, redirect_slashes=False)
+    app = Starlette(
+        routes=[Mount(BASE_PATH, app=router)],
+        exception_handlers={ApiError: _api_error, 404: _http_error, 405: _http_error, 500: _internal_error},
+    )
+    app.router.redirect_slashes = False
+    app.state.service = service
+    return Gate(app, service=service)

@@ -1,0 +1,133 @@
+"""What a sandbox can be told: where it lives, who may speak to it, how it behaves where Encord's behaviour is not documented.
+
+What does not belong here: reading the environment, and acting on any of these values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from registration_pipeline.sandbox.rules import UnitRule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "DedupeAt",
+    "Integration",
+    "LocalObjects",
+    "S3Objects",
+    "SandboxConfig",
+    "SkippedCountsAs",
+    "UnitRule",
+]
+
+DEFAULT_INTEGRATION_TITLE = "sandbox"
+
+BODY_LIMIT_BYTES = 100_000_000
+"""JSON upload files: 100 MB (Encord's best-practices page)."""
+
+
+class DedupeAt(StrEnum):
+    """When ``skip_duplicate_urls`` looks which URLs the folder holds already. Encord does not say."""
+
+    START = "start"
+    """When the start call is accepted. Two jobs in flight with the same URLs create duplicates: the hostile reading."""
+    MATERIALISE = "materialise"
+    """When each unit is registered."""
+
+
+class SkippedCountsAs(StrEnum):
+    """Which count of the job a skipped duplicate adds to. Encord does not say."""
+
+    NONE = "none"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class LocalObjects:
+    """Reads ``file://`` URLs from disk.
+
+    Args:
+        root: nothing outside this directory is read (403); None: everything is.
+    """
+
+    root: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Objects:
+    """Reads ``<endpoint_url>/<bucket>/<key>`` and ``s3://<bucket>/<key>`` through the S3 API.
+
+    Args:
+        endpoint_url: of the S3-compatible store, e.g. ``http://127.0.0.1:9000``.
+        region: for the request signature.
+        access_key_id: with ``secret_access_key``; None: boto3's own credential chain.
+        secret_access_key: never logged.
+    """
+
+    endpoint_url: str
+    region: str = "us-east-1"
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"S3Objects(endpoint_url={self.endpoint_url!r}, region={self.region!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """A cloud integration: what Encord would read the objects with.
+
+    Args:
+        title: unique; its UUID is made on first use and kept in the data directory.
+        readers: how objects are opened; a URL that no reader covers is registered unread.
+    """
+
+    title: str
+    readers: tuple[LocalObjects | S3Objects, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """Everything about one sandbox. Where Encord's behaviour is unknown the default is the hostile reading.
+
+    Args:
+        data: directory of the database, the key pair and ``rules.json``; made if missing.
+        host: address to listen on; loopback unless told otherwise.
+        port: 0 picks a free one.
+        authorised_keys: Ed25519 public keys in OpenSSH form (``ssh-ed25519 AAAA…``), besides the generated one.
+        integrations: made on first start.
+        unit_rules: planted failures, before those in ``<data>/rules.json``.
+        job_seconds: how long an upload job takes.
+        workers: upload jobs processed at once.
+        read_workers: objects opened at once, over all jobs.
+        dedupe_at: when duplicates are looked for.
+        skipped_in_items_with_names: whether skipped duplicates appear in ``itemsWithNames``.
+        skipped_counts_as: which count a skipped duplicate adds to.
+        rollback_on_error: whether a job that ends ``ERROR`` takes its items back.
+        url_normalised: whether items show their URL in another, equivalent percent-encoding than was submitted.
+        lenient: whether unknown keys in ``externalFiles`` are ignored instead of refused.
+        skew_seconds: largest difference between a signature's ``created`` and the sandbox's clock.
+        body_limit_bytes: larger request bodies are refused with 413.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    authorised_keys: tuple[str, ...] = ()
+    integrations: tuple[Integration, ...] = (Integration(DEFAULT_INTEGRATION_TITLE),)
+    unit_rules: tuple[UnitRule, ...] = ()
+    job_seconds: float = 0.2
+    workers: int = 4
+    read_workers: int = 16
+    dedupe_at: DedupeAt = DedupeAt.START
+    skipped_in_items_with_names: bool = False
+    skipped_counts_as: SkippedCountsAs = SkippedCountsAs.NONE
+    rollback_on_error: bool = False
+    url_normalised: bool = True
+    lenient: bool = False
+    skew_seconds: float = 900.0
+    body_limit_bytes: int = BODY_LIMIT_BYTES

@@ -1,0 +1,269 @@
+"""Reads the ``externalFiles`` form of an upload job strictly: every key, limit and type, the first violation ends it.
+
+The keys are those that Encord's registration pages print for the JSON upload file. A real server may ignore a key that
+it does not know; here it is refused, because a key that is silently ignored is a rehearsal that proves nothing.
+
+What does not belong here: duplicates, planted failures, and whether an object exists.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, NoReturn
+from urllib.parse import unquote
+
+MAX_ENTRIES = 10_000
+"""Entries per upload job (Encord's best-practices page, Enterprise)."""
+MAX_URL_BYTES = 16_384
+"""URL: 16 KB (Encord's page on registering cloud data)."""
+MAX_TITLE_CHARACTERS = 300
+"""Data file names: 300 characters (Encord's page on registering cloud data)."""
+MAX_CLIENT_METADATA_BYTES = 10_000_000
+"""Client metadata: 10 MB per item (Encord's page on client metadata)."""
+MAX_SEQUENCE_IMAGES = 32_767
+"""Images in an image sequence (Encord's page on registering cloud data)."""
+
+_FLAGS = ("skip_duplicate_urls", "upsert_metadata")
+_FRAME_KEY = re.compile(r"objectUrl_(0|[1-9][0-9]*)")
+
+
+class ManifestRefusedError(Exception):
+    """The ``externalFiles`` object breaks a rule; the text names place and rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class KindRules:
+    """What one top-level list may hold: its item keys, its media block, and what its units become."""
+
+    item_type: str
+    action: str
+    keys: frozenset[str]
+    grouped: bool = False
+    media_block: str | None = None
+    media_fields: dict[str, str] = field(default_factory=dict)
+    """Wire name of the item field by every accepted spelling of the metadata field."""
+
+
+def _spellings(*names: str) -> dict[str, str]:
+    # Encord's pages print some blocks in snake_case and some in camelCase, so both are taken.
+    both: dict[str, str] = {}
+    for name in names:
+        head, *rest = name.split("_")
+        camel = head + "".join(word.capitalize() for word in rest)
+        both[name] = both[camel] = camel
+    return both
+
+
+_SINGLE = frozenset({"objectUrl", "title", "clientMetadata"})
+_GROUP = frozenset({"title", "createVideo", "clientMetadata"})
+_FILE = ("file_size", "mime_type")
+
+KINDS: dict[str, KindRules] = {
+    "videos": KindRules(
+        "video", "Registering video", _SINGLE | {"createVideo"}, media_block="videoMetadata",
+        media_fields=_spellings("fps", "duration", "width", "height", *_FILE),
+    ),
+    "images": KindRules(
+        "image", "Registering image", _SINGLE | {"createVideo"}, media_block="imageMetadata",
+        media_fields=_spellings("width", "height", *_FILE),
+    ),
+    "audio": KindRules(
+        "audio", "Registering audio", _SINGLE, media_block="audioMetadata",
+        media_fields=_spellings(
+            "duration_seconds", "sample_rate", "bit_depth", "codec", "num_channels", *_FILE
+        ),
+    ),
+    "pdfs": KindRules(
+        "pdf", "Registering PDF", _SINGLE, media_block="pdfMetadata", media_fields=_spellings("num_pages", *_FILE[:1])
+    ),
+    "text": KindRules(
+        "plainText", "Registering text", _SINGLE, media_block="textMetadata", media_fields=_spellings(*_FILE)
+    ),
+    "nifti": KindRules("nifti", "Registering NIfTI", _SINGLE),
+    "image_groups": KindRules("imageGroup", "Registering image group", _GROUP, grouped=True),
+    "dicom_series": KindRules("dicomSeries", "Registering DICOM series", _GROUP, grouped=True),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmittedUnit:
+    """One unit as it was submitted.
+
+    Args:
+        kind: top-level key it was listed under.
+        item_type: what it becomes.
+        title: given, or the last part of the first URL.
+        urls: one, or the frames of a group in order.
+        client_metadata: JSON text, None if none was given.
+        media: media metadata by camelCase name.
+    """
+
+    kind: str
+    item_type: str
+    title: str
+    urls: list[str]
+    client_metadata: str | None = None
+    media: dict[str, Any] | None = None
+
+    @property
+    def identity(self) -> str:
+        """What duplicates are recognised by: the URL, or a digest of all URLs of a group."""
+        if not KINDS[self.kind].grouped:
+            return self.urls[0]
+        return "group:" + sha256("\n".join(self.urls).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalFiles:
+    """A valid upload specification. ``notes`` are remarks for the operator of the sandbox."""
+
+    units: list[SubmittedUnit]
+    skip_duplicate_urls: bool
+    upsert_metadata: bool
+    notes: list[str]
+
+
+def parse_external_files(document: dict[str, Any], *, lenient: bool = False) -> ExternalFiles:
+    """Validate and read an ``externalFiles`` object.
+
+    Args:
+        document: parsed JSON.
+        lenient: ignore unknown keys instead of refusing them.
+
+    Raises:
+        ManifestRefusedError: at the first violation.
+    """
+    unknown = [key for key in document if key not in KINDS and key not in _FLAGS]
+    if unknown and not lenient:
+        _refuse(f"unknown key {unknown[0]!r} in externalFiles; known: {', '.join([*KINDS, *_FLAGS])}")
+    flags = {name: document.get(name, False) for name in _FLAGS}
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            _refuse(f"externalFiles.{name} must be true or false")
+    listed = {kind: document.get(kind) or [] for kind in KINDS}
+    for kind, entries in listed.items():
+        if not isinstance(entries, list):
+            _refuse(f"externalFiles.{kind} must be a list")
+    if sum(map(len, listed.values())) > MAX_ENTRIES:
+        _refuse(f"{sum(map(len, listed.values()))} entries in one upload job; the limit is {MAX_ENTRIES}")
+    notes: list[str] = []
+    units = [
+        _Entry(kind, index, entry, lenient=lenient, notes=notes).unit()
+        for kind, entries in listed.items()
+        for index, entry in enumerate(entries)
+    ]
+    return ExternalFiles(units=units, notes=sorted(set(notes)), **flags)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ManifestRefusedError(message)
+
+
+class _Entry:
+    """One entry of one list, with its place for messages."""
+
+    def __init__(self, kind: str, index: int, entry: object, *, lenient: bool, notes: list[str]) -> None:
+        self.kind, self.rules, self.where = kind, KINDS[kind], f"externalFiles.{kind}[{index}]"
+        if not isinstance(entry, dict):
+            _refuse(f"{self.where} must be an object")
+        self.entry: dict[str, Any] = entry
+        self.lenient, self.notes = lenient, notes
+
+    def unit(self) -> SubmittedUnit:
+        rules, entry = self.rules, self.entry
+        self._check_keys()
+        urls = self._frames() if rules.grouped else [self._url("objectUrl")]
+        if not isinstance(entry.get("createVideo", False), bool):
+            _refuse(f"{self.where}.createVideo must be true or false")
+        item_type = rules.item_type
+        # The pages say that createVideo decides between group and sequence, and that it defaults to true.
+        if self.kind == "image_groups" and entry.get("createVideo", True):
+            item_type = "imageSequence"
+            if len(urls) > MAX_SEQUENCE_IMAGES:
+                _refuse(f"{self.where} lists {len(urls)} images; a sequence takes {MAX_SEQUENCE_IMAGES}")
+        return SubmittedUnit(
+            kind=self.kind,
+            item_type=item_type,
+            title=self._title(urls[0]),
+            urls=urls,
+            client_metadata=self._client_metadata(),
+            media=self._media(),
+        )
+
+    def _check_keys(self) -> None:
+        for key in self.entry:
+            if key in self.rules.keys or key == self.rules.media_block:
+                continue
+            if self.rules.grouped and _FRAME_KEY.fullmatch(key):
+                continue
+            if not self.lenient:
+                _refuse(f"unknown key {key!r} in {self.where}")
+
+    def _url(self, key: str) -> str:
+        url = self.entry.get(key)
+        if not isinstance(url, str) or not url:
+            _refuse(f"{self.where}.{key} must be a URL")
+        if len(self._encodable(key, url)) > MAX_URL_BYTES:
+            _refuse(f"{self.where}.{key} is longer than {MAX_URL_BYTES} bytes")
+        if re.search(r"\s", url):
+            _refuse(f"{self.where}.{key} holds whitespace; percent-encode it")
+        return url
+
+    def _frames(self) -> list[str]:
+        positions = sorted(int(match[1]) for match in map(_FRAME_KEY.fullmatch, self.entry) if match)
+        if not positions or positions != list(range(len(positions))):
+            _refuse(f"{self.where} needs objectUrl_0, objectUrl_1, … without a gap")
+        return [self._url(f"objectUrl_{position}") for position in positions]
+
+    def _title(self, url: str) -> str:
+        title = self.entry.get("title")
+        if title is None and self.kind != "dicom_series":
+            return unquote(url.rstrip("/").rsplit("/", 1)[-1])[:MAX_TITLE_CHARACTERS]
+        if not isinstance(title, str) or not title:
+            _refuse(f"{self.where}.title must be a string that is not empty")
+        if len(title) > MAX_TITLE_CHARACTERS:
+            _refuse(f"{self.where}.title is longer than {MAX_TITLE_CHARACTERS} characters")
+        self._encodable("title", title)
+        return title
+
+    def _encodable(self, key: str, text: str) -> bytes:
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            _refuse(f"{self.where}.{key} holds half of a surrogate pair")
+
+    def _client_metadata(self) -> str | None:
+        metadata = self.entry.get("clientMetadata")
+        if metadata is None:
+            return None
+        if not isinstance(metadata, dict):
+            _refuse(f"{self.where}.clientMetadata must be an object")
+        text = json.dumps(metadata)
+        if len(text) > MAX_CLIENT_METADATA_BYTES:
+            _refuse(f"{self.where}.clientMetadata is longer than {MAX_CLIENT_METADATA_BYTES} bytes")
+        return text
+
+    def _media(self) -> dict[str, Any] | None:
+        block = self.rules.media_block
+        given = self.entry.get(block) if block else None
+        if given is None:
+            return None
+        if not isinstance(given, dict):
+            _refuse(f"{self.where}.{block} must be an object")
+        media: dict[str, Any] = {}
+        for key, value in given.items():
+            name = self.rules.media_fields.get(key)
+            if name is not None:
+                media[name] = value
+                self._note_casing(key, name)
+            elif not self.lenient:
+                _refuse(f"unknown key {key!r} in {self.where}.{block}")
+        return media
+
+    def _note_casing(self, key: str, name: str) -> None:
+        if "_" in key or name != key.lower():
+            casing = "snake_case" if "_" in key else "camelCase"
+            self.notes.append(f"{self.rules.media_block} uses {casing} ({key}); which casing Encord reads is not known")

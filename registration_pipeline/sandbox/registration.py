@@ -1,0 +1,169 @@
+"""Registers the units of an accepted job, slice by slice: each slice and the job's progress are one transaction.
+
+So a killed sandbox continues with the next slice and no unit is registered twice or forgotten; and a cancelled job keeps
+the slices that were done.
+
+What does not belong here: waiting, threads, and who is told when a job ends.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from registration_pipeline.sandbox.config import SandboxConfig, SkippedCountsAs
+from registration_pipeline.sandbox.manifests import KINDS, SubmittedUnit
+from registration_pipeline.sandbox.submissions import DONE, ERROR, PENDING, Submission
+from registration_pipeline.sandbox.wire import timestamp
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from registration_pipeline.sandbox.readers import Examined
+
+_INSERT = """
+INSERT INTO items (uuid, folder_id, identity, frames, item_type, name, description, client_metadata, owner, created_at,
+                   last_edited_at, job_id, integration_uuid, file_size, mime_type, media)
+VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+
+
+@dataclass(slots=True)
+class _Tally:
+    items: list[dict[str, str]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    done: int = 0
+    skipped: int = 0
+
+
+def register_slice(
+    connection: sqlite3.Connection,
+    *,
+    job_id: int,
+    submission: Submission,
+    start: int,
+    examined: Sequence[Examined],
+    config: SandboxConfig,
+) -> str:
+    """Register the units from ``start`` on, as many as were examined, and return the job's status afterwards.
+
+    A job that was cancelled or deleted meanwhile is left alone.
+    """
+    job = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if job is None or job["status"] != PENDING:
+        return "CANCELLED" if job is None else str(job["status"])
+    tally = _Tally()
+    for offset, findings in enumerate(examined):
+        position = start + offset
+        unit = submission.units[position]
+        duplicate = position in submission.skipped or (
+            submission.check_each and _held(connection, job["folder_id"], unit.identity)
+        )
+        error = None if duplicate else _planted_error(connection, submission, unit) or findings.error
+        if duplicate:
+            _skip(connection, job, unit, tally, config=config, upsert=submission.upsert_metadata)
+        elif error is not None:
+            tally.errors.append(_unit_error(unit, error))
+        else:
+            _add(connection, job, unit, findings, tally)
+    connection.execute(
+        "INSERT INTO job_slices (job_id, position, items, errors) VALUES (?, ?, ?, ?)",
+        (job_id, start, json.dumps(tally.items), json.dumps(tally.errors)),
+    )
+    connection.execute(
+        "UPDATE jobs SET position = position + ?, done = done + ?, failed = failed + ?, skipped = skipped + ? WHERE id = ?",
+        (len(examined), tally.done, len(tally.errors), tally.skipped, job_id),
+    )
+    return _conclude(connection, job_id, config)
+
+
+def _held(connection: sqlite3.Connection, folder_id: int, identity: str) -> bool:
+    query = "SELECT 1 FROM items WHERE folder_id = ? AND identity = ? LIMIT 1"
+    return connection.execute(query, (folder_id, identity)).fetchone() is not None
+
+
+def _planted_error(connection: sqlite3.Connection, submission: Submission, unit: SubmittedUnit) -> str | None:
+    for rule in submission.rules:
+        for url in filter(rule.matches, unit.urls):
+            if rule.times is None:
+                return rule.error
+            key = (f"{rule.pattern}\n{rule.error}", url)
+            row = connection.execute("SELECT strikes FROM rule_strikes WHERE rule = ? AND url = ?", key).fetchone()
+            if row is not None and row["strikes"] >= rule.times:
+                continue
+            connection.execute(
+                "INSERT INTO rule_strikes VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET strikes = strikes + 1", key
+            )
+            return rule.error
+    return None
+
+
+def _unit_error(unit: SubmittedUnit, error: str) -> dict[str, Any]:
+    return {
+        "objectUrls": unit.urls,
+        "error": error,
+        "subtaskUuid": str(uuid.uuid4()),
+        "actionDescription": KINDS[unit.kind].action,
+    }
+
+
+def _add(
+    connection: sqlite3.Connection, job: sqlite3.Row, unit: SubmittedUnit, findings: Examined, tally: _Tally
+) -> None:
+    item_uuid, now = str(uuid.uuid4()), timestamp()
+    media = dict(unit.media or {})
+    size, mime_type = media.pop("fileSize", None), media.pop("mimeType", None)
+    connection.execute(
+        _INSERT,
+        (
+            *(item_uuid, job["folder_id"], unit.identity, json.dumps(unit.urls) if len(unit.urls) > 1 else None),
+            *(unit.item_type, unit.title, unit.client_metadata or "{}", job["owner"], now, now, job["id"]),
+            *(job["integration_uuid"], findings.size if findings.size is not None else size),
+            *(findings.mime_type or mime_type, json.dumps(media) if media else None),
+        ),
+    )
+    tally.items.append({"itemUuid": item_uuid, "name": unit.title})
+    tally.done += 1
+
+
+def _skip(
+    connection: sqlite3.Connection,
+    job: sqlite3.Row,
+    unit: SubmittedUnit,
+    tally: _Tally,
+    *,
+    config: SandboxConfig,
+    upsert: bool,
+) -> None:
+    tally.skipped += 1
+    tally.done += config.skipped_counts_as is SkippedCountsAs.DONE
+    key = (job["folder_id"], unit.identity)
+    if upsert and unit.client_metadata is not None:
+        connection.execute(
+            "UPDATE items SET client_metadata = ?, last_edited_at = ? WHERE folder_id = ? AND identity = ?",
+            (unit.client_metadata, timestamp(), *key),
+        )
+    if config.skipped_in_items_with_names:
+        query = "SELECT uuid, name FROM items WHERE folder_id = ? AND identity = ? ORDER BY id LIMIT 1"
+        held = connection.execute(query, key).fetchone()
+        if held is not None:
+            tally.items.append({"itemUuid": held["uuid"], "name": held["name"]})
+
+
+def _conclude(connection: sqlite3.Connection, job_id: int, config: SandboxConfig) -> str:
+    job = connection.execute(
+        "SELECT units, position, failed, ignore_errors FROM jobs WHERE id = ?", (job_id,)
+    ).fetchone()
+    if job["position"] < job["units"]:
+        return PENDING
+    status = ERROR if job["failed"] and not job["ignore_errors"] else DONE
+    connection.execute(
+        "UPDATE jobs SET status = ?, ended_at = ?, submission = NULL WHERE id = ?", (status, timestamp(), job_id)
+    )
+    if status == ERROR and config.rollback_on_error:
+        connection.execute("DELETE FROM items WHERE job_id = ?", (job_id,))
+        connection.execute("UPDATE job_slices SET items = '[]' WHERE job_id = ?", (job_id,))
+        connection.execute("UPDATE jobs SET done = 0 WHERE id = ?", (job_id,))
+    return status

@@ -1,0 +1,34 @@
+"""What every endpoint works with, bound to the application by ``app``.
+
+What does not belong here: behaviour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from registration_pipeline.sandbox.config import SandboxConfig
+    from registration_pipeline.sandbox.database import Database
+    from registration_pipeline.sandbox.jobs import JobBoard, JobRunner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One sandbox's parts. ``authorised`` maps key ids to users."""
+
+    config: SandboxConfig
+    database: Database
+    board: JobBoard
+    runner: JobRunner
+    authorised: Mapping[str, str]
+
+
+def service_of(request: Request) -> Service:
+    """The service that the request came to."""
+    return cast("Service", request.app.state.service)
