@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import (
@@ -162,6 +162,19 @@ class BucketStateStore:
     def _conflict_text(self, name: str) -> str:
         return f"{self.location(name)} exists already: another process wrote it first. Let it finish, then run again."
 
+    def _refusal_text(self, name: str, error: BaseError) -> str:
+        said = _said(error)
+        # Without credentials the provider's metadata service answers 401 or 403, which obstore files as generic.
+        if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "HTTP 401" in said or "HTTP 403" in said:
+            return (
+                f"The store refuses access to {self.location(name)}{said}. The state needs permission to list, read, "
+                "write and delete there: renew the credentials in the environment or extend their policy."
+            )
+        return (
+            f"The store did not serve {self.location(name)}{said}. Check the network and `state` in registration.yaml; "
+            "for S3 also AWS_REGION and AWS_ENDPOINT_URL (plain http beyond this machine needs AWS_ALLOW_HTTP=true)."
+        )
+
     @contextmanager
     def _translated(self, name: str) -> Iterator[None]:
         """Turn obstore's exceptions into ours.
@@ -182,17 +195,8 @@ class BucketStateStore:
             ) from None
         except (AlreadyExistsError, PreconditionError):
             raise StateConflictError(self._conflict_text(name)) from None
-        except (PermissionDeniedError, UnauthenticatedError) as error:
-            raise StateError(
-                f"The store refuses access to {self.location(name)}{_said(error)}. The state needs permission to list, "
-                "read, write and delete there: renew the credentials in the environment or extend their policy."
-            ) from None
         except BaseError as error:
-            raise StateError(
-                f"The store did not serve {self.location(name)}{_said(error)}. Check the network and `state` in "
-                "registration.yaml; for S3 also AWS_REGION and AWS_ENDPOINT_URL (plain http beyond this machine needs "
-                "AWS_ALLOW_HTTP=true)."
-            ) from None
+            raise StateError(self._refusal_text(name, error)) from None
         except OSError as error:
             raise StateError(
                 f"{self.location(name)} can't be copied to this machine: {error.strerror or error}. Free space in the "
@@ -254,16 +258,17 @@ def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -
     Raises:
         ConfigurationError: no bucket in ``uri``, or the provider can't be set up from the environment.
     """
-    parts = urlsplit(uri)
-    bucket, account = parts.username or parts.hostname or "", parts.hostname if parts.username else None
-    prefix = unquote(parts.path).strip("/")
+    # By hand: urlsplit would put buckets into lower case and cut prefixes at "?" and "#".
+    scheme, _, rest = uri.partition("://")
+    place, _, prefix = rest.partition("/")
+    bucket, _, account = place.partition("@")
     if not bucket:
-        raise ConfigurationError(f"{uri!r} names no bucket; write {parts.scheme}://<bucket>/<prefix>", key="state")
+        raise ConfigurationError(f"it names no bucket; write {scheme}://<bucket>/<prefix>", key="state")
     try:
-        store = _open(parts.scheme, bucket, account, prefix or None, environ)
+        store = _open(scheme, bucket, account or None, prefix.strip("/") or None, environ)
     except BaseError as error:
         raise ConfigurationError(
-            f"the {parts.scheme}:// store can't be set up from the environment ({type(error).__name__}); check the "
+            f"the {scheme}:// store can't be set up from the environment ({type(error).__name__}); check the "
             "provider's variables, e.g. AWS_REGION, GOOGLE_APPLICATION_CREDENTIALS or AZURE_STORAGE_ACCOUNT_NAME",
             key="state",
         ) from None
