@@ -2,6 +2,7 @@
 
 <source>/inventory/<inventory_id>/part-*.parquet, _SUCCESS.json
 <source>/plan/<wave_id>/part-*.parquet, _SUCCESS.json
+<source>/lineage/<number>.json                                          the waves in the order they were committed
 <source>/census/<wave_id>/{chunks,rejected,changed,deleted}-*.parquet   what else that planning run found
 <source>/manifests/<chunk_id>.json
 <source>/journal/<chunk_id>/<attempt>-<event>.json
@@ -25,9 +26,19 @@ def plan_folder(source: str, wave_id: str | None = None) -> str:
     return f"{source}/plan/" if wave_id is None else f"{source}/plan/{wave_id}/"
 
 
-def census_folder(source: str, wave_id: str) -> str:
-    """Return the folder of what a planning run found besides the new objects."""
-    return f"{source}/census/{wave_id}/"
+def lineage_folder(source: str) -> str:
+    """Return the folder that holds the order in which the waves were committed."""
+    return f"{source}/lineage/"
+
+
+def lineage_name(source: str, number: int) -> str:
+    """Return the name of one entry of the lineage; ``number`` counts from 1."""
+    return f"{source}/lineage/{number:08d}.json"
+
+
+def census_folder(source: str, wave_id: str | None = None) -> str:
+    """Return the folder of what one planning run found besides the new objects, or of all runs."""
+    return f"{source}/census/" if wave_id is None else f"{source}/census/{wave_id}/"
 
 
 def manifest_name(source: str, chunk_id: str) -> str:

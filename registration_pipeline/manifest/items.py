@@ -1,0 +1,154 @@
+"""The checks of single items of a manifest: keys, types, URLs, titles, metadata, and repetition across items.
+
+What does not belong here: the document around them (``validate.py``) and the key table (``format.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from registration_pipeline.manifest.format import (
+    CLIENT_METADATA,
+    GROUP_URL_PREFIX,
+    MAX_CLIENT_METADATA_BYTES,
+    OBJECT_URL,
+    TITLE,
+    ItemFormat,
+    JsonType,
+)
+from registration_pipeline.manifest.violation import Violation
+from registration_pipeline.planning.rejection import LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_ABSOLUTE_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
+_WHITESPACE_OR_CONTROL: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_GROUP_URL: Final = re.compile(rf"{re.escape(GROUP_URL_PREFIX)}(0|[1-9][0-9]{{0,8}})", re.ASCII)
+_PYTHON_TYPES: Final[Mapping[JsonType, tuple[type, ...]]] = {
+    JsonType.STRING: (str,),
+    JsonType.NUMBER: (int, float),
+    JsonType.BOOLEAN: (bool,),
+    JsonType.OBJECT: (dict,),
+}
+
+
+class ItemChecker:
+    """Checks the items of one manifest one after the other and remembers their URLs and titles."""
+
+    def __init__(self) -> None:
+        self._where_by_url: dict[str, str] = {}
+        self._where_by_title: dict[str, str] = {}
+
+    def check(self, where: str, item: Any, item_format: ItemFormat) -> Iterator[Violation]:
+        """Yield every violation of one item.
+
+        Args:
+            where: its place, e.g. ``images[3]``.
+            item: what the JSON holds there.
+            item_format: the format of its list.
+        """
+        if not isinstance(item, dict):
+            yield Violation(where, "must be an object")
+            return
+        url_keys = _group_url_keys(item) if item_format.is_group else [OBJECT_URL]
+        yield from _check_keys(where, item, item_format, url_keys)
+        yield from _check_group_urls(where, url_keys) if item_format.is_group else ()
+        for key in url_keys:
+            yield from self._check_url(where, key, item)
+        yield from self._check_title(f"{where}.{TITLE}", item)
+        yield from _check_client_metadata(f"{where}.{CLIENT_METADATA}", item.get(CLIENT_METADATA))
+        yield from _check_media_metadata(where, item, item_format)
+
+    def _check_url(self, where: str, key: str, item: dict[str, Any]) -> Iterator[Violation]:
+        place = f"{where}.{key}"
+        if key not in item:
+            yield Violation(place, "is missing")
+            return
+        url = item[key]
+        if not isinstance(url, str):
+            yield Violation(place, "must be a string")
+            return
+        if not _ABSOLUTE_URL.match(url):
+            yield Violation(place, "must be an absolute URL, e.g. s3://bucket/key")
+        if _WHITESPACE_OR_CONTROL.search(url):
+            yield Violation(place, "holds whitespace or control characters: percent-encode them")
+        length = len(url.encode("utf-8", "surrogatepass"))
+        if length > LIMITS.url_bytes:
+            yield Violation(place, f"is {length:,} bytes long; Encord takes {LIMITS.url_bytes:,}")
+        first = self._where_by_url.setdefault(url, place)
+        if first != place:
+            yield Violation(place, f"is the same as {first}")
+
+    def _check_title(self, place: str, item: dict[str, Any]) -> Iterator[Violation]:
+        if TITLE not in item:
+            yield Violation(place, "is missing")
+            return
+        title = item[TITLE]
+        if not isinstance(title, str):
+            return  # the type is reported with the other keys of the table
+        if not title:
+            yield Violation(place, "must not be empty")
+        if len(title) > LIMITS.title_characters:
+            yield Violation(place, f"is {len(title):,} characters long; Encord takes {LIMITS.title_characters}")
+        first = self._where_by_title.setdefault(title, place)
+        if first != place:
+            yield Violation(place, f"is the same as {first}")
+
+
+def _group_url_keys(item: dict[str, Any]) -> list[str]:
+    return sorted((key for key in item if _GROUP_URL.fullmatch(key)), key=lambda key: int(key[len(GROUP_URL_PREFIX) :]))
+
+
+def _check_keys(where: str, item: dict[str, Any], item_format: ItemFormat, url_keys: list[str]) -> Iterator[Violation]:
+    for key, value in item.items():
+        if key in item_format.keys:
+            if not _is_of_type(value, item_format.keys[key]):
+                yield Violation(f"{where}.{key}", f"must be {_article(item_format.keys[key])}")
+        elif key not in url_keys and key != item_format.media_metadata_key:
+            yield Violation(f"{where}.{key}", "is no key of the upload format for this kind")
+
+
+def _check_group_urls(where: str, url_keys: list[str]) -> Iterator[Violation]:
+    if not url_keys:
+        yield Violation(f"{where}.{GROUP_URL_PREFIX}0", "is missing")
+    for position, key in enumerate(url_keys):
+        if key != f"{GROUP_URL_PREFIX}{position}":
+            problem = f"follows position {position - 1}: positions start at 0 and leave no gap"
+            yield Violation(f"{where}.{key}", problem)
+            return
+
+
+def _check_client_metadata(place: str, metadata: Any) -> Iterator[Violation]:
+    if not isinstance(metadata, dict):
+        return  # absent, or its type is reported with the other keys of the table
+    length = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+    if length > MAX_CLIENT_METADATA_BYTES:
+        yield Violation(place, f"is {length:,} bytes long; Encord takes {MAX_CLIENT_METADATA_BYTES:,}")
+
+
+def _check_media_metadata(where: str, item: dict[str, Any], item_format: ItemFormat) -> Iterator[Violation]:
+    block = item_format.media_metadata_key
+    if block is None or block not in item:
+        return
+    if not isinstance(item[block], dict):
+        yield Violation(f"{where}.{block}", "must be an object")
+        return
+    for key, value in item[block].items():
+        if key not in item_format.media_metadata:
+            yield Violation(f"{where}.{block}.{key}", "is no field of this block")
+        elif not _is_of_type(value, item_format.media_metadata[key]):
+            yield Violation(f"{where}.{block}.{key}", f"must be {_article(item_format.media_metadata[key])}")
+
+
+def _is_of_type(value: Any, json_type: JsonType) -> bool:
+    # A bool is an int to Python, but not to JSON.
+    if isinstance(value, bool):
+        return json_type is JsonType.BOOLEAN
+    return isinstance(value, _PYTHON_TYPES[json_type])
+
+
+def _article(json_type: JsonType) -> str:
+    return f"an {json_type}" if json_type is JsonType.OBJECT else f"a {json_type}"

@@ -1,0 +1,73 @@
+"""Keeps the manifest of each chunk as a file of the state: made once, verified ever after.
+
+What does not belong here: its bytes (``render.py``), its rules (``validate.py``) and sending it (``submission``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registration_pipeline.errors import StateConflictError, StateCorruptError
+from registration_pipeline.manifest.render import render_manifest
+from registration_pipeline.manifest.validate import validate_manifest
+from registration_pipeline.planning.wave import read_chunk_units
+from registration_pipeline.state.layout import manifest_name
+
+if TYPE_CHECKING:
+    from registration_pipeline.manifest.violation import Violation
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.state.store import StateStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The manifest of a chunk as it lies in the state.
+
+    Args:
+        chunk_id: its chunk.
+        name: its name in the state.
+        sha256: digest of its bytes, hexadecimal.
+        bytes: its length.
+        violations: what Encord would refuse; a manifest with any must not be sent.
+    """
+
+    chunk_id: str
+    name: str
+    sha256: str
+    bytes: int
+    violations: tuple[Violation, ...]
+
+
+def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk) -> Manifest:
+    """Make the manifest of a chunk if it is missing, else verify that it is what making it again would give.
+
+    A manifest with violations is written all the same, so that it can be looked at.
+
+    Args:
+        store: the state.
+        source: the name of the chunk's source.
+        chunk: a chunk of a committed wave.
+
+    Raises:
+        StateCorruptError: the file is there with other bytes, or the plan of the chunk is damaged.
+    """
+    data = render_manifest(chunk.chunk_id, read_chunk_units(store, source, chunk))
+    name = manifest_name(source, chunk.chunk_id)
+    try:
+        store.create(name, data)
+    except StateConflictError:
+        if store.read(name) != data:
+            raise StateCorruptError(
+                f"{store.location(name)} is not what chunk {chunk.chunk_id} was planned as: somebody changed the "
+                "manifest or the plan. If this version should write manifests differently, the chunk may have been "
+                "submitted in the old form; otherwise delete the manifest to have it made again"
+            ) from None
+    return Manifest(
+        chunk_id=chunk.chunk_id,
+        name=name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        bytes=len(data),
+        violations=tuple(validate_manifest(data)),
+    )

@@ -1,0 +1,253 @@
+"""Plans an inventory: finds what no wave has planned yet, cuts it into chunks and commits that as a new wave.
+
+What does not belong here: the single decisions (``decision.py``), cutting (``chunking.py``) and committing
+(``lineage.py``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from registration_pipeline.errors import StateConflictError, UsageError
+from registration_pipeline.ids import unit_id
+from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
+from registration_pipeline.objects import MediaKind
+from registration_pipeline.planning.chunking import ChunkCutter
+from registration_pipeline.planning.decision import Decider, Decision, digest_rules
+from registration_pipeline.planning.ledger import Ledger, LedgerMatch
+from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, settle_lineage
+from registration_pipeline.planning.plan_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
+from registration_pipeline.planning.schema import PLAN_SCHEMA
+from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave, load_chunks, load_waves
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.state.store import StateStore
+
+_MOST_ATTEMPTS: Final = 5
+"""How often a plan is made again because another planner committed first. Each time there is one more wave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a planning run comes to.
+
+    Args:
+        wave: what it added.
+        chunks: the chunks of that wave, in the order of their first keys.
+        created: False if the wave existed already, and for a dry run.
+    """
+
+    wave: Wave
+    chunks: tuple[PlannedChunk, ...]
+    created: bool
+
+
+def plan_source(
+    *,
+    store: StateStore,
+    source: SourceSettings,
+    clock: Callable[[], datetime],
+    inventory: Inventory | None = None,
+    dry_run: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Plan:
+    """Put every eligible object of an inventory that is in no chunk yet into exactly one.
+
+    Planning the same inventory again under the same rules returns the wave that is there. A crash at any point leaves
+    either nothing that counts or the whole wave; planning again gives the same chunks.
+
+    Args:
+        store: the state.
+        source: its rules.
+        clock: for ``planned_at``.
+        inventory: what to plan; the latest one by default.
+        dry_run: decide and count, but write nothing.
+        progress: called with the number of objects looked at so far.
+
+    Raises:
+        UsageError: there is no inventory, or it is older than one that is planned already.
+        StateConflictError: other planners committed first, again and again.
+        StateCorruptError: a committed file is missing or unreadable.
+    """
+    inventory = inventory or latest_inventory(store, source.name)
+    if inventory is None:
+        raise UsageError(
+            f"Source {source.name} has no inventory to plan: run `registration-pipeline inventory {source.name}` first"
+        )
+    digest = digest_rules(source)
+    for _ in range(_MOST_ATTEMPTS):
+        waves, number = (load_waves(store, source.name), 0) if dry_run else settle_lineage(store, source.name)
+        existing = _existing_wave(waves, inventory, digest)
+        if existing is not None:
+            return Plan(existing, tuple(load_chunks(store, source.name, [existing]).values()), created=False)
+        run = _PlanningRun(store, source, inventory, waves, progress)
+        with nullcontext(DryRunWriter()) if dry_run else run.state_writer() as writer:
+            files = run.write(writer)
+        wave = run.wave(digest, files, planned_at=clock())
+        if dry_run or commit_wave(store, wave, number):
+            if not dry_run:
+                discard_uncommitted(store, [*waves, wave])
+            return Plan(wave, run.chunks, created=not dry_run)
+    raise StateConflictError(
+        f"Other planning runs of source {source.name} committed first, {_MOST_ATTEMPTS} times in a row. Let them finish, "
+        "then run again"
+    )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """The counts of a planning run so far."""
+
+    objects: int = 0
+    held: int = 0
+    known: int = 0
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    excluded_by_rule: Counter[str] = field(default_factory=Counter)
+
+    def add(self, match: LedgerMatch, decision: Decision) -> None:
+        self.objects += match.rows.num_rows
+        self.known += pc.sum(match.known, min_count=0).as_py()
+        self.changed += match.changed.num_rows
+        self.deleted += match.deleted.num_rows
+        self.held += decision.held
+        self.new += decision.eligible.num_rows
+        self.rejected_by_reason.update(decision.rejected_by_reason)
+        self.excluded_by_rule.update(decision.excluded_by_rule)
+
+    def counts(self) -> PlanCounts:
+        return PlanCounts(
+            objects=self.objects,
+            excluded=self.excluded_by_rule.total(),
+            rejected=self.rejected_by_reason.total(),
+            held=self.held,
+            known=self.known,
+            new=self.new,
+            changed=self.changed,
+            deleted=self.deleted,
+            rejected_by_reason=dict(sorted(self.rejected_by_reason.items())),
+            excluded_by_rule=dict(sorted(self.excluded_by_rule.items())),
+        )
+
+
+class _PlanningRun:
+    """One pass over an inventory against the waves that are committed."""
+
+    def __init__(
+        self,
+        store: StateStore,
+        source: SourceSettings,
+        inventory: Inventory,
+        waves: Sequence[Wave],
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        self._store, self._source, self._inventory, self._progress = store, source, inventory, progress
+        self._wave_id = _next_wave_id(waves, inventory.inventory_id)
+        self._ledger = Ledger(store, waves)
+        self._decider = Decider(source, inventory.started_at)
+        self._cutter = ChunkCutter(self._wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind})
+        self._tally = _Tally()
+        self.chunks: tuple[PlannedChunk, ...] = ()
+
+    def state_writer(self) -> StateWaveWriter:
+        """Return the writer that puts this run's rows into the state."""
+        return StateWaveWriter(self._store, self._source.name, self._wave_id)
+
+    def write(self, writer: WaveWriter) -> WaveFiles:
+        """Stream the inventory through ledger, decisions and chunks into the writer."""
+        for batch in read_inventory(self._store, self._inventory):
+            if batch.num_rows == 0:
+                continue
+            for match in self._ledger.match(batch):
+                self._write_match(writer, match)
+            if self._progress is not None:
+                self._progress(self._tally.objects)
+        for deleted in self._ledger.rest():
+            writer.write_deleted(deleted)
+            self._tally.deleted += deleted.num_rows
+        self.chunks = self._cutter.finish()
+        return writer.finish(self.chunks)
+
+    def wave(self, rules_digest: str, files: WaveFiles, *, planned_at: datetime) -> Wave:
+        """Return the wave that ``write`` has written."""
+        return Wave(
+            wave_id=self._wave_id,
+            source=self._source.name,
+            inventory_id=self._inventory.inventory_id,
+            rules_digest=rules_digest,
+            counts=self._tally.counts(),
+            parts=files.parts,
+            part_first_keys=files.part_first_keys,
+            chunk_files=files.chunk_files,
+            rejected_files=files.rejected_files,
+            changed_files=files.changed_files,
+            deleted_files=files.deleted_files,
+            planned_at=planned_at,
+        )
+
+    def _write_match(self, writer: WaveWriter, match: LedgerMatch) -> None:
+        decision = self._decider.decide(match.rows.filter(pc.invert(match.known)))
+        self._tally.add(match, decision)
+        writer.write_new(self._plan_rows(decision))
+        writer.write_rejected(decision.rejected)
+        writer.write_changed(match.changed)
+        writer.write_deleted(match.deleted)
+
+    def _plan_rows(self, decision: Decision) -> pa.RecordBatch:
+        rows, name, place = decision.eligible, self._source.name, self._cutter.place
+        keys: list[str] = rows.column("key").to_pylist()
+        places = [
+            place(kind, key, key, size=size, url_bytes=len(url))
+            for kind, key, size, url in zip(
+                decision.kinds, keys, rows.column("size").to_pylist(), decision.urls, strict=True
+            )
+        ]
+        unit_ids = [unit_id(name, kind, key) for kind, key in zip(decision.kinds, keys, strict=True)]
+        return pa.RecordBatch.from_arrays(
+            [
+                rows.column("key"),
+                pa.array([chunk_id for chunk_id, _ in places], pa.string()),
+                pa.array([kind.value for kind in decision.kinds], pa.string()),
+                pa.array([unit_index for _, unit_index in places], pa.int32()),
+                pa.repeat(pa.scalar(0, pa.int32()), len(keys)),
+                pa.array(unit_ids, pa.string()),
+                rows.column("key"),
+                pa.array(decision.urls, pa.string()),
+                rows.column("size"),
+                rows.column("last_modified"),
+                rows.column("e_tag"),
+                rows.column("version"),
+            ],
+            schema=PLAN_SCHEMA,
+        )
+
+
+def _existing_wave(waves: Sequence[Wave], inventory: Inventory, digest: str) -> Wave | None:
+    """Return the wave that planning this inventory under these rules gave, if it is still the last word."""
+    of_inventory = [wave for wave in waves if wave.inventory_id == inventory.inventory_id]
+    if of_inventory and of_inventory[-1].rules_digest == digest:
+        return of_inventory[-1]
+    if waves and waves[-1].inventory_id > inventory.inventory_id:
+        raise UsageError(
+            f"Inventory {inventory.inventory_id} of source {inventory.source} is older than {waves[-1].inventory_id}, "
+            "which is planned already: plan the latest inventory"
+        )
+    return None
+
+
+def _next_wave_id(waves: Sequence[Wave], inventory_id: str) -> str:
+    again = sum(wave.inventory_id == inventory_id for wave in waves)
+    return inventory_id if again == 0 else f"{inventory_id}-{again + 1}"

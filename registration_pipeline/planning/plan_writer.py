@@ -1,0 +1,141 @@
+"""Writes the rows of a wave as they come: new objects to the plan, the rest of the findings to the census.
+
+What does not belong here: deciding what a row says (``plan.py``) and committing (``lineage.py``). Nothing written here counts
+before that.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+import pyarrow as pa
+
+from registration_pipeline.planning.schema import CHUNK_SCHEMA, KNOWN_SCHEMA, PLAN_SCHEMA, REJECTED_SCHEMA
+from registration_pipeline.state.commit import PART_ROWS, FileSet, ParquetPartWriter, Part
+from registration_pipeline.state.layout import census_folder, plan_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.state.store import StateStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveFiles:
+    """The files of a wave, as its commit marker names them."""
+
+    parts: tuple[Part, ...] = ()
+    part_first_keys: tuple[str, ...] = ()
+    chunk_files: tuple[Part, ...] = ()
+    rejected_files: tuple[Part, ...] = ()
+    changed_files: tuple[Part, ...] = ()
+    deleted_files: tuple[Part, ...] = ()
+
+
+class WaveWriter(Protocol):
+    """Takes the rows of a wave, each kind of row in the order of its keys."""
+
+    def write_new(self, rows: pa.RecordBatch) -> None:
+        """Take ``PLAN_SCHEMA`` rows."""
+
+    def write_rejected(self, rows: pa.RecordBatch) -> None:
+        """Take ``REJECTED_SCHEMA`` rows."""
+
+    def write_changed(self, rows: pa.RecordBatch) -> None:
+        """Take ``KNOWN_SCHEMA`` rows."""
+
+    def write_deleted(self, rows: pa.RecordBatch) -> None:
+        """Take ``KNOWN_SCHEMA`` rows."""
+
+    def finish(self, chunks: Iterable[PlannedChunk]) -> WaveFiles:
+        """Take the chunks and return the files."""
+
+
+class DryRunWriter:
+    """``WaveWriter`` that keeps nothing: for a plan that nobody commits."""
+
+    def write_new(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_new``."""
+
+    def write_rejected(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_rejected``."""
+
+    def write_changed(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_changed``."""
+
+    def write_deleted(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_deleted``."""
+
+    def finish(self, chunks: Iterable[PlannedChunk]) -> WaveFiles:  # noqa: ARG002 - the protocol's signature
+        """See ``WaveWriter.finish``."""
+        return WaveFiles()
+
+
+class StateWaveWriter:
+    """``WaveWriter`` into the state, in parts; a context manager that removes its temporary files.
+
+    Args:
+        store: the state.
+        source: its name.
+        wave_id: the planning run.
+        rows_per_part: the most rows in one part.
+    """
+
+    def __init__(self, store: StateStore, source: str, wave_id: str, *, rows_per_part: int = PART_ROWS) -> None:
+        self._stack = ExitStack()
+        census = FileSet(store, census_folder(source, wave_id))
+
+        def writer(files: FileSet, schema: pa.Schema, stem: str) -> ParquetPartWriter:
+            part_writer = ParquetPartWriter(files, schema, stem=stem, rows_per_part=rows_per_part)
+            return self._stack.enter_context(part_writer)
+
+        self._new = writer(FileSet(store, plan_folder(source, wave_id)), PLAN_SCHEMA, "part")
+        self._chunks = writer(census, CHUNK_SCHEMA, "chunks")
+        self._rejected = writer(census, REJECTED_SCHEMA, "rejected")
+        self._changed = writer(census, KNOWN_SCHEMA, "changed")
+        self._deleted = writer(census, KNOWN_SCHEMA, "deleted")
+        self._rows_per_part = rows_per_part
+        self._new_rows = 0
+        self._part_first_keys: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def write_new(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_new``; remembers where parts begin, so that a chunk's part is found by its keys."""
+        first = -self._new_rows % self._rows_per_part
+        for row in range(first, rows.num_rows, self._rows_per_part):
+            self._part_first_keys.append(rows.column("key")[row].as_py())
+        self._new_rows += rows.num_rows
+        self._new.write(rows)
+
+    def write_rejected(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_rejected``."""
+        self._rejected.write(rows)
+
+    def write_changed(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_changed``."""
+        self._changed.write(rows)
+
+    def write_deleted(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_deleted``."""
+        self._deleted.write(rows)
+
+    def finish(self, chunks: Iterable[PlannedChunk]) -> WaveFiles:
+        """See ``WaveWriter.finish``."""
+        rows = [{name: asdict(chunk)[name] for name in CHUNK_SCHEMA.names} for chunk in chunks]
+        self._chunks.write(pa.RecordBatch.from_pylist(rows, schema=CHUNK_SCHEMA))
+        return WaveFiles(
+            parts=self._new.finish(),
+            part_first_keys=tuple(self._part_first_keys),
+            chunk_files=self._chunks.finish(),
+            rejected_files=self._rejected.finish(),
+            changed_files=self._changed.finish(),
+            deleted_files=self._deleted.finish(),
+        )

@@ -1,0 +1,59 @@
+"""The Parquet schemas of a plan and its census. Only schemas belong here."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+
+def _required(name: str, of: pa.DataType) -> pa.Field:
+    return pa.field(name, of, nullable=False)
+
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+PLAN_SCHEMA: pa.Schema = pa.schema(
+    [
+        _required("key", pa.string()),
+        _required("chunk_id", pa.string()),
+        _required("kind", pa.string()),
+        _required("unit_index", pa.int32()),
+        _required("position", pa.int32()),
+        _required("unit_id", pa.string()),
+        _required("title", pa.string()),
+        _required("object_url", pa.string()),
+        _required("size", pa.int64()),
+        _required("last_modified", _TIME),
+        pa.field("e_tag", pa.string()),
+        pa.field("version", pa.string()),
+    ]
+)
+"""One row per planned object, sorted by key. ``unit_index``: position of the unit in its chunk; ``position``: of the
+object in its unit; both from 0."""
+
+CHUNK_SCHEMA: pa.Schema = pa.schema(
+    [
+        _required("chunk_id", pa.string()),
+        _required("kind", pa.string()),
+        _required("units", pa.int64()),
+        _required("objects", pa.int64()),
+        _required("bytes", pa.int64()),
+        _required("first_key", pa.string()),
+        _required("last_key", pa.string()),
+    ]
+)
+"""One row per chunk, in the order in which their first keys come."""
+
+REJECTED_SCHEMA: pa.Schema = pa.schema(
+    [
+        _required("key", pa.string()),
+        _required("size", pa.int64()),
+        _required("last_modified", _TIME),
+        _required("reason", pa.string()),
+        _required("message", pa.string()),
+        _required("object_url", pa.string()),
+    ]
+)
+"""One row per object of the inventory that Encord would not take, sorted by key."""
+
+KNOWN_SCHEMA: pa.Schema = pa.schema([_required("key", pa.string()), _required("chunk_id", pa.string())])
+"""One row per planned object that changed or is gone, sorted by key."""

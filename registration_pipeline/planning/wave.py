@@ -1,0 +1,319 @@
+"""What one planning run added, as values, and how it is read back: waves, chunks, units.
+
+What does not belong here: deciding what is new (``plan.py``) and committing it (``lineage.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.objects import MediaKind
+from registration_pipeline.planning.part_reader import read_groups
+from registration_pipeline.planning.schema import PLAN_SCHEMA
+from registration_pipeline.state.commit import Part, read_marker, read_parts
+from registration_pipeline.state.layout import COMMIT_MARKER, plan_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from registration_pipeline.state.store import StateStore
+
+Census = Literal["rejected", "changed", "deleted"]
+
+_WAVE_ID: Final = re.compile(r"(?P<inventory_id>[0-9]{8}T[0-9]{6}Z)(?:-(?P<number>[1-9][0-9]*))?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanCounts:
+    """Where every object of the inventory went: ``objects == excluded + rejected + held + known + new``.
+
+    Args:
+        objects: all of the inventory.
+        excluded: a rule of the user's keeps them out.
+        rejected: Encord would not take them.
+        held: younger than ``min_age_seconds``; a later plan decides.
+        known: in a chunk of an earlier wave.
+        new: in a chunk of this wave.
+        changed: of the known ones, those that are not what was planned any more.
+        deleted: planned once and not in the inventory; not among ``objects``.
+        rejected_by_reason: ``RejectionReason`` -> objects.
+        excluded_by_rule: rule -> objects.
+    """
+
+    objects: int = 0
+    excluded: int = 0
+    rejected: int = 0
+    held: int = 0
+    known: int = 0
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    excluded_by_rule: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedChunk:
+    """Units that are submitted together; never changes once its wave is committed.
+
+    Args:
+        chunk_id: also the Dagster partition key.
+        kind: of all its units.
+        wave_id: the planning run that made it.
+        units: what Encord will register.
+        objects: bucket objects in those units.
+        bytes: sum of their sizes.
+        first_key: smallest key in it.
+        last_key: largest key in it.
+    """
+
+    chunk_id: str
+    kind: MediaKind
+    wave_id: str
+    units: int
+    objects: int
+    bytes: int
+    first_key: str
+    last_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedObject:
+    """One object as it was when it was planned."""
+
+    key: str
+    object_url: str
+    size: int
+    last_modified: datetime
+    e_tag: str | None = None
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedUnit:
+    """What Encord registers as one item.
+
+    Args:
+        unit_id: 16 hexadecimal digits, the same in every run.
+        kind: which list of the manifest it goes to.
+        title: what Encord shows; unique in the source.
+        objects: in the order of their position.
+        unit_index: position in the chunk, from 0.
+    """
+
+    unit_id: str
+    kind: MediaKind
+    title: str
+    objects: tuple[PlannedObject, ...]
+    unit_index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wave:
+    """What one planning run added, and what else it found.
+
+    Args:
+        wave_id: the inventory's id; ``-2``, ``-3``… follow when it was planned again under other rules.
+        source: its source.
+        inventory_id: what was planned.
+        rules_digest: of everything that decides about an object.
+        counts: where every object went.
+        parts: the new objects, sorted by key.
+        part_first_keys: the first key of each part.
+        chunk_files: the chunks.
+        rejected_files: every rejected object of the inventory, whether or not an earlier wave rejected it too.
+        changed_files: known objects that changed.
+        deleted_files: known objects that are gone.
+        planned_at: UTC.
+    """
+
+    wave_id: str
+    source: str
+    inventory_id: str
+    rules_digest: str
+    counts: PlanCounts
+    parts: tuple[Part, ...] = ()
+    part_first_keys: tuple[str, ...] = ()
+    chunk_files: tuple[Part, ...] = ()
+    rejected_files: tuple[Part, ...] = ()
+    changed_files: tuple[Part, ...] = ()
+    deleted_files: tuple[Part, ...] = ()
+    planned_at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form it has in the commit marker."""
+        return {
+            "wave_id": self.wave_id,
+            "source": self.source,
+            "inventory_id": self.inventory_id,
+            "rules_digest": self.rules_digest,
+            "counts": asdict(self.counts),
+            "parts": [part.to_json() for part in self.parts],
+            "part_first_keys": list(self.part_first_keys),
+            "chunk_files": [part.to_json() for part in self.chunk_files],
+            "rejected_files": [part.to_json() for part in self.rejected_files],
+            "changed_files": [part.to_json() for part in self.changed_files],
+            "deleted_files": [part.to_json() for part in self.deleted_files],
+            "planned_at": self.planned_at.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Wave:
+        """Read the form it has in the commit marker.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not the form that ``to_json`` writes.
+        """
+
+        def files(key: str) -> tuple[Part, ...]:
+            return tuple(Part.from_json(part) for part in value[key])
+
+        return cls(
+            wave_id=str(value["wave_id"]),
+            source=str(value["source"]),
+            inventory_id=str(value["inventory_id"]),
+            rules_digest=str(value["rules_digest"]),
+            counts=PlanCounts(**value["counts"]),
+            parts=files("parts"),
+            part_first_keys=tuple(value["part_first_keys"]),
+            chunk_files=files("chunk_files"),
+            rejected_files=files("rejected_files"),
+            changed_files=files("changed_files"),
+            deleted_files=files("deleted_files"),
+            planned_at=datetime.fromisoformat(value["planned_at"]),
+        )
+
+
+def wave_order(wave_id: str) -> tuple[str, int]:
+    """Return the sort key of a wave id; waves are planned in this order.
+
+    Raises:
+        ValueError: not a wave id.
+    """
+    match = _WAVE_ID.fullmatch(wave_id)
+    if match is None:
+        raise ValueError(f"{wave_id!r} is no wave id: it looks like 20261121T020000Z or 20261121T020000Z-2")
+    return match["inventory_id"], int(match["number"] or 1)
+
+
+def is_wave_id(name: str) -> bool:
+    """Tell whether a folder of the plan is named like a wave."""
+    return _WAVE_ID.fullmatch(name) is not None
+
+
+def load_wave(store: StateStore, source: str, wave_id: str) -> Wave | None:
+    """Return a committed wave, or None.
+
+    Raises:
+        StateCorruptError: its commit marker is not one of a plan.
+    """
+    marker = read_marker(store, plan_folder(source, wave_id))
+    if marker is None:
+        return None
+    try:
+        return Wave.from_json(marker)
+    except (KeyError, TypeError, ValueError) as error:
+        where = store.location(plan_folder(source, wave_id) + COMMIT_MARKER)
+        raise StateCorruptError(
+            f"{where} is no commit marker of a plan ({error!r}). Restore it from a backup"
+        ) from error
+
+
+def load_waves(store: StateStore, source: str) -> list[Wave]:
+    """Return the committed waves of a source in the order they were planned.
+
+    Raises:
+        StateCorruptError: a commit marker is not one of a plan.
+    """
+    wave_ids = sorted(filter(is_wave_id, store.folders(plan_folder(source))), key=wave_order)
+    loaded = (load_wave(store, source, wave_id) for wave_id in wave_ids)
+    return [wave for wave in loaded if wave is not None]
+
+
+def load_chunks(store: StateStore, source: str, waves: Sequence[Wave] | None = None) -> dict[str, PlannedChunk]:
+    """Return the chunks of a source by id, in planning order.
+
+    Args:
+        store: the state.
+        source: its name.
+        waves: only the chunks of these; all committed waves by default.
+    """
+    chunks: dict[str, PlannedChunk] = {}
+    for wave in load_waves(store, source) if waves is None else waves:
+        for batch in read_parts(store, wave.chunk_files):
+            for row in batch.to_pylist():
+                row["kind"] = MediaKind(row["kind"])
+                chunks[row["chunk_id"]] = PlannedChunk(wave_id=wave.wave_id, **row)
+    return chunks
+
+
+def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> list[PlannedUnit]:
+    """Return the units of a chunk in the order of ``unit_index``, reading only row groups that can hold them.
+
+    Raises:
+        StateCorruptError: the wave is not committed, or its parts hold another number of units than the chunk has.
+    """
+    wave = load_wave(store, source, chunk.wave_id)
+    if wave is None:
+        where = store.location(plan_folder(source, chunk.wave_id) + COMMIT_MARKER)
+        raise StateCorruptError(f"{where} is missing, so chunk {chunk.chunk_id} has no plan. Restore it from a backup")
+    tables = []
+    for part in _parts_between(wave, chunk.first_key, chunk.last_key):
+        for table in read_groups(store, part, first_key=chunk.first_key, last_key=chunk.last_key):
+            rows = table.filter(pc.equal(table.column("chunk_id"), pa.scalar(chunk.chunk_id, pa.string())))
+            tables.append(rows)
+    rows = pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table()
+    units = _group_units(rows.sort_by([("unit_index", "ascending"), ("position", "ascending")]).to_pylist())
+    if len(units) != chunk.units or rows.num_rows != chunk.objects:
+        raise StateCorruptError(
+            f"The plan of wave {chunk.wave_id} holds {len(units)} units and {rows.num_rows} objects of chunk "
+            f"{chunk.chunk_id}, but {chunk.units} and {chunk.objects} were planned. Restore "
+            f"{store.location(plan_folder(source, chunk.wave_id))} from a backup"
+        )
+    return units
+
+
+def read_census(store: StateStore, wave: Wave, which: Census) -> Iterator[pa.RecordBatch]:
+    """Stream what else a planning run found: ``rejected``, ``changed`` or ``deleted`` objects, sorted by key."""
+    files = {"rejected": wave.rejected_files, "changed": wave.changed_files, "deleted": wave.deleted_files}
+    return read_parts(store, files[which])
+
+
+def _parts_between(wave: Wave, first_key: str, last_key: str) -> tuple[Part, ...]:
+    # Strings compare by code point, which is the order of their UTF-8 bytes.
+    start = max(bisect_right(wave.part_first_keys, first_key) - 1, 0)
+    return wave.parts[start : bisect_right(wave.part_first_keys, last_key)]
+
+
+def _group_units(rows: list[dict[str, Any]]) -> list[PlannedUnit]:
+    by_index: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_index.setdefault(row["unit_index"], []).append(row)
+    return [
+        PlannedUnit(
+            unit_id=members[0]["unit_id"],
+            kind=MediaKind(members[0]["kind"]),
+            title=members[0]["title"],
+            unit_index=unit_index,
+            objects=tuple(
+                PlannedObject(
+                    key=row["key"],
+                    object_url=row["object_url"],
+                    size=row["size"],
+                    last_modified=row["last_modified"],
+                    e_tag=row["e_tag"],
+                    version=row["version"],
+                )
+                for row in members
+            ),
+        )
+        for unit_index, members in by_index.items()
+    ]
