@@ -92,8 +92,7 @@ def _storage_location(url: str | None, *, integrated: bool) -> str:
 
 def _wire_item(service: Service, row: sqlite3.Row, folder_uuid: str, *, with_metadata: bool = True) -> dict[str, Any]:
     frames = json.loads(row["frames"]) if row["frames"] else None
-    grouped = row["identity"].startswith("group:")
-    url = None if grouped else row["identity"]
+    url = None if frames else row["identity"]
     media = json.loads(row["media"]) if row["media"] else {}
     return {
         **dict.fromkeys(_NULLABLE),

@@ -57,6 +57,8 @@ def _spellings(*names: str) -> dict[str, str]:
     return both
 
 
+_TEXT_FIELDS = frozenset({"mimeType", "codec"})
+_FRACTION_FIELDS = frozenset({"fps", "duration", "durationSeconds"})
 _SINGLE = frozenset({"objectUrl", "title", "clientMetadata"})
 _GROUP = frozenset({"title", "createVideo", "clientMetadata"})
 _FILE = ("file_size", "mime_type")
@@ -239,6 +241,8 @@ class _Entry:
         metadata = self.entry.get("clientMetadata")
         if metadata is None:
             return None
+        if self.kind == "nifti":
+            self.notes.append("Encord's page prints no clientMetadata for nifti; whether it is read there is not known")
         if not isinstance(metadata, dict):
             _refuse(f"{self.where}.clientMetadata must be an object")
         text = json.dumps(metadata)
@@ -257,11 +261,20 @@ class _Entry:
         for key, value in given.items():
             name = self.rules.media_fields.get(key)
             if name is not None:
+                self._check_media_value(key, name, value)
                 media[name] = value
                 self._note_casing(key, name)
             elif not self.lenient:
                 _refuse(f"unknown key {key!r} in {self.where}.{block}")
         return media
+
+    def _check_media_value(self, key: str, name: str, value: object) -> None:
+        where = f"{self.where}.{self.rules.media_block}.{key}"
+        if name in _TEXT_FIELDS:
+            if not isinstance(value, str):
+                _refuse(f"{where} must be a string")
+        elif isinstance(value, bool) or not isinstance(value, (int, float) if name in _FRACTION_FIELDS else int):
+            _refuse(f"{where} must be a {'' if name in _FRACTION_FIELDS else 'whole '}number")
 
     def _note_casing(self, key: str, name: str) -> None:
         if "_" in key or name != key.lower():

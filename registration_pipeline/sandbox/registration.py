@@ -118,7 +118,7 @@ def _add(
     connection.execute(
         _INSERT,
         (
-            *(item_uuid, job["folder_id"], unit.identity, json.dumps(unit.urls) if len(unit.urls) > 1 else None),
+            *(item_uuid, job["folder_id"], unit.identity, json.dumps(unit.urls) if KINDS[unit.kind].grouped else None),
             *(unit.item_type, unit.title, unit.client_metadata or "{}", job["owner"], now, now, job["id"]),
             *(job["integration_uuid"], findings.size if findings.size is not None else size),
             *(findings.mime_type or mime_type, json.dumps(media) if media else None),

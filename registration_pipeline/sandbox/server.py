@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import uuid
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType, TracebackType
 
-START_SECONDS = 30.0
+STOP_SECONDS = 5
+"""Requests under way get so long to end when the sandbox stops."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,27 +73,22 @@ class Sandbox:
         self.config = config
         self._stopped = False
         config.data.mkdir(parents=True, exist_ok=True)
-        self._database = Database(config.data)
-        try:
+        with ExitStack() as undo:
+            self._database = Database(config.data)
+            undo.callback(self._database.close)
             self._socket = _listen(config.host, config.port)
-        except BaseException:
-            self._database.close()
-            raise
-        self._port: int = self._socket.getsockname()[1]
-        _ensure_integrations(self._database, config)
-        lines = (ensure_key_pair(config.data), *config.authorised_keys)
+            undo.callback(self._socket.close)
+            self._port: int = self._socket.getsockname()[1]
+            _ensure_integrations(self._database, config)
+            lines = (ensure_key_pair(config.data), *config.authorised_keys)
+            authorised = dict(map(authorised_user, lines))
+            undo.pop_all()
         self._board = JobBoard()
         self._runner = JobRunner(config, self._database, self._board)
         service = Service(
-            config=config,
-            database=self._database,
-            board=self._board,
-            runner=self._runner,
-            authorised=dict(map(authorised_user, lines)),
+            config=config, database=self._database, board=self._board, runner=self._runner, authorised=authorised
         )
-        self._server = uvicorn.Server(
-            uvicorn.Config(build_app(service), log_config=None, access_log=False, lifespan="off", backlog=512)
-        )
+        self._server = uvicorn.Server(_server_config(service))
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="sandbox-http", daemon=True
         )
@@ -208,6 +205,17 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; choose another port") from error
     return listener
+
+
+def _server_config(service: Service) -> uvicorn.Config:
+    return uvicorn.Config(
+        build_app(service),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
 
 
 def _ensure_integrations(database: Database, config: SandboxConfig) -> None:
