@@ -71,13 +71,13 @@ def _base(source: SourceSettings) -> str:
     if source.url_style == UrlStyle.MRAP:
         arn = _required(source, storage.access_point_arn, "access_point_arn")
         return f"https://{arn}.s3-accesspoint.amazonaws.com/"
+    if source.url_style == UrlStyle.FILE:
+        raise ConfigurationError("file is for file:/// sources only", key=_key(source, "url_style"))
     endpoint = storage.endpoint_url or f"https://s3.{_required(source, storage.region, 'region')}.amazonaws.com"
     if source.url_style == UrlStyle.PATH:
         return f"{endpoint}/{location.bucket}/"
-    if source.url_style == UrlStyle.VIRTUAL_HOSTED:
-        scheme, _, host = endpoint.partition("://")
-        return f"{scheme}://{location.bucket}.{host}/"
-    raise ConfigurationError(f"url_style {source.url_style} does not go with this uri", key=_key(source, "url_style"))
+    scheme, _, host = endpoint.partition("://")
+    return f"{scheme}://{location.bucket}.{host}/"
 
 
 def _required(source: SourceSettings, value: str | None, name: str) -> str:
