@@ -5,7 +5,13 @@ What does not belong here: how a store is listed (``lister.py`` and its implemen
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
 
 BATCH_ROWS = 65_536
 """The most rows a batch holds: with 1 KB keys about 64 MB, so that what streams stays small."""
@@ -22,3 +28,31 @@ INVENTORY_SCHEMA: pa.Schema = pa.schema(
     ]
 )
 """Rows are sorted by ``key`` in UTF-8 byte order, which for valid text is code point order, and no key comes twice."""
+
+
+def inventory_batch(
+    *,
+    keys: Sequence[str],
+    sizes: Sequence[int],
+    last_modified: Sequence[datetime] | Sequence[int],
+    e_tags: Sequence[str | None] | None = None,
+    storage_classes: Sequence[str | None] | None = None,
+    content_types: Sequence[str | None] | None = None,
+    versions: Sequence[str | None] | None = None,
+) -> pa.RecordBatch:
+    """Build a batch from columns of equal length; an optional column that is not given is null throughout.
+
+    Args:
+        keys: whole keys.
+        sizes: bytes.
+        last_modified: aware datetimes, or microseconds since 1970 UTC.
+        e_tags: without quotes.
+        storage_classes: the store's words.
+        content_types: where the listing gives them.
+        versions: version ids or generations, where the listing gives them.
+    """
+    nothing = [None] * len(keys)
+    optional = [column or nothing for column in (e_tags, storage_classes, content_types, versions)]
+    columns = [keys, sizes, last_modified, *optional]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, INVENTORY_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=INVENTORY_SCHEMA)

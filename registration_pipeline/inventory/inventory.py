@@ -1,0 +1,244 @@
+"""Takes, finds and reads inventories: dated listings of a source under a commit marker.
+
+What does not belong here: how a store is listed (``lister.py``), and what an inventory is compared with (``planning/``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from registration_pipeline.errors import ListingError, StateCorruptError, UsageError
+from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.state.commit import (
+    FileSet,
+    ParquetPartWriter,
+    Part,
+    discard_leftovers,
+    read_marker,
+    read_parts,
+)
+from registration_pipeline.state.layout import inventory_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from registration_pipeline.inventory.lister import ObjectLister
+    from registration_pipeline.state.store import StateStore
+
+_ID_FORMAT = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """One committed listing of a source.
+
+    Args:
+        inventory_id: UTC time of its start, e.g. ``20261121T020000Z``; later ids are later inventories.
+        source: the source's name.
+        objects: how many objects were listed.
+        bytes: their sizes together.
+        parts: the Parquet files, in key order.
+        requests: requests made to the store.
+        listing: what was listed and how.
+        started_at: UTC.
+        finished_at: UTC.
+    """
+
+    inventory_id: str
+    source: str
+    objects: int
+    bytes: int
+    parts: tuple[Part, ...]
+    requests: int
+    listing: str
+    started_at: datetime
+    finished_at: datetime
+
+
+def take_inventory(
+    *,
+    lister: ObjectLister,
+    store: StateStore,
+    source: str,
+    clock: Callable[[], datetime],
+    progress: Callable[[int], None] | None = None,
+) -> Inventory:
+    """List a source and commit what was found.
+
+    If the listing fails, nothing is committed and the next inventory clears away what this one wrote.
+
+    Args:
+        lister: the store.
+        store: the state.
+        source: the source's name.
+        clock: gives the aware time.
+        progress: called with the number of objects listed so far, batch by batch.
+
+    Raises:
+        ListingError: the keys are not strictly increasing.
+        HaltError: what the lister raises.
+        StateConflictError: another inventory of the source got in between.
+    """
+    started_at = clock().astimezone(UTC)
+    inventory_id = _clear_the_way(store, source, started_at)
+    files = FileSet(store, inventory_folder(source, inventory_id))
+    totals = _Totals(lister)
+    with ParquetPartWriter(files, INVENTORY_SCHEMA) as writer:
+        for batch in lister.list_objects():
+            totals.add(batch)
+            writer.write(batch)
+            if progress is not None:
+                progress(totals.objects)
+        parts = writer.finish()
+    inventory = Inventory(
+        inventory_id=inventory_id,
+        source=source,
+        objects=totals.objects,
+        bytes=totals.bytes,
+        parts=parts,
+        requests=lister.requests,
+        listing=lister.description,
+        started_at=started_at,
+        finished_at=clock().astimezone(UTC),
+    )
+    files.commit(_to_json(inventory))
+    return inventory
+
+
+def latest_inventory(store: StateStore, source: str) -> Inventory | None:
+    """Return the newest committed inventory of a source, or None."""
+    for inventory_id in sorted(store.folders(inventory_folder(source)), reverse=True):
+        inventory = _read(store, source, inventory_id)
+        if inventory is not None:
+            return inventory
+    return None
+
+
+def load_inventory(store: StateStore, source: str, inventory_id: str) -> Inventory:
+    """Return one committed inventory.
+
+    Raises:
+        UsageError: there is none with this id.
+    """
+    inventory = _read(store, source, inventory_id) if inventory_id in store.folders(inventory_folder(source)) else None
+    if inventory is None:
+        raise UsageError(
+            f"Source {source} has no inventory {inventory_id!r}. Take one with `registration-pipeline inventory "
+            f"{source}`, or choose a folder of {store.location(inventory_folder(source))} that holds a _SUCCESS.json."
+        )
+    return inventory
+
+
+def read_inventory(
+    store: StateStore, inventory: Inventory, columns: Sequence[str] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Stream an inventory in key order, in batches of at most 64k rows.
+
+    Args:
+        store: the state.
+        inventory: which one.
+        columns: only these, in this order; default all.
+
+    Raises:
+        StateCorruptError: a part is missing or unreadable.
+    """
+    return read_parts(store, inventory.parts, columns)
+
+
+class _Totals:
+    """Counts what is listed, and refuses keys that don't strictly increase over the whole listing.
+
+    A store that returns a page twice or out of order would have objects registered twice, or taken for deleted.
+    """
+
+    def __init__(self, lister: ObjectLister) -> None:
+        self._listing = lister.description
+        self._last_key: str | None = None
+        self.objects = 0
+        self.bytes = 0
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        if batch.num_rows == 0:
+            return
+        keys = batch.column("key")
+        first = keys[0].as_py()
+        if self._last_key is not None and not self._last_key < first:
+            raise self._disorder(self._last_key, first)
+        # Arrow compares the UTF-8 bytes, which is also the order of code points that Python compares by.
+        increasing = pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))
+        fault = pc.index(increasing, pa.scalar(value=False)).as_py()
+        if fault >= 0:
+            raise self._disorder(keys[fault].as_py(), keys[fault + 1].as_py())
+        self._last_key = keys[-1].as_py()
+        self.objects += batch.num_rows
+        self.bytes += pc.sum(batch.column("size")).as_py()
+
+    def _disorder(self, previous: str, following: str) -> ListingError:
+        what = "lists the key twice" if previous == following else "does not list in key order"
+        return ListingError(
+            f"{self._listing} {what}: {following!r} comes after {previous!r}. Nothing was recorded. Run again; if it "
+            "happens again, the store's listing can't be relied on (S3 directory buckets, for one, have no order): move "
+            "the objects to a general purpose bucket."
+        )
+
+
+def _clear_the_way(store: StateStore, source: str, now: datetime) -> str:
+    """Return the id of a new inventory, later than all there are, and remove what dead ones left behind."""
+    existing = sorted(store.folders(inventory_folder(source)))
+    known = [time for time in map(_time_of, existing) if time is not None]
+    # A clock that jumped back must not make a new inventory look older than the last.
+    inventory_id = max([now, *(time + timedelta(seconds=1) for time in known)]).strftime(_ID_FORMAT)
+    for leftover in existing:
+        if read_marker(store, inventory_folder(source, leftover)) is None:
+            discard_leftovers(store, inventory_folder(source, leftover))
+    return inventory_id
+
+
+def _time_of(inventory_id: str) -> datetime | None:
+    try:
+        return datetime.strptime(inventory_id, _ID_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _to_json(inventory: Inventory) -> dict[str, Any]:
+    return {
+        "inventory_id": inventory.inventory_id,
+        "source": inventory.source,
+        "objects": inventory.objects,
+        "bytes": inventory.bytes,
+        "requests": inventory.requests,
+        "listing": inventory.listing,
+        "started_at": inventory.started_at.isoformat(),
+        "finished_at": inventory.finished_at.isoformat(),
+        "parts": [part.to_json() for part in inventory.parts],
+    }
+
+
+def _read(store: StateStore, source: str, inventory_id: str) -> Inventory | None:
+    folder = inventory_folder(source, inventory_id)
+    marker = read_marker(store, folder)
+    if marker is None:
+        return None
+    try:
+        return Inventory(
+            inventory_id=inventory_id,
+            source=source,
+            objects=int(marker["objects"]),
+            bytes=int(marker["bytes"]),
+            parts=tuple(Part.from_json(part) for part in marker["parts"]),
+            requests=int(marker["requests"]),
+            listing=str(marker["listing"]),
+            started_at=datetime.fromisoformat(marker["started_at"]),
+            finished_at=datetime.fromisoformat(marker["finished_at"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateCorruptError(
+            f"The commit marker of {store.location(folder)} lacks or garbles {error}. Restore it from a backup, or delete "
+            "the folder and take a new inventory."
+        ) from error

@@ -1,0 +1,167 @@
+"""What botocore raises, as errors that say which setting to change.
+
+What does not belong here: retries, which the client does, and errors of the state (``state/bucket.py``).
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import botocore.exceptions
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    RefreshWithMFAUnsupportedError,
+    SSLError,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.parsers import ResponseParserError
+
+from registration_pipeline.errors import (
+    CredentialsError,
+    HaltError,
+    ListingError,
+    NotFoundError,
+    PermissionDeniedError,
+    ServiceUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Codes: Amazon S3 API reference, "Error responses"; a HEAD has no body, so its status stands for the code.
+_NO_BUCKET = {"NoSuchBucket", "404", "NotFound", "InvalidBucketName"}
+_NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden", "UnauthorizedAccess"}
+_BAD_CREDENTIALS = {
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+    "401",
+}
+_OTHER_REGION = {
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+    "PermanentRedirect",
+    "TemporaryRedirect",
+    "301",
+    "307",
+}
+_NOT_NOW = {"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
+
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    RefreshWithMFAUnsupportedError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+    getattr(botocore.exceptions, "LoginError", SSOError),  # `aws login`; botocore before 1.41 does not have it
+)
+
+
+@contextmanager
+def s3_errors(*, bucket: str, source: str) -> Iterator[None]:
+    """Translate botocore's exceptions for one bucket.
+
+    The texts of refused credentials quote only the code, so that no key id or signature gets into a log.
+
+    Args:
+        bucket: its name.
+        source: the source's name, for the settings to change.
+
+    Raises:
+        HaltError: the subclass that fits.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise _from_answer(error, bucket, source) from None
+    except _NO_CREDENTIALS as error:
+        raise CredentialsError(
+            f"There are no usable AWS credentials for bucket {bucket} ({type(error).__name__}). Log in again, or set "
+            f"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in `sources.{source}.storage.profile`."
+        ) from None
+    except ParamValidationError:
+        raise NotFoundError(f"{bucket!r} can't be a bucket's name. Mend `sources.{source}.uri`.") from None
+    except ResponseParserError:
+        raise ListingError(
+            f"What answers for bucket {bucket} does not speak S3, or has keys with control characters and can't encode "
+            f"them. Check `sources.{source}.storage.endpoint_url`."
+        ) from None
+    except SSLError:
+        raise ServiceUnavailableError(
+            f"No secure connection to bucket {bucket}. Check http or https in `sources.{source}.storage.endpoint_url`, "
+            "and AWS_CA_BUNDLE for a certificate of your own."
+        ) from None
+    except BotoCoreError as error:
+        raise ServiceUnavailableError(
+            f"The endpoint of bucket {bucket} can't be reached ({type(error).__name__}). Check the network and "
+            f"`sources.{source}.storage.endpoint_url` and `sources.{source}.storage.region`, then run again."
+        ) from None
+
+
+def _from_answer(error: ClientError, bucket: str, source: str) -> HaltError:
+    answer = error.response
+    code = str(answer.get("Error", {}).get("Code", ""))
+    metadata = answer.get("ResponseMetadata", {})
+    status = int(metadata.get("HTTPStatusCode", 0))
+    if code in _NO_BUCKET:
+        return NotFoundError(f"Bucket {bucket} does not exist ({code}). Mend `sources.{source}.uri`.")
+    if code in _OTHER_REGION:
+        return _other_region(error, bucket, source)
+    if code in _BAD_CREDENTIALS:
+        return _refused(code, bucket, source)
+    if code in _NOT_ALLOWED:
+        return PermissionDeniedError(
+            f"Not allowed to list bucket {bucket} ({code}). Grant s3:ListBucket on arn:aws:s3:::{bucket} to these "
+            f"credentials, or name other ones in `sources.{source}.storage.profile`."
+        )
+    if code in _NOT_NOW or status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS:
+        return ServiceUnavailableError(
+            f"Bucket {bucket} did not answer usefully ({code}), after retries. Run again later; if it lasts, check "
+            f"`sources.{source}.storage.endpoint_url`."
+        )
+    return ListingError(
+        f"Bucket {bucket} refused to be listed ({code}: {answer.get('Error', {}).get('Message', '')}). Check "
+        f"`sources.{source}.uri` and `sources.{source}.storage`."
+    )
+
+
+def _refused(code: str, bucket: str, source: str) -> CredentialsError:
+    if code in {"RequestTimeTooSkewed", "RequestExpired"}:
+        return CredentialsError(
+            f"S3 refused the signature for bucket {bucket} for its time ({code}). Set this machine's clock, which is "
+            f"the usual cause; else check the credentials of `sources.{source}.storage.profile`."
+        )
+    return CredentialsError(
+        f"S3 refused the credentials for bucket {bucket} ({code}). Log in again, renew AWS_ACCESS_KEY_ID, "
+        "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or name another profile in "
+        f"`sources.{source}.storage.profile`."
+    )
+
+
+def _other_region(error: ClientError, bucket: str, source: str) -> NotFoundError:
+    answer = error.response
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = headers.get("x-amz-bucket-region") or dict(answer.get("Error", {})).get("Region")
+    where = f"is in region {region}" if region else "is in another region"
+    value = region or "the bucket's region"
+    return NotFoundError(f"Bucket {bucket} {where}. Set `sources.{source}.storage.region` to {value}.")
