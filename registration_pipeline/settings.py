@@ -185,7 +185,7 @@ class _SettingsReader:
         try:
             return model.model_validate(values)
         except ValidationError as invalid:
-            for error in invalid.errors(include_url=False, include_input=False):
+            for error in invalid.errors(include_url=False):
                 place = (*location, *error["loc"])
                 if place == (*location, "name"):
                     place = location
@@ -216,6 +216,8 @@ def _problem_text(model: type[BaseModel], error: ErrorDetails) -> str:
         return f"must be one of {context['expected']}"
     if kind == "value_error":
         return str(context["error"])
+    if kind.endswith("_type") and error["input"] is None:
+        return "has no value; give one, or leave the key out"
     return _TEXTS.get(kind, error["msg"])
 
 

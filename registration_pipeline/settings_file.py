@@ -118,7 +118,8 @@ def _compose(text: str, file: str) -> yaml.Node | None:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
         told = ", ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigurationError(f"not valid YAML: {told}", file=file, line=line) from None
+        hint = "; text that starts with * needs quotes" if "alias" in told else ""
+        raise ConfigurationError(f"not valid YAML: {told}{hint}", file=file, line=line) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigurationError(

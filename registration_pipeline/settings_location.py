@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
+from os.path import normpath
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -56,6 +58,7 @@ class SourceLocation:
         return key[self.prefix.rfind("/") + 1 :]
 
 
+@lru_cache(maxsize=64)  # asked for by every use of a source's location; the answer is immutable
 def parse_location(uri: str) -> SourceLocation:
     """Take a source URI apart.
 
@@ -166,7 +169,7 @@ def lies_within(state: str, location: SourceLocation) -> str | None:
     if location.path is not None:
         if "://" in state:
             return None
-        path, root = PurePosixPath(state), PurePosixPath(location.path)
+        path, root = PurePosixPath(normpath(state)), PurePosixPath(normpath(location.path))
         return f"{path.relative_to(root)}/".removeprefix("./") if path.is_relative_to(root) else None
     bucket = f"s3://{location.bucket}/"
     if not f"{state}/".startswith(bucket):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of models at run time
 from typing import Annotated, Any
 
@@ -48,6 +47,12 @@ def _not_a_boolean(value: Any) -> Any:
 def _checked(uri: str) -> str:
     parse_location(uri)
     return uri
+
+
+def _not_a_switch(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a cron such as '0 2 * * *'; null switches it off")  # noqa: TRY004 - as above
+    return value
 
 
 def _cron(expression: str) -> str:
@@ -166,9 +171,9 @@ class SourceSettings(_Model):
     max_in_flight: Annotated[WholeNumber, Field(ge=1, le=64)] = 4
     settle_seconds: Annotated[WholeNumber, Field(ge=0)] = 120
     min_age_seconds: Annotated[WholeNumber, Field(ge=0)] = 0
-    schedule: Annotated[str, AfterValidator(_cron)] | None = "0 2 * * *"
+    schedule: Annotated[Annotated[str, AfterValidator(_cron)] | None, BeforeValidator(_not_a_switch)] = "0 2 * * *"
 
-    @cached_property
+    @property
     def location(self) -> SourceLocation:
         """The URI taken apart."""
         return parse_location(self.uri)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,6 +234,21 @@ def test_the_same_bucket_may_feed_two_folders_and_two_stores_may_have_the_same_b
 def test_the_state_may_lie_in_the_bucket_where_a_rule_leaves_it_out(load: Load) -> None:
     text = f"state: s3://fleet-bucket/raw/state\n{SMALLEST}    exclude: [/state/**]\n"
     assert load(text).state == "s3://fleet-bucket/raw/state"
+
+
+def test_the_state_may_lie_beside_the_directory(load: Load, tmp_path: Path) -> None:
+    text = f"state: ./bucket/../state\nsources: {{local: {{uri: 'file://{tmp_path}/bucket/'}}}}\n"
+    assert Path(load(text).state).resolve() == tmp_path / "state"
+
+
+def test_importing_settings_loads_nothing_heavy() -> None:
+    script = (
+        "import sys, registration_pipeline.settings, registration_pipeline.urls, registration_pipeline.ids\n"
+        "heavy = {'cryptography', 'pyarrow', 'boto3', 'encord', 'dagster', 'obstore', 'tenacity'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,364 @@
+"""Wrong configurations and environments: each is refused with its place, the remedy, and no secret."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registration_pipeline.errors import ConfigurationError, CredentialsError, RegistrationPipelineError
+from registration_pipeline.settings import encord_domain, encord_private_key, load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "tell-nobody-4711"
+GOOD = """\
+sources:
+  fleet:
+    uri: s3://fleet-bucket/raw/
+    storage:
+      region: eu-west-2
+    encord: {integration: prod}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrong:
+    """One wrong configuration; ``places`` are (line, dotted key), ``says`` are parts of the message."""
+
+    text: str
+    places: tuple[tuple[int, str], ...]
+    says: tuple[str, ...] = ()
+    environ: dict[str, str] = field(default_factory=dict)
+
+
+def with_key(line: str, *, key: str, says: str, environ: dict[str, str] | None = None) -> Wrong:
+    """The good configuration with one more line for its source, which is wrong."""
+    places = ((7, f"sources.fleet.{key}"),)
+    return Wrong(text=f"{GOOD}    {line}\n", places=places, says=(says,), environ=environ or {})
+
+
+def with_storage(storage: str, *, line: int = 5, key: str, says: str, style: str = "", uri: str = "") -> Wrong:
+    """The good configuration with another store."""
+    text = GOOD.replace("region: eu-west-2", storage)
+    text = text.replace("s3://fleet-bucket/raw/", uri) if uri else text
+    text += f"    url_style: {style}\n" if style else ""
+    return Wrong(text=text, places=((line, f"sources.fleet.{key}"),), says=(says,))
+
+
+def with_uri(uri: str, says: str) -> Wrong:
+    """The good configuration with another URI."""
+    text = GOOD.replace("s3://fleet-bucket/raw/", uri)
+    return Wrong(text=text, places=((3, "sources.fleet.uri"),), says=(says,))
+
+
+def with_top(line: str, *, key: str, says: str, environ: dict[str, str] | None = None) -> Wrong:
+    """The good configuration with a wrong first line."""
+    return Wrong(text=f"{line}\n{GOOD}", places=((1, key),), says=(says,), environ=environ or {})
+
+
+TWO = GOOD + textwrap.indent(
+    "other:\n  uri: s3://fleet-bucket/raw/\n  storage: {region: eu-west-2}\n  encord: {folder: fleet, integration: i}\n",
+    "  ",
+)
+
+WRONG = {
+    "syntax error": Wrong(text="sources:\n  fleet: [a\n", places=((3, ""),), says=("not valid YAML",)),
+    "tab": Wrong(text=f"sources:\n\tfleet: {SECRET}\n", places=((2, ""),), says=("not valid YAML", "'\\t'")),
+    "control character": Wrong(text=f"{GOOD}    # \x01\n", places=((7, ""),), says=("control character",)),
+    "two documents": Wrong(text=f"{GOOD}---\n{GOOD}", places=((7, ""),), says=("single document",)),
+    "empty file": Wrong(text="# nothing\n", places=((1, ""),), says=("empty", "sources")),
+    "a list at the top": Wrong(text="- sources\n", places=((1, ""),), says=("must be a mapping",)),
+    "undefined alias": Wrong(text="sources: *all\n", places=((1, ""),), says=("undefined alias",)),
+    "glob without quotes": Wrong(
+        text=f"{GOOD}    include: [**/*.jpg]\n", places=((7, ""),), says=("text that starts with * needs quotes",)
+    ),
+    "alias of itself": Wrong(text="sources: &a {fleet: *a}\n", places=((1, "sources.fleet"),), says=("alias",)),
+    "custom tag": with_key("schedule: !env X", key="schedule", says="tag is not supported"),
+    "impossible date": with_key("schedule: 2026-13-45", key="schedule", says="put it in quotes"),
+    "duplicate key": with_key("uri: s3://fleet-bucket/x/", key="uri", says="already given on line 3"),
+    "duplicate source": Wrong(
+        text=f"{GOOD}  fleet: {{}}\n", places=((7, "sources.fleet"),), says=("already given on line 2",)
+    ),
+    "unknown key at the top": with_top("stat: x", key="stat", says="did you mean 'state'?"),
+    "unknown key of a source": with_key("max_in_fligth: 4", key="max_in_fligth", says="did you mean 'max_in_flight'?"),
+    "unknown key in a section": with_key(
+        "chunk_size: {image: 4}", key="chunk_size.image", says="did you mean 'images'?"
+    ),
+    "unknown key without a near one": with_key("zzz: 4", key="zzz", says="known here: uri, storage"),
+    "a source's name as key": with_key("name: fleet", key="name", says="unknown key"),
+    "a secret in the file": with_storage(
+        f"aws_secret_access_key: {SECRET}", key="storage.aws_secret_access_key", says="unknown key"
+    ),
+    "inventory report of a later version": with_storage(
+        "inventory_report: s3://x/", key="storage.inventory_report", says="unknown key"
+    ),
+    "no sources": Wrong(text="state: ./x\n", places=((1, "sources"),), says=("missing",)),
+    "sources empty": Wrong(text="state: ./x\nsources:\n", places=((2, "sources"),), says=("missing",)),
+    "source is text": Wrong(text="sources:\n  fleet: s3://x\n", places=((2, "sources.fleet"),), says=("mapping",)),
+    "no uri": Wrong(
+        text="sources:\n  fleet:\n    max_in_flight: 4\n",
+        places=((2, "sources.fleet.uri"),),
+        says=("this key is required",),
+    ),
+    "source name with capitals": Wrong(
+        text=GOOD.replace("fleet:", "Fleet_A:"), places=((2, "sources.Fleet_A"),), says=("a-z, 0-9 and hyphens",)
+    ),
+    "chunk too large": with_key("chunk_size: {images: 10001}", key="chunk_size.images", says="10000 or less"),
+    "chunk of nothing": with_key("chunk_size: {images: 0}", key="chunk_size.images", says="1 or more"),
+    "chunk in words": with_key(f"chunk_size: {{images: {SECRET}}}", key="chunk_size.images", says="whole number"),
+    "half an upload job": with_key("max_in_flight: 1.5", key="max_in_flight", says="whole number"),
+    "yes instead of a number": with_key("max_in_flight: yes", key="max_in_flight", says="whole number"),
+    "infinite": with_key("settle_seconds: .inf", key="settle_seconds", says="whole number"),
+    "too many in flight": with_key("max_in_flight: 65", key="max_in_flight", says="64 or less"),
+    "negative age": with_key("min_age_seconds: -1", key="min_age_seconds", says="0 or more"),
+    "number as text key": with_storage("region: 1", key="storage.region", says="must be text"),
+    "region with a dot": with_storage("region: eu.west", key="storage.region", says="region's code"),
+    "include is text": with_key('include: "*.jpg"', key="include", says="must be a list"),
+    "bad glob": with_key('exclude: ["*.png", "[z-a]"]', key="exclude[1]", says="glob"),
+    "bad cron": with_key('schedule: "0 25 * * *"', key="schedule", says="the hour field goes from 0 to 23"),
+    "schedule is a switch": with_key("schedule: off", key="schedule", says="null switches it off"),
+    "null where a value is needed": with_key("max_in_flight: null", key="max_in_flight", says="has no value"),
+    "section is a list": with_key("chunk_size: [1]", key="chunk_size", says="mapping"),
+    "unset variable": with_key(
+        "schedule: ${NIGHTLY}", key="schedule", says="the environment variable NIGHTLY is not set"
+    ),
+    "unset variable in a list": with_key('include: ["${TYPES}"]', key="include[0]", says="variable TYPES is not set"),
+    "unset variable as a required value": with_uri("s3://${BUCKET}/", says="variable BUCKET is not set"),
+    "malformed reference": with_key("schedule: ${a b}", key="schedule", says="${NAME:-default}"),
+    "unclosed reference": with_key('schedule: "${A"', key="schedule", says="${NAME:-default}"),
+    "interpolated number that is none": with_key(
+        "max_in_flight: ${SLOTS}", key="max_in_flight", says="whole number", environ={"SLOTS": SECRET}
+    ),
+    "interpolated cron that is none": with_key(
+        "schedule: ${NIGHTLY}", key="schedule", says="five fields", environ={"NIGHTLY": SECRET}
+    ),
+    "interpolated style that is none": with_key(
+        "url_style: ${STYLE}", key="url_style", says="must be one of", environ={"STYLE": SECRET}
+    ),
+    "interpolated state that is none": with_top(
+        "state: ftp://${STATE}", key="state", says="must be a path", environ={"STATE": SECRET}
+    ),
+    "scheme of a later version": with_uri("gs://bucket/raw/", "gs:// is not supported yet in this version"),
+    "unknown scheme": with_uri("http://bucket/raw/", "must be s3://bucket/prefix/"),
+    "no scheme": with_uri("fleet-bucket/raw", "must be s3://bucket/prefix/"),
+    "no bucket": with_uri("s3:///raw/", "the bucket is missing"),
+    "bad bucket": with_uri("s3://fleet bucket/raw/", "not a bucket name"),
+    "relative directory": with_uri("file://data/media", "three slashes"),
+    "directory that is not UTF-8": with_uri("file:///data/%FF", "percent-escapes are not UTF-8"),
+    "directory with a zero byte": with_uri("file:///data/%00", "zero byte"),
+    "no integration": Wrong(
+        text=GOOD.replace("encord: {integration: prod}", "encord: {folder: f}"),
+        places=((6, "sources.fleet.encord.integration"),),
+        says=("title or UUID",),
+    ),
+    "empty folder": Wrong(
+        text=GOOD.replace("encord: {", 'encord: {folder: "", '),
+        places=((6, "sources.fleet.encord.folder"),),
+        says=(),
+    ),
+    "virtual-hosted without region": with_storage(
+        "profile: prod", line=4, key="storage.region", says="add storage.region: the bucket's region"
+    ),
+    "path without region": with_storage(
+        "profile: prod", line=4, key="storage.region", says="add storage.region", style="path"
+    ),
+    "mrap without access point": with_storage(
+        "region: eu-west-2", line=4, key="storage.access_point_arn", says="add its ARN", style="mrap"
+    ),
+    "access point that is none": with_storage(
+        "access_point_arn: arn:aws:s3:eu-west-2:123:accesspoint/x", key="storage.access_point_arn", says="multi-region"
+    ),
+    "endpoint with a password": with_storage(
+        f"endpoint_url: https://me:{SECRET}@host", key="storage.endpoint_url", says="without user name"
+    ),
+    "endpoint without scheme": with_storage(
+        "endpoint_url: 127.0.0.1:9000", key="storage.endpoint_url", says="http://host:port"
+    ),
+    "endpoint with a port that is none": with_storage(
+        "endpoint_url: http://host:99999", key="storage.endpoint_url", says="http://host:port"
+    ),
+    "file style for a bucket": with_storage(
+        "region: eu-west-2", line=7, key="url_style", says="file:/// sources only", style="file"
+    ),
+    "bucket style for a directory": with_storage(
+        "region: eu-west-2", line=7, key="url_style", says="leave the key out", style="path", uri="file:///data/"
+    ),
+    "style of a later version": with_key("url_style: azure", key="url_style", says="must be one of 'virtual-hosted'"),
+    "virtual-hosted with an old bucket name": with_storage(
+        "region: eu-west-2\n    url_style: virtual-hosted",
+        line=6,
+        key="url_style",
+        says="use path",
+        uri="s3://Fleet_Bucket/",
+    ),
+    "two sources with one target": Wrong(
+        text=TWO, places=((7, "sources.other"),), says=("same uri and encord.folder as source 'fleet'",)
+    ),
+    "domain with a path": with_top("encord: {domain: https://host/api}", key="encord.domain", says="without a path"),
+    "domain without scheme": with_top("encord: {domain: api.encord.com}", key="encord.domain", says="https://host"),
+    "key in the encord section": with_top(
+        f"encord: {{ssh_key: {SECRET}}}", key="encord.ssh_key", says="known here: domain"
+    ),
+    "state of an unknown kind": with_top("state: obs://bucket/x", key="state", says="must be a path"),
+    "state without bucket": with_top("state: s3://", key="state", says="bucket"),
+    "state is a number": with_top("state: 5", key="state", says="must be text"),
+    "state inside the source": Wrong(
+        text=f"state: s3://fleet-bucket/raw/state\n{GOOD}",
+        places=((4, "sources.fleet.uri"),),
+        says=("the state lies inside this source",),
+    ),
+    "state inside the directory": Wrong(
+        text="state: ./bucket/x/../state\nsources: {local: {uri: 'file://${FOLDER}/bucket/'}}\n",
+        places=((2, "sources.local.uri"),),
+        says=("the state lies inside this source",),
+        environ={"FOLDER": "{folder}"},
+    ),
+    "several at once": Wrong(
+        text=(
+            "encord: {domain: nowhere}\nsources:\n  one:\n    uri: s3://one-bucket/\n    max_in_flight: 0\n"
+            "    chunk_size: {videos: 0, imges: 3}\n  two:\n    uri: s3://two-bucket/\n  Three: {uri: az://x}\n"
+        ),
+        places=(
+            (1, "encord.domain"),
+            (3, "sources.one.encord.integration"),
+            (3, "sources.one.storage.region"),
+            (5, "sources.one.max_in_flight"),
+            (6, "sources.one.chunk_size.imges"),
+            (6, "sources.one.chunk_size.videos"),
+            (7, "sources.two.encord.integration"),
+            (7, "sources.two.storage.region"),
+            (9, "sources.Three"),
+            (9, "sources.Three.uri"),
+        ),
+    ),
+    "a misspelled key is not also missed": with_storage(
+        "regoin: eu-west-2", key="storage.regoin", says="did you mean 'region'?"
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_a_wrong_configuration_names_file_line_and_key_of_every_problem(wrong: Wrong, tmp_path: Path) -> None:
+    file = tmp_path / "registration.yaml"
+    file.write_text(wrong.text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(file, {name: value.replace("{folder}", str(tmp_path)) for name, value in wrong.environ.items()})
+    message = str(raised.value)
+    assert raised.value.exit_status == 2
+    found = [
+        (int(place["line"]), place["key"] or "")
+        for line in message.splitlines()
+        if (place := re.match(rf"{re.escape(str(file))}:(?P<line>\d+): (?:(?P<key>[\w.\-]+(?:\[\d+\])?): )?", line))
+    ]
+    # A syntax error has no key; what stands there is the problem's first words.
+    found = [(line, "" if key.startswith("not ") else key) for line, key in found]
+    assert sorted(found) == sorted(wrong.places)
+    assert len(message.splitlines()) == len(wrong.places)
+    for part in wrong.says:
+        assert part in message
+    assert SECRET not in message
+    assert SECRET not in repr(raised.value.__cause__)
+
+
+def test_a_single_problem_gives_file_line_and_key_as_attributes(tmp_path: Path) -> None:
+    file = tmp_path / "registration.yaml"
+    file.write_text(WRONG["bad cron"].text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(file, {})
+    assert (raised.value.file, raised.value.line, raised.value.key) == (str(file), 7, "sources.fleet.schedule")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        pytest.param(lambda _: None, "there is no such configuration file", id="missing"),
+        pytest.param(lambda file: file.mkdir(), "can't be read", id="a folder"),
+        pytest.param(lambda file: file.write_bytes(b"state: x\n# \xff\n"), "registration.yaml:2: ", id="not UTF-8"),
+    ],
+)
+def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, make: object, says: str) -> None:
+    assert callable(make)
+    file = tmp_path / "registration.yaml"
+    make(file)
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(None, {"REGISTRATION_CONFIG": str(file)})
+    assert raised.value.exit_status == 2
+    assert says in str(raised.value)
+    assert str(file) in str(raised.value)
+
+
+def test_the_file_that_a_missing_one_is_told_to_become_is_right(tmp_path: Path) -> None:
+    file = tmp_path / "registration.yaml"
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(file, {})
+    told = str(raised.value)
+    file.write_text(told[told.index("\nsources:") : told.index("\n(")], encoding="utf-8")
+    assert list(load_settings(file, {}).sources) == ["my-source"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "error", "status", "says"),
+    [
+        pytest.param({}, CredentialsError, 4, "set ENCORD_SSH_KEY ", id="no key"),
+        pytest.param({"ENCORD_SSH_KEY": " \n"}, CredentialsError, 4, "there is no Encord key", id="blank key"),
+        pytest.param(
+            {"ENCORD_SSH_KEY": "/home/x/.ssh/encord"},
+            CredentialsError,
+            4,
+            "put a path in ENCORD_SSH_KEY_FILE",
+            id="path",
+        ),
+        pytest.param(
+            {"ENCORD_SSH_KEY": f"ssh-ed25519 AAAA{SECRET}"}, CredentialsError, 4, "public key", id="public key"
+        ),
+        pytest.param(
+            {"ENCORD_SSH_KEY_FILE": "{folder}/missing"}, CredentialsError, 4, "does not exist", id="missing file"
+        ),
+        pytest.param({"ENCORD_SSH_KEY_FILE": "{folder}"}, CredentialsError, 4, "can't be read", id="folder"),
+        pytest.param(
+            {"ENCORD_SSH_KEY_FILE": f"-----BEGIN OPENSSH PRIVATE KEY----- {SECRET}"},
+            CredentialsError,
+            4,
+            "put the key in ENCORD_SSH_KEY",
+            id="key instead of path",
+        ),
+    ],
+)
+def test_a_wrong_key_variable_is_named_with_the_remedy(
+    variables: dict[str, str], error: type[RegistrationPipelineError], status: int, says: str, tmp_path: Path
+) -> None:
+    environ = {name: value.replace("{folder}", str(tmp_path)) for name, value in variables.items()}
+    with pytest.raises(error) as raised:
+        encord_private_key(environ)
+    assert type(raised.value) is error
+    assert raised.value.exit_status == status
+    assert says in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        "api.encord.com",
+        "https://",
+        "https://host/api",
+        "https://host:port",
+        f"https://x:{SECRET}@host",
+        "ftp://host",
+        "https://host?x",
+        "https://ho st",
+    ],
+)
+def test_a_wrong_domain_in_the_environment_is_named(domain: str, tmp_path: Path) -> None:
+    file = tmp_path / "registration.yaml"
+    file.write_text(GOOD, encoding="utf-8")
+    settings = load_settings(file, {})
+    with pytest.raises(ConfigurationError, match="ENCORD_DOMAIN: must be https://host") as raised:
+        encord_domain(settings, {"ENCORD_DOMAIN": domain})
+    assert raised.value.exit_status == 2
+    assert SECRET not in str(raised.value)
