@@ -45,6 +45,7 @@ class SendSigned(Protocol):
         params: dict[str, Any] | None = None,
         body: object = None,
         tamper: Callable[[requests.PreparedRequest], None] | None = None,
+        timeout_seconds: float = 30,
     ) -> requests.Response: ...
 
 
@@ -116,9 +117,13 @@ def submit() -> Callable[..., UploadLongPollingState]:
 
 
 @pytest.fixture
-def send_signed(sandbox: Sandbox) -> SendSigned:
-    """Signs with the SDK's own signer and the sandbox's key, then lets the test tamper with the request."""
-    private_key = load_ssh_private_key(sandbox.private_key_path.read_bytes(), None)
+def sign_for() -> Callable[[Sandbox], SendSigned]:
+    """Makes senders that sign with the SDK's own signer and a sandbox's key, then let the test tamper."""
+    return _sender
+
+
+def _sender(running: Sandbox) -> SendSigned:
+    private_key = load_ssh_private_key(running.private_key_path.read_bytes(), None)
     assert isinstance(private_key, Ed25519PrivateKey)
     key_id = private_key.public_key().public_bytes_raw().hex()
 
@@ -129,14 +134,21 @@ def send_signed(sandbox: Sandbox) -> SendSigned:
         params: dict[str, Any] | None = None,
         body: object = None,
         tamper: Callable[[requests.PreparedRequest], None] | None = None,
+        timeout_seconds: float = 30,
     ) -> requests.Response:
         data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
-        url = f"{sandbox.url}/v2/public/{path}"
+        url = f"{running.url}/v2/public/{path}"
         request = requests.Request(method, url, params=params, data=data).prepare()
         sign_request(request, key_id, private_key)
         if tamper is not None:
             tamper(request)
         with requests.Session() as session:
-            return session.send(request, timeout=30)
+            return session.send(request, timeout=timeout_seconds)
 
     return send
+
+
+@pytest.fixture
+def send_signed(sandbox: Sandbox, sign_for: Callable[[Sandbox], SendSigned]) -> SendSigned:
+    """A sender for ``sandbox``."""
+    return sign_for(sandbox)
