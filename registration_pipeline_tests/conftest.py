@@ -1,23 +1,27 @@
-"""Fixtures that more than one stage needs: a real S3 endpoint on loopback.
+"""Fixtures that more than one stage needs: a real S3 endpoint on loopback, and a folder without root's privileges.
 
 What does not belong here: fixtures of one stage; those live beside its tests.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
 
 REGION: Final = "eu-west-2"
+NOBODY: Final = 65534
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +80,19 @@ def s3_bucket(aws_environment: str) -> Callable[[], S3Bucket]:
         return S3Bucket(name, aws_environment, client)
 
     return make
+
+
+@pytest.fixture
+def plain_user_folder() -> Iterator[Path]:
+    """A new folder of a user whom permissions bind, and that user for the rest of the test."""
+    folder = Path(tempfile.mkdtemp())
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(folder, NOBODY, -1)
+        os.seteuid(NOBODY)
+    yield folder
+    if is_root:
+        os.seteuid(0)
+    for path, _, _ in os.walk(folder, onerror=None):
+        Path(path).chmod(0o700)
+    shutil.rmtree(folder)

@@ -89,7 +89,14 @@ class S3Lister:
         if token is not None:
             request["ContinuationToken"] = token
         with s3_errors(bucket=self._bucket, source=self._source):
-            return self._client.list_objects_v2(**request)
+            page = self._client.list_objects_v2(**request)
+        if "IsTruncated" not in page and "Name" not in page:
+            # Any XML without <Contents>, such as a proxy's landing page, would else pass for an empty bucket.
+            raise ListingError(
+                f"What answers for bucket {self._bucket} does not speak S3. Check "
+                f"`sources.{self._source}.storage.endpoint_url`."
+            )
+        return page
 
     def _batch(self, contents: list[ObjectTypeDef], *, is_encoded: bool) -> pa.RecordBatch:
         keys = [entry["Key"] for entry in contents]

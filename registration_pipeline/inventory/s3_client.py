@@ -30,5 +30,5 @@ def client_config(*, endpoint_url: str | None, attempts: int = ATTEMPTS, is_unsi
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=10,
         read_timeout=60,
-        s3={"addressing_style": "path"} if endpoint_url else {},
+        s3={"addressing_style": "path"} if endpoint_url else None,
     )

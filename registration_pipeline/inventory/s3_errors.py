@@ -103,8 +103,13 @@ def s3_errors(*, bucket: str, source: str) -> Iterator[None]:
         raise NotFoundError(f"{bucket!r} can't be a bucket's name. Mend `sources.{source}.uri`.") from None
     except ResponseParserError:
         raise ListingError(
-            f"What answers for bucket {bucket} does not speak S3, or has keys with control characters and can't encode "
-            f"them. Check `sources.{source}.storage.endpoint_url`."
+            f"What answers for bucket {bucket} does not speak S3, or can't encode keys with control characters. Check "
+            f"`sources.{source}.storage.endpoint_url`."
+        ) from None
+    except RecursionError:
+        # botocore asks HeadBucket for the region; answered by another redirect without a region, it asks without end.
+        raise NotFoundError(
+            f"Bucket {bucket} is in another region. Set `sources.{source}.storage.region` to the bucket's region."
         ) from None
     except SSLError:
         raise ServiceUnavailableError(

@@ -69,6 +69,23 @@ def test_trouble_of_the_file_system_names_the_path_and_the_way_out(
     assert list((tmp_path / "fleet").iterdir()) == []
 
 
+def test_a_folder_without_permission_is_a_state_error_for_readers_and_writers(plain_user_folder: Path) -> None:
+    store = LocalStateStore(plain_user_folder)
+    store.create("fleet/a", b"x")
+    (plain_user_folder / "fleet").chmod(0)
+
+    for act in (
+        lambda: store.create("fleet/b", b"x"),
+        lambda: store.read("fleet/a"),
+        lambda: store.exists("fleet/a"),
+        lambda: list(store.names("fleet/")),
+        lambda: store.folders("fleet/"),
+        lambda: store.delete("fleet/a"),
+    ):
+        with pytest.raises(StateError, match=r"fleet.*Permission denied.*read and write access"):
+            act()
+
+
 def test_a_file_where_a_folder_is_needed_is_a_state_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("not a folder")
 

@@ -1,0 +1,212 @@
+"""Taking, finding and reading inventories."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from obstore.store import MemoryStore
+
+from registration_pipeline.errors import (
+    ListingError,
+    ServiceUnavailableError,
+    StateConflictError,
+    StateCorruptError,
+    UsageError,
+)
+from registration_pipeline.inventory.inventory import (
+    Inventory,
+    latest_inventory,
+    load_inventory,
+    read_inventory,
+    take_inventory,
+)
+from registration_pipeline.inventory.schema import INVENTORY_SCHEMA, inventory_batch
+from registration_pipeline.state.bucket import BucketStateStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+class ScriptedLister:
+    """Lists pages of keys as told; None dies."""
+
+    def __init__(self, *pages: Sequence[str] | None) -> None:
+        self._pages, self._requests = pages, 0
+
+    @property
+    def requests(self) -> int:
+        return self._requests
+
+    @property
+    def description(self) -> str:
+        return "a script"
+
+    def list_objects(self) -> Iterator[pa.RecordBatch]:
+        for page in self._pages:
+            self._requests += 1
+            if page is None:
+                raise ServiceUnavailableError("gone")
+            sizes = [len(key) for key in page]
+            yield inventory_batch(keys=page, sizes=sizes, last_modified=[NOON] * len(page))
+
+
+def at(*times: datetime) -> Callable[[], datetime]:
+    """Return a clock that says these times, then the last one for ever."""
+    remaining = list(times)
+    return lambda: remaining.pop(0) if len(remaining) > 1 else remaining[0]
+
+
+def take(store: BucketStateStore, *pages: Sequence[str] | None, clock: datetime = NOON) -> Inventory:
+    return take_inventory(lister=ScriptedLister(*pages), store=store, source="fleet", clock=at(clock))
+
+
+def keys_in(store: BucketStateStore, inventory: Inventory) -> list[str]:
+    return [key for batch in read_inventory(store, inventory, ["key"]) for key in batch["key"].to_pylist()]
+
+
+@pytest.fixture
+def store() -> BucketStateStore:
+    return BucketStateStore(MemoryStore(), "memory://state")
+
+
+def test_an_inventory_is_committed_and_read_back(store: BucketStateStore) -> None:
+    seen: list[int] = []
+    taken = take_inventory(
+        lister=ScriptedLister(["a", "bb"], [], ["ccc"]),
+        store=store,
+        source="fleet",
+        clock=at(NOON, NOON + timedelta(seconds=90)),
+        progress=seen.append,
+    )
+
+    assert taken.inventory_id == "20261121T120000Z"
+    assert (taken.objects, taken.bytes, taken.requests, taken.listing) == (3, 6, 3, "a script")
+    assert taken.finished_at - taken.started_at == timedelta(seconds=90)
+    assert seen == [2, 2, 3]
+    assert latest_inventory(store, "fleet") == load_inventory(store, "fleet", taken.inventory_id) == taken
+    table = pa.Table.from_batches(read_inventory(store, taken))
+    assert table.schema.equals(INVENTORY_SCHEMA)
+    assert table["key"].to_pylist() == ["a", "bb", "ccc"]
+    assert table["last_modified"].to_pylist() == [NOON] * 3
+
+
+def test_an_empty_source_has_an_empty_inventory(store: BucketStateStore) -> None:
+    taken = take(store)
+
+    assert (taken.objects, taken.bytes, taken.parts) == (0, 0, ())
+    assert latest_inventory(store, "fleet") == taken
+    assert list(read_inventory(store, taken)) == []
+
+
+def test_there_is_no_inventory_before_the_first(store: BucketStateStore) -> None:
+    assert latest_inventory(store, "fleet") is None
+    with pytest.raises(UsageError, match=r"no inventory '20261121T120000Z'.*registration-pipeline inventory fleet"):
+        load_inventory(store, "fleet", "20261121T120000Z")
+    with pytest.raises(UsageError, match="no inventory"):
+        load_inventory(store, "fleet", "../other")
+
+
+def test_a_listing_that_dies_commits_nothing_and_the_next_clears_it_away(store: BucketStateStore) -> None:
+    pages = [[f"{page:03d}-{row:05d}" for row in range(60_000)] for page in range(18)]
+    with pytest.raises(ServiceUnavailableError):
+        take(store, *pages, None)
+    leftovers = list(store.names("fleet/"))
+
+    assert [name.rpartition("/")[0] for name in leftovers] == ["fleet/inventory/20261121T120000Z"]
+    assert latest_inventory(store, "fleet") is None
+
+    taken = take(store, ["a"])
+    assert taken.inventory_id == "20261121T120001Z"
+    assert set(store.names("fleet/")) == {taken.parts[0].name, "fleet/inventory/20261121T120001Z/_SUCCESS.json"}
+
+
+def test_an_earlier_inventory_stays_when_a_later_one_dies(store: BucketStateStore) -> None:
+    first = take(store, ["a"])
+    with pytest.raises(ServiceUnavailableError):
+        take(store, ["a"], None, clock=NOON + timedelta(hours=1))
+
+    assert latest_inventory(store, "fleet") == first
+    take(store, ["b"], clock=NOON + timedelta(hours=2))
+    assert keys_in(store, load_inventory(store, "fleet", first.inventory_id)) == ["a"]
+
+
+@pytest.mark.parametrize("hours", [-24, -1, 0], ids=["a day back", "an hour back", "the same second"])
+def test_a_later_inventory_has_a_later_id_whatever_the_clock_says(store: BucketStateStore, hours: int) -> None:
+    first = take(store, ["a"])
+    second = take(store, ["b"], clock=NOON + timedelta(hours=hours))
+
+    assert second.inventory_id == "20261121T120001Z" > first.inventory_id
+    assert second.started_at == NOON + timedelta(hours=hours)
+    assert latest_inventory(store, "fleet") == second
+
+
+def test_times_are_recorded_in_utc(store: BucketStateStore) -> None:
+    from zoneinfo import ZoneInfo
+
+    taken = take(store, clock=datetime(2026, 11, 21, 2, tzinfo=ZoneInfo("Asia/Tokyo")))
+
+    assert taken.inventory_id == "20261120T170000Z"
+    assert taken.started_at.utcoffset() == timedelta(0)
+
+
+def test_a_writer_taken_for_dead_by_another_run_cannot_commit(store: BucketStateStore) -> None:
+    class Interrupted(ScriptedLister):
+        def list_objects(self) -> Iterator[pa.RecordBatch]:
+            yield from super().list_objects()
+            take(store, ["other"], clock=NOON + timedelta(minutes=1))
+
+    rows = [f"{row:08d}" for row in range(1_100_000)]
+    with pytest.raises(StateConflictError, match="another run of the same source"):
+        take_inventory(lister=Interrupted(rows), store=store, source="fleet", clock=at(NOON))
+
+    latest = latest_inventory(store, "fleet")
+    assert latest is not None
+    assert keys_in(store, latest) == ["other"]
+
+
+@pytest.mark.parametrize(
+    ("pages", "previous", "following", "what"),
+    [
+        ([["a", "b"], ["a", "b"]], "b", "a", "not list in key order"),
+        ([["a", "b"], ["b", "c"]], "b", "b", "lists the key twice"),
+        ([["a", "c", "b"]], "c", "b", "not list in key order"),
+        ([["a", "b", "b"]], "b", "b", "lists the key twice"),
+        ([["a"], [], ["a"]], "a", "a", "lists the key twice"),
+        ([["b"], ["B"]], "b", "B", "not list in key order"),
+        ([["\U0001f600", "\uffff"]], "\U0001f600", "\uffff", "not list in key order"),
+        ([["\U0001f600"], ["\uffff"]], "\U0001f600", "\uffff", "not list in key order"),
+    ],
+    ids=["page twice", "overlap", "inside", "double", "across an empty page", "case", "astral", "astral across pages"],
+)
+def test_a_listing_out_of_order_is_refused_with_both_keys(
+    store: BucketStateStore, pages: list[list[str]], previous: str, following: str, what: str
+) -> None:
+    with pytest.raises(ListingError, match=what) as caught:
+        take(store, *pages)
+
+    assert f"{following!r} comes after {previous!r}" in str(caught.value)
+    assert latest_inventory(store, "fleet") is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(keys=st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1)), page_size=st.integers(1, 5))
+def test_any_keys_in_utf8_order_are_accepted_and_come_back_exactly(keys: set[str], page_size: int) -> None:
+    store = BucketStateStore(MemoryStore(), "memory://state")
+    ordered = sorted(keys, key=str.encode)
+    pages = [ordered[start : start + page_size] for start in range(0, len(ordered), page_size)]
+
+    assert keys_in(store, take(store, *pages)) == ordered
+
+
+def test_a_garbled_marker_is_corrupt(store: BucketStateStore) -> None:
+    store.create("fleet/inventory/20261121T120000Z/_SUCCESS.json", b'{"objects":1}')
+
+    with pytest.raises(StateCorruptError, match=r"20261121T120000Z/ lacks or garbles 'bytes'"):
+        latest_inventory(store, "fleet")

@@ -1,0 +1,211 @@
+"""A directory tree listed as if it were a bucket."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registration_pipeline.errors import (
+    ListingError,
+    NotFoundError,
+    PermissionDeniedError,
+    ServiceUnavailableError,
+)
+from registration_pipeline.inventory.local import LocalLister
+from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.orchestration.storage_clients import make_lister
+from registration_pipeline.settings import SourceSettings
+
+# Names that sort differently with and without the slash of a directory behind them come often.
+NAMES = st.one_of(
+    st.sampled_from(["a", "a.txt", "a-b", "a b", "a0", "A", ".a", "é", "\U0001f600", "\uffff", "%2F", "a\nb"]),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\x00"), min_size=1, max_size=20).filter(
+        lambda name: name not in {".", ".."}
+    ),
+)
+PATHS = st.lists(NAMES, min_size=1, max_size=4)
+
+
+def make_tree(root: Path, *keys: str) -> None:
+    for key in keys:
+        path = root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * len(key))
+
+
+def keys_of(lister: LocalLister) -> list[str]:
+    return [key for batch in lister.list_objects() for key in batch["key"].to_pylist()]
+
+
+def test_directories_sort_as_if_their_slash_were_part_of_the_name(tmp_path: Path) -> None:
+    keys = ["a-b", "a.txt", "a/b", "a/b.txt", "a/b/c", "a0", "A/x", "é", ".hidden/.x", "z/\U0001f600", "z/\uffff"]
+    keys.remove("a/b")  # a file and a directory of one name can't be side by side
+    make_tree(tmp_path, *keys)
+
+    assert keys_of(LocalLister(tmp_path)) == sorted(keys)
+
+
+@settings(max_examples=100, deadline=None)
+@given(paths=st.lists(PATHS, max_size=12), batch_rows=st.integers(1, 4))
+def test_any_tree_is_listed_as_its_sorted_keys(paths: list[list[str]], batch_rows: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        expected = set()
+        for path in paths:
+            file = Path(folder, *path)
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+            except OSError:  # a file stands where this path needs a directory, or the other way round
+                continue
+            if file.is_file():
+                expected.add("/".join(path))
+        batches = list(LocalLister(Path(folder), batch_rows=batch_rows).list_objects())
+
+    assert [key for batch in batches for key in batch["key"].to_pylist()] == sorted(expected, key=str.encode)
+    assert all(1 <= batch.num_rows <= batch_rows for batch in batches)
+
+
+def test_every_column_is_what_the_file_system_says(tmp_path: Path) -> None:
+    make_tree(tmp_path, "d/abc")
+    os.utime(tmp_path / "d" / "abc", ns=(0, 1_795_226_400_123_456_789))
+
+    [batch] = LocalLister(tmp_path).list_objects()
+
+    assert batch.schema.equals(INVENTORY_SCHEMA)
+    assert batch.to_pylist() == [
+        {
+            "key": "d/abc",
+            "size": 5,
+            "last_modified": datetime(2026, 11, 21, 2, 0, 0, 123456, tzinfo=UTC),
+            "e_tag": None,
+            "storage_class": None,
+            "content_type": None,
+            "version": None,
+        }
+    ]
+
+
+def test_links_to_files_count_and_links_to_directories_do_not(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    make_tree(root, "real/x")
+    make_tree(tmp_path, "outside/abcd")
+    (root / "link-to-file").symlink_to(tmp_path / "outside" / "abcd")
+    (root / "link-to-directory").symlink_to(root / "real", target_is_directory=True)
+    (root / "real" / "upwards").symlink_to(root, target_is_directory=True)
+    (root / "broken").symlink_to(root / "nowhere")
+    (root / "itself").symlink_to(root / "itself")
+
+    [batch] = LocalLister(root).list_objects()
+
+    assert batch["key"].to_pylist() == ["link-to-file", "real/x"]
+    assert batch["size"].to_pylist() == [12, 6]
+
+
+def test_pipes_and_sockets_are_no_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(tmp_path, "x")
+    os.mkfifo(tmp_path / "pipe")
+    monkeypatch.chdir(tmp_path)  # a socket's address has 108 bytes at most
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+        assert keys_of(LocalLister(tmp_path)) == ["x"]
+
+
+def test_an_empty_tree_has_no_batches(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "deeper").mkdir(parents=True)
+    lister = LocalLister(tmp_path)
+
+    assert list(lister.list_objects()) == []
+    assert lister.requests == 3
+    assert lister.description == f"{tmp_path} via scandir"
+
+
+def test_what_vanishes_while_the_tree_is_read_is_left_out(tmp_path: Path) -> None:
+    make_tree(tmp_path, "a", "b", "c/x", "d/x", "e")
+    batches = LocalLister(tmp_path, batch_rows=1).list_objects()
+
+    assert next(batches)["key"].to_pylist() == ["a"]
+    (tmp_path / "b").unlink()
+    (tmp_path / "c" / "x").unlink()
+    (tmp_path / "c").rmdir()
+    (tmp_path / "d" / "x").unlink()
+    (tmp_path / "d").rmdir()
+    (tmp_path / "d").touch()
+
+    assert [key for batch in batches for key in batch["key"].to_pylist()] == ["e"]
+
+
+@pytest.mark.parametrize("kind", ["missing", "file"])
+def test_a_root_that_is_no_directory_is_not_found(tmp_path: Path, kind: str) -> None:
+    if kind == "file":
+        (tmp_path / "root").touch()
+
+    with pytest.raises(NotFoundError, match=r"root is no directory.*`sources\.fleet\.uri`"):
+        list(LocalLister(tmp_path / "root", source="fleet").list_objects())
+
+
+def test_an_unreadable_directory_stops_the_listing(plain_user_folder: Path) -> None:
+    make_tree(plain_user_folder, "a", "locked/x")
+    (plain_user_folder / "locked").chmod(0)
+
+    with pytest.raises(PermissionDeniedError, match=r"locked/ can't be read.*search permission.*sources\.fleet\.uri"):
+        list(LocalLister(plain_user_folder, source="fleet").list_objects())
+
+
+def test_a_directory_that_may_be_read_but_not_searched_stops_the_listing(plain_user_folder: Path) -> None:
+    make_tree(plain_user_folder, "a", "locked/x")
+    (plain_user_folder / "locked").chmod(0o400)
+
+    with pytest.raises(PermissionDeniedError, match=r"locked/x can't be read.*search permission"):
+        list(LocalLister(plain_user_folder).list_objects())
+
+
+def test_a_path_too_long_for_the_system_is_named_rather_than_skipped(tmp_path: Path) -> None:
+    name, folder = "n" * 250, os.open(tmp_path, os.O_RDONLY)
+    for _ in range(17):
+        os.mkdir(name, dir_fd=folder)
+        below = os.open(name, os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+
+    with pytest.raises(ServiceUnavailableError, match=r"n/ can't be read: File name too long.*`sources\.fleet\.uri`"):
+        list(LocalLister(tmp_path, source="fleet").list_objects())
+
+
+def test_a_name_that_is_not_utf8_is_refused_and_named(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/d/caf\xe9.jpg")).touch()
+
+    with pytest.raises(ListingError, match=r"d/caf\\xe9\.jpg is not UTF-8.*convmv"):
+        list(LocalLister(tmp_path).list_objects())
+
+
+def test_a_deep_tree_does_not_exhaust_the_stack(tmp_path: Path) -> None:
+    depth = 1_100  # beyond Python's recursion limit of 1,000, within the 4,096 bytes of a path
+    (tmp_path / "keep").touch()
+    folder = tmp_path
+    for _ in range(depth):
+        folder = folder / "d"
+        folder.mkdir()
+    (folder / "x").touch()
+
+    try:
+        assert keys_of(LocalLister(tmp_path)) == ["d/" * depth + "x", "keep"]
+    finally:
+        (folder / "x").unlink()
+        os.removedirs(folder)  # the clean-up of pytest recurses
+
+
+def test_settings_with_a_file_address_give_a_local_lister(tmp_path: Path) -> None:
+    make_tree(tmp_path, "a b/x.jpg")
+    lister = make_lister(SourceSettings(name="fleet", uri=f"file://{tmp_path}/a%20b/"))
+
+    assert pa.Table.from_batches(lister.list_objects())["key"].to_pylist() == ["x.jpg"]
