@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.submission.gateway import JobStatus
@@ -38,7 +39,7 @@ class FolderEvidence:
 
     Args:
         by_unit_id: item UUIDs of items that carry our provenance key.
-        by_url: item UUIDs by the URL that Encord stored.
+        by_url: item UUIDs by decoded URL.
     """
 
     by_unit_id: Mapping[str, str] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class FolderEvidence:
     def collect(cls, units: Sequence[PlannedUnit], items: Iterable[RemoteItem]) -> FolderEvidence:
         """Keep of ``items`` what speaks of ``units``, and stop reading when every unit was seen."""
         ids = {unit.unit_id for unit in units}
-        urls = {unit.objects[0].object_url: unit.unit_id for unit in units}
+        urls = {_decoded(unit.objects[0].object_url): unit.unit_id for unit in units}
         by_unit_id: dict[str, str] = {}
         by_url: dict[str, str] = {}
         seen: set[str] = set()
@@ -56,16 +57,16 @@ class FolderEvidence:
             if item.unit_id in ids:
                 by_unit_id[item.unit_id] = item.item_uuid
                 seen.add(item.unit_id)
-            elif item.url in urls:
-                by_url[item.url] = item.item_uuid
-                seen.add(urls[item.url])
+            elif item.url and _decoded(item.url) in urls:
+                by_url[_decoded(item.url)] = item.item_uuid
+                seen.add(urls[_decoded(item.url)])
             if len(seen) == len(ids):
                 break
         return cls(by_unit_id=by_unit_id, by_url=by_url)
 
     def item_of(self, unit: PlannedUnit) -> str | None:
         """Return the unit's item, if the listing showed it."""
-        return self.by_unit_id.get(unit.unit_id) or self.by_url.get(unit.objects[0].object_url)
+        return self.by_unit_id.get(unit.unit_id) or self.by_url.get(_decoded(unit.objects[0].object_url))
 
     def covers(self, units: Sequence[PlannedUnit]) -> bool:
         """Tell whether every unit was seen in the folder."""
@@ -153,11 +154,17 @@ def chunk_state(outcomes: Sequence[Outcome]) -> ChunkState:
 
 
 def _errors_by_url(report: JobReport) -> dict[str, UnitError]:
-    return {url: error for error in report.unit_errors for url in error.object_urls}
+    return {_decoded(url): error for error in report.unit_errors for url in error.object_urls}
 
 
 def _error_of(unit: PlannedUnit, failed: Mapping[str, UnitError]) -> UnitError | None:
-    return next((failed[entry.object_url] for entry in unit.objects if entry.object_url in failed), None)
+    urls = (_decoded(entry.object_url) for entry in unit.objects)
+    return next((failed[url] for url in urls if url in failed), None)
+
+
+def _decoded(url: str) -> str:
+    # Whether Encord gives URLs back as they were submitted or in an equivalent encoding is not known (contract, section 10).
+    return unquote(url)
 
 
 def _failed_unit(error: UnitError) -> _UnitVerdict:

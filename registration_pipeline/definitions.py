@@ -1,0 +1,45 @@
+"""The code location: one ``Definitions``, built explicitly from ``registration.yaml``. Nothing happens at import.
+
+What belongs here is putting the pieces together; the pieces are in ``orchestration``.
+"""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from registration_pipeline.orchestration.assets import build_assets
+from registration_pipeline.orchestration.jobs import build_jobs, build_schedule
+from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.stale_runs import build_stale_run_sensor
+from registration_pipeline.settings import DEFAULT_FILE, Settings, load_settings
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Load the code location from ``REGISTRATION_CONFIG`` or ``./registration.yaml``.
+
+    Raises:
+        ConfigurationError: the file is wrong; the UI shows the message at the code location.
+    """
+    if not os.environ.get("REGISTRATION_CONFIG") and not Path(DEFAULT_FILE).exists():
+        dg.get_dagster_logger().warning(
+            f"There is no {DEFAULT_FILE} in {Path.cwd()} and REGISTRATION_CONFIG is not set, so there are no sources. "
+            "Copy examples/registration.yaml, or see them at work on the demo: make demo && make dev"
+        )
+        return dg.Definitions()
+    return build_definitions(load_settings(None, os.environ))
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Return everything that the sources need."""
+    sources = list(settings.sources.values())
+    schedules = [schedule for schedule in map(build_schedule, sources) if schedule is not None]
+    return dg.Definitions(
+        assets=[asset for source in sources for asset in build_assets(source)],
+        jobs=[job for source in sources for job in build_jobs(source)],
+        schedules=schedules,
+        sensors=[build_stale_run_sensor()],
+        resources={"project": ProjectResource(config_path=str(settings.path)), "io_manager": dg.mem_io_manager},
+        executor=dg.in_process_executor,
+    )

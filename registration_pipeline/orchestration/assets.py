@@ -1,0 +1,148 @@
+"""A source's assets: inventory, chunk_plan, manifest[chunk], registration[chunk], failure_log, and their checks.
+
+Bodies are wiring around ``stages.py``. Manifest and registration are one step: were the manifest a step of its own, one that
+raises would skip the registration of every other chunk of the run (docs/decisions/004-dagster-shell.md).
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from registration_pipeline.orchestration import names
+from registration_pipeline.orchestration.chunk_run import ChunkRun
+from registration_pipeline.orchestration.listener import errors_as_failures
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.stages import (
+    CheckReport,
+    StageReport,
+    failure_log_stage,
+    failure_of,
+    inventory_stage,
+    plan_stage,
+)
+from registration_pipeline.settings import SourceSettings
+
+# A run of this many chunks costs Dagster 30 ms a chunk against 4 s with a run each, and a crash repeats no more than this.
+CHUNKS_PER_RUN = 500
+
+
+def build_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
+    """Return the assets of one source."""
+    return [_inventory(source), _chunk_plan(source), _chunks(source), _failure_log(source)]
+
+
+def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:
+    """Return the chunks of a source as partitions."""
+    return dg.DynamicPartitionsDefinition(name=source.partitions)
+
+
+def _described(source: SourceSettings, key: dg.AssetKey, *checks: tuple[str, str], **more: Any) -> dict[str, Any]:
+    """Return what every unpartitioned asset is declared with."""
+    specs = [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in checks]
+    return {
+        "key": key,
+        "group_name": SourceNames(source.name).ident,
+        "tags": {names.SOURCE_TAG: source.name},
+        "check_specs": specs or None,
+        **more,
+    }
+
+
+def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
+    key = SourceNames(source.name).inventory
+    check = (names.INVENTORY_COMPLETE, "The parts hold as many rows as the commit marker says.")
+
+    @dg.asset(
+        **_described(source, key, check), description=f"Every object of {source.uri}, as Parquet.", kinds={"parquet"}
+    )
+    def inventory(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+        with errors_as_failures():
+            return _result(inventory_stage(project.load(), source, context.log.info))
+
+    return inventory
+
+
+def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
+    own = SourceNames(source.name)
+    check = (names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")
+    described = _described(source, own.chunk_plan, check, deps=[own.inventory], kinds={"parquet"})
+
+    @dg.asset(**described, description="New objects in chunks; chunks that exist never change.")
+    def chunk_plan(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+        with errors_as_failures():
+            return _result(plan_stage(project.load(), source, context.instance, context.log.info))
+
+    return chunk_plan
+
+
+def _failure_log(source: SourceSettings) -> dg.AssetsDefinition:
+    own = SourceNames(source.name)
+    described = _described(source, own.failure_log, deps=[own.registration], kinds={"csv", "parquet"})
+
+    @dg.asset(**described, description="Every object that is not registered, and why.")
+    def failure_log(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+        with errors_as_failures():
+            return _result(failure_log_stage(project.load(), source, context.log.info))
+
+    return failure_log
+
+
+def _result(report: StageReport) -> dg.MaterializeResult:
+    return dg.MaterializeResult(metadata=report.metadata, check_results=[check.as_result() for check in report.checks])
+
+
+def _chunk_specs(source: SourceSettings) -> list[dg.AssetSpec]:
+    own = SourceNames(source.name)
+    described: dict[str, Any] = {
+        "group_name": own.ident,
+        "skippable": True,
+        "partitions_def": partitions_of(own),
+        "tags": {names.SOURCE_TAG: source.name},
+    }
+    return [
+        dg.AssetSpec(
+            own.manifest,
+            deps=[own.chunk_plan],
+            description="A chunk in Encord's upload format.",
+            kinds={"json"},
+            **described,
+        ),
+        dg.AssetSpec(
+            own.registration,
+            deps=[own.manifest],
+            description="A chunk's objects in Encord. Retrying a failed partition sends the same manifest again.",
+            **described,
+        ),
+    ]
+
+
+def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
+    own = SourceNames(source.name)
+
+    @dg.multi_asset(
+        name=f"{own.ident}_submit_chunks",
+        specs=_chunk_specs(source),
+        check_specs=[
+            dg.AssetCheckSpec(names.MANIFESTS_VALID, asset=own.manifest, description="Encord's rules, all of them."),
+            dg.AssetCheckSpec(names.NO_FAILED_CHUNKS, asset=own.registration, description="Over the whole source."),
+        ],
+        partitions_def=partitions_of(own),
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=CHUNKS_PER_RUN),
+        can_subset=True,
+        pool=own.pool,
+    )
+    def submit_chunks(
+        context: dg.AssetExecutionContext, project: ProjectResource
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult]:
+        run = ChunkRun(project.load(), source, context.log.info)
+        chunks = run.named(context.partition_keys)
+        checks: list[CheckReport] = []
+        failed = yield from run.register(chunks, context.selected_asset_keys, retry_failed=True, checks=checks)
+        chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
+        yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
+        if failed:
+            raise failure_of(failed, source.name)
+
+    return submit_chunks

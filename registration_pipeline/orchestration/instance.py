@@ -1,0 +1,55 @@
+"""The Dagster instance that commands use: ``DAGSTER_HOME``, else a folder beside ``registration.yaml``."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import dagster as dg
+
+from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.settings import Settings
+
+DEFAULT_HOME = ".dagster"
+INSTANCE_FILE = "dagster.yaml"
+
+
+def dagster_home(settings: Settings, environ: Mapping[str, str]) -> Path:
+    """Return the folder of the instance, absolute."""
+    configured = environ.get("DAGSTER_HOME")
+    if not configured:
+        return settings.path.parent / DEFAULT_HOME
+    home = Path(configured).expanduser()
+    if not home.is_absolute():
+        raise ConfigurationError(
+            "DAGSTER_HOME must be an absolute path; Dagster itself refuses any other", key="DAGSTER_HOME"
+        )
+    return home
+
+
+@contextmanager
+def open_instance(settings: Settings, environ: Mapping[str, str]) -> Iterator[dg.DagsterInstance]:
+    """Open the instance, making its folder and ``dagster.yaml`` on first use.
+
+    Raises:
+        ConfigurationError: the folder can't be made or written.
+    """
+    home = dagster_home(settings, environ)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        prepare_home(home)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the Dagster instance folder {home} can't be used: {error}; set DAGSTER_HOME to a folder that can be written",
+            key="DAGSTER_HOME",
+        ) from error
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
+
+
+def prepare_home(home: Path) -> None:
+    """Put our ``dagster.yaml`` into a home that has none."""
+    if not (home / INSTANCE_FILE).exists():
+        with as_file(files("registration_pipeline.orchestration") / INSTANCE_FILE) as shipped:
+            shutil.copyfile(shipped, home / INSTANCE_FILE)

@@ -1,0 +1,188 @@
+"""A source's jobs and its schedule. A sync is one run: inventory, plan, registration of all that is due, failure log.
+
+Why one op job and not a chain of sensors: docs/decisions/004-dagster-shell.md. The ops call the same stages as the assets and
+report the same events, so that partitions and checks look the same.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+
+from registration_pipeline.orchestration import names
+from registration_pipeline.orchestration.chunk_run import ChunkRun
+from registration_pipeline.orchestration.listener import errors_as_failures
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.stages import (
+    CheckReport,
+    StageReport,
+    failure_log_stage,
+    inventory_stage,
+    plan_stage,
+)
+from registration_pipeline.settings import SourceSettings
+
+REGISTER_OP = "register_chunks"
+
+
+class ChunkSelection(dg.Config):
+    """Which chunks a run registers. Nothing chosen means all that are due."""
+
+    chunks: list[str] = []  # noqa: RUF012 - Dagster's config copies defaults, and does not know Field factories
+    """Chunk ids; failed ones among them are retried."""
+    failed: bool = False
+    """Retry the chunks with failures."""
+    due: bool = True
+    """Register the chunks that have no verdict yet; only asked when no chunk is named."""
+
+
+def build_jobs(source: SourceSettings) -> list[Any]:
+    """Return the jobs of one source."""
+    own = SourceNames(source.name)
+    tags = {names.SOURCE_TAG: source.name}
+    retry = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": {"failed": True}}}}
+    return [
+        _sync_job(source, tags),
+        _submit_job(source, own.submit_job, tags, None),
+        _submit_job(source, own.retry_job, tags, retry),
+        dg.define_asset_job(own.inventory_job, selection=[own.inventory], tags=tags),
+        dg.define_asset_job(own.plan_job, selection=[own.chunk_plan], tags=tags),
+    ]
+
+
+def build_schedule(source: SourceSettings) -> dg.ScheduleDefinition | None:
+    """Return the nightly sync, which runs as soon as the code location is loaded; None when it is switched off."""
+    own = SourceNames(source.name)
+    if source.schedule is None:
+        return None
+    return dg.ScheduleDefinition(
+        name=own.schedule,
+        job_name=own.sync_job,
+        cron_schedule=source.schedule,
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Nightly sync of {source.uri}",
+        tags={names.SOURCE_TAG: source.name},
+    )
+
+
+def _sync_job(source: SourceSettings, tags: dict[str, str]) -> dg.JobDefinition:
+    own = SourceNames(source.name)
+    take_inventory, plan_chunks = _inventory_op(source), _plan_op(source)
+    register, conclude = _register_op(source, is_first=False), _conclude_op(source)
+
+    @dg.job(name=own.sync_job, tags=tags, description=f"Inventory, plan, registration and failure log of {source.uri}.")
+    def sync() -> None:
+        conclude(register(planned=plan_chunks(listed=take_inventory())))
+
+    return sync
+
+
+def _submit_job(
+    source: SourceSettings, name: str, tags: dict[str, str], config: dict[str, Any] | None
+) -> dg.JobDefinition:
+    register, conclude = _register_op(source, is_first=True), _conclude_op(source)
+    what = "the chunks that failed" if config else "the chunks that are due or named"
+
+    @dg.job(
+        name=name, tags=tags, config=config, description=f"Registration of {what}, in one run, and the failure log."
+    )
+    def submit() -> None:
+        conclude(register())
+
+    return submit
+
+
+def _inventory_op(source: SourceSettings) -> dg.OpDefinition:
+    own = SourceNames(source.name)
+
+    @dg.op(name=f"{own.ident}_take_inventory", out=dg.Out(dg.Nothing))
+    def take_inventory(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
+        with errors_as_failures():
+            report = inventory_stage(project.load(), source, context.log.info)
+        yield from _events(context, own.inventory, report)
+
+    return take_inventory
+
+
+def _plan_op(source: SourceSettings) -> dg.OpDefinition:
+    own = SourceNames(source.name)
+
+    @dg.op(name=f"{own.ident}_plan_chunks", ins={"listed": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
+    def plan_chunks(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
+        with errors_as_failures():
+            report = plan_stage(project.load(), source, context.instance, context.log.info)
+        yield from _events(context, own.chunk_plan, report)
+
+    return plan_chunks
+
+
+def _register_op(source: SourceSettings, *, is_first: bool) -> dg.OpDefinition:
+    own = SourceNames(source.name)
+    ins = {} if is_first else {"planned": dg.In(dg.Nothing)}
+
+    @dg.op(name=f"{own.ident}_{REGISTER_OP}", pool=own.pool, ins=ins, out=dg.Out(list))
+    def register_chunks(
+        context: dg.OpExecutionContext, config: ChunkSelection, project: ProjectResource
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.Output[list[str]]]:
+        run = ChunkRun(project.load(), source, context.log.info)
+        chunks = run.named(config.chunks) if config.chunks else run.due(failed=config.failed, also_due=config.due)
+        _announce(context, own.registration, [chunk.chunk_id for chunk in chunks])
+        checks: list[CheckReport] = []
+        failed = yield from run.register(
+            chunks, {own.manifest, own.registration}, retry_failed=bool(config.chunks or config.failed), checks=checks
+        )
+        _log_checks(context, checks)
+        yield dg.Output([result.chunk.chunk_id for result in failed])
+
+    return register_chunks
+
+
+def _conclude_op(source: SourceSettings) -> dg.OpDefinition:
+    own = SourceNames(source.name)
+
+    @dg.op(name=f"{own.ident}_write_failure_log", out=dg.Out(dg.Nothing))
+    def write_failure_log(
+        context: dg.OpExecutionContext, project: ProjectResource, failed_chunks: list
+    ) -> Iterator[dg.AssetMaterialization]:
+        with errors_as_failures():
+            report = failure_log_stage(project.load(), source, context.log.info)
+        yield from _events(context, own.failure_log, report)
+        if failed_chunks:
+            raise dg.Failure(
+                description=f"{len(failed_chunks)} chunks have objects that Encord refused; everything else is registered. "
+                f"They are in the failure log: `registration-pipeline failures {source.name}`.",
+                metadata={"failed_chunks": dg.MetadataValue.json(failed_chunks)},
+                allow_retries=False,
+            )
+
+    return write_failure_log
+
+
+def _events(context: dg.OpExecutionContext, key: dg.AssetKey, report: StageReport) -> Iterator[dg.AssetMaterialization]:
+    _log_checks(context, report.checks)
+    yield dg.AssetMaterialization(key, metadata=report.metadata)
+
+
+def _log_checks(context: dg.OpExecutionContext, checks: Any) -> None:
+    for check in checks:
+        context.log_event(check.as_event())
+
+
+def _announce(context: dg.OpExecutionContext, key: dg.AssetKey, chunk_ids: list[str]) -> None:
+    """Say that the run means to materialize these partitions.
+
+    Dagster does so for asset runs; without it, a chunk that fails in an op would show as missing instead of failed. The
+    event's builder is private, so ``dagster`` is pinned below 1.14 and a test looks at the resulting status.
+    """
+    for chunk_id in chunk_ids:
+        context.instance.report_dagster_event(
+            DagsterEvent.build_asset_materialization_planned_event(
+                context.job_name,
+                str(context.op_handle),
+                AssetMaterializationPlannedData(key, partition=chunk_id, partitions_subset=None),
+            ),
+            run_id=context.run_id,
+        )

@@ -1,0 +1,72 @@
+"""Runs a source's job in this process, as a run that the UI shows like any other.
+
+Not ``execute_in_process``: its runs belong to no code location, so the UI can't re-execute them
+(docs/decisions/004-dagster-shell.md).
+The private parts of Dagster that this needs are all here.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+from dagster._core.execution.api import execute_run
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.utils import make_new_run_id
+
+from registration_pipeline.orchestration.names import CODE_LOCATION, DEFINITIONS_MODULE
+from registration_pipeline.orchestration.processes import worker_tag
+
+# The run's own log keeps everything; the terminal belongs to the command.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_INTERRUPTED = "DagsterExecutionInterruptedError"
+
+
+def run_job(instance: dg.DagsterInstance, job_name: str, run_config: Mapping[str, Any] | None = None) -> bool:
+    """Execute a job of the code location here and tell whether it succeeded.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted; Dagster has ended it and freed its slot.
+    """
+    job = _reconstructable(job_name)
+    definition = job.get_definition()
+    run_id = make_new_run_id()
+    run = instance.create_run_for_job(
+        run_id=run_id,
+        job_def=definition,
+        run_config={**(run_config or _preset(definition)), **_QUIET},
+        tags={**definition.run_tags, **worker_tag(run_id)},
+        remote_job_origin=_remote_origin(job_name),
+        job_code_origin=job.get_python_origin(),
+    )
+    result = execute_run(job, run, instance, raise_on_error=False)
+    for event in result.all_events:
+        error = getattr(event.event_specific_data, "error", None)
+        if error is not None and error.cls_name == _INTERRUPTED:
+            raise KeyboardInterrupt
+    return result.success
+
+
+def _preset(definition: dg.JobDefinition) -> Mapping[str, Any]:
+    return definition.run_config or {}
+
+
+def _reconstructable(job_name: str) -> ReconstructableJob:
+    pointer = ModuleCodePointer(DEFINITIONS_MODULE, "defs", str(Path.cwd()))
+    return ReconstructableRepository(pointer, executable_path=None, entry_point=None).get_reconstructable_job(job_name)
+
+
+def _remote_origin(job_name: str) -> RemoteJobOrigin:
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(
+        LoadableTargetOrigin(module_name=DEFINITIONS_MODULE, working_directory=str(Path.cwd())),
+        location_name=CODE_LOCATION,
+    )
+    repository = RemoteRepositoryOrigin(code_location_origin=location, repository_name="__repository__")
+    return RemoteJobOrigin(repository_origin=repository, job_name=job_name)

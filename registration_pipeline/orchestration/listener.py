@@ -1,0 +1,86 @@
+"""Who watches a run that goes on in this process: the command line's progress bars, or nobody.
+
+Dagster carries events to its own log; this carries progress and the one error that ended a run to the command that started it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol
+
+import dagster as dg
+
+from registration_pipeline.errors import RegistrationPipelineError
+
+if TYPE_CHECKING:
+    from registration_pipeline.submission.result import ChunkResult
+
+
+class RunListener(Protocol):
+    """Told of what happens while it happens; must return quickly."""
+
+    def stage_started(self, source: str, stage: str, total: int | None) -> None:
+        """Say that a stage begins; ``total`` is in the stage's own unit (objects or chunks), None when unknown."""
+
+    def advanced(self, done: int) -> None:
+        """Say how far the stage is, in all."""
+
+    def chunk_concluded(self, source: str, result: "ChunkResult") -> None:
+        """Say that a chunk has its verdict."""
+
+    def notice(self, text: str) -> None:
+        """Say something that a person should know now."""
+
+    def stopped(self, error: RegistrationPipelineError) -> None:
+        """Say which error ended the run."""
+
+
+class SilentListener:
+    """Nobody watches: the run's own log has everything."""
+
+    def stage_started(self, source: str, stage: str, total: int | None) -> None:
+        """See ``RunListener``."""
+
+    def advanced(self, done: int) -> None:
+        """See ``RunListener``."""
+
+    def chunk_concluded(self, source: str, result: "ChunkResult") -> None:
+        """See ``RunListener``."""
+
+    def notice(self, text: str) -> None:
+        """See ``RunListener``."""
+
+    def stopped(self, error: RegistrationPipelineError) -> None:
+        """See ``RunListener``."""
+
+
+_LISTENER: ContextVar[RunListener] = ContextVar("listener", default=SilentListener())  # noqa: B039 - it has no state
+
+
+def current_listener() -> RunListener:
+    """Return who watches."""
+    return _LISTENER.get()
+
+
+@contextmanager
+def listening(listener: RunListener) -> Iterator[None]:
+    """Let ``listener`` watch the runs inside the block."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
+@contextmanager
+def errors_as_failures() -> Iterator[None]:
+    """Turn our errors into a Dagster failure that says what to do and is not retried by Dagster."""
+    try:
+        yield
+    except RegistrationPipelineError as error:
+        current_listener().stopped(error)
+        raise dg.Failure(
+            description=str(error),
+            metadata={"error": type(error).__name__, "exit_status": error.exit_status},
+            allow_retries=False,
+        ) from error

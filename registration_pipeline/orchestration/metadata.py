@@ -1,0 +1,154 @@
+"""What people see of an asset in the UI: counts, tables, reasons and links. Nothing is computed here that is not shown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.manifest.manifest import Manifest
+    from registration_pipeline.planning.plan import Plan
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.failure_log import FailureRow
+    from registration_pipeline.tracking.status import SourceStatus
+
+Metadata = dict[str, Any]
+SAMPLE_ROWS = 10
+
+
+def link(store: "StateStore", name: str) -> dg.MetadataValue[Any]:
+    """Return a link to a file of the state: a path, or a URL when the state is in a bucket."""
+    location = store.location(name)
+    return dg.MetadataValue.url(location) if "://" in location else dg.MetadataValue.path(location)
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> dg.MetadataValue[Any]:
+    """Return rows as a table; every value is shown as text, except whole numbers."""
+    records = [
+        dg.TableRecord(
+            {name: value if isinstance(value := row.get(name), int) else str(value or "") for name in columns}
+        )
+        for row in rows
+    ]
+    kinds = {
+        name: "int" if records and all(isinstance(record.data[name], int) for record in records) else "string"
+        for name in columns
+    }
+    schema = dg.TableSchema(columns=[dg.TableColumn(name, kinds[name]) for name in columns])
+    return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def counts_table(counts: Mapping[str, int], what: str) -> dg.MetadataValue[Any]:
+    """Return counts by name as a table, largest first."""
+    rows = [{what: name, "objects": count} for name, count in sorted(counts.items(), key=lambda item: -item[1])]
+    return table(rows, (what, "objects"))
+
+
+def inventory_metadata(store: "StateStore", inventory: "Inventory", sample: Sequence[Mapping[str, Any]]) -> Metadata:
+    """Describe an inventory; ``sample`` is its first rows."""
+    seconds = (inventory.finished_at - inventory.started_at).total_seconds()
+    return {
+        "dagster/row_count": inventory.objects,
+        "bytes": inventory.bytes,
+        "inventory_id": inventory.inventory_id,
+        "listing": inventory.listing,
+        "requests": inventory.requests,
+        "seconds": round(seconds, 3),
+        "sample": table(sample, ("key", "size", "last_modified", "storage_class")),
+        "files": link(store, f"{inventory.source}/inventory/{inventory.inventory_id}/"),
+    }
+
+
+def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
+    """Describe what a planning run added and what else it found."""
+    counts = plan.wave.counts
+    numbers = ("objects", "new", "known", "excluded", "rejected", "held", "changed", "deleted")
+    return {
+        **{name: getattr(counts, name) for name in numbers},
+        "new_chunks": len(plan.chunks) if plan.created else 0,
+        "wave_id": plan.wave.wave_id,
+        "rejected_by_reason": counts_table(counts.rejected_by_reason, "reason"),
+        "excluded_by_rule": counts_table(counts.excluded_by_rule, "rule"),
+        "chunks": table(
+            [{**chunk_row(chunk)} for chunk in plan.chunks[:SAMPLE_ROWS]],
+            ("chunk_id", "kind", "units", "bytes", "first_key"),
+        ),
+        "files": link(store, f"{plan.wave.source}/plan/{plan.wave.wave_id}/"),
+    }
+
+
+def chunk_row(chunk: "PlannedChunk") -> Mapping[str, Any]:
+    """Return a chunk as a row of a table."""
+    return {
+        "chunk_id": chunk.chunk_id,
+        "kind": chunk.kind.value,
+        "units": chunk.units,
+        "bytes": chunk.bytes,
+        "first_key": chunk.first_key,
+    }
+
+
+def manifest_metadata(store: "StateStore", chunk: "PlannedChunk", manifest: "Manifest") -> Metadata:
+    """Describe a chunk's manifest."""
+    return {
+        "dagster/partition_row_count": chunk.units,
+        "kind": chunk.kind.value,
+        "bytes": manifest.bytes,
+        "sha256": manifest.sha256,
+        "violations": len(manifest.violations),
+        "file": link(store, manifest.name),
+    }
+
+
+def registration_metadata(store: "StateStore", source: str, result: "ChunkResult") -> Metadata:
+    """Describe a concluded chunk, with its failures when there are any."""
+    chunk_id, attempt = result.chunk.chunk_id, result.attempt
+    shown: Metadata = {
+        "dagster/partition_row_count": result.registered,
+        "registered": result.registered,
+        "failed": result.failed,
+        "kind": result.chunk.kind.value,
+        "bytes": result.chunk.bytes,
+        "attempt": attempt,
+        "state": result.state.value,
+        "upload_job": result.job_id or "unknown",
+        "outcomes": link(store, f"{source}/outcomes/{chunk_id}/{attempt:04d}.parquet"),
+    }
+    if result.message:
+        shown["message"] = result.message
+    if result.has_failures:
+        shown["failure_log"] = link(store, f"{source}/failures/{chunk_id}/{attempt:04d}.csv")
+    if result.failures:
+        shown["reasons"] = counts_table(result.reasons, "reason")
+        shown["sample_of_failures"] = table(
+            [{"key": one.key, "reason": one.reason, "message": one.message} for one in result.failures],
+            ("key", "reason", "message"),
+        )
+    return shown
+
+
+def failure_log_metadata(
+    store: "StateStore", status: "SourceStatus", rows: Sequence["FailureRow"], names: Sequence[str]
+) -> Metadata:
+    """Describe the failure log of a source and where all its objects stand."""
+    reasons: dict[str, int] = {}
+    for row in rows:
+        reasons[row.reason] = reasons.get(row.reason, 0) + 1
+    counted = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted")
+    return {
+        "dagster/row_count": len(rows),
+        **{name: getattr(status, name) for name in counted},
+        "reasons": counts_table(reasons, "reason"),
+        "sample": table(
+            [
+                {"key": row.key, "stage": row.stage, "reason": row.reason, "message": row.message}
+                for row in rows[:SAMPLE_ROWS]
+            ],
+            ("key", "stage", "reason", "message"),
+        ),
+        "parquet": link(store, names[0]),
+        "csv": link(store, names[1]),
+    }

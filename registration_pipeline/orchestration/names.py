@@ -1,0 +1,98 @@
+"""What a source's things are called in Dagster. Only names belong here.
+
+Dagster allows hyphens in asset keys, pools and partition sets, and not in groups, ops, jobs, schedules and checks. Source
+names have no underscore, so replacing hyphens by underscores can't make two sources collide.
+"""
+
+from dataclasses import dataclass
+
+import dagster as dg
+
+CODE_LOCATION = "registration_pipeline"
+DEFINITIONS_MODULE = "registration_pipeline.definitions"
+SOURCE_TAG = "registration/source"
+
+INVENTORY_COMPLETE = "inventory_complete"
+EVERY_OBJECT_ACCOUNTED = "every_object_accounted_for"
+MANIFESTS_VALID = "manifests_valid"
+NO_FAILED_CHUNKS = "no_failed_chunks"
+
+
+@dataclass(frozen=True)
+class SourceNames:
+    """The names of one source."""
+
+    source: str
+
+    @property
+    def ident(self) -> str:
+        """The source's name where hyphens are not allowed; also its asset group."""
+        return self.source.replace("-", "_")
+
+    def _key(self, name: str) -> dg.AssetKey:
+        return dg.AssetKey([self.source, name])
+
+    @property
+    def inventory(self) -> dg.AssetKey:
+        """The asset that lists the bucket."""
+        return self._key("inventory")
+
+    @property
+    def chunk_plan(self) -> dg.AssetKey:
+        """The asset that makes chunks of new objects."""
+        return self._key("chunk_plan")
+
+    @property
+    def manifest(self) -> dg.AssetKey:
+        """The asset of which every chunk is a partition: its manifest."""
+        return self._key("manifest")
+
+    @property
+    def registration(self) -> dg.AssetKey:
+        """The asset of which every chunk is a partition: its objects in Encord."""
+        return self._key("registration")
+
+    @property
+    def failure_log(self) -> dg.AssetKey:
+        """The asset that lists what is not registered."""
+        return self._key("failure_log")
+
+    @property
+    def partitions(self) -> str:
+        """The dynamic partitions: chunk ids."""
+        return f"{self.source}/chunks"
+
+    @property
+    def pool(self) -> str:
+        """The pool that lets one run at a time submit for this source; within it, ``max_in_flight`` rules."""
+        return f"encord_submission/{self.source}"
+
+    @property
+    def sync_job(self) -> str:
+        """Inventory to failure log in one run."""
+        return f"{self.ident}_sync"
+
+    @property
+    def submit_job(self) -> str:
+        """Registration of chunks that are due or named."""
+        return f"{self.ident}_submit"
+
+    @property
+    def retry_job(self) -> str:
+        """Registration of everything that failed, in one run."""
+        return f"{self.ident}_retry_failed"
+
+    @property
+    def inventory_job(self) -> str:
+        """The inventory alone."""
+        return f"{self.ident}_inventory"
+
+    @property
+    def plan_job(self) -> str:
+        """The plan alone."""
+        return f"{self.ident}_plan"
+
+    @property
+    def schedule(self) -> str:
+        """The nightly sync."""
+        return f"{self.ident}_nightly"

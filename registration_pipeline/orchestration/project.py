@@ -1,0 +1,142 @@
+"""One configuration brought to life: settings, state, lister and gateway, each opened when it is first needed.
+
+Used by assets and commands alike. No Dagster objects and no decisions here; heavy imports wait until a method needs them.
+"""
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from registration_pipeline.errors import UsageError
+from registration_pipeline.settings import Settings, SourceSettings, encord_domain, encord_private_key, load_settings
+
+if TYPE_CHECKING:
+    from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.inventory.lister import ObjectLister
+    from registration_pipeline.planning.plan import Plan
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.gateway import RegistrationGateway
+    from registration_pipeline.submission.result import ChunkResult
+
+
+@dataclass(frozen=True)
+class Project:
+    """A loaded ``registration.yaml`` and the environment that it is read with."""
+
+    settings: Settings
+    environ: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    @classmethod
+    def load(cls, config: Path | None = None, environ: Mapping[str, str] | None = None) -> "Project":
+        """Read the configuration; the environment defaults to the process's.
+
+        Raises:
+            ConfigurationError: the file or the environment is wrong.
+        """
+        environ = os.environ if environ is None else environ
+        return cls(settings=load_settings(config, environ), environ=environ)
+
+    @cached_property
+    def store(self) -> "StateStore":
+        """The state."""
+        from registration_pipeline.state.factory import open_state_store
+
+        return open_state_store(self.settings.state)
+
+    @cached_property
+    def gateway(self) -> "RegistrationGateway":
+        """Encord.
+
+        Raises:
+            CredentialsError: no key in the environment.
+            ConfigurationError: a key that can't be used.
+        """
+        from registration_pipeline.submission.encord_gateway import EncordGateway
+
+        key = encord_private_key(self.environ)
+        return EncordGateway(ssh_private_key=key.reveal(), domain=encord_domain(self.settings, self.environ))
+
+    def source(self, name: str) -> SourceSettings:
+        """Return a source by name.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        sources = self.settings.sources
+        if name in sources:
+            return sources[name]
+        near = difflib.get_close_matches(name, sources, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"There is no source {name!r} in {self.settings.path}; it has {', '.join(sources)}.{meant}")
+
+    def chosen(self, names: Sequence[str]) -> list[SourceSettings]:
+        """Return the named sources, or all when none is named."""
+        return [self.source(name) for name in names] if names else list(self.settings.sources.values())
+
+    def lister(self, source: SourceSettings) -> "ObjectLister":
+        """Return the lister of the source's store."""
+        from registration_pipeline.orchestration.storage_clients import make_lister
+
+        return make_lister(source)
+
+    def take_inventory(self, source: SourceSettings, progress: Callable[[int], None] | None = None) -> "Inventory":
+        """List the source into a new inventory."""
+        from registration_pipeline.inventory.inventory import take_inventory
+
+        return take_inventory(
+            lister=self.lister(source), store=self.store, source=source.name, clock=utc_now, progress=progress
+        )
+
+    def plan(self, source: SourceSettings, *, dry_run: bool = False) -> "Plan":
+        """Plan what the latest inventory holds and no wave has planned yet."""
+        from registration_pipeline.planning.plan import plan_source
+
+        return plan_source(store=self.store, source=source, clock=utc_now, dry_run=dry_run)
+
+    def register(
+        self,
+        source: SourceSettings,
+        chunks: "Sequence[PlannedChunk]",
+        *,
+        retry_failed: bool,
+        notify: Callable[[str], None],
+    ) -> "Iterator[ChunkResult]":
+        """Bring the chunks to their verdicts, yielding results as they come; nothing is asked of Encord without chunks.
+
+        Raises:
+            HaltError: nothing more may be sent.
+        """
+        from registration_pipeline.submission.chunk import SubmissionContext
+        from registration_pipeline.submission.registrar import register_chunks
+        from registration_pipeline.submission.retry import RetryPolicy
+        from registration_pipeline.submission.target import resolve_target
+
+        if not chunks:
+            return
+        retry = RetryPolicy()
+        context = SubmissionContext(
+            store=self.store,
+            source=source.name,
+            gateway=self.gateway,
+            target=resolve_target(self.gateway, retry, source),
+            retry=retry,
+        )
+        yield from register_chunks(
+            context,
+            chunks,
+            max_in_flight=source.max_in_flight,
+            settle_seconds=source.settle_seconds,
+            retry_failed=retry_failed,
+            notify=notify,
+        )
+
+
+def utc_now() -> datetime:
+    """Return the time; the one clock of the shell."""
+    return datetime.now(UTC)

@@ -1,0 +1,219 @@
+"""The stages as the shell runs them: one core call each, and what to show of it.
+
+Assets and the ops of jobs call the same functions, so that a run looks the same however it was started. What belongs here is
+turning results into metadata and checks; deciding belongs to the core.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration.listener import current_listener
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.project import Project, utc_now
+from registration_pipeline.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.submission.result import ChunkResult
+
+# add_dynamic_partitions puts one SQL variable per key; upstream SQLite allows 32,766.
+_PARTITIONS_PER_CALL = 10_000
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """The result of an asset check, before it is known whether an asset or an op reports it."""
+
+    name: str
+    asset_key: dg.AssetKey
+    passed: bool
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def as_result(self) -> dg.AssetCheckResult:
+        """Return it for an asset's own ``check_specs``."""
+        return dg.AssetCheckResult(
+            asset_key=self.asset_key, check_name=self.name, passed=self.passed, metadata=self.metadata
+        )
+
+    def as_event(self) -> dg.AssetCheckEvaluation:
+        """Return it for the log of an op, which has no check specs."""
+        return dg.AssetCheckEvaluation(
+            asset_key=self.asset_key, check_name=self.name, passed=self.passed, metadata=self.metadata
+        )
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """What a stage shows."""
+
+    metadata: dict[str, Any]
+    checks: tuple[CheckReport, ...] = ()
+
+
+def inventory_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
+    """List the source into a new inventory."""
+    from registration_pipeline.inventory.inventory import read_inventory
+
+    listener = current_listener()
+    listener.stage_started(source.name, "inventory", None)
+    inventory = project.take_inventory(source, listener.advanced)
+    log(f"{inventory.objects:,} objects, {inventory.bytes:,} bytes from {inventory.listing}")
+    first = next(iter(read_inventory(project.store, inventory)), None)
+    sample = first.slice(0, metadata.SAMPLE_ROWS).to_pylist() if first is not None else []
+    rows = sum(part.rows for part in inventory.parts)
+    complete = CheckReport(
+        names.INVENTORY_COMPLETE,
+        SourceNames(source.name).inventory,
+        passed=rows == inventory.objects,
+        metadata={"objects": inventory.objects, "rows_in_parts": rows, "parts": len(inventory.parts)},
+    )
+    return StageReport(metadata.inventory_metadata(project.store, inventory, sample), (complete,))
+
+
+def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterInstance, log: Log) -> StageReport:
+    """Plan the latest inventory and make every planned chunk a partition."""
+    from registration_pipeline.planning.wave import load_chunks
+    from registration_pipeline.tracking.status import source_status
+
+    current_listener().stage_started(source.name, "plan", None)
+    plan = project.plan(source)
+    log(f"{plan.wave.counts.new:,} new objects in {len(plan.chunks)} chunks of wave {plan.wave.wave_id}")
+    add_partitions(instance, SourceNames(source.name), list(load_chunks(project.store, source.name)))
+    status = source_status(project.store, source.name)
+    accounted = CheckReport(
+        names.EVERY_OBJECT_ACCOUNTED,
+        SourceNames(source.name).chunk_plan,
+        passed=status.adds_up,
+        metadata={key: value for key, value in status.as_json().items() if isinstance(value, int)},
+    )
+    return StageReport(metadata.plan_metadata(project.store, plan), (accounted,))
+
+
+def add_partitions(instance: dg.DagsterInstance, source: SourceNames, chunk_ids: Sequence[str]) -> None:
+    """Make the chunks partitions; those that a crash kept out earlier come in now."""
+    present = set(instance.get_dynamic_partitions(source.partitions))
+    missing = [chunk_id for chunk_id in chunk_ids if chunk_id not in present]
+    for start in range(0, len(missing), _PARTITIONS_PER_CALL):
+        instance.add_dynamic_partitions(source.partitions, missing[start : start + _PARTITIONS_PER_CALL])
+
+
+def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
+    """Write the source's failure log from the state."""
+    from registration_pipeline.tracking.failure_log import source_failures, write_source_failure_log
+    from registration_pipeline.tracking.status import source_status
+
+    current_listener().stage_started(source.name, "failure log", None)
+    rows = list(source_failures(project.store, source.name))
+    log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
+    written = write_source_failure_log(project.store, source.name, log_id, rows)
+    status = source_status(project.store, source.name)
+    log(f"{len(rows):,} objects are not registered: {project.store.location(written[1])}")
+    return StageReport(metadata.failure_log_metadata(project.store, status, rows, written))
+
+
+def manifest_stage(
+    project: Project, source: SourceSettings, chunks: "Sequence[PlannedChunk]"
+) -> Generator[dg.AssetMaterialization, None, CheckReport]:
+    """Make the manifests of the chunks; one with violations is reported and does not stop the others."""
+    from registration_pipeline.manifest.manifest import ensure_manifest
+
+    key = SourceNames(source.name).manifest
+    listener = current_listener()
+    listener.stage_started(source.name, "manifests", len(chunks))
+    violations: dict[str, list[str]] = {}
+    for done, chunk in enumerate(chunks, start=1):
+        manifest = ensure_manifest(project.store, source.name, chunk)
+        shown = metadata.manifest_metadata(project.store, chunk, manifest)
+        if manifest.violations:
+            violations[chunk.chunk_id] = [f"{one.where}: {one.problem}" for one in manifest.violations]
+        yield dg.AssetMaterialization(key, partition=chunk.chunk_id, metadata=shown)
+        listener.advanced(done)
+    return CheckReport(
+        names.MANIFESTS_VALID,
+        key,
+        passed=not violations,
+        metadata={"manifests": len(chunks), "violations": dg.MetadataValue.json(violations)},
+    )
+
+
+def registration_stage(
+    project: Project, source: SourceSettings, chunks: "Sequence[PlannedChunk]", *, retry_failed: bool, log: Log
+) -> Generator[dg.AssetMaterialization | dg.AssetObservation, None, list["ChunkResult"]]:
+    """Register the chunks: a materialization for each that went through, an observation for each that did not.
+
+    Returns:
+        The results with failures.
+    """
+    key = SourceNames(source.name).registration
+    listener = current_listener()
+    listener.stage_started(source.name, "registration", len(chunks))
+    failed: list[ChunkResult] = []
+    results = project.register(source, chunks, retry_failed=retry_failed, notify=_both(listener.notice, log))
+    for done, result in enumerate(results, start=1):
+        listener.chunk_concluded(source.name, result)
+        listener.advanced(done)
+        shown = metadata.registration_metadata(project.store, source.name, result)
+        if result.has_failures:
+            failed.append(result)
+            log(f"chunk {result.chunk.chunk_id}: {result.failed} of {result.chunk.objects} objects failed")
+            yield dg.AssetObservation(key, partition=result.chunk.chunk_id, metadata=shown)
+        else:
+            yield dg.AssetMaterialization(key, partition=result.chunk.chunk_id, metadata=shown)
+    return failed
+
+
+def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
+    """Check the whole source, not only the chunks of one run."""
+    from registration_pipeline.tracking.due import failed_chunks
+    from registration_pipeline.tracking.status import chunk_statuses
+
+    failed = [chunk.chunk_id for chunk in failed_chunks(chunk_statuses(project.store, source.name))]
+    return CheckReport(
+        names.NO_FAILED_CHUNKS,
+        SourceNames(source.name).registration,
+        passed=not failed,
+        metadata={
+            "failed_chunks": len(failed),
+            "sample": dg.MetadataValue.json(failed[: metadata.SAMPLE_ROWS]),
+            "what to do": f"mend what the failure log names, then retry the failed partitions, run the job "
+            f"{SourceNames(source.name).retry_job}, or `registration-pipeline submit {source.name} --failed`",
+        },
+    )
+
+
+def failure_of(failed: Sequence["ChunkResult"], source: str) -> dg.Failure:
+    """Return the failure that marks a run's unfinished chunks as failed; Dagster must not retry what Encord refused."""
+    objects = sum(result.failed for result in failed)
+    return dg.Failure(
+        description=(
+            f"{len(failed)} chunks have {objects} objects that Encord refused; all others are registered. The failure log "
+            f"says which and why: `registration-pipeline failures {source}`. Retry the failed partitions after mending them."
+        ),
+        metadata={
+            "failed_chunks": dg.MetadataValue.json([result.chunk.chunk_id for result in failed]),
+            "reasons": metadata.counts_table(_sum_reasons(failed), "reason"),
+        },
+        allow_retries=False,
+    )
+
+
+def _sum_reasons(failed: Sequence["ChunkResult"]) -> dict[str, int]:
+    reasons: dict[str, int] = {}
+    for result in failed:
+        for reason, count in result.reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    return reasons
+
+
+def _both(first: Log, second: Log) -> Log:
+    def tell(text: str) -> None:
+        first(text)
+        second(text)
+
+    return tell

@@ -1,0 +1,135 @@
+"""Runs whose process is gone: marked as failed, their pool slots freed, so that they never block the next sync.
+
+Dagster's default launcher has no health check: a run whose worker was killed stays STARTED for ever and keeps its slot. Every
+start of a command clears such runs, a thread does so while a command waits for a slot, and a sensor does so under a daemon.
+"""
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
+
+from registration_pipeline.orchestration.processes import (
+    WORKER_TAG,
+    boot_id,
+    is_alive,
+    process_start,
+    process_started_at,
+)
+
+# Never QUEUED: a queued run holds no slot, and a daemon may still start it.
+_SUSPECTS = [
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.CANCELING,
+    DagsterRunStatus.NOT_STARTED,
+]
+_LAUNCHER_TAG = ".dagster/grpc_info"
+_PID = re.compile(r"\(pid: (\d+)\)")
+_CLOCK_TOLERANCE_SECONDS = 2
+_SECONDS_BETWEEN_LOOKS = 5
+
+
+@dataclass(frozen=True)
+class ClearedRun:
+    """A run that was marked as failed, and why."""
+
+    run_id: str
+    job_name: str
+    why: str
+
+
+def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
+    """Mark runs of dead processes of this machine as failed and free every slot that no living run holds."""
+    cleared = []
+    for run in instance.get_runs(filters=RunsFilter(statuses=_SUSPECTS)):
+        why = _why_stale(instance, run)
+        if why:
+            instance.report_run_failed(run, message=f"Marked as failed by registration-pipeline: {why}.")
+            cleared.append(ClearedRun(run.run_id, run.job_name, why))
+    storage = instance.event_log_storage
+    if storage.supports_global_concurrency_limits:
+        for run_id in storage.get_concurrency_run_ids():
+            holder = instance.get_run_by_id(run_id)
+            if holder is None or holder.is_finished:
+                storage.free_concurrency_slots_for_run(run_id)
+    return cleared
+
+
+@contextmanager
+def clearing_stale_runs(instance: dg.DagsterInstance) -> Iterator[list[ClearedRun]]:
+    """Clear stale runs now, and again every few seconds inside the block: a slot's holder may die while we wait for it."""
+    cleared = clear_stale_runs(instance)
+    stop = threading.Event()
+    thread = threading.Thread(target=_keep_clearing, args=(instance.get_ref(), stop), name="stale-runs", daemon=True)
+    thread.start()
+    try:
+        yield cleared
+    finally:
+        stop.set()
+        thread.join()
+
+
+def build_stale_run_sensor() -> dg.SensorDefinition:
+    """Return the sensor that clears stale runs wherever a daemon runs."""
+
+    @dg.sensor(
+        name="clear_stale_runs",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Marks runs of dead processes as failed and frees their pool slots.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        cleared = clear_stale_runs(context.instance)
+        return dg.SkipReason("; ".join(f"run {one.run_id}: {one.why}" for one in cleared) or "No stale run.")
+
+    return sensor
+
+
+def _keep_clearing(ref: object, stop: threading.Event) -> None:
+    # A thread of its own needs an instance of its own: SQLite connections are bound to threads.
+    with dg.DagsterInstance.from_ref(ref) as instance:  # type: ignore[arg-type]
+        while not stop.wait(_SECONDS_BETWEEN_LOOKS):
+            clear_stale_runs(instance)
+
+
+def _why_stale(instance: dg.DagsterInstance, run: DagsterRun) -> str | None:
+    worker = json.loads(run.tags.get(WORKER_TAG, "{}"))
+    if worker.get("run") == run.run_id:
+        return _why_gone(worker)
+    launched = json.loads(run.tags.get(_LAUNCHER_TAG, "{}"))
+    if launched.get("host") not in ("localhost", "127.0.0.1"):
+        return None  # launched by something that has a health check of its own, or on another machine
+    return _why_launched_worker_is_gone(instance, run.run_id)
+
+
+def _why_gone(worker: dict[str, object]) -> str | None:
+    if worker["host"] != socket.gethostname():
+        return None
+    if worker["boot"] and worker["boot"] != boot_id():
+        return "the machine was restarted while it ran"
+    pid = int(str(worker["pid"]))
+    reused = bool(worker["start"]) and process_start(pid) != worker["start"]
+    return f"its process {pid} is gone" if reused or not is_alive(pid) else None
+
+
+def _why_launched_worker_is_gone(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    found = None
+    records = instance.get_records_for_run(run_id, of_type=DagsterEventType.ENGINE_EVENT, ascending=True, limit=50)
+    for record in records.records:
+        event = record.event_log_entry.dagster_event
+        match = _PID.search((event.message if event else None) or "")
+        if match:
+            found = int(match[1]), record.event_log_entry.timestamp
+    if found is None:
+        return None
+    pid, seen_at = found
+    started_at = process_started_at(pid)
+    reused = started_at is not None and started_at > seen_at + _CLOCK_TOLERANCE_SECONDS
+    return f"its process {pid} is gone" if reused or not is_alive(pid) else None

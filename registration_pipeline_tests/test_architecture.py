@@ -1,0 +1,140 @@
+"""The import rules of docs/architecture.md, checked on the source; and what loading the code location may cost."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "registration_pipeline"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+SHELL = ("orchestration/", "definitions.py", "cli", "demo/")
+DAGSTER_MODULES = [path for path in MODULES if "/orchestration/" in str(path) or path.name == "definitions.py"]
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def imported_names(path: Path) -> set[str]:
+    """Return every module that the file imports anywhere, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def imports_of(root: str) -> set[str]:
+    """Return the files that import a top-level package."""
+    return {
+        relative(path)
+        for path in MODULES
+        if any(name == root or name.startswith(f"{root}.") for name in imported_names(path))
+    }
+
+
+@pytest.mark.parametrize("package", ["dagster", "dagster_aws"])
+def test_only_the_shell_imports_dagster(package: str) -> None:
+    assert {file for file in imports_of(package) if not file.startswith(SHELL)} == set()
+
+
+def test_only_the_encord_gateway_imports_the_sdk() -> None:
+    assert imports_of("encord") == {"submission/encord_gateway.py"}
+
+
+def test_only_the_retry_module_imports_tenacity() -> None:
+    assert imports_of("tenacity") == {"submission/retry.py"}
+
+
+def test_the_pipeline_does_not_know_its_sandbox_or_demo() -> None:
+    knowing = imports_of("registration_pipeline.sandbox") | imports_of("registration_pipeline.demo")
+
+    assert {file for file in knowing if not file.startswith(("sandbox/", "demo/", "cli"))} == set()
+
+
+def test_the_sandbox_shares_nothing_with_the_pipeline_that_it_checks() -> None:
+    """Only errors may be shared: a limit or a key table in common would let both be wrong together."""
+    allowed = {"registration_pipeline", "registration_pipeline.errors", "registration_pipeline.__version__"}
+    shared = {
+        name
+        for path in PACKAGE.glob("sandbox/**/*.py")
+        for name in imported_names(path)
+        if name.startswith("registration_pipeline") and not name.startswith("registration_pipeline.sandbox")
+        if name not in allowed and not name.startswith("registration_pipeline.errors.")
+    }
+
+    assert shared == set()
+
+
+@pytest.mark.parametrize("path", DAGSTER_MODULES, ids=relative)
+def test_dagster_modules_keep_their_annotations(path: Path) -> None:
+    """Dagster reads annotations at definition time; postponed ones break assets, checks and config."""
+    assert "from __future__ import annotations" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_every_module_opens_with_what_belongs_in_it(path: Path) -> None:
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+
+    assert docstring is not None
+    assert len(docstring) > 40
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text()
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    too_long = {node.name: size for node in functions if (size := (node.end_lineno or 0) - node.lineno + 1) > 60}
+
+    assert text.count("\n") <= 420
+    assert too_long == {}
+
+
+def test_no_module_has_a_name_that_says_nothing() -> None:
+    assert {path.stem for path in MODULES} & {"utils", "helpers", "common", "manager"} == set()
+
+
+def test_only_the_outer_layer_reads_the_environment() -> None:
+    """Settings take the environment as an argument; only the shell and the command line hand it over."""
+    readers = {
+        relative(path) for path in MODULES if "os.environ" in path.read_text() or "os.getenv" in path.read_text()
+    }
+
+    assert {file for file in readers if not file.startswith(SHELL) and file != "state/bucket.py"} == set()
+
+
+LOADING = textwrap.dedent("""
+    import sys, time
+    import dagster
+    began = time.perf_counter()
+    from registration_pipeline.definitions import defs
+    loaded = defs()
+    loaded.get_repository_def() if hasattr(loaded, "get_repository_def") else None
+    seconds = time.perf_counter() - began
+    heavy = {"encord", "pyarrow", "boto3", "botocore", "dagster_aws", "obstore", "polars"} & set(sys.modules)
+    print(f"{seconds:.3f} {','.join(sorted(heavy)) or '-'}")
+""")
+
+
+def test_loading_the_code_location_imports_nothing_heavy_and_takes_under_half_a_second() -> None:
+    config = PACKAGE.parent / "examples" / "registration.yaml"
+    environ = {**os.environ, "REGISTRATION_CONFIG": str(config)}
+    measured = []
+    for _ in range(3):  # the best of three: the machine's noise is not the code's cost
+        run = subprocess.run(
+            [sys.executable, "-c", LOADING], env=environ, capture_output=True, text=True, check=True, timeout=120
+        )
+        seconds, heavy = run.stdout.split()[-2:]
+        measured.append(float(seconds))
+        assert heavy == "-"
+
+    assert min(measured) < 0.5
