@@ -62,6 +62,8 @@ class JobBoard:
     def announce(self, job_uuid: str) -> None:
         """The job has ended."""
         with self._lock:
+            if self._closed:
+                return
             for loop, event in self._waiting.get(job_uuid, ()):
                 loop.call_soon_threadsafe(event.set)
 

@@ -1,0 +1,76 @@
+"""What a chunk costs the sandbox: a benchmark of the pipeline must measure the pipeline."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registration_pipeline.sandbox.config import DedupeAt, SandboxConfig
+from registration_pipeline.sandbox.database import Database
+from registration_pipeline.sandbox.manifests import parse_external_files
+from registration_pipeline.sandbox.readers import Examined
+from registration_pipeline.sandbox.registration import register_slice
+from registration_pipeline.sandbox.submissions import accept_job, load_submission
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNITS = 1_000
+
+
+def _register(database: Database, config: SandboxConfig, body: str) -> str:
+    files = parse_external_files(json.loads(body))
+    with database.writing() as connection:
+        job_id, _ = accept_job(
+            connection,
+            folder_id=1,
+            owner="o",
+            files=files,
+            rules=(),
+            dedupe_at=DedupeAt.START,
+            file_name="chunk.json",
+            integration_uuid=None,
+            ignore_errors=True,
+        )
+        stored = connection.execute("SELECT submission FROM jobs WHERE id = ?", (job_id,)).fetchone()[0]
+    submission = load_submission(stored)
+    status = "PENDING"
+    for start in range(0, UNITS, UNITS // 4):
+        with database.writing() as connection:
+            status = register_slice(
+                connection,
+                job_id=job_id,
+                submission=submission,
+                start=start,
+                examined=[Examined()] * (UNITS // 4),
+                config=config,
+            )
+    return status
+
+
+@pytest.mark.slow
+def test_a_thousand_units_cost_well_under_100_ms_of_cpu_however_many_there_are(tmp_path: Path) -> None:
+    database = Database(tmp_path)
+    with database.writing() as connection:
+        connection.execute("INSERT INTO folders VALUES (1, ?, NULL, 'f', '', '{}', 'o', '', '')", (str(uuid.uuid4()),))
+    costs = []
+    for job in range(20):
+        images = [
+            {
+                "objectUrl": f"https://fleet.s3.eu-west-2.amazonaws.com/raw/{job:04}/{n:06}.jpg",
+                "title": f"raw/{job:04}/{n:06}.jpg",
+                "clientMetadata": {"registration.chunk": f"{job}", "registration.unit": f"{n:016x}"},
+            }
+            for n in range(UNITS)
+        ]
+        body = json.dumps({"images": images, "skip_duplicate_urls": True})
+        started = time.process_time()
+        assert _register(database, SandboxConfig(data=tmp_path), body) == "DONE"
+        costs.append(time.process_time() - started)
+    database.close()
+
+    assert sorted(costs)[len(costs) // 2] < 0.1
