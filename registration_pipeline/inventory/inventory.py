@@ -22,7 +22,7 @@ from registration_pipeline.state.commit import (
     read_marker,
     read_parts,
 )
-from registration_pipeline.state.layout import inventory_folder
+from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -189,14 +189,16 @@ class _Totals:
 
 def _clear_the_way(store: StateStore, source: str, now: datetime) -> str:
     """Return the id of a new inventory, later than all there are, and remove what dead ones left behind."""
-    existing = sorted(store.folders(inventory_folder(source)))
-    known = [time for time in map(_time_of, existing) if time is not None]
+    folder, committed = inventory_folder(source), dict[str, bool]()
+    for name in store.names(folder):
+        inventory_id, _, rest = name.removeprefix(folder).partition("/")
+        committed[inventory_id] = committed.get(inventory_id, False) or rest == COMMIT_MARKER
+    for inventory_id, is_committed in committed.items():
+        if not is_committed:
+            discard_leftovers(store, inventory_folder(source, inventory_id))
     # A clock that jumped back must not make a new inventory look older than the last.
-    inventory_id = max([now, *(time + timedelta(seconds=1) for time in known)]).strftime(_ID_FORMAT)
-    for leftover in existing:
-        if read_marker(store, inventory_folder(source, leftover)) is None:
-            discard_leftovers(store, inventory_folder(source, leftover))
-    return inventory_id
+    known = [time for time in map(_time_of, committed) if time is not None]
+    return max([now, *(time + timedelta(seconds=1) for time in known)]).strftime(_ID_FORMAT)
 
 
 def _time_of(inventory_id: str) -> datetime | None:

@@ -27,7 +27,13 @@ from obstore.exceptions import (
 )
 from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 
-from registration_pipeline.errors import ConfigurationError, StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.errors import (
+    ConfigurationError,
+    CredentialsError,
+    StateConflictError,
+    StateError,
+    StateNotFoundError,
+)
 from registration_pipeline.state.names import check_name, check_prefix
 
 if TYPE_CHECKING:
@@ -253,10 +259,11 @@ def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -
 
     Args:
         uri: the state's place.
-        environ: where the endpoint is looked up, to allow plain http on loopback only.
+        environ: where the region is looked up, and the endpoint, to allow plain http on loopback only.
 
     Raises:
         ConfigurationError: no bucket in ``uri``, or the provider can't be set up from the environment.
+        CredentialsError: the AWS profile's credentials can't be had.
     """
     # By hand: urlsplit would put buckets into lower case and cut prefixes at "?" and "#".
     scheme, _, rest = uri.partition("://")
@@ -285,9 +292,12 @@ def _open(scheme: str, bucket: str, account: str | None, prefix: str | None, env
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
     if urlsplit(endpoint).hostname in _LOOPBACK:
         options = {**_CLIENT, "allow_http": True}
+    # Explicitly, because the region of the profile, which comes with the credentials, would win over the variable.
+    region: Any = {"region": environ["AWS_REGION"]} if environ.get("AWS_REGION") else {}
     return S3Store(
         bucket,
         prefix=prefix,
+        config=region,
         client_options=options,
         retry_config=_RETRIES,
         credential_provider=_aws_credentials(),
@@ -296,9 +306,21 @@ def _open(scheme: str, bucket: str, account: str | None, prefix: str | None, env
 
 def _aws_credentials() -> Any:
     """Return botocore's credentials for obstore, or None to leave it to obstore's own chain."""
+    from botocore.exceptions import BotoCoreError, ProfileNotFound
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     try:
         return Boto3CredentialProvider()
     except ValueError:
         return None
+    except ProfileNotFound:
+        raise ConfigurationError(
+            "AWS_PROFILE names a profile that is not on this machine; choose one that `aws configure list-profiles` "
+            "shows, or unset it",
+            key="state",
+        ) from None
+    except BotoCoreError as error:
+        raise CredentialsError(
+            f"The AWS credentials for the state can't be had ({type(error).__name__}). Log in again, or set "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        ) from None

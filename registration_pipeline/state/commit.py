@@ -32,7 +32,7 @@ ROW_GROUP_ROWS = 65_536
 """Rows per row group and per batch read: the unit of streaming, some 64 MB at the longest keys (1,024 bytes)."""
 
 PART_ROWS = 1_000_000
-"""Rows per part: about 30 MB compressed, so that a part uploads in one conditional request."""
+"""Rows per part: 10 to 30 MB compressed, so that a part uploads in one conditional request."""
 
 
 @dataclass(frozen=True, slots=True)

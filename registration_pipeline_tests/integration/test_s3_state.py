@@ -12,7 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from obstore.store import MemoryStore
 
-from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.errors import (
+    ConfigurationError,
+    CredentialsError,
+    StateConflictError,
+    StateError,
+    StateNotFoundError,
+)
 from registration_pipeline.state import bucket as bucket_module
 from registration_pipeline.state.bucket import BucketStateStore, open_bucket_state_store
 
@@ -74,6 +80,44 @@ def test_credentials_come_from_a_botocore_profile(
     store.create("fleet/a", b"x")
 
     assert bucket.client.get_object(Bucket=bucket.name, Key="state/fleet/a")["Body"].read() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("profile", "expected"),
+    [
+        ("none", (ConfigurationError, "AWS_PROFILE names a profile that is not on this machine")),
+        ("broken", (CredentialsError, "CredentialRetrievalError.*Log in again")),
+    ],
+    ids=["no such profile", "no credentials behind it"],
+)
+def test_a_profile_without_credentials_says_what_to_do(
+    aws_environment: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    profile: str,
+    expected: tuple[type[Exception], str],
+) -> None:
+    (tmp_path / "config").write_text("[profile broken]\ncredential_process = false\n")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_PROFILE", profile)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+
+    with pytest.raises(expected[0], match=expected[1]):
+        open_bucket_state_store("s3://bucket/state")
+
+
+def test_the_region_variable_wins_over_the_profile(
+    aws_environment: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[profile mine]\nregion = us-west-1\n")
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_REGION", "eu-west-2")
+
+    store: Any = open_bucket_state_store("s3://bucket/state")._store
+
+    assert store.config["region"] == "eu-west-2"
 
 
 def test_a_long_file_goes_up_in_parts_and_still_conflicts(
