@@ -5,7 +5,7 @@ Not ``execute_in_process``: its runs belong to no code location, so the UI can't
 The private parts of Dagster that this needs are all here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,18 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _INTERRUPTED = "DagsterExecutionInterruptedError"
 
 
+class RunCrashedError(Exception):
+    """A bug: a step ended with an exception that is not ours. The second argument is the traceback inside the run."""
+
+
 def run_job(instance: dg.DagsterInstance, job_name: str, run_config: Mapping[str, Any] | None = None) -> bool:
     """Execute a job of the code location here and tell whether it succeeded.
 
+    A run that ends because of our own errors, or because chunks failed, is told to the listener and returns False.
+
     Raises:
         KeyboardInterrupt: the run was interrupted; Dagster has ended it and freed its slot.
+        RunCrashedError: something that nobody foresaw went wrong inside the run.
     """
     job = _reconstructable(job_name)
     definition = job.get_definition()
@@ -47,11 +54,22 @@ def run_job(instance: dg.DagsterInstance, job_name: str, run_config: Mapping[str
         job_code_origin=job.get_python_origin(),
     )
     result = execute_run(job, run, instance, raise_on_error=False)
-    for event in result.all_events:
-        error = getattr(event.event_specific_data, "error", None)
-        if error is not None and error.cls_name == _INTERRUPTED:
-            raise KeyboardInterrupt
+    _raise_unforeseen(result.all_events, run_id)
     return result.success
+
+
+def _raise_unforeseen(events: Sequence[dg.DagsterEvent], run_id: str) -> None:
+    """Dagster keeps every exception of a step to itself; give back the two kinds that a command must not pass over."""
+    for event in events:
+        error = getattr(event.event_specific_data, "error", None)
+        if error is None:
+            continue
+        if error.cls_name == _INTERRUPTED:
+            raise KeyboardInterrupt
+        if event.is_step_failure and event.step_failure_data.user_failure_data is None:
+            while error.cause is not None:
+                error = error.cause
+            raise RunCrashedError(f"{error.message.strip()} (run {run_id})", "".join(error.stack))
 
 
 def _preset(definition: dg.JobDefinition) -> Mapping[str, Any]:
