@@ -81,9 +81,11 @@ class Decider:
         eligible: list[int] = []
         eligible_kinds: list[MediaKind] = []
         rejected: list[int] = []
+        found_rejections: list[Rejection] = []
         for index, (kind, rejection) in enumerate(zip(kinds, rejections, strict=True)):
             if rejection is not None:
                 rejected.append(index)
+                found_rejections.append(rejection)
             elif kind is not None and not (is_young and is_young[index]):
                 eligible.append(index)
                 eligible_kinds.append(kind)
@@ -92,9 +94,9 @@ class Decider:
             eligible=rows if everything else rows.take(pa.array(eligible, pa.int64())),
             kinds=eligible_kinds,
             urls=urls if everything else [urls[index] for index in eligible],
-            rejected=_rejected_rows(rows, rejected, rejections, urls),
+            rejected=_rejected_rows(rows, rejected, found_rejections, urls),
             held=rows.num_rows - len(eligible) - len(rejected),
-            rejected_by_reason=Counter(found.reason.value for found in rejections if found is not None),
+            rejected_by_reason=Counter(found.reason.value for found in found_rejections),
             excluded_by_rule=excluded_by_rule,
         )
 
@@ -158,17 +160,16 @@ def _find_rejections(
 
 
 def _rejected_rows(
-    rows: pa.RecordBatch, rejected: Sequence[int], rejections: Sequence[Rejection | None], urls: Sequence[str]
+    rows: pa.RecordBatch, rejected: Sequence[int], rejections: Sequence[Rejection], urls: Sequence[str]
 ) -> pa.RecordBatch:
     taken = rows.take(pa.array(rejected, pa.int64()))
-    found = [rejection for index in rejected if (rejection := rejections[index]) is not None]
     return pa.RecordBatch.from_arrays(
         [
             taken.column("key"),
             taken.column("size"),
             taken.column("last_modified"),
-            pa.array([rejection.reason.value for rejection in found], pa.string()),
-            pa.array([rejection.message for rejection in found], pa.string()),
+            pa.array([rejection.reason.value for rejection in rejections], pa.string()),
+            pa.array([rejection.message for rejection in rejections], pa.string()),
             pa.array([urls[index] for index in rejected], pa.string()),
         ],
         schema=REJECTED_SCHEMA,

@@ -56,11 +56,12 @@ class Ledger:
     Args:
         store: the state.
         waves: the committed waves.
+        batch_rows: how many rows each wave decodes at once; by default as many as memory allows.
     """
 
-    def __init__(self, store: StateStore, waves: Sequence[Wave]) -> None:
+    def __init__(self, store: StateStore, waves: Sequence[Wave], *, batch_rows: int | None = None) -> None:
         filled = [wave for wave in waves if wave.parts]
-        batch_rows = max(_FEWEST_ROWS, _ROWS_IN_HAND // max(len(filled), 1))
+        batch_rows = batch_rows or max(_FEWEST_ROWS, _ROWS_IN_HAND // max(len(filled), 1))
         self._cursors = [_Cursor(_wave_rows(store, wave, batch_rows)) for wave in filled]
 
     def match(self, batch: pa.RecordBatch) -> Iterator[LedgerMatch]:

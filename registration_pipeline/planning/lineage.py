@@ -84,16 +84,13 @@ def discard_uncommitted(store: StateStore, waves: Sequence[Wave]) -> int:
     Returns:
         how many files were removed.
     """
-    last = waves[-1]
-    committed = {wave.wave_id for wave in waves[:-1]}
-    kept = {part.name for part in wave_files(last)}
+    source, newest = waves[-1].source, wave_order(waves[-1].wave_id)
+    kept = {part.name for wave in waves for part in wave_files(wave)}
     removed = 0
-    for root in (plan_folder(last.source), census_folder(last.source)):
-        for wave_id in filter(is_wave_id, store.folders(root)):
-            if wave_id in committed or wave_order(wave_id) > wave_order(last.wave_id):
-                continue
-            leftovers = [name for name in store.names(f"{root}{wave_id}/") if name.endswith(".parquet")]
-            for name in set(leftovers) - kept:
+    for root in (plan_folder(source), census_folder(source)):
+        for name in list(store.names(root)):
+            wave_id, _, file = name.removeprefix(root).partition("/")
+            if name not in kept and file.endswith(".parquet") and is_wave_id(wave_id) and wave_order(wave_id) <= newest:
                 store.delete(name)
                 removed += 1
     return removed

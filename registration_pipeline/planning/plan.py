@@ -220,7 +220,7 @@ class _PlanningRun:
             [
                 rows.column("key"),
                 pa.array([chunk_id for chunk_id, _ in places], pa.string()),
-                pa.array([kind.value for kind in decision.kinds], pa.string()),
+                pa.array(decision.kinds, pa.string()),
                 pa.array([unit_index for _, unit_index in places], pa.int32()),
                 pa.repeat(pa.scalar(0, pa.int32()), len(keys)),
                 pa.array(unit_ids, pa.string()),

@@ -276,7 +276,7 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> lis
         raise StateCorruptError(
             f"The plan of wave {chunk.wave_id} holds {len(units)} units and {rows.num_rows} objects of chunk "
             f"{chunk.chunk_id}, but {chunk.units} and {chunk.objects} were planned. Restore "
-            f"{store.location(plan_folder(source, chunk.wave_id))} from a backup"
+            f"{store.location(plan_folder(source, chunk.wave_id) + COMMIT_MARKER)} and the parts beside it from a backup"
         )
     return units
 

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.manifest.render import render_manifest
+from registration_pipeline.manifest.validate import validate_manifest
+from registration_pipeline.objects import MediaKind
+from registration_pipeline.planning.wave import PlannedObject, PlannedUnit
+from registration_pipeline.settings import SourceSettings
+from registration_pipeline.urls import url_writer
+
+if TYPE_CHECKING:
+    from random import Random
+
+CHUNK_ID = "20261121T020000Z-images-00001"
+WRITTEN_AT = datetime(2026, 11, 20, tzinfo=UTC)
+SOURCE = SourceSettings.model_validate(
+    {"name": "cams", "uri": "s3://bucket/raw/", "storage": {"region": "eu-west-2"}, "encord": {"integration": "aws"}}
+)
+KEYS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300)
+
+
+def unit(key: str, index: int, kind: MediaKind = MediaKind.IMAGE, unit_id: str = "0123456789abcdef") -> PlannedUnit:
+    item = PlannedObject(key=key, object_url=url_writer(SOURCE)(key), size=1, last_modified=WRITTEN_AT)
+    return PlannedUnit(unit_id=unit_id, kind=kind, title=key, objects=(item,), unit_index=index)
+
+
+def test_the_bytes_of_a_manifest_are_these() -> None:
+    units = [unit("raw/b é.jpg", 1, unit_id="00000000000000bb"), unit("raw/a+1.jpg", 0, unit_id="00000000000000aa")]
+
+    assert render_manifest(CHUNK_ID, units) == (
+        b'{"images":['
+        b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-00001",'
+        b'"registration.unit":"00000000000000aa"},'
+        b'"objectUrl":"https://bucket.s3.eu-west-2.amazonaws.com/raw/a%2B1.jpg","title":"raw/a+1.jpg"},'
+        b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-00001",'
+        b'"registration.unit":"00000000000000bb"},'
+        b'"objectUrl":"https://bucket.s3.eu-west-2.amazonaws.com/raw/b%20%C3%A9.jpg","title":"raw/b \\u00e9.jpg"}'
+        b'],"skip_duplicate_urls":true}\n'
+    )
+
+
+def test_a_nifti_item_has_only_the_keys_that_encord_prints_for_it() -> None:
+    document = json.loads(render_manifest("c", [unit("a.nii.gz", 0, MediaKind.NIFTI)]))
+
+    assert document["nifti"][0].keys() == {"objectUrl", "title"}
+
+
+@given(st.sampled_from(MediaKind), st.lists(KEYS, min_size=1, max_size=20, unique=True), st.randoms())
+def test_whatever_is_rendered_is_valid_and_does_not_depend_on_the_order_of_units(
+    kind: MediaKind, keys: list[str], spread: Random
+) -> None:
+    units = [unit(key, index, kind) for index, key in enumerate(keys)]
+    data = render_manifest(CHUNK_ID, units)
+    spread.shuffle(units)
+
+    assert validate_manifest(data) == []
+    assert render_manifest(CHUNK_ID, units) == data
+    assert [item["title"] for item in json.loads(data)[kind.value]] == keys
+
+
+def test_a_unit_that_is_no_single_object_is_refused() -> None:
+    one = unit("a.jpg", 0)
+    two = PlannedUnit(unit_id="", kind=MediaKind.IMAGE, title="t", objects=one.objects * 2, unit_index=0)
+
+    with pytest.raises(StateCorruptError, match="has 2 objects"):
+        render_manifest(CHUNK_ID, [two])

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registration_pipeline.manifest import validate
+from registration_pipeline.manifest.validate import Violation, validate_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def item(name: str = "a", **keys: Any) -> dict[str, Any]:
+    return {"objectUrl": f"s3://bucket/{name}", "title": name, **keys}
+
+
+def manifest(**keys: Any) -> bytes:
+    return json.dumps({"skip_duplicate_urls": True, **keys}).encode()
+
+
+def found(data: bytes) -> list[str]:
+    return [str(violation) for violation in validate_manifest(data)]
+
+
+EVERY_KIND = manifest(
+    images=[
+        item("i", clientMetadata={"a": 1}, createVideo=False, imageMetadata={"mimeType": "image/png", "fileSize": 3}),
+        item("j"),
+    ],
+    videos=[item("v", videoMetadata={"fps": 29.97, "duration": 3, "mime_type": "video/mp4"})],
+    audio=[item("s", audioMetadata={"duration_seconds": 1.5, "codec": "flac"})],
+    pdfs=[item("p", pdfMetadata={"fileSize": 1, "numPages": 2})],
+    text=[item("t", textMetadata={"fileSize": 1, "mime_type": "text/plain"})],
+    nifti=[item("n")],
+    image_groups=[
+        {"title": "g", "createVideo": False, "clientMetadata": {}}
+        | {f"objectUrl_{number}": f"https://b.example/g{number}" for number in range(12)}
+    ],
+    dicom_series=[{"title": "d", "objectUrl_0": "s3://bucket/d0", "objectUrl_1": "s3://bucket/d1"}],
+    upsert_metadata=True,
+)
+
+
+def test_every_kind_and_key_of_the_format_is_taken() -> None:
+    assert found(EVERY_KIND) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "violations"),
+    [
+        (manifest(images=[item()], dicoms=[]), ["dicoms is no key of the upload format"]),
+        (manifest(images=[item(url="s3://b/x")]), ["images[0].url is no key of the upload format for this kind"]),
+        (
+            manifest(nifti=[item(clientMetadata={})]),
+            ["nifti[0].clientMetadata is no key of the upload format for this kind"],
+        ),
+        (
+            manifest(images=[item(objectUrl_0="s3://b/x")]),
+            ["images[0].objectUrl_0 is no key of the upload format for this kind"],
+        ),
+        (manifest(images=[{}]), ["images[0].objectUrl is missing", "images[0].title is missing"]),
+        (manifest(images=[item() | {"objectUrl": True}]), ["images[0].objectUrl must be a string"]),
+        (manifest(images=[item() | {"title": False}]), ["images[0].title must be a string"]),
+        (manifest(images=[item(createVideo=1)]), ["images[0].createVideo must be a boolean"]),
+        (manifest(images=[item(clientMetadata="{}")]), ["images[0].clientMetadata must be an object"]),
+        (manifest(images=[item(clientMetadata=None)]), ["images[0].clientMetadata must be an object"]),
+        (manifest(images=["s3://bucket/a"]), ["images[0] must be an object"]),
+        (manifest(images=item(), text=[item()]), ["images must be a list"]),
+        (manifest(images=[item() | {"title": ""}]), ["images[0].title must not be empty"]),
+        (
+            manifest(images=[item() | {"title": "é" * 301}]),
+            ["images[0].title is 301 characters long; Encord takes 300"],
+        ),
+        (manifest(images=[item("a"), item("b") | {"title": "a"}]), ["images[1].title is the same as images[0].title"]),
+        (
+            manifest(images=[item("a")], videos=[item("a") | {"title": "b"}]),
+            ["videos[0].objectUrl is the same as images[0].objectUrl"],
+        ),
+        (manifest(), ["manifest has no items"]),
+        (manifest(images=[]), ["manifest has no items"]),
+        (manifest(images=[item(imageMetadata=[])]), ["images[0].imageMetadata must be an object"]),
+        (
+            manifest(images=[item(imageMetadata={"file_size": 1, "width": "1"})]),
+            [
+                "images[0].imageMetadata.file_size is no field of this block",
+                "images[0].imageMetadata.width must be a number",
+            ],
+        ),
+        (manifest(videos=[item(videoMetadata={"fps": True})]), ["videos[0].videoMetadata.fps must be a number"]),
+        (manifest(text=[item(pdfMetadata={})]), ["text[0].pdfMetadata is no key of the upload format for this kind"]),
+        (manifest(images=[item()], upsert_metadata="yes"), ["upsert_metadata must be a boolean"]),
+        (manifest(dicom_series=[{"title": "d"}]), ["dicom_series[0].objectUrl_0 is missing"]),
+        (
+            manifest(image_groups=[{"title": "g", "objectUrl_01": "s3://b/x", "objectUrl_0": "s3://b/y"}]),
+            ["image_groups[0].objectUrl_01 is no key of the upload format for this kind"],
+        ),
+    ],
+)
+def test_one_fault_is_one_violation_at_its_place(data: bytes, violations: list[str]) -> None:
+    assert found(data) == violations
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("bucket/a.jpg", "absolute URL"),
+        ("/a.jpg", "absolute URL"),
+        ("s3://", "absolute URL"),
+        ("", "absolute URL"),
+        ("s3://b/a b", "whitespace"),
+        ("s3://b/a\u00a0b", "whitespace"),
+        ("s3://b/a\u2003b", "whitespace"),
+        ("s3://b/a\n", "whitespace"),
+        ("s3://b/\x00", "control"),
+        ("s3://b/\x7f", "control"),
+        ("s3://b/\x85", "control"),
+        ("s3://b/" + "x" * 16_378, "16,385 bytes long; Encord takes 16,384"),
+        ("s3://b/" + "é" * 8_189, "16,385 bytes long"),
+    ],
+)
+def test_a_url_that_encord_would_not_take_is_found(url: str, problem: str) -> None:
+    (violation,) = validate_manifest(manifest(images=[{"objectUrl": url, "title": "t"}]))
+
+    assert violation.where == "images[0].objectUrl"
+    assert problem in violation.problem
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://b/" + "x" * 16_377, "file:///a", "https://arn:aws:s3::1:accesspoint/x.mrap/a", "gs://b/é"]
+)
+def test_a_url_at_the_limit_and_every_scheme_are_taken(url: str) -> None:
+    assert found(manifest(images=[{"objectUrl": url, "title": "t"}])) == []
+
+
+@pytest.mark.parametrize(
+    ("present", "positions"),
+    [([0, 2], 2), ([1], 1), ([1, 2], 1), ([0, 1, 2, 10], 10)],
+    ids=["gap", "starts at one", "starts at one and goes on", "gap behind a two-digit position"],
+)
+def test_positions_of_a_group_start_at_zero_and_leave_no_gap(present: list[int], positions: int) -> None:
+    group = {"title": "g"} | {f"objectUrl_{position}": f"s3://b/{position}" for position in present}
+
+    (violation,) = validate_manifest(manifest(image_groups=[group]))
+    assert violation.where == f"image_groups[0].objectUrl_{positions}"
+    assert "positions start at 0" in violation.problem
+
+
+@pytest.mark.parametrize("flag", [None, False, 1, "true"], ids=["missing", "false", "one", "text"])
+def test_skip_duplicate_urls_must_be_there_and_true(flag: object) -> None:
+    document = {"images": [item()]} | ({} if flag is None else {"skip_duplicate_urls": flag})
+
+    (violation,) = validate_manifest(json.dumps(document).encode())
+    assert violation.where == "skip_duplicate_urls"
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"\xff{}", "is not UTF-8 at byte 0"),
+        (b"\xef\xbb\xbf{}", "is not JSON"),
+        (b"", "is not JSON"),
+        (b"{'images': []}", "is not JSON"),
+        (b"[]", "must be an object"),
+        (b"[" * 100_000, "nested too deep"),
+        (b"1" * 5_000, "is not JSON"),
+    ],
+    ids=["not utf-8", "byte order mark", "empty", "python", "list", "deep", "huge number"],
+)
+def test_what_is_no_json_object_is_one_violation(data: bytes, problem: str) -> None:
+    (violation,) = validate_manifest(data)
+
+    assert violation.where == "manifest"
+    assert problem in violation.problem
+
+
+def test_repeated_keys_are_found_at_any_depth() -> None:
+    data = (
+        b'{"skip_duplicate_urls":true,"images":[{"title":"t","title":"u","objectUrl":"s3://b/a",'
+        b'"clientMetadata":{"x":{"y":1,"y":2}}}],"images":[{"title":"t","objectUrl":"s3://b/a"}],"text":[],"text":[]}'
+    )
+
+    assert found(data) == ["images stands there more than once", "text stands there more than once"]
+    inner = data.replace(b',"images":[{"title":"t","objectUrl":"s3://b/a"}],"text":[],"text":[]', b"")
+    assert found(inner) == [
+        "images[0].title stands there more than once",
+        "images[0].clientMetadata.x.y stands there more than once",
+    ]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_json_does_not_have_are_found(number: str) -> None:
+    data = manifest(images=[item(clientMetadata={"a": [0, "HERE"]})]).replace(b'"HERE"', number.encode())
+
+    assert found(data) == ["images[0].clientMetadata.a[1] must be a finite number"]
+
+
+def test_half_a_surrogate_pair_is_found() -> None:
+    data = manifest(images=[item() | {"objectUrl": "s3://b/\ud800"}])
+
+    assert found(data) == ["images[0].objectUrl holds half of a surrogate pair, which is not Unicode text"]
+
+
+def test_client_metadata_has_a_limit() -> None:
+    assert found(manifest(images=[item(clientMetadata={"a": "x" * 9_999_992})])) == []
+    (violation,) = validate_manifest(manifest(images=[item(clientMetadata={"a": "x" * 9_999_993})]))
+    assert str(violation) == "images[0].clientMetadata is 10,000,001 bytes long; Encord takes 10,000,000"
+
+
+def test_the_number_of_items_has_a_limit_over_all_kinds() -> None:
+    images = [item(f"i{number}") for number in range(9_999)]
+
+    assert found(manifest(images=images, text=[item("t")])) == []
+    assert found(manifest(images=images, text=[item("t"), item("u")])) == [
+        "manifest has 10,001 items; Encord takes 10,000: lower chunk_size"
+    ]
+
+
+def test_the_size_of_a_manifest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = manifest(images=[item()])
+    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", len(data) - 1)
+
+    assert [violation.where for violation in validate_manifest(data)] == ["manifest"]
+    assert found(data + b" ")[0].startswith(f"manifest is {len(data) + 1} bytes long")
+
+
+def test_every_violation_is_reported_not_just_the_first() -> None:
+    data = b'{"bogus":1,"images":[{"objectUrl":"a b","title":""},7],"text":[{"title":3}]}'
+
+    assert [violation.where for violation in validate_manifest(data)] == [
+        "bogus",
+        "skip_duplicate_urls",
+        "images[0].objectUrl",
+        "images[0].objectUrl",
+        "images[0].title",
+        "images[1]",
+        "text[0].title",
+        "text[0].objectUrl",
+    ]
+
+
+def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(deeper for key, child in below for deeper in _paths(child, (*path, key)))]
+
+
+def _parent(document: Any, path: tuple[Any, ...]) -> Any:
+    for step in path[:-1]:
+        document = document[step]
+    return document
+
+
+def _rename(document: Any, path: tuple[Any, ...]) -> bool:
+    """Rename a key that the table knows; metadata of the user's may be called anything."""
+    if "clientMetadata" in path[:-1] or not isinstance(path[-1], str):
+        return False
+    parent = _parent(document, path)
+    parent[path[-1] + "X"] = parent.pop(path[-1])
+    return True
+
+
+def _retype(document: Any, path: tuple[Any, ...]) -> bool:
+    """Put a value where no key of the table takes it."""
+    if "clientMetadata" in path[:-1]:
+        return False
+    _parent(document, path)[path[-1]] = None
+    return True
+
+
+def _remove_required(document: Any, path: tuple[Any, ...]) -> bool:
+    if path[-1] not in {"objectUrl", "title", "objectUrl_0", "objectUrl_3", "skip_duplicate_urls"}:
+        return False
+    del _parent(document, path)[path[-1]]
+    return True
+
+
+def _repeat_item(document: Any, path: tuple[Any, ...]) -> bool:
+    parent = _parent(document, path)
+    if not isinstance(parent, list):
+        return False
+    parent.append(copy.deepcopy(parent[path[-1]]))
+    return True
+
+
+@pytest.mark.parametrize("mutate", [_rename, _retype, _remove_required, _repeat_item])
+@given(data=st.data())
+def test_any_single_mutation_of_a_valid_manifest_is_found(
+    mutate: Callable[[Any, tuple[Any, ...]], bool], data: st.DataObject
+) -> None:
+    document = json.loads(EVERY_KIND)
+    candidates = [path for path in _paths(document)[1:] if mutate(copy.deepcopy(document), path)]
+    mutate(document, data.draw(st.sampled_from(candidates)))
+
+    assert validate_manifest(json.dumps(document).encode()) != []
+
+
+@given(
+    st.binary() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(str).map(str.encode)
+)
+def test_no_bytes_make_the_validation_raise(data: bytes) -> None:
+    assert all(isinstance(violation, Violation) for violation in validate_manifest(data))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=3), below, max_size=3),
+    max_leaves=8,
+)
+ITEM_KEYS = st.sampled_from(["objectUrl", "title", "clientMetadata", "objectUrl_0", "objectUrl_1", "imageMetadata"])
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["images", "image_groups", "nifti", "skip_duplicate_urls"]),
+        JSON | st.lists(st.dictionaries(ITEM_KEYS, JSON, max_size=4), max_size=3),
+    )
+)
+def test_no_json_makes_the_validation_raise(document: dict[str, Any]) -> None:
+    assert all(violation.where for violation in validate_manifest(json.dumps(document).encode()))

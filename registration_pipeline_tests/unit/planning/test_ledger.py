@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.planning.ledger import Ledger
+from registration_pipeline.planning.plan_writer import StateWaveWriter
+from registration_pipeline.planning.schema import PLAN_SCHEMA
+from registration_pipeline.planning.wave import PlanCounts, Wave
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEYS = st.text(alphabet="abcé\U0001f600/", min_size=1, max_size=4)
+
+
+def plan_rows(wave: int, objects: dict[str, int], at: Any) -> pa.RecordBatch:
+    rows = [
+        {
+            "key": key,
+            "chunk_id": f"chunk-{wave}",
+            "kind": "images",
+            "unit_index": 0,
+            "position": 0,
+            "unit_id": "",
+            "title": key,
+            "object_url": key,
+            "size": size,
+            "last_modified": at,
+        }
+        for key, size in sorted(objects.items())
+    ]
+    return pa.RecordBatch.from_pylist(rows, schema=PLAN_SCHEMA)
+
+
+def write_wave(bucket: Any, number: int, objects: dict[str, int]) -> Wave:
+    wave_id = f"20261121T0200{number:02d}Z"
+    with StateWaveWriter(bucket.store, "cams", wave_id, rows_per_part=3) as writer:
+        writer.write_new(plan_rows(number, objects, bucket.now))
+        files = writer.finish([])
+    return Wave(
+        wave_id=wave_id,
+        source="cams",
+        inventory_id=wave_id,
+        rules_digest="",
+        counts=PlanCounts(),
+        parts=files.parts,
+        part_first_keys=files.part_first_keys,
+        planned_at=bucket.now,
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    planned=st.dictionaries(KEYS, st.tuples(st.integers(0, 3), st.integers(1, 2)), max_size=25),
+    listed=st.dictionaries(KEYS, st.integers(1, 2), max_size=25),
+    batch_rows=st.integers(1, 5),
+    slice_rows=st.integers(1, 5),
+)
+def test_the_merge_agrees_with_set_arithmetic(
+    new_bucket: Callable[..., Any],
+    planned: dict[str, tuple[int, int]],
+    listed: dict[str, int],
+    batch_rows: int,
+    slice_rows: int,
+) -> None:
+    bucket = new_bucket()
+    waves = [
+        write_wave(bucket, number, {key: size for key, (wave, size) in planned.items() if wave == number})
+        for number in range(4)
+    ]
+    rows = [{"key": key, "size": size, "last_modified": bucket.now} for key, size in sorted(listed.items())]
+    inventory = pa.RecordBatch.from_pylist(rows, schema=INVENTORY_SCHEMA)
+
+    ledger = Ledger(bucket.store, waves, batch_rows=batch_rows)
+    matches = [
+        match for start in range(0, len(rows), slice_rows) for match in ledger.match(inventory.slice(start, slice_rows))
+    ]
+    rest = [row for batch in ledger.rest() for row in batch.to_pylist()]
+
+    chunk_of = {key: f"chunk-{wave}" for key, (wave, _) in planned.items()}
+    seen = [key for match in matches for key in match.rows.column("key").to_pylist()]
+    known = [key for match in matches for key in match.rows.filter(match.known).column("key").to_pylist()]
+    changed = [row for match in matches for row in match.changed.to_pylist()]
+    deleted = [row for match in matches for row in match.deleted.to_pylist()] + rest
+    assert seen == sorted(listed)
+    assert known == sorted(planned.keys() & listed.keys())
+    assert changed == [{"key": k, "chunk_id": chunk_of[k]} for k in known if planned[k][1] != listed[k]]
+    assert deleted == [{"key": k, "chunk_id": chunk_of[k]} for k in sorted(planned.keys() - listed.keys())]
+
+
+def test_a_sparse_inventory_does_not_pull_a_whole_wave_into_memory(new_bucket: Callable[..., Any]) -> None:
+    bucket = new_bucket()
+    wave = write_wave(bucket, 0, {f"{number:04d}": 1 for number in range(1000)})
+    rows = [{"key": key, "size": 1, "last_modified": bucket.now} for key in ("0000", "0999")]
+    inventory = pa.RecordBatch.from_pylist(rows, schema=INVENTORY_SCHEMA)
+
+    matches = list(Ledger(bucket.store, [wave], batch_rows=10).match(inventory))
+
+    assert max(match.deleted.num_rows for match in matches) <= 10
+    assert sum(match.deleted.num_rows for match in matches) == 998
+    assert sum(pc.sum(match.known, min_count=0).as_py() for match in matches) == 2
