@@ -57,7 +57,8 @@ def test_an_empty_file_is_a_file(store: StateStore, tmp_path: Path) -> None:
     store.create_from_file("fleet/b", tmp_path / "empty")
 
     assert store.read("fleet/a") == store.read("fleet/b") == b""
-    assert store.open("fleet/a").read() == b""
+    with store.open("fleet/a") as file:
+        assert file.read() == b""
 
 
 def test_a_second_create_conflicts_and_changes_nothing(store: StateStore, tmp_path: Path) -> None:
