@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
@@ -36,6 +36,14 @@ class StartScript(StrEnum):
     HALT = "halt"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PendingJob:
+    due: datetime
+    folder_uuid: str
+    manifest: dict[str, Any]
+    present: frozenset[str]
+
+
 @dataclass(slots=True)
 class ScriptedGateway:
     """``RegistrationGateway`` in memory.
@@ -45,6 +53,9 @@ class ScriptedGateway:
         fails: tells the error text for an object URL, or None when it registers.
         folders: name to UUID.
         integrations: title to UUID.
+        clock: when items are created and jobs end; with ``job_seconds`` it must be moved on by whoever waits.
+        job_seconds: how long after its start a job registers its units, all at once. Duplicates are looked for at the
+            start, so that two jobs under way with the same URLs register them twice: the hostile reading.
     """
 
     starts: list[StartScript] = field(default_factory=list)
@@ -52,10 +63,12 @@ class ScriptedGateway:
     folders: dict[str, str] = field(default_factory=dict)
     integrations: dict[str, str] = field(default_factory=lambda: {"sandbox": str(uuid5(NAMESPACE_URL, "sandbox"))})
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    job_seconds: float = 0
     items: dict[str, list[RemoteItem]] = field(default_factory=dict)
     jobs: dict[str, JobReport] = field(default_factory=dict)
     manifests: list[bytes] = field(default_factory=list)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _pending: dict[str, _PendingJob] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def resolve_integration(self, title_or_uuid: str) -> str:
         """See ``RegistrationGateway``."""
@@ -89,8 +102,7 @@ class ScriptedGateway:
                 raise AmbiguousError("connection cut before the request was read")
             data = manifest.read_bytes()
             self.manifests.append(data)
-            job_id = str(uuid5(NAMESPACE_URL, f"job/{len(self.jobs)}"))
-            self.jobs[job_id] = self._register(folder_uuid, json.loads(data))
+            job_id = self._accept(folder_uuid, json.loads(data))
             if script is StartScript.LOSE_REPLY:
                 raise AmbiguousError("connection cut after the request was read")
             return job_id
@@ -98,25 +110,47 @@ class ScriptedGateway:
     def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
         """See ``RegistrationGateway``."""
         del folder_uuid, wait_seconds
+        self._work()
         if job_id not in self.jobs:
             raise PermanentError("404: no such job")
         return self.jobs[job_id]
 
     def count_items(self, folder_uuid: str) -> int:
         """See ``RegistrationGateway``."""
+        self._work()
         return len(self.items.get(folder_uuid, ()))
 
     def items_since(self, folder_uuid: str, since: datetime) -> Iterator[RemoteItem]:
         """See ``RegistrationGateway``."""
+        self._work()
         return (item for item in reversed(self.items.get(folder_uuid, ())) if item.created_at >= since)
 
     def urls(self) -> list[str]:
         """Return every registered URL of every folder, duplicates included."""
+        self._work()
         return [item.url or "" for items in self.items.values() for item in items]
 
-    def _register(self, folder_uuid: str, manifest: dict[str, Any]) -> JobReport:
+    def _accept(self, folder_uuid: str, manifest: dict[str, Any]) -> str:
+        self._work()
+        job_id = str(uuid5(NAMESPACE_URL, f"job/{len(self.jobs)}"))
+        skips = manifest.get("skip_duplicate_urls")
+        present = frozenset(item.url for item in self.items.get(folder_uuid, ()) if skips and item.url)
+        due = self.clock() + timedelta(seconds=self.job_seconds)
+        self.jobs[job_id] = JobReport(status=JobStatus.PENDING)
+        self._pending[job_id] = _PendingJob(due=due, folder_uuid=folder_uuid, manifest=manifest, present=present)
+        self._work()
+        return job_id
+
+    def _work(self) -> None:
+        """End the jobs that are due."""
+        with self._lock:
+            now = self.clock()
+            for job_id in [job_id for job_id, job in self._pending.items() if job.due <= now]:
+                job = self._pending.pop(job_id)
+                self.jobs[job_id] = self._register(job.folder_uuid, job.manifest, job.present)
+
+    def _register(self, folder_uuid: str, manifest: dict[str, Any], present: frozenset[str]) -> JobReport:
         folder = self.items.setdefault(folder_uuid, [])
-        present = {item.url for item in folder} if manifest.get("skip_duplicate_urls") else set()
         registered: list[JobItem] = []
         errors: list[UnitError] = []
         for unit in (unit for units in manifest.values() if isinstance(units, list) for unit in units):
