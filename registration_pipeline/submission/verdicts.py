@@ -17,7 +17,7 @@ from registration_pipeline.tracking.outcomes import Outcome, Verdict
 from registration_pipeline.tracking.states import ChunkState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from registration_pipeline.planning.wave import PlannedUnit
@@ -75,7 +75,7 @@ class FolderEvidence:
 
 def unaccounted_units(units: Sequence[PlannedUnit], report: JobReport) -> list[PlannedUnit]:
     """Return the units that the job names neither as an item nor as an error."""
-    names = {item.name for item in report.items}
+    names = _items_by_name(report)
     failed = _errors_by_url(report)
     return [unit for unit in units if unit.title not in names and _error_of(unit, failed) is None]
 
@@ -93,8 +93,9 @@ def judge_job(
     Args:
         evidence: what a listing of the folder showed; needed only when ``unaccounted_units`` is not empty.
     """
-    items = {item.name: item.item_uuid for item in report.items}
+    items = _items_by_name(report)
     failed = _errors_by_url(report)
+    strangers = set(failed) - {_decoded(entry.object_url) for unit in units for entry in unit.objects}
     outcomes: list[Outcome] = []
     for unit in units:
         error = _error_of(unit, failed)
@@ -103,7 +104,7 @@ def judge_job(
         elif unit.title in items:
             verdict = _UnitVerdict(verdict=Verdict.REGISTERED, item_uuid=items[unit.title])
         else:
-            verdict = _unaccounted_unit(unit, report, evidence)
+            verdict = _unaccounted_unit(unit, report, evidence, strangers)
         outcomes.extend(_outcomes(unit, verdict, attempt=attempt, at=at))
     return outcomes
 
@@ -153,6 +154,11 @@ def chunk_state(outcomes: Sequence[Outcome]) -> ChunkState:
     return ChunkState.FAILED if failed == len(outcomes) else ChunkState.PARTIALLY_FAILED
 
 
+def _items_by_name(report: JobReport) -> dict[str, str]:
+    # Whether a job that ends as ERROR takes back what it lists is not known (contract, section 6.1): only the folder tells.
+    return {} if report.status is JobStatus.ERROR else {item.name: item.item_uuid for item in report.items}
+
+
 def _errors_by_url(report: JobReport) -> dict[str, UnitError]:
     return {_decoded(url): error for error in report.unit_errors for url in error.object_urls}
 
@@ -176,23 +182,28 @@ def _failed_unit(error: UnitError) -> _UnitVerdict:
     )
 
 
-def _unaccounted_unit(unit: PlannedUnit, report: JobReport, evidence: FolderEvidence) -> _UnitVerdict:
+def _unaccounted_unit(
+    unit: PlannedUnit, report: JobReport, evidence: FolderEvidence, strangers: Collection[str]
+) -> _UnitVerdict:
     item_uuid = evidence.item_of(unit)
     if item_uuid:
         return _UnitVerdict(verdict=Verdict.REGISTERED, item_uuid=item_uuid)
     listed = len(report.unit_errors)
-    if report.status is JobStatus.DONE and report.units_error <= listed and not report.units_cancelled:
+    # An error for a URL that we did not send may be this unit's, written in another way.
+    are_errors_known = report.status is JobStatus.DONE and report.units_error <= listed and not strangers
+    if are_errors_known and not report.units_cancelled:
         # Every error is listed and this unit is not among them: its URL was in the folder before, so it was skipped.
         return _UnitVerdict(verdict=Verdict.ALREADY_REGISTERED)
-    if report.status is JobStatus.CANCELLED or (report.status is JobStatus.DONE and report.units_error <= listed):
+    if report.status is JobStatus.CANCELLED or are_errors_known:
         return _UnitVerdict(
             verdict=Verdict.FAILED, reason=FailureReason.CANCELLED, message="the upload job was cancelled in Encord"
         )
-    said = "; ".join(report.errors) or "no error text"
+    said = "; ".join([*report.errors, *(f"an error for {url}, which was not sent" for url in sorted(strangers))])
     return _UnitVerdict(
         verdict=Verdict.FAILED,
         reason=FailureReason.UNACCOUNTED,
-        message=f"the job ended {report.status} with {report.units_error} errors of which it lists {listed}: {said}",
+        message=f"the job ended {report.status} with {report.units_error} errors of which it lists {listed}: "
+        f"{said or 'no error text'}",
     )
 
 
