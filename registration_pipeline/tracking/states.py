@@ -120,7 +120,7 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
     """Fold a chunk's events, given in the order of attempt and of ``TRANSITIONS``, into where it stands.
 
     Raises:
-        StateCorruptError: an event follows one that it must not follow.
+        StateCorruptError: an event follows one that it must not follow, or an attempt one that is missing or open.
     """
     previous: JournalEvent | None = None
     intent = first_intent = verdict = None
@@ -128,11 +128,10 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
     for event in events:
         starts_attempt = previous is None or event.attempt != previous.attempt
         before = None if starts_attempt or previous is None else previous.kind
+        if starts_attempt:
+            _check_next_attempt(chunk_id, previous, event)
         if event.kind not in TRANSITIONS[before]:
-            raise StateCorruptError(
-                f"journal of chunk {chunk_id}: attempt {event.attempt} has a {event.kind} after {before or 'nothing'}; "
-                "an entry was removed or added by hand. Restore the journal folder from a backup."
-            )
+            raise _corrupt(chunk_id, f"attempt {event.attempt} has a {event.kind} after {before or 'nothing'}")
         if event.kind is JournalEventKind.INTENT:
             intent, job_id = event, None
             first_intent = first_intent or event
@@ -154,9 +153,27 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
     )
 
 
+def _check_next_attempt(chunk_id: str, previous: JournalEvent | None, event: JournalEvent) -> None:
+    expected = previous.attempt + 1 if previous else 1
+    if event.attempt != expected:
+        raise _corrupt(chunk_id, f"attempt {event.attempt} comes where attempt {expected} should be")
+    if previous and previous.kind not in CLOSING_EVENTS:
+        raise _corrupt(chunk_id, f"attempt {event.attempt} begins although attempt {previous.attempt} was not closed")
+
+
+def _corrupt(chunk_id: str, problem: str) -> StateCorruptError:
+    return StateCorruptError(
+        f"journal of chunk {chunk_id}: {problem}; an entry was removed or added by hand. Restore the journal folder from "
+        "a backup."
+    )
+
+
 def _state(last: JournalEvent | None, verdict: JournalEvent | None, *, is_open: bool) -> ChunkState:
     if is_open and last is not None:
         return ChunkState.SUBMITTED if last.kind is JournalEventKind.JOB else ChunkState.INTENDED
+    if last is not None and last.kind is JournalEventKind.LOST:
+        # Its job may have registered what an earlier verdict calls failed: only sending again tells.
+        return ChunkState.PLANNED
     if verdict is not None and verdict.state is not None:
         return verdict.state
     return ChunkState.PLANNED
