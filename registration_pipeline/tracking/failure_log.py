@@ -7,25 +7,33 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+import tempfile
+from collections import Counter
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
 from registration_pipeline.state.layout import failure_log_name, failures_name
 from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.outcomes import Verdict, read_outcomes, write_parquet
+from registration_pipeline.tracking.outcomes import Verdict, publish, read_outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from registration_pipeline.planning.wave import Wave
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.outcomes import Outcome
+    from registration_pipeline.tracking.states import ChunkProgress
+
+_BATCH_ROWS = 10_000
 
 STAGE_PLAN = "plan"
 STAGE_REGISTRATION = "registration"
@@ -100,33 +108,58 @@ def source_failures(store: StateStore, source: str) -> Iterator[FailureRow]:
         return
     latest = waves[-1]
     yield from _rejected(store, source, latest)
-    deleted = deleted_keys(store, latest)
     known = load_chunks(store, source, waves)
-    for progress in Journal(store, source).all_progress():
-        verdict = progress.verdict
-        if verdict is None or not verdict.failed or progress.chunk_id not in known:
+    failed = {
+        progress.chunk_id: progress.verdict
+        for progress in Journal(store, source).all_progress()
+        if progress.verdict is not None and progress.verdict.failed and progress.chunk_id in known
+    }
+    deleted = count_by_chunk(read_census(store, latest, "deleted"), failed)
+    for chunk_id, verdict in failed.items():
+        gone = deleted.keys_by_chunk.get(chunk_id, set())
+        outcomes = read_outcomes(store, source, chunk_id, verdict.attempt)
+        yield from (row for row in chunk_failures(source, chunk_id, outcomes) if row.key not in gone)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkCensus:
+    """Planned objects of one part of a census, by chunk.
+
+    Args:
+        objects: how many, for every chunk.
+        keys_by_chunk: which, for the chunks that were asked for.
+    """
+
+    objects: Counter[str]
+    keys_by_chunk: Mapping[str, set[str]]
+
+
+def count_by_chunk(batches: Iterable[pa.RecordBatch], named: Container[str]) -> ChunkCensus:
+    """Count the rows of a census by chunk, and keep the keys of the chunks ``named`` only.
+
+    Keys of all chunks would not fit into memory after somebody emptied a bucket.
+    """
+    objects: Counter[str] = Counter()
+    keys_by_chunk: dict[str, set[str]] = {}
+    for batch in batches:
+        chunk_ids = batch.column("chunk_id")
+        counts = pc.value_counts(chunk_ids).to_pylist()
+        objects.update({count["values"]: count["counts"] for count in counts})
+        wanted = [count["values"] for count in counts if count["values"] in named]
+        if not wanted:
             continue
-        gone = deleted.get(progress.chunk_id, frozenset())
-        outcomes = read_outcomes(store, source, progress.chunk_id, verdict.attempt)
-        yield from (row for row in chunk_failures(source, progress.chunk_id, outcomes) if row.key not in gone)
+        rows = batch.filter(pc.is_in(chunk_ids, pa.array(wanted, pa.string())))
+        for key, chunk_id in zip(rows.column("key").to_pylist(), rows.column("chunk_id").to_pylist(), strict=True):
+            keys_by_chunk.setdefault(chunk_id, set()).add(key)
+    return ChunkCensus(objects=objects, keys_by_chunk=keys_by_chunk)
 
 
-def deleted_keys(store: StateStore, wave: Wave) -> dict[str, set[str]]:
-    """Return the planned keys that the wave's inventory no longer holds, by chunk id."""
-    return _keys_by_chunk(store, wave, "deleted")
-
-
-def changed_keys(store: StateStore, wave: Wave) -> dict[str, set[str]]:
-    """Return the planned keys whose object differs in the wave's inventory, by chunk id."""
-    return _keys_by_chunk(store, wave, "changed")
-
-
-def _keys_by_chunk(store: StateStore, wave: Wave, which: str) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for batch in read_census(store, wave, which):
-        for key, chunk_id in zip(batch.column("key").to_pylist(), batch.column("chunk_id").to_pylist(), strict=True):
-            found.setdefault(chunk_id, set()).add(key)
-    return found
+def failed_keys(store: StateStore, source: str, progress: ChunkProgress) -> frozenset[str]:
+    """Return the keys of a chunk that are not registered according to its newest verdict."""
+    if progress.verdict is None or not progress.verdict.failed:
+        return frozenset()
+    outcomes = read_outcomes(store, source, progress.chunk_id, progress.verdict.attempt)
+    return frozenset(outcome.key for outcome in outcomes if not outcome.verdict.is_registered)
 
 
 def _rejected(store: StateStore, source: str, wave: Wave) -> Iterator[FailureRow]:
@@ -149,26 +182,40 @@ def _rejected(store: StateStore, source: str, wave: Wave) -> Iterator[FailureRow
 def write_chunk_failure_log(
     store: StateStore, source: str, chunk_id: str, attempt: int, rows: Sequence[FailureRow]
 ) -> None:
-    """Write one attempt's failure log as Parquet and CSV; nothing when nothing failed."""
+    """Write one attempt's failure log as Parquet and CSV; when nothing failed there is none, not even a leftover."""
+    names = [failures_name(source, chunk_id, attempt, suffix) for suffix in ("parquet", "csv")]
     if rows:
-        _write(store, [failures_name(source, chunk_id, attempt, suffix) for suffix in ("parquet", "csv")], rows)
+        _write(store, names, rows)
+        return
+    for name in names:
+        store.delete(name)
 
 
-def write_source_failure_log(store: StateStore, source: str, log_id: str, rows: Sequence[FailureRow]) -> list[str]:
-    """Write the source's failure log as Parquet and CSV, also when it is empty, and return the two names."""
+def write_source_failure_log(store: StateStore, source: str, log_id: str, rows: Iterable[FailureRow]) -> list[str]:
+    """Write the source's failure log as Parquet and CSV, also when it is empty, and return the two names.
+
+    Streams: ``rows`` is read once, and a batch of them is in memory at a time.
+    """
     names = [failure_log_name(source, log_id, suffix) for suffix in ("parquet", "csv")]
     _write(store, names, rows)
     return names
 
 
-def _write(store: StateStore, names: Sequence[str], rows: Sequence[FailureRow]) -> None:
-    parquet_name, csv_name = names
-    write_parquet(store, parquet_name, failures_table(rows))
-    try:
-        store.create(csv_name, failures_csv(rows))
-    except StateConflictError:
-        store.delete(csv_name)
-        store.create(csv_name, failures_csv(rows))
+def _write(store: StateStore, names: Sequence[str], rows: Iterable[FailureRow]) -> None:
+    remaining = iter(rows)
+    with tempfile.TemporaryDirectory(prefix="registration-") as folder:
+        parquet, text = Path(folder) / "log.parquet", Path(folder) / "log.csv"
+        with (
+            pq.ParquetWriter(parquet, FAILURE_SCHEMA, compression="zstd") as parquet_writer,
+            text.open("w", encoding="utf-8", newline="") as csv_file,
+        ):
+            csv_writer = csv.writer(csv_file)
+            csv_writer.writerow(COLUMNS)
+            while batch := list(itertools.islice(remaining, _BATCH_ROWS)):
+                parquet_writer.write_table(failures_table(batch))
+                csv_writer.writerows(map(_csv_row, batch))
+        for name, path in zip(names, (parquet, text), strict=True):
+            publish(store, name, path)
 
 
 def failures_table(rows: Sequence[FailureRow]) -> pa.Table:
@@ -178,12 +225,16 @@ def failures_table(rows: Sequence[FailureRow]) -> pa.Table:
 
 def failures_csv(rows: Iterable[FailureRow]) -> bytes:
     """Return the rows as UTF-8 CSV with a heading; times are ISO 8601."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    text = io.StringIO(newline="")
+    # The module's own line end, CR LF: only then does it quote keys that hold a CR.
+    writer = csv.writer(text)
     writer.writerow(COLUMNS)
-    for row in rows:
-        writer.writerow([value.isoformat() if name == "at" else value for name, value in asdict(row).items()])
+    writer.writerows(map(_csv_row, rows))
     return text.getvalue().encode()
+
+
+def _csv_row(row: FailureRow) -> list[object]:
+    return [value.isoformat() if name == "at" else value for name, value in asdict(row).items()]
 
 
 def failures_json(rows: Iterable[FailureRow]) -> list[dict[str, object]]:

@@ -93,20 +93,20 @@ def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, 
     attempt then concludes again, and its newer verdicts replace them.
     """
     name = outcomes_name(source, chunk_id, attempt)
-    write_parquet(store, name, outcomes_table(outcomes))
+    with tempfile.TemporaryDirectory(prefix="registration-") as folder:
+        path = Path(folder) / "outcomes.parquet"
+        pq.write_table(outcomes_table(outcomes), path, compression="zstd")
+        publish(store, name, path)
     return name
 
 
-def write_parquet(store: StateStore, name: str, table: pa.Table) -> None:
-    """Publish a table under a name, replacing a leftover that no journal entry vouches for."""
-    with tempfile.TemporaryDirectory(prefix="registration-") as folder:
-        path = Path(folder) / "table.parquet"
-        pq.write_table(table, path, compression="zstd")
-        try:
-            store.create_from_file(name, path)
-        except StateConflictError:
-            store.delete(name)
-            store.create_from_file(name, path)
+def publish(store: StateStore, name: str, path: Path) -> None:
+    """Put a finished file under a name, replacing a leftover that no journal entry vouches for."""
+    try:
+        store.create_from_file(name, path)
+    except StateConflictError:
+        store.delete(name)
+        store.create_from_file(name, path)
 
 
 def read_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int) -> list[Outcome]:

@@ -9,10 +9,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registration_pipeline.planning.wave import load_chunks, load_waves
-from registration_pipeline.tracking.failure_log import changed_keys, deleted_keys
+from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
+from registration_pipeline.tracking.failure_log import count_by_chunk, failed_keys
 from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.states import ChunkProgress, ChunkState
 
 if TYPE_CHECKING:
@@ -114,28 +113,24 @@ def source_status(store: StateStore, source: str) -> SourceStatus:
 
 def _tally(store: StateStore, source: str, latest: Wave, statuses: Mapping[str, ChunkStatus]) -> Counter[str]:
     """Count planned objects that the latest inventory holds by where they stand, and registered ones that differ."""
-    deleted, changed = deleted_keys(store, latest), changed_keys(store, latest)
+    with_failures = {chunk_id for chunk_id, status in statuses.items() if _has_failures(status)}
+    deleted = count_by_chunk(read_census(store, latest, "deleted"), with_failures)
+    changed = count_by_chunk(read_census(store, latest, "changed"), with_failures)
     tally: Counter[str] = Counter()
     for chunk_id, status in statuses.items():
-        verdict = status.progress.verdict
+        gone, verdict = deleted.objects[chunk_id], status.progress.verdict
         if verdict is None:
-            tally["pending"] += status.chunk.objects - len(deleted.get(chunk_id, ()))
+            tally["pending"] += status.chunk.objects - gone
             continue
-        tally["registered"] += verdict.registered
-        tally["failed"] += verdict.failed
-        gone, differing = deleted.get(chunk_id, set()), changed.get(chunk_id, set())
-        if gone or differing:
-            failed = _failed_keys(store, source, status)
-            tally["registered"] -= len(gone - failed)
-            tally["failed"] -= len(gone & failed)
-            tally["deleted"] += len(gone - failed)
-            tally["changed"] += len(differing - failed)
+        is_touched = chunk_id in deleted.keys_by_chunk or chunk_id in changed.keys_by_chunk
+        failed = failed_keys(store, source, status.progress) if is_touched else frozenset[str]()
+        gone_failed = len(deleted.keys_by_chunk.get(chunk_id, set()) & failed)
+        tally["registered"] += verdict.registered - (gone - gone_failed)
+        tally["failed"] += verdict.failed - gone_failed
+        tally["deleted"] += gone - gone_failed
+        tally["changed"] += changed.objects[chunk_id] - len(changed.keys_by_chunk.get(chunk_id, set()) & failed)
     return tally
 
 
-def _failed_keys(store: StateStore, source: str, status: ChunkStatus) -> set[str]:
-    verdict = status.progress.verdict
-    if verdict is None or not verdict.failed:
-        return set()
-    outcomes = read_outcomes(store, source, status.chunk.chunk_id, verdict.attempt)
-    return {outcome.key for outcome in outcomes if not outcome.verdict.is_registered}
+def _has_failures(status: ChunkStatus) -> bool:
+    return status.progress.verdict is not None and status.progress.verdict.failed > 0
