@@ -29,7 +29,7 @@ from registration_pipeline.manifest.manifest import Manifest, ensure_manifest
 from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit, read_chunk_units
 from registration_pipeline.submission.gateway import JobReport, JobStatus, RegistrationGateway
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
-from registration_pipeline.submission.retry import RetryPolicy
+from registration_pipeline.submission.retry import RetryPolicy, StoppedError
 from registration_pipeline.submission.settle import look_for
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
@@ -68,8 +68,9 @@ class SubmissionContext:
     """What every chunk of a source needs. Shared between threads.
 
     Args:
+        retry: how calls are repeated; ``calls`` is the same, ended by ``stop``.
         stop: set when nothing more may be sent.
-        pause: waits, and returns at once when ``stop`` is set; injected in tests.
+        sleep: injected in tests; by default a wait that ``stop`` ends.
         slow_poll_seconds: pause between polls of a job whose server answers PENDING without holding the request.
     """
 
@@ -84,18 +85,25 @@ class SubmissionContext:
     sleep: Callable[[float], object] | None = None
     slow_poll_seconds: float = 2.0
 
+    @property
+    def calls(self) -> RetryPolicy:
+        """How calls are repeated, until the submission stops."""
+        return self.retry.until(self.stop)
+
     def pause(self, seconds: float) -> None:
-        """Wait, but not past a stop."""
+        """Wait, but not past a stop.
+
+        Raises:
+            StoppedError: nothing more may be sent.
+        """
         (self.sleep or self.stop.wait)(seconds)
+        if self.stop.is_set():
+            raise StoppedError("The submission stops; run again.")
 
     @property
     def journal(self) -> Journal:
         """The source's journal."""
         return Journal(self.store, self.source)
-
-
-class StoppedError(HaltError):
-    """Work on the chunk stopped because the whole submission halts; its journal says where to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +132,15 @@ class ChunkSubmission:
             return result_from_verdict(self.chunk, progress.verdict)
         return self._start(progress)
 
-    def resolve(self, *, settled_seconds: float) -> ChunkResult | InDoubt:
-        """Decide a chunk in doubt after quiet: adopt what is all there, else send the same bytes to the same folder again."""
+    def resolve(self, doubt: InDoubt, *, settled_seconds: float) -> ChunkResult | InDoubt:
+        """Decide a chunk in doubt after quiet: adopt what is all there, else send the same bytes to the same folder again.
+
+        Raises:
+            HaltError: nothing more may be sent; the journal holds where to go on.
+        """
         progress = self._progress()
-        if not progress.is_attempt_open:
+        if (progress.attempt, progress.state) != (doubt.attempt, doubt.state):
+            # Another process got the job id, or the verdict, while we waited: what it wrote is not in doubt.
             return self.advance(retry_failed=False)
         units = self._units()
         evidence = self._evidence(progress, units)
@@ -160,7 +173,7 @@ class ChunkSubmission:
 
     def _send(self, manifest: Manifest, *, folder_uuid: str) -> str:
         with self.context.store.local_file(manifest.name) as path:
-            return self.context.retry.call(
+            return self.context.calls.call(
                 f"starting chunk {self.chunk.chunk_id}",
                 lambda: self.context.gateway.start_job(
                     folder_uuid=folder_uuid, integration_uuid=self.context.target.integration_uuid, manifest=path
@@ -172,9 +185,11 @@ class ChunkSubmission:
         if report is None:
             return self._in_doubt(progress, f"Encord no longer knows upload job {progress.job_id}")
         units = self._units()
-        evidence = FolderEvidence()
-        if unaccounted_units(units, report):
-            evidence = self._evidence(progress, units)
+        # What an earlier attempt registered stays so; without leaving it out, every retry would list the whole folder
+        # back to the first attempt, because a job does not name what it skips.
+        registered = {outcome.unit_id for outcome in self._earlier(progress) if outcome.verdict.is_registered}
+        sought = [unit for unit in unaccounted_units(units, report) if unit.unit_id not in registered]
+        evidence = self._evidence(progress, sought) if sought else FolderEvidence()
         outcomes = judge_job(units, report, evidence, attempt=progress.attempt, at=self.context.clock())
         message = "; ".join(report.errors) or None
         return self._conclude(progress, outcomes, message=message)
@@ -189,10 +204,10 @@ class ChunkSubmission:
         folder_uuid, vanished, is_held = self._folder_uuid(progress), 0, False
         while True:
             self._check_stop()
-            wait = _SLICE_SECONDS if is_held else _PROBE_SECONDS
-            began = self.context.monotonic()
             try:
-                report = self._poll(folder_uuid, progress.job_id, wait)
+                report, seconds = self._poll(
+                    folder_uuid, progress.job_id, _SLICE_SECONDS if is_held else _PROBE_SECONDS
+                )
             except PermanentError:
                 vanished += 1
                 if vanished == _VANISHED_AFTER:
@@ -202,22 +217,26 @@ class ChunkSubmission:
             if report.status is not JobStatus.PENDING:
                 return report
             vanished = 0
-            is_held = self.context.monotonic() - began >= _HELD_SHARE * _PROBE_SECONDS
+            is_held = seconds >= _HELD_SHARE * _PROBE_SECONDS
             if not is_held:
                 self.context.pause(self.context.slow_poll_seconds)
 
-    def _poll(self, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
-        return self.context.retry.call(
-            f"polling upload job {job_id}",
-            lambda: self.context.gateway.poll_job(folder_uuid=folder_uuid, job_id=job_id, wait_seconds=wait_seconds),
-        )
+    def _poll(self, folder_uuid: str, job_id: str, wait_seconds: int) -> tuple[JobReport, float]:
+        """Return the job and how long the server took to answer, the waits between repetitions not counted."""
+        context = self.context
+
+        def poll() -> tuple[JobReport, float]:
+            began = context.monotonic()
+            report = context.gateway.poll_job(folder_uuid=folder_uuid, job_id=job_id, wait_seconds=wait_seconds)
+            return report, context.monotonic() - began
+
+        return context.calls.call(f"polling upload job {job_id}", poll)
 
     def _conclude(self, progress: ChunkProgress, outcomes: Sequence[Outcome], *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
         context, chunk_id = self.context, self.chunk.chunk_id
-        if progress.verdict:
-            earlier = read_outcomes(context.store, context.source, chunk_id, progress.verdict.attempt)
-            outcomes = keep_registered(outcomes, earlier)
+        self._check_still_open(progress)
+        outcomes = keep_registered(outcomes, self._earlier(progress))
         write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = chunk_failures(context.source, chunk_id, outcomes)
         write_chunk_failure_log(context.store, context.source, chunk_id, progress.attempt, rows)
@@ -232,6 +251,24 @@ class ChunkSubmission:
             message=message,
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
+
+    def _earlier(self, progress: ChunkProgress) -> list[Outcome]:
+        if progress.verdict is None:
+            return []
+        attempt = progress.verdict.attempt
+        return read_outcomes(self.context.store, self.context.source, self.chunk.chunk_id, attempt)
+
+    def _check_still_open(self, progress: ChunkProgress) -> None:
+        """Look before outcomes are replaced: a verdict that another process wrote meanwhile vouches for its own."""
+        latest = self._progress()
+        if (latest.attempt, latest.is_attempt_open) != (progress.attempt, True):
+            raise self._overtaken(f"attempt {progress.attempt} has been concluded")
+
+    def _overtaken(self, how: str) -> StoppedError:
+        return StoppedError(
+            f"Another process works on chunk {self.chunk.chunk_id} ({how}). It will conclude the chunk; run again when it "
+            "has ended."
+        )
 
     def _refuse(self, progress: ChunkProgress, message: str) -> ChunkResult:
         outcomes = judge_refused(self._units(), message, attempt=progress.attempt, at=self.context.clock())
@@ -264,10 +301,7 @@ class ChunkSubmission:
         try:
             self.context.journal.append(event)
         except StateConflictError as error:
-            raise StoppedError(
-                f"Another process works on chunk {self.chunk.chunk_id} ({error}). It will conclude the chunk; run again "
-                "when it has ended."
-            ) from error
+            raise self._overtaken(str(error)) from error
         return event
 
     def _folder_uuid(self, progress: ChunkProgress) -> str:
@@ -279,14 +313,20 @@ class ChunkSubmission:
         assert progress.first_intent is not None
         return look_for(
             gateway=self.context.gateway,
-            retry=self.context.retry,
+            retry=self.context.calls,
             folder_uuid=self._folder_uuid(progress),
             units=units,
             since=progress.first_intent.at - _CLOCK_SKEW,
         )
 
     def _in_doubt(self, progress: ChunkProgress, message: str) -> InDoubt:
-        return InDoubt(chunk=self.chunk, folder_uuid=self._folder_uuid(progress), message=message)
+        return InDoubt(
+            chunk=self.chunk,
+            folder_uuid=self._folder_uuid(progress),
+            attempt=progress.attempt,
+            state=progress.state,
+            message=message,
+        )
 
     def _progress(self) -> ChunkProgress:
         return self.context.journal.progress(self.chunk.chunk_id)

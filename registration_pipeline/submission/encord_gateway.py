@@ -108,8 +108,14 @@ class EncordGateway:
 
     def start_job(self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path) -> str:
         """See ``RegistrationGateway``."""
-        with self._translated(f"folder {folder_uuid}"):
-            folder = self._folder(folder_uuid)
+        try:
+            with self._translated(f"folder {folder_uuid}"):
+                folder = self._folder(folder_uuid)
+        except PermanentError as error:
+            # Not a refusal of this manifest: every other chunk of the source would meet the same.
+            raise NotFoundError(
+                f"Encord does not serve the folder that the chunk goes to ({error}). If it was deleted, restore it in Encord."
+            ) from error
         with self._translated(f"starting {manifest.name}", is_start=True):
             # The SDK's annotation wants a string, the wire takes none: public data needs no integration.
             integration: Any = integration_uuid

@@ -11,8 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import HaltError, ServiceUnavailableError
-from registration_pipeline.submission.chunk import ChunkSubmission, StoppedError, SubmissionContext
+from registration_pipeline.submission.chunk import ChunkSubmission, SubmissionContext
 from registration_pipeline.submission.result import ChunkResult, InDoubt
+from registration_pipeline.submission.retry import StoppedError
 from registration_pipeline.submission.settle import wait_for_quiet
 
 if TYPE_CHECKING:
@@ -42,15 +43,21 @@ def register_chunks(
     """
     in_doubt: list[InDoubt] = []
     work = [partial(ChunkSubmission(context, chunk).advance, retry_failed=retry_failed) for chunk in chunks]
-    for _ in range(_MAX_SETTLE_ROUNDS + 1):
-        yield from _run(context, work, max_in_flight, in_doubt)
+    yield from _run(context, work, max_in_flight, in_doubt)
+    for _ in range(_MAX_SETTLE_ROUNDS):
         if not in_doubt:
             return
         settled = _settle(context, in_doubt, settle_seconds, notify)
-        work = [partial(ChunkSubmission(context, doubt.chunk).resolve, settled_seconds=settled) for doubt in in_doubt]
+        work = [
+            partial(ChunkSubmission(context, doubt.chunk).resolve, doubt, settled_seconds=settled) for doubt in in_doubt
+        ]
         in_doubt = []
+        yield from _run(context, work, max_in_flight, in_doubt)
+    if not in_doubt:
+        return
     raise ServiceUnavailableError(
-        f"Encord lost the reply to the start of a chunk {_MAX_SETTLE_ROUNDS} times in a row. Nothing is lost; run again."
+        f"Encord lost the reply to the start of {len(in_doubt)} chunk(s) {_MAX_SETTLE_ROUNDS + 1} times in a row. Nothing "
+        "is lost; run again."
     )
 
 
@@ -65,7 +72,7 @@ def _settle(
     return max(
         wait_for_quiet(
             gateway=context.gateway,
-            retry=context.retry,
+            retry=context.calls,
             folder_uuid=folder_uuid,
             settle_seconds=settle_seconds,
             sleep=context.pause,

@@ -18,10 +18,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InDoubt:
-    """A chunk whose start may have happened; only quiet can tell."""
+    """A chunk whose start may have happened; only quiet can tell.
+
+    Args:
+        attempt: the attempt in doubt.
+        state: where the journal stood; if it has moved on meanwhile, another process knows more.
+    """
 
     chunk: PlannedChunk
     folder_uuid: str
+    attempt: int
+    state: ChunkState
     message: str
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from registration_pipeline.errors import ServiceUnavailableError
 from registration_pipeline.submission.verdicts import FolderEvidence
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 _LOOKS_PER_SETTLE = 12
 _LONGEST_LOOK_SECONDS = 10.0
+# With the default of 120 s an hour; a folder that somebody else fills all night is never quiet.
+_MOST_SETTLES = 30
+_SHORTEST_PATIENCE_SECONDS = 60.0
 
 
 def wait_for_quiet(
@@ -31,11 +35,25 @@ def wait_for_quiet(
     sleep: Callable[[float], object],
     monotonic: Callable[[], float],
 ) -> float:
-    """Return after the folder's item count has not changed for ``settle_seconds``; the result is the seconds waited."""
+    """Return after the folder's item count has not changed for ``settle_seconds``; the result is the seconds waited.
+
+    Raises:
+        ServiceUnavailableError: the folder never became quiet.
+        HaltError: what ``sleep`` raises to stop the wait, or the folder can't be looked at.
+    """
     step = min(_LONGEST_LOOK_SECONDS, max(settle_seconds / _LOOKS_PER_SETTLE, 0.05))
-    began = quiet_since = monotonic()
+    patience = max(_MOST_SETTLES * settle_seconds, _SHORTEST_PATIENCE_SECONDS)
+    began = monotonic()
     count = _count(gateway, retry, folder_uuid)
+    # Only after the count came back: what was registered while it was asked for may or may not be in it.
+    quiet_since = monotonic()
     while monotonic() - quiet_since < settle_seconds:
+        if monotonic() - began > patience:
+            raise ServiceUnavailableError(
+                f"Encord folder {folder_uuid} has not been quiet for {settle_seconds:.0f} s within {patience:.0f} s, so it "
+                "can't be told whether an upload of ours is still under way. Nothing is lost; run again when nobody else "
+                "uploads to this folder."
+            )
         sleep(step)
         latest = _count(gateway, retry, folder_uuid)
         if latest != count:
@@ -52,11 +70,11 @@ def look_for(
     since: datetime,
 ) -> FolderEvidence:
     """Return what the folder's items created at ``since`` or later show of the units, newest first and no further back."""
-    return retry.call(
+    return retry.read(
         f"listing folder {folder_uuid}",
         lambda: FolderEvidence.collect(units, gateway.items_since(folder_uuid, since)),
     )
 
 
 def _count(gateway: RegistrationGateway, retry: RetryPolicy, folder_uuid: str) -> int:
-    return retry.call(f"counting items of folder {folder_uuid}", lambda: gateway.count_items(folder_uuid))
+    return retry.read(f"counting items of folder {folder_uuid}", lambda: gateway.count_items(folder_uuid))

@@ -32,7 +32,7 @@ def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
     """
     integration = source.encord.integration
     integration_uuid = (
-        retry.call(f"finding integration {integration!r}", lambda: gateway.resolve_integration(integration))
+        retry.read(f"finding integration {integration!r}", lambda: gateway.resolve_integration(integration))
         if integration
         else None
     )
@@ -42,14 +42,14 @@ def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
 def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> str:
     """Look before every creation: a creation whose reply was lost has happened, or has not."""
     for _ in range(_CREATE_TRIES):
-        found = retry.call(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
+        found = retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
         if found:
             return found
         try:
             return retry.call(f"creating folder {folder!r}", lambda: gateway.create_folder(folder))
         except (AmbiguousError, PermanentError) as error:
             problem = error
-            retry.sleep(_SECONDS_BEFORE_LOOKING_AGAIN)
+            retry.pause(_SECONDS_BEFORE_LOOKING_AGAIN)
     raise ServiceUnavailableError(
         f"The Encord folder {folder!r} could not be created ({problem}). Create it in Encord and set encord.folder to its "
         "UUID, or run again."
