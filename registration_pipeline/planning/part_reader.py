@@ -40,9 +40,12 @@ def read_groups(store: StateStore, part: Part, *, first_key: str, last_key: str)
 def read_sorted(store: StateStore, part: Part, *, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
     """Stream the rows of a part, holding the raw bytes of no more than one row group.
 
+    The file is closed before its last batch is given out: a source with years of small waves keeps none of them open.
+
     Raises:
         StateCorruptError: the part is missing or unreadable.
     """
+    ahead: pa.RecordBatch | None = None
     with open_part(store, part) as file:
         for group in range(file.num_row_groups):
             batches = file.iter_batches(batch_size=batch_rows, row_groups=[group], columns=list(columns))
@@ -51,7 +54,11 @@ def read_sorted(store: StateStore, part: Part, *, columns: Sequence[str], batch_
                     batch = next(batches, None)
                 if batch is None:
                     break
-                yield batch.select(list(columns))
+                if ahead is not None:
+                    yield ahead
+                ahead = batch.select(list(columns))
+    if ahead is not None:
+        yield ahead
 
 
 def _overlaps(file: pq.ParquetFile, group: int, first_key: str, last_key: str) -> bool:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,3 +107,16 @@ def test_a_sparse_inventory_does_not_pull_a_whole_wave_into_memory(new_bucket: C
     assert max(match.deleted.num_rows for match in matches) <= 10
     assert sum(match.deleted.num_rows for match in matches) == 998
     assert sum(pc.sum(match.known, min_count=0).as_py() for match in matches) == 2
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts open files the way Linux shows them")
+def test_small_waves_are_not_kept_open(new_bucket: Callable[..., Any]) -> None:
+    bucket = new_bucket()
+    waves = [write_wave(bucket, number, {f"{number:04d}": 1, f"{number:04d}-z": 1}) for number in range(50)]
+    row = {"key": "0000", "size": 1, "last_modified": bucket.now}
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    ledger = Ledger(bucket.store, waves)
+    list(ledger.match(pa.RecordBatch.from_pylist([row], schema=INVENTORY_SCHEMA)))
+
+    assert len(list(Path("/proc/self/fd").iterdir())) - before < 5
+    assert sum(batch.num_rows for batch in ledger.rest()) == 99
