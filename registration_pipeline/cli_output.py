@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from registration_pipeline.orchestration.preflight import Finding
+from registration_pipeline.planning.plan import Plan
 from registration_pipeline.tracking.failure_log import FailureRow
 from registration_pipeline.tracking.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
@@ -68,6 +70,41 @@ def print_status(statuses: Iterable[SourceStatus]) -> None:
     console = stdout()
     console.print(objects)
     console.print(chunks)
+
+
+def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
+    """Print what a plan adds and what else it found."""
+    counts = plan.wave.counts
+    console = stdout()
+    verb = "would add" if dry_run else "added" if plan.created else "was planned before; the wave holds"
+    console.print(
+        f"{source}: wave {plan.wave.wave_id} {verb} {counts.new:,} new objects in {len(plan.chunks):,} chunks"
+    )
+    numbers = ("objects", "known", "new", "excluded", "rejected", "held", "changed", "deleted")
+    console.print("  " + ", ".join(f"{getattr(counts, name):,} {name}" for name in numbers))
+    for reason, count in sorted(counts.rejected_by_reason.items()):
+        console.print(f"  rejected: {count:,} {reason}")
+    for rule, count in sorted(counts.excluded_by_rule.items()):
+        console.print(f"  excluded: {count:,} by {escape(rule)}")
+    if plan.chunks:
+        table = Table()
+        for name in ("chunk", "kind", "units", "bytes", "first key"):
+            table.add_column(name, overflow="fold")
+        for chunk in plan.chunks[:_LONGEST_SHOWN]:
+            table.add_row(
+                chunk.chunk_id, chunk.kind.value, f"{chunk.units:,}", f"{chunk.bytes:,}", escape(chunk.first_key)
+            )
+        console.print(table)
+    if len(plan.chunks) > _LONGEST_SHOWN:
+        console.print(f"… and {len(plan.chunks) - _LONGEST_SHOWN:,} more chunks; --json prints all of them.")
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print a preflight as it goes, a line a look."""
+    console = stdout()
+    for finding in findings:
+        mark = "[red]problem[/red]" if finding.error else "[green]ok[/green]"
+        console.print(f"{escape(finding.source)}: {finding.what}: {mark}: {escape(finding.detail)}", soft_wrap=True)
 
 
 def print_failures(rows: list[FailureRow]) -> None:

@@ -223,6 +223,11 @@ def failures_table(rows: Sequence[FailureRow]) -> pa.Table:
     return pa.table({name: [getattr(row, name) for row in rows] for name in COLUMNS}, schema=FAILURE_SCHEMA)
 
 
+def write_failures_parquet(path: Path, rows: Sequence[FailureRow]) -> None:
+    """Write the rows to a local Parquet file."""
+    pq.write_table(failures_table(rows), path, compression="zstd")
+
+
 def failures_csv(rows: Iterable[FailureRow]) -> bytes:
     """Return the rows as UTF-8 CSV with a heading; times are ISO 8601."""
     text = io.StringIO(newline="")

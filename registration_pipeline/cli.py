@@ -1,0 +1,215 @@
+"""The command line: every command, its options and its help. Work is done elsewhere; see ``cli_session.py``.
+
+Heavy modules are imported inside commands, so that ``--help`` answers at once.
+"""
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from registration_pipeline import __version__
+from registration_pipeline.errors import RegistrationPipelineError, UsageError
+
+app = typer.Typer(
+    name="registration-pipeline",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Registers every object of a bucket in Encord, exactly once.\n\n"
+        "Exit status: 0 every eligible object is registered; 1 a bug; 2 wrong usage or configuration; "
+        "3 done, but some objects failed or were rejected; 4 halted, nothing lost, run again."
+    ),
+)
+
+_CONFIG_HELP = "registration.yaml; else REGISTRATION_CONFIG, else ./registration.yaml."
+ConfigOption = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+SourceArgument = Annotated[str, typer.Argument(help="A source of registration.yaml.")]
+SourcesArgument = Annotated[
+    list[str] | None, typer.Argument(help="Sources of registration.yaml; all by default.", show_default=False)
+]
+
+
+@app.callback()
+def _global_options(
+    context: typer.Context,
+    config: ConfigOption = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,  # noqa: FBT002
+) -> None:
+    if version:
+        typer.echo(f"registration-pipeline {__version__}")
+        raise typer.Exit
+    context.obj = config
+
+
+def _config(config: Path | None) -> Path | None:
+    """Return the file named after the command, else the one named before it."""
+    before: Path | None = click.get_current_context().find_root().obj
+    return config or before
+
+
+@app.command()
+def sync(sources: SourcesArgument = None, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
+    """Inventory, plan, manifests, submission and failure log, for all that is due.
+
+    Run it every night, or as often as you like: what is registered is never sent again, what was interrupted goes on where it
+    stopped. Sources run one after the other; one that halts does not stop the others.
+    """
+    from registration_pipeline.cli_commands import sync_sources
+
+    return sync_sources(_config(config), sources or [], as_json=json)
+
+
+@app.command()
+def inventory(source: SourceArgument, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
+    """List the bucket into a new dated inventory (Parquet), and stop there."""
+    from registration_pipeline.cli_commands import inventory_source
+
+    return inventory_source(_config(config), source, as_json=json)
+
+
+@app.command()
+def plan(
+    source: SourceArgument,
+    dry_run: Annotated[  # noqa: FBT002
+        bool, typer.Option("--dry-run", help="Show what would be submitted and write nothing.")
+    ] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """Put the new objects of the latest inventory into chunks. Chunks that exist never change."""
+    from registration_pipeline.cli_commands import plan_source
+
+    return plan_source(_config(config), source, dry_run=dry_run, as_json=json)
+
+
+@app.command()
+def submit(
+    source: SourceArgument,
+    chunk: Annotated[
+        list[str] | None,
+        typer.Option("--chunk", metavar="ID", help="Only this chunk; may be given again. A failed one is retried."),
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Retry the chunks that have failures.")] = False,  # noqa: FBT002
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """Register the chunks that are due, resume those that were interrupted, and write the failure log."""
+    from registration_pipeline.cli_commands import submit_source
+
+    if chunk and failed:
+        raise UsageError("Give --chunk or --failed, not both: a failed chunk that is named is retried.")
+    return submit_source(_config(config), source, chunk_ids=chunk or [], failed=failed, as_json=json)
+
+
+@app.command()
+def status(sources: SourcesArgument = None, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
+    """Where every object stands. The numbers always add up: objects = excluded + rejected + registered + pending + failed."""
+    from registration_pipeline.cli_commands import show_status
+
+    return show_status(_config(config), sources or [], as_json=json)
+
+
+@app.command()
+def failures(
+    sources: SourcesArgument = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write all of them to this .csv, .parquet or .json file.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """Every object that is not registered, and why."""
+    from registration_pipeline.cli_commands import show_failures
+
+    return show_failures(_config(config), sources or [], out=out, as_json=json)
+
+
+@app.command()
+def check(sources: SourcesArgument = None, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
+    """Preflight: configuration, bucket readable, Encord key valid, integration and folder found. Changes nothing."""
+    from registration_pipeline.cli_check import check_sources
+
+    return check_sources(_config(config), sources or [], as_json=json)
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 picks a free one.")] = 8742,
+    data: Annotated[Path, typer.Option("--data", help="Where its database, key and rules live.")] = Path("sandbox"),
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+) -> int:
+    """Run the local Encord sandbox until Ctrl-C, and print how to point the pipeline at it."""
+    from registration_pipeline.sandbox.config import SandboxConfig
+    from registration_pipeline.sandbox.server import serve
+
+    serve(SandboxConfig(data=data, host=host, port=port))
+    return 0
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the demo lives; made if missing.")] = Path("demo"),
+    ui: Annotated[bool, typer.Option("--ui", help="Open the Dagster UI on the demo, until Ctrl-C.")] = False,  # noqa: FBT002
+    ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the Dagster UI.")] = 3000,
+) -> int:
+    """The whole main job on a small real bucket of generated media and the local sandbox."""
+    from registration_pipeline.demo.command import run_demo, serve_demo
+
+    return serve_demo(folder.resolve(), ui_port) if ui else run_demo(folder.resolve())
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status; every error becomes a message on standard error."""
+    try:
+        return int(app(arguments, standalone_mode=False) or 0)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort of a command line
+        return _report(error)
+
+
+def _report(error: BaseException) -> int:
+    """Say what ended the command and return the exit status for it."""
+    match error:
+        case click.exceptions.Exit():
+            status = error.exit_code
+        case click.ClickException():
+            error.show()
+            status = error.exit_code
+        case RegistrationPipelineError():
+            _say(f"Error: {error}")
+            status = error.exit_status
+        case KeyboardInterrupt() | click.Abort():
+            _say("Interrupted. Nothing is lost; run again to go on.")
+            status = 130
+        case BrokenPipeError():
+            status = 0  # whoever read the output has seen enough
+        case _:
+            _say(_bug_report(error))
+            status = 1
+    return status
+
+
+def _bug_report(error: BaseException) -> str:
+    # A bug inside a Dagster run carries the run's own traceback as its second argument.
+    inside = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else ""
+    trace = inside or "".join(traceback.format_exception(error))
+    return (
+        f"{trace}\nUnexpected error: {error.args[0] if error.args else error}\n"
+        "This is a bug. Nothing that was recorded is lost. Please report it with the lines above, "
+        f"registration-pipeline {__version__}, Python {sys.version.split()[0]}, and the command that you ran."
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,147 @@
+"""The commands that work on sources: run the jobs, then show the state. Options are in ``cli.py``.
+
+Each returns the exit status.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from registration_pipeline.cli_output import (
+    notice,
+    print_failures,
+    print_json,
+    print_plan,
+    print_status,
+    status_document,
+    stdout,
+)
+from registration_pipeline.cli_session import DONE, exit_status, open_project, run_jobs
+from registration_pipeline.errors import UsageError
+from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.orchestration.jobs import REGISTER_OP
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.tracking.failure_log import (
+    FailureRow,
+    failures_csv,
+    failures_json,
+    failures_json_bytes,
+    source_failures,
+    write_failures_parquet,
+)
+from registration_pipeline.tracking.status import source_status
+
+
+def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
+    """Run the whole way of every chosen source."""
+    project = open_project(config)
+    sources = project.chosen(names)
+    errors = run_jobs(project, [(SourceNames(source.name).sync_job, None) for source in sources], quiet=as_json)
+    statuses = [source_status(project.store, source.name) for source in sources]
+    print_json(status_document(statuses)) if as_json else print_status(statuses)
+    return exit_status(statuses, errors)
+
+
+def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
+    """Take an inventory."""
+    project = open_project(config)
+    source = project.source(name)
+    errors = run_jobs(project, [(SourceNames(source.name).inventory_job, None)], quiet=as_json)
+    if errors:
+        return exit_status([], errors)
+    taken = latest_inventory(project.store, source.name)
+    assert taken is not None
+    document: dict[str, Any] = {
+        "source": source.name,
+        "inventory_id": taken.inventory_id,
+        "objects": taken.objects,
+        "bytes": taken.bytes,
+        "requests": taken.requests,
+        "seconds": round((taken.finished_at - taken.started_at).total_seconds(), 3),
+        "path": project.store.location(f"{source.name}/inventory/{taken.inventory_id}"),
+    }
+    if as_json:
+        print_json(document)
+    else:
+        stdout().print(
+            f"{source.name}: {taken.objects:,} objects, {taken.bytes:,} bytes in {document['seconds']} s: {document['path']}"
+        )
+    return DONE
+
+
+def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool) -> int:
+    """Plan the latest inventory, or show what a plan would add."""
+    project = open_project(config)
+    source = project.source(name)
+    if not dry_run:
+        errors = run_jobs(project, [(SourceNames(source.name).plan_job, None)], quiet=as_json)
+        if errors:
+            return exit_status([], errors)
+    plan = project.plan(source, dry_run=dry_run)
+    if as_json:
+        chunks = [{**asdict(chunk), "kind": chunk.kind.value} for chunk in plan.chunks]
+        counts = asdict(plan.wave.counts)
+        print_json(
+            {
+                "source": source.name,
+                "dry_run": dry_run,
+                "wave_id": plan.wave.wave_id,
+                "counts": counts,
+                "chunks": chunks,
+            }
+        )
+    else:
+        print_plan(source.name, plan, dry_run=dry_run)
+    return DONE
+
+
+def submit_source(config: Path | None, name: str, *, chunk_ids: Sequence[str], failed: bool, as_json: bool) -> int:
+    """Register the chunks that are due, that failed, or that were named."""
+    project = open_project(config)
+    source = project.source(name)
+    own = SourceNames(source.name)
+    selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed}
+    run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
+    errors = run_jobs(project, [(own.submit_job, run_config)], quiet=as_json)
+    statuses = [source_status(project.store, source.name)]
+    print_json(status_document(statuses)) if as_json else print_status(statuses)
+    return exit_status(statuses, errors)
+
+
+def show_status(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
+    """Show where every object stands."""
+    project = open_project(config)
+    statuses = [source_status(project.store, source.name) for source in project.chosen(names)]
+    print_json(status_document(statuses)) if as_json else print_status(statuses)
+    return DONE
+
+
+def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None, as_json: bool) -> int:
+    """Show or write every object that is not registered."""
+    project = open_project(config)
+    rows = [row for source in project.chosen(names) for row in source_failures(project.store, source.name)]
+    if out is not None:
+        _write_failures(out, rows)
+        notice(f"{len(rows):,} rows written to {out}")
+    if as_json:
+        print_json(failures_json(rows))
+    elif out is None:
+        print_failures(rows)
+    return DONE
+
+
+def _write_failures(out: Path, rows: list[FailureRow]) -> None:
+    try:
+        if out.suffix == ".csv":
+            out.write_bytes(failures_csv(rows))
+        elif out.suffix == ".json":
+            out.write_bytes(failures_json_bytes(rows))
+        elif out.suffix == ".parquet":
+            write_failures_parquet(out, rows)
+        else:
+            raise UsageError(f"--out {out}: the name must end in .csv, .parquet or .json.")
+    except OSError as error:
+        raise UsageError(
+            f"--out {out} can't be written: {error.strerror}. Name a file in a folder that exists."
+        ) from error

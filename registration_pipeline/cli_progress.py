@@ -1,0 +1,82 @@
+"""Progress of a run on a terminal, and plain lines where there is none. Only showing belongs here."""
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from registration_pipeline.cli_output import stderr
+from registration_pipeline.errors import RegistrationPipelineError
+
+if TYPE_CHECKING:
+    from registration_pipeline.submission.result import ChunkResult
+
+
+class TerminalListener:
+    """Shows a run's stages as bars on standard error, and remembers what ended it.
+
+    Args:
+        quiet: show nothing, as for ``--json`` on a pipe; errors are remembered all the same.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._console = stderr()
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=quiet or not self._console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self.error: RegistrationPipelineError | None = None
+
+    def __enter__(self) -> Self:
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last state of the bars on the screen."""
+        self._progress.stop()
+
+    def stage_started(self, source: str, stage: str, total: int | None) -> None:
+        """See ``RunListener``."""
+        self._finish_task()
+        self._task = self._progress.add_task(f"{escape(source)}: {stage}", total=total)
+        if not self._console.is_terminal:
+            self._say(f"{source}: {stage}" + (f" of {total:,}" if total is not None else ""))
+
+    def advanced(self, done: int) -> None:
+        """See ``RunListener``."""
+        if self._task is not None:
+            self._progress.update(self._task, completed=done)
+
+    def chunk_concluded(self, source: str, result: "ChunkResult") -> None:
+        """See ``RunListener``."""
+        if result.has_failures and result.is_new:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(result.reasons.items()))
+            self._say(f"{source}: chunk {result.chunk.chunk_id}: {result.failed} objects failed ({reasons})")
+
+    def notice(self, text: str) -> None:
+        """See ``RunListener``."""
+        self._say(text)
+
+    def stopped(self, error: RegistrationPipelineError) -> None:
+        """See ``RunListener``."""
+        self.error = error
+
+    def _finish_task(self) -> None:
+        if self._task is not None:
+            task = self._progress.tasks[self._task]
+            self._progress.update(self._task, total=max(task.completed, task.total or 0))
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            self._console.print(escape(text))
