@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from registration_pipeline.cli_output import print_findings, print_json, stdout
+from registration_pipeline.cli_output import print_findings, print_json, say
 from registration_pipeline.cli_session import DONE, open_project
 from registration_pipeline.orchestration.preflight import Finding, look_at
 
@@ -22,5 +22,5 @@ def check_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -
         looks = [{"source": f.source, "what": f.what, "ok": f.error is None, "detail": f.detail} for f in findings]
         print_json({"ok": not errors, "checks": looks})
     else:
-        stdout().print("Ready to sync." if not errors else f"{len(errors)} of {len(findings)} looks found a problem.")
+        say("Ready to sync." if not errors else f"{len(errors)} of {len(findings)} looks found a problem.")
     return max((error.exit_status for error in errors), default=DONE)

@@ -14,14 +14,15 @@ from registration_pipeline.cli_output import (
     print_json,
     print_plan,
     print_status,
+    say,
     status_document,
-    stdout,
 )
 from registration_pipeline.cli_session import DONE, exit_status, open_project, run_jobs
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.tracking.due import named_chunks
 from registration_pipeline.tracking.failure_log import (
     FailureRow,
     failures_csv,
@@ -30,7 +31,7 @@ from registration_pipeline.tracking.failure_log import (
     source_failures,
     write_failures_parquet,
 )
-from registration_pipeline.tracking.status import source_status
+from registration_pipeline.tracking.status import chunk_statuses, source_status
 
 
 def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
@@ -64,7 +65,7 @@ def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
     if as_json:
         print_json(document)
     else:
-        stdout().print(
+        say(
             f"{source.name}: {taken.objects:,} objects, {taken.bytes:,} bytes in {document['seconds']} s: {document['path']}"
         )
     return DONE
@@ -101,6 +102,8 @@ def submit_source(config: Path | None, name: str, *, chunk_ids: Sequence[str], f
     project = open_project(config)
     source = project.source(name)
     own = SourceNames(source.name)
+    if chunk_ids:  # a mistyped id is an answer of the command line, not a failed run
+        named_chunks(source.name, chunk_statuses(project.store, source.name), chunk_ids)
     selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
     errors = run_jobs(project, [(own.submit_job, run_config)], quiet=as_json)

@@ -5,7 +5,7 @@ Nothing is computed here.
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -18,13 +18,22 @@ from registration_pipeline.tracking.failure_log import FailureRow
 from registration_pipeline.tracking.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
 
+_SOURCES_PER_TABLE = 3
+_LABELS = {"objects": "objects in the bucket", "changed": "changed since", "deleted": "deleted since"}
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted")
 _LONGEST_SHOWN = 20
+_PIPE_COLUMNS = 140
+
+
+def say(text: str) -> None:
+    """Print a line of a result; a terminal wraps it, we don't."""
+    stdout().print(text, soft_wrap=True)
 
 
 def stdout() -> Console:
-    """Return a console on the present standard output."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=False)
+    """Return a console on the present standard output; a pipe has no width, so nothing is cut for it."""
+    width = None if sys.stdout.isatty() else _PIPE_COLUMNS
+    return Console(file=sys.stdout, highlight=False, width=width)
 
 
 def stderr() -> Console:
@@ -48,44 +57,41 @@ def status_document(statuses: Iterable[SourceStatus]) -> dict[str, Any]:
 
 
 def print_status(statuses: Iterable[SourceStatus]) -> None:
-    """Print where every object stands, a row a source, then the chunks."""
+    """Print where every object stands: a column a source, a few sources a table, so that nothing is cut off."""
     found = list(statuses)
-    objects = Table(title="Objects of the latest inventory", title_justify="left")
-    objects.add_column("source")
+    for start in range(0, len(found), _SOURCES_PER_TABLE):
+        stdout().print(_status_table(found[start : start + _SOURCES_PER_TABLE]))
+
+
+def _status_table(statuses: Sequence[SourceStatus]) -> Table:
+    documents: list[Any] = [status.as_json() for status in statuses]
+    table = Table()
+    table.add_column("")
+    for status in statuses:
+        table.add_column(status.source, justify="right", overflow="fold")
     for name in _COUNTS:
-        objects.add_column(name, justify="right")
-    objects.add_column("last sync (UTC)")
-    for status in found:
-        counts = [f"{getattr(status, name):,}" for name in _COUNTS]
-        last = f"{status.last_sync_at:%Y-%m-%d %H:%M:%S}" if status.last_sync_at else "never"
-        objects.add_row(status.source, *counts, last)
-    chunks = Table(title="Chunks", title_justify="left")
-    chunks.add_column("source")
-    states = [state for state in ChunkState if state is not ChunkState.INTENDED]
-    for state in states:
-        chunks.add_column(state.value, justify="right")
-    for status in found:
-        document: Mapping[str, Any] = status.as_json()
-        chunks.add_row(status.source, *(f"{document['chunks'][state.value]:,}" for state in states))
-    console = stdout()
-    console.print(objects)
-    console.print(chunks)
+        table.add_row(_LABELS.get(name, name), *(f"{document[name]:,}" for document in documents))
+    table.add_section()
+    for state in (state for state in ChunkState if state is not ChunkState.INTENDED):
+        label = f"chunks {state.value.replace('_', ' ')}"
+        table.add_row(label, *(f"{document['chunks'][state.value]:,}" for document in documents))
+    table.add_section()
+    table.add_row("inventory", *(document["inventory_id"] or "none yet" for document in documents))
+    table.add_row("last sync", *(document["last_sync_at"] or "never" for document in documents))
+    return table
 
 
 def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
     """Print what a plan adds and what else it found."""
     counts = plan.wave.counts
-    console = stdout()
     verb = "would add" if dry_run else "added" if plan.created else "was planned before; the wave holds"
-    console.print(
-        f"{source}: wave {plan.wave.wave_id} {verb} {counts.new:,} new objects in {len(plan.chunks):,} chunks"
-    )
+    say(f"{escape(source)}: wave {plan.wave.wave_id} {verb} {counts.new:,} new objects in {len(plan.chunks):,} chunks")
     numbers = ("objects", "known", "new", "excluded", "rejected", "held", "changed", "deleted")
-    console.print("  " + ", ".join(f"{getattr(counts, name):,} {name}" for name in numbers))
+    say("  " + ", ".join(f"{getattr(counts, name):,} {name}" for name in numbers))
     for reason, count in sorted(counts.rejected_by_reason.items()):
-        console.print(f"  rejected: {count:,} {reason}")
+        say(f"  rejected: {count:,} {reason}")
     for rule, count in sorted(counts.excluded_by_rule.items()):
-        console.print(f"  excluded: {count:,} by {escape(rule)}")
+        say(f"  excluded: {count:,} by {escape(rule)}")
     if plan.chunks:
         table = Table()
         for name in ("chunk", "kind", "units", "bytes", "first key"):
@@ -94,24 +100,22 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
             table.add_row(
                 chunk.chunk_id, chunk.kind.value, f"{chunk.units:,}", f"{chunk.bytes:,}", escape(chunk.first_key)
             )
-        console.print(table)
+        stdout().print(table)
     if len(plan.chunks) > _LONGEST_SHOWN:
-        console.print(f"… and {len(plan.chunks) - _LONGEST_SHOWN:,} more chunks; --json prints all of them.")
+        say(f"… and {len(plan.chunks) - _LONGEST_SHOWN:,} more chunks; --json prints all of them.")
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
     """Print a preflight as it goes, a line a look."""
-    console = stdout()
     for finding in findings:
         mark = "[red]problem[/red]" if finding.error else "[green]ok[/green]"
-        console.print(f"{escape(finding.source)}: {finding.what}: {mark}: {escape(finding.detail)}", soft_wrap=True)
+        say(f"{escape(finding.source)}: {finding.what}: {mark}: {escape(finding.detail)}")
 
 
 def print_failures(rows: list[FailureRow]) -> None:
     """Print the first failures as a table and say how to get all of them."""
-    console = stdout()
     if not rows:
-        console.print("Every object that should be registered is registered.")
+        say("Every object that should be registered is registered.")
         return
     table = Table(title=f"{len(rows):,} objects are not registered", title_justify="left")
     for name in ("source", "key", "stage", "reason", "message"):
@@ -120,6 +124,6 @@ def print_failures(rows: list[FailureRow]) -> None:
         table.add_row(
             *(escape(str(value or "")) for value in (row.source, row.key, row.stage, row.reason, row.message))
         )
-    console.print(table)
+    stdout().print(table)
     if len(rows) > _LONGEST_SHOWN:
-        console.print(f"… and {len(rows) - _LONGEST_SHOWN:,} more: --out FILE.csv writes all of them.")
+        say(f"… and {len(rows) - _LONGEST_SHOWN:,} more: --out FILE.csv writes all of them.")
