@@ -43,10 +43,12 @@ def build_jobs(source: SourceSettings) -> list[Any]:
     own = SourceNames(source.name)
     tags = {names.SOURCE_TAG: source.name}
     retry = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": {"failed": True}}}}
+    # A code location refuses two ops of one name, so the jobs share theirs.
+    register, conclude = _register_op(source), _conclude_op(source)
     return [
-        _sync_job(source, tags),
-        _submit_job(source, own.submit_job, tags, None),
-        _submit_job(source, own.retry_job, tags, retry),
+        _sync_job(source, register, conclude, tags),
+        _submit_job(own.submit_job, register, conclude, tags, {}),
+        _submit_job(own.retry_job, register, conclude, tags, retry),
         dg.define_asset_job(own.inventory_job, selection=[own.inventory], tags=tags),
         dg.define_asset_job(own.plan_job, selection=[own.chunk_plan], tags=tags),
     ]
@@ -68,10 +70,11 @@ def build_schedule(source: SourceSettings) -> dg.ScheduleDefinition | None:
     )
 
 
-def _sync_job(source: SourceSettings, tags: dict[str, str]) -> dg.JobDefinition:
+def _sync_job(
+    source: SourceSettings, register: dg.OpDefinition, conclude: dg.OpDefinition, tags: dict[str, str]
+) -> dg.JobDefinition:
     own = SourceNames(source.name)
     take_inventory, plan_chunks = _inventory_op(source), _plan_op(source)
-    register, conclude = _register_op(source, is_first=False), _conclude_op(source)
 
     @dg.job(name=own.sync_job, tags=tags, description=f"Inventory, plan, registration and failure log of {source.uri}.")
     def sync() -> None:
@@ -81,9 +84,12 @@ def _sync_job(source: SourceSettings, tags: dict[str, str]) -> dg.JobDefinition:
 
 
 def _submit_job(
-    source: SourceSettings, name: str, tags: dict[str, str], config: dict[str, Any] | None
+    name: str,
+    register: dg.OpDefinition,
+    conclude: dg.OpDefinition,
+    tags: dict[str, str],
+    config: dict[str, Any],
 ) -> dg.JobDefinition:
-    register, conclude = _register_op(source, is_first=True), _conclude_op(source)
     what = "the chunks that failed" if config else "the chunks that are due or named"
 
     @dg.job(
@@ -119,11 +125,11 @@ def _plan_op(source: SourceSettings) -> dg.OpDefinition:
     return plan_chunks
 
 
-def _register_op(source: SourceSettings, *, is_first: bool) -> dg.OpDefinition:
+def _register_op(source: SourceSettings) -> dg.OpDefinition:
     own = SourceNames(source.name)
-    ins = {} if is_first else {"planned": dg.In(dg.Nothing)}
 
-    @dg.op(name=f"{own.ident}_{REGISTER_OP}", pool=own.pool, ins=ins, out=dg.Out(list))
+    # Nothing precedes it in the jobs that only submit; Dagster leaves an unconnected input of this type alone.
+    @dg.op(name=f"{own.ident}_{REGISTER_OP}", pool=own.pool, ins={"planned": dg.In(dg.Nothing)}, out=dg.Out(list[str]))
     def register_chunks(
         context: dg.OpExecutionContext, config: ChunkSelection, project: ProjectResource
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.Output[list[str]]]:
@@ -145,7 +151,7 @@ def _conclude_op(source: SourceSettings) -> dg.OpDefinition:
 
     @dg.op(name=f"{own.ident}_write_failure_log", out=dg.Out(dg.Nothing))
     def write_failure_log(
-        context: dg.OpExecutionContext, project: ProjectResource, failed_chunks: list
+        context: dg.OpExecutionContext, project: ProjectResource, failed_chunks: list[str]
     ) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
             report = failure_log_stage(project.load(), source, context.log.info)
