@@ -84,7 +84,7 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
 def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
     """Print what a plan adds and what else it found."""
     counts = plan.wave.counts
-    verb = "would add" if dry_run else "added" if plan.created else "was planned before; the wave holds"
+    verb = "would add" if dry_run else "holds"
     say(f"{escape(source)}: wave {plan.wave.wave_id} {verb} {counts.new:,} new objects in {len(plan.chunks):,} chunks")
     numbers = ("objects", "known", "new", "excluded", "rejected", "held", "changed", "deleted")
     say("  " + ", ".join(f"{getattr(counts, name):,} {name}" for name in numbers))
