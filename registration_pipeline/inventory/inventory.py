@@ -129,7 +129,7 @@ def load_inventory(store: StateStore, source: str, inventory_id: str) -> Invento
     if inventory is None:
         raise UsageError(
             f"Source {source} has no inventory {inventory_id!r}. Take one with `registration-pipeline inventory "
-            f"{source}`, or choose a folder of {store.location(inventory_folder(source).rstrip('/'))} that holds a _SUCCESS.json."
+            f"{source}`, or choose a folder of {store.location(inventory_folder(source))} that holds a _SUCCESS.json."
         )
     return inventory
 
@@ -241,6 +241,6 @@ def _read(store: StateStore, source: str, inventory_id: str) -> Inventory | None
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StateCorruptError(
-            f"The commit marker of {store.location(folder.rstrip('/'))} lacks or garbles {error}. Restore it from a backup, or delete "
+            f"The commit marker of {store.location(folder)} lacks or garbles {error}. Restore it from a backup, or delete "
             "the folder and take a new inventory."
         ) from error

@@ -21,7 +21,7 @@ SAMPLE_ROWS = 10
 
 def link(store: "StateStore", name: str) -> dg.MetadataValue[Any]:
     """Return a link to a file of the state: a path, or a URL when the state is in a bucket."""
-    location = store.location(name.rstrip("/"))
+    location = store.location(name)
     return dg.MetadataValue.url(location) if "://" in location else dg.MetadataValue.path(location)
 
 

@@ -117,7 +117,7 @@ class LocalStateStore:
 
     def location(self, name: str) -> str:
         """See ``StateStore.location``."""
-        return str(self._path(name))
+        return f"{self._root / check_prefix(name)}/" if name.endswith("/") else str(self._path(name))
 
     def _path(self, name: str) -> Path:
         return self._root / check_name(name)

@@ -68,4 +68,4 @@ class StateStore(Protocol):
         """Give a local path with the same base name and the same bytes, valid inside the ``with`` block."""
 
     def location(self, name: str) -> str:
-        """Return where the file is, for people: a path or a URL."""
+        """Return where the file, or the folder when the name ends in ``/``, is, for people: a path or a URL."""
