@@ -1,0 +1,120 @@
+"""A source whose state is on disk and whose Encord is a running sandbox, spoken to through the SDK."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from registration_pipeline.inventory.inventory import take_inventory
+from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.planning.plan import plan_source
+from registration_pipeline.planning.wave import load_chunks, read_chunk_units
+from registration_pipeline.sandbox.config import SandboxConfig
+from registration_pipeline.sandbox.server import Sandbox
+from registration_pipeline.settings import SourceSettings
+from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline.submission.chunk import SubmissionContext
+from registration_pipeline.submission.encord_gateway import EncordGateway
+from registration_pipeline.submission.registrar import register_chunks
+from registration_pipeline.submission.retry import RetryPolicy
+from registration_pipeline.submission.target import resolve_target
+from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.outcomes import read_outcomes
+from registration_pipeline.tracking.status import source_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from registration_pipeline.submission.result import ChunkResult
+
+START = datetime(2026, 11, 21, 2, tzinfo=UTC)
+
+
+class SandboxFleet:
+    """A planned source of ``objects`` images beside a sandbox. Every ``register`` is a new process on the same state."""
+
+    requests = 1
+    description = "numbers"
+
+    def __init__(self, root: Path, sandbox: Sandbox, *, objects: int, images: int, **encord: Any) -> None:
+        self.root, self.sandbox = root, sandbox
+        self.store = LocalStateStore(root / "state")
+        base: dict[str, Any] = {"name": "fleet", "uri": "s3://bucket/raw/", "storage": {"region": "eu-west-2"}}
+        base["encord"] = {"integration": "sandbox", "folder": "fleet"} | encord
+        self.source = SourceSettings.model_validate(base | {"chunk_size": {"images": images}})
+        self._objects = objects
+        take_inventory(lister=self, store=self.store, source="fleet", clock=lambda: START)
+        plan_source(store=self.store, source=self.source, clock=lambda: START + timedelta(seconds=1))
+        self.chunks = list(load_chunks(self.store, "fleet").values())
+
+    def list_objects(self) -> Iterator[pa.RecordBatch]:
+        keys = [f"raw/é +%{number:05d}.jpg" for number in range(self._objects)]
+        rows = [{"key": key, "size": 10, "last_modified": START, "e_tag": key} for key in keys]
+        yield pa.RecordBatch.from_pylist(rows, schema=INVENTORY_SCHEMA)
+
+    def urls(self) -> list[str]:
+        units = (unit for chunk in self.chunks for unit in read_chunk_units(self.store, "fleet", chunk))
+        return sorted(unit.objects[0].object_url for unit in units)
+
+    def register(
+        self, *, key: str | None = None, retry_failed: bool = False, settle_seconds: float = 1, **retry: Any
+    ) -> Iterator[ChunkResult]:
+        domain = self.sandbox.url
+        gateway = EncordGateway(ssh_private_key=key or self.sandbox.private_key_path.read_text(), domain=domain)
+        policy = RetryPolicy(**({"cap_seconds": 0.2} | retry))
+        context = SubmissionContext(
+            store=self.store,
+            source="fleet",
+            gateway=gateway,
+            target=resolve_target(gateway, policy, self.source),
+            retry=policy,
+        )
+        yield from register_chunks(
+            context, self.chunks, max_in_flight=4, settle_seconds=settle_seconds, retry_failed=retry_failed
+        )
+
+    def registered_urls(self) -> list[str]:
+        """Return what the sandbox was given, duplicates included, over all folders."""
+        folders = {job.folder_uuid for job in self.sandbox.jobs()}
+        return sorted(url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls)
+
+    def status(self) -> Any:
+        return source_status(self.store, "fleet")
+
+    def assert_exactly_once(self) -> None:
+        assert self.sandbox.duplicates() == {}
+        assert self.registered_urls() == self.urls()
+        progress = {one.chunk_id: one for one in Journal(self.store, "fleet").all_progress()}
+        outcomes = [
+            outcome.object_url
+            for chunk in self.chunks
+            if (verdict := progress[chunk.chunk_id].verdict)
+            for outcome in read_outcomes(self.store, "fleet", chunk.chunk_id, verdict.attempt)
+            if outcome.verdict.is_registered
+        ]
+        assert sorted(outcomes) == self.urls()
+        status = self.status()
+        assert status.adds_up
+        assert status.registered == len(self.urls())
+
+
+@pytest.fixture
+def sandbox_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SandboxFleet]]:
+    """Make a planned source beside a sandbox: ``sandbox_fleet(objects=5, images=2, job_seconds=0.5)``."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+    started: list[Sandbox] = []
+
+    def make(*, objects: int = 5, images: int = 2, encord: dict[str, Any] | None = None, **settings: Any) -> Any:
+        defaults: dict[str, Any] = {"data": tmp_path / "encord", "job_seconds": 0.0}
+        sandbox = Sandbox(SandboxConfig(**defaults | settings))
+        started.append(sandbox)
+        return SandboxFleet(tmp_path, sandbox, objects=objects, images=images, **(encord or {}))
+
+    yield make
+    for sandbox in started:
+        sandbox.stop()
