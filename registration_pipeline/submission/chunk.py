@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 # Item times are Encord's clock, intents ours. The signature scheme refuses clocks that are further apart than this.
 _CLOCK_SKEW = timedelta(minutes=15)
 _PROBE_SECONDS = 1  # one request exactly, whatever the server does (contract, section 4.3)
-_SLICE_SECONDS = 20
+_SLICE_SECONDS = 10  # a stop waits for the polls under way, so this is also how long Ctrl-C can take
 _HELD_SHARE = 0.8
 _VANISHED_AFTER = 3  # consecutive "no such job" before a job counts as lost (contract, section 6.4)
 
