@@ -1,0 +1,31 @@
+"""A process that is a local Encord: ``python -m benchmarks.sandbox_server DATA JOB_SECONDS``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.servers import announce, farewell
+from registration_pipeline.sandbox.config import SandboxConfig
+from registration_pipeline.sandbox.server import Sandbox
+
+
+def main(data: str, job_seconds: str) -> None:
+    """Serve until standard input is closed, then say what was registered."""
+    with Sandbox(SandboxConfig(data=Path(data), job_seconds=float(job_seconds))) as sandbox:
+        started = time.process_time()
+        announce(url=sandbox.url, key_file=str(sandbox.private_key_path), integration=sandbox.integration_uuid())
+        work_seconds = time.process_time() - started
+        jobs = sandbox.jobs()
+        farewell(
+            jobs=len(jobs),
+            registered=sum(job.done for job in jobs),
+            failed=sum(job.failed for job in jobs),
+            duplicates=sum(map(len, sandbox.duplicates().values())),
+            work_cpu_seconds=work_seconds,
+        )
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
