@@ -8,7 +8,7 @@ the same.
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -66,6 +66,11 @@ class BucketServer:
     def client(self) -> S3Client:
         """Return a new client of this server; close it after use."""
         return _client(self.port)
+
+    def upload(self, folder: Path, paths: Iterable[Path]) -> int:
+        """Upload these files of the folder, new or changed, and return how many objects were written."""
+        with closing(self.client()) as client:
+            return upload_folder(client, self.bucket, folder, paths=paths)
 
 
 @contextmanager

@@ -1,0 +1,114 @@
+"""What the demo claims at its end, each claim checked against what was observed.
+
+What does not belong here: observing (``observation``) and printing (``story``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registration_pipeline.demo.configuration import BUCKET_SOURCE, DIRECTORY_SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from registration_pipeline.demo.layout import DemoLayout
+    from registration_pipeline.demo.observation import ObjectName, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A sentence of the report, and whether it is true."""
+
+    text: str
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expectation:
+    """What the sources hold, known from how they were generated.
+
+    Args:
+        good: objects that must be registered in the first sync.
+        broken: objects that must be refused until they are repaired.
+        rejected: objects that must never be submitted.
+        added: objects that came after the first sync.
+    """
+
+    good: frozenset[ObjectName]
+    broken: frozenset[ObjectName]
+    rejected: frozenset[ObjectName]
+    added: frozenset[ObjectName]
+
+
+def expectation(bucket: DemoLayout, directory: DemoLayout, added: Sequence[Path]) -> Expectation:
+    """Return what must become of the objects of two layouts.
+
+    Args:
+        bucket: the layout of the bucket.
+        directory: the layout of the directory.
+        added: files that were added to the bucket after the first sync.
+    """
+    layouts = ((BUCKET_SOURCE, bucket), (DIRECTORY_SOURCE, directory))
+    return Expectation(
+        good=frozenset(
+            (source, layout.key(layout.folder / name)) for source, layout in layouts for name in layout.media
+        ),
+        broken=frozenset((source, layout.key(path)) for source, layout in layouts for path in layout.broken_paths),
+        rejected=frozenset((source, key) for source, layout in layouts for key in layout.rejected),
+        added=frozenset((BUCKET_SOURCE, bucket.key(path)) for path in added),
+    )
+
+
+def check_claims(expected: Expectation, first: Observation, retried: Observation, last: Observation) -> list[Claim]:
+    """Return the report's claims.
+
+    Args:
+        expected: what the sources hold.
+        first: after the first sync.
+        retried: after the repair and the retry.
+        last: after the second sync.
+    """
+    everything = expected.good | expected.broken | expected.added
+    retries = len(retried.jobs) - len(first.jobs)
+    new_chunks, new_jobs = last.chunks - retried.chunks, last.jobs[len(retried.jobs) :]
+    sent = sum(job.units for job in new_jobs)
+    return [
+        Claim(
+            f"The first sync registered {len(expected.good)} good objects; Encord refused exactly the "
+            f"{len(expected.broken)} broken ones.",
+            set(first.registered) == expected.good and first.failed == expected.broken,
+        ),
+        Claim(
+            f"{len(expected.rejected)} objects that Encord can't take were never sent, and the failure log says why.",
+            first.rejected == last.rejected == expected.rejected,
+        ),
+        Claim(
+            f"The retry sent the {len(first.failed_chunks)} chunks with failures again and no other; "
+            f"nothing is left that failed.",
+            retries == len(first.failed_chunks)
+            and not retried.failed
+            and set(retried.registered) == expected.good | expected.broken,
+        ),
+        Claim(
+            f"The second sync sent {len(new_chunks)} new chunks with the {len(expected.added)} new objects, "
+            "and nothing else.",
+            len(new_jobs) == len(new_chunks) > 0 and sent == len(expected.added) and retried.chunks <= last.chunks,
+        ),
+        Claim(
+            f"{len(everything)} of {len(everything)} objects are in Encord, each exactly once; {last.duplicates} duplicates.",
+            set(last.registered) == everything and set(last.registered.values()) == {1} and last.duplicates == 0,
+        ),
+        Claim(
+            f"Dagster shows {len(last.chunks)} chunks, all materialized; after the first sync it showed all but those "
+            "with failures.",
+            first.materialized == first.chunks - first.failed_chunks and last.materialized == last.chunks,
+        ),
+        Claim(
+            "For every source: objects = excluded + rejected + registered + pending + failed.",
+            all(status.adds_up for seen in (first, retried, last) for status in seen.statuses.values())
+            and sum(status.registered for status in last.statuses.values()) == len(everything),
+        ),
+    ]

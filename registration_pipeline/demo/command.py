@@ -1,0 +1,134 @@
+"""The ``demo`` command: the whole main job on generated media, and the Dagster UI on what came out of it.
+
+What does not belong here: the steps of the story (``story``) and everything that they need.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from registration_pipeline.cli_output import notice, say
+from registration_pipeline.demo.configuration import (
+    DIRECTORY_SOURCE,
+    choose_ports,
+    configured_ports,
+    free_port,
+    require_free,
+    write_configuration,
+)
+from registration_pipeline.demo.environment import isolated_environment, write_environment_script
+from registration_pipeline.demo.extra import MOTO, PILLOW, require_demo_extra
+from registration_pipeline.demo.home import DemoHome
+from registration_pipeline.demo.processes import interruptible
+from registration_pipeline.demo.servers import serving
+from registration_pipeline.demo.story import Story
+from registration_pipeline.demo.ui import dagster_ui
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from registration_pipeline.demo.servers import DemoServers
+
+_DONE = 0
+_GUIDE = """\
+  Dagster UI   {ui}/asset-groups
+  sandbox      {sandbox} (the local Encord)
+  S3 server    {bucket}
+  log          {log}
+
+What to try:
+  1. Lineage: {ui}/locations/registration_pipeline/asset-groups/{group} shows one source from inventory to failure log.
+  2. Add media files to {directory}, then launch the job {group}_sync under Jobs: only they are sent.
+  3. Plant a failure, e.g. for every video, and launch {group}_sync after adding files that match:
+       echo '{rule}' > {rules}
+  4. See the failed partitions of {source} / registration; delete {rules} and launch the job {group}_retry_failed.
+  5. Backfill: select chunks of {source} / registration and materialize them again: nothing is registered twice.
+  6. In another shell:  . {script}  and then  registration-pipeline status
+"""
+_RULE = '[{"pattern": "[.]mp4$", "error": "Planted: the video can not be read"}]'
+
+
+def run_demo(folder: Path) -> int:
+    """Tell the whole story in a folder, from the beginning, and return the exit status: 0 when it came out as told.
+
+    Args:
+        folder: absolute; made if missing, started over if a demo made it.
+
+    Raises:
+        UsageError: the folder holds something else, a port that the demo had is taken, or a package is missing.
+        RegistrationPipelineError: the story came out otherwise.
+    """
+    with interruptible():
+        _tell(DemoHome(folder))
+    return _DONE
+
+
+def serve_demo(folder: Path, ui_port: int) -> int:
+    """Run the Dagster UI and the demo's servers until Ctrl-C and return the exit status.
+
+    Args:
+        folder: absolute; the demo runs first if none has finished there.
+        ui_port: of the UI; the next free one is taken if somebody else has it.
+
+    Raises:
+        UsageError: as ``run_demo``.
+        RegistrationPipelineError: ``dagster dev`` ended by itself.
+    """
+    home = DemoHome(folder)
+    with interruptible():
+        if not home.is_finished:
+            say(f"There is no finished demo in {escape(str(folder))}, so it runs first.")
+            _tell(home)
+        ports = configured_ports(home)
+        require_free(home, ports)
+        port = free_port(ui_port, besides={ports.bucket, ports.sandbox})
+        if port != ui_port:
+            notice(f"Port {ui_port} is taken; the UI takes {port}.")
+        try:
+            with isolated_environment(home, ports), serving(home, ports) as servers, dagster_ui(home, port) as ui:
+                say("\nStarting the Dagster UI …")
+                ui.wait_until_it_answers()
+                _guide(home, servers, ui.url)
+                ui.watch()
+        except KeyboardInterrupt:
+            say("Ended: the UI, the sandbox and the S3 server.")
+    return _DONE
+
+
+def _tell(home: DemoHome) -> None:
+    require_demo_extra({**PILLOW, **MOTO})
+    home.claim()
+    ports = choose_ports(home)
+    home.clear()
+    write_configuration(home, ports)
+    write_environment_script(home, ports)
+    story = Story(home)
+    story.generate()
+    with isolated_environment(home, ports), serving(home, ports) as servers:
+        story.meet(servers)
+        story.tell(servers)
+    home.finish()
+    folder, script = shlex.quote(str(home.folder)), shlex.quote(str(home.environment_script))
+    say("\nSee every run, chunk and failure in the Dagster UI:")
+    say(f"  [cyan]registration-pipeline demo --dir {escape(folder)} --ui[/cyan]   (in the repository: make dev)")
+    say("Ask the state from your own shell:")
+    say(f"  [cyan]. {escape(script)} && registration-pipeline status[/cyan]")
+
+
+def _guide(home: DemoHome, servers: DemoServers, ui: str) -> None:
+    text = _GUIDE.format(
+        ui=ui,
+        sandbox=servers.sandbox.url,
+        bucket=servers.bucket.endpoint_url,
+        log=home.ui_log,
+        directory=home.directory,
+        source=DIRECTORY_SOURCE,
+        group=DIRECTORY_SOURCE.replace("-", "_"),
+        rule=_RULE,
+        rules=shlex.quote(str(home.sandbox / "rules.json")),
+        script=shlex.quote(str(home.environment_script)),
+    )
+    say(f"\n[bold]The demo is running. Ctrl-C ends it.[/bold]\n\n{escape(text)}")

@@ -1,0 +1,111 @@
+"""What is true at one moment of the demo: what the sandbox holds, what the pipeline's state says and what Dagster shows.
+
+The sandbox is asked directly and keys are decoded here, so that the claims do not rest on the code that they are about.
+What does not belong here: judging (``claims``).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import dagster as dg
+
+from registration_pipeline.demo.configuration import BUCKET, BUCKET_SOURCE, DIRECTORY_SOURCE
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.planning.wave import load_chunks
+from registration_pipeline.tracking.due import failed_chunks
+from registration_pipeline.tracking.failure_log import STAGE_PLAN, source_failures
+from registration_pipeline.tracking.status import chunk_statuses, source_status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from registration_pipeline.demo.home import DemoHome
+    from registration_pipeline.demo.servers import DemoServers
+    from registration_pipeline.sandbox.server import JobRecord
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.status import SourceStatus
+
+SOURCES = (BUCKET_SOURCE, DIRECTORY_SOURCE)
+
+ObjectName = tuple[str, str]
+"""Source and key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One moment.
+
+    Args:
+        registered: how often each object is in the sandbox.
+        jobs: every upload job so far, oldest first.
+        failed: objects that the failure log says Encord refused.
+        rejected: objects that the failure log says were not submitted.
+        chunks: every planned chunk's id.
+        failed_chunks: those that hold failed objects.
+        materialized: chunks that Dagster shows as materialized partitions of the registration.
+        runs: Dagster runs so far.
+        statuses: what ``status`` prints, by source.
+        duplicates: URLs that the sandbox itself counts more than once.
+    """
+
+    registered: Counter[ObjectName]
+    jobs: tuple[JobRecord, ...]
+    failed: frozenset[ObjectName]
+    rejected: frozenset[ObjectName]
+    chunks: frozenset[str]
+    failed_chunks: frozenset[str]
+    materialized: frozenset[str]
+    runs: int
+    statuses: Mapping[str, SourceStatus]
+    duplicates: int
+
+
+def observe(home: DemoHome, servers: DemoServers, store: StateStore) -> Observation:
+    """Look at the sandbox and at the state."""
+    rows = [row for source in SOURCES for row in source_failures(store, source)]
+    jobs = tuple(servers.sandbox.jobs())
+    with dg.DagsterInstance.from_config(str(home.dagster_home)) as instance:
+        materialized, runs = _materialized(instance), instance.get_runs_count()
+    return Observation(
+        registered=_registered(home, servers, jobs),
+        jobs=jobs,
+        failed=frozenset((row.source, row.key) for row in rows if row.stage != STAGE_PLAN),
+        rejected=frozenset((row.source, row.key) for row in rows if row.stage == STAGE_PLAN),
+        chunks=frozenset(f"{source}/{chunk_id}" for source in SOURCES for chunk_id in load_chunks(store, source)),
+        failed_chunks=frozenset(
+            f"{source}/{chunk.chunk_id}" for source in SOURCES for chunk in failed_chunks(chunk_statuses(store, source))
+        ),
+        materialized=materialized,
+        runs=runs,
+        statuses={source: source_status(store, source) for source in SOURCES},
+        duplicates=sum(map(len, servers.sandbox.duplicates().values())),
+    )
+
+
+def _registered(home: DemoHome, servers: DemoServers, jobs: tuple[JobRecord, ...]) -> Counter[ObjectName]:
+    roots = {
+        f"{servers.bucket.endpoint_url}/{BUCKET}/": BUCKET_SOURCE,
+        f"{home.directory.as_uri()}/": DIRECTORY_SOURCE,
+    }
+    folders = {job.folder_uuid for job in jobs}
+    urls = [url for folder in folders for item in servers.sandbox.folder_items(folder) for url in item.urls]
+    return Counter(_object_name(url, roots) for url in urls)
+
+
+def _materialized(instance: dg.DagsterInstance) -> frozenset[str]:
+    return frozenset(
+        f"{source}/{chunk_id}"
+        for source in SOURCES
+        for chunk_id in instance.get_materialized_partitions(SourceNames(source).registration)
+    )
+
+
+def _object_name(url: str, roots: Mapping[str, str]) -> ObjectName:
+    for root, source in roots.items():
+        if url.startswith(root):
+            return source, unquote(url.removeprefix(root))
+    return "", url
