@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import StateConflictError, StateCorruptError
+from registration_pipeline.errors import StateConflictError, StateCorruptError, StateNotFoundError
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.manifest.validate import validate_manifest
 from registration_pipeline.planning.wave import read_chunk_units
@@ -55,15 +55,12 @@ def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk) -> Mani
     """
     data = render_manifest(chunk.chunk_id, read_chunk_units(store, source, chunk))
     name = manifest_name(source, chunk.chunk_id)
-    try:
-        store.create(name, data)
-    except StateConflictError:
-        if store.read(name) != data:
-            raise StateCorruptError(
-                f"{store.location(name)} is not what chunk {chunk.chunk_id} was planned as: somebody changed the "
-                "manifest or the plan. If this version should write manifests differently, the chunk may have been "
-                "submitted in the old form; otherwise delete the manifest to have it made again"
-            ) from None
+    if _stored(store, name, data) != data:
+        raise StateCorruptError(
+            f"{store.location(name)} is not what chunk {chunk.chunk_id} was planned as: somebody changed the "
+            "manifest or the plan. If this version should write manifests differently, the chunk may have been "
+            "submitted in the old form; otherwise delete the manifest to have it made again"
+        )
     return Manifest(
         chunk_id=chunk.chunk_id,
         name=name,
@@ -71,3 +68,20 @@ def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk) -> Mani
         bytes=len(data),
         violations=tuple(validate_manifest(data)),
     )
+
+
+def _stored(store: StateStore, name: str, data: bytes) -> bytes:
+    """Return what is under the name, after putting ``data`` there if it was free.
+
+    It is read first, because every manifest is made once and verified at each submission: a ``create`` that finds the name
+    taken has written and flushed the whole file, or uploaded it, for nothing.
+    """
+    try:
+        return store.read(name)
+    except StateNotFoundError:
+        pass
+    try:
+        store.create(name, data)
+    except StateConflictError:
+        return store.read(name)
+    return data
