@@ -28,7 +28,7 @@ def run(objects: int, folder: Path) -> Table:
     verified = run_stage(make_manifests, environ)
     table = Table(
         f"manifests: {objects:,} objects in chunks of 1,000",
-        ("", "objects/s", "time", "per chunk", "peak memory", "of which libraries", "against baseline"),
+        ("", "objects/s", "time", "CPU", "CPU per chunk", "peak memory", "of which libraries", "against baseline"),
     )
     rows = (
         ("baseline: keys to one JSON document of every object", baseline),
@@ -41,7 +41,8 @@ def run(objects: int, folder: Path) -> Table:
             name,
             rate(objects, measured.seconds),
             seconds_text(measured.seconds),
-            milliseconds(measured.seconds / chunks) if measured is not baseline else "",
+            seconds_text(measured.cpu_seconds),
+            milliseconds(measured.cpu_seconds / chunks) if measured is not baseline else "",
             megabytes(measured.peak_bytes),
             megabytes(measured.libraries_bytes),
             ratio(baseline.seconds, measured.seconds),

@@ -18,7 +18,7 @@ def run(objects: int, folder: Path) -> Table:
     """Measure, with everything that is written below ``folder``."""
     table = Table(
         f"plan: {objects:,} and {objects * 10:,} objects",
-        ("", "objects/s", "time", "peak memory", "of which libraries", "memory of 10 times the objects"),
+        ("", "objects/s", "time", "CPU", "peak memory", "of which libraries", "memory of 10 times the objects"),
     )
     peaks: dict[str, int] = {}
     for size in (objects, objects * 10):
@@ -33,6 +33,7 @@ def run(objects: int, folder: Path) -> Table:
                 f"{name}, {size:,}",
                 rate(size, measured.seconds),
                 seconds_text(measured.seconds),
+                seconds_text(measured.cpu_seconds),
                 megabytes(measured.peak_bytes),
                 megabytes(measured.libraries_bytes),
                 f"{measured.peak_bytes / smaller:.2f} x" if size > objects else "",
