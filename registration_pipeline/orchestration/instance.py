@@ -7,12 +7,20 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import dagster as dg
+import yaml
+from dagster._core.instance.ref import InstanceRef
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings import Settings
 
 DEFAULT_HOME = ".dagster"
 INSTANCE_FILE = "dagster.yaml"
+
+# A command's output belongs to its terminal. Capturing it would put both streams into files for the length of a run, so that
+# progress bars take the terminal for a file, and start four helper processes that print a traceback on Ctrl-C.
+_NO_CAPTURE = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
 
 
 def dagster_home(settings: Settings, environ: Mapping[str, str]) -> Path:
@@ -33,7 +41,7 @@ def open_instance(settings: Settings, environ: Mapping[str, str]) -> Iterator[dg
     """Open the instance, making its folder and ``dagster.yaml`` on first use.
 
     Raises:
-        ConfigurationError: the folder can't be made or written.
+        ConfigurationError: the folder can't be made or written, or its ``dagster.yaml`` is wrong.
     """
     home = dagster_home(settings, environ)
     try:
@@ -44,8 +52,19 @@ def open_instance(settings: Settings, environ: Mapping[str, str]) -> Iterator[dg
             f"the Dagster instance folder {home} can't be used: {error}; set DAGSTER_HOME to a folder that can be written",
             key="DAGSTER_HOME",
         ) from error
-    with dg.DagsterInstance.from_config(str(home)) as instance:
+    with _opened(home) as instance:
         yield instance
+
+
+def _opened(home: Path) -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE))
+    except (dg.DagsterError, OSError, yaml.YAMLError) as error:
+        raise ConfigurationError(
+            f"the Dagster instance can't be opened with {home / INSTANCE_FILE}: {error}; mend that file, or remove it to "
+            "have the default one made",
+            key="DAGSTER_HOME",
+        ) from error
 
 
 def prepare_home(home: Path) -> None:
