@@ -24,14 +24,14 @@ KNOWN_SUFFIXES = [".jpg", ".JPG", ".mp4", ".nii"]
 
 keys = st.builds(
     lambda folder, name, suffix: f"raw/{folder}{name}{suffix}",
-    st.sampled_from(["", "skip/", "a b//"]),
+    st.sampled_from(["", "", "", "a b//", "skip/"]),
     st.text(HOSTILE, min_size=1, max_size=2),
-    st.sampled_from([*KNOWN_SUFFIXES, ".jpg", ".jpg", ".exe", "", "/"]),
+    st.sampled_from([*KNOWN_SUFFIXES * 3, ".exe", "", "/"]),
 )
 objects = st.fixed_dictionaries(
     {
-        "size": st.sampled_from([10, 10, 10, 0]),
-        "storage_class": st.sampled_from([None, "STANDARD", "GLACIER"]),
+        "size": st.sampled_from([10] * 9 + [0]),
+        "storage_class": st.sampled_from([None] * 9 + ["GLACIER"]),
         "e_tag": st.sampled_from(["one", "two"]),
     }
 )
@@ -206,8 +206,8 @@ def rehearsal_of(new_fleet: Any, crash: Any, crashing_store: Any) -> Any:
     return make
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(first=st.dictionaries(keys, objects, max_size=12), drawn=steps, sizes=sizes)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(first=st.dictionaries(keys, objects, min_size=3, max_size=12), drawn=steps, sizes=sizes)
 def test_every_object_is_in_exactly_one_place_after_every_step(
     rehearsal_of: Any, first: Any, drawn: Any, sizes: tuple[int, float]
 ):

@@ -1,0 +1,167 @@
+"""The failure log: what is in it, and that every key survives Parquet, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from obstore.store import MemoryStore
+
+from registration_pipeline.state.bucket import BucketStateStore
+from registration_pipeline.state.layout import failures_name
+from registration_pipeline.tracking.failure_log import (
+    COLUMNS,
+    FailureRow,
+    failures_csv,
+    failures_json_bytes,
+    failures_table,
+    source_failures,
+    write_chunk_failure_log,
+    write_source_failure_log,
+)
+
+AT = datetime(2026, 11, 21, 2, 4, 11, tzinfo=UTC)
+# The order is the one of the outer interface.
+INTERFACE = ["source", "key", "object_url", "chunk_id", "attempt", "stage", "reason", "message", "subtask_uuid", "at"]
+HOSTILE = [
+    "raw/a\nb.jpg",
+    "raw/a\rb.jpg",
+    "raw/a\r\nb.jpg",
+    'raw/"a",b.jpg',
+    "raw/é😀.jpg",
+    "raw/a;b\tc.jpg",
+    "=1+1.jpg",
+]
+
+
+def row(key: str, **facts: Any) -> FailureRow:
+    values: dict[str, Any] = {
+        "source": "fleet",
+        "key": key,
+        "object_url": "https://bucket/x",
+        "chunk_id": "c1",
+        "attempt": 1,
+        "stage": "registration",
+        "reason": "other",
+        "message": f"could not read {key}",
+        "subtask_uuid": None,
+        "at": AT,
+    }
+    return FailureRow(**values | facts)
+
+
+def read_csv(data: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+
+
+def test_the_columns_are_those_of_the_interface_in_its_order():
+    rows = [row("raw/a.jpg")]
+
+    assert list(COLUMNS) == INTERFACE
+    assert failures_table(rows).column_names == INTERFACE
+    assert failures_csv(rows).decode().splitlines()[0].split(",") == INTERFACE
+    assert list(json.loads(failures_json_bytes(rows))[0]) == INTERFACE
+
+
+@pytest.mark.parametrize("key", HOSTILE, ids=ascii)
+def test_a_hostile_key_survives_csv_and_json(key: str):
+    rows = [row(key), row("raw/next.jpg")]
+
+    assert [one["key"] for one in read_csv(failures_csv(rows))] == [key, "raw/next.jpg"]
+    assert json.loads(failures_json_bytes(rows))[0]["key"] == key
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=5))
+def test_any_key_survives_csv_json_and_parquet(keys: list[str]):
+    rows = [row(key) for key in keys]
+
+    assert [one["key"] for one in read_csv(failures_csv(rows))] == keys
+    assert [one["key"] for one in json.loads(failures_json_bytes(rows))] == keys
+    assert failures_table(rows).column("key").to_pylist() == keys
+
+
+def test_times_are_iso_8601_in_utc():
+    assert read_csv(failures_csv([row("a")]))[0]["at"] == "2026-11-21T02:04:11+00:00"
+    assert json.loads(failures_json_bytes([row("a")]))[0]["at"] == "2026-11-21T02:04:11Z"
+
+
+@pytest.fixture
+def store() -> BucketStateStore:
+    return BucketStateStore(MemoryStore(), "memory://state")
+
+
+def test_the_log_of_a_source_streams_and_is_there_even_when_it_is_empty(store: BucketStateStore):
+    rows = [row(f"raw/{number}\r.jpg") for number in range(25_000)]
+    names = write_source_failure_log(store, "fleet", "w1", iter(rows))
+    empty = write_source_failure_log(store, "fleet", "w2", [])
+
+    with store.open(names[0]) as file:
+        assert pq.read_table(file).column("key").to_pylist() == [one.key for one in rows]
+    assert [one["key"] for one in read_csv(store.read(names[1]))] == [one.key for one in rows]
+    assert read_csv(store.read(empty[1])) == []
+    with store.open(empty[0]) as file:
+        assert pq.read_table(file).num_rows == 0
+
+
+def test_the_log_of_a_chunk_replaces_what_a_crash_left_behind(store: BucketStateStore):
+    write_chunk_failure_log(store, "fleet", "c1", 1, [row("raw/a.jpg"), row("raw/b.jpg")])
+    write_chunk_failure_log(store, "fleet", "c1", 1, [row("raw/b.jpg")])
+
+    assert [one["key"] for one in read_csv(store.read(failures_name("fleet", "c1", 1, "csv")))] == ["raw/b.jpg"]
+
+    write_chunk_failure_log(store, "fleet", "c1", 1, [])
+
+    assert list(store.names("fleet/")) == []
+
+
+def test_rejected_and_failed_objects_are_in_it_and_no_others(fleet_of: Any):
+    fleet = fleet_of("a.jpg", "b.jpg", "c.jpg", exclude=["d.*"])
+    fleet.put("raw/d.jpg").put("raw/e.jpg", size=0).put("raw/f.exe").sync()
+    fleet.encord.fails = lambda url: "404 no such key" if url.endswith(("b.jpg", "c.jpg")) else None
+    fleet.register()
+    fleet.put("raw/late.jpg").sync()
+
+    rows = list(source_failures(fleet.store, "fleet"))
+
+    assert [(one.key, one.stage, one.reason, one.attempt) for one in rows] == [
+        ("raw/e.jpg", "plan", "empty", 0),
+        ("raw/f.exe", "plan", "unsupported_type", 0),
+        ("raw/b.jpg", "registration", "not_found", 1),
+        ("raw/c.jpg", "registration", "not_found", 1),
+    ]
+    assert [one.chunk_id for one in rows[:2]] == [None, None]
+    assert all(one.object_url and one.message for one in rows)
+
+
+def test_deleted_objects_are_not_in_it(fleet_of: Any):
+    fleet = fleet_of("a.jpg", "b.jpg", encord={"fails": lambda _: "corrupt"})
+    fleet.put("raw/e.jpg", size=0).sync()
+    fleet.register()
+    del fleet.objects["raw/b.jpg"], fleet.objects["raw/e.jpg"]
+    fleet.sync()
+
+    assert [one.key for one in source_failures(fleet.store, "fleet")] == ["raw/a.jpg"]
+    assert fleet.status().failed == 1
+
+
+def test_an_object_that_registers_in_a_retry_leaves_it(fleet_of: Any):
+    fleet = fleet_of("a.jpg", encord={"fails": lambda _: "corrupt"})
+    fleet.register()
+    fleet.encord.fails = lambda _: None
+    fleet.register(retry_failed=True)
+
+    assert list(source_failures(fleet.store, "fleet")) == []
+
+
+def test_a_source_without_a_plan_has_no_failures(new_fleet: Any):
+    fleet = new_fleet()
+
+    assert list(source_failures(fleet.store, "fleet")) == []
+    assert fleet.status().adds_up
