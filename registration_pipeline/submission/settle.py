@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 _LOOKS_PER_SETTLE = 12
 _LONGEST_LOOK_SECONDS = 10.0
-# With the default of 120 s an hour; a folder that somebody else fills all night is never quiet.
+# A folder that somebody else fills all night is never quiet. With the default of 120 s both numbers say an hour.
 _MOST_SETTLES = 30
-_SHORTEST_PATIENCE_SECONDS = 60.0
+_SHORTEST_PATIENCE_SECONDS = 3600.0
 
 
 def wait_for_quiet(

@@ -1,0 +1,270 @@
+"""What a job's report means for every unit of its chunk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from registration_pipeline.objects import FailureReason, MediaKind
+from registration_pipeline.planning.wave import PlannedObject, PlannedUnit
+from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
+from registration_pipeline.submission.reasons import classify_message
+from registration_pipeline.submission.verdicts import (
+    FolderEvidence,
+    chunk_state,
+    judge_adopted,
+    judge_job,
+    judge_refused,
+    keep_registered,
+    unaccounted_units,
+)
+from registration_pipeline.tracking.outcomes import Outcome, Verdict
+from registration_pipeline.tracking.states import ChunkState
+
+AT = datetime(2026, 11, 21, 2, tzinfo=UTC)
+NOTHING = FolderEvidence()
+REGISTERED, ALREADY, FAILED = Verdict.REGISTERED, Verdict.ALREADY_REGISTERED, Verdict.FAILED
+
+
+def url(name: str) -> str:
+    return f"https://bucket/raw/{name}%20x.jpg"
+
+
+def unit(name: str, *objects: str) -> PlannedUnit:
+    members = tuple(
+        PlannedObject(key=f"raw/{one} x.jpg", object_url=url(one), size=1, last_modified=AT)
+        for one in objects or (name,)
+    )
+    return PlannedUnit(unit_id=f"id-{name}", kind=MediaKind.IMAGE, title=f"title {name}", objects=members, unit_index=0)
+
+
+def error(*names: str, message: str = "corrupt") -> UnitError:
+    return UnitError(object_urls=tuple(map(url, names)), message=message, subtask_uuid="subtask")
+
+
+def report(*items: str, errors: tuple[UnitError, ...] = (), **facts: Any) -> JobReport:
+    values: dict[str, Any] = {"status": JobStatus.DONE, "units_error": len(errors)}
+    found = tuple(JobItem(f"item-{name}", f"title {name}") for name in items)
+    return JobReport(items=found, unit_errors=errors, **values | facts)
+
+
+def remote(name: str, **facts: Any) -> RemoteItem:
+    values: dict[str, Any] = {"item_uuid": f"item-{name}", "name": "x", "url": url(name), "unit_id": f"id-{name}"}
+    return RemoteItem(created_at=AT, **values | facts)
+
+
+def judge(units: list[PlannedUnit], found: JobReport, evidence: FolderEvidence = NOTHING) -> dict[str, Outcome]:
+    outcomes = judge_job(units, found, evidence, attempt=3, at=AT)
+    return {outcome.key.removeprefix("raw/").removesuffix(" x.jpg"): outcome for outcome in outcomes}
+
+
+def test_items_are_matched_by_name_and_errors_by_url():
+    units = [unit("a"), unit("b")]
+
+    found = judge(units, report("a", errors=(error("b", message="403 Forbidden"),)))
+
+    assert (found["a"].verdict, found["a"].item_uuid, found["a"].reason) == (REGISTERED, "item-a", None)
+    assert (found["b"].verdict, found["b"].reason, found["b"].message) == (FAILED, "unreadable", "403 Forbidden")
+    assert (found["b"].subtask_uuid, found["b"].attempt, found["b"].at) == ("subtask", 3, AT)
+
+
+def test_an_error_is_matched_when_its_url_is_encoded_in_another_way():
+    found = judge([unit("a")], report(errors=(UnitError(object_urls=("https://bucket/raw/a x.jpg",), message="no"),)))
+
+    assert found["a"].verdict is FAILED
+
+
+def test_a_unit_with_an_item_and_an_error_has_failed():
+    assert judge([unit("a")], report("a", errors=(error("a"),)))["a"].verdict is FAILED
+
+
+def test_one_bad_object_fails_all_objects_of_its_unit():
+    found = judge([unit("group", "a", "b")], report(errors=(error("b"),)))
+
+    assert {key: outcome.verdict for key, outcome in found.items()} == {"a": FAILED, "b": FAILED}
+
+
+def test_a_unit_that_the_job_does_not_name_was_skipped_when_every_error_is_listed():
+    found = judge([unit("a"), unit("b"), unit("c")], report("a", errors=(error("b"),)))
+
+    assert (found["c"].verdict, found["c"].item_uuid) == (ALREADY, None)
+
+
+def test_a_skipped_unit_gets_the_item_that_the_folder_shows():
+    evidence = FolderEvidence.collect([unit("a")], [remote("a")])
+
+    found = judge([unit("a")], report(), evidence)
+
+    assert (found["a"].verdict, found["a"].item_uuid) == (REGISTERED, "item-a")
+
+
+NOT_TOLD = [
+    pytest.param(report(units_error=2, errors=(error("b"),)), id="more errors than are listed"),
+    pytest.param(report(units_error=1), id="an error that is not listed"),
+    pytest.param(report(errors=(error("somebody else"), error("b"))), id="an error for a URL that was not sent"),
+    pytest.param(report(status=JobStatus.ERROR, errors=(error("b"),)), id="the job ended as ERROR"),
+    pytest.param(report("a", status=JobStatus.ERROR, errors=(error("b"),)), id="an ERROR job may take its items back"),
+]
+
+
+@pytest.mark.parametrize("found", NOT_TOLD)
+def test_a_unit_that_may_have_failed_never_counts_as_registered(found: JobReport):
+    outcome = judge([unit("a"), unit("b")], replace(found, errors=("disk full",)))["a"]
+
+    assert (outcome.verdict, outcome.reason) == (FAILED, FailureReason.UNACCOUNTED)
+    assert "disk full" in str(outcome.message)
+
+
+@pytest.mark.parametrize("found", NOT_TOLD)
+def test_a_unit_that_may_have_failed_is_registered_when_the_folder_shows_it(found: JobReport):
+    evidence = FolderEvidence.collect([unit("a")], [remote("a")])
+
+    assert judge([unit("a"), unit("b")], found, evidence)["a"].verdict is REGISTERED
+
+
+@pytest.mark.parametrize(
+    "found",
+    [report("a", status=JobStatus.CANCELLED, units_cancelled=1), report("a", units_cancelled=1)],
+    ids=["CANCELLED", "DONE with cancelled units"],
+)
+def test_units_of_a_cancelled_job_that_were_not_reached_are_cancelled(found: JobReport):
+    outcomes = judge([unit("a"), unit("b")], found)
+
+    assert outcomes["a"].verdict is REGISTERED
+    assert (outcomes["b"].verdict, outcomes["b"].reason) == (FAILED, FailureReason.CANCELLED)
+
+
+def test_only_units_that_the_job_does_not_name_are_looked_for():
+    units = [unit("a"), unit("b"), unit("c")]
+
+    assert unaccounted_units(units, report("a", errors=(error("b"),))) == [units[2]]
+
+
+def test_evidence_goes_by_our_own_id_first_and_by_url_where_there_is_none():
+    units = [unit("a"), unit("b"), unit("c")]
+    items = [remote("a", url="https://elsewhere"), remote("b", unit_id=None, url="https://bucket/raw/b x.jpg")]
+
+    evidence = FolderEvidence.collect(units, items)
+
+    assert [evidence.item_of(one) for one in units] == ["item-a", "item-b", None]
+    assert evidence.covers(units[:2])
+    assert not evidence.covers(units)
+
+
+def test_a_listing_is_not_read_further_than_needed():
+    read: list[str] = []
+
+    def items() -> Any:
+        for name in ("x", "b", "a", "never"):
+            read.append(name)
+            yield remote(name)
+
+    FolderEvidence.collect([unit("a"), unit("b")], items())
+
+    assert read == ["x", "b", "a"]
+
+
+def test_an_adopted_chunk_has_the_items_of_the_folder():
+    units = [unit("a"), unit("group", "b", "c")]
+    evidence = FolderEvidence.collect(units, [remote("a"), remote("group")])
+
+    outcomes = judge_adopted(units, evidence, attempt=1, at=AT)
+
+    assert [outcome.item_uuid for outcome in outcomes] == ["item-a", "item-group", "item-group"]
+    assert chunk_state(outcomes) is ChunkState.SUCCEEDED
+
+
+def test_a_refused_chunk_has_failed_with_what_was_said():
+    outcomes = judge_refused([unit("a"), unit("b")], "400: no", attempt=1, at=AT)
+
+    assert {(one.reason, one.message) for one in outcomes} == {(FailureReason.MANIFEST_REFUSED, "400: no")}
+    assert chunk_state(outcomes) is ChunkState.FAILED
+
+
+def test_what_an_earlier_attempt_registered_stays_registered():
+    units = [unit(name) for name in "abcd"]
+    earlier = judge_job(units, report("a", "b", "c", errors=(error("d"),)), NOTHING, attempt=1, at=AT)
+    # The second attempt skips a, fails b as a whole, names c again and registers d.
+    later = judge_job(units, report("c", "d", errors=(error("b"),)), NOTHING, attempt=2, at=AT)
+
+    kept = {outcome.key[4]: outcome for outcome in keep_registered(later, earlier)}
+
+    assert {name: (one.verdict, one.attempt) for name, one in kept.items()} == {
+        "a": (REGISTERED, 1),
+        "b": (REGISTERED, 1),
+        "c": (REGISTERED, 2),
+        "d": (REGISTERED, 2),
+    }
+
+
+def test_a_failure_is_replaced_by_the_newer_failure():
+    earlier = judge_refused([unit("a")], "old", attempt=1, at=AT)
+    later = judge_refused([unit("a")], "new", attempt=2, at=AT)
+
+    assert [outcome.message for outcome in keep_registered(later, earlier)] == ["new"]
+
+
+@pytest.mark.parametrize(
+    ("items", "errors", "state"),
+    [
+        ("ab", "", ChunkState.SUCCEEDED),
+        ("a", "b", ChunkState.PARTIALLY_FAILED),
+        ("", "ab", ChunkState.FAILED),
+    ],
+    ids=["all registered", "some failed", "all failed"],
+)
+def test_a_chunk_is_what_its_objects_are(items: str, errors: str, state: ChunkState):
+    found = report(*items, errors=tuple(error(name) for name in errors))
+
+    assert chunk_state(judge_job([unit("a"), unit("b")], found, NOTHING, attempt=1, at=AT)) is state
+
+
+@given(
+    named=st.sets(st.sampled_from("abcdef")),
+    listed=st.sets(st.sampled_from("abcdefxy")),
+    shown=st.sets(st.sampled_from("abcdef")),
+    status=st.sampled_from([JobStatus.DONE, JobStatus.ERROR, JobStatus.CANCELLED]),
+    unlisted=st.integers(0, 2),
+)
+def test_whatever_a_job_says_every_object_gets_one_verdict(
+    named: set[str], listed: set[str], shown: set[str], status: JobStatus, unlisted: int
+):
+    units = [unit(name) for name in "abcdef"]
+    errors = tuple(error(name) for name in sorted(listed))
+    found = report(*sorted(named), errors=errors, status=status, units_error=len(errors) + unlisted)
+    evidence = FolderEvidence.collect(units, [remote(name) for name in shown])
+
+    outcomes = judge_job(units, found, evidence, attempt=1, at=AT)
+
+    assert [outcome.key for outcome in outcomes] == [one.objects[0].key for one in units]
+    assert all((outcome.reason is None) == outcome.verdict.is_registered for outcome in outcomes)
+    if unlisted or status is not JobStatus.DONE or listed - set("abcdef"):
+        assert all(outcome.verdict is not ALREADY for outcome in outcomes)
+
+
+MESSAGES = [
+    ("403 Forbidden", "unreadable"),
+    ("Access Denied (404)", "unreadable"),
+    ("AccessDenied: permission missing", "unreadable"),
+    ("404 not found", "not_found"),
+    ("NoSuchKey: The specified key does not exist.", "not_found"),
+    ("read timed out", "service_error"),
+    ("503 Service Unavailable", "service_error"),
+    ("please try again", "service_error"),
+    ("image file is truncated", "invalid_file"),
+    ("Could not decode video", "invalid_file"),
+    ("unsupported codec", "invalid_file"),
+    ("Invalid image", "invalid_file"),
+    ("object 14031 is odd", "other"),
+    ("", "other"),
+]
+
+
+@pytest.mark.parametrize(("message", "reason"), MESSAGES, ids=[message or "nothing" for message, _ in MESSAGES])
+def test_a_message_has_a_reason(message: str, reason: str):
+    assert classify_message(message).value == reason
