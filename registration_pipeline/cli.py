@@ -3,6 +3,7 @@
 Heavy modules are imported inside commands, so that ``--help`` answers at once.
 """
 
+import io
 import sys
 import traceback
 from pathlib import Path
@@ -17,7 +18,7 @@ from registration_pipeline.errors import RegistrationPipelineError, UsageError
 app = typer.Typer(
     name="registration-pipeline",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
@@ -30,21 +31,29 @@ app = typer.Typer(
 _CONFIG_HELP = "registration.yaml; else REGISTRATION_CONFIG, else ./registration.yaml."
 ConfigOption = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+_INTERRUPTED = 130  # what shells give a command that SIGINT ended
 SourceArgument = Annotated[str, typer.Argument(help="A source of registration.yaml.")]
 SourcesArgument = Annotated[
     list[str] | None, typer.Argument(help="Sources of registration.yaml; all by default.", show_default=False)
 ]
 
 
+def _print_version(is_wanted: bool) -> None:  # noqa: FBT001 - the form of an option's callback
+    if is_wanted:
+        typer.echo(f"registration-pipeline {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _global_options(
     context: typer.Context,
     config: ConfigOption = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,  # noqa: FBT002
+    version: Annotated[  # noqa: ARG001, FBT002 - its callback does the work
+        bool,
+        # Eager, because it must answer before a missing command is complained about.
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
 ) -> None:
-    if version:
-        typer.echo(f"registration-pipeline {__version__}")
-        raise typer.Exit
     context.obj = config
 
 
@@ -167,15 +176,21 @@ def demo(
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a key that the terminal can't show must not end the command
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status; every error becomes a message on standard error."""
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
+        status = int(app(arguments, standalone_mode=False) or 0)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort of a command line
         return _report(error)
+    if status == _INTERRUPTED:  # Typer turns Ctrl-C into this status and says nothing
+        _say_interrupted()
+    return status
 
 
 def _report(error: BaseException) -> int:
@@ -190,14 +205,18 @@ def _report(error: BaseException) -> int:
             _say(f"Error: {error}")
             status = error.exit_status
         case KeyboardInterrupt() | click.Abort():
-            _say("Interrupted. Nothing is lost; run again to go on.")
-            status = 130
+            _say_interrupted()
+            status = _INTERRUPTED
         case BrokenPipeError():
             status = 0  # whoever read the output has seen enough
         case _:
             _say(_bug_report(error))
             status = 1
     return status
+
+
+def _say_interrupted() -> None:
+    _say("Interrupted. Nothing is lost; run again to go on.")
 
 
 def _bug_report(error: BaseException) -> str:

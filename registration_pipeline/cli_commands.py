@@ -17,11 +17,12 @@ from registration_pipeline.cli_output import (
     say,
     status_document,
 )
-from registration_pipeline.cli_session import DONE, exit_status, open_project, run_jobs
+from registration_pipeline.cli_session import DONE, JobRequest, exit_status, open_project, run_jobs
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.planning.wave import load_waves
 from registration_pipeline.tracking.due import named_chunks
 from registration_pipeline.tracking.failure_log import (
     FailureRow,
@@ -33,12 +34,15 @@ from registration_pipeline.tracking.failure_log import (
 )
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 
+_OUT_SUFFIXES = (".csv", ".parquet", ".json")
+
 
 def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
     """Run the whole way of every chosen source."""
     project = open_project(config)
     sources = project.chosen(names)
-    errors = run_jobs(project, [(SourceNames(source.name).sync_job, None) for source in sources], quiet=as_json)
+    jobs = [JobRequest(source.name, SourceNames(source.name).sync_job) for source in sources]
+    errors = run_jobs(project, jobs, quiet=as_json)
     statuses = [source_status(project.store, source.name) for source in sources]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     return exit_status(statuses, errors)
@@ -48,7 +52,7 @@ def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
     """Take an inventory."""
     project = open_project(config)
     source = project.source(name)
-    errors = run_jobs(project, [(SourceNames(source.name).inventory_job, None)], quiet=as_json)
+    errors = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
     if errors:
         return exit_status([], errors)
     taken = latest_inventory(project.store, source.name)
@@ -76,7 +80,7 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
     project = open_project(config)
     source = project.source(name)
     if not dry_run:
-        errors = run_jobs(project, [(SourceNames(source.name).plan_job, None)], quiet=as_json)
+        errors = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
         if errors:
             return exit_status([], errors)
     plan = project.plan(source, dry_run=dry_run)
@@ -102,11 +106,16 @@ def submit_source(config: Path | None, name: str, *, chunk_ids: Sequence[str], f
     project = open_project(config)
     source = project.source(name)
     own = SourceNames(source.name)
+    if not load_waves(project.store, source.name):
+        raise UsageError(
+            f"Source {source.name!r} has no plan to submit: run `registration-pipeline sync {source.name}`, or "
+            f"`inventory` and `plan` first."
+        )
     if chunk_ids:  # a mistyped id is an answer of the command line, not a failed run
         named_chunks(source.name, chunk_statuses(project.store, source.name), chunk_ids)
     selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
-    errors = run_jobs(project, [(own.submit_job, run_config)], quiet=as_json)
+    errors = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
     statuses = [source_status(project.store, source.name)]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     return exit_status(statuses, errors)
@@ -123,15 +132,24 @@ def show_status(config: Path | None, names: Sequence[str], *, as_json: bool) -> 
 def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None, as_json: bool) -> int:
     """Show or write every object that is not registered."""
     project = open_project(config)
-    rows = [row for source in project.chosen(names) for row in source_failures(project.store, source.name)]
+    sources = project.chosen(names)
+    if out is not None:
+        _check_out(out)
+    rows = [row for source in sources for row in source_failures(project.store, source.name)]
     if out is not None:
         _write_failures(out, rows)
         notice(f"{len(rows):,} rows written to {out}")
     if as_json:
         print_json(failures_json(rows))
     elif out is None:
-        print_failures(rows)
+        print_failures(rows, (source_status(project.store, source.name) for source in sources))
     return DONE
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a name before the state is read, which may take a while."""
+    if out.suffix not in _OUT_SUFFIXES:
+        raise UsageError(f"--out {out}: the name must end in {', '.join(_OUT_SUFFIXES[:-1])} or {_OUT_SUFFIXES[-1]}.")
 
 
 def _write_failures(out: Path, rows: list[FailureRow]) -> None:
@@ -140,10 +158,8 @@ def _write_failures(out: Path, rows: list[FailureRow]) -> None:
             out.write_bytes(failures_csv(rows))
         elif out.suffix == ".json":
             out.write_bytes(failures_json_bytes(rows))
-        elif out.suffix == ".parquet":
-            write_failures_parquet(out, rows)
         else:
-            raise UsageError(f"--out {out}: the name must end in .csv, .parquet or .json.")
+            write_failures_parquet(out, rows)
     except OSError as error:
         raise UsageError(
             f"--out {out} can't be written: {error.strerror}. Name a file in a folder that exists."

@@ -3,6 +3,7 @@
 Nothing is computed here.
 """
 
+import codecs
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -42,13 +43,26 @@ def stderr() -> Console:
 
 
 def print_json(document: Any) -> None:
-    """Print the one JSON document of a ``--json`` command."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n")
+    """Print the one JSON document of a ``--json`` command; keys stay readable where the stream can carry them."""
+    is_utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not is_utf8, default=str) + "\n")
 
 
 def notice(text: str) -> None:
     """Say something on standard error, so that it never mixes with a result."""
-    stderr().print(escape(text))
+    stderr().print(escape(printable(text)))
+
+
+def printable(text: str) -> str:
+    """Return the text with control characters spelled out: keys are opaque, and a terminal would obey them."""
+    return "".join(
+        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def _cell(value: object) -> str:
+    """Return a value of somebody else's as a table cell: one line, no markup, no control characters."""
+    return escape(printable(str(value)).replace("\n", "\\n"))
 
 
 def status_document(statuses: Iterable[SourceStatus]) -> dict[str, Any]:
@@ -91,14 +105,14 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
     for reason, count in sorted(counts.rejected_by_reason.items()):
         say(f"  rejected: {count:,} {reason}")
     for rule, count in sorted(counts.excluded_by_rule.items()):
-        say(f"  excluded: {count:,} by {escape(rule)}")
+        say(f"  excluded: {count:,} by {_cell(rule)}")
     if plan.chunks:
         table = Table()
         for name in ("chunk", "kind", "units", "bytes", "first key"):
             table.add_column(name, overflow="fold")
         for chunk in plan.chunks[:_LONGEST_SHOWN]:
             table.add_row(
-                chunk.chunk_id, chunk.kind.value, f"{chunk.units:,}", f"{chunk.bytes:,}", escape(chunk.first_key)
+                chunk.chunk_id, chunk.kind.value, f"{chunk.units:,}", f"{chunk.bytes:,}", _cell(chunk.first_key)
             )
         stdout().print(table)
     if len(plan.chunks) > _LONGEST_SHOWN:
@@ -109,21 +123,35 @@ def print_findings(findings: Iterable[Finding]) -> None:
     """Print a preflight as it goes, a line a look."""
     for finding in findings:
         mark = "[red]problem[/red]" if finding.error else "[green]ok[/green]"
-        say(f"{escape(finding.source)}: {finding.what}: {mark}: {escape(finding.detail)}")
+        say(f"{escape(finding.source)}: {finding.what}: {mark}: {escape(printable(finding.detail))}")
 
 
-def print_failures(rows: list[FailureRow]) -> None:
-    """Print the first failures as a table and say how to get all of them."""
+def print_failures(rows: list[FailureRow], statuses: Iterable[SourceStatus]) -> None:
+    """Print the first failures as a table and say how to get all of them; ``statuses`` tell what no failure means."""
     if not rows:
-        say("Every object that should be registered is registered.")
+        for status in statuses:
+            say(f"{status.source}: {_without_failures(status)}")
         return
-    table = Table(title=f"{len(rows):,} objects are not registered", title_justify="left")
+    table = Table(title=not_registered(len(rows)), title_justify="left", title_style="bold")
     for name in ("source", "key", "stage", "reason", "message"):
         table.add_column(name, overflow="fold")
     for row in rows[:_LONGEST_SHOWN]:
-        table.add_row(
-            *(escape(str(value or "")) for value in (row.source, row.key, row.stage, row.reason, row.message))
-        )
+        table.add_row(*(_cell(value or "") for value in (row.source, row.key, row.stage, row.reason, row.message)))
     stdout().print(table)
     if len(rows) > _LONGEST_SHOWN:
         say(f"… and {len(rows) - _LONGEST_SHOWN:,} more: --out FILE.csv writes all of them.")
+
+
+def not_registered(count: int) -> str:
+    """Say how many objects are not registered."""
+    return "1 object is not registered" if count == 1 else f"{count:,} objects are not registered"
+
+
+def _without_failures(status: SourceStatus) -> str:
+    if status.inventory_id is None:
+        return (
+            f"nothing is planned yet; `registration-pipeline sync {status.source}` takes an inventory and registers it."
+        )
+    if status.pending:
+        return f"nothing failed, and {status.pending:,} objects are pending; the next sync takes up those that are due."
+    return "every object that should be registered is registered."

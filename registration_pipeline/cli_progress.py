@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from registration_pipeline.cli_output import stderr
+from registration_pipeline.cli_output import printable, stderr
 from registration_pipeline.errors import RegistrationPipelineError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class TerminalListener:
         self._finish_task()
         self._task = self._progress.add_task(f"{escape(source)}: {stage}", total=total)
         if not self._console.is_terminal:
-            self._say(f"{source}: {stage}" + (f" of {total:,}" if total is not None else ""))
+            self._say(f"{source}: {stage}" + (f", {total:,} chunks" if total is not None else ""))
 
     def advanced(self, done: int) -> None:
         """See ``RunListener``."""
@@ -79,4 +79,4 @@ class TerminalListener:
 
     def _say(self, text: str) -> None:
         if not self._quiet:
-            self._console.print(escape(text))
+            self._console.print(escape(printable(text)))

@@ -5,10 +5,11 @@ Options and help texts are in ``cli.py``; what is printed is in ``cli_output.py`
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.cli_output import notice
+from registration_pipeline.cli_output import not_registered, notice
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.orchestration.project import Project
 
@@ -27,10 +28,19 @@ def open_project(config: Path | None) -> Project:
     return project
 
 
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job to run for a source."""
+
+    source: str
+    job_name: str
+    run_config: Mapping[str, Any] | None = None
+
+
 def run_jobs(
-    project: Project, jobs: Sequence[tuple[str, Mapping[str, Any] | None]], *, quiet: bool
-) -> list[RegistrationPipelineError]:
-    """Run jobs one after the other and return the errors that ended any of them.
+    project: Project, jobs: Sequence[JobRequest], *, quiet: bool
+) -> list[tuple[str, RegistrationPipelineError]]:
+    """Run jobs one after the other and return the sources whose run was ended by an error, each with its error.
 
     A source that halts does not keep the next one from its turn.
     """
@@ -40,22 +50,27 @@ def run_jobs(
     from registration_pipeline.orchestration.listener import listening
     from registration_pipeline.orchestration.stale_runs import clearing_stale_runs
 
-    errors: list[RegistrationPipelineError] = []
+    errors: list[tuple[str, RegistrationPipelineError]] = []
     with open_instance(project.settings, project.environ) as instance, clearing_stale_runs(instance) as cleared:
         for one in cleared:
             notice(f"cleared run {one.run_id} of {one.job_name}: {one.why}; its chunks are resumed")
-        for job_name, run_config in jobs:
+        for job in jobs:
             with TerminalListener(quiet=quiet) as listener, listening(listener):
-                run_job(instance, job_name, run_config)
+                run_job(instance, job.job_name, job.run_config)
             if listener.error is not None:
-                errors.append(listener.error)
+                errors.append((job.source, listener.error))
     return errors
 
 
-def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[RegistrationPipelineError]) -> int:
-    """Say what became of a run: the worst error, else whether anything is not registered."""
-    for error in errors:
-        notice(f"Error: {error}")
+def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, RegistrationPipelineError]]) -> int:
+    """Say what became of a run and return the status for it: the worst error, else whether anything is not registered."""
+    bad = [status for status in statuses if status.failed or status.rejected]
+    if bad:
+        count = not_registered(sum(status.failed + status.rejected for status in bad))
+        names = " ".join(status.source for status in bad)
+        notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
+    for source, error in errors:
+        notice(f"Error: {source}: {error}" if len(statuses) > 1 else f"Error: {error}")
     if errors:
-        return max(error.exit_status for error in errors)
-    return DONE_WITH_FAILURES if any(status.failed or status.rejected for status in statuses) else DONE
+        return max(error.exit_status for _, error in errors)
+    return DONE_WITH_FAILURES if bad else DONE
