@@ -76,8 +76,8 @@ class Project:
         raise UsageError(f"There is no source {name!r} in {self.settings.path}; it has {', '.join(sources)}.{meant}")
 
     def chosen(self, names: Sequence[str]) -> list[SourceSettings]:
-        """Return the named sources, or all when none is named."""
-        return [self.source(name) for name in names] if names else list(self.settings.sources.values())
+        """Return the named sources, each once, or all when none is named."""
+        return [self.source(name) for name in dict.fromkeys(names)] if names else list(self.settings.sources.values())
 
     def lister(self, source: SourceSettings) -> "ObjectLister":
         """Return the lister of the source's store."""
