@@ -1,0 +1,213 @@
+"""A pipeline on a folder of small files and a running sandbox, an instance of its own, and what its partitions show.
+
+``make_pipeline(**settings)`` makes one, changes into its folder as a user would, and puts its environment in place.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
+
+from registration_pipeline.definitions import build_definitions
+from registration_pipeline.orchestration.instance import open_instance
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.project import Project
+from registration_pipeline.planning.wave import load_chunks
+from registration_pipeline.sandbox.config import SandboxConfig
+from registration_pipeline.sandbox.rules import UnitRule
+from registration_pipeline.sandbox.server import Sandbox
+from registration_pipeline.tracking.status import SourceStatus, source_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SOURCE = "fleet-cameras"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the UI shows of an asset's partitions."""
+
+    materialized: frozenset[str]
+    failed: frozenset[str]
+    in_progress: frozenset[str]
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Materialized, failed, in progress."""
+        return len(self.materialized), len(self.failed), len(self.in_progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One source, ``fleet-cameras``, on a folder; everything below ``root``."""
+
+    root: Path
+    sandbox: Sandbox
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def own(self) -> SourceNames:
+        """What the source's things are called in Dagster."""
+        return SourceNames(SOURCE)
+
+    @property
+    def config(self) -> Path:
+        """The registration.yaml."""
+        return self.root / "registration.yaml"
+
+    @property
+    def project(self) -> Project:
+        """The configuration as it is now, with the environment as it is now."""
+        return Project.load(self.config, os.environ)
+
+    @property
+    def definitions(self) -> dg.Definitions:
+        """The code location's definitions."""
+        return build_definitions(self.project.settings)
+
+    @property
+    def status(self) -> SourceStatus:
+        """Where the source's objects stand, from the state."""
+        return source_status(self.project.store, SOURCE)
+
+    @property
+    def chunk_ids(self) -> list[str]:
+        """Every planned chunk, in planning order."""
+        return list(load_chunks(self.project.store, SOURCE))
+
+    def configure(self, **changes: Any) -> None:
+        """Write the configuration: one unit per chunk unless told otherwise."""
+        source = {
+            "uri": (self.root / "files").as_uri(),
+            "encord": {"integration": "sandbox"},
+            "chunk_size": {"images": 1},
+            "max_in_flight": 16,
+            "settle_seconds": 1,
+            **changes,
+        }
+        self.config.write_text(yaml.safe_dump({"state": "./.registration", "sources": {SOURCE: source}}))
+
+    def add_images(self, count: int, *, day: str = "2026-11-20") -> list[Path]:
+        """Put new files into the source; the sandbox registers them unread, so a byte is enough."""
+        folder = self.root / "files" / day
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"frame_{number:03d}.jpg" for number in range(count)]
+        for path in paths:
+            path.write_bytes(b"\xff")
+        return paths
+
+    def break_images(self, *numbers: int) -> None:
+        """Let Encord refuse these images of ``add_images`` until they are mended."""
+        self.sandbox.plant(*(UnitRule(f"frame_{number:03d}", "The object can't be read (404).") for number in numbers))
+
+    def mend_images(self) -> None:
+        """Let Encord take every image."""
+        self.sandbox.plant()
+
+    def shown(self, instance: dg.DagsterInstance, key: dg.AssetKey) -> Shown:
+        """Ask Dagster's own status cache, which the UI reads, for the partitions of an asset."""
+        partitions = dg.DynamicPartitionsDefinition(name=self.own.partitions)
+        with partition_loading_context(dynamic_partitions_store=instance):
+            cached = get_and_update_asset_status_cache_value(instance, key, partitions)
+            assert cached is not None
+            materialized = frozenset(cached.deserialize_materialized_partition_subsets(partitions).get_partition_keys())
+            failed = frozenset(cached.deserialize_failed_partition_subsets(partitions).get_partition_keys())
+            running = frozenset(cached.deserialize_in_progress_partition_subsets(partitions).get_partition_keys())
+        return Shown(materialized - failed - running, failed, running)
+
+    def chunks_of(self, *numbers: int) -> frozenset[str]:
+        """The chunks of these images of ``add_images``, as long as an image is a chunk: both are in the order of keys."""
+        chunk_ids = self.chunk_ids
+        return frozenset(chunk_ids[number] for number in numbers)
+
+    def urls(self) -> list[str]:
+        """Every URL in the source's folder of the sandbox."""
+        folders = {job.folder_uuid for job in self.sandbox.jobs()}
+        return [url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls]
+
+    def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start Python on a script in the pipeline's folder; the fixture ends it at the latest."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *arguments],
+            cwd=self.root,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.processes.append(process)
+        return process
+
+    @staticmethod
+    def wait_until(condition: Callable[[], object], *, seconds: float, what: str) -> None:
+        """Wait for something that another process or thread does."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+            time.sleep(0.1)
+
+    def end_processes(self) -> None:
+        """Kill what a failed test left behind."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+class MakePipeline(Protocol):
+    """Makes the test's pipeline; the arguments are settings of the sandbox."""
+
+    def __call__(self, **sandbox_settings: Any) -> Pipeline: ...
+
+
+@pytest.fixture
+def make_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePipeline]:
+    made: list[Pipeline] = []
+
+    def make(**sandbox_settings: Any) -> Pipeline:
+        sandbox = Sandbox(SandboxConfig(**{"data": tmp_path / "encord", "job_seconds": 0.0, **sandbox_settings}))
+        pipeline = Pipeline(tmp_path, sandbox)
+        made.append(pipeline)
+        monkeypatch.chdir(tmp_path)
+        for name in ("ENCORD_SSH_KEY", "DAGSTER_HOME"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {
+            "REGISTRATION_CONFIG": str(pipeline.config),
+            "ENCORD_DOMAIN": sandbox.url,
+            "ENCORD_SSH_KEY_FILE": str(sandbox.private_key_path),
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }.items():
+            monkeypatch.setenv(name, value)
+        (tmp_path / "files").mkdir()
+        pipeline.configure()
+        return pipeline
+
+    yield make
+    for pipeline in made:
+        pipeline.end_processes()
+        pipeline.sandbox.stop()
+
+
+@pytest.fixture
+def pipeline(make_pipeline: MakePipeline) -> Pipeline:
+    """A pipeline whose source is empty and whose upload jobs take no time."""
+    return make_pipeline()
+
+
+@pytest.fixture
+def instance(pipeline: Pipeline) -> Iterator[dg.DagsterInstance]:
+    """The instance that the commands use."""
+    with open_instance(pipeline.project.settings, os.environ) as opened:
+        yield opened

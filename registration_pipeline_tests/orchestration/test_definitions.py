@@ -1,0 +1,204 @@
+"""What the code location holds for a configuration, and what it says when there is none or a wrong one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import pytest
+import yaml
+
+from registration_pipeline.definitions import build_definitions, defs
+from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REPOSITORY = Path(__file__).parents[2]
+EXAMPLE = REPOSITORY / "examples" / "registration.yaml"
+ENVIRON = {"FLEET_BUCKET": "fleet-bucket"}
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def load_with(tmp_path: Path) -> Callable[..., Settings]:
+    """Load the example with changes to its source, and with copies of the source under other names."""
+
+    def load(*more_sources: str, **changes: object) -> Settings:
+        document = yaml.safe_load(EXAMPLE.read_text())
+        document["sources"]["fleet-cameras"] |= changes
+        given = document["sources"]["fleet-cameras"]
+        for name in more_sources:
+            document["sources"][name] = {**given, "encord": {**given["encord"], "folder": name}}
+        config = tmp_path / "registration.yaml"
+        config.write_text(yaml.safe_dump(document))
+        return load_settings(config, ENVIRON)
+
+    return load
+
+
+def test_the_example_makes_the_assets_jobs_schedule_and_sensor_of_its_source() -> None:
+    repository = build_definitions(load_settings(EXAMPLE, ENVIRON)).get_repository_def()
+    repository.load_all_definitions()
+
+    graph = repository.asset_graph
+    stages = ("inventory", "chunk_plan", "manifest", "registration", "failure_log")
+    assert graph.get_all_asset_keys() == {dg.AssetKey(["fleet-cameras", stage]) for stage in stages}
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"fleet_cameras"}
+    jobs = {"sync", "submit", "retry_failed", "inventory", "plan"}
+    assert {job.name for job in repository.get_all_jobs()} == {f"fleet_cameras_{name}" for name in jobs} | {
+        "__ASSET_JOB"
+    }
+    assert [schedule.name for schedule in repository.schedule_defs] == ["fleet_cameras_nightly"]
+    assert [sensor.name for sensor in repository.sensor_defs] == ["clear_stale_runs"]
+
+
+def test_assets_depend_on_each_other_in_the_order_of_the_stages() -> None:
+    graph = build_definitions(load_settings(EXAMPLE, ENVIRON)).get_repository_def().asset_graph
+    stages = ("inventory", "chunk_plan", "manifest", "registration", "failure_log")
+    keys = [dg.AssetKey(["fleet-cameras", stage]) for stage in stages]
+
+    assert [graph.get(key).parent_keys for key in keys] == [set(), *({key} for key in keys[:-1])]
+
+
+def test_checks_belong_to_the_asset_that_they_are_about() -> None:
+    graph = build_definitions(load_settings(EXAMPLE, ENVIRON)).get_repository_def().asset_graph
+
+    assert {(key.asset_key.path[-1], key.name) for key in graph.asset_check_keys} == {
+        ("inventory", "inventory_complete"),
+        ("chunk_plan", "every_object_accounted_for"),
+        ("manifest", "manifests_valid"),
+        ("registration", "no_failed_chunks"),
+    }
+
+
+def test_every_source_has_a_group_and_partitions_of_its_own(load_with: Callable[..., Settings]) -> None:
+    repository = build_definitions(load_with("fleet", "fleet-cameras-2")).get_repository_def()
+    repository.load_all_definitions()
+
+    graph = repository.asset_graph
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {
+        "fleet",
+        "fleet_cameras",
+        "fleet_cameras_2",
+    }
+    partitions = [graph.get(key).partitions_def for key in graph.get_all_asset_keys()]
+    names = {found.name for found in partitions if isinstance(found, dg.DynamicPartitionsDefinition)}
+    assert names == {"fleet/chunks", "fleet-cameras/chunks", "fleet-cameras-2/chunks"}
+
+
+def test_the_schedule_runs_by_itself_in_utc(load_with: Callable[..., Settings]) -> None:
+    (schedule,) = build_definitions(load_with(schedule="30 4 * * 1-5")).get_repository_def().schedule_defs
+
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert schedule.cron_schedule == "30 4 * * 1-5"
+    assert schedule.execution_timezone == "UTC"
+    assert schedule.job_name == "fleet_cameras_sync"
+
+
+def test_a_schedule_of_null_switches_the_nightly_sync_off(load_with: Callable[..., Settings]) -> None:
+    repository = build_definitions(load_with(schedule=None)).get_repository_def()
+
+    assert repository.schedule_defs == []
+
+
+def test_stale_runs_are_cleared_by_a_sensor_that_runs_by_itself() -> None:
+    (sensor,) = build_definitions(load_settings(EXAMPLE, ENVIRON)).get_repository_def().sensor_defs
+
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_loading_gives_no_warning_of_dagsters(load_with: Callable[..., Settings]) -> None:
+    settings = load_with()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build_definitions(settings).get_repository_def().load_all_definitions()
+
+
+def test_no_configuration_is_an_empty_code_location_and_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REGISTRATION_CONFIG", raising=False)
+    monkeypatch.setattr(logging.getLogger("dagster"), "propagate", True)
+
+    loaded = defs()
+
+    assert isinstance(loaded, dg.Definitions)
+    assert loaded.get_repository_def().asset_graph.get_all_asset_keys() == set()
+    assert f"no registration.yaml in {tmp_path}" in caplog.text
+    assert "make demo" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("sorces: {}", "did you mean 'sources'", id="unknown key"),
+        pytest.param("sources: {a: {uri: 'ftp://x/'}}", "sources.a.uri", id="unknown scheme"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_with_its_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
+    (tmp_path / "registration.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REGISTRATION_CONFIG", raising=False)
+
+    with pytest.raises(ConfigurationError, match=message):
+        defs()
+
+
+def test_the_instance_file_at_the_top_is_the_one_that_is_shipped() -> None:
+    shipped = files("registration_pipeline.orchestration") / "dagster.yaml"
+
+    assert (REPOSITORY / "dagster.yaml").read_text() == shipped.read_text()
+
+
+def run_tool(*command: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(BIN / command[0]), *command[1:]],
+        cwd=cwd,
+        env={**os.environ, **ENVIRON, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.slow
+def test_dagster_validates_the_workspace_file_of_a_users_folder(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "workspace.yaml", tmp_path)
+    shutil.copy(EXAMPLE, tmp_path)
+
+    run = run_tool("dagster", "definitions", "validate", "-w", "workspace.yaml", cwd=tmp_path)
+
+    assert run.returncode == 0, run.stderr
+    assert "Validation successful for code location registration_pipeline" in run.stdout + run.stderr
+
+
+@pytest.mark.slow
+def test_dagster_shows_what_is_wrong_with_a_configuration(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "workspace.yaml", tmp_path)
+    (tmp_path / "registration.yaml").write_text("sorces: {}")
+
+    run = run_tool("dagster", "definitions", "validate", "-w", "workspace.yaml", cwd=tmp_path)
+
+    assert run.returncode != 0
+    assert "registration.yaml:1: sorces: unknown key; did you mean 'sources'?" in run.stdout + run.stderr
+
+
+@pytest.mark.slow
+def test_dg_checks_the_definitions() -> None:
+    run = run_tool("dg", "check", "defs", cwd=REPOSITORY, REGISTRATION_CONFIG=str(EXAMPLE))
+
+    assert run.returncode == 0, run.stdout + run.stderr
