@@ -178,6 +178,11 @@ class EncordGateway:
     def _translate(self, error: Exception, what: str, *, is_start: bool) -> Exception:
         fault = _fault(error, is_start=is_start)
         said = _text(error)
+        if fault is Fault.TRANSIENT and _was_not_sent(error):
+            return TransientError(
+                f"{what}: {self._domain} can't be reached ({_unreachable(error)}); check ENCORD_DOMAIN, or encord.domain, "
+                "and the network"
+            )
         if fault is Fault.TRANSIENT:
             hint = getattr(error, "retry_after", None)
             return TransientError(f"{what}: {said}", retry_after_seconds=float(hint) if hint else None)
@@ -220,6 +225,13 @@ def _was_not_sent(error: Exception) -> bool:
         return False
     reason = getattr(cause.args[0], "reason", None) if cause.args else None
     return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+
+
+def _unreachable(error: Exception) -> str:
+    """Return why a connection could not be made, without the requests around it."""
+    cause = error.__cause__
+    reason = str(getattr(cause.args[0], "reason", cause)) if cause is not None and cause.args else str(cause)
+    return reason.rpartition(": ")[2]
 
 
 def _text(error: Exception) -> str:
