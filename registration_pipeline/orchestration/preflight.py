@@ -3,14 +3,25 @@
 What belongs here is the list of looks; the errors and their ways out come from the listers and the gateway.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.errors import (
+    ConfigurationError,
+    CredentialsError,
+    RegistrationPipelineError,
+    ServiceUnavailableError,
+    StateError,
+)
+from registration_pipeline.orchestration.instance import dagster_home
 from registration_pipeline.orchestration.project import Project
 from registration_pipeline.settings import SourceSettings
 
 _TRIES = 3  # a preflight is waited for by a person
+_NOBODY_TO_ASK = (ServiceUnavailableError, CredentialsError, ConfigurationError)
+_EFFECTIVE = os.access in os.supports_effective_ids
 
 
 @dataclass(frozen=True)
@@ -30,23 +41,58 @@ class Finding:
 
 
 def look_at(project: Project, source: SourceSettings) -> Iterator[Finding]:
-    """Yield a finding for the state, the bucket, the key, the integration and the folder; go on after a problem."""
+    """Yield a finding for everything from the configuration to Encord's folder; go on after a problem."""
     looks: dict[str, Callable[[], str]] = {
+        "configuration": lambda: f"{project.settings.path} is right",
         "state": lambda: _state(project, source),
+        "Dagster instance": lambda: _dagster(project),
         "bucket": lambda: _bucket(project, source),
-        "key and integration": lambda: _integration(project, source),
-        "folder": lambda: _folder(project, source),
     }
     for what, look in looks.items():
-        try:
-            yield Finding(source.name, what, look())
-        except RegistrationPipelineError as error:
-            yield Finding(source.name, what, str(error), error)
+        yield _finding(source, what, look)
+    encord = _finding(source, "key and integration", lambda: _integration(project, source))
+    yield encord
+    if isinstance(encord.error, _NOBODY_TO_ASK):
+        # Asking once more would only wait as long again, to say the same.
+        yield Finding(source.name, "folder", "not looked for, as long as Encord can't be asked", encord.error)
+    else:
+        yield _finding(source, "folder", lambda: _folder(project, source))
+
+
+def _finding(source: SourceSettings, what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(source.name, what, look())
+    except RegistrationPipelineError as error:
+        return Finding(source.name, what, str(error), error)
 
 
 def _state(project: Project, source: SourceSettings) -> str:
+    uri = project.store.uri
     project.store.folders(f"{source.name}/")
-    return f"{project.store.uri} can be read"
+    if "://" in uri:
+        return f"{uri} can be read"
+    if not _may_write(Path(uri)):
+        raise StateError(
+            f"{uri} can't be written by this user; give it write access, or set `state` in {project.settings.path} to "
+            "another place"
+        )
+    return f"{uri} can be read and written"
+
+
+def _dagster(project: Project) -> str:
+    home = dagster_home(project.settings, project.environ)
+    if not _may_write(home):
+        raise ConfigurationError(
+            f"the Dagster instance folder {home} can't be written by this user; set DAGSTER_HOME to one that can",
+            key="DAGSTER_HOME",
+        )
+    return f"{home} can be written"
+
+
+def _may_write(folder: Path) -> bool:
+    """Tell whether the folder, or the nearest one above it that exists, is a folder that this user may write into."""
+    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
+    return nearest.is_dir() and os.access(nearest, os.R_OK | os.W_OK | os.X_OK, effective_ids=_EFFECTIVE)
 
 
 def _bucket(project: Project, source: SourceSettings) -> str:
@@ -76,4 +122,4 @@ def _folder(project: Project, source: SourceSettings) -> str:
 def _patiently(what: str, call: Callable[[], str | None]) -> str | None:
     from registration_pipeline.submission.retry import RetryPolicy
 
-    return RetryPolicy(attempts=_TRIES).call(what, call)
+    return RetryPolicy(attempts=_TRIES).read(what, call)
