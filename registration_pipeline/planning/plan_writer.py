@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import pyarrow as pa
 
 from registration_pipeline.planning.schema import CHUNK_SCHEMA, KNOWN_SCHEMA, PLAN_SCHEMA, REJECTED_SCHEMA
-from registration_pipeline.state.commit import PART_ROWS, FileSet, ParquetPartWriter, Part
+from registration_pipeline.state.commit import PART_ROWS, ROW_GROUP_ROWS, FileSet, ParquetPartWriter, Part
 from registration_pipeline.state.layout import census_folder, plan_folder
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
+
+PLAN_GROUP_ROWS: Final = 8_192
+"""Rows per row group of a plan. A chunk is read several times on its way, and each time the groups that it lies in are decoded
+whole: 26 ms of CPU at 65,536 rows, 6 ms at 8,192, for 13 % larger files (benchmarks, 200,000 objects)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,11 +92,15 @@ class StateWaveWriter:
         self._stack = ExitStack()
         census = FileSet(store, census_folder(source, wave_id))
 
-        def writer(files: FileSet, schema: pa.Schema, stem: str) -> ParquetPartWriter:
-            part_writer = ParquetPartWriter(files, schema, stem=stem, rows_per_part=rows_per_part)
+        def writer(
+            files: FileSet, schema: pa.Schema, stem: str, rows_per_group: int = ROW_GROUP_ROWS
+        ) -> ParquetPartWriter:
+            part_writer = ParquetPartWriter(
+                files, schema, stem=stem, rows_per_part=rows_per_part, rows_per_group=rows_per_group
+            )
             return self._stack.enter_context(part_writer)
 
-        self._new = writer(FileSet(store, plan_folder(source, wave_id)), PLAN_SCHEMA, "part")
+        self._new = writer(FileSet(store, plan_folder(source, wave_id)), PLAN_SCHEMA, "part", PLAN_GROUP_ROWS)
         self._chunks = writer(census, CHUNK_SCHEMA, "chunks")
         self._rejected = writer(census, REJECTED_SCHEMA, "rejected")
         self._changed = writer(census, KNOWN_SCHEMA, "changed")

@@ -148,12 +148,20 @@ class ParquetPartWriter:
         schema: what every batch must have.
         stem: how part names start.
         rows_per_part: the most rows in one part.
+        rows_per_group: the most rows in one row group: what a reader must decode to get at any row of it.
     """
 
     def __init__(
-        self, files: FileSet, schema: pa.Schema, *, stem: str = "part", rows_per_part: int = PART_ROWS
+        self,
+        files: FileSet,
+        schema: pa.Schema,
+        *,
+        stem: str = "part",
+        rows_per_part: int = PART_ROWS,
+        rows_per_group: int = ROW_GROUP_ROWS,
     ) -> None:
-        self._files, self._schema, self._stem, self._rows_per_part = files, schema, stem, rows_per_part
+        self._files, self._schema, self._stem = files, schema, stem
+        self._rows_per_part, self._rows_per_group = rows_per_part, rows_per_group
         self._folder = tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True)
         self._path = Path(self._folder.name) / "part.parquet"
         self._writer: pq.ParquetWriter | None = None
@@ -189,7 +197,7 @@ class ParquetPartWriter:
         return tuple(self._parts)
 
     def _room(self) -> int:
-        return min(ROW_GROUP_ROWS, self._rows_per_part - self._rows_in_part)
+        return min(self._rows_per_group, self._rows_per_part - self._rows_in_part)
 
     def _write_row_group(self) -> None:
         if not self._pending_rows:
@@ -200,7 +208,7 @@ class ParquetPartWriter:
                 self._writer = pq.ParquetWriter(
                     self._path, self._schema, compression="zstd", compression_level=3, write_statistics=True
                 )
-            self._writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
+            self._writer.write_table(table, row_group_size=self._rows_per_group)
         self._rows_in_part += table.num_rows
         self._pending, self._pending_rows = [], 0
         if self._rows_in_part == self._rows_per_part:
