@@ -15,6 +15,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import (
@@ -159,26 +160,34 @@ class ChunkSubmission:
             text = "; ".join(f"{violation.where}: {violation.problem}" for violation in manifest.violations)
             return self._refuse(progress, f"the manifest is not valid and was not sent: {text}")
         try:
-            job_id = self._send(manifest, folder_uuid=self._folder_uuid(progress))
+            job_id = self._send(manifest, progress)
         except (PermanentError, PayloadTooLargeError) as error:
             return self._refuse(progress, str(error))
         except AmbiguousError as error:
             return self._in_doubt(progress, str(error))
         except HaltError as error:
             # A refused key, a refused permission and an unreachable service all mean that no job was started.
-            self._append(JournalEventKind.NOT_SENT, progress.attempt, message=str(error))
+            if self._is_still_open(progress):
+                self._append(JournalEventKind.NOT_SENT, progress.attempt, message=str(error))
             raise
         self._append(JournalEventKind.JOB, progress.attempt, job_id=job_id)
         return self._finish_job(self._progress())
 
-    def _send(self, manifest: Manifest, *, folder_uuid: str) -> str:
-        with self.context.store.local_file(manifest.name) as path:
-            return self.context.calls.call(
-                f"starting chunk {self.chunk.chunk_id}",
-                lambda: self.context.gateway.start_job(
-                    folder_uuid=folder_uuid, integration_uuid=self.context.target.integration_uuid, manifest=path
-                ),
-            )
+    def _send(self, manifest: Manifest, progress: ChunkProgress) -> str:
+        context, tries = self.context, count()
+        with context.store.local_file(manifest.name) as path:
+
+            def start() -> str:
+                if next(tries):
+                    # A long throttling looks like a dead process to another one, which may have sent the chunk since.
+                    self._check_still_open(progress)
+                return context.gateway.start_job(
+                    folder_uuid=self._folder_uuid(progress),
+                    integration_uuid=context.target.integration_uuid,
+                    manifest=path,
+                )
+
+            return context.calls.call(f"starting chunk {self.chunk.chunk_id}", start)
 
     def _finish_job(self, progress: ChunkProgress) -> ChunkResult | InDoubt:
         report = self._wait_for_job(progress)
@@ -259,10 +268,13 @@ class ChunkSubmission:
         return read_outcomes(self.context.store, self.context.source, self.chunk.chunk_id, attempt)
 
     def _check_still_open(self, progress: ChunkProgress) -> None:
-        """Look before outcomes are replaced: a verdict that another process wrote meanwhile vouches for its own."""
+        """Look before sending again and before outcomes are replaced: another process may have taken over meanwhile."""
+        if not self._is_still_open(progress):
+            raise self._overtaken(f"attempt {progress.attempt} has been closed")
+
+    def _is_still_open(self, progress: ChunkProgress) -> bool:
         latest = self._progress()
-        if (latest.attempt, latest.is_attempt_open) != (progress.attempt, True):
-            raise self._overtaken(f"attempt {progress.attempt} has been concluded")
+        return latest.attempt == progress.attempt and latest.is_attempt_open
 
     def _overtaken(self, how: str) -> StoppedError:
         return StoppedError(

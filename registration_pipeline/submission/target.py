@@ -40,9 +40,13 @@ def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
 
 
 def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> str:
-    """Look before every creation: a creation whose reply was lost has happened, or has not."""
+    """Look before and after every creation: one whose reply was lost has happened, or has not."""
+
+    def find() -> str | None:
+        return retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
+
+    found = find()
     for _ in range(_CREATE_TRIES):
-        found = retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
         if found:
             return found
         try:
@@ -50,6 +54,9 @@ def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: st
         except (AmbiguousError, PermanentError) as error:
             problem = error
             retry.pause(_SECONDS_BEFORE_LOOKING_AGAIN)
+            found = find()
+    if found:
+        return found
     raise ServiceUnavailableError(
         f"The Encord folder {folder!r} could not be created ({problem}). Create it in Encord and set encord.folder to its "
         "UUID, or run again."

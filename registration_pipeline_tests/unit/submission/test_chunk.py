@@ -184,7 +184,7 @@ def test_outcomes_that_a_verdict_vouches_for_are_never_replaced(fleet: Any):
     fleet.register()
     before = fleet.outcomes()
 
-    with pytest.raises(StoppedError, match="attempt 1 has been concluded"):
+    with pytest.raises(StoppedError, match="attempt 1 has been closed"):
         slow._refuse(open_attempt, "too late")
     assert fleet.outcomes() == before
 
@@ -196,13 +196,31 @@ def test_a_job_id_that_another_process_wrote_meanwhile_ends_the_doubt(fleet: Any
     progress = submission._intend(fleet.journal.progress(fleet.chunks[0].chunk_id), _manifest(fleet))
     doubt = submission.advance(retry_failed=False)
     assert isinstance(doubt, InDoubt)
-    job_id = submission._send(_manifest(fleet), folder_uuid=doubt.folder_uuid)
+    job_id = submission._send(_manifest(fleet), progress)
     fleet.time.sleep(120)
     submission._append(JournalEventKind.JOB, progress.attempt, job_id=job_id)
 
     result = fleet.submission().resolve(doubt, settled_seconds=120)
 
     assert (result.attempt, result.job_id) == (1, job_id)
+    fleet.assert_exactly_once()
+
+
+@pytest.mark.parametrize("last", [StartScript.ACCEPT, StartScript.THROTTLE], ids=["free again", "still throttled"])
+def test_a_long_throttled_process_sees_that_another_one_took_over(fleet: Any, last: StartScript):
+    """To the other one it looked dead between intent and start, and the chunk was sent again."""
+    fleet.encord.starts = [StartScript.THROTTLE]
+    others: list[Any] = []
+
+    def meanwhile(_seconds: float) -> None:
+        others.extend(fleet.register())
+        fleet.encord.starts = [last] * 9
+
+    with pytest.raises(StoppedError, match="attempt 1 has been closed"):
+        fleet.submission(retry=RetryPolicy(sleep=meanwhile)).advance(retry_failed=False)
+
+    assert [result.attempt for result in others] == [2]
+    assert kinds(fleet) == ["0001-intent", "0001-lost", "0002-intent", "0002-job", "0002-verdict"]
     fleet.assert_exactly_once()
 
 
