@@ -111,8 +111,10 @@ def publish(store: StateStore, name: str, path: Path) -> None:
 
 def read_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int) -> list[Outcome]:
     """Read the verdicts of one attempt."""
-    with store.open(outcomes_name(source, chunk_id, attempt)) as file:
-        rows = pq.read_table(file, schema=OUTCOME_SCHEMA).to_pylist()
+    # Neither pq.read_table nor threads: Arrow's threads may drop the last reference to what a Python file gave them when the
+    # interpreter is ending already, which aborts the process (pyarrow 26: "terminate called without an active exception").
+    with store.open(outcomes_name(source, chunk_id, attempt)) as file, pq.ParquetFile(file) as parquet:
+        rows = parquet.read(use_threads=False).to_pylist()
     return [
         Outcome(
             **{
