@@ -86,7 +86,10 @@ def chunk_statuses(store: StateStore, source: str, waves: list[Wave] | None = No
 
 
 def source_status(store: StateStore, source: str) -> SourceStatus:
-    """Count where every object of the latest planned inventory stands."""
+    """Count where every object of the latest planned inventory stands.
+
+    To count over one that is not planned yet, give the store of ``latest_view.view_of_latest``.
+    """
     waves = load_waves(store, source)
     if not waves:
         return SourceStatus(source=source)
