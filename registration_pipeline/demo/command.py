@@ -13,9 +13,10 @@ from rich.markup import escape
 from registration_pipeline.cli_output import notice, say
 from registration_pipeline.demo.configuration import (
     DIRECTORY_SOURCE,
-    choose_ports,
     configured_ports,
     free_port,
+    free_ports,
+    kept_ports,
     require_free,
     write_configuration,
 )
@@ -34,21 +35,22 @@ if TYPE_CHECKING:
 
 _DONE = 0
 _GUIDE = """\
-  Dagster UI   {ui}/asset-groups
+  Dagster UI   {ui}/locations/registration_pipeline/asset-groups/{group}
   sandbox      {sandbox} (the local Encord)
   S3 server    {bucket}
   log          {log}
 
 What to try:
-  1. Lineage: {ui}/locations/registration_pipeline/asset-groups/{group} shows one source from inventory to failure log.
-  2. Add media files to {directory}, then launch the job {group}_sync under Jobs: only they are sent.
-  3. Plant a failure, e.g. for every video, and launch {group}_sync after adding files that match:
-       echo '{rule}' > {rules}
-  4. See the failed partitions of {source} / registration; delete {rules} and launch the job {group}_retry_failed.
-  5. Backfill: select chunks of {source} / registration and materialize them again: nothing is registered twice.
-  6. In another shell:  . {script}  and then  registration-pipeline status
+  1. Plant a failure:  echo '{rule}' > {rules}
+  2. Add a file that it strikes:  cp {directory}/clips/drive_0001.mp4 {directory}/clips/oops.mp4
+  3. Launch the job at {ui}/locations/registration_pipeline/jobs/{group}_sync
+  4. See the failed chunk at {ui}/assets/{source}/registration?view=partitions
+  5. Repair with  rm {rules}  and launch the job {group}_retry_failed.
+  6. Materialize all partitions of {source} / registration again: nothing is registered twice.
+
+For your own shell:  . {script} && registration-pipeline status
 """
-_RULE = '[{"pattern": "[.]mp4$", "error": "Planted: the video can not be read"}]'
+_RULE = '[{"pattern": "oops", "error": "Planted: the object can not be read"}]'
 
 
 def run_demo(folder: Path) -> int:
@@ -101,19 +103,20 @@ def serve_demo(folder: Path, ui_port: int) -> int:
 def _tell(home: DemoHome) -> None:
     require_demo_extra({**PILLOW, **MOTO})
     home.claim()
-    ports = choose_ports(home)
+    kept = kept_ports(home)
     home.clear()
-    write_configuration(home, ports)
-    write_environment_script(home, ports)
     story = Story(home)
     story.generate()
+    ports = kept or free_ports()
+    write_configuration(home, ports)
+    write_environment_script(home, ports)
     with isolated_environment(home, ports), serving(home, ports) as servers:
         story.meet(servers)
         story.tell(servers)
     home.finish()
     folder, script = shlex.quote(str(home.folder)), shlex.quote(str(home.environment_script))
     say("\nSee every run, chunk and failure in the Dagster UI:")
-    say(f"  [cyan]registration-pipeline demo --dir {escape(folder)} --ui[/cyan]   (in the repository: make dev)")
+    say(f"  [cyan]registration-pipeline demo --dir {escape(folder)} --ui[/cyan]   (for ./demo: make dev)")
     say("Ask the state from your own shell:")
     say(f"  [cyan]. {escape(script)} && registration-pipeline status[/cyan]")
 
@@ -124,7 +127,7 @@ def _guide(home: DemoHome, servers: DemoServers, ui: str) -> None:
         sandbox=servers.sandbox.url,
         bucket=servers.bucket.endpoint_url,
         log=home.ui_log,
-        directory=home.directory,
+        directory=shlex.quote(str(home.directory)),
         source=DIRECTORY_SOURCE,
         group=DIRECTORY_SOURCE.replace("-", "_"),
         rule=_RULE,

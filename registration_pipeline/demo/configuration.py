@@ -120,19 +120,24 @@ def require_free(home: DemoHome, ports: DemoPorts) -> None:
             raise UsageError(message)
 
 
-def choose_ports(home: DemoHome) -> DemoPorts:
-    """Return the ports for a demo that starts: those it had, or free ones.
+def kept_ports(home: DemoHome) -> DemoPorts | None:
+    """Return the ports of the demo that was in the folder before; None when there was none, or its file can't be read.
 
     Raises:
-        UsageError: those it had are taken, so its servers may be running.
+        UsageError: they are taken, so its servers may be running.
     """
     try:
         ports = configured_ports(home)
     except ConfigurationError:
-        bucket = free_port(_BUCKET_PORT)
-        return DemoPorts(bucket=bucket, sandbox=free_port(_SANDBOX_PORT, besides={bucket}))
+        return None
     require_free(home, ports)
     return ports
+
+
+def free_ports() -> DemoPorts:
+    """Return ports for a new demo."""
+    bucket = free_port(_BUCKET_PORT)
+    return DemoPorts(bucket=bucket, sandbox=free_port(_SANDBOX_PORT, besides={bucket}))
 
 
 def free_port(wanted: int, *, besides: Collection[int] = ()) -> int:
