@@ -29,10 +29,9 @@ from registration_pipeline.tracking.failure_log import (
     failures_csv,
     failures_json,
     failures_json_bytes,
-    source_failures,
     write_failures_parquet,
 )
-from registration_pipeline.tracking.status import chunk_statuses, source_status
+from registration_pipeline.tracking.status import chunk_statuses
 
 _OUT_SUFFIXES = (".csv", ".parquet", ".json")
 
@@ -43,7 +42,7 @@ def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) ->
     sources = project.chosen(names)
     jobs = [JobRequest(source.name, SourceNames(source.name).sync_job) for source in sources]
     errors = run_jobs(project, jobs, quiet=as_json)
-    statuses = [source_status(project.store, source.name) for source in sources]
+    statuses = [project.status(source) for source in sources]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     return exit_status(statuses, errors)
 
@@ -116,7 +115,7 @@ def submit_source(config: Path | None, name: str, *, chunk_ids: Sequence[str], f
     selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
     errors = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
-    statuses = [source_status(project.store, source.name)]
+    statuses = [project.status(source)]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     return exit_status(statuses, errors)
 
@@ -124,7 +123,7 @@ def submit_source(config: Path | None, name: str, *, chunk_ids: Sequence[str], f
 def show_status(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
     """Show where every object stands."""
     project = open_project(config)
-    statuses = [source_status(project.store, source.name) for source in project.chosen(names)]
+    statuses = [project.status(source) for source in project.chosen(names)]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     return DONE
 
@@ -135,14 +134,14 @@ def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None
     sources = project.chosen(names)
     if out is not None:
         _check_out(out)
-    rows = [row for source in sources for row in source_failures(project.store, source.name)]
+    rows = [row for source in sources for row in project.failures(source)]
     if out is not None:
         _write_failures(out, rows)
         notice(f"{len(rows):,} rows written to {out}")
     if as_json:
         print_json(failures_json(rows))
     elif out is None:
-        print_failures(rows, (source_status(project.store, source.name) for source in sources))
+        print_failures(rows, (project.status(source) for source in sources))
     return DONE
 
 

@@ -1,6 +1,8 @@
 """What people see of an asset in the UI: counts, tables, reasons and links. Nothing is computed here that is not shown."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -130,22 +132,40 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
     return shown
 
 
+@dataclass
+class FailureTally:
+    """What is shown of a failure log, gathered while its rows pass by on their way to the files."""
+
+    reasons: Counter[str] = field(default_factory=Counter)
+    sample: list["FailureRow"] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """How many rows have passed."""
+        return self.reasons.total()
+
+    def watch(self, rows: Iterable["FailureRow"]) -> Iterator["FailureRow"]:
+        """Pass the rows on."""
+        for row in rows:
+            self.reasons[row.reason] += 1
+            if len(self.sample) < SAMPLE_ROWS:
+                self.sample.append(row)
+            yield row
+
+
 def failure_log_metadata(
-    store: "StateStore", status: "SourceStatus", rows: Sequence["FailureRow"], names: Sequence[str]
+    store: "StateStore", status: "SourceStatus", tally: FailureTally, names: Sequence[str]
 ) -> Metadata:
     """Describe the failure log of a source and where all its objects stand."""
-    reasons: dict[str, int] = {}
-    for row in rows:
-        reasons[row.reason] = reasons.get(row.reason, 0) + 1
     counted = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted")
     return {
-        "dagster/row_count": len(rows),
+        "dagster/row_count": tally.rows,
         **{name: getattr(status, name) for name in counted},
-        "reasons": counts_table(reasons, "reason"),
+        "reasons": counts_table(tally.reasons, "reason"),
         "sample": table(
             [
                 {"key": row.key, "stage": row.stage, "reason": row.reason, "message": row.message}
-                for row in rows[:SAMPLE_ROWS]
+                for row in tally.sample
             ],
             ("key", "stage", "reason", "message"),
         ),

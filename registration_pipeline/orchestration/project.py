@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.failure_log import FailureRow
+    from registration_pipeline.tracking.status import SourceStatus
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,22 @@ class Project:
         from registration_pipeline.planning.plan import plan_source
 
         return plan_source(store=self.store, source=source, clock=utc_now, dry_run=dry_run)
+
+    def status(self, source: SourceSettings) -> "SourceStatus":
+        """Count where every object of the source's latest inventory stands, planned or not."""
+        from registration_pipeline.tracking.latest_view import view_of_latest
+        from registration_pipeline.tracking.status import source_status
+
+        with view_of_latest(self.store, source) as view:
+            return source_status(view, source.name)
+
+    def failures(self, source: SourceSettings) -> "Iterator[FailureRow]":
+        """Yield every object of the source's latest inventory that is not registered, and why."""
+        from registration_pipeline.tracking.failure_log import source_failures
+        from registration_pipeline.tracking.latest_view import view_of_latest
+
+        with view_of_latest(self.store, source) as view:
+            yield from source_failures(view, source.name)
 
     def register(
         self,

@@ -105,16 +105,14 @@ def add_partitions(instance: dg.DagsterInstance, source: SourceNames, chunk_ids:
 
 def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
     """Write the source's failure log from the state."""
-    from registration_pipeline.tracking.failure_log import source_failures, write_source_failure_log
-    from registration_pipeline.tracking.status import source_status
+    from registration_pipeline.tracking.failure_log import write_source_failure_log
 
     current_listener().stage_started(source.name, "failure log", None)
-    rows = list(source_failures(project.store, source.name))
+    tally = metadata.FailureTally()
     log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
-    written = write_source_failure_log(project.store, source.name, log_id, rows)
-    status = source_status(project.store, source.name)
-    log(f"{len(rows):,} objects are not registered: {project.store.location(written[1])}")
-    return StageReport(metadata.failure_log_metadata(project.store, status, rows, written))
+    written = write_source_failure_log(project.store, source.name, log_id, tally.watch(project.failures(source)))
+    log(f"{tally.rows:,} objects are not registered: {project.store.location(written[1])}")
+    return StageReport(metadata.failure_log_metadata(project.store, project.status(source), tally, written))
 
 
 def manifest_stage(
