@@ -15,8 +15,10 @@ import typer
 from registration_pipeline import __version__
 from registration_pipeline.errors import RegistrationPipelineError, UsageError
 
+_NAME = "registration-pipeline"  # also when started as a module
+
 app = typer.Typer(
-    name="registration-pipeline",
+    name=_NAME,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -185,7 +187,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status; every error becomes a message on standard error."""
     try:
-        status = int(app(arguments, standalone_mode=False) or 0)
+        status = int(app(arguments, prog_name=_NAME, standalone_mode=False) or 0)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort of a command line
         return _report(error)
     if status == _INTERRUPTED:  # Typer turns Ctrl-C into this status and says nothing

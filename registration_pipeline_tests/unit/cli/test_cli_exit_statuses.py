@@ -1,0 +1,153 @@
+"""Every exit status of the interface, and what is said with it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registration_pipeline_tests.unit.cli.conftest import Workplace
+
+
+@pytest.mark.slow
+def test_0_when_every_eligible_object_is_registered(workplace: Workplace):
+    workplace.put("a.jpg", "thumbs/b.jpg")
+    said = workplace.run("sync")
+    assert said.status == 0
+    assert "not registered" not in said.words
+
+
+def test_0_for_reports_even_when_there_are_failures(synced: Workplace):
+    assert synced.run("status").status == 0
+    assert synced.run("failures").status == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [("sync",), ("submit", "fleet-cameras", "--failed")], ids=["sync", "submit"])
+def test_3_when_objects_are_not_registered(synced: Workplace, arguments: tuple[str, ...]):
+    said = synced.run(*arguments)
+    assert said.status == 3
+    assert "4 objects are not registered: `registration-pipeline failures fleet-cameras`" in said.words
+
+
+def test_2_for_a_source_that_does_not_exist_with_the_nearest_name(workplace: Workplace):
+    for command in ("status", "failures", "sync", "check", "inventory", "plan", "submit"):
+        said = workplace.run(command, "fleet-camras")
+        assert said.status == 2
+        assert said.out == ""
+        assert "There is no source 'fleet-camras'" in said.err
+        assert "Did you mean 'fleet-cameras'?" in said.err
+
+
+def test_2_for_a_chunk_that_does_not_exist_with_the_nearest_id(workplace: Workplace):
+    workplace.put("a.jpg")
+    (chunk_id,) = workplace.plan()
+    near = workplace.run("submit", "fleet-cameras", "--chunk", chunk_id[:-1] + "9")
+    assert near.status == 2
+    assert f"Did you mean {chunk_id}?" in near.words
+    far = workplace.run("submit", "fleet-cameras", "--chunk", "zzz")
+    assert far.status == 2
+    assert "has no chunk 'zzz'" in far.err
+    assert not workplace.sandbox.jobs()
+
+
+def test_2_for_chunk_and_failed_at_once(workplace: Workplace):
+    said = workplace.run("submit", "fleet-cameras", "--chunk", "x", "--failed")
+    assert said.status == 2
+    assert "not both" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "way_out"),
+    [
+        pytest.param(("plan",), "inventory fleet-cameras", id="plan", marks=pytest.mark.slow),
+        pytest.param(("plan", "--dry-run"), "inventory fleet-cameras", id="plan --dry-run"),
+        pytest.param(("submit",), "sync fleet-cameras", id="submit"),
+    ],
+)
+def test_2_for_a_stage_whose_stage_before_it_is_missing(workplace: Workplace, arguments: tuple[str, ...], way_out: str):
+    command, *options = arguments
+    said = workplace.run(command, "fleet-cameras", *options)
+    assert said.status == 2
+    assert said.out == ""
+    assert f"`registration-pipeline {way_out}" in said.err
+
+
+@pytest.mark.parametrize("command", ["status", "failures", pytest.param("sync", marks=pytest.mark.slow), "submit"])
+@pytest.mark.parametrize("damage", [b"{", b"[]", b"{}", b'{"wave_id": 1}', b"\xff\xfe"], ids=repr)
+def test_4_for_a_damaged_commit_marker(workplace: Workplace, command: str, damage: bytes):
+    workplace.put("a.jpg")
+    workplace.plan()
+    (marker,) = workplace.root.glob("state/fleet-cameras/plan/*/_SUCCESS.json")
+    marker.write_bytes(damage)
+    said = workplace.run(command, "fleet-cameras")
+    assert said.status == 4
+    assert str(marker) in said.words
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_4_for_a_damaged_part_under_a_commit_marker(workplace: Workplace, damage: str):
+    workplace.put("a.jpg")
+    workplace.plan()
+    (part,) = workplace.root.glob("state/fleet-cameras/plan/*/part-*.parquet")
+    part.write_bytes(part.read_bytes()[:20]) if damage == "cut" else part.unlink()
+    said = workplace.run("sync")
+    assert said.status == 4
+    assert str(part) in said.words
+    assert "backup" in said.words
+    assert not workplace.sandbox.jobs()
+
+
+@pytest.mark.slow
+def test_4_when_encord_refuses_and_nothing_is_lost(workplace: Workplace):
+    workplace.put("a.jpg")
+    workplace.configure(encord={"integration": "nobody's"})
+    said = workplace.run("sync")
+    assert said.status == 4
+    assert 'Encord integration "nobody\'s" does not exist' in said.words
+    assert "Integrations that this key may use: 'sandbox'" in said.words
+    assert workplace.run("status", "--json").document["sources"]["fleet-cameras"]["pending"] == 1
+
+
+def test_1_for_what_nobody_foresaw_with_how_to_report_it(
+    workplace: Workplace, raising: Callable[[str, BaseException], None]
+):
+    raising("registration_pipeline.cli_commands.source_status", ZeroDivisionError("by nobody's fault"))
+    said = workplace.run("status")
+    assert said.status == 1
+    assert said.out == ""
+    assert "Unexpected error: by nobody's fault" in said.err
+    assert "Please report it with the lines above, registration-pipeline 0" in said.words
+    assert "Traceback" in said.err
+
+
+@pytest.mark.slow
+def test_1_for_what_nobody_foresaw_inside_a_run(workplace: Workplace, raising: Callable[[str, BaseException], None]):
+    workplace.put("a.jpg")
+    raising("registration_pipeline.inventory.inventory.take_inventory", ZeroDivisionError("by nobody's fault"))
+    said = workplace.run("sync")
+    assert said.status == 1
+    assert re.search(r"Unexpected error: ZeroDivisionError: by nobody's fault \(run [0-9a-f-]{36}\)", said.words)
+    assert "Please report it" in said.words
+    assert "raise error" in said.err
+
+
+def test_130_for_ctrl_c(workplace: Workplace, raising: Callable[[str, BaseException], None]):
+    raising("registration_pipeline.cli_commands.source_status", KeyboardInterrupt())
+    said = workplace.run("status")
+    assert said.status == 130
+    assert said.err == "Interrupted. Nothing is lost; run again to go on.\n"
+
+
+def test_0_when_the_reader_of_the_output_has_seen_enough(
+    workplace: Workplace, raising: Callable[[str, BaseException], None]
+):
+    raising("registration_pipeline.cli_commands.print_json", BrokenPipeError())
+    said = workplace.run("status", "--json")
+    assert (said.status, said.err) == (0, "")
