@@ -16,39 +16,35 @@ from typing import TYPE_CHECKING
 from registration_pipeline.errors import RegistrationPipelineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
     from types import FrameType
 
-_OWN_END_SECONDS = 2.0
+_OWN_END_SECONDS = 5.0
 """Ctrl-C in a terminal reaches the children too; so long they may take to end by themselves."""
-_INTERRUPTED_SECONDS = 15.0
+_INTERRUPTED_SECONDS = 10.0
 """Dagster ends its code server, its daemon and its web server one after the other."""
 _KILLED_SECONDS = 5.0
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into KeyboardInterrupt, and ignore the rest, until the block ends.
-
-    Ending takes a bounded time, so a second Ctrl-C must not cut it short and leave processes behind.
-    """
-    seen: list[int] = []
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        seen.append(number)
-        if len(seen) == 1:
-            raise KeyboardInterrupt
-
+    """Turn SIGINT, SIGTERM and SIGHUP into KeyboardInterrupt until the block ends, however the process was started."""
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it on purpose
         numbers.append(signal.SIGHUP)
-    previous = {number: signal.signal(number, interrupt) for number in numbers}
+    with _handling(numbers, signal.default_int_handler):
+        yield
+
+
+@contextmanager
+def _handling(numbers: Iterable[int], handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    previous = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 def run_command(
@@ -83,24 +79,42 @@ def run_command(
     return status
 
 
-def end(process: subprocess.Popen[bytes], *, grace_seconds: float = _OWN_END_SECONDS) -> None:
-    """End a process: by itself, else by SIGINT, else by force. Nothing happens to one that has ended."""
+def end(
+    process: subprocess.Popen[bytes],
+    *,
+    grace_seconds: float = _OWN_END_SECONDS,
+    interrupted_seconds: float = _INTERRUPTED_SECONDS,
+) -> None:
+    """End a process: by itself, else by SIGINT, else by force. Nothing happens to one that has ended.
+
+    SIGINT is sent twice: Python turns it into an exception, which is lost when it strikes in the clean-up of an object. A
+    Ctrl-C meanwhile is ignored: this takes a bounded time and must not leave anybody behind.
+    """
     steps = (
         (None, grace_seconds),
-        (signal.SIGINT, _INTERRUPTED_SECONDS),
+        (signal.SIGINT, interrupted_seconds),
+        (signal.SIGINT, interrupted_seconds),
         (signal.SIGKILL, _KILLED_SECONDS),
     )
-    for number, seconds in steps:
-        if process.poll() is not None:
-            return
-        if number is not None:
-            process.send_signal(number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
+    if process.poll() is not None:
+        return
+    with _handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), _ignore):
+        for number, seconds in steps:
+            if number is not None:
+                process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+                return
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a session of its own, and then whatever is left in its group."""
-    end(process, grace_seconds=0)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        end(process, grace_seconds=0)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Not SIG_IGN: children would inherit that."""
