@@ -40,6 +40,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         jobs=[job for source in sources for job in build_jobs(source)],
         schedules=schedules,
         sensors=[build_stale_run_sensor()],
-        resources={"project": ProjectResource(config_path=str(settings.path)), "io_manager": dg.mem_io_manager},
+        resources={"project": ProjectResource(config_path=str(settings.path))},
         executor=dg.in_process_executor,
     )

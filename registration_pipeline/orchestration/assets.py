@@ -59,7 +59,7 @@ def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
     )
     def inventory(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         with errors_as_failures():
-            return _result(inventory_stage(project.load(), source, context.log.info))
+            return _result(inventory_stage(*project.load_source(source.name), context.log.info))
 
     return inventory
 
@@ -72,7 +72,7 @@ def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
     @dg.asset(**described, description="New objects in chunks; chunks that exist never change.")
     def chunk_plan(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         with errors_as_failures():
-            return _result(plan_stage(project.load(), source, context.instance, context.log.info))
+            return _result(plan_stage(*project.load_source(source.name), context.instance, context.log.info))
 
     return chunk_plan
 
@@ -84,7 +84,7 @@ def _failure_log(source: SourceSettings) -> dg.AssetsDefinition:
     @dg.asset(**described, description="Every object that is not registered, and why.")
     def failure_log(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         with errors_as_failures():
-            return _result(failure_log_stage(project.load(), source, context.log.info))
+            return _result(failure_log_stage(*project.load_source(source.name), context.log.info))
 
     return failure_log
 
@@ -136,7 +136,7 @@ def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
     def submit_chunks(
         context: dg.AssetExecutionContext, project: ProjectResource
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult]:
-        run = ChunkRun(project.load(), source, context.log.info)
+        run = ChunkRun.open(project, source.name, context.log.info)
         chunks = run.named(context.partition_keys)
         checks: list[CheckReport] = []
         failed = yield from run.register(chunks, context.selected_asset_keys, retry_failed=True, checks=checks)

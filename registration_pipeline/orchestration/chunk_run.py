@@ -12,9 +12,12 @@ import dagster as dg
 from registration_pipeline.orchestration.listener import errors_as_failures
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.project import Project
+from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     Log,
+    StageReport,
+    failure_log_stage,
     manifest_stage,
     no_failed_chunks,
     registration_stage,
@@ -35,6 +38,12 @@ class ChunkRun:
     project: Project
     source: SourceSettings
     log: Log
+
+    @classmethod
+    def open(cls, project: ProjectResource, source: str, log: Log) -> "ChunkRun":
+        """Read the configuration for a run over chunks of a source."""
+        with errors_as_failures():
+            return cls(*project.load_source(source), log)
 
     def named(self, chunk_ids: Sequence[str]) -> "list[PlannedChunk]":
         """Return the chunks of these ids, which a user or the UI chose."""
@@ -73,3 +82,8 @@ class ChunkRun:
                 )
                 checks.append(no_failed_chunks(self.project, self.source))
         return failed
+
+    def failure_log(self) -> StageReport:
+        """Write the source's failure log."""
+        with errors_as_failures():
+            return failure_log_stage(self.project, self.source, self.log)

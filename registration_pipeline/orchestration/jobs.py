@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
+from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
 
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.chunk_run import ChunkRun
@@ -18,7 +19,7 @@ from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,
-    failure_log_stage,
+    failure_of,
     inventory_stage,
     plan_stage,
 )
@@ -43,12 +44,11 @@ def build_jobs(source: SourceSettings) -> list[Any]:
     own = SourceNames(source.name)
     tags = {names.SOURCE_TAG: source.name}
     retry = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": {"failed": True}}}}
-    # A code location refuses two ops of one name, so the jobs share theirs.
-    register, conclude = _register_op(source), _conclude_op(source)
+    register = _register_op(source)  # a code location refuses two ops of one name, so the jobs share theirs
     return [
-        _sync_job(source, register, conclude, tags),
-        _submit_job(own.submit_job, register, conclude, tags, {}),
-        _submit_job(own.retry_job, register, conclude, tags, retry),
+        _sync_job(source, register, tags),
+        _submit_job(own.submit_job, register, tags, {}),
+        _submit_job(own.retry_job, register, tags, retry),
         dg.define_asset_job(own.inventory_job, selection=[own.inventory], tags=tags),
         dg.define_asset_job(own.plan_job, selection=[own.chunk_plan], tags=tags),
     ]
@@ -70,15 +70,13 @@ def build_schedule(source: SourceSettings) -> dg.ScheduleDefinition | None:
     )
 
 
-def _sync_job(
-    source: SourceSettings, register: dg.OpDefinition, conclude: dg.OpDefinition, tags: dict[str, str]
-) -> dg.JobDefinition:
+def _sync_job(source: SourceSettings, register: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
     own = SourceNames(source.name)
     take_inventory, plan_chunks = _inventory_op(source), _plan_op(source)
 
     @dg.job(name=own.sync_job, tags=tags, description=f"Inventory, plan, registration and failure log of {source.uri}.")
     def sync() -> None:
-        conclude(register(planned=plan_chunks(listed=take_inventory())))
+        register(planned=plan_chunks(listed=take_inventory()))
 
     return sync
 
@@ -86,7 +84,6 @@ def _sync_job(
 def _submit_job(
     name: str,
     register: dg.OpDefinition,
-    conclude: dg.OpDefinition,
     tags: dict[str, str],
     config: dict[str, Any],
 ) -> dg.JobDefinition:
@@ -96,7 +93,7 @@ def _submit_job(
         name=name, tags=tags, config=config, description=f"Registration of {what}, in one run, and the failure log."
     )
     def submit() -> None:
-        conclude(register())
+        register()
 
     return submit
 
@@ -107,7 +104,7 @@ def _inventory_op(source: SourceSettings) -> dg.OpDefinition:
     @dg.op(name=f"{own.ident}_take_inventory", out=dg.Out(dg.Nothing))
     def take_inventory(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = inventory_stage(project.load(), source, context.log.info)
+            report = inventory_stage(*project.load_source(source.name), context.log.info)
         yield from _events(context, own.inventory, report)
 
     return take_inventory
@@ -119,52 +116,52 @@ def _plan_op(source: SourceSettings) -> dg.OpDefinition:
     @dg.op(name=f"{own.ident}_plan_chunks", ins={"listed": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
     def plan_chunks(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = plan_stage(project.load(), source, context.instance, context.log.info)
+            report = plan_stage(*project.load_source(source.name), context.instance, context.log.info)
         yield from _events(context, own.chunk_plan, report)
 
     return plan_chunks
 
 
 def _register_op(source: SourceSettings) -> dg.OpDefinition:
+    """Register chunks, write the failure log, and fail if any object was refused.
+
+    One op, so that re-executing the run from its failure tries the chunks again, and that nothing passes between ops: what
+    passed would have to be kept where every worker can read it, or re-execution from a failure would be refused.
+    """
     own = SourceNames(source.name)
 
     # Nothing precedes it in the jobs that only submit; Dagster leaves an unconnected input of this type alone.
-    @dg.op(name=f"{own.ident}_{REGISTER_OP}", pool=own.pool, ins={"planned": dg.In(dg.Nothing)}, out=dg.Out(list[str]))
+    @dg.op(
+        name=f"{own.ident}_{REGISTER_OP}",
+        pool=own.pool,
+        ins={"planned": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+    )
     def register_chunks(
         context: dg.OpExecutionContext, config: ChunkSelection, project: ProjectResource
-    ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.Output[list[str]]]:
-        run = ChunkRun(project.load(), source, context.log.info)
-        chunks = run.named(config.chunks) if config.chunks else run.due(failed=config.failed, also_due=config.due)
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+        run = ChunkRun.open(project, source.name, context.log.info)
+        retry_failed = config.failed or _is_retried_by_a_person(context.run)
+        chunks = run.named(config.chunks) if config.chunks else run.due(failed=retry_failed, also_due=config.due)
         _announce(context, own.registration, [chunk.chunk_id for chunk in chunks])
         checks: list[CheckReport] = []
         failed = yield from run.register(
-            chunks, {own.manifest, own.registration}, retry_failed=bool(config.chunks or config.failed), checks=checks
+            chunks,
+            {own.manifest, own.registration},
+            retry_failed=bool(config.chunks) or retry_failed,
+            checks=checks,
         )
         _log_checks(context, checks)
-        yield dg.Output([result.chunk.chunk_id for result in failed])
+        yield from _events(context, own.failure_log, run.failure_log())
+        if failed:
+            raise failure_of(failed, source.name)
 
     return register_chunks
 
 
-def _conclude_op(source: SourceSettings) -> dg.OpDefinition:
-    own = SourceNames(source.name)
-
-    @dg.op(name=f"{own.ident}_write_failure_log", out=dg.Out(dg.Nothing))
-    def write_failure_log(
-        context: dg.OpExecutionContext, project: ProjectResource, failed_chunks: list[str]
-    ) -> Iterator[dg.AssetMaterialization]:
-        with errors_as_failures():
-            report = failure_log_stage(project.load(), source, context.log.info)
-        yield from _events(context, own.failure_log, report)
-        if failed_chunks:
-            raise dg.Failure(
-                description=f"{len(failed_chunks)} chunks have objects that Encord refused; everything else is registered. "
-                f"They are in the failure log: `registration-pipeline failures {source.name}`.",
-                metadata={"failed_chunks": dg.MetadataValue.json(failed_chunks)},
-                allow_retries=False,
-            )
-
-    return write_failure_log
+def _is_retried_by_a_person(run: dg.DagsterRun) -> bool:
+    """Tell whether the run is somebody's "re-execute from failure"; Dagster's own retry of a crash resends nothing."""
+    return run.tags.get(RESUME_RETRY_TAG) == "true" and RETRY_NUMBER_TAG not in run.tags
 
 
 def _events(context: dg.OpExecutionContext, key: dg.AssetKey, report: StageReport) -> Iterator[dg.AssetMaterialization]:

@@ -6,13 +6,19 @@ import dagster as dg
 from pydantic import Field
 
 from registration_pipeline.orchestration.project import Project
+from registration_pipeline.settings import SourceSettings
 
 
 class ProjectResource(dg.ConfigurableResource):
-    """Loads ``registration.yaml`` anew for every step, so that a run sees the file as it is."""
+    """Loads ``registration.yaml`` anew for every step, so that a run sees the file as it is and not as it was once."""
 
     config_path: str = Field(description="The registration.yaml that the code location was loaded from, absolute.")
 
-    def load(self) -> Project:
-        """Return the configuration and the environment of this process."""
-        return Project.load(Path(self.config_path))
+    def load_source(self, name: str) -> tuple[Project, SourceSettings]:
+        """Return the configuration with the environment of this process, and one of its sources.
+
+        Raises:
+            UsageError: the file is wrong, or the source is not in it any more.
+        """
+        project = Project.load(Path(self.config_path))
+        return project, project.source(name)
