@@ -1,0 +1,128 @@
+"""What people see of each asset after a sync: counts, tables, and links that lead somewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dagster import (
+    AssetKey,
+    DagsterInstance,
+    IntMetadataValue,
+    MetadataValue,
+    PathMetadataValue,
+    TableMetadataValue,
+    TextMetadataValue,
+)
+
+from registration_pipeline.orchestration.launch import run_job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from registration_pipeline_tests.orchestration.conftest import Pipeline
+
+Shown = dict[str, dict[str, Any]]
+
+
+def readable(values: Mapping[str, MetadataValue[Any]]) -> dict[str, Any]:
+    """Return metadata as plain values: tables as lists of rows, links as paths that exist."""
+    plain: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, TableMetadataValue):
+            plain[name] = [dict(record.data) for record in value.records]
+        elif isinstance(value, PathMetadataValue):
+            assert Path(value.path or "").exists(), f"{name} links to {value.path}"
+            plain[name] = Path(value.path or "")
+        else:
+            plain[name] = value.value
+    return plain
+
+
+@pytest.fixture
+def shown(pipeline: Pipeline, instance: DagsterInstance) -> Shown:
+    """The metadata of every asset after a sync with one failure, one rejected file and one excluded file."""
+    pipeline.configure(exclude=["**/thumbnails/**"], chunk_size={"images": 2})
+    folder = pipeline.add_images(4)[0].parent
+    (folder / "player.exe").write_bytes(b"MZ")
+    (folder / "thumbnails").mkdir()
+    (folder / "thumbnails" / "frame.jpg").write_bytes(b"\xff")
+    pipeline.break_images(3)
+    run_job(instance, pipeline.own.sync_job)
+    good, bad = pipeline.chunk_ids
+    found: Shown = {}
+    own = pipeline.own
+    for key in (own.inventory, own.chunk_plan, own.failure_log):
+        event = instance.get_latest_materialization_event(key)
+        assert event is not None
+        assert event.asset_materialization is not None
+        found[key.path[-1]] = readable(event.asset_materialization.metadata)
+    found["manifest"] = _of_partition(instance, own.manifest, bad)
+    found["registration"] = _of_partition(instance, own.registration, good)
+    (record,) = instance.fetch_observations(own.registration, limit=5).records
+    assert record.asset_observation is not None
+    assert record.asset_observation.partition == bad
+    found["failed registration"] = readable(record.asset_observation.metadata)
+    return found
+
+
+def _of_partition(instance: DagsterInstance, key: AssetKey, partition: str) -> dict[str, Any]:
+    records = instance.fetch_materializations(key, limit=5).records
+    (one,) = [record.asset_materialization for record in records if record.partition_key == partition]
+    assert one is not None
+    return readable(one.metadata)
+
+
+def test_every_asset_shows_its_counts_its_reasons_and_files_that_exist(pipeline: Pipeline, shown: Shown) -> None:
+    inventory, plan, log = shown["inventory"], shown["chunk_plan"], shown["failure_log"]
+    assert inventory["dagster/row_count"] == 6
+    assert inventory["bytes"] == 7
+    assert inventory["inventory_id"] == pipeline.status.inventory_id
+    assert [row["key"] for row in inventory["sample"]][:1] == ["2026-11-20/frame_000.jpg"]
+    assert str(inventory["files"]).endswith(f"inventory/{inventory['inventory_id']}")
+
+    counts = {name: plan[name] for name in ("objects", "new", "known", "excluded", "rejected", "new_chunks")}
+    assert counts == {"objects": 6, "new": 4, "known": 0, "excluded": 1, "rejected": 1, "new_chunks": 2}
+    assert plan["rejected_by_reason"] == [{"reason": "unsupported_type", "objects": 1}]
+    assert plan["excluded_by_rule"] == [{"rule": 'exclude "**/thumbnails/**"', "objects": 1}]
+
+    assert log["dagster/row_count"] == 2
+    assert {name: log[name] for name in ("registered", "failed", "pending")} == {
+        "registered": 3,
+        "failed": 1,
+        "pending": 0,
+    }
+    assert sorted(str(row["reason"]) for row in log["reasons"]) == ["not_found", "unsupported_type"]
+    assert str(log["csv"]).endswith(".csv")
+
+
+def test_every_chunk_shows_its_manifest_and_what_became_of_it(pipeline: Pipeline, shown: Shown) -> None:
+    manifest, good, bad = shown["manifest"], shown["registration"], shown["failed registration"]
+    assert manifest["dagster/partition_row_count"] == 2
+    assert manifest["violations"] == 0
+    assert Path(str(manifest["file"])).stat().st_size == manifest["bytes"]
+
+    assert (good["registered"], good["failed"], good["attempt"], good["state"]) == (2, 0, 1, "succeeded")
+    assert good["upload_job"] in {job.uuid for job in pipeline.sandbox.jobs()}
+    assert "failure_log" not in good
+
+    assert (bad["registered"], bad["failed"], bad["state"]) == (1, 1, "partially_failed")
+    assert bad["reasons"] == [{"reason": "not_found", "objects": 1}]
+    (sample,) = bad["sample_of_failures"]
+    assert sample["key"] == "2026-11-20/frame_003.jpg"
+    assert "404" in sample["message"]
+    assert "frame_003.jpg" in Path(str(bad["failure_log"])).read_text()
+
+
+def test_counts_are_numbers_that_dagster_can_plot(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    pipeline.add_images(1)
+    run_job(instance, pipeline.own.sync_job)
+
+    event = instance.get_latest_materialization_event(pipeline.own.registration)
+    assert event is not None
+    assert event.asset_materialization is not None
+    metadata = event.asset_materialization.metadata
+    assert isinstance(metadata["registered"], IntMetadataValue)
+    assert isinstance(metadata["failed"], IntMetadataValue)
+    assert isinstance(metadata["state"], TextMetadataValue)

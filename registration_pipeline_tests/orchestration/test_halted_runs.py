@@ -1,0 +1,134 @@
+"""A run that must stop says what to do, tells the command that started it, and loses nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
+
+from registration_pipeline.errors import (
+    ConfigurationError,
+    CredentialsError,
+    NotFoundError,
+    RegistrationPipelineError,
+)
+from registration_pipeline.orchestration.launch import run_job
+from registration_pipeline.orchestration.listener import SilentListener, listening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registration_pipeline_tests.orchestration.conftest import Pipeline
+
+
+@dataclass
+class Recorder(SilentListener):
+    """Keeps what a command would print."""
+
+    errors: list[RegistrationPipelineError] = field(default_factory=list)
+    chunks: list[str] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
+
+    def stage_started(self, source: str, stage: str, total: int | None) -> None:  # noqa: ARG002 - the protocol's
+        self.stages.append(stage)
+
+    def chunk_concluded(self, source: str, result: object) -> None:  # noqa: ARG002 - the protocol's
+        self.chunks.append(source)
+
+    def stopped(self, error: RegistrationPipelineError) -> None:
+        self.errors.append(error)
+
+
+def failure_description(instance: DagsterInstance, run_id: str) -> str:
+    """Return what the run page shows in red."""
+    (record,) = instance.get_records_for_run(run_id, of_type=DagsterEventType.STEP_FAILURE).records
+    event = record.event_log_entry.dagster_event
+    assert event is not None
+    failure = event.step_failure_data.user_failure_data
+    assert failure is not None
+    return failure.description or ""
+
+
+def no_key(_: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ENCORD_SSH_KEY_FILE")
+
+
+def foreign_key(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    other = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    (pipeline.root / "other-key").write_bytes(other)
+    monkeypatch.setenv("ENCORD_SSH_KEY_FILE", str(pipeline.root / "other-key"))
+
+
+def missing_integration(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
+    pipeline.configure(encord={"integration": "prod-aws"})
+
+
+HALTS = [
+    pytest.param((no_key, CredentialsError, "ENCORD_SSH_KEY"), id="no key"),
+    pytest.param((foreign_key, CredentialsError, "key"), id="key that Encord refuses"),
+    pytest.param((missing_integration, NotFoundError, "prod-aws"), id="integration that does not exist"),
+]
+
+
+@pytest.mark.parametrize("halt", HALTS)
+def test_a_halted_run_fails_with_advice_and_the_next_run_goes_on_from_there(
+    pipeline: Pipeline,
+    instance: DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    halt: tuple[Callable[[Pipeline, pytest.MonkeyPatch], None], type[RegistrationPipelineError], str],
+) -> None:
+    spoil, kind, words = halt
+    pipeline.add_images(3)
+    recorder = Recorder()
+    with monkeypatch.context() as spoilt, listening(recorder):
+        spoil(pipeline, spoilt)
+        assert not run_job(instance, pipeline.own.sync_job)
+
+    (run,) = instance.get_runs()
+    assert run.status is DagsterRunStatus.FAILURE
+    assert [type(error) for error in recorder.errors] == [kind]
+    assert failure_description(instance, run.run_id) == str(recorder.errors[0])
+    assert words in str(recorder.errors[0])
+    assert recorder.chunks == []
+    assert (pipeline.status.pending, pipeline.sandbox.jobs()) == (3, [])
+
+    pipeline.configure()
+    with listening(recorder):
+        assert run_job(instance, pipeline.own.sync_job)
+    assert (pipeline.status.registered, len(pipeline.sandbox.jobs())) == (3, 3)
+    assert len(recorder.chunks) == 3
+    assert pipeline.shown(instance, pipeline.own.registration).counts == (3, 0, 0)
+
+
+def test_a_source_that_is_gone_stops_before_anything_is_planned(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    (pipeline.root / "files").rmdir()
+    recorder = Recorder()
+
+    with listening(recorder):
+        assert not run_job(instance, pipeline.own.sync_job)
+
+    (error,) = recorder.errors
+    assert str(pipeline.root / "files") in str(error)
+    assert recorder.stages == ["inventory"]
+    assert pipeline.chunk_ids == []
+
+
+def test_a_configuration_that_breaks_between_load_and_run_is_told(
+    pipeline: Pipeline, instance: DagsterInstance
+) -> None:
+    pipeline.add_images(1)
+    job = pipeline.definitions.resolve_job_def(pipeline.own.inventory_job)
+    pipeline.config.write_text("sorces: {}")
+    recorder = Recorder()
+
+    with listening(recorder):
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+
+    assert not result.success
+    assert [type(error) for error in recorder.errors] == [ConfigurationError]
+    assert "did you mean 'sources'" in failure_description(instance, result.run_id)
