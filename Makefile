@@ -50,10 +50,13 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+check-definitions: export REGISTRATION_CONFIG := $(CURDIR)/examples/registration.yaml
+check-definitions: export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+check-definitions: export PATH := $(CURDIR)/$(BIN):$(PATH)
 check-definitions: setup-dev  ## the code location loads, for dg and for dagster
-	REGISTRATION_CONFIG=$(CURDIR)/examples/registration.yaml $(BIN)/dg check toml
-	REGISTRATION_CONFIG=$(CURDIR)/examples/registration.yaml $(BIN)/dg check defs
-	REGISTRATION_CONFIG=$(CURDIR)/examples/registration.yaml $(BIN)/dagster definitions validate -w workspace.yaml
+	dg check toml
+	dg check defs
+	dagster definitions validate -w workspace.yaml
 
 bench: setup-dev  ## print every figure of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
