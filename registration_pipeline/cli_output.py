@@ -24,6 +24,7 @@ _LABELS = {"objects": "objects in the bucket", "changed": "changed since", "dele
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted")
 _LONGEST_SHOWN = 20
 _PIPE_COLUMNS = 140
+_TABLE_COLUMNS = 120
 
 
 def say(text: str) -> None:
@@ -132,14 +133,30 @@ def print_failures(rows: list[FailureRow], statuses: Iterable[SourceStatus]) -> 
         for status in statuses:
             say(f"{status.source}: {_without_failures(status)}")
         return
-    table = Table(title=not_registered(len(rows)), title_justify="left", title_style="bold")
-    for name in ("source", "key", "stage", "reason", "message"):
-        table.add_column(name, overflow="fold")
-    for row in rows[:_LONGEST_SHOWN]:
-        table.add_row(*(_cell(value or "") for value in (row.source, row.key, row.stage, row.reason, row.message)))
-    stdout().print(table)
+    shown = rows[:_LONGEST_SHOWN]
+    if stdout().width < _TABLE_COLUMNS:
+        _list_failures(shown, len(rows))
+    else:
+        stdout().print(_failure_table(shown, len(rows)))
     if len(rows) > _LONGEST_SHOWN:
         say(f"… and {len(rows) - _LONGEST_SHOWN:,} more: --out FILE.csv writes all of them.")
+
+
+def _failure_table(shown: Sequence[FailureRow], count: int) -> Table:
+    table = Table(title=not_registered(count), title_justify="left", title_style="bold")
+    for name in ("source", "key", "stage", "reason", "message"):
+        table.add_column(name, overflow="fold")
+    for row in shown:
+        table.add_row(*(_cell(value or "") for value in (row.source, row.key, row.stage, row.reason, row.message)))
+    return table
+
+
+def _list_failures(shown: Sequence[FailureRow], count: int) -> None:
+    """Print each key on a line of its own: five columns of a narrow table would break it into pieces."""
+    say(not_registered(count))
+    for row in shown:
+        say(_cell(row.key))
+        say(f"    {row.source}, {row.stage}: {row.reason}: {_cell(row.message or '')}")
 
 
 def not_registered(count: int) -> str:

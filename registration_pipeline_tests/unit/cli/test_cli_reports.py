@@ -1,0 +1,193 @@
+"""Files that reports write, plans that write nothing, and how other people's words reach the terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from registration_pipeline.cli_output import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from registration_pipeline_tests.unit.cli.conftest import Workplace
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a failure log in any of its formats, as text; empty for none."""
+    if path.suffix == ".json":
+        rows = json.loads(path.read_text())
+    elif path.suffix == ".parquet":
+        rows = pq.read_table(path).to_pylist()
+        rows = [{**row, "at": row["at"].isoformat()} for row in rows]
+    else:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
+    return [{**row, "at": row["at"].replace("Z", "+00:00")} for row in texts]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
+def test_failures_are_written_as_they_are_printed(synced: Workplace, tmp_path: Path, suffix: str):
+    out = tmp_path / f"failed objects{suffix}"
+    said = synced.run("failures", "--out", str(out))
+    assert (said.status, said.out) == (0, "")
+    assert said.words == f"4 rows written to {out}"
+    printed = tmp_path / "printed.json"
+    printed.write_text(synced.run("failures", "--json").out)
+    assert read_rows(out) == read_rows(printed)
+    assert list(read_rows(out)[0]) == list(read_rows(printed)[0])
+
+
+def test_failures_can_be_written_and_printed_as_json_at_once(synced: Workplace, tmp_path: Path):
+    out = tmp_path / "failures.json"
+    said = synced.run("failures", "--out", str(out), "--json")
+    assert json.loads(out.read_text()) == said.document
+    assert "4 rows written" in said.err
+
+
+def test_failures_replace_the_file_of_an_earlier_run(synced: Workplace, tmp_path: Path):
+    out = tmp_path / "failures.csv"
+    out.write_text("old\n" * 1000)
+    synced.run("failures", "--out", str(out))
+    assert len(read_rows(out)) == 4
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
+def test_odd_keys_survive_the_way_into_a_file(workplace: Workplace, tmp_path: Path, suffix: str):
+    keys = ['quote".xyz', "comma,.xyz", "é日本.xyz", "new\nline.xyz", "return\r.xyz", " space .xyz", "=1+1.xyz"]
+    workplace.put(*keys)
+    workplace.plan()
+    out = tmp_path / f"failures{suffix}"
+    assert workplace.run("failures", "--out", str(out)).status == 0
+    assert sorted(row["key"] for row in read_rows(out)) == sorted(keys)
+
+
+@pytest.mark.parametrize("name", ["failures.txt", "failures", "failures.CSV", ".csv"])
+def test_a_name_of_another_format_is_refused(synced: Workplace, tmp_path: Path, name: str):
+    said = synced.run("failures", "--out", str(tmp_path / name))
+    assert said.status == 2
+    assert said.out == ""
+    assert "must end in .csv, .parquet or .json" in said.words
+    assert not (tmp_path / name).exists()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
+@pytest.mark.parametrize("place", ["no/such/folder", "a-file"])
+def test_a_place_that_is_no_folder_is_refused(synced: Workplace, tmp_path: Path, place: str, suffix: str):
+    (tmp_path / "a-file").touch()
+    said = synced.run("failures", "--out", str(tmp_path / place / f"failures{suffix}"))
+    assert said.status == 2
+    assert "Name a file in a folder that exists" in said.words
+    assert "Traceback" not in said.err
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(synced: Workplace, tmp_path: Path):
+    (tmp_path / "failures.csv").mkdir()
+    said = synced.run("failures", "--out", str(tmp_path / "failures.csv"))
+    assert said.status == 2
+    assert "can't be written" in said.words
+
+
+def test_failures_say_so_when_nothing_is_planned_yet(workplace: Workplace):
+    said = workplace.run("failures")
+    assert said.status == 0
+    assert "nothing is planned yet; `registration-pipeline sync fleet-cameras`" in said.words
+
+
+def test_failures_do_not_call_a_source_with_pending_objects_complete(workplace: Workplace):
+    workplace.put("a.jpg", "b.jpg")
+    workplace.plan()
+    assert "nothing failed, and 2 objects are pending" in workplace.run("failures").words
+    workplace.register()
+    assert "every object that should be registered is registered" in workplace.run("failures").words
+
+
+def test_only_the_first_failures_are_shown_with_the_way_to_all(workplace: Workplace):
+    workplace.put(*(f"{number:03d}.xyz" for number in range(30)))
+    workplace.plan()
+    said = workplace.run("failures")
+    assert "30 objects are not registered" in said.words
+    assert "019.xyz" in said.out
+    assert "020.xyz" not in said.out
+    assert "… and 10 more: --out FILE.csv writes all of them." in said.words
+
+
+@pytest.mark.parametrize("is_json", [False, True], ids=["table", "json"])
+def test_a_dry_run_shows_the_plan_and_writes_nothing(workplace: Workplace, *, is_json: bool):
+    workplace.put("a.jpg", "b.jpg", "c.jpg", "thumbs/d.jpg", "e.xyz")
+    workplace.plan()
+    workplace.put("new/1.jpg", "new/2.mp4")
+    workplace.project.take_inventory(workplace.project.source("fleet-cameras"))
+    before = workplace.files()
+    said = workplace.run("plan", "fleet-cameras", "--dry-run", *(["--json"] if is_json else []))
+    assert said.status == 0
+    assert workplace.files() == before
+    assert not (workplace.root / ".dagster").exists()
+    assert not workplace.sandbox.jobs()
+    if is_json:
+        counts = said.document["counts"]
+        assert (said.document["dry_run"], counts["objects"], counts["known"], counts["new"]) == (True, 7, 3, 2)
+        assert [chunk["first_key"] for chunk in said.document["chunks"]] == ["new/1.jpg", "new/2.mp4"]
+    else:
+        assert "would add 2 new objects in 2 chunks" in said.words
+        assert "rejected: 1 unsupported_type" in said.words
+        assert 'excluded: 1 by exclude "**/thumbs/**"' in said.words
+
+
+@pytest.mark.parametrize("command", ["status", "failures", "check"])
+def test_reports_write_nothing(workplace: Workplace, command: str):
+    workplace.put("a.jpg", "b.xyz")
+    assert workplace.run(command).status == 0
+    assert not (workplace.root / "state").exists()
+    workplace.plan()
+    before = workplace.files(".")
+    assert workplace.run(command).status == 0
+    after = workplace.files(".")
+    assert {name: digest for name, digest in after.items() if not name.startswith("encord/")} == {
+        name: digest for name, digest in before.items() if not name.startswith("encord/")
+    }
+
+
+@pytest.mark.parametrize("command", [("failures",), ("plan", "fleet-cameras", "--dry-run")], ids=["failures", "plan"])
+def test_keys_reach_the_terminal_as_text(workplace: Workplace, command: tuple[str, ...]):
+    workplace.put("[red]a[/red].jpg", "[/nothing].xyz", "\x1b[31mred\x07.xyz", "\x1b[2J.jpg", "a\nb.xyz")
+    workplace.plan()
+    said = workplace.run(*command, terminal=True)
+    assert said.status == 0
+    for escape in ("\x1b[2J", "\x07"):
+        assert escape not in said.out
+    if command[0] == "failures":
+        lines = said.out.splitlines()
+        assert {"[/nothing].xyz", r"\x1b[31mred\x07.xyz", r"a\nb.xyz"} < set(lines)
+
+
+def test_text_of_many_scripts_is_left_alone():
+    assert printable("é日本 [red] \\ ½\n") == "é日本 [red] \\ ½\n"
+
+
+@pytest.mark.parametrize("char", ["\x00", "\r", "\t", "\x1b", "\x7f", "\x9b", "\u202e", "\u2028"], ids=ascii)
+def test_what_a_terminal_would_obey_is_spelled_out(char: str):
+    spelled = printable(f"a{char}b")
+    assert spelled.isascii()
+    assert spelled.startswith("a\\")
+
+
+def test_keys_are_never_broken_on_a_narrow_terminal(workplace: Workplace, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    long = "/".join(["a-folder-with-a-long-name"] * 8) + "/file.xyz"
+    workplace.put(long)
+    workplace.plan()
+    assert long in workplace.run("failures", terminal=True).out.splitlines()
+
+
+def test_failures_are_a_table_where_there_is_room(synced: Workplace, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "160")
+    for terminal in (False, True):
+        lines = synced.run("failures", terminal=terminal).out.splitlines()
+        row = next(line for line in lines if "frame_3" in line)
+        assert [cell.strip() for cell in row.split("│")][2:5] == ["day/frame_3.jpg", "registration", "not_found"]
