@@ -43,7 +43,7 @@ _GUIDE = """\
 What to try:
   1. Plant a failure:  echo '{rule}' > {rules}
   2. Add a file that it strikes:  cp {directory}/clips/drive_0001.mp4 {directory}/clips/oops.mp4
-  3. Launch the job at {ui}/locations/registration_pipeline/jobs/{group}_sync
+  3. Launch the job {group}_sync: {ui}/locations/registration_pipeline/jobs/{group}_sync, tab Launchpad
   4. See the failed chunk at {ui}/assets/{source}/registration?view=partitions
   5. Repair with  rm {rules}  and launch the job {group}_retry_failed.
   6. Materialize all partitions of {source} / registration again: nothing is registered twice.

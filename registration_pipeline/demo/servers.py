@@ -5,12 +5,14 @@ What does not belong here: the servers themselves (``bucket``, the package ``san
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import socket
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registration_pipeline.demo.bucket import HOST, REGION, serve_bucket
 from registration_pipeline.demo.configuration import BUCKET
+from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.config import Integration, LocalObjects, S3Objects, SandboxConfig
 from registration_pipeline.sandbox.server import Sandbox
 
@@ -41,7 +43,10 @@ def serving(home: DemoHome, ports: DemoPorts) -> Iterator[DemoServers]:
     Raises:
         UsageError: a port is taken, or another sandbox runs on the data.
     """
-    with serve_bucket(home.bucket, BUCKET, ports.bucket) as bucket:
+    with ExitStack() as stack:
+        # Filling the bucket takes seconds, in which nobody else may take the other port.
+        held = stack.enter_context(_held(ports.sandbox))
+        bucket = stack.enter_context(serve_bucket(home.bucket, BUCKET, ports.bucket))
         credentials = bucket.environment
         store = S3Objects(
             endpoint_url=bucket.endpoint_url,
@@ -53,5 +58,13 @@ def serving(home: DemoHome, ports: DemoPorts) -> Iterator[DemoServers]:
         config = SandboxConfig(
             data=home.sandbox, host=HOST, port=ports.sandbox, integrations=(Integration(_INTEGRATION, readers),)
         )
-        with Sandbox(config) as sandbox:
-            yield DemoServers(bucket, sandbox)
+        held.close()
+        yield DemoServers(bucket, stack.enter_context(Sandbox(config)))
+
+
+def _held(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        message = f"The sandbox can't listen on {HOST}:{port} ({error.strerror}). End the program that uses the port."
+        raise UsageError(message) from error
