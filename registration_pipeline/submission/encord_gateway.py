@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 _SDK_RETRIES = 1
 _READ_TIMEOUT_SECONDS = 120
 _CONNECT_TIMEOUT_SECONDS = 20
+_LONGEST_TEXT = 1000
 _PAGE_SIZE = 1000  # list_items: documented maximum
 
 
@@ -179,13 +180,12 @@ class EncordGateway:
         fault = _fault(error, is_start=is_start)
         said = _text(error)
         if fault is Fault.TRANSIENT and _was_not_sent(error):
-            return TransientError(
-                f"{what}: {self._domain} can't be reached ({_unreachable(error)}); check ENCORD_DOMAIN, or encord.domain, "
-                "and the network"
-            )
+            return TransientError(f"{what}: {self._domain} can't be reached ({_unreachable(error)})")
         if fault is Fault.TRANSIENT:
             hint = getattr(error, "retry_after", None)
-            return TransientError(f"{what}: {said}", retry_after_seconds=float(hint) if hint else None)
+            return TransientError(
+                f"{what} at {self._domain}: {said}", retry_after_seconds=float(hint) if hint else None
+            )
         if fault is Fault.HALT_CREDENTIALS:
             return CredentialsError(
                 f"Encord at {self._domain} refused the key ({said}). Check that ENCORD_SSH_KEY or ENCORD_SSH_KEY_FILE holds "
@@ -239,7 +239,9 @@ def _text(error: Exception) -> str:
     message: Any = getattr(error, "message", None) or str(error) or type(error).__name__
     cause = error.__cause__
     detail = f" ({type(cause).__name__}: {cause})" if cause is not None and _is_sdk(error) else ""
-    return " ".join(f"{message}{detail}".split())
+    text = " ".join(f"{message}{detail}".split())
+    # The SDK quotes whole replies; that of a proxy may be a page of markup.
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"
 
 
 def _remote_item(item: StorageItem) -> RemoteItem:

@@ -89,7 +89,8 @@ class RetryPolicy:
             tries = retrying.statistics["attempt_number"]
             hint = f" It asks to wait {_hint(error):.0f} s." if _hint(error) > self.hint_cap_seconds else ""
             raise ServiceUnavailableError(
-                f"Encord does not answer usefully ({what}, tries: {tries}): {error}.{hint} Nothing is lost; run again later."
+                f"Encord does not answer usefully ({what}, tries: {tries}): {error}.{hint} Nothing is lost; run again "
+                "later. If it lasts, check the network and Encord's address (ENCORD_DOMAIN, else encord.domain)."
             ) from error
 
     def read(self, what: str, function: Callable[[], _Result]) -> _Result:
