@@ -1,0 +1,291 @@
+"""Wrong configurations and environments through the real commands: the status, what is said, and no secret anywhere."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from registration_pipeline_tests.unit.cli.conftest import Workplace
+
+SECRET = "wJalrXUtnFEMI-tell-nobody"
+LONGEST_SECONDS = 90
+"""Refused connections are tried six times with waits of at most 2 + 4 + 8 + 16 + 32 s, and some for the SDK's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wrong:
+    """Something wrong around an otherwise good configuration.
+
+    Args:
+        status: of every command that meets it.
+        says: parts of the message.
+        settings: of the source; ``{…}`` in texts stands for an address of ``Places``.
+        environ: variables; None takes one away.
+        text: lines before the configuration.
+    """
+
+    status: int
+    says: tuple[str, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+    environ: dict[str, str | None] = field(default_factory=dict)
+    text: str = ""
+
+
+AWS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}
+NO_AWS: dict[str, str | None] = {**AWS, "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+
+
+def s3(endpoint: str, **storage: str) -> dict[str, Any]:
+    return {"uri": "s3://no-such-bucket/raw/", "storage": {"region": "eu-west-2", "endpoint_url": endpoint, **storage}}
+
+
+WRONG = {
+    "no key": Wrong(status=4, says=("there is no Encord key", "ENCORD_SSH_KEY"), environ={"ENCORD_SSH_KEY_FILE": None}),
+    "key file that is not there": Wrong(
+        status=4, says=("names a file that does not exist",), environ={"ENCORD_SSH_KEY_FILE": "/no/such/key"}
+    ),
+    "key file that is a folder": Wrong(status=4, says=("can't be read",), environ={"ENCORD_SSH_KEY_FILE": "/"}),
+    "public key": Wrong(
+        status=4, says=("this is the public key",), environ={"ENCORD_SSH_KEY_FILE": "{root}/encord/id_ed25519.pub"}
+    ),
+    "path in the place of the key": Wrong(
+        status=4,
+        says=("put a path in ENCORD_SSH_KEY_FILE",),
+        environ={"ENCORD_SSH_KEY_FILE": None, "ENCORD_SSH_KEY": "/home/me/key"},
+    ),
+    "key in the place of the path": Wrong(
+        status=4,
+        says=("holds a key instead of a path",),
+        environ={"ENCORD_SSH_KEY_FILE": "{other_key}"},
+    ),
+    "half a key": Wrong(
+        status=4, says=("incomplete",), environ={"ENCORD_SSH_KEY_FILE": None, "ENCORD_SSH_KEY": "{half_key}"}
+    ),
+    "key that nobody registered": Wrong(
+        status=4,
+        says=("refused the key", "registered in Encord"),
+        environ={"ENCORD_SSH_KEY_FILE": None, "ENCORD_SSH_KEY": "{other_key}"},
+    ),
+    "two different keys": Wrong(
+        status=2, says=("hold different keys; unset one",), environ={"ENCORD_SSH_KEY": "{other_key}"}
+    ),
+    "domain that is no address": Wrong(status=2, says=("ENCORD_DOMAIN",), environ={"ENCORD_DOMAIN": "encord"}),
+    "nobody listens at the domain": Wrong(
+        status=4,
+        says=("{closed} can't be reached (", "Connection refused", "Nothing is lost", "(ENCORD_DOMAIN, else"),
+        environ={"ENCORD_DOMAIN": "{closed}"},
+    ),
+    "another web server at the domain": Wrong(
+        status=4, says=("at {web}: ", "Nothing is lost", "(ENCORD_DOMAIN, else"), environ={"ENCORD_DOMAIN": "{web}"}
+    ),
+    "integration that is not there": Wrong(
+        status=4,
+        says=("Encord integration 'prod-aws' does not exist", "may use: 'sandbox'"),
+        settings={"encord": {"integration": "prod-aws"}},
+    ),
+    "folder UUID that is not there": Wrong(
+        status=4,
+        says=("folder 11111111-2222-4333-8444-555555555555", "does not exist"),
+        settings={"encord": {"integration": "sandbox", "folder": "11111111-2222-4333-8444-555555555555"}},
+    ),
+    "directory that is not there": Wrong(
+        status=4, says=("is no directory", "sources.fleet-cameras.uri"), settings={"uri": "file:///no/such/directory"}
+    ),
+    "bucket that is not there": Wrong(
+        status=4, says=("Bucket no-such-bucket does not exist", "Mend"), settings=s3("{moto}"), environ=dict(AWS)
+    ),
+    "credentials that S3 refuses": Wrong(
+        status=4,
+        says=("S3 refused the credentials for bucket no-such-bucket (InvalidAccessKeyId)", "AWS_ACCESS_KEY_ID"),
+        settings=s3("{refusing}"),
+        environ=dict(AWS),
+    ),
+    "no credentials for S3": Wrong(status=4, says=("credentials",), settings=s3("{moto}"), environ=NO_AWS),
+    "nobody listens at the endpoint": Wrong(
+        status=4, says=("can't be reached", "storage.endpoint_url"), settings=s3("{closed}"), environ=dict(AWS)
+    ),
+    "another web server at the endpoint": Wrong(
+        status=4, says=("storage.endpoint_url",), settings=s3("{web}"), environ=dict(AWS)
+    ),
+    "profile that is not there": Wrong(
+        status=2,
+        says=("sources.fleet-cameras.storage.profile", "aws configure list-profiles"),
+        settings=s3("{moto}", profile="nobody"),
+        environ=dict(AWS),
+    ),
+    "relative DAGSTER_HOME": Wrong(
+        status=2, says=("DAGSTER_HOME", "absolute path"), environ={"DAGSTER_HOME": "here/dagster"}
+    ),
+    "DAGSTER_HOME that is a file": Wrong(
+        status=2, says=("DAGSTER_HOME", "registration.yaml"), environ={"DAGSTER_HOME": "{root}/registration.yaml"}
+    ),
+    "state that is a file": Wrong(status=4, says=("{root}/registration.yaml",), text="state: ./registration.yaml\n"),
+    "unknown key": Wrong(
+        status=2,
+        says=("registration.yaml:1: stat: unknown key; did you mean 'state'?",),
+        text=f"stat: {SECRET}\n",
+    ),
+    "unset variable": Wrong(
+        status=2,
+        says=("registration.yaml:1: state: the environment variable NOBODY_SET_THIS is not set",),
+        text="state: ${{NOBODY_SET_THIS}}\n",
+    ),
+    "broken YAML": Wrong(status=2, says=("not valid YAML",), text="sources: [\n"),
+    "scheme of a later version": Wrong(
+        status=2, says=("gs:// is not supported yet in this version",), settings={"uri": "gs://bucket/raw/"}
+    ),
+    "two mistakes": Wrong(
+        status=2,
+        says=("sources.fleet-cameras.max_in_flight: must be 1 or more", "sources.fleet-cameras.schedule"),
+        settings={"max_in_flight": 0, "schedule": "nightly"},
+    ),
+}
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """Answers everything as a landing page, or as an S3 that does not know the access key."""
+
+    def do_GET(self) -> None:
+        is_refusing = getattr(self.server, "is_refusing", False)
+        body = (
+            b"<Error><Code>InvalidAccessKeyId</Code><Message>No such key</Message></Error>"
+            if is_refusing
+            else b"<html><body>Welcome</body></html>"
+        )
+        self.send_response(403 if is_refusing else 200)
+        self.send_header("Content-Type", "application/xml" if is_refusing else "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the name that http.server calls
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def serve_pages(*, is_refusing: bool) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    server.is_refusing = is_refusing  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def web() -> Iterator[str]:
+    yield from serve_pages(is_refusing=False)
+
+
+@pytest.fixture(scope="module")
+def refusing() -> Iterator[str]:
+    yield from serve_pages(is_refusing=True)
+
+
+@pytest.fixture
+def closed() -> Iterator[str]:
+    """An address at which nobody listens, and nobody else will while it is held."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
+
+
+@pytest.fixture
+def places(workplace: Workplace, moto_server: str, web: str, refusing: str, closed: str) -> dict[str, str]:
+    other_key = (
+        Ed25519PrivateKey.generate()
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+        .decode()
+    )
+    return {
+        "root": str(workplace.root),
+        "moto": moto_server,
+        "web": web,
+        "refusing": refusing,
+        "closed": closed,
+        "other_key": other_key,
+        "half_key": "\n".join(other_key.splitlines()[:3]),
+    }
+
+
+@pytest.fixture
+def make_wrong(workplace: Workplace, places: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def make(wrong: Wrong) -> tuple[str, ...]:
+        """Put it in place and return what must be said."""
+        settings = {name: filled(value, places) for name, value in wrong.settings.items()}
+        workplace.configure(**settings)
+        if wrong.text:
+            good = workplace.config.read_text().removeprefix("sources").partition("\nstate:")[0]
+            workplace.config.write_text(wrong.text.format(**places) + "sources" + good + "\n")
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            monkeypatch.setenv(name, str(tmp_path / "no-such-file"))
+        for name, value in wrong.environ.items():
+            monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(
+                name, value.format(**places)
+            )
+        return tuple(part.format(**places) for part in wrong.says)
+
+    return make
+
+
+def filled(value: Any, places: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: filled(item, places) for name, item in value.items()}
+    return value.format(**places) if isinstance(value, str) else value
+
+
+def assert_refused(workplace: Workplace, places: dict[str, str], wrong: Wrong, says: tuple[str, ...], *command: str):
+    began = time.monotonic()
+    said = workplace.run(*command)
+    seconds = time.monotonic() - began
+    assert said.status == wrong.status, said.words
+    for part in says:
+        assert part in said.words
+    assert "Traceback" not in said.err
+    assert seconds < LONGEST_SECONDS
+    for secret in (workplace.key_body, places["other_key"].splitlines()[2], SECRET):
+        assert secret not in said.out + said.err
+        kept = workplace.find(secret, apart_from=workplace.root / "encord")
+        assert [path for path in kept if path != workplace.config] == []
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_check_says_what_is_wrong(workplace: Workplace, places: dict[str, str], make_wrong: Any, name: str):
+    workplace.put("a.jpg")
+    says = make_wrong(WRONG[name])
+    assert_refused(workplace, places, WRONG[name], says, "check")
+    assert not (workplace.root / "state").exists()
+    assert not (workplace.root / ".dagster").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WRONG)
+def test_sync_says_what_is_wrong(workplace: Workplace, places: dict[str, str], make_wrong: Any, name: str):
+    workplace.put("a.jpg")
+    says = make_wrong(WRONG[name])
+    assert_refused(workplace, places, WRONG[name], says, "sync")
+    assert not workplace.sandbox.jobs()
+
+
+@pytest.mark.parametrize("command", ["status", "failures"])
+def test_reports_need_neither_key_nor_encord_nor_bucket(
+    synced: Workplace, command: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("ENCORD_SSH_KEY_FILE")
+    monkeypatch.setenv("ENCORD_DOMAIN", "http://127.0.0.1:9")
+    assert synced.run(command).status == 0
