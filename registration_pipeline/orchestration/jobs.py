@@ -87,7 +87,7 @@ def _submit_job(
     tags: dict[str, str],
     config: dict[str, Any],
 ) -> dg.JobDefinition:
-    what = "the chunks that failed" if config else "the chunks that are due or named"
+    what = "everything that failed or is due" if config else "the chunks that are due or named"
 
     @dg.job(
         name=name, tags=tags, config=config, description=f"Registration of {what}, in one run, and the failure log."
@@ -101,7 +101,7 @@ def _submit_job(
 def _inventory_op(source: SourceSettings) -> dg.OpDefinition:
     own = SourceNames(source.name)
 
-    @dg.op(name=f"{own.ident}_take_inventory", out=dg.Out(dg.Nothing))
+    @dg.op(name=f"{own.ident}_take_inventory", pool=own.listing_pool, out=dg.Out(dg.Nothing))
     def take_inventory(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
             report = inventory_stage(*project.load_source(source.name), context.log.info)
@@ -113,7 +113,12 @@ def _inventory_op(source: SourceSettings) -> dg.OpDefinition:
 def _plan_op(source: SourceSettings) -> dg.OpDefinition:
     own = SourceNames(source.name)
 
-    @dg.op(name=f"{own.ident}_plan_chunks", ins={"listed": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
+    @dg.op(
+        name=f"{own.ident}_plan_chunks",
+        pool=own.listing_pool,
+        ins={"listed": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+    )
     def plan_chunks(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
             report = plan_stage(*project.load_source(source.name), context.instance, context.log.info)

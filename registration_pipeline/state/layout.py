@@ -8,7 +8,7 @@
 <source>/journal/<chunk_id>/<attempt>-<event>.json
 <source>/outcomes/<chunk_id>/<attempt>.parquet
 <source>/failures/<chunk_id>/<attempt>.{parquet,csv}                    the failure log of a chunk
-<source>/failure_log/<wave_id>-<nonce>.{parquet,csv}                     the failure log of the source
+<source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
 """
 
 from __future__ import annotations
