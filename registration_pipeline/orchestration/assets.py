@@ -51,12 +51,11 @@ def _described(source: SourceSettings, key: dg.AssetKey, *checks: tuple[str, str
 
 
 def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
-    key = SourceNames(source.name).inventory
+    own = SourceNames(source.name)
     check = (names.INVENTORY_COMPLETE, "The parts hold as many rows as the commit marker says.")
+    described = _described(source, own.inventory, check, kinds={"parquet"}, pool=own.listing_pool)
 
-    @dg.asset(
-        **_described(source, key, check), description=f"Every object of {source.uri}, as Parquet.", kinds={"parquet"}
-    )
+    @dg.asset(**described, description=f"Every object of {source.uri}, as Parquet.")
     def inventory(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         with errors_as_failures():
             return _result(inventory_stage(*project.load_source(source.name), context.log.info))
@@ -67,7 +66,9 @@ def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
 def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
     check = (names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")
-    described = _described(source, own.chunk_plan, check, deps=[own.inventory], kinds={"parquet"})
+    described = _described(
+        source, own.chunk_plan, check, deps=[own.inventory], kinds={"parquet"}, pool=own.listing_pool
+    )
 
     @dg.asset(**described, description="New objects in chunks; chunks that exist never change.")
     def chunk_plan(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:

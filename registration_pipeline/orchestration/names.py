@@ -68,6 +68,11 @@ class SourceNames:
         return f"encord_submission/{self.source}"
 
     @property
+    def listing_pool(self) -> str:
+        """The pool that lets one run at a time take an inventory or plan: an inventory clears away what another left."""
+        return f"listing/{self.source}"
+
+    @property
     def sync_job(self) -> str:
         """Inventory to failure log in one run."""
         return f"{self.ident}_sync"
