@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -207,7 +208,17 @@ def pipeline(make_pipeline: MakePipeline) -> Pipeline:
 
 
 @pytest.fixture
-def instance(pipeline: Pipeline) -> Iterator[dg.DagsterInstance]:
+def instance_of() -> Iterator[Callable[[Pipeline], dg.DagsterInstance]]:
+    """Opens the instance that a pipeline's commands use."""
+    with ExitStack() as opened:
+
+        def open_it(pipeline: Pipeline) -> dg.DagsterInstance:
+            return opened.enter_context(open_instance(pipeline.project.settings, os.environ))
+
+        yield open_it
+
+
+@pytest.fixture
+def instance(pipeline: Pipeline, instance_of: Callable[[Pipeline], dg.DagsterInstance]) -> dg.DagsterInstance:
     """The instance that the commands use."""
-    with open_instance(pipeline.project.settings, os.environ) as opened:
-        yield opened
+    return instance_of(pipeline)

@@ -81,6 +81,18 @@ def test_checks_belong_to_the_asset_that_they_are_about() -> None:
     }
 
 
+def test_what_must_not_overlap_shares_a_pool_of_its_source() -> None:
+    graph = build_definitions(load_settings(EXAMPLE, ENVIRON)).get_repository_def().asset_graph
+
+    assert {key.path[-1]: graph.get(key).pools for key in graph.get_all_asset_keys()} == {
+        "inventory": {"listing/fleet-cameras"},
+        "chunk_plan": {"listing/fleet-cameras"},
+        "manifest": {"encord_submission/fleet-cameras"},
+        "registration": {"encord_submission/fleet-cameras"},
+        "failure_log": set(),
+    }
+
+
 def test_every_source_has_a_group_and_partitions_of_its_own(load_with: Callable[..., Settings]) -> None:
     repository = build_definitions(load_with("fleet", "fleet-cameras-2")).get_repository_def()
     repository.load_all_definitions()

@@ -1,0 +1,227 @@
+"""Runs whose process is gone never block the next one, and runs that live are left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import textwrap
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_context
+
+from registration_pipeline.orchestration.launch import _remote_origin, run_job
+from registration_pipeline.orchestration.processes import WORKER_TAG, worker_tag
+from registration_pipeline.orchestration.stale_runs import (
+    build_stale_run_sensor,
+    clear_stale_runs,
+    clearing_stale_runs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registration_pipeline_tests.orchestration.conftest import MakePipeline, Pipeline
+
+SYNC = textwrap.dedent("""
+    import os, sys
+    from registration_pipeline.orchestration.instance import open_instance
+    from registration_pipeline.orchestration.launch import _remote_origin, run_job
+    from registration_pipeline.orchestration.project import Project
+    from registration_pipeline.orchestration.stale_runs import clearing_stale_runs
+
+    with open_instance(Project.load().settings, os.environ) as instance, clearing_stale_runs(instance) as cleared:
+        print("cleared", len(cleared), flush=True)
+        print(run_job(instance, sys.argv[1]), flush=True)
+""")
+
+
+@pytest.fixture
+def gone() -> int:
+    """The id of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def a_run(pipeline: Pipeline, instance: DagsterInstance, status: DagsterRunStatus, **worker: object) -> DagsterRun:
+    """Make a run whose tag names this process, unless told otherwise."""
+    made = instance.create_run_for_job(
+        pipeline.definitions.resolve_job_def(pipeline.own.sync_job),
+        status=status,
+        remote_job_origin=_remote_origin(pipeline.own.sync_job),
+    )
+    own = json.loads(worker_tag(made.run_id)[WORKER_TAG])
+    instance.add_run_tags(made.run_id, {WORKER_TAG: json.dumps({**own, **worker})})
+    return made
+
+
+def status_of(instance: DagsterInstance, run: DagsterRun) -> DagsterRunStatus:
+    found = instance.get_run_by_id(run.run_id)
+    assert found is not None
+    return found.status
+
+
+@pytest.mark.parametrize("status", [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING])
+def test_a_run_of_a_dead_process_is_marked_as_failed(
+    pipeline: Pipeline, instance: DagsterInstance, gone: int, status: DagsterRunStatus
+) -> None:
+    run = a_run(pipeline, instance, status, pid=gone)
+
+    (cleared,) = clear_stale_runs(instance)
+
+    assert (cleared.run_id, cleared.why) == (run.run_id, f"its process {gone} is gone")
+    assert status_of(instance, run) is DagsterRunStatus.FAILURE
+    assert clear_stale_runs(instance) == []
+
+
+CASES: list[tuple[str, dict[str, object], bool]] = [
+    ("this process", {}, False),
+    ("a process id that was given to another process", {"start": "1"}, True),
+    ("before a restart of the machine", {"boot": "another"}, True),
+    ("another machine", {"host": "elsewhere", "pid": 1, "start": "1"}, False),
+    ("copied from another run", {"run": "another", "start": "1"}, False),
+]
+
+
+@pytest.mark.parametrize(("worker", "is_stale"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
+def test_only_what_certainly_is_dead_is_cleared(
+    pipeline: Pipeline, instance: DagsterInstance, worker: dict[str, object], is_stale: object
+) -> None:
+    run = a_run(pipeline, instance, DagsterRunStatus.STARTED, **worker)
+
+    assert [one.run_id for one in clear_stale_runs(instance)] == ([run.run_id] if is_stale else [])
+    assert status_of(instance, run) is (DagsterRunStatus.FAILURE if is_stale else DagsterRunStatus.STARTED)
+
+
+def test_a_queued_run_that_nobody_dequeues_stays_and_blocks_nothing(
+    pipeline: Pipeline, instance: DagsterInstance, gone: int
+) -> None:
+    pipeline.add_images(1)
+    queued = a_run(pipeline, instance, DagsterRunStatus.QUEUED, pid=gone)
+
+    with clearing_stale_runs(instance):
+        assert run_job(instance, pipeline.own.sync_job)
+
+    assert status_of(instance, queued) is DagsterRunStatus.QUEUED
+
+
+def test_the_sensor_clears_and_says_what(pipeline: Pipeline, instance: DagsterInstance, gone: int) -> None:
+    run = a_run(pipeline, instance, DagsterRunStatus.STARTED, pid=gone)
+    sensor = build_stale_run_sensor()
+
+    first = sensor.evaluate_tick(build_sensor_context(instance=instance))
+    second = sensor.evaluate_tick(build_sensor_context(instance=instance))
+
+    assert f"run {run.run_id}: its process {gone} is gone" in (first.skip_message or "")
+    assert second.skip_message == "No stale run."
+    assert status_of(instance, run) is DagsterRunStatus.FAILURE
+
+
+def slots_taken(instance: DagsterInstance, pipeline: Pipeline) -> int:
+    return instance.event_log_storage.get_concurrency_info(pipeline.own.pool).active_slot_count
+
+
+def killed_while_registering(pipeline: Pipeline, instance: DagsterInstance, images: int) -> DagsterRun:
+    """Let a child sync until all its upload jobs are pending, and kill it."""
+    child = pipeline.start(SYNC, pipeline.own.sync_job)
+    pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == images, seconds=60, what="the upload jobs")
+    child.kill()
+    child.wait()
+    (run,) = instance.get_runs(limit=1)
+    return run
+
+
+def assert_everything_is_registered_once(pipeline: Pipeline, instance: DagsterInstance, images: int) -> None:
+    status = pipeline.status
+    assert (status.registered, status.pending, status.failed) == (images, 0, 0)
+    assert len(pipeline.urls()) == images
+    assert pipeline.sandbox.duplicates() == {}
+    assert pipeline.shown(instance, pipeline.own.registration).counts == (images, 0, 0)
+
+
+@pytest.mark.slow
+def test_a_killed_sync_is_cleared_and_finished_by_the_next_one(
+    make_pipeline: MakePipeline, instance_of: Callable[[Pipeline], DagsterInstance]
+) -> None:
+    pipeline = make_pipeline(job_seconds=3.0)
+    instance = instance_of(pipeline)
+    pipeline.add_images(6)
+    killed = killed_while_registering(pipeline, instance, 6)
+    assert status_of(instance, killed) is DagsterRunStatus.STARTED
+    assert slots_taken(instance, pipeline) == 1
+
+    began = time.monotonic()
+    out, _ = pipeline.start(SYNC, pipeline.own.sync_job).communicate(timeout=90)
+
+    assert out.split() == ["cleared", "1", "True"]
+    assert time.monotonic() - began < 30
+    assert status_of(instance, killed) is DagsterRunStatus.FAILURE
+    assert slots_taken(instance, pipeline) == 0
+    assert len(pipeline.sandbox.jobs()) == 6
+    assert_everything_is_registered_once(pipeline, instance, 6)
+
+
+@pytest.mark.slow
+def test_an_interrupted_sync_leaves_nothing_to_clear(
+    make_pipeline: MakePipeline, instance_of: Callable[[Pipeline], DagsterInstance]
+) -> None:
+    pipeline = make_pipeline(job_seconds=3.0)
+    instance = instance_of(pipeline)
+    pipeline.add_images(4)
+    child = pipeline.start(SYNC, pipeline.own.sync_job)
+    pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 4, seconds=60, what="the upload jobs")
+    child.send_signal(signal.SIGINT)
+    child.wait(30)
+
+    assert slots_taken(instance, pipeline) == 0
+    assert clear_stale_runs(instance) == []
+    assert run_job(instance, pipeline.own.sync_job)
+    assert_everything_is_registered_once(pipeline, instance, 4)
+
+
+@pytest.mark.slow
+def test_two_syncs_at_once_take_turns_and_send_nothing_twice(
+    make_pipeline: MakePipeline, instance_of: Callable[[Pipeline], DagsterInstance]
+) -> None:
+    pipeline = make_pipeline(job_seconds=1.0)
+    instance = instance_of(pipeline)
+    pipeline.add_images(6)
+
+    children = [pipeline.start(SYNC, pipeline.own.sync_job) for _ in range(2)]
+    outputs = [child.communicate(timeout=120) for child in children]
+
+    assert [out.split()[-1] for out, _ in outputs] == ["True", "True"], outputs
+    assert [run.status for run in instance.get_runs()] == [DagsterRunStatus.SUCCESS] * 2
+    assert len(pipeline.sandbox.jobs()) == 6
+    assert_everything_is_registered_once(pipeline, instance, 6)
+
+
+@pytest.mark.slow
+def test_a_sync_that_waits_gets_its_turn_when_the_one_before_it_is_killed(
+    make_pipeline: MakePipeline, instance_of: Callable[[Pipeline], DagsterInstance]
+) -> None:
+    pipeline = make_pipeline(job_seconds=20.0)
+    instance = instance_of(pipeline)
+    pipeline.configure(max_in_flight=2)
+    pipeline.add_images(2)
+    holder = pipeline.start(SYNC, pipeline.own.sync_job)
+    pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 2, seconds=60, what="the upload jobs")
+    waiting = pipeline.start(SYNC, pipeline.own.submit_job)
+    pipeline.wait_until(
+        lambda: instance.event_log_storage.get_concurrency_info(pipeline.own.pool).pending_step_count,
+        seconds=60,
+        what="the second sync to queue for the slot",
+    )
+    assert waiting.poll() is None
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+
+    out, err = waiting.communicate(timeout=120)
+
+    assert out.split() == ["cleared", "0", "True"], err
+    assert len(pipeline.sandbox.jobs()) == 2
+    assert_everything_is_registered_once(pipeline, instance, 2)

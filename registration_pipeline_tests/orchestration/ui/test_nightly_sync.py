@@ -1,0 +1,34 @@
+"""The schedule under a real daemon, with nobody there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dagster import DagsterInstance
+
+    from registration_pipeline_tests.orchestration.conftest import Pipeline
+    from registration_pipeline_tests.orchestration.ui.conftest import Ui
+
+pytestmark = pytest.mark.slow
+
+
+def test_new_objects_are_registered_without_a_person(
+    pipeline: Pipeline, instance: DagsterInstance, start_ui: Callable[[], Ui]
+) -> None:
+    pipeline.configure(schedule="* * * * *")
+    pipeline.add_images(3)
+    ui = start_ui()
+    pipeline.wait_until(lambda: pipeline.status.registered == 3, seconds=120, what="the first night")
+
+    pipeline.add_images(2, day="2026-11-21")
+    pipeline.wait_until(lambda: pipeline.status.registered == 5, seconds=120, what="the second night")
+
+    for run in ui.runs(pipelineName=pipeline.own.sync_job):
+        assert ui.ended(run["runId"]) == "SUCCESS"
+    assert len(pipeline.sandbox.jobs()) == 5
+    assert pipeline.shown(instance, pipeline.own.registration).counts == (5, 0, 0)
