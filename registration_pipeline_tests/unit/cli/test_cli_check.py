@@ -1,0 +1,175 @@
+"""The preflight: a line for every look, nothing changed anywhere."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registration_pipeline.settings import encord_private_key
+from registration_pipeline.submission.encord_gateway import EncordGateway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registration_pipeline_tests.unit.cli.conftest import Workplace
+
+LOOKS = ["configuration", "state", "Dagster instance", "bucket", "key and integration", "folder"]
+
+
+def gateway(workplace: Workplace) -> EncordGateway:
+    key = encord_private_key({"ENCORD_SSH_KEY_FILE": str(workplace.sandbox.private_key_path)})
+    return EncordGateway(ssh_private_key=key.reveal(), domain=workplace.sandbox.url)
+
+
+def test_a_good_source_passes_every_look(workplace: Workplace):
+    workplace.put("a.jpg")
+    said = workplace.run("check")
+    assert said.status == 0
+    lines = said.out.splitlines()
+    assert [line.split(": ")[1] for line in lines[:-1]] == LOOKS
+    assert all(": ok: " in line for line in lines[:-1])
+    assert lines[-1] == "Ready to sync."
+    assert "folder 'fleet-cameras' does not exist; the first sync creates it" in said.out
+
+
+def test_check_as_json_has_every_look(workplace: Workplace):
+    document = workplace.run("check", "--json").document
+    assert document["ok"] is True
+    assert [look["what"] for look in document["checks"]] == LOOKS
+    assert all(list(look) == ["source", "what", "ok", "detail"] for look in document["checks"])
+
+
+def test_check_as_json_tells_problems_with_the_same_status(workplace: Workplace):
+    workplace.configure(encord={"integration": "nobody's"})
+    said = workplace.run("check", "--json")
+    assert said.status == 4
+    assert said.document["ok"] is False
+    assert [look["what"] for look in said.document["checks"] if not look["ok"]] == ["key and integration"]
+
+
+def test_one_problem_does_not_hide_the_next(workplace: Workplace, monkeypatch: pytest.MonkeyPatch):
+    workplace.configure(
+        uri="file:///no/such/directory",
+        encord={"integration": "nobody's", "folder": "11111111-2222-4333-8444-555555555555"},
+    )
+    monkeypatch.setenv("DAGSTER_HOME", "relative")
+    said = workplace.run("check")
+    assert said.status == 4
+    assert "4 of 6 looks found a problem." in said.out
+
+
+def test_nothing_is_changed_in_encord_or_in_the_state(workplace: Workplace):
+    workplace.put("a.jpg")
+    encord = gateway(workplace)
+    assert workplace.run("check").status == 0
+    assert encord.find_folder("fleet-cameras") is None
+    assert not workplace.sandbox.jobs()
+    assert {path.name for path in workplace.root.iterdir()} == {"encord", "files", "registration.yaml"}
+
+
+def test_a_folder_that_is_there_is_shown_with_its_uuid(workplace: Workplace):
+    uuid = gateway(workplace).create_folder("fleet-cameras")
+    assert f"folder 'fleet-cameras' is {uuid}" in workplace.run("check").out
+    workplace.configure(encord={"integration": "sandbox", "folder": uuid})
+    assert f"folder '{uuid}' is {uuid}" in workplace.run("check").out
+
+
+def test_two_folders_of_one_name_are_told_apart_by_uuid(workplace: Workplace):
+    uuids = {gateway(workplace).create_folder("fleet-cameras") for _ in range(2)}
+    said = workplace.run("check")
+    assert said.status == 4
+    assert all(uuid in said.out for uuid in uuids)
+    assert "Set encord.folder" in said.out
+
+
+def test_an_empty_bucket_is_pointed_out(workplace: Workplace):
+    said = workplace.run("check")
+    assert said.status == 0
+    assert "readable, but there is no object; check the prefix in sources.fleet-cameras.uri" in said.words
+
+
+def test_a_source_without_integration_needs_none(workplace: Workplace):
+    workplace.configure(encord={"folder": "fleet-cameras"})
+    assert "the key is taken; the source needs no integration" in workplace.run("check").out
+
+
+@pytest.fixture
+def permissions() -> Iterator[None]:
+    """Let permissions bind this thread, and those that it starts, even when it is root's.
+
+    Another user could not read the interpreter that root installed for itself, so the two privileges over files are
+    set aside instead: CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2).
+    """
+    if os.geteuid() != 0:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, sets) == 0
+    all_privileges = sets[0]
+    sets[0] &= ~0b110
+    assert libc.capset(header, sets) == 0
+    yield
+    sets[0] = all_privileges
+    assert libc.capset(header, sets) == 0
+
+
+@pytest.mark.parametrize("mode", [0o500, 0o000, 0o600], ids=["read-only", "locked", "not searchable"])
+def test_a_state_without_permission_is_told_before_the_sync(workplace: Workplace, permissions: None, mode: int):
+    workplace.put("a.jpg")
+    workplace.plan()
+    state = workplace.root / "state"
+    state.chmod(mode)
+    said = workplace.run("check")
+    state.chmod(0o700)
+    assert said.status == 4
+    assert str(state) in said.words
+    assert "`state` in" in said.words
+    assert "1 of 6 looks found a problem." in said.out
+
+
+@pytest.mark.slow
+def test_a_sync_with_a_read_only_state_halts(workplace: Workplace, permissions: None):
+    workplace.put("a.jpg")
+    workplace.plan()
+    state = workplace.root / "state"
+    for path in [state, *state.rglob("*")]:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    before = workplace.files()
+    said = workplace.run("sync")
+    for path in [state, *state.rglob("*")]:
+        path.chmod(0o700)
+    assert said.status == 4
+    assert "give this user read and write access" in said.words
+    assert "Traceback" not in said.err
+    assert workplace.files() == before
+    assert not workplace.sandbox.jobs()
+
+
+def test_a_dagster_home_without_permission_is_told_before_the_sync(
+    workplace: Workplace, permissions: None, monkeypatch: pytest.MonkeyPatch
+):
+    home = workplace.root / "home"
+    home.mkdir(mode=0o500)
+    monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
+    said = workplace.run("check")
+    assert said.status == 2
+    assert f"{home / 'dagster'} can't be written by this user; set DAGSTER_HOME" in said.words
+    said = workplace.run("sync")
+    assert said.status == 2
+    assert "set DAGSTER_HOME to a folder that can be written" in said.words
+    assert "Traceback" not in said.err
+
+
+def test_a_damaged_instance_file_is_a_wrong_configuration(workplace: Workplace):
+    (workplace.root / ".dagster").mkdir()
+    for text in ("concurrency: [", "nonsense: true\n", "run_storage: {module: no.such, class: Nothing}\n"):
+        (workplace.root / ".dagster/dagster.yaml").write_text(text)
+        said = workplace.run("sync")
+        assert said.status == 2, said.err
+        assert "dagster.yaml" in said.words
+        assert "mend that file" in said.words
+        assert "Traceback" not in said.err
