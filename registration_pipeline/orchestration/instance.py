@@ -8,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import yaml
+from dagster._check import CheckError
 from dagster._core.instance.ref import InstanceRef
 
 from registration_pipeline.errors import ConfigurationError
@@ -59,7 +60,7 @@ def open_instance(settings: Settings, environ: Mapping[str, str]) -> Iterator[dg
 def _opened(home: Path) -> dg.DagsterInstance:
     try:
         return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE))
-    except (dg.DagsterError, OSError, yaml.YAMLError) as error:
+    except (dg.DagsterError, CheckError, OSError, yaml.YAMLError) as error:
         raise ConfigurationError(
             f"the Dagster instance can't be opened with {home / INSTANCE_FILE}: {error}; mend that file, or remove it to "
             "have the default one made",
