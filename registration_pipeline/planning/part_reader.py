@@ -33,7 +33,7 @@ def read_groups(store: StateStore, part: Part, *, first_key: str, last_key: str)
         for group in range(file.num_row_groups):
             if _overlaps(file, group, first_key, last_key):
                 with _readable(store, part):
-                    table = file.read_row_group(group)
+                    table = file.read_row_group(group, use_threads=False)
                 yield table
 
 
@@ -48,7 +48,9 @@ def read_sorted(store: StateStore, part: Part, *, columns: Sequence[str], batch_
     ahead: pa.RecordBatch | None = None
     with open_part(store, part) as file:
         for group in range(file.num_row_groups):
-            batches = file.iter_batches(batch_size=batch_rows, row_groups=[group], columns=list(columns))
+            batches = file.iter_batches(
+                batch_size=batch_rows, row_groups=[group], columns=list(columns), use_threads=False
+            )
             while True:
                 with _readable(store, part):
                     batch = next(batches, None)

@@ -239,7 +239,9 @@ def read_parts(
     """
     for part in parts:
         with open_part(store, part) as file:
-            batches = file.iter_batches(batch_size=batch_rows, columns=None if columns is None else list(columns))
+            batches = file.iter_batches(
+                batch_size=batch_rows, columns=None if columns is None else list(columns), use_threads=False
+            )
             while True:
                 with _vouched_for(store, part):
                     batch = next(batches, None)
@@ -259,7 +261,9 @@ def open_part(store: StateStore, part: Part) -> Iterator[pq.ParquetFile]:
         stream = store.open(part.name)
     with stream:
         with _vouched_for(store, part):
-            file = pq.ParquetFile(stream, pre_buffer=True)
+            # Arrow's threads may drop the last reference to a Python file when the interpreter is ending already, which aborts
+            # the process; a native file has none. For the same reason nobody reads parts with use_threads.
+            file = pq.ParquetFile(stream, pre_buffer=isinstance(stream, pa.NativeFile))
         if file.metadata.num_rows != part.rows:
             raise StateCorruptError(
                 f"{store.location(part.name)} holds {file.metadata.num_rows} rows, but {part.rows} were committed. "

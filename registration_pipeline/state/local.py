@@ -10,7 +10,9 @@ import os
 import secrets
 import shutil
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+
+import pyarrow as pa
 
 from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
 from registration_pipeline.state.names import TEMPORARY_PREFIX, check_name, check_prefix
@@ -104,8 +106,12 @@ class LocalStateStore:
     def open(self, name: str) -> IO[bytes]:
         """See ``StateStore.open``."""
         path = self._path(name)
+        if path.is_dir():
+            raise StateNotFoundError(_missing_text(path))
         with _reading(path):
-            return path.open("rb")
+            # Arrow's own file: its threads then hold nothing of Python's when the interpreter ends (see ``open_part``).
+            native: Any = pa.OSFile(str(path), "rb")
+            return cast("IO[bytes]", native)
 
     @contextmanager
     def local_file(self, name: str) -> Iterator[Path]:
