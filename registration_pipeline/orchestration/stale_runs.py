@@ -5,6 +5,7 @@ start of a command clears such runs, a thread does so while a command waits for 
 """
 
 import json
+import logging
 import re
 import socket
 import threading
@@ -30,6 +31,7 @@ _SUSPECTS = [
     DagsterRunStatus.CANCELING,
     DagsterRunStatus.NOT_STARTED,
 ]
+_LOG = logging.getLogger(__name__)
 _LAUNCHER_TAG = ".dagster/grpc_info"
 _PID = re.compile(r"\(pid: (\d+)\)")
 _CLOCK_TOLERANCE_SECONDS = 2
@@ -96,7 +98,10 @@ def _keep_clearing(ref: object, stop: threading.Event) -> None:
     # A thread of its own needs an instance of its own: SQLite connections are bound to threads.
     with dg.DagsterInstance.from_ref(ref) as instance:  # type: ignore[arg-type]
         while not stop.wait(_SECONDS_BETWEEN_LOOKS):
-            clear_stale_runs(instance)
+            try:
+                clear_stale_runs(instance)
+            except Exception:  # noqa: BLE001 - a busy database must not end the looking: somebody may wait for ever then
+                _LOG.debug("could not look for stale runs; trying again", exc_info=True)
 
 
 def _why_stale(instance: dg.DagsterInstance, run: DagsterRun) -> str | None:
