@@ -1,0 +1,67 @@
+"""A machine that loses power under a daemon: what it left behind blocks neither the commands nor the next daemon."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from dagster import DagsterInstance, DagsterRunStatus
+
+from registration_pipeline.orchestration.instance import open_instance
+from registration_pipeline.orchestration.launch import run_job
+from registration_pipeline.orchestration.stale_runs import clear_stale_runs, clearing_stale_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registration_pipeline_tests.orchestration.conftest import MakePipeline, Pipeline
+    from registration_pipeline_tests.orchestration.ui.conftest import Ui
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def pipeline(make_pipeline: MakePipeline) -> Pipeline:
+    """A pipeline whose upload jobs take long enough to be interrupted."""
+    return make_pipeline(job_seconds=6.0)
+
+
+def test_a_run_of_a_killed_daemon_is_cleared_and_finished_by_a_command(
+    pipeline: Pipeline, instance: DagsterInstance, start_ui: Callable[[], Ui]
+) -> None:
+    pipeline.add_images(4)
+    ui = start_ui()
+    run_id = ui.launch(pipeline.own.sync_job)
+    pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 4, seconds=90, what="the upload jobs")
+    assert clear_stale_runs(instance) == []  # it lives
+    ui.kill()
+
+    with open_instance(pipeline.project.settings, os.environ) as own, clearing_stale_runs(own) as cleared:
+        assert [one.run_id for one in cleared] == [run_id]
+        assert run_job(own, pipeline.own.sync_job)
+
+    killed = instance.get_run_by_id(run_id)
+    assert killed is not None
+    assert killed.status is DagsterRunStatus.FAILURE
+    assert pipeline.status.registered == 4
+    assert len(pipeline.sandbox.jobs()) == 4
+    assert pipeline.sandbox.duplicates() == {}
+
+
+def test_the_next_daemon_clears_and_finishes_what_a_killed_one_left(
+    pipeline: Pipeline, instance: DagsterInstance, start_ui: Callable[[], Ui]
+) -> None:
+    pipeline.add_images(4)
+    ui = start_ui()
+    run_id = ui.launch(pipeline.own.sync_job)
+    pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 4, seconds=90, what="the upload jobs")
+    ui.kill()
+
+    again = start_ui()
+
+    assert again.ended(run_id) == "FAILURE"
+    assert again.launch_job(pipeline.own.sync_job) == "SUCCESS"
+    assert pipeline.status.registered == 4
+    assert len(pipeline.sandbox.jobs()) == 4
+    assert pipeline.shown(instance, pipeline.own.registration).counts == (4, 0, 0)
