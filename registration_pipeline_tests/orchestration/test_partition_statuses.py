@@ -15,15 +15,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.orchestration.conftest import Pipeline
 
-SIZES = [
-    pytest.param(12, (2, 5, 9), id="12 chunks"),
-    pytest.param(50, (7, 23, 41), id="50 chunks", marks=pytest.mark.slow),
-]
-
-
-def plan(pipeline: Pipeline, instance: DagsterInstance) -> None:
-    assert run_job(instance, pipeline.own.inventory_job)
-    assert run_job(instance, pipeline.own.plan_job)
+FEW, MANY = (12, (2, 5, 9)), (50, (7, 23, 41))
 
 
 def run_range(pipeline: Pipeline, instance: DagsterInstance, *assets: AssetKey) -> bool:
@@ -37,7 +29,7 @@ def run_range(pipeline: Pipeline, instance: DagsterInstance, *assets: AssetKey) 
 
 
 def by_range(pipeline: Pipeline, instance: DagsterInstance) -> bool:
-    plan(pipeline, instance)
+    pipeline.plan(instance)
     return run_range(pipeline, instance, pipeline.own.manifest, pipeline.own.registration)
 
 
@@ -47,7 +39,7 @@ def by_sync(pipeline: Pipeline, instance: DagsterInstance) -> bool:
 
 def by_scattered_names(pipeline: Pipeline, instance: DagsterInstance) -> bool:
     """Name every chunk but the first and the last, backwards, and leave those to a run that looks for what is due."""
-    plan(pipeline, instance)
+    pipeline.plan(instance)
     op = f"{pipeline.own.ident}_register_chunks"
     named = {"ops": {op: {"config": {"chunks": pipeline.chunk_ids[-2:0:-1]}}}}
     succeeded = run_job(instance, pipeline.own.submit_job, named)
@@ -55,10 +47,11 @@ def by_scattered_names(pipeline: Pipeline, instance: DagsterInstance) -> bool:
     return succeeded
 
 
-WAYS = [
-    pytest.param(by_range, id="range run of the assets"),
-    pytest.param(by_sync, id="sync job"),
-    pytest.param(by_scattered_names, id="submit job"),
+CASES = [
+    pytest.param(by_range, *FEW, id="range run of the assets"),
+    pytest.param(by_sync, *MANY, id="sync job, 50 chunks", marks=pytest.mark.slow),
+    pytest.param(by_range, *MANY, id="range run of the assets, 50 chunks", marks=pytest.mark.slow),
+    pytest.param(by_scattered_names, *MANY, id="submit job, 50 chunks", marks=pytest.mark.slow),
 ]
 
 
@@ -83,14 +76,13 @@ def observed_reasons(instance: DagsterInstance, asset: AssetKey) -> dict[str, li
     return found
 
 
-@pytest.mark.parametrize("run", WAYS)
-@pytest.mark.parametrize(("images", "broken"), SIZES)
+@pytest.mark.parametrize(("run", "images", "broken"), CASES)
 def test_one_run_shows_the_failed_chunks_as_failed_and_all_others_as_materialized(
     pipeline: Pipeline,
     instance: DagsterInstance,
+    run: Callable[[Pipeline, DagsterInstance], bool],
     images: int,
     broken: tuple[int, ...],
-    run: Callable[[Pipeline, DagsterInstance], bool],
 ) -> None:
     pipeline.add_images(images)
     pipeline.break_images(*broken)
@@ -108,7 +100,10 @@ def test_one_run_shows_the_failed_chunks_as_failed_and_all_others_as_materialize
     assert check_passed(instance, pipeline.own.manifest, MANIFESTS_VALID)
 
 
-@pytest.mark.parametrize(("images", "broken"), SIZES)
+@pytest.mark.parametrize(
+    ("images", "broken"),
+    [pytest.param(*FEW, id="12 chunks"), pytest.param(*MANY, id="50 chunks", marks=pytest.mark.slow)],
+)
 def test_retrying_sends_exactly_the_failed_chunks_and_shows_them_as_materialized(
     pipeline: Pipeline, instance: DagsterInstance, images: int, broken: tuple[int, ...]
 ) -> None:
@@ -116,6 +111,7 @@ def test_retrying_sends_exactly_the_failed_chunks_and_shows_them_as_materialized
     pipeline.break_images(*broken)
     assert not run_job(instance, pipeline.own.sync_job)
     assert len(pipeline.sandbox.jobs()) == images
+    assert pipeline.shown(instance, pipeline.own.registration).failed == pipeline.chunks_of(*broken)
     pipeline.mend_images()
 
     assert run_job(instance, pipeline.own.retry_job)
@@ -125,12 +121,3 @@ def test_retrying_sends_exactly_the_failed_chunks_and_shows_them_as_materialized
     assert pipeline.sandbox.duplicates() == {}
     assert len(pipeline.urls()) == images
     assert check_passed(instance, pipeline.own.registration, NO_FAILED_CHUNKS)
-
-
-def test_retrying_without_failures_sends_nothing(pipeline: Pipeline, instance: DagsterInstance) -> None:
-    pipeline.add_images(2)
-    assert run_job(instance, pipeline.own.sync_job)
-
-    assert run_job(instance, pipeline.own.retry_job)
-
-    assert len(pipeline.sandbox.jobs()) == 2

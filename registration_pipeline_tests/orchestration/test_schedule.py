@@ -42,10 +42,13 @@ def test_a_night_registers_what_was_added_during_the_day(pipeline: Pipeline, ins
     assert pipeline.shown(instance, pipeline.own.registration).counts == (5, 0, 0)
 
 
-def test_a_night_with_nothing_new_sends_nothing(pipeline: Pipeline, instance: DagsterInstance) -> None:
+def test_a_night_with_nothing_new_and_a_retry_with_nothing_failed_send_nothing(
+    pipeline: Pipeline, instance: DagsterInstance
+) -> None:
     pipeline.add_images(2)
     for _ in range(2):
         assert run_job(instance, pipeline.own.sync_job, ticked(pipeline, instance).run_config)
+    assert run_job(instance, pipeline.own.retry_job)
 
     assert len(pipeline.sandbox.jobs()) == 2
     assert len(pipeline.chunk_ids) == 2

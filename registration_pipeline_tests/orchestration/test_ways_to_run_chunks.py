@@ -17,13 +17,6 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline
 
 
-def planned(pipeline: Pipeline, instance: DagsterInstance, images: int) -> list[str]:
-    pipeline.add_images(images)
-    assert run_job(instance, pipeline.own.inventory_job)
-    assert run_job(instance, pipeline.own.plan_job)
-    return pipeline.chunk_ids
-
-
 def run_partitions(
     pipeline: Pipeline, instance: DagsterInstance, first: str, last: str, *assets: AssetKey
 ) -> DagsterRunStatus:
@@ -38,7 +31,8 @@ def run_partitions(
 def test_manifests_alone_send_nothing_and_registrations_alone_need_no_manifest_run(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
-    first, *_, last = planned(pipeline, instance, 4)
+    pipeline.add_images(4)
+    first, *_, last = pipeline.plan(instance)
     own = pipeline.own
 
     assert run_partitions(pipeline, instance, first, last, own.manifest) is DagsterRunStatus.SUCCESS
@@ -53,7 +47,8 @@ def test_manifests_alone_send_nothing_and_registrations_alone_need_no_manifest_r
 
 
 def test_one_partition_is_one_chunk_and_again_sends_nothing(pipeline: Pipeline, instance: DagsterInstance) -> None:
-    _, chosen, _ = planned(pipeline, instance, 3)
+    pipeline.add_images(3)
+    _, chosen, _ = pipeline.plan(instance)
     own = pipeline.own
 
     for _ in range(2):
