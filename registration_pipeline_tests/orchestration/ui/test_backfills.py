@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline
     from registration_pipeline_tests.orchestration.ui.conftest import Ui
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the daemon looks for backfills every 30 s
 BROKEN = (7, 23, 41)
 
 
