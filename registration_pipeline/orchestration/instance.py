@@ -1,8 +1,10 @@
 """The Dagster instance that commands use: ``DAGSTER_HOME``, else a folder beside ``registration.yaml``."""
 
+import fcntl
+import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from registration_pipeline.settings import Settings
 
 DEFAULT_HOME = ".dagster"
 INSTANCE_FILE = "dagster.yaml"
+_LOCK_FILE = "registration-pipeline.lock"
 
 # A command's output belongs to its terminal. Capturing it would put both streams into files for the length of a run, so that
 # progress bars take the terminal for a file, and start four helper processes that print a traceback on Ctrl-C.
@@ -45,16 +48,35 @@ def open_instance(settings: Settings, environ: Mapping[str, str]) -> Iterator[dg
         ConfigurationError: the folder can't be made or written, or its ``dagster.yaml`` is wrong.
     """
     home = dagster_home(settings, environ)
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        prepare_home(home)
-    except OSError as error:
-        raise ConfigurationError(
-            f"the Dagster instance folder {home} can't be used: {error}; set DAGSTER_HOME to a folder that can be written",
-            key="DAGSTER_HOME",
-        ) from error
-    with _opened(home) as instance:
+    with ExitStack() as stack:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_alone_in(home))
+            prepare_home(home)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the Dagster instance folder {home} can't be used: {error}; set DAGSTER_HOME to a folder that can be "
+                "written",
+                key="DAGSTER_HOME",
+            ) from error
+        opened = _opened(home)
+    with opened as instance:
         yield instance
+
+
+@contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """Keep other commands from opening the instance meanwhile.
+
+    Dagster makes its tables without a lock: of two first commands at once both would stamp a database with its version, and
+    one that is stamped twice can't be opened again. The kernel drops the lock with the process.
+    """
+    descriptor = os.open(home / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _opened(home: Path) -> dg.DagsterInstance:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster._core.storage.event_log import EventLogStorage, SqlEventLogStorage
 
 from registration_pipeline.orchestration.processes import (
     WORKER_TAG,
@@ -61,7 +62,21 @@ def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
             holder = instance.get_run_by_id(run_id)
             if holder is None or holder.is_finished:
                 storage.free_concurrency_slots_for_run(run_id)
+    _hand_on_free_slots(storage)
     return cleared
+
+
+def _hand_on_free_slots(storage: EventLogStorage) -> None:
+    """Give free slots to those who wait for them.
+
+    Dagster does so when a slot is freed. Who finds the slot taken, and is written down as waiting only after it was freed,
+    would wait for ever.
+    """
+    if not isinstance(storage, SqlEventLogStorage) or not storage.supports_global_concurrency_limits:
+        return
+    for pool in storage.get_pool_limits():
+        if storage.has_unassigned_slots(pool.name):
+            storage.assign_pending_steps([pool.name])
 
 
 @contextmanager
