@@ -118,7 +118,7 @@ def test_4_when_encord_refuses_and_nothing_is_lost(workplace: Workplace):
 def test_1_for_what_nobody_foresaw_with_how_to_report_it(
     workplace: Workplace, raising: Callable[[str, BaseException], None]
 ):
-    raising("registration_pipeline.cli_commands.source_status", ZeroDivisionError("by nobody's fault"))
+    raising("registration_pipeline.tracking.status.source_status", ZeroDivisionError("by nobody's fault"))
     said = workplace.run("status")
     assert said.status == 1
     assert said.out == ""
@@ -139,7 +139,7 @@ def test_1_for_what_nobody_foresaw_inside_a_run(workplace: Workplace, raising: C
 
 
 def test_130_for_ctrl_c(workplace: Workplace, raising: Callable[[str, BaseException], None]):
-    raising("registration_pipeline.cli_commands.source_status", KeyboardInterrupt())
+    raising("registration_pipeline.tracking.status.source_status", KeyboardInterrupt())
     said = workplace.run("status")
     assert said.status == 130
     assert said.err == "Interrupted. Nothing is lost; run again to go on.\n"
