@@ -4,13 +4,31 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.text import Text
 
 from registration_pipeline.cli_output import printable, stderr
 from registration_pipeline.errors import RegistrationPipelineError
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
+
+
+class _CountColumn(MofNCompleteColumn):
+    """How far a stage is; nothing for a stage that does not count."""
+
+    def render(self, task: Task) -> Text:
+        """See ``ProgressColumn``."""
+        return super().render(task) if task.total or task.completed else Text()
 
 
 class TerminalListener:
@@ -27,7 +45,7 @@ class TerminalListener:
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            _CountColumn(),
             TimeElapsedColumn(),
             console=self._console,
             disable=quiet or not self._console.is_terminal,
@@ -43,7 +61,9 @@ class TerminalListener:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the last state of the bars on the screen."""
+        """Leave the last state of the bars on the screen; a stage that was cut short stays unfinished there."""
+        if kind is None and self.error is None:
+            self._finish_task()
         self._progress.stop()
 
     def stage_started(self, source: str, stage: str, total: int | None) -> None:
@@ -51,7 +71,7 @@ class TerminalListener:
         self._finish_task()
         self._task = self._progress.add_task(f"{escape(source)}: {stage}", total=total)
         if not self._console.is_terminal:
-            self._say(f"{source}: {stage}" + (f", {total:,} chunks" if total is not None else ""))
+            self._say(f"{source}: {stage}" + (f", {_chunks(total)}" if total is not None else ""))
 
     def advanced(self, done: int) -> None:
         """See ``RunListener``."""
@@ -80,3 +100,7 @@ class TerminalListener:
     def _say(self, text: str) -> None:
         if not self._quiet:
             self._console.print(escape(printable(text)))
+
+
+def _chunks(count: int) -> str:
+    return "1 chunk" if count == 1 else f"{count:,} chunks"
