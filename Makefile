@@ -33,10 +33,10 @@ dev: setup  ## the Dagster UI on the demo, until Ctrl-C
 test: test-fast test-slow  ## all tests except those in a browser
 
 test-fast: setup-dev  ## under a minute
-	$(BIN)/python -m pytest -q -m 'not slow and not ui' -n 2
+	$(BIN)/python -m pytest -q -m 'not slow and not ui' -n 4 --dist worksteal
 
 test-slow: setup-dev  ## real servers, crashes, tens of thousands of objects
-	$(BIN)/python -m pytest -q -m 'slow and not ui' -n 2
+	$(BIN)/python -m pytest -q -m 'slow and not ui' -n 4 --dist worksteal
 
 test-ui: setup-dev chromium  ## the Dagster UI in Chromium
 	$(BIN)/python -m pytest -q -m ui

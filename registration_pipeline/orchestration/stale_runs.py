@@ -12,10 +12,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.storage.event_log import EventLogStorage, SqlEventLogStorage
 
 from registration_pipeline.orchestration.processes import (
     WORKER_TAG,
@@ -24,6 +24,9 @@ from registration_pipeline.orchestration.processes import (
     process_start,
     process_started_at,
 )
+
+if TYPE_CHECKING:
+    from dagster._core.storage.event_log import EventLogStorage
 
 # Never QUEUED: a queued run holds no slot, and a daemon may still start it.
 _SUSPECTS = [
@@ -66,12 +69,15 @@ def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
     return cleared
 
 
-def _hand_on_free_slots(storage: EventLogStorage) -> None:
+def _hand_on_free_slots(storage: "EventLogStorage") -> None:
     """Give free slots to those who wait for them.
 
     Dagster does so when a slot is freed. Who finds the slot taken, and is written down as waiting only after it was freed,
     would wait for ever.
     """
+    # Loads SQLAlchemy and Alembic, 0.3 s that no code location should pay for a sensor that it only defines.
+    from dagster._core.storage.event_log import SqlEventLogStorage
+
     if not isinstance(storage, SqlEventLogStorage) or not storage.supports_global_concurrency_limits:
         return
     for pool in storage.get_pool_limits():

@@ -58,10 +58,17 @@ def test_a_second_interrupt_does_not_leave_the_child_behind() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_every_polite_signal_interrupts_and_handlers_are_put_back(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        signal.raise_signal(number)
-    assert signal.getsignal(number) is before
+    # Under nohup, SIGHUP is ignored from the start, and rightly stays so.
+    def own(number: int, frame: object) -> None:
+        pytest.fail("the handler of the block should have been called")
+
+    outside = signal.signal(number, own)
+    try:
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) is own
+    finally:
+        signal.signal(number, outside)
 
 
 def test_ending_a_group_ends_grandchildren_too() -> None:
