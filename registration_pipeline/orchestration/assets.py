@@ -5,7 +5,7 @@ raises would skip the registration of every other chunk of the run (docs/decisio
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -23,6 +23,9 @@ from registration_pipeline.orchestration.stages import (
     plan_stage,
 )
 from registration_pipeline.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from registration_pipeline.submission.result import ChunkResult
 
 # A run of this many chunks costs Dagster 30 ms a chunk against 4 s with a run each, and a crash repeats no more than this.
 CHUNKS_PER_RUN = 500
@@ -138,9 +141,12 @@ def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, project: ProjectResource
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult]:
         run = ChunkRun.open(project, source.name, context.log.info)
-        chunks = run.named(context.partition_keys)
-        checks: list[CheckReport] = []
-        failed = yield from run.register(chunks, context.selected_asset_keys, retry_failed=True, checks=checks)
+        selected = context.selected_asset_keys
+        checks: list[CheckReport] = [] if selected else run.check()
+        failed: list[ChunkResult] = []
+        if selected:
+            chunks = run.named(context.partition_keys)
+            failed = yield from run.register(chunks, selected, retry_failed=True, checks=checks)
         chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
         yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
         if failed:

@@ -62,6 +62,15 @@ class ChunkRun:
             statuses = chunk_statuses(self.project.store, self.source.name)
             return (failed_chunks(statuses) if failed else []) + (due_chunks(statuses) if also_due else [])
 
+    def check(self) -> list[CheckReport]:
+        """Look at every planned chunk and send nothing: what executing only the checks means."""
+        from registration_pipeline.planning.wave import load_chunks
+
+        with errors_as_failures():
+            chunks = list(load_chunks(self.project.store, self.source.name).values())
+            valid = _result_of(manifest_stage(self.project, self.source, chunks))
+            return [valid, no_failed_chunks(self.project, self.source)]
+
     def register(
         self,
         chunks: "Sequence[PlannedChunk]",
@@ -87,3 +96,13 @@ class ChunkRun:
         """Write the source's failure log."""
         with errors_as_failures():
             return failure_log_stage(self.project, self.source, self.log)
+
+
+def _result_of(stage: "Generator[ChunkEvent, None, CheckReport]") -> CheckReport:
+    """Run a stage for its result alone."""
+    while True:
+        try:
+            next(stage)
+        except StopIteration as end:
+            result: CheckReport = end.value
+            return result

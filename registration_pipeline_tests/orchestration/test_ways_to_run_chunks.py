@@ -6,8 +6,9 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from dagster import DagsterInstance, DagsterRunStatus
+from dagster import AssetCheckKey, DagsterInstance, DagsterRunStatus
 
+from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.instance import open_instance
 from registration_pipeline.orchestration.launch import run_job
 
@@ -44,6 +45,30 @@ def test_manifests_alone_send_nothing_and_registrations_alone_need_no_manifest_r
     assert run_partitions(pipeline, instance, first, last, own.registration) is DagsterRunStatus.SUCCESS
     assert pipeline.shown(instance, own.registration).counts == (4, 0, 0)
     assert len(pipeline.sandbox.jobs()) == 4
+
+
+def test_executing_only_the_checks_looks_at_every_chunk_and_sends_nothing(
+    pipeline: Pipeline, instance: DagsterInstance
+) -> None:
+    pipeline.add_images(3)
+    first, *_, last = pipeline.plan(instance)
+    own = pipeline.own
+    pipeline.break_images(1)
+    run_partitions(pipeline, instance, first, last, own.manifest, own.registration)
+    checks = [
+        AssetCheckKey(own.manifest, names.MANIFESTS_VALID),
+        AssetCheckKey(own.registration, names.NO_FAILED_CHUNKS),
+    ]
+    job = pipeline.definitions.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection=set(), asset_check_selection=set(checks)
+    )
+
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+
+    found = {one.check_name: one.passed for one in result.get_asset_check_evaluations()}
+    assert result.success
+    assert found == {names.MANIFESTS_VALID: True, names.NO_FAILED_CHUNKS: False}
+    assert len(pipeline.sandbox.jobs()) == 3
 
 
 def test_one_partition_is_one_chunk_and_again_sends_nothing(pipeline: Pipeline, instance: DagsterInstance) -> None:
