@@ -34,6 +34,9 @@ _CONFIG_HELP = "registration.yaml; else REGISTRATION_CONFIG, else ./registration
 ConfigOption = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 _INTERRUPTED = 130  # what shells give a command that SIGINT ended
+UnusedConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Taken by every command; this one needs none.", show_default=False)
+]
 SourceArgument = Annotated[str, typer.Argument(help="A source of registration.yaml.")]
 SourcesArgument = Annotated[
     list[str] | None, typer.Argument(help="Sources of registration.yaml; all by default.", show_default=False)
@@ -155,12 +158,15 @@ def sandbox(
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 picks a free one.")] = 8742,
     data: Annotated[Path, typer.Option("--data", help="Where its database, key and rules live.")] = Path("sandbox"),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    config: UnusedConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
 ) -> int:
     """Run the local Encord sandbox until Ctrl-C, and print how to point the pipeline at it."""
+    del config
     from registration_pipeline.sandbox.config import SandboxConfig
     from registration_pipeline.sandbox.server import serve
 
-    serve(SandboxConfig(data=data, host=host, port=port))
+    serve(SandboxConfig(data=data, host=host, port=port), as_json=json)
     return 0
 
 
@@ -169,11 +175,16 @@ def demo(
     folder: Annotated[Path, typer.Option("--dir", help="Where the demo lives; made if missing.")] = Path("demo"),
     ui: Annotated[bool, typer.Option("--ui", help="Open the Dagster UI on the demo, until Ctrl-C.")] = False,  # noqa: FBT002
     ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the Dagster UI.")] = 3000,
+    config: UnusedConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
 ) -> int:
     """The whole main job on a small real bucket of generated media and the local sandbox."""
     from registration_pipeline.demo.command import run_demo, serve_demo
 
-    return serve_demo(folder.resolve(), ui_port) if ui else run_demo(folder.resolve())
+    del config
+    if ui and json:
+        raise UsageError("Give --ui or --json, not both: the UI runs until Ctrl-C and has no report.")
+    return serve_demo(folder.resolve(), ui_port) if ui else run_demo(folder.resolve(), as_json=json)
 
 
 def main() -> None:

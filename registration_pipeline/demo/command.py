@@ -6,11 +6,13 @@ What does not belong here: the steps of the story (``story``) and everything tha
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from registration_pipeline.cli_output import notice, say
+from registration_pipeline.cli_output import notice, print_json, say
 from registration_pipeline.demo.configuration import (
     DIRECTORY_SOURCE,
     configured_ports,
@@ -53,18 +55,24 @@ For your own shell:  . {script} && registration-pipeline status
 _RULE = '[{"pattern": "oops", "error": "Planted: the object can not be read"}]'
 
 
-def run_demo(folder: Path) -> int:
+def run_demo(folder: Path, *, as_json: bool = False) -> int:
     """Tell the whole story in a folder, from the beginning, and return the exit status: 0 when it came out as told.
 
     Args:
         folder: absolute; made if missing, started over if a demo made it.
+        as_json: tell the story on standard error and print its report as one JSON document.
 
     Raises:
         UsageError: the folder holds something else, a port that the demo had is taken, or a package is missing.
         RegistrationPipelineError: the story came out otherwise.
     """
     with interruptible():
-        _tell(DemoHome(folder))
+        if as_json:
+            with redirect_stdout(sys.stderr):
+                report = _tell(DemoHome(folder))
+            print_json(report)
+        else:
+            _tell(DemoHome(folder))
     return _DONE
 
 
@@ -100,7 +108,7 @@ def serve_demo(folder: Path, ui_port: int) -> int:
     return _DONE
 
 
-def _tell(home: DemoHome) -> None:
+def _tell(home: DemoHome) -> dict[str, Any]:
     require_demo_extra({**PILLOW, **MOTO})
     home.claim()
     kept = kept_ports(home)
@@ -112,13 +120,14 @@ def _tell(home: DemoHome) -> None:
     write_environment_script(home, ports)
     with isolated_environment(home, ports), serving(home, ports) as servers:
         story.meet(servers)
-        story.tell(servers)
+        report = story.tell(servers)
     home.finish()
     folder, script = shlex.quote(str(home.folder)), shlex.quote(str(home.environment_script))
     say("\nSee every run, chunk and failure in the Dagster UI:")
     say(f"  [cyan]registration-pipeline demo --dir {escape(folder)} --ui[/cyan]   (for ./demo: make dev)")
     say("Ask the state from your own shell:")
     say(f"  [cyan]. {escape(script)} && registration-pipeline status[/cyan]")
+    return report
 
 
 def _guide(home: DemoHome, servers: DemoServers, ui: str) -> None:

@@ -65,7 +65,10 @@ def run_command(
     say(f"$ {line}")
     sys.stdout.flush()
     process = subprocess.Popen(  # noqa: S603 - our own interpreter and fixed arguments
-        [sys.executable, "-m", "registration_pipeline", *arguments], cwd=folder, stdin=subprocess.DEVNULL
+        [sys.executable, "-m", "registration_pipeline", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr.fileno() if sys.stdout is sys.stderr else None,  # with --json, standard output is for that
     )
     try:
         status = process.wait()

@@ -7,11 +7,11 @@ What does not belong here: how a server or a command is run (``servers``, ``proc
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.markup import escape
 
-from registration_pipeline.cli_output import say
+from registration_pipeline.cli_output import say, status_document
 from registration_pipeline.cli_session import DONE_WITH_FAILURES
 from registration_pipeline.demo.claims import check_claims, expectation
 from registration_pipeline.demo.configuration import BUCKET, BUCKET_SOURCE, DIRECTORY_SOURCE
@@ -64,8 +64,8 @@ class Story:
         say(f"  {escape(str(self._home.config))} describes both sources")
         self._run("check")
 
-    def tell(self, servers: DemoServers) -> None:
-        """Sync, look at the failures, repair, retry, add files, sync again, report.
+    def tell(self, servers: DemoServers) -> dict[str, Any]:
+        """Sync, look at the failures, repair, retry, add files, sync again; return what is reported.
 
         Raises:
             RegistrationPipelineError: a command ended otherwise, or a claim of the report is not true.
@@ -89,6 +89,14 @@ class Story:
         self._run("status")
         claims = check_claims(expectation(self._bucket, self._directory, added), first, retried, last)
         self._report(claims, first, retried, last)
+        return {
+            "claims": [{"text": claim.text, "holds": claim.holds} for claim in claims],
+            "upload_jobs": len(last.jobs),
+            "items": sum(last.registered.values()),
+            "dagster_runs": last.runs,
+            "seconds": round(time.monotonic() - self._began, 1),
+            **status_document(last.statuses.values()),
+        }
 
     def _repair(self, servers: DemoServers) -> None:
         self._announce("Repair the broken files")

@@ -240,8 +240,21 @@ Integration: {", ".join(integration.title for integration in sandbox.config.inte
 """
 
 
-def serve(config: SandboxConfig) -> None:
+def connection(sandbox: Sandbox) -> dict[str, object]:
+    """What a program needs to use the sandbox: the command's ``--json``."""
+    return {
+        "domain": sandbox.url,
+        "ssh_key_file": str(sandbox.private_key_path),
+        "data": str(sandbox.config.data.resolve()),
+        "integrations": [integration.title for integration in sandbox.config.integrations],
+    }
+
+
+def serve(config: SandboxConfig, *, as_json: bool = False) -> None:
     """Run a sandbox in the foreground until SIGINT or SIGTERM.
+
+    Args:
+        as_json: print how to connect as one JSON document instead of for people.
 
     Raises:
         UsageError: if the port is taken or another sandbox runs on the data directory.
@@ -254,7 +267,8 @@ def serve(config: SandboxConfig) -> None:
     previous = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with Sandbox(config) as sandbox:
-            print(banner(sandbox), flush=True)  # noqa: T201 - the banner is the command's output
+            said = json.dumps(connection(sandbox), indent=2) if as_json else banner(sandbox)
+            print(said, flush=True)  # noqa: T201 - this is the command's output
             ended.wait()
     finally:
         for number, handler in previous.items():
