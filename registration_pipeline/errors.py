@@ -6,17 +6,20 @@ What does not belong here: translating somebody else's exceptions (that is done 
     ├── UsageError                        exit 2   the command line names something that does not exist
     │   └── ConfigurationError            exit 2   registration.yaml or the environment; names file, line and key
     ├── HaltError                         exit 4   nothing more may be sent; nothing is lost; run again
+    │   ├── StoppedError                           work was left because the submission stops
     │   ├── CredentialsError                       a key is missing, malformed or refused
     │   ├── PermissionDeniedError                  known, but not allowed
     │   ├── NotFoundError                          a bucket, folder or integration does not exist
     │   ├── ServiceUnavailableError                the store or Encord does not answer, after retries
-    │   └── ListingError                           a store's listing can't be trusted (order, encoding, repetition)
+    │   ├── ListingError                           a store's listing can't be trusted (order, encoding, repetition)
+    │   └── LeaseLostError                         another process submits this source now, or may
     ├── StateError                        exit 4   the state can't be read or written
     │   ├── StateNotFoundError                     a name that should be there is not
     │   ├── StateConflictError                     a create-only write found the name taken
     │   └── StateCorruptError                      a file under a commit marker is missing or unreadable
     └── SubmissionError                   never leaves the submission package
         ├── TransientError                         may pass if repeated
+        │   └── ThrottledError                     asked too often
         ├── PermanentError                         will never pass as it is
         ├── PayloadTooLargeError                   the manifest must be split
         └── AmbiguousError                         may have happened already: never repeat without settling
@@ -58,9 +61,23 @@ class ConfigurationError(UsageError):
 
 
 class HaltError(RegistrationPipelineError):
-    """Nothing more may be sent for this source until a person or the service has mended something."""
+    """Nothing more may be sent for this source until a person or the service has mended something.
+
+    Args:
+        message: what happened and what to do.
+        is_reply: a service said so in so many words. A gateway in between can say so by mistake, so it is asked again before
+            everything stops.
+    """
 
     exit_status: ClassVar[int] = 4
+
+    def __init__(self, message: str = "", *, is_reply: bool = False) -> None:
+        self.is_reply = is_reply
+        super().__init__(message)
+
+
+class StoppedError(HaltError):
+    """Work on a chunk stopped because the whole submission halts; its journal says where to go on."""
 
 
 class CredentialsError(HaltError):
@@ -81,6 +98,26 @@ class ServiceUnavailableError(HaltError):
 
 class ListingError(HaltError):
     """A listing can't be recorded exactly: out of order, repeated, or a key that is not UTF-8."""
+
+
+class LeaseLostError(HaltError):
+    """This process may no longer submit the source.
+
+    Args:
+        source: the source.
+        why: what happened to the lease, as a clause.
+        holder: who has it now, if that is known.
+        trouble: what the state said when the lease could not be renewed.
+    """
+
+    def __init__(self, source: str, why: str, *, holder: object = None, trouble: object = None) -> None:
+        self.source, self.why, self.holder, self.trouble = source, why, holder, trouble
+        who = f"Now {holder} has it." if holder else "Another process may submit the source now."
+        said = f" The state said: {str(trouble).rstrip('.')}." if trouble else ""
+        super().__init__(
+            f"This process no longer holds the lease of source {source}: {why}. {who}{said} Nothing is lost, and it is "
+            "safe to run again: the next run waits for the other and goes on from the journal."
+        )
 
 
 class StateError(RegistrationPipelineError):
@@ -116,6 +153,10 @@ class TransientError(SubmissionError):
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
+
+
+class ThrottledError(TransientError):
+    """Asked too often: every caller has to slow down, not only this one."""
 
 
 class PermanentError(SubmissionError):

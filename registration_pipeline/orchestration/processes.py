@@ -1,9 +1,13 @@
-"""Which process works on a run, and whether it still lives. Only the operating system is asked here."""
+"""Which process works on a run, as Dagster is told. How a process is told from others is in ``state/holder.py``."""
 
 import json
 import os
 import socket
 from pathlib import Path
+
+from registration_pipeline.state.holder import boot_id, is_alive, process_start
+
+__all__ = ["WORKER_TAG", "boot_id", "is_alive", "process_start", "process_started_at", "worker_tag"]
 
 WORKER_TAG = "registration/worker"
 
@@ -23,27 +27,6 @@ def worker_tag(run_id: str) -> dict[str, str]:
     return {WORKER_TAG: json.dumps(worker)}
 
 
-def is_alive(pid: int) -> bool:
-    """Tell whether a process of that id exists and is no zombie."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return not Path(f"/proc/{os.getpid()}/stat").exists() or process_start(pid) is not None
-
-
-def process_start(pid: int) -> str | None:
-    """Return when the process started, in clock ticks since boot; None when it is gone, a zombie, or there is no /proc."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else fields[19]
-
-
 def process_started_at(pid: int) -> float | None:
     """Return when the process started, in seconds since the epoch; None where that can't be known."""
     ticks = process_start(pid)
@@ -53,11 +36,3 @@ def process_started_at(pid: int) -> float | None:
         int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")
     )
     return boot + int(ticks) / os.sysconf("SC_CLK_TCK")
-
-
-def boot_id() -> str:
-    """Return what differs after a restart of the machine; empty where that can't be known."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""

@@ -9,6 +9,7 @@
 <source>/outcomes/<chunk_id>/<attempt>.parquet
 <source>/failures/<chunk_id>/<attempt>.{parquet,csv}                    the failure log of a chunk
 <source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
+<source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
 """
 
 from __future__ import annotations
@@ -69,3 +70,21 @@ def failures_name(source: str, chunk_id: str, attempt: int, suffix: str) -> str:
 def failure_log_name(source: str, log_id: str, suffix: str) -> str:
     """Return the name of a source's failure log; ``suffix`` is ``parquet`` or ``csv``."""
     return f"{source}/failure_log/{log_id}.{suffix}"
+
+
+def lease_folder(source: str) -> str:
+    """Return the folder of the files that say which process submits the source.
+
+    It has no folders below it: a store on a disk keeps empty ones, and there would be one more after every run.
+    """
+    return f"{source}/lease/"
+
+
+def lease_name(source: str, term: int, beat: int) -> str:
+    """Return the name of one sign of life; terms and the beats within one count from 1."""
+    return f"{source}/lease/{term:08d}-{beat:08d}.json"
+
+
+def lease_released_name(source: str, term: int) -> str:
+    """Return the name of the file that says that a term has ended in order."""
+    return f"{source}/lease/{term:08d}-released.json"

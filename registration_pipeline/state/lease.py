@@ -1,0 +1,356 @@
+"""One writer per source: a lease made of create-only files. What is written under it does not belong here.
+
+A term belongs to the process that created its first beat; further beats are its signs of life. The next term may begin
+when the newest one was released, when its holder is dead for certain, or when its beats stood still for
+``lease_seconds`` on the clock of whoever wants it. A holder counts from before it wrote its newest beat and gives up
+after three quarters of that time, so it has stopped before anybody else may begin. Wall clocks are for people only; none
+is ever compared.
+
+The first beat of the newest term always stays. So a slow taker can create a beat of a term that is over and cleared away
+only where a later term is there to be seen, and it looks for one after every beat, before the beat counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registration_pipeline.errors import HaltError, LeaseLostError, StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.state.holder import Holder
+from registration_pipeline.state.layout import lease_folder, lease_name, lease_released_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from registration_pipeline.state.store import StateStore
+
+_VALID_SHARE = 0.75
+_BEATS_PER_LEASE = 4
+_LOOKS_PER_LEASE = 12
+_NOTIFY_SECONDS = 300
+_RELEASED = 0
+_NAME = re.compile(r"(\d{8,})-(\d{8,}|released)\.json")
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+class LeaseWaitEndedError(HaltError):
+    """This process was told to stop while it waited for the lease of a source."""
+
+
+def steady_seconds() -> float:
+    """Return seconds that never go back and go on while the machine sleeps: a holder that slept must notice it."""
+    return time.clock_gettime(_CLOCK)
+
+
+@contextmanager
+def hold_lease(
+    store: StateStore,
+    source: str,
+    *,
+    clock: Callable[[], datetime],
+    notify: Callable[[str], object],
+    stop: threading.Event,
+    monotonic: Callable[[], float] = steady_seconds,
+    sleep: Callable[[float], object] | None = None,
+    lease_seconds: float = 60.0,
+    holder: Holder | None = None,
+) -> Iterator[Lease]:
+    """Wait until no other process submits ``source``, then hold its lease for the block and renew it in a thread.
+
+    Args:
+        clock: the wall clock, for people who read who holds the lease.
+        notify: is told whom the waiting is for, at once and then every few minutes.
+        stop: ends the waiting.
+        monotonic: seconds that never go back.
+        sleep: how to wait between two looks; by default a wait that ``stop`` ends.
+        lease_seconds: others take over when the newest sign of life is so old.
+        holder: who holds it; by default this process.
+
+    Raises:
+        LeaseWaitEndedError: ``stop`` was set.
+        StateError: the state can't be read or written.
+    """
+    files = _LeaseFiles(store, source)
+    by = holder or Holder.current(clock())
+    watch = _Watch(files, monotonic, lease_seconds)
+    lease = None
+    while lease is None:
+        if stop.is_set():
+            raise LeaseWaitEndedError(
+                f"Stopped before source {source} was this process's turn; nothing was sent. Run again."
+            )
+        term = watch.free_term(notify)
+        if term is not None:
+            wanted = Lease(files, term, by, monotonic=monotonic, lease_seconds=lease_seconds)
+            lease = wanted if wanted.take() else None
+        if lease is None:
+            (sleep or stop.wait)(lease_seconds / _LOOKS_PER_LEASE)
+    try:
+        lease.start_renewing()
+        yield lease
+    finally:
+        _close(lease, source, notify)
+
+
+def _close(lease: Lease, source: str, notify: Callable[[str], object]) -> None:
+    try:
+        lease.close()
+    except Exception as error:  # noqa: BLE001 - how the block ended matters more
+        notify(
+            f"The lease of source {source} could not be given back, so the next run waits until it has expired, unless it is "
+            f"on this machine: {error}"
+        )
+
+
+class Lease:
+    """The right to submit one source for one term. Made by ``hold_lease``; may be checked from any thread."""
+
+    def __init__(
+        self, files: _LeaseFiles, term: int, holder: Holder, *, monotonic: Callable[[], float], lease_seconds: float
+    ) -> None:
+        self.term, self.holder = term, holder
+        self._files, self._monotonic, self._seconds = files, monotonic, lease_seconds
+        self._nonce = secrets.token_hex(8)
+        self._beat = self._tried = 0
+        self._lock = threading.Lock()
+        self._valid_until = 0.0
+        self._lost: str | None = "it was never taken"
+        self._is_taken_away = False
+        self._successor: Holder | None = None
+        self._trouble: Exception | None = None
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_renewing, name=f"lease-{files.source}", daemon=True)
+
+    def check(self) -> None:
+        """Pass while no other process can hold the lease. Costs a look at the clock.
+
+        Raises:
+            LeaseLostError: it is over, for ever.
+        """
+        with self._lock:
+            self._lose_if_expired()
+            why = self._lost
+        if why is not None:
+            raise LeaseLostError(self._files.source, why, holder=self._successor, trouble=self._trouble)
+
+    def take(self) -> bool:
+        """Try to begin the term; once only. False: somebody else has it, or a later one.
+
+        Raises:
+            StateError: the state can't be read or written.
+        """
+        began = self._monotonic()
+        if self._give_beat() is not None:
+            return False
+        with self._lock:
+            self._lost, self._valid_until = None, began + _VALID_SHARE * self._seconds
+        with suppress(StateError):
+            self._files.delete(mark for mark in self._files.marks() if mark[0] < self.term)
+        return True
+
+    def start_renewing(self) -> None:
+        """Renew in a thread from now on."""
+        self._thread.start()
+
+    def renew(self) -> None:
+        """Give one sign of life. Trouble of the state is remembered, not raised: only the deadline decides."""
+        if self._is_lost():
+            # Another beat would only make others wait longer; but the message can say who has it now.
+            if not self._is_taken_away:
+                self._see_successor()
+            return
+        began, previous = self._monotonic(), self._beat
+        try:
+            why = self._give_beat()
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the next beat may work
+            self._trouble = error
+            return
+        with self._lock:
+            self._lose_if_expired()
+            if self._lost is None and why is None:
+                self._valid_until, self._trouble = began + _VALID_SHARE * self._seconds, None
+            self._lost = self._lost or why
+            self._is_taken_away = self._is_taken_away or why is not None
+        with suppress(Exception):  # what stays is cleared away by the next holder
+            # Beats that were in doubt lie between the two.
+            self._files.delete((self.term, beat) for beat in range(max(2, previous), self._beat))
+
+    def close(self) -> None:
+        """Stop renewing and give the lease back; from now on ``check`` raises.
+
+        Raises:
+            StateError: the state does not take it; others find out by waiting.
+        """
+        self._ended.set()
+        if self._thread.ident is not None:
+            self._thread.join(self._seconds / _BEATS_PER_LEASE)
+        with self._lock:
+            self._lost = self._lost or "it was given back"
+        # A renewal that still hangs shows that the state does not answer: asking it once more would hang, too.
+        if not self._thread.is_alive() and not self._is_taken_away:
+            self._files.release(self.term)
+
+    def _keep_renewing(self) -> None:
+        while not self._ended.wait(self._seconds / _BEATS_PER_LEASE):
+            self.renew()
+
+    def _is_lost(self) -> bool:
+        with self._lock:
+            self._lose_if_expired()
+            return self._lost is not None
+
+    def _lose_if_expired(self) -> None:
+        if self._lost is None and self._monotonic() >= self._valid_until:
+            self._lost = f"it could not be renewed for {_VALID_SHARE * self._seconds:.0f} s"
+
+    def _give_beat(self) -> str | None:
+        """Write the next beat and see that it stands. Returns why it does not count.
+
+        No number is used twice: a write that failed may be there all the same, and would then be older than it seems.
+        """
+        self._tried += 1
+        if not self._files.create_beat(self._claim(), self.term, self._tried):
+            return "somebody else wrote in its term"
+        marks = self._files.marks()
+        newest = _newest(marks)
+        why = None
+        if newest != _Sight(self.term, self._tried, is_released=False):
+            why = "another process took it over"
+            self._see_successor()
+        elif self._beat and (self.term, self._beat) not in marks:
+            why = "somebody deleted its files from the state"
+        if why is None:
+            self._beat = self._tried
+        else:
+            with suppress(StateError):
+                self._files.delete([(self.term, self._tried)])
+        return why
+
+    def _claim(self) -> bytes:
+        """Return what a beat holds. The nonce tells our own write, whose answer was lost, from somebody else's."""
+        claim = {"holder": self.holder.to_json(), "nonce": self._nonce, "lease_seconds": self._seconds}
+        return json.dumps(claim, sort_keys=True).encode("ascii") + b"\n"
+
+    def _see_successor(self) -> None:
+        with suppress(Exception):  # it is only for the message
+            newest = self._files.newest()
+            if newest is not None and newest.term > self.term:
+                self._is_taken_away, self._successor = True, self._files.claim(newest.term).holder
+
+
+class _Watch:
+    """What somebody who wants the lease has seen so far, and since when nothing changed."""
+
+    def __init__(self, files: _LeaseFiles, monotonic: Callable[[], float], lease_seconds: float) -> None:
+        self._files, self._monotonic, self._seconds = files, monotonic, lease_seconds
+        self._sight: _Sight | None = None
+        self._claim = _Claim()
+        self._seen_at = 0.0
+        self._told_at: float | None = None
+
+    def free_term(self, notify: Callable[[str], object]) -> int | None:
+        """Look once. Returns the term that may be taken, or None, and then tells whom we wait for if it is time to."""
+        looking_at = self._monotonic()
+        sight = self._files.newest()
+        if sight is None:
+            return 1
+        if self._sight is None or sight.term != self._sight.term:
+            self._claim = self._files.claim(sight.term)
+        if sight != self._sight:
+            # The beat was written before this moment; a look that begins a whole lease later and finds no newer one
+            # proves that its holder has given up.
+            self._sight, self._seen_at = sight, self._monotonic()
+        patience = max(self._seconds, self._claim.lease_seconds)
+        if sight.is_released or self._claim.is_dead or looking_at - self._seen_at >= patience:
+            return sight.term + 1
+        if self._told_at is None or looking_at - self._told_at >= _NOTIFY_SECONDS:
+            self._told_at = looking_at
+            notify(
+                f"Source {self._files.source} is being submitted by {self._claim.holder or 'another process'}; waiting until "
+                f"it ends. If it has died, this process takes over {patience:.0f} s after its last sign of life. To stop "
+                "waiting, press Ctrl-C; nothing has been sent."
+            )
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """The newest term as one look showed it; equal as long as nothing happened."""
+
+    term: int
+    beat: int
+    is_released: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What the first beat of a term says; by default what is known when it can't be read."""
+
+    holder: Holder | None = None
+    lease_seconds: float = 0.0
+
+    @property
+    def is_dead(self) -> bool:
+        return self.holder is not None and self.holder.is_dead_for_certain()
+
+
+@dataclass(frozen=True, slots=True)
+class _LeaseFiles:
+    """The files of one source's lease. A mark is a term and a beat, or a term and ``_RELEASED``."""
+
+    store: StateStore
+    source: str
+
+    def marks(self) -> set[tuple[int, int]]:
+        """Return all that are there; other files in the folder are none of our business."""
+        folder = lease_folder(self.source)
+        found = (_NAME.fullmatch(name.removeprefix(folder)) for name in self.store.names(folder))
+        return {(int(match[1]), _RELEASED if match[2] == "released" else int(match[2])) for match in found if match}
+
+    def newest(self) -> _Sight | None:
+        """Look at the newest term; None: there was never one."""
+        return _newest(self.marks())
+
+    def claim(self, term: int) -> _Claim:
+        """Return who has the term. One that can't be understood is known by its beats alone."""
+        try:
+            value = json.loads(self.store.read(lease_name(self.source, term, 1)))
+            return _Claim(Holder.from_json(value["holder"]), float(value["lease_seconds"]))
+        except (StateNotFoundError, KeyError, TypeError, ValueError):
+            return _Claim()
+
+    def create_beat(self, claim: bytes, term: int, beat: int) -> bool:
+        """Write a beat. False: somebody else did."""
+        name = lease_name(self.source, term, beat)
+        try:
+            self.store.create(name, claim)
+        except StateConflictError:
+            with suppress(StateNotFoundError):
+                return self.store.read(name) == claim
+            return False
+        return True
+
+    def release(self, term: int) -> None:
+        """Write that the term has ended."""
+        with suppress(StateConflictError):
+            self.store.create(lease_released_name(self.source, term), b"{}\n")
+
+    def delete(self, marks: Iterator[tuple[int, int]] | list[tuple[int, int]]) -> None:
+        """Remove files."""
+        for term, beat in marks:
+            name = lease_released_name(self.source, term) if beat == _RELEASED else lease_name(self.source, term, beat)
+            self.store.delete(name)
+
+
+def _newest(marks: set[tuple[int, int]]) -> _Sight | None:
+    if not marks:
+        return None
+    term = max(term for term, _ in marks)
+    return _Sight(term, max(beat for one, beat in marks if one == term), is_released=(term, _RELEASED) in marks)

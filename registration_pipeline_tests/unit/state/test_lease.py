@@ -1,0 +1,591 @@
+"""One writer per source: who gets the lease, when it is lost, and what a crash leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from obstore.store import MemoryStore
+
+from registration_pipeline.errors import HaltError, LeaseLostError, StateError
+from registration_pipeline.state.bucket import BucketStateStore
+from registration_pipeline.state.factory import open_state_store
+from registration_pipeline.state.holder import Holder, boot_id, process_start
+from registration_pipeline.state.lease import LeaseWaitEndedError, hold_lease, steady_seconds
+from registration_pipeline.state.local import LocalStateStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from registration_pipeline.state.lease import Lease
+    from registration_pipeline.state.store import StateStore
+
+START = datetime(2026, 11, 21, 2, tzinfo=UTC)
+FOLDER = "fleet/lease/"
+needs_proc = pytest.mark.skipif(not boot_id(), reason="there is no /proc here, so no death is certain")
+
+
+def somebody_on(host: str) -> Holder:
+    """A process that can't be looked at from here."""
+    return Holder(host=host, boot=f"boot of {host}", pid=4711, start="12", namespace="pid:[1]", since=START)
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+class World:
+    """Machines that share a state and a time which only sleeping moves on."""
+
+    def __init__(self, store: StateStore) -> None:
+        self.store = store
+        self.now = 0.0
+        self.wall_jumps = timedelta()
+        self.told: list[str] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.meanwhile()
+
+    def lease(self, host: str = "worker-1", **options: Any) -> AbstractContextManager[Lease]:
+        """Ask for the lease as a process of that host."""
+        values: dict[str, Any] = {
+            "clock": lambda: START + timedelta(seconds=self.now) + self.wall_jumps,
+            "monotonic": lambda: self.now,
+            "sleep": self.sleep,
+            "notify": self.told.append,
+            "stop": threading.Event(),
+            "holder": somebody_on(host),
+        }
+        return hold_lease(options.pop("store", self.store), "fleet", **values | options)
+
+    def files(self) -> list[str]:
+        return [name.removeprefix(FOLDER) for name in self.store.names(FOLDER)]
+
+
+@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.slow)])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StateStore:
+    if request.param == "local":
+        return LocalStateStore(tmp_path / "state")
+    if request.param == "memory":
+        return BucketStateStore(MemoryStore(), "memory://state")
+    return open_state_store(f"s3://{request.getfixturevalue('s3_bucket')().name}/some/prefix/")
+
+
+@pytest.fixture
+def world() -> World:
+    return World(BucketStateStore(MemoryStore(), "memory://state"))
+
+
+def is_held(lease: Lease) -> bool:
+    try:
+        lease.check()
+    except LeaseLostError:
+        return False
+    return True
+
+
+@contextmanager
+def abandoned(world: World, host: str) -> Iterator[Lease]:
+    """A lease whose holder went silent when it had it; its block ends in order when the test is over."""
+    with ExitStack() as stack:
+        yield stack.enter_context(world.lease(host))
+
+
+def test_the_life_of_a_lease_on_every_store(any_store: StateStore):
+    world = World(any_store)
+    with world.lease() as first:
+        assert first.term == 1
+        for _ in range(5):
+            world.now += 15
+            first.renew()
+            first.check()
+        assert world.files() == ["00000001-00000001.json", "00000001-00000006.json"]
+    assert not is_held(first)
+    assert world.files() == ["00000001-00000001.json", "00000001-00000006.json", "00000001-released.json"]
+    with world.lease("worker-2") as second:
+        second.check()
+        assert second.term == 2
+        assert world.files() == ["00000002-00000001.json"]
+    assert world.told == []
+
+
+def test_of_eight_that_begin_at_once_one_has_it_at_a_time(any_store: StateStore):
+    if any_store.uri.startswith("s3://"):
+        pytest.skip("moto looks and then puts without a lock, so it lets two win now and then where S3 can't")
+    world = World(any_store)
+    inside, together, terms = [], [], []
+    barrier = threading.Barrier(8)
+
+    def work(number: int) -> None:
+        barrier.wait()
+        pause = threading.Event()
+        with world.lease(f"worker-{number}", sleep=lambda _seconds: pause.wait(0.001)) as lease:
+            lease.check()
+            inside.append(number)
+            together.append(len(inside))
+            terms.append(lease.term)
+            inside.remove(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert together == [1] * 8
+    assert sorted(terms) == list(range(1, 9))
+
+
+def test_the_second_waits_and_says_for_whom_at_once_and_every_few_minutes(world: World):
+    stop = threading.Event()
+    with world.lease("worker-3") as first:
+
+        def meanwhile() -> None:
+            first.renew()
+            if world.now > 650:
+                stop.set()
+
+        world.meanwhile = meanwhile
+        with pytest.raises(LeaseWaitEndedError, match=r"source fleet.*nothing was sent"), world.lease("b", stop=stop):
+            raise AssertionError("two hold it")
+        first.check()
+    assert len(world.told) == 3
+    assert len(set(world.told)) == 1
+    assert world.told[0].startswith(
+        "Source fleet is being submitted by pid 4711 on worker-3 since 2026-11-21T02:00:00Z; waiting until it ends."
+    )
+
+
+def test_a_stop_that_was_set_before_takes_nothing(world: World):
+    stop = threading.Event()
+    stop.set()
+
+    with pytest.raises(HaltError, match="Stopped"), world.lease(stop=stop):
+        raise AssertionError("it began after the stop")
+    assert world.files() == []
+
+
+def test_what_the_sleep_raises_ends_the_waiting(world: World):
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with world.lease() as first:
+        with pytest.raises(KeyboardInterrupt), world.lease("worker-2", sleep=interrupted):
+            raise AssertionError("two hold it")
+        first.check()
+
+
+def test_a_stop_during_the_default_wait_ends_it_at_once(world: World):
+    stop = threading.Event()
+    timer = threading.Timer(0.05, stop.set)
+    waiting = world.lease("worker-2", stop=stop, sleep=None, lease_seconds=3_600, notify=lambda _: timer.start())
+    with world.lease(), pytest.raises(LeaseWaitEndedError), waiting:
+        raise AssertionError("two hold it")
+
+
+def test_a_silent_holder_is_followed_after_one_lease_and_not_before(world: World):
+    with abandoned(world, "worker-1") as first:
+        lost_at = []
+        world.meanwhile = lambda: None if is_held(first) else lost_at.append(world.now)
+        with world.lease("worker-2") as second:
+            second.check()
+            assert second.term == 2
+            assert 60 <= world.now <= 66
+            assert lost_at[0] == 45
+        assert not is_held(first)
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(days=1)], ids=["back an hour", "forward a day"])
+def test_a_jump_of_the_wall_clock_takes_the_lease_from_nobody(world: World, jump: timedelta):
+    stop = threading.Event()
+    with world.lease() as first:
+
+        def meanwhile() -> None:
+            world.wall_jumps = jump
+            if world.now % 15 == 0:
+                first.renew()
+            first.check()
+            if world.now >= 600:
+                stop.set()
+
+        world.meanwhile = meanwhile
+        with pytest.raises(LeaseWaitEndedError), world.lease("worker-2", stop=stop):
+            raise AssertionError("two hold it")
+
+
+def test_a_released_lease_is_taken_at_once_whatever_the_wall_clock_says(world: World):
+    with world.lease():
+        pass
+    world.wall_jumps = timedelta(hours=-1)
+
+    with world.lease("worker-2") as second:
+        second.check()
+
+    assert world.now == 0
+
+
+@needs_proc
+def test_a_holder_that_was_killed_on_this_machine_is_followed_at_once(world: World):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    holder = replace(Holder.current(START), pid=child.pid, start=str(process_start(child.pid)))
+    with ExitStack() as stack:
+        stack.enter_context(world.lease(holder=holder))
+
+        def kill_after_a_while() -> None:
+            if world.now == 20:
+                child.kill()
+                child.communicate()
+
+        world.meanwhile = kill_after_a_while
+        with world.lease("worker-2") as second:
+            second.check()
+            assert world.now == 20
+
+
+def test_without_a_holder_given_it_is_this_process(world: World):
+    with world.lease(holder=None) as lease:
+        assert (lease.holder.pid, lease.holder.since) == (os.getpid(), START)
+
+
+def test_two_threads_of_one_process_are_two_that_want_it(world: World):
+    stop = threading.Event()
+    with world.lease(holder=None) as first:
+
+        def meanwhile() -> None:
+            first.renew()
+            stop.set()
+
+        world.meanwhile = meanwhile
+        with pytest.raises(LeaseWaitEndedError), world.lease(holder=None, stop=stop):
+            raise AssertionError("two hold it")
+        first.check()
+
+
+def test_a_holder_that_was_paused_stops_for_ever_and_says_who_has_it(world: World):
+    with abandoned(world, "worker-1") as first, world.lease("worker-2") as second:
+        with pytest.raises(LeaseLostError, match=r"source fleet: it could not be renewed for 45 s.*safe to run again"):
+            first.check()
+        first.renew()
+        with pytest.raises(LeaseLostError, match=r"Now pid 4711 on worker-2 since 2026-11-21T02:00:00Z has it"):
+            first.check()
+        second.renew()
+        second.check()
+
+
+def test_a_holder_sees_a_later_term_at_its_next_beat(world: World):
+    """Nobody takes a lease from one that lives; but what if: it must stop, however young its last beat is."""
+    with world.lease() as first:
+        world.store.create(f"{FOLDER}00000002-00000001.json", b"{}")
+        first.check()
+        first.renew()
+        with pytest.raises(LeaseLostError, match="another process took it over"):
+            first.check()
+    assert world.files() == ["00000001-00000001.json", "00000002-00000001.json"]
+
+
+def test_a_holder_whose_files_somebody_deleted_stops(world: World):
+    with world.lease() as first:
+        first.renew()
+        for name in list(world.store.names(FOLDER)):
+            world.store.delete(name)
+        with world.lease("worker-2") as second:
+            first.renew()
+            assert not is_held(first)
+            second.renew()
+            second.check()
+
+
+def test_a_renewal_that_ends_after_the_deadline_does_not_count(world: World):
+    class Slow:
+        seconds = 0.0
+
+        def create(self, name: str, data: bytes) -> None:
+            world.now += self.seconds
+            world.store.create(name, data)
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(world.store, attribute)
+
+    slow = Slow()
+    with world.lease(store=slow) as lease:
+        world.now += 15
+        slow.seconds = 20
+        lease.renew()
+        world.now += 20  # 40 s after that renewal began
+        lease.check()
+        slow.seconds = 46
+        lease.renew()
+        assert not is_held(lease)
+
+
+class Failing:
+    """A store that refuses writes for a while, before or after they took effect."""
+
+    def __init__(self, inner: StateStore) -> None:
+        self.inner, self.refuses, self.after = inner, False, False
+
+    def create(self, name: str, data: bytes) -> None:
+        if self.after or not self.refuses:
+            self.inner.create(name, data)
+        if self.refuses:
+            raise StateError(f"The state at {name}: No space left on device.")
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self.inner, attribute)
+
+
+@pytest.mark.parametrize("effect", ["not written", "written all the same"])
+def test_a_full_disk_is_forgiven_until_the_deadline(world: World, effect: str):
+    store = Failing(world.store)
+    with world.lease(store=store) as lease:
+        store.refuses, store.after = True, effect == "written all the same"
+        for _ in range(2):
+            world.now += 15
+            lease.renew()
+            lease.check()
+        store.refuses = False
+        world.now += 14
+        lease.renew()
+        world.now += 44
+        lease.check()
+        assert world.files() == ["00000001-00000001.json", "00000001-00000004.json"]
+        store.refuses = True
+        world.now += 1
+        lease.renew()
+        with pytest.raises(LeaseLostError, match="could not be renewed for 45 s"):
+            lease.check()
+        store.refuses = False
+        lease.renew()
+        assert not is_held(lease)
+
+
+def test_the_message_of_a_lost_lease_says_what_the_state_said(world: World):
+    store = Failing(world.store)
+    with world.lease(store=store) as lease:
+        store.refuses = True
+        world.now += 15
+        lease.renew()
+        world.now += 30
+        with pytest.raises(LeaseLostError, match=r"The state said: .*No space left on device\. Nothing is lost"):
+            lease.check()
+
+
+def test_a_beat_in_doubt_is_not_written_again_under_its_number(world: World):
+    """Others may have seen it when it was written; counted from its repetition, the lease would last too long."""
+    store = Failing(world.store)
+    with world.lease(store=store) as lease:
+        store.refuses = store.after = True
+        world.now += 15
+        lease.renew()
+        assert world.files() == ["00000001-00000001.json", "00000001-00000002.json"]
+        store.refuses = False
+        world.now += 15
+        lease.renew()
+        assert world.files() == ["00000001-00000001.json", "00000001-00000003.json"]
+
+
+def test_a_lost_answer_to_our_own_write_is_no_conflict(world: World):
+    class LostAnswer:
+        """A bucket whose client repeats a write that had worked, and finds the name taken."""
+
+        def create(self, name: str, data: bytes) -> None:
+            world.store.create(name, data)
+            world.store.create(name, data)
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(world.store, attribute)
+
+    with world.lease(store=LostAnswer()) as lease:
+        lease.check()
+        world.now += 40
+        lease.renew()
+        world.now += 40
+        lease.check()
+    assert world.files()[-1] == "00000001-released.json"
+
+
+def test_of_two_that_both_saw_it_expire_one_gets_it(world: World):
+    """The rival takes the term between the other's look and its write."""
+    with abandoned(world, "worker-1"), ExitStack() as stack:
+        rivals: list[Lease] = []
+
+        class Overtaken:
+            def create(self, name: str, data: bytes) -> None:
+                if not rivals and "/00000002-" in name:
+                    rivals.append(stack.enter_context(world.lease("worker-3")))
+                world.store.create(name, data)
+
+            def __getattr__(self, attribute: str) -> Any:
+                return getattr(world.store, attribute)
+
+        stop = threading.Event()
+
+        def meanwhile() -> None:
+            if rivals:
+                rivals[0].check()
+                stop.set()
+
+        world.meanwhile = meanwhile
+        with pytest.raises(LeaseWaitEndedError), world.lease("worker-2", store=Overtaken(), stop=stop):
+            raise AssertionError("two hold it")
+
+
+def test_a_taker_that_slept_over_a_whole_term_does_not_get_it_again(world: World):
+    """The files of the term that it wants are gone, so its write succeeds: only the later term gives it away."""
+    with ExitStack() as stack:
+        later: list[Lease] = []
+
+        class Sleepy:
+            def create(self, name: str, data: bytes) -> None:
+                if not later and "/00000001-" in name:
+                    with world.lease("worker-3"):
+                        pass
+                    later.append(stack.enter_context(world.lease("worker-4")))
+                world.store.create(name, data)
+
+            def __getattr__(self, attribute: str) -> Any:
+                return getattr(world.store, attribute)
+
+        stop = threading.Event()
+        world.meanwhile = stop.set
+        with pytest.raises(LeaseWaitEndedError), world.lease("worker-2", store=Sleepy(), stop=stop):
+            raise AssertionError("two hold it")
+        later[0].check()
+        assert world.files() == ["00000002-00000001.json"]
+
+
+def test_a_holder_with_a_longer_lease_is_given_its_time(world: World):
+    with ExitStack() as stack:
+        stack.enter_context(world.lease(lease_seconds=600))
+        with world.lease("worker-2", lease_seconds=60):
+            assert 600 <= world.now <= 606
+
+
+@pytest.mark.parametrize("claim", [b"", b"[]", b'{"holder":{}}', b"\xff"], ids=["empty", "list", "no holder", "binary"])
+def test_a_lease_file_that_cannot_be_read_is_known_by_its_beats(world: World, claim: bytes):
+    world.store.create(f"{FOLDER}00000007-00000001.json", claim)
+    world.store.create(f"{FOLDER}notes.txt", b"not ours")
+
+    with world.lease() as lease:
+        assert lease.term == 8
+        assert world.now >= 60
+        assert "being submitted by another process" in world.told[0]
+        assert world.files() == ["00000008-00000001.json", "notes.txt"]
+
+
+def test_what_ended_the_block_is_not_hidden_by_a_state_that_takes_no_release(world: World):
+    store = Failing(world.store)
+
+    def submit() -> None:
+        with world.lease(store=store):
+            store.refuses = True
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        submit()
+    assert "could not be given back" in world.told[0]
+    assert "No space left" in world.told[0]
+
+
+def test_a_state_that_takes_no_first_beat_is_reported(world: World):
+    store = Failing(world.store)
+    store.refuses = True
+    with pytest.raises(StateError, match="No space left"), world.lease(store=store):
+        raise AssertionError("held without a file")
+
+
+def test_a_beat_says_who_holds_the_lease(world: World):
+    with world.lease("worker-3"):
+        claim = json.loads(world.store.read(f"{FOLDER}00000001-00000001.json"))
+
+    assert Holder.from_json(claim["holder"]) == somebody_on("worker-3")
+    assert claim["lease_seconds"] == 60
+
+
+def test_the_thread_renews_until_the_block_ends(world: World):
+    fourth = threading.Event()
+
+    class Watched:
+        def create(self, name: str, data: bytes) -> None:
+            world.store.create(name, data)
+            if name.endswith("-00000004.json"):
+                fourth.set()
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(world.store, attribute)
+
+    with world.lease(store=Watched(), lease_seconds=0.04) as lease:
+        assert fourth.wait(10)
+        lease.check()
+    assert not [thread for thread in threading.enumerate() if thread.name == "lease-fleet"]
+
+
+def test_the_default_clock_goes_on_and_never_back():
+    first = steady_seconds()
+
+    assert 0 <= steady_seconds() - first < 60
+
+
+class Dying:
+    """A store whose process ends before or after one of its writes, deletions included; nothing reaches it after that."""
+
+    def __init__(self, inner: StateStore, number: int, moment: str) -> None:
+        self.inner, self.left, self.moment, self.is_dead = inner, number, moment, False
+
+    def create(self, name: str, data: bytes) -> None:
+        self.write(lambda: self.inner.create(name, data))
+
+    def delete(self, name: str) -> None:
+        self.write(lambda: self.inner.delete(name))
+
+    def write(self, act: Callable[[], object]) -> None:
+        if self.is_dead:
+            raise Crash
+        self.left -= 1
+        self.is_dead = self.left == 0
+        if not self.is_dead or self.moment == "after":
+            act()
+        if self.is_dead:
+            raise Crash
+
+    def __getattr__(self, attribute: str) -> Any:
+        if self.is_dead:
+            raise Crash
+        return getattr(self.inner, attribute)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_at_any_write_leaves_a_lease_that_the_next_one_gets(moment: str):
+    for number in count(1):
+        world = World(BucketStateStore(MemoryStore(), "memory://state"))
+        with abandoned(world, "worker-1") as first:
+            first.renew()  # leftovers: two beats and no release
+            store = Dying(world.store, number, moment)
+            with suppress(Crash), world.lease("worker-2", store=store) as second:
+                for _ in range(3):
+                    world.now += 15
+                    second.renew()
+            began = world.now
+            with world.lease("worker-3") as third:
+                third.check()
+                assert world.now - began <= 66
+            assert not is_held(first)
+        with world.lease("worker-4") as fourth:
+            fourth.check()
+            assert len(world.files()) == 1
+        if not store.is_dead:
+            break
+    assert number > 8, "there was nothing to crash at"
