@@ -1,4 +1,6 @@
-"""The application: body limit, signature, then routing; refusals and malformed input become the answers that the SDK knows.
+"""The application: faults, body limit, signature, then routing.
+
+Refusals and malformed input become the answers that the SDK knows.
 
 What does not belong here: endpoints, sockets and threads.
 """
@@ -13,6 +15,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Router
 
 from registration_pipeline.sandbox import folders_api, items_api, uploads_api
+from registration_pipeline.sandbox.endpoints import BASE_PATH, EndpointFinder
+from registration_pipeline.sandbox.fault_gate import FaultGate
 from registration_pipeline.sandbox.signatures import SignatureRefusedError, SignedRequest, verify_signature
 from registration_pipeline.sandbox.wire import ApiError, error_response
 
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.sandbox.service import Service
 
-BASE_PATH = "/v2/public"
+ROUTES = [*folders_api.ROUTES, *items_api.ROUTES, *uploads_api.ROUTES]
 
 
 class Gate:
@@ -105,13 +109,18 @@ async def _internal_error(_request: Request, error: Exception) -> Response:
 
 def build_app(service: Service) -> ASGIApp:
     """The application for one service."""
-    routes = [*folders_api.ROUTES, *items_api.ROUTES, *uploads_api.ROUTES]
     # A redirect would carry the signature of another target, so none is ever made.
-    router = Router(routes=routes, redirect_slashes=False)
+    router = Router(routes=ROUTES, redirect_slashes=False)
     app = Starlette(
         routes=[Mount(BASE_PATH, app=router)],
         exception_handlers={ApiError: _api_error, 404: _http_error, 405: _http_error, 500: _internal_error},
     )
     app.router.redirect_slashes = False
     app.state.service = service
-    return Gate(app, service=service)
+    return FaultGate(
+        Gate(app, service=service),
+        plan=service.plan,
+        finder=EndpointFinder(ROUTES),
+        connections=service.connections,
+        board=service.board,
+    )

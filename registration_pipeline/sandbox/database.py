@@ -50,7 +50,11 @@ CREATE TABLE IF NOT EXISTS jobs (
     status TEXT NOT NULL, created_at TEXT NOT NULL, ended_at TEXT,
     units INTEGER NOT NULL, position INTEGER NOT NULL DEFAULT 0,
     done INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
-    skipped INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0);
+    skipped INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
+    fate TEXT,              -- what a fault makes of it
+    fate_position INTEGER,  -- units after which it is stuck, ends in ERROR or is CANCELLED
+    hidden INTEGER NOT NULL DEFAULT 0, -- its id is unknown to clients
+    run_at REAL);           -- seconds since the epoch before which it does not begin
 CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs(status);
 CREATE INDEX IF NOT EXISTS jobs_by_folder ON jobs(folder_id);
 CREATE TABLE IF NOT EXISTS job_slices (
@@ -58,7 +62,22 @@ CREATE TABLE IF NOT EXISTS job_slices (
     PRIMARY KEY (job_id, position)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rule_strikes (
     rule TEXT NOT NULL, url TEXT NOT NULL, strikes INTEGER NOT NULL, PRIMARY KEY (rule, url)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS faults ( -- scripted ones in force
+    id INTEGER PRIMARY KEY AUTOINCREMENT, spec TEXT NOT NULL,
+    seen INTEGER NOT NULL DEFAULT 0, struck INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS fault_profile (spec TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS fault_draws (endpoint TEXT PRIMARY KEY, drawn INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fault_log (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, kind TEXT NOT NULL, way TEXT NOT NULL,
+    endpoint TEXT NOT NULL, method TEXT NOT NULL, path TEXT NOT NULL, committed INTEGER NOT NULL, script_id INTEGER);
 """
+_LATER_COLUMNS = (
+    ("jobs", "fate", "TEXT"),
+    ("jobs", "fate_position", "INTEGER"),
+    ("jobs", "hidden", "INTEGER NOT NULL DEFAULT 0"),
+    ("jobs", "run_at", "REAL"),
+)
+"""Added to the tables of a data directory that an older release made."""
 
 
 class Database:
@@ -80,6 +99,10 @@ class Database:
         self._writer = self._connect()
         self._writer.execute("PRAGMA cache_size=-65536")
         self._writer.executescript(_TABLES)
+        for table, column, declaration in _LATER_COLUMNS:
+            held = {row["name"] for row in self._writer.execute(f"PRAGMA table_info({table})")}
+            if column not in held:
+                self._writer.execute(f"ALTER TABLE {table} ADD COLUMN {column} {declaration}")
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from registration_pipeline.sandbox.readers import Examined, ObjectReader, build_reader, examine
-from registration_pipeline.sandbox.registration import register_slice
+from registration_pipeline.sandbox.registration import meet_fate, register_slice
 from registration_pipeline.sandbox.submissions import ERROR, PENDING, Submission, load_submission
 from registration_pipeline.sandbox.wire import timestamp
 
@@ -82,6 +82,8 @@ class JobRunner:
     def __init__(self, config: SandboxConfig, database: Database, board: JobBoard) -> None:
         self._config, self._database, self._board = config, database, board
         self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._timers: dict[int, threading.Timer] = {}
         self._jobs = ThreadPoolExecutor(config.workers, thread_name_prefix="sandbox-job")
         self._reads = ThreadPoolExecutor(config.read_workers, thread_name_prefix="sandbox-read")
         self._readers = {
@@ -100,12 +102,24 @@ class JobRunner:
 
     def run(self, job_id: int) -> None:
         """Queue a job."""
-        if not self._stopping.is_set():
-            self._jobs.submit(self._guarded, job_id)
+        with self._lock:
+            self._timers.pop(job_id, None)
+            if not self._stopping.is_set():
+                self._jobs.submit(self._guarded, job_id)
+
+    def _run_later(self, job_id: int, seconds: float) -> None:
+        with self._lock:
+            if not self._stopping.is_set():
+                timer = self._timers[job_id] = threading.Timer(seconds, self.run, [job_id])
+                timer.daemon = True
+                timer.start()
 
     def stop(self) -> None:
         """End after the transactions under way; the jobs stay pending in the database."""
-        self._stopping.set()
+        with self._lock:
+            self._stopping.set()
+            for timer in self._timers.values():
+                timer.cancel()
         self._jobs.shutdown(wait=True, cancel_futures=True)
         self._reads.shutdown(wait=True, cancel_futures=True)
 
@@ -133,12 +147,21 @@ class JobRunner:
             if job is None or job["status"] != PENDING:
                 return
             readers = self._readers_of(connection, job["integration_uuid"])
+        wait = (job["run_at"] or 0.0) - time.time()
+        if wait > 0:
+            self._run_later(job_id, wait)
+            return
         submission = load_submission(job["submission"])
         position, units, status = job["position"], job["units"], PENDING
+        end = units if job["fate_position"] is None else job["fate_position"]
         size = max(1, -(-units // SLICES))
         while status == PENDING:
+            if position >= end and job["fate_position"] is not None:
+                with self._database.writing() as connection:
+                    meet_fate(connection, job_id, self._config)
+                break
             due = time.monotonic() + self._config.job_seconds * min(size, max(units, 1)) / max(units, 1)
-            examined = self._examine(submission, range(position, min(position + size, units)), readers)
+            examined = self._examine(submission, range(position, min(position + size, end)), readers)
             if self._stopping.wait(max(0.0, due - time.monotonic())):
                 return
             with self._database.writing() as connection:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.sandbox.config import SandboxConfig, SkippedCountsAs
+from registration_pipeline.sandbox.faults import Fate
 from registration_pipeline.sandbox.manifests import KINDS, SubmittedUnit
-from registration_pipeline.sandbox.submissions import DONE, ERROR, PENDING, Submission
+from registration_pipeline.sandbox.submissions import CANCELLED, DONE, ERROR, PENDING, Submission, end_job
 from registration_pipeline.sandbox.wire import timestamp
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def register_slice(
     """
     job = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if job is None or job["status"] != PENDING:
-        return "CANCELLED" if job is None else str(job["status"])
+        return CANCELLED if job is None else str(job["status"])
     tally = _Tally()
     for offset, findings in enumerate(examined):
         position = start + offset
@@ -61,7 +62,7 @@ def register_slice(
         duplicate = position in submission.skipped or (
             submission.check_each and _held(connection, job["folder_id"], unit.identity)
         )
-        error = None if duplicate else _planted_error(connection, submission, unit) or findings.error
+        error = None if duplicate else _planted_error(connection, submission, position) or findings.error
         if duplicate:
             _skip(connection, job, unit, tally, config=config, upsert=submission.upsert_metadata)
         elif error is not None:
@@ -84,20 +85,27 @@ def _held(connection: sqlite3.Connection, folder_id: int, identity: str) -> bool
     return connection.execute(query, (folder_id, identity)).fetchone() is not None
 
 
-def _planted_error(connection: sqlite3.Connection, submission: Submission, unit: SubmittedUnit) -> str | None:
+def _planted_error(connection: sqlite3.Connection, submission: Submission, position: int) -> str | None:
+    unit, fate = submission.units[position], submission.failing.get(position)
     for rule in submission.rules:
         for url in filter(rule.matches, unit.urls):
-            if rule.times is None:
+            if rule.times is None or _strike(connection, f"{rule.pattern}\n{rule.error}", url, times=rule.times):
                 return rule.error
-            key = (f"{rule.pattern}\n{rule.error}", url)
-            row = connection.execute("SELECT strikes FROM rule_strikes WHERE rule = ? AND url = ?", key).fetchone()
-            if row is not None and row["strikes"] >= rule.times:
-                continue
-            connection.execute(
-                "INSERT INTO rule_strikes VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET strikes = strikes + 1", key
-            )
-            return rule.error
+    if fate is not None and _strike(connection, fate.rule, unit.identity, times=fate.times):
+        return fate.error
     return None
+
+
+def _strike(connection: sqlite3.Connection, rule: str, url: str, *, times: int) -> bool:
+    """Count one more strike of a rule on a URL; False: it has struck as often as it may."""
+    query = "SELECT strikes FROM rule_strikes WHERE rule = ? AND url = ?"
+    row = connection.execute(query, (rule, url)).fetchone()
+    if row is not None and row["strikes"] >= times:
+        return False
+    connection.execute(
+        "INSERT INTO rule_strikes VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET strikes = strikes + 1", (rule, url)
+    )
+    return True
 
 
 def _unit_error(unit: SubmittedUnit, error: str) -> dict[str, Any]:
@@ -154,16 +162,30 @@ def _skip(
 
 def _conclude(connection: sqlite3.Connection, job_id: int, config: SandboxConfig) -> str:
     job = connection.execute(
-        "SELECT units, position, failed, ignore_errors FROM jobs WHERE id = ?", (job_id,)
+        "SELECT units, position, failed, ignore_errors, fate_position FROM jobs WHERE id = ?", (job_id,)
     ).fetchone()
-    if job["position"] < job["units"]:
+    if job["position"] < job["units"] or job["fate_position"] is not None:
         return PENDING
     status = ERROR if job["failed"] and not job["ignore_errors"] else DONE
-    connection.execute(
-        "UPDATE jobs SET status = ?, ended_at = ?, submission = NULL WHERE id = ?", (status, timestamp(), job_id)
-    )
+    _end(connection, job_id, status, config)
+    return status
+
+
+def _end(connection: sqlite3.Connection, job_id: int, status: str, config: SandboxConfig) -> None:
+    end_job(connection, job_id, status)
     if status == ERROR and config.rollback_on_error:
         connection.execute("DELETE FROM items WHERE job_id = ?", (job_id,))
         connection.execute("UPDATE job_slices SET items = '[]' WHERE job_id = ?", (job_id,))
         connection.execute("UPDATE jobs SET done = 0 WHERE id = ?", (job_id,))
+
+
+def meet_fate(connection: sqlite3.Connection, job_id: int, config: SandboxConfig) -> str:
+    """End a pending job that came to the unit where a fault breaks it off; a stuck one stays. Returns its status."""
+    job = connection.execute("SELECT status, fate FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if job is None or job["status"] != PENDING:
+        return CANCELLED if job is None else str(job["status"])
+    if job["fate"] == Fate.STUCK:
+        return PENDING
+    status = ERROR if job["fate"] == Fate.ERROR else CANCELLED
+    _end(connection, job_id, status, config)
     return status

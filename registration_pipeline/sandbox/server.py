@@ -19,7 +19,9 @@ import uvicorn
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.app import build_app
 from registration_pipeline.sandbox.config import DEFAULT_INTEGRATION_TITLE, SandboxConfig
+from registration_pipeline.sandbox.connections import Connections
 from registration_pipeline.sandbox.database import Database
+from registration_pipeline.sandbox.fault_plan import FaultPlan, FaultRecord
 from registration_pipeline.sandbox.jobs import JobBoard, JobRunner
 from registration_pipeline.sandbox.keys import KEY_FILE, authorised_user, ensure_key_pair
 from registration_pipeline.sandbox.rules import RULES_FILE, UnitRule, write_rules
@@ -28,6 +30,8 @@ from registration_pipeline.sandbox.service import Service
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType, TracebackType
+
+    from registration_pipeline.sandbox.faults import Fault, RandomFaults
 
 STOP_SECONDS = 5
 """Requests under way get so long to end when the sandbox stops."""
@@ -57,6 +61,8 @@ class JobRecord:
     failed: int
     skipped: int
     cancelled: int
+    fate: str | None
+    """What a fault made of it."""
 
 
 class Sandbox:
@@ -82,11 +88,18 @@ class Sandbox:
             _ensure_integrations(self._database, config)
             lines = (ensure_key_pair(config.data), *config.authorised_keys)
             authorised = dict(map(authorised_user, lines))
+            self._plan = FaultPlan(self._database)
             undo.pop_all()
         self._board = JobBoard()
         self._runner = JobRunner(config, self._database, self._board)
         service = Service(
-            config=config, database=self._database, board=self._board, runner=self._runner, authorised=authorised
+            config=config,
+            database=self._database,
+            board=self._board,
+            runner=self._runner,
+            authorised=authorised,
+            plan=self._plan,
+            connections=Connections(),
         )
         self._server = uvicorn.Server(_server_config(service))
         self._thread = threading.Thread(
@@ -122,6 +135,28 @@ class Sandbox:
     def plant(self, *rules: UnitRule) -> None:
         """Replace the planted failures of ``rules.json``; they hold for the jobs started from now on."""
         write_rules(self.config.data / RULES_FILE, rules)
+
+    def script(self, *faults: Fault) -> list[int]:
+        """Put faults in force, after those that are; returns their ids."""
+        return self._plan.script(*faults)
+
+    def randomise(self, profile: RandomFaults | None) -> None:
+        """Strike requests by chance from now on, instead of by the profile before; None: no longer."""
+        self._plan.randomise(profile)
+
+    def clear_faults(self) -> None:
+        """Put no fault in force. What struck so far stays counted."""
+        self._plan.clear()
+
+    def fault_counts(self) -> dict[str, int]:
+        """How often each way of failing struck since the data directory was made, most often first."""
+        self._require_running()
+        return self._plan.counts()
+
+    def fault_records(self, limit: int | None = None) -> list[FaultRecord]:
+        """What struck, latest first."""
+        self._require_running()
+        return self._plan.records(limit)
 
     def integration_uuid(self, title: str = DEFAULT_INTEGRATION_TITLE) -> str:
         """UUID of an integration.
@@ -167,7 +202,18 @@ class Sandbox:
         rows = self._query(
             "SELECT jobs.*, folders.uuid AS folder_uuid FROM jobs JOIN folders ON folders.id = folder_id ORDER BY jobs.id"
         )
-        names = ("uuid", "folder_uuid", "file_name", "status", "units", "done", "failed", "skipped", "cancelled")
+        names = (
+            "uuid",
+            "folder_uuid",
+            "file_name",
+            "status",
+            "units",
+            "done",
+            "failed",
+            "skipped",
+            "cancelled",
+            "fate",
+        )
         return [JobRecord(**{name: row[name] for name in names}) for row in rows]
 
     def stop(self) -> None:
@@ -182,9 +228,12 @@ class Sandbox:
         self._socket.close()
         self._database.close()
 
-    def _query(self, statement: str, *values: Any) -> list[Any]:
+    def _require_running(self) -> None:
         if self._stopped:
             raise UsageError("the sandbox is stopped; ask before it is, or start it again on the same data directory")
+
+    def _query(self, statement: str, *values: Any) -> list[Any]:
+        self._require_running()
         with self._database.reading() as connection:
             return connection.execute(statement, values).fetchall()
 
@@ -210,6 +259,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def _server_config(service: Service) -> uvicorn.Config:
     return uvicorn.Config(
         build_app(service),
+        http=service.connections.protocol(),
+        proxy_headers=False,  # the peer's address is what connections are found by
         log_config=None,
         log_level="warning",
         access_log=False,

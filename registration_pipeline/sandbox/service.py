@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from registration_pipeline.sandbox.config import SandboxConfig
+    from registration_pipeline.sandbox.connections import Connections
     from registration_pipeline.sandbox.database import Database
+    from registration_pipeline.sandbox.fault_plan import FaultPlan
     from registration_pipeline.sandbox.jobs import JobBoard, JobRunner
 
 
@@ -27,6 +29,8 @@ class Service:
     board: JobBoard
     runner: JobRunner
     authorised: Mapping[str, str]
+    plan: FaultPlan
+    connections: Connections
 
 
 def service_of(request: Request) -> Service:

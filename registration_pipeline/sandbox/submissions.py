@@ -6,11 +6,14 @@ What does not belong here: registering the units (registration), running jobs in
 from __future__ import annotations
 
 import json
+import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.sandbox.config import DedupeAt
+from registration_pipeline.sandbox.faults import Fate, Fault
 from registration_pipeline.sandbox.manifests import ExternalFiles, SubmittedUnit
 from registration_pipeline.sandbox.rules import UnitRule, dump_rules, parse_rules
 from registration_pipeline.sandbox.wire import timestamp
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PENDING, DONE, ERROR, CANCELLED = "PENDING", "DONE", "ERROR", "CANCELLED"
+JOB_ERROR = "Internal error while processing the upload job"
+"""Said by a job that a fault ends as ``ERROR``."""
+UNIT_RULE_PREFIX = "fate:"
+"""What strikes of units that fail by their job's fate count under, in ``rule_strikes``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,7 @@ class Submission:
         check_each: look for duplicates again as each unit is registered.
         upsert_metadata: give the existing item the metadata of the skipped unit.
         rules: planted failures in force at the start.
+        failing: by position, the units that fail a few times by the job's fate.
     """
 
     units: list[SubmittedUnit]
@@ -39,6 +47,16 @@ class Submission:
     check_each: bool
     upsert_metadata: bool
     rules: tuple[UnitRule, ...]
+    failing: dict[int, UnitFate] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitFate:
+    """A unit that fails ``times`` times with ``error`` before it succeeds; ``rule`` is what its strikes count under."""
+
+    rule: str
+    error: str
+    times: int
 
 
 def find_duplicates(connection: sqlite3.Connection, folder_id: int, units: Sequence[SubmittedUnit]) -> frozenset[int]:
@@ -62,8 +80,9 @@ def accept_job(
     file_name: str | None,
     integration_uuid: str | None,
     ignore_errors: bool,
+    fault: Fault | None = None,
 ) -> tuple[int, str]:
-    """Write the job down and return its row id and UUID."""
+    """Write the job down, with the fate that a fault gives it, and return its row id and UUID."""
     at_start = files.skip_duplicate_urls and dedupe_at is DedupeAt.START
     skipped = find_duplicates(connection, folder_id, files.units) if at_start else frozenset[int]()
     submission = {
@@ -72,6 +91,7 @@ def accept_job(
         "check_each": files.skip_duplicate_urls and dedupe_at is DedupeAt.MATERIALISE,
         "upsert_metadata": files.skip_duplicate_urls and files.upsert_metadata,
         "rules": dump_rules(rules),
+        "failing": _failing_units(files.units, fault),
     }
     job_uuid = str(uuid.uuid4())
     cursor = connection.execute(
@@ -83,7 +103,41 @@ def accept_job(
         ),
     )
     assert cursor.lastrowid is not None
+    if fault is not None and fault.fate is not None:
+        _meet_fate(connection, cursor.lastrowid, fault, units=len(files.units))
     return cursor.lastrowid, job_uuid
+
+
+def _failing_units(units: Sequence[SubmittedUnit], fault: Fault | None) -> dict[str, dict[str, Any]]:
+    if fault is None or fault.fate is not Fate.UNITS:
+        return {}
+    failing = {}
+    for position, unit in enumerate(units):
+        # The same unit fails alike in every job, so that it succeeds after so many attempts whatever else goes wrong.
+        generator = Random(f"{fault.seed}:{unit.identity}")  # noqa: S311 - no secret
+        if generator.random() < fault.unit_probability:
+            failing[str(position)] = {
+                "rule": f"{UNIT_RULE_PREFIX}{fault.seed}",
+                "error": generator.choice(fault.unit_messages),
+                "times": generator.randint(1, fault.unit_failures),
+            }
+    return failing
+
+
+def _meet_fate(connection: sqlite3.Connection, job_id: int, fault: Fault, *, units: int) -> None:
+    partial = fault.fate in (Fate.STUCK, Fate.ERROR, Fate.CANCELLED)
+    connection.execute(
+        "UPDATE jobs SET fate = ?, fate_position = ?, hidden = ?, run_at = ? WHERE id = ?",
+        (
+            fault.fate,
+            int(units * fault.share) if partial else None,
+            fault.fate in (Fate.LOST, Fate.NEVER),
+            time.time() + fault.seconds if fault.fate is Fate.LATE else None,
+            job_id,
+        ),
+    )
+    if fault.fate is Fate.NEVER:
+        end_job(connection, job_id, CANCELLED)
 
 
 def _stored(unit: SubmittedUnit) -> dict[str, Any]:
@@ -100,13 +154,14 @@ def load_submission(text: str) -> Submission:
         check_each=stored["check_each"],
         upsert_metadata=stored["upsert_metadata"],
         rules=parse_rules(stored["rules"], where="stored rules"),
+        failing={int(position): UnitFate(**fate) for position, fate in stored.get("failing", {}).items()},
     )
 
 
 def find_job(connection: sqlite3.Connection, folder_id: int, job_uuid: str) -> sqlite3.Row | None:
-    """The job's row, if it belongs to the folder."""
+    """The job's row, if it belongs to the folder and its id has not been lost."""
     row: sqlite3.Row | None = connection.execute(
-        "SELECT * FROM jobs WHERE uuid = ? AND folder_id = ?", (job_uuid, folder_id)
+        "SELECT * FROM jobs WHERE uuid = ? AND folder_id = ? AND NOT hidden", (job_uuid, folder_id)
     ).fetchone()
     return row
 
@@ -115,12 +170,18 @@ def cancel_job(connection: sqlite3.Connection, job: sqlite3.Row) -> int:
     """Stop a pending job; units already registered stay. Returns how many units were stopped."""
     if job["status"] != PENDING:
         return 0
+    end_job(connection, job["id"], CANCELLED)
     stopped: int = job["units"] - job["position"]
-    connection.execute(
-        "UPDATE jobs SET status = ?, cancelled = ?, position = units, ended_at = ?, submission = NULL WHERE id = ?",
-        (CANCELLED, stopped, timestamp(), job["id"]),
-    )
     return stopped
+
+
+def end_job(connection: sqlite3.Connection, job_id: int, status: str) -> None:
+    """End a pending job; the units that it did not come to count as cancelled."""
+    connection.execute(
+        "UPDATE jobs SET status = ?, cancelled = units - position, position = units, ended_at = ?, submission = NULL"
+        " WHERE id = ?",
+        (status, timestamp(), job_id),
+    )
 
 
 def job_state(connection: sqlite3.Connection, job: sqlite3.Row) -> dict[str, Any]:
@@ -129,10 +190,11 @@ def job_state(connection: sqlite3.Connection, job: sqlite3.Row) -> dict[str, Any
         "SELECT items, errors FROM job_slices WHERE job_id = ? ORDER BY position", (job["id"],)
     ).fetchall()
     unit_errors = [error for row in slices for error in json.loads(row["errors"])]
+    job_errors = [JOB_ERROR] if job["status"] == ERROR and job["fate"] == Fate.ERROR else []
     return {
         "status": job["status"],
         "itemsWithNames": [item for row in slices for item in json.loads(row["items"])],
-        "errors": sorted({error["error"] for error in unit_errors}),
+        "errors": [*job_errors, *sorted({error["error"] for error in unit_errors})],
         "unitsPendingCount": job["units"] - job["position"],
         "unitsDoneCount": job["done"],
         "unitsErrorCount": job["failed"],

@@ -69,6 +69,7 @@ def start_job(request: Request) -> Response:
             file_name=file_name,
             integration_uuid=integration,
             ignore_errors=ignore_errors,
+            fault=getattr(request.state, "fault", None),
         )
     for note in files.notes:
         _LOG.warning("upload job %s: %s", job_uuid, note)

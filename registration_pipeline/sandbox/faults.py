@@ -1,0 +1,336 @@
+"""Faults as values: what goes wrong, on which requests, how often; scripted ones and a random profile.
+
+What does not belong here: which faults are in force and how often they struck (fault_plan), striking requests (fault_gate)
+and what becomes of jobs (submissions, registration).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http import HTTPMethod
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict
+
+from registration_pipeline.errors import UsageError
+from registration_pipeline.sandbox.endpoints import Endpoint
+
+PAST_TIMEOUT_SECONDS = 200.0
+"""Longer than the 180 s that Encord's SDK waits for an answer."""
+
+UNIT_MESSAGES = (
+    "Could not read object: 503 Slow Down",
+    "Could not read object: connection timed out",
+    "Could not read object: 500 Internal Server Error",
+    "Internal error while processing the data unit",
+)
+"""What a storage service and a busy decoder say for a while."""
+
+
+class Effect(StrEnum):
+    """What the client sees."""
+
+    STATUS = "status"
+    """An HTTP status with a JSON body."""
+    CUT = "cut"
+    """The connection is closed; midway: after half of the reply."""
+    DELAY = "delay"
+    """The reply comes late; before: so does the effect, even if the client has gone by then."""
+    NOT_JSON = "not_json"
+    """Status 200 with plain text."""
+    HTML = "html"
+    """Status 200 with a web page, as a proxy in between may send."""
+    WRONG_SHAPE = "wrong_shape"
+    """Status 200 with JSON of another shape."""
+    EMPTY = "empty"
+    """Status 200 without a body."""
+    TRUNCATED = "truncated"
+    """Status 200 with half of the JSON."""
+    JOB = "job"
+    """The start call is answered as usual; what is wrong is the job's ``fate``."""
+
+
+class When(StrEnum):
+    """Whether the request has taken effect when the fault strikes."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    MIDWAY = "midway"
+    """After the effect and half of the reply; cuts only."""
+
+
+class Fate(StrEnum):
+    """What becomes of an upload job whose start was accepted."""
+
+    STUCK = "stuck"
+    """Stays ``PENDING`` until it is cancelled."""
+    LOST = "lost"
+    """Registers its units, but its id is unknown (404) for ever."""
+    NEVER = "never"
+    """The same, and it never registers anything."""
+    ERROR = "error"
+    """Ends ``ERROR`` part of the way; what was registered stays, or goes with ``rollback_on_error``."""
+    CANCELLED = "cancelled"
+    """Ends ``CANCELLED`` part of the way."""
+    LATE = "late"
+    """Begins only after a while, whatever was answered to the start."""
+    UNITS = "units"
+    """Some of its units fail a few times before they succeed."""
+
+
+class Kind(StrEnum):
+    """A family of faults; a random profile shares its strikes evenly among kinds, then among a kind's variants."""
+
+    STATUS = "status"
+    REFUSAL = "refusal"
+    """4xx answers that say that the request itself is at fault, though it is not."""
+    THROTTLED = "throttled"
+    CUT_BEFORE = "cut_before"
+    CUT_AFTER = "cut_after"
+    CUT_MIDWAY = "cut_midway"
+    DELAY_BEFORE = "delay_before"
+    DELAY_AFTER = "delay_after"
+    MALFORMED = "malformed"
+    JOB_STUCK = "job_stuck"
+    JOB_LOST = "job_lost"
+    JOB_NEVER = "job_never"
+    JOB_ERROR = "job_error"
+    JOB_CANCELLED = "job_cancelled"
+    JOB_LATE = "job_late"
+    JOB_UNITS = "job_units"
+
+
+JOB_KINDS = frozenset(kind for kind in Kind if kind.startswith("job_"))
+"""Kinds that only a start call can meet."""
+TOO_MANY_REQUESTS = 429
+_STATUSES = range(200, 600)
+_REFUSALS = frozenset({400, 401, 403, 404, 405, 409, 413, 422})
+_MALFORMED = frozenset({Effect.NOT_JSON, Effect.HTML, Effect.WRONG_SHAPE, Effect.EMPTY, Effect.TRUNCATED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault and the requests that it strikes.
+
+    Args:
+        effect: what the client sees.
+        when: before or after the request takes effect.
+        endpoint: only requests to this one; None: to any.
+        method: HTTP method; ``*``: any.
+        path: regular expression, searched for anywhere in the request path (without the query).
+        times: strikes so many requests; None: all.
+        skip: lets so many matching requests pass first.
+        status: of ``Effect.STATUS``.
+        message: said by the answer's body; None: a usual one.
+        retry_after: seconds of a ``Retry-After`` header; None: no header.
+        retry_after_as_date: write that header as an HTTP date.
+        seconds: of ``Effect.DELAY``, and how late a late job begins.
+        fate: of the upload job, if the request is an accepted start.
+        share: of the units that a job registers before it is stuck, ends in ERROR or is CANCELLED; 0 to 1.
+        unit_probability: with ``Fate.UNITS``: of each unit to fail at first; 0 to 1.
+        unit_failures: with ``Fate.UNITS``: largest number of failures before the unit succeeds.
+        unit_messages: with ``Fate.UNITS``: one of them is the unit's error.
+        seed: with ``Fate.UNITS``: which units, how often and what they say follows from it and the URL.
+
+    Raises:
+        UsageError: if the values don't fit together.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    effect: Effect
+    when: When = When.BEFORE
+    endpoint: Endpoint | None = None
+    method: str = "*"
+    path: str = ""
+    times: int | None = 1
+    skip: int = 0
+    status: int = 503
+    message: str | None = None
+    retry_after: int | None = None
+    retry_after_as_date: bool = False
+    seconds: float = PAST_TIMEOUT_SECONDS
+    fate: Fate | None = None
+    share: float = 0.5
+    unit_probability: float = 1.0
+    unit_failures: int = 1
+    unit_messages: tuple[str, ...] = UNIT_MESSAGES
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_target(self)
+        _require((self.effect is Effect.JOB) <= (self.fate is not None), "effect job needs a fate")
+        _require(
+            self.fate is None or self.effect is Effect.JOB or self.when is not When.BEFORE,
+            "a fate needs a start that takes effect: say when: after",
+        )
+        _require(self.when is not When.MIDWAY or self.effect is Effect.CUT, "when: midway is for effect cut only")
+        _require(self.status in _STATUSES, f"status is {self.status}; write a number from 200 to 599")
+        _require(self.seconds >= 0, f"seconds is {self.seconds}; write 0 or more")
+        _require(0 <= self.share <= 1, f"share is {self.share}; write a number from 0 to 1")
+        _require(0 <= self.unit_probability <= 1, f"unit_probability is {self.unit_probability}; write 0 to 1")
+        _require(self.unit_failures >= 1, f"unit_failures is {self.unit_failures}; write 1 or more")
+        _require(bool(self.unit_messages), "unit_messages is empty; write at least one message")
+
+    @property
+    def way(self) -> str:
+        """The exact form, as counted: e.g. ``cut_after``, ``status_503_before``, ``html_after``, ``job_stuck``."""
+        reply = f"{self.effect}_{self.when}"
+        if self.effect is Effect.JOB:
+            return f"job_{self.fate}"
+        if self.effect is Effect.STATUS:
+            form = "" if self.retry_after is None else "_date" if self.retry_after_as_date else "_seconds"
+            reply = f"status_{self.status}{form}_{self.when}"
+        return reply if self.fate is None else f"{reply}+job_{self.fate}"
+
+    @property
+    def kind(self) -> Kind:
+        """The family."""
+        if self.fate is not None:
+            return Kind(f"job_{self.fate}")
+        if self.effect is Effect.STATUS:
+            if self.status == TOO_MANY_REQUESTS:
+                return Kind.THROTTLED
+            return Kind.REFUSAL if self.status in _REFUSALS else Kind.STATUS
+        return Kind.MALFORMED if self.effect in _MALFORMED else Kind(f"{self.effect}_{self.when}")
+
+    def matches(self, *, endpoint: Endpoint, method: str, path: str) -> bool:
+        """Whether the fault may strike this request."""
+        if self.effect is Effect.JOB and endpoint is not Endpoint.START_JOB:
+            return False
+        return (
+            self.endpoint in (None, endpoint)
+            and self.method in ("*", method)
+            and re.search(self.path, path) is not None
+        )
+
+
+def _require(holds: bool, message: str) -> None:  # noqa: FBT001 - a condition
+    if not holds:
+        raise UsageError(f"fault: {message}")
+
+
+def _check_target(fault: Fault) -> None:
+    methods = ("*", *(method.value for method in HTTPMethod))
+    _require(fault.method in methods, f"method {fault.method!r} is unknown; write {', '.join(methods)}")
+    try:
+        re.compile(fault.path)
+    except re.error as error:
+        raise UsageError(f"fault: path {fault.path!r} is no regular expression: {error}; mend it") from error
+    _require(fault.times is None or fault.times >= 1, f"times is {fault.times}; write 1 or more, or null for always")
+    _require(fault.skip >= 0, f"skip is {fault.skip}; write 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomFaults:
+    """A profile that strikes requests by chance: the n-th request to an endpoint meets the same fate for the same seed.
+
+    Args:
+        probability: of each request to be struck; 0 to 1.
+        seed: of the draws.
+        kinds: which families are drawn, each with the same share at every endpoint where it can happen.
+        endpoints: that are struck; None: all.
+        weights: other shares, by kind; kinds that are not named keep 1.
+        delay_seconds: how long delayed replies are held; the default is past the SDK's timeout.
+        late_seconds: how late jobs begin that were accepted while the start seemed to fail.
+        retry_after: seconds in ``Retry-After``.
+        share: of the units that a job registers before it is stuck, ends in ERROR or is CANCELLED.
+        unit_probability: with ``Kind.JOB_UNITS`` drawn for a job: of each of its units to fail.
+        unit_failures: largest number of failures before such a unit succeeds.
+        unit_messages: one of them is the unit's error.
+
+    Raises:
+        UsageError: if a probability is not from 0 to 1, a name is unknown or nothing can be drawn.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    probability: float
+    seed: int
+    kinds: tuple[Kind, ...] = tuple(kind for kind in Kind if kind is not Kind.REFUSAL)
+    endpoints: tuple[Endpoint, ...] | None = None
+    weights: Mapping[Kind, float] = field(default_factory=dict)
+    delay_seconds: float = PAST_TIMEOUT_SECONDS
+    late_seconds: float = 5.0
+    retry_after: int = 1
+    share: float = 0.5
+    unit_probability: float = 0.02
+    unit_failures: int = 2
+    unit_messages: tuple[str, ...] = UNIT_MESSAGES
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.probability <= 1, f"probability is {self.probability}; write a number from 0 to 1")
+        _require(bool(self.kinds), "kinds is empty; name at least one")
+        strange = [kind for kind in self.weights if kind not in self.kinds]
+        _require(not strange, f"weights names {', '.join(strange)}, which kinds does not")
+        _require(
+            all(weight > 0 for weight in self.weights.values()), "weights must be above 0; leave the kind out of kinds"
+        )
+        for kind in self.kinds:
+            self.variants(kind)  # raises if a value does not suit a fault
+
+    def weight(self, kind: Kind) -> float:
+        """The kind's share among those that can be drawn."""
+        return self.weights.get(kind, 1.0)
+
+    def applicable(self, endpoint: Endpoint) -> tuple[Kind, ...]:
+        """The kinds that a request to the endpoint can meet."""
+        if self.endpoints is not None and endpoint not in self.endpoints:
+            return ()
+        return tuple(kind for kind in self.kinds if endpoint is Endpoint.START_JOB or kind not in JOB_KINDS)
+
+    def variants(self, kind: Kind) -> tuple[Fault, ...]:
+        """The exact faults of a kind, drawn evenly."""
+        if kind in JOB_KINDS:
+            return self._job_variants(Fate(kind.removeprefix("job_")))
+        if kind is Kind.MALFORMED:
+            return tuple(
+                Fault(effect=effect, when=when)
+                for effect in Effect
+                if effect in _MALFORMED
+                for when in (When.BEFORE, When.AFTER)
+            )
+        if kind in (Kind.STATUS, Kind.REFUSAL, Kind.THROTTLED):
+            return self._status_variants(kind)
+        effect, _, when = kind.partition("_")
+        return (Fault(effect=Effect(effect), when=When(when), seconds=self.delay_seconds),)
+
+    def _status_variants(self, kind: Kind) -> tuple[Fault, ...]:
+        if kind is Kind.REFUSAL:
+            return tuple(Fault(effect=Effect.STATUS, status=status) for status in sorted(_REFUSALS))
+        if kind is Kind.THROTTLED:
+            plain = Fault(effect=Effect.STATUS, status=TOO_MANY_REQUESTS)
+            seconds = Fault(effect=Effect.STATUS, status=TOO_MANY_REQUESTS, retry_after=self.retry_after)
+            date = Fault(
+                effect=Effect.STATUS, status=TOO_MANY_REQUESTS, retry_after=self.retry_after, retry_after_as_date=True
+            )
+            return (plain, seconds, date)
+        # Odd successes come after the effect: that is what makes them odd. A failing gateway can stand on either side.
+        return (
+            *(Fault(effect=Effect.STATUS, status=status, when=When.AFTER) for status in (201, 202, 204)),
+            *(
+                Fault(effect=Effect.STATUS, status=status, when=when)
+                for status in (408, 500, 502, 503, 504)
+                for when in (When.BEFORE, When.AFTER)
+            ),
+        )
+
+    def _job_variants(self, fate: Fate) -> tuple[Fault, ...]:
+        usual: dict[str, Any] = {
+            "fate": fate,
+            "share": self.share,
+            "seconds": self.late_seconds,
+            "unit_probability": self.unit_probability,
+            "unit_failures": self.unit_failures,
+            "unit_messages": self.unit_messages,
+            "seed": self.seed,
+        }
+        if fate is Fate.LATE:
+            return (
+                Fault(effect=Effect.CUT, when=When.AFTER, **usual),
+                Fault(effect=Effect.STATUS, status=504, when=When.AFTER, **usual),
+            )
+        return (Fault(effect=Effect.JOB, **usual),)
