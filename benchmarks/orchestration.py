@@ -117,7 +117,7 @@ def sync_without_dagster(watch: Stopwatch) -> None:
     from registration_pipeline.manifest.manifest import ensure_manifest
     from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.planning.wave import load_chunks
-    from registration_pipeline.tracking.due import due_chunks
+    from registration_pipeline.tracking.due import due_errands
     from registration_pipeline.tracking.failure_log import source_failures, write_source_failure_log
     from registration_pipeline.tracking.status import chunk_statuses, source_status
 
@@ -128,10 +128,10 @@ def sync_without_dagster(watch: Stopwatch) -> None:
         project.plan(source)
         load_chunks(store, SOURCE)
         source_status(store, SOURCE)
-        chunks = due_chunks(chunk_statuses(store, SOURCE))
-        for chunk in chunks:
-            ensure_manifest(store, SOURCE, chunk)
-        failed = sum(one.failed for one in project.register(source, chunks, retry_failed=False, notify=print))
+        errands = due_errands(chunk_statuses(store, SOURCE), max_attempts=1)
+        manifests = {errand.chunk.chunk_id: ensure_manifest(store, SOURCE, errand.chunk) for errand in errands}
+        results = project.register(source, errands, notify=print, manifests=manifests)
+        failed = sum(result.failed for result in results)
         chunk_statuses(store, SOURCE)
         log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
         write_source_failure_log(store, SOURCE, log_id, source_failures(store, SOURCE))

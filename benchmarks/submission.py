@@ -111,13 +111,13 @@ def register_all(watch: Stopwatch) -> None:
     """Stage: from a plan to the last chunk's verdict, manifests and journal included."""
     import registration_pipeline.submission.chunk
     import registration_pipeline.submission.encord_gateway  # both before the clock starts
-    from registration_pipeline.tracking.due import due_chunks
+    from registration_pipeline.tracking.due import due_errands
     from registration_pipeline.tracking.status import chunk_statuses
 
     project, source = load_project()
     with watch:
-        chunks = due_chunks(chunk_statuses(project.store, source.name))
-        results = project.register(source, chunks, retry_failed=False, notify=print)
+        errands = due_errands(chunk_statuses(project.store, source.name), max_attempts=1)
+        results = project.register(source, errands, notify=print)
         failed = sum(result.failed for result in results)
     assert not failed
     del registration_pipeline

@@ -111,6 +111,14 @@ def submit(
         typer.Option("--chunk", metavar="ID", help="Only this chunk; may be given again. A failed one is retried."),
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Retry the chunks that have failures.")] = False,  # noqa: FBT002
+    force: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option(
+            "--force",
+            help="With --failed: also those that were tried max_attempts times. "
+            "With --chunk: even if nothing of it failed; Encord skips what it has.",
+        ),
+    ] = False,
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
@@ -119,7 +127,27 @@ def submit(
 
     if chunk and failed:
         raise UsageError("Give --chunk or --failed, not both: a failed chunk that is named is retried.")
-    return submit_source(_config(config), source, chunk_ids=chunk or [], failed=failed, as_json=json)
+    if force and not (chunk or failed):
+        raise UsageError(
+            "--force needs --failed or --chunk: it says which chunks to send although they are left alone."
+        )
+    return submit_source(_config(config), source, chunk_ids=chunk or [], failed=failed, force=force, as_json=json)
+
+
+@app.command()
+def cancel(
+    source: SourceArgument,
+    chunk: Annotated[
+        list[str],
+        typer.Option("--chunk", metavar="ID", help="The chunk whose upload job is stopped; may be given again."),
+    ],
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """Cancel the upload jobs of chunks that take too long. What they did not register is tried again by later runs."""
+    from registration_pipeline.cli_commands import cancel_chunks
+
+    return cancel_chunks(_config(config), source, chunk, as_json=json)
 
 
 @app.command()
@@ -158,6 +186,9 @@ def sandbox(
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 picks a free one.")] = 8742,
     data: Annotated[Path, typer.Option("--data", help="Where its database, key and rules live.")] = Path("sandbox"),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    admin_port: Annotated[
+        int, typer.Option("--admin-port", help="Port of the page and API to look and plant faults; 0 picks a free one.")
+    ] = 8743,
     config: UnusedConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
@@ -166,7 +197,7 @@ def sandbox(
     from registration_pipeline.sandbox.config import SandboxConfig
     from registration_pipeline.sandbox.server import serve
 
-    serve(SandboxConfig(data=data, host=host, port=port), as_json=json)
+    serve(SandboxConfig(data=data, host=host, port=port, admin_port=admin_port), as_json=json)
     return 0
 
 

@@ -23,7 +23,7 @@ from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.wave import load_waves
-from registration_pipeline.tracking.due import named_chunks
+from registration_pipeline.tracking.due import named_errands
 from registration_pipeline.tracking.failure_log import (
     FailureRow,
     failures_csv,
@@ -100,7 +100,9 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
     return DONE
 
 
-def submit_source(config: Path | None, name: str, *, chunk_ids: Sequence[str], failed: bool, as_json: bool) -> int:
+def submit_source(
+    config: Path | None, name: str, *, chunk_ids: Sequence[str], failed: bool, force: bool, as_json: bool
+) -> int:
     """Register the chunks that are due, that failed, or that were named."""
     project = open_project(config)
     source = project.source(name)
@@ -111,13 +113,34 @@ def submit_source(config: Path | None, name: str, *, chunk_ids: Sequence[str], f
             f"`inventory` and `plan` first."
         )
     if chunk_ids:  # a mistyped id is an answer of the command line, not a failed run
-        named_chunks(source.name, chunk_statuses(project.store, source.name), chunk_ids)
-    selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed}
+        named_errands(source.name, chunk_statuses(project.store, source.name), chunk_ids)
+    selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed, "force": force}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
     errors = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
     statuses = [project.status(source)]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
+    if statuses[0].quarantined and not force:
+        notice(
+            f"{statuses[0].quarantined:,} of the failed objects are in chunks that were tried {source.max_attempts} times "
+            f"(max_attempts) and are left alone until an object changes: `registration-pipeline submit {source.name} "
+            "--failed --force` tries them again."
+        )
     return exit_status(statuses, errors)
+
+
+def cancel_chunks(config: Path | None, name: str, chunk_ids: Sequence[str], *, as_json: bool) -> int:
+    """Cancel the open upload jobs of chunks."""
+    project = open_project(config)
+    source = project.source(name)
+    named_errands(source.name, chunk_statuses(project.store, source.name), chunk_ids)
+    cancelled = [one for chunk_id in chunk_ids for one in project.cancel(source, chunk_id)]
+    if as_json:
+        print_json([asdict(one) for one in cancelled])
+    for one in () if as_json else cancelled:
+        say(f"{one.chunk_id}: upload job {one.job_id} was cancelled, {one.units:,} units were not registered")
+    if not cancelled:
+        notice("None of these chunks has an open upload job; nothing was cancelled.")
+    return DONE
 
 
 def show_status(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:

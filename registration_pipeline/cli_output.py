@@ -87,7 +87,7 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
     for name in _COUNTS:
         table.add_row(_LABELS.get(name, name), *(f"{document[name]:,}" for document in documents))
     table.add_section()
-    for state in (state for state in ChunkState if state is not ChunkState.INTENDED):
+    for state in (state for state in ChunkState if state.value in documents[0]["chunks"]):
         label = f"chunks {state.value.replace('_', ' ')}"
         table.add_row(label, *(f"{document['chunks'][state.value]:,}" for document in documents))
     table.add_section()

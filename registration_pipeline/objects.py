@@ -36,6 +36,15 @@ class RejectionReason(StrEnum):
     TITLE_TOO_LONG = "title_too_long"
 
 
+class Remedy(StrEnum):
+    """Who has to act on a failure, and how."""
+
+    RETRY_LATER = "retry later"
+    FIX_PERMISSION = "fix the bucket permission"
+    FIX_FILE = "fix the file"
+    ASK_ENCORD = "ask Encord"
+
+
 class FailureReason(StrEnum):
     """Why Encord said no to an object that was sent."""
 
@@ -48,13 +57,35 @@ class FailureReason(StrEnum):
     SERVICE_ERROR = "service_error"
     """Encord's own trouble: retry later."""
     MANIFEST_REFUSED = "manifest_refused"
-    """Encord refused the whole chunk."""
+    """Encord refused the unit's entry in the manifest, also alone."""
     CANCELLED = "cancelled"
     """The upload job was cancelled."""
     UNACCOUNTED = "unaccounted"
     """The job ended and named the object neither as item nor as error: retry is safe."""
     OTHER = "other"
     """A message that no rule recognises; it is quoted in full."""
+
+    @property
+    def remedy(self) -> Remedy:
+        """Who has to act, and how."""
+        return _REMEDIES[self]
+
+    @property
+    def is_transient(self) -> bool:
+        """Tell whether the failure may pass by itself, so that later runs try again."""
+        return self.remedy is Remedy.RETRY_LATER
+
+
+_REMEDIES = {
+    FailureReason.UNREADABLE: Remedy.FIX_PERMISSION,
+    FailureReason.NOT_FOUND: Remedy.FIX_FILE,
+    FailureReason.INVALID_FILE: Remedy.FIX_FILE,
+    FailureReason.SERVICE_ERROR: Remedy.RETRY_LATER,
+    FailureReason.MANIFEST_REFUSED: Remedy.ASK_ENCORD,
+    FailureReason.CANCELLED: Remedy.RETRY_LATER,
+    FailureReason.UNACCOUNTED: Remedy.RETRY_LATER,
+    FailureReason.OTHER: Remedy.ASK_ENCORD,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,9 +96,15 @@ class _Model(BaseModel):
 
 
 class EncordSettings(_Model):
-    """Which Encord. ``ENCORD_DOMAIN`` overrides: ask ``encord_domain``."""
+    """Which Encord. ``ENCORD_DOMAIN`` overrides: ask ``encord_domain``.
+
+    Args:
+        domain: its address.
+        timeout_seconds: how long one reply may take.
+    """
 
     domain: Annotated[str, AfterValidator(parse_domain)] = "https://api.encord.com"
+    timeout_seconds: Annotated[WholeNumber, Field(ge=3, le=600)] = 120
 
 
 class StorageSettings(_Model):
@@ -156,6 +162,8 @@ class SourceSettings(_Model):
         chunk_size: units per chunk.
         max_in_flight: upload jobs open at once.
         settle_seconds: quiet time before an upload whose start is in doubt is sent again.
+        max_attempts: how often a chunk with failures that may pass by themselves is tried before it is left alone.
+        job_timeout_seconds: an upload job that takes longer is cancelled.
         min_age_seconds: younger objects wait for the next sync.
         schedule: cron of the nightly sync; None switches it off.
     """
@@ -170,6 +178,8 @@ class SourceSettings(_Model):
     chunk_size: ChunkSizes = ChunkSizes()
     max_in_flight: Annotated[WholeNumber, Field(ge=1, le=64)] = 4
     settle_seconds: Annotated[WholeNumber, Field(ge=0)] = 120
+    max_attempts: Annotated[WholeNumber, Field(ge=1)] = 3
+    job_timeout_seconds: Annotated[WholeNumber, Field(ge=1)] = 86_400
     min_age_seconds: Annotated[WholeNumber, Field(ge=0)] = 0
     schedule: Annotated[Annotated[str, AfterValidator(_cron)] | None, BeforeValidator(_not_a_switch)] = "0 2 * * *"
 

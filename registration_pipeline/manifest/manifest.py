@@ -16,8 +16,10 @@ from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.state.layout import manifest_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registration_pipeline.manifest.violation import Violation
-    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
     from registration_pipeline.state.store import StateStore
 
 
@@ -40,7 +42,9 @@ class Manifest:
     violations: tuple[Violation, ...]
 
 
-def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk) -> Manifest:
+def ensure_manifest(
+    store: StateStore, source: str, chunk: PlannedChunk, units: Sequence[PlannedUnit] | None = None
+) -> Manifest:
     """Make the manifest of a chunk if it is missing, else verify that it is what making it again would give.
 
     A manifest with violations is written all the same, so that it can be looked at.
@@ -48,12 +52,13 @@ def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk) -> Mani
     Args:
         store: the state.
         source: the name of the chunk's source.
-        chunk: a chunk of a committed wave.
+        chunk: a chunk of a committed wave, or a part of one.
+        units: its units, if they have been read already; needed for a part.
 
     Raises:
         StateCorruptError: the file is there with other bytes, or the plan of the chunk is damaged.
     """
-    data = render_manifest(chunk.chunk_id, read_chunk_units(store, source, chunk))
+    data = render_manifest(chunk.chunk_id, units or read_chunk_units(store, source, chunk))
     name = manifest_name(source, chunk.chunk_id)
     if _stored(store, name, data) != data:
         raise StateCorruptError(

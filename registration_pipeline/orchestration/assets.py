@@ -145,8 +145,8 @@ def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
         checks: list[CheckReport] = [] if selected else run.check()
         failed: list[ChunkResult] = []
         if selected:
-            chunks = run.named(context.partition_keys)
-            failed = yield from run.register(chunks, selected, retry_failed=True, checks=checks)
+            errands = run.named(context.partition_keys)
+            failed = yield from run.register(errands, selected, checks=checks)
         chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
         yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
         if failed:

@@ -5,7 +5,7 @@ What belongs here is the order of the stages and which chunks a run means; the s
 
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 
@@ -25,9 +25,11 @@ from registration_pipeline.orchestration.stages import (
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
-    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.manifest.manifest import Manifest
     from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.due import Errand
 
+Result = TypeVar("Result")
 ChunkEvent = dg.AssetMaterialization | dg.AssetObservation
 
 
@@ -45,22 +47,31 @@ class ChunkRun:
         with errors_as_failures():
             return cls(*project.load_source(source), log)
 
-    def named(self, chunk_ids: Sequence[str]) -> "list[PlannedChunk]":
+    def named(self, chunk_ids: Sequence[str], *, force: bool = False) -> "list[Errand]":
         """Return the chunks of these ids, which a user or the UI chose."""
-        from registration_pipeline.tracking.due import named_chunks
-        from registration_pipeline.tracking.status import chunk_statuses
-
-        with errors_as_failures():
-            return named_chunks(self.source.name, chunk_statuses(self.project.store, self.source.name), chunk_ids)
-
-    def due(self, *, failed: bool, also_due: bool) -> "list[PlannedChunk]":
-        """Return the chunks that nobody named: those that are due, those that failed, or both."""
-        from registration_pipeline.tracking.due import due_chunks, failed_chunks
+        from registration_pipeline.tracking.due import named_errands
         from registration_pipeline.tracking.status import chunk_statuses
 
         with errors_as_failures():
             statuses = chunk_statuses(self.project.store, self.source.name)
-            return (failed_chunks(statuses) if failed else []) + (due_chunks(statuses) if also_due else [])
+            return named_errands(self.source.name, statuses, chunk_ids, force=force)
+
+    def due(self, *, failed: bool, also_due: bool, force: bool = False) -> "list[Errand]":
+        """Return the chunks that nobody named: those that are due, those that failed, or both, each once."""
+        from registration_pipeline.tracking.due import due_errands, failed_errands
+        from registration_pipeline.tracking.repairs import repaired_chunks
+        from registration_pipeline.tracking.status import chunk_statuses
+
+        with errors_as_failures():
+            store, source = self.project.store, self.source
+            statuses = chunk_statuses(store, source.name)
+            repaired = repaired_chunks(store, source.name, statuses)
+            retries = failed_errands(statuses, max_attempts=source.max_attempts, repaired=repaired, force=force)
+            due = due_errands(statuses, max_attempts=source.max_attempts, repaired=repaired)
+            chosen = {errand.chunk.chunk_id: errand for errand in retries} if failed else {}
+            for errand in due if also_due else ():
+                chosen.setdefault(errand.chunk.chunk_id, errand)
+            return list(chosen.values())
 
     def check(self) -> list[CheckReport]:
         """Look at every planned chunk and send nothing: what executing only the checks means."""
@@ -68,26 +79,28 @@ class ChunkRun:
 
         with errors_as_failures():
             chunks = list(load_chunks(self.project.store, self.source.name).values())
-            valid = _result_of(manifest_stage(self.project, self.source, chunks))
+            valid, _ = _result_of(manifest_stage(self.project, self.source, chunks))
             return [valid, no_failed_chunks(self.project, self.source)]
 
     def register(
         self,
-        chunks: "Sequence[PlannedChunk]",
+        errands: "Sequence[Errand]",
         selected: Collection[dg.AssetKey],
         *,
-        retry_failed: bool,
         checks: list[CheckReport],
     ) -> "Generator[ChunkEvent, None, list[ChunkResult]]":
         """Yield the events of the selected assets, add to ``checks``, and return the results with failures."""
         own = SourceNames(self.source.name)
         failed: list[ChunkResult] = []
+        manifests: dict[str, Manifest] = {}
         with errors_as_failures():
             if own.manifest in selected:
-                checks.append((yield from manifest_stage(self.project, self.source, chunks)))
+                chunks = [errand.chunk for errand in errands]
+                report, manifests = yield from manifest_stage(self.project, self.source, chunks)
+                checks.append(report)
             if own.registration in selected:
                 failed = yield from registration_stage(
-                    self.project, self.source, chunks, retry_failed=retry_failed, log=self.log
+                    self.project, self.source, errands, manifests=manifests, log=self.log
                 )
                 checks.append(no_failed_chunks(self.project, self.source))
         return failed
@@ -98,11 +111,11 @@ class ChunkRun:
             return failure_log_stage(self.project, self.source, self.log)
 
 
-def _result_of(stage: "Generator[ChunkEvent, None, CheckReport]") -> CheckReport:
+def _result_of(stage: "Generator[ChunkEvent, None, Result]") -> "Result":
     """Run a stage for its result alone."""
     while True:
         try:
             next(stage)
         except StopIteration as end:
-            result: CheckReport = end.value
+            result: Result = end.value
             return result

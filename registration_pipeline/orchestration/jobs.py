@@ -34,7 +34,9 @@ class ChunkSelection(dg.Config):
     chunks: list[str] = []  # noqa: RUF012 - Dagster's config copies defaults, and does not know Field factories
     """Chunk ids; failed ones among them are retried."""
     failed: bool = False
-    """Retry the chunks with failures."""
+    """Retry the chunks with failures, except those that were tried ``max_attempts`` times."""
+    force: bool = False
+    """Retry those too; named chunks are sent again even if nothing of them failed."""
     due: bool = True
     """Register the chunks that have no verdict yet; only asked when no chunk is named."""
 
@@ -147,13 +149,15 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         run = ChunkRun.open(project, source.name, context.log.info)
         retry_failed = config.failed or _is_retried_by_a_person(context.run)
-        chunks = run.named(config.chunks) if config.chunks else run.due(failed=retry_failed, also_due=config.due)
-        _announce(context, own.registration, [chunk.chunk_id for chunk in chunks])
+        if config.chunks:
+            errands = run.named(config.chunks, force=config.force)
+        else:
+            errands = run.due(failed=retry_failed, also_due=config.due, force=config.force)
+        _announce(context, own.registration, [errand.chunk.chunk_id for errand in errands])
         checks: list[CheckReport] = []
         failed = yield from run.register(
-            chunks,
+            errands,
             {own.manifest, own.registration},
-            retry_failed=bool(config.chunks) or retry_failed,
             checks=checks,
         )
         _log_checks(context, checks)

@@ -5,6 +5,7 @@ Used by assets and commands alike. No Dagster objects and no decisions here; hea
 
 import difflib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,13 +19,18 @@ from registration_pipeline.settings import Settings, SourceSettings, encord_doma
 if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
+    from registration_pipeline.manifest.manifest import Manifest
     from registration_pipeline.planning.plan import Plan
-    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.due import Errand
     from registration_pipeline.tracking.failure_log import FailureRow
     from registration_pipeline.tracking.status import SourceStatus
+
+
+_LONGEST_SLICE_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,11 @@ class Project:
         from registration_pipeline.submission.encord_gateway import EncordGateway
 
         key = encord_private_key(self.environ)
-        return EncordGateway(ssh_private_key=key.reveal(), domain=encord_domain(self.settings, self.environ))
+        return EncordGateway(
+            ssh_private_key=key.reveal(),
+            domain=encord_domain(self.settings, self.environ),
+            timeout_seconds=self.settings.encord.timeout_seconds,
+        )
 
     def source(self, name: str) -> SourceSettings:
         """Return a source by name.
@@ -107,7 +117,7 @@ class Project:
         from registration_pipeline.tracking.status import source_status
 
         with view_of_latest(self.store, source) as view:
-            return source_status(view, source.name)
+            return source_status(view, source.name, max_attempts=source.max_attempts)
 
     def failures(self, source: SourceSettings) -> "Iterator[FailureRow]":
         """Yield every object of the source's latest inventory that is not registered, and why."""
@@ -120,39 +130,63 @@ class Project:
     def register(
         self,
         source: SourceSettings,
-        chunks: "Sequence[PlannedChunk]",
+        errands: "Sequence[Errand]",
         *,
-        retry_failed: bool,
         notify: Callable[[str], None],
+        manifests: "Mapping[str, Manifest] | None" = None,
     ) -> "Iterator[ChunkResult]":
         """Bring the chunks to their verdicts, yielding results as they come; nothing is asked of Encord without chunks.
+
+        Waits while another process submits the source.
+
+        Args:
+            source: where they belong.
+            errands: the chunks.
+            notify: tells people what takes long.
+            manifests: those that this process has made already, by chunk id.
 
         Raises:
             HaltError: nothing more may be sent.
         """
-        from registration_pipeline.submission.chunk import SubmissionContext
+        from registration_pipeline.state.lease import hold_lease
+        from registration_pipeline.submission.context import SubmissionContext
+        from registration_pipeline.submission.pace import shared_pace
         from registration_pipeline.submission.registrar import register_chunks
         from registration_pipeline.submission.retry import RetryPolicy
+        from registration_pipeline.submission.slots import Slots
         from registration_pipeline.submission.target import resolve_target
 
-        if not chunks:
+        if not errands:
             return
-        retry = RetryPolicy()
-        context = SubmissionContext(
-            store=self.store,
-            source=source.name,
-            gateway=self.gateway,
-            target=resolve_target(self.gateway, retry, source),
-            retry=retry,
-        )
-        yield from register_chunks(
-            context,
-            chunks,
-            max_in_flight=source.max_in_flight,
-            settle_seconds=source.settle_seconds,
-            retry_failed=retry_failed,
-            notify=notify,
-        )
+        stop = threading.Event()
+        pace = shared_pace(encord_domain(self.settings, self.environ))
+        retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
+        # Before the folder is looked for: two processes that both find none would make two.
+        with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
+            context = SubmissionContext(
+                store=self.store,
+                source=source.name,
+                gateway=self.gateway,
+                target=resolve_target(self.gateway, retry, source),
+                retry=retry,
+                stop=stop,
+                may_send=lease.check,
+                slots=Slots(source.max_in_flight, lambda: pace.throttles),
+                notify=notify,
+                slice_seconds=min(_LONGEST_SLICE_SECONDS, self.settings.encord.timeout_seconds // 2),
+                job_timeout_seconds=source.job_timeout_seconds,
+                manifests=manifests or {},
+            )
+            yield from register_chunks(
+                context, errands, max_in_flight=source.max_in_flight, settle_seconds=source.settle_seconds
+            )
+
+    def cancel(self, source: SourceSettings, chunk_id: str) -> "list[CancelledJob]":
+        """Cancel the open upload jobs of a chunk and of its parts."""
+        from registration_pipeline.submission.cancel import cancel_chunk
+        from registration_pipeline.submission.retry import RetryPolicy
+
+        return cancel_chunk(self.store, source.name, chunk_id, gateway=self.gateway, retry=RetryPolicy())
 
 
 def utc_now() -> datetime:

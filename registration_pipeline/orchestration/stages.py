@@ -4,7 +4,7 @@ Assets and the ops of jobs call the same functions, so that a run looks the same
 turning results into metadata and checks; deciding belongs to the core.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,10 @@ from registration_pipeline.orchestration.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
+    from registration_pipeline.manifest.manifest import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.due import Errand
 
 # add_dynamic_partitions puts one SQL variable per key; upstream SQLite allows 32,766.
 _PARTITIONS_PER_CALL = 10_000
@@ -117,7 +119,7 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
 
 def manifest_stage(
     project: Project, source: SourceSettings, chunks: "Sequence[PlannedChunk]"
-) -> Generator[dg.AssetMaterialization, None, CheckReport]:
+) -> Generator[dg.AssetMaterialization, None, tuple[CheckReport, "dict[str, Manifest]"]]:
     """Make the manifests of the chunks; one with violations is reported and does not stop the others."""
     from registration_pipeline.manifest.manifest import ensure_manifest
 
@@ -125,23 +127,30 @@ def manifest_stage(
     listener = current_listener()
     listener.stage_started(source.name, "manifests", len(chunks))
     violations: dict[str, list[str]] = {}
+    manifests: dict[str, Manifest] = {}
     for done, chunk in enumerate(chunks, start=1):
-        manifest = ensure_manifest(project.store, source.name, chunk)
+        manifest = manifests[chunk.chunk_id] = ensure_manifest(project.store, source.name, chunk)
         shown = metadata.manifest_metadata(project.store, chunk, manifest)
         if manifest.violations:
             violations[chunk.chunk_id] = [f"{one.where}: {one.problem}" for one in manifest.violations]
         yield dg.AssetMaterialization(key, partition=chunk.chunk_id, metadata=shown)
         listener.advanced(done)
-    return CheckReport(
+    report = CheckReport(
         names.MANIFESTS_VALID,
         key,
         passed=not violations,
         metadata={"manifests": len(chunks), "violations": dg.MetadataValue.json(violations)},
     )
+    return report, manifests
 
 
 def registration_stage(
-    project: Project, source: SourceSettings, chunks: "Sequence[PlannedChunk]", *, retry_failed: bool, log: Log
+    project: Project,
+    source: SourceSettings,
+    errands: "Sequence[Errand]",
+    *,
+    manifests: "Mapping[str, Manifest]",
+    log: Log,
 ) -> Generator[dg.AssetMaterialization | dg.AssetObservation, None, list["ChunkResult"]]:
     """Register the chunks: a materialization for each that went through, an observation for each that did not.
 
@@ -150,9 +159,9 @@ def registration_stage(
     """
     key = SourceNames(source.name).registration
     listener = current_listener()
-    listener.stage_started(source.name, "registration", len(chunks))
+    listener.stage_started(source.name, "registration", len(errands))
     failed: list[ChunkResult] = []
-    results = project.register(source, chunks, retry_failed=retry_failed, notify=_both(listener.notice, log))
+    results = project.register(source, errands, notify=_both(listener.notice, log), manifests=manifests)
     for done, result in enumerate(results, start=1):
         listener.chunk_concluded(source.name, result)
         listener.advanced(done)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.planning.part_reader import read_sorted
-from registration_pipeline.planning.schema import KNOWN_SCHEMA, PLAN_SCHEMA
+from registration_pipeline.planning.schema import CHANGED_SCHEMA, KNOWN_SCHEMA, PLAN_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,7 +40,7 @@ class LedgerMatch:
     Args:
         rows: the piece; may be empty.
         known: one boolean per row.
-        changed: ``KNOWN_SCHEMA``: known rows that are not what was planned.
+        changed: ``CHANGED_SCHEMA``: known rows that are not what was planned.
         deleted: ``KNOWN_SCHEMA``: ledger rows of this key range that the inventory does not have.
     """
 
@@ -130,9 +130,16 @@ def _match(rows: pa.RecordBatch, planned: pa.RecordBatch) -> LedgerMatch:
     where = pc.index_in(keys, value_set=planned_keys)
     known = pc.is_valid(where)
     before, now = planned.take(where.filter(known)), rows.filter(known)
-    changed = before.filter(_differs(before, now))
+    differs = _differs(before, now)
+    changed = pa.RecordBatch.from_arrays(
+        [
+            *before.select(KNOWN_SCHEMA.names).filter(differs).columns,
+            now.column("last_modified").filter(differs),
+        ],
+        schema=CHANGED_SCHEMA,
+    )
     deleted = planned.filter(pc.invert(pc.is_in(planned_keys, value_set=keys))).sort_by("key")
-    return LedgerMatch(rows, known, changed.select(KNOWN_SCHEMA.names), deleted.select(KNOWN_SCHEMA.names))
+    return LedgerMatch(rows, known, changed, deleted.select(KNOWN_SCHEMA.names))
 
 
 def _rows_until(batch: pa.RecordBatch, last_key: str) -> int:

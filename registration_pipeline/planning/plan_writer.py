@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import pyarrow as pa
 
-from registration_pipeline.planning.schema import CHUNK_SCHEMA, KNOWN_SCHEMA, PLAN_SCHEMA, REJECTED_SCHEMA
+from registration_pipeline.planning.schema import (
+    CHANGED_SCHEMA,
+    CHUNK_SCHEMA,
+    KNOWN_SCHEMA,
+    PLAN_SCHEMA,
+    REJECTED_SCHEMA,
+)
 from registration_pipeline.state.commit import PART_ROWS, ROW_GROUP_ROWS, FileSet, ParquetPartWriter, Part
 from registration_pipeline.state.layout import census_folder, plan_folder
 
@@ -103,7 +109,7 @@ class StateWaveWriter:
         self._new = writer(FileSet(store, plan_folder(source, wave_id)), PLAN_SCHEMA, "part", PLAN_GROUP_ROWS)
         self._chunks = writer(census, CHUNK_SCHEMA, "chunks")
         self._rejected = writer(census, REJECTED_SCHEMA, "rejected")
-        self._changed = writer(census, KNOWN_SCHEMA, "changed")
+        self._changed = writer(census, CHANGED_SCHEMA, "changed")
         self._deleted = writer(census, KNOWN_SCHEMA, "deleted")
         self._rows_per_part = rows_per_part
         self._new_rows = 0

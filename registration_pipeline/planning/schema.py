@@ -56,4 +56,7 @@ REJECTED_SCHEMA: pa.Schema = pa.schema(
 """One row per object of the inventory that Encord would not take, sorted by key."""
 
 KNOWN_SCHEMA: pa.Schema = pa.schema([_required("key", pa.string()), _required("chunk_id", pa.string())])
-"""One row per planned object that changed or is gone, sorted by key."""
+"""One row per planned object that is gone, sorted by key."""
+
+CHANGED_SCHEMA: pa.Schema = KNOWN_SCHEMA.append(_required("last_modified", _TIME))
+"""One row per planned object that is another one now, sorted by key; ``last_modified`` is that of the newer one."""

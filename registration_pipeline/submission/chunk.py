@@ -1,37 +1,41 @@
 """One chunk from where its journal left it to its verdict: the state machine.
 
     planned ──intent──▶ intended ──job──▶ submitted ──verdict──▶ succeeded | partially_failed | failed
-                           │ │                │
-                           │ └─not_sent─▶ (next attempt)
-                           └──── in doubt ────┴─▶ quiet ─▶ verdict (all units seen) | lost ─▶ (next attempt)
+                         │ │ │                │
+                         │ │ └─not_sent─▶ (next attempt)
+                         │ └──── in doubt ────┴─▶ quiet ─▶ verdict (all units seen) | lost ─▶ (next attempt)
+                         └─split─▶ both halves in the same way ─▶ verdict
 
 Every arrow is durable before the next act. What belongs here is the order of acts for one chunk; running many at once and
-waiting for quiet is ``registrar.py``, reaching verdicts is ``verdicts.py``.
+waiting for quiet is ``registrar.py``, waiting for a job ``job_wait.py``, reaching verdicts ``verdicts.py``.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import (
     AmbiguousError,
     HaltError,
+    LeaseLostError,
     PayloadTooLargeError,
     PermanentError,
     StateConflictError,
     StateCorruptError,
+    StoppedError,
 )
 from registration_pipeline.manifest.manifest import Manifest, ensure_manifest
-from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit, read_chunk_units
-from registration_pipeline.submission.gateway import JobReport, JobStatus, RegistrationGateway
+from registration_pipeline.planning.parts import halve
+from registration_pipeline.planning.wave import read_chunk_units
+from registration_pipeline.submission.job_wait import JobWait
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
-from registration_pipeline.submission.retry import RetryPolicy, StoppedError
 from registration_pipeline.submission.settle import look_for
+from registration_pipeline.submission.split import PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     chunk_state,
@@ -42,96 +46,60 @@ from registration_pipeline.submission.verdicts import (
     unaccounted_units,
 )
 from registration_pipeline.tracking.failure_log import chunk_failures, write_chunk_failure_log
-from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.outcomes import Outcome, read_outcomes, write_outcomes
-from registration_pipeline.tracking.states import ChunkProgress, ChunkState, JournalEvent, JournalEventKind
+from registration_pipeline.tracking.outcomes import Outcome, read_outcomes, unit_failures, write_outcomes
+from registration_pipeline.tracking.states import (
+    FAILED_STATES,
+    ChunkProgress,
+    ChunkState,
+    JournalEvent,
+    JournalEventKind,
+    fold_events,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from registration_pipeline.state.store import StateStore
-    from registration_pipeline.submission.target import Target
+    from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
+    from registration_pipeline.submission.context import SubmissionContext
+    from registration_pipeline.submission.gateway import JobReport
 
 # Item times are Encord's clock, intents ours. The signature scheme refuses clocks that are further apart than this.
 _CLOCK_SKEW = timedelta(minutes=15)
-_PROBE_SECONDS = 1  # one request exactly, whatever the server does (contract, section 4.3)
-_SLICE_SECONDS = 10  # a stop waits for the polls under way, so this is also how long Ctrl-C can take
-_HELD_SHARE = 0.8
-_VANISHED_AFTER = 3  # consecutive "no such job" before a job counts as lost (contract, section 6.4)
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubmissionContext:
-    """What every chunk of a source needs. Shared between threads.
+@dataclass(slots=True)
+class ChunkSubmission:
+    """One chunk's or part's way; short-lived, one thread.
 
     Args:
-        retry: how calls are repeated; ``calls`` is the same, ended by ``stop``.
-        stop: set when nothing more may be sent.
-        sleep: injected in tests; by default a wait that ``stop`` ends.
-        slow_poll_seconds: pause between polls of a job whose server answers PENDING without holding the request.
+        part: set when the chunk is a part of one that was split.
     """
-
-    store: StateStore
-    source: str
-    gateway: RegistrationGateway
-    target: Target
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    stop: threading.Event = field(default_factory=threading.Event)
-    clock: Callable[[], datetime] = _utc_now
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], object] | None = None
-    slow_poll_seconds: float = 2.0
-
-    @property
-    def calls(self) -> RetryPolicy:
-        """How calls are repeated, until the submission stops."""
-        return self.retry.until(self.stop)
-
-    def pause(self, seconds: float) -> None:
-        """Wait, but not past a stop.
-
-        Raises:
-            StoppedError: nothing more may be sent.
-        """
-        (self.sleep or self.stop.wait)(seconds)
-        if self.stop.is_set():
-            raise StoppedError("The submission stops; run again.")
-
-    @property
-    def journal(self) -> Journal:
-        """The source's journal."""
-        return Journal(self.store, self.source)
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkSubmission:
-    """One chunk's way; short-lived, one thread."""
 
     context: SubmissionContext
     chunk: PlannedChunk
+    part: PartOf | None = None
+    _events: list[JournalEvent] = field(default_factory=list)
+    _members: list[PlannedUnit] = field(default_factory=list)
+    _has_leftovers: bool = False
 
-    def advance(self, *, retry_failed: bool) -> ChunkResult | InDoubt:
+    def advance(
+        self, *, after_attempt: int | None = None, is_fresh: bool = False, is_forced: bool = False
+    ) -> ChunkResult | InDoubt:
         """Take the chunk as far as it goes without guessing.
 
         Args:
-            retry_failed: send a concluded chunk with failures once more.
+            after_attempt: send it again if that attempt ended with failures and is still the newest.
+            is_fresh: begin to count its tries anew.
+            is_forced: send it again even if nothing of it failed.
 
         Raises:
             HaltError: nothing more may be sent; the journal holds where to go on.
         """
-        progress = self._progress()
-        if progress.state is ChunkState.SUBMITTED:
-            return self._finish_job(progress)
-        if progress.state is ChunkState.INTENDED:
-            return self._in_doubt(progress, "the process ended between the intent and the job id")
-        is_retry = retry_failed and progress.state in (ChunkState.PARTIALLY_FAILED, ChunkState.FAILED)
-        if progress.state.is_concluded and not is_retry and progress.verdict:
-            return result_from_verdict(self.chunk, progress.verdict)
-        return self._start(progress)
+        progress = self._load()
+        is_retry = progress.attempt == after_attempt and (is_forced or progress.state in FAILED_STATES)
+        if progress.state.is_open or is_retry or progress.verdict is None or not progress.state.is_concluded:
+            return self._go_on(progress, is_fresh=is_fresh and is_retry)
+        return result_from_verdict(self.chunk, progress.verdict)
 
     def resolve(self, doubt: InDoubt, *, settled_seconds: float) -> ChunkResult | InDoubt:
         """Decide a chunk in doubt after quiet: adopt what is all there, else send the same bytes to the same folder again.
@@ -139,142 +107,191 @@ class ChunkSubmission:
         Raises:
             HaltError: nothing more may be sent; the journal holds where to go on.
         """
-        progress = self._progress()
-        if (progress.attempt, progress.state) != (doubt.attempt, doubt.state):
+        progress = self._load()
+        if progress.state is ChunkState.SPLIT:
+            return self._finish_parts(progress, doubt, settled_seconds)
+        if doubt.seen.get(self.chunk.chunk_id) != (progress.attempt, progress.state):
             # Another process got the job id, or the verdict, while we waited: what it wrote is not in doubt.
-            return self.advance(retry_failed=False)
-        units = self._units()
-        evidence = self._evidence(progress, units)
-        if evidence.covers(units):
-            outcomes = judge_adopted(units, evidence, attempt=progress.attempt, at=self.context.clock())
-            return self._conclude(progress, outcomes, message=f"adopted after {settled_seconds:.0f} s of quiet")
+            return self.advance()
+        evidence = self._evidence(self._units())
+        if evidence.covers(self._units()):
+            outcomes = judge_adopted(self._units(), evidence, attempt=progress.attempt, at=self.context.clock())
+            return self._conclude(outcomes, message=f"adopted after {settled_seconds:.0f} s of quiet")
         message = f"fate unknown; {settled_seconds:.0f} s of quiet, not all units in the folder"
-        self._append(JournalEventKind.LOST, progress.attempt, message=message)
-        return self._start(self._progress())
+        self._append(JournalEventKind.LOST, message=message)
+        return self._start()
 
-    def _start(self, progress: ChunkProgress) -> ChunkResult | InDoubt:
-        self._check_stop()
-        manifest = ensure_manifest(self.context.store, self.context.source, self.chunk)
-        progress = self._intend(progress, manifest)
+    def _go_on(self, progress: ChunkProgress, *, is_fresh: bool = False) -> ChunkResult | InDoubt:
+        if progress.state is ChunkState.SUBMITTED:
+            return self._finish_job()
+        if progress.state is ChunkState.INTENDED:
+            return self._in_doubt("the process ended between the intent and the job id")
+        if progress.state is ChunkState.SPLIT:
+            return self._finish_parts(progress)
+        if progress.is_split:
+            # Its whole manifest would only be refused again.
+            self._append(JournalEventKind.SPLIT, attempt=progress.attempt + 1, **self._origin(is_fresh=is_fresh))
+            return self._finish_parts(self._progress)
+        return self._start(is_fresh=is_fresh)
+
+    def _start(self, *, is_fresh: bool = False) -> ChunkResult | InDoubt:
+        manifest = self._manifest()
+        refusal: Exception | None = None
+        with self.context.slots.taken(self.context.stop):
+            self.context.check_stop("No further chunk is started because the submission stops; run again.")
+            self._intend(manifest, is_fresh=is_fresh)
+            if not manifest.violations:
+                try:
+                    job_id = self._send(manifest)
+                except (PermanentError, PayloadTooLargeError) as error:
+                    refusal = error
+                except AmbiguousError as error:
+                    return self._in_doubt(str(error))
+                except HaltError as error:
+                    self._close_as_not_sent(error)
+                    raise
+                else:
+                    self._append(JournalEventKind.JOB, job_id=job_id)
+                    report = self._wait_for_job()
         if manifest.violations:
             text = "; ".join(f"{violation.where}: {violation.problem}" for violation in manifest.violations)
-            return self._refuse(progress, f"the manifest is not valid and was not sent: {text}")
-        try:
-            job_id = self._send(manifest, progress)
-        except (PermanentError, PayloadTooLargeError) as error:
-            return self._refuse(progress, str(error))
-        except AmbiguousError as error:
-            return self._in_doubt(progress, str(error))
-        except HaltError as error:
-            # A refused key, a refused permission and an unreachable service all mean that no job was started.
-            if self._is_still_open(progress):
-                self._append(JournalEventKind.NOT_SENT, progress.attempt, message=str(error))
-            raise
-        self._append(JournalEventKind.JOB, progress.attempt, job_id=job_id)
-        return self._finish_job(self._progress())
+            return self._refused(f"the manifest is not valid and was not sent: {text}", was_sent=False)
+        return self._refused(str(refusal), was_sent=True) if refusal else self._judge(report)
 
-    def _send(self, manifest: Manifest, progress: ChunkProgress) -> str:
+    def _send(self, manifest: Manifest) -> str:
         context, tries = self.context, count()
         with context.store.local_file(manifest.name) as path:
 
             def start() -> str:
                 if next(tries):
                     # A long throttling looks like a dead process to another one, which may have sent the chunk since.
-                    self._check_still_open(progress)
+                    self._check_still_open()
+                context.may_send()
                 return context.gateway.start_job(
-                    folder_uuid=self._folder_uuid(progress),
+                    folder_uuid=self._folder_uuid,
                     integration_uuid=context.target.integration_uuid,
                     manifest=path,
                 )
 
             return context.calls.call(f"starting chunk {self.chunk.chunk_id}", start)
 
-    def _finish_job(self, progress: ChunkProgress) -> ChunkResult | InDoubt:
-        report = self._wait_for_job(progress)
+    def _close_as_not_sent(self, error: HaltError) -> None:
+        """A refused key, a refused permission and an unreachable service all mean that no job was started."""
+        if not isinstance(error, LeaseLostError) and self._is_still_open():
+            self._append(JournalEventKind.NOT_SENT, message=str(error))
+
+    def _finish_job(self) -> ChunkResult | InDoubt:
+        with self.context.slots.taken(self.context.stop):
+            report = self._wait_for_job()
+        return self._judge(report)
+
+    def _wait_for_job(self) -> JobReport | None:
+        job_id = self._progress.job_id
+        assert job_id is not None
+        return JobWait(self.context, self.chunk.chunk_id, self._folder_uuid, job_id).until_end()
+
+    def _judge(self, report: JobReport | None) -> ChunkResult | InDoubt:
+        progress = self._progress
         if report is None:
-            return self._in_doubt(progress, f"Encord no longer knows upload job {progress.job_id}")
+            return self._in_doubt(f"Encord no longer knows upload job {progress.job_id}")
         units = self._units()
         # What an earlier attempt registered stays so; without leaving it out, every retry would list the whole folder
         # back to the first attempt, because a job does not name what it skips.
-        registered = {outcome.unit_id for outcome in self._earlier(progress) if outcome.verdict.is_registered}
+        registered = {outcome.unit_id for outcome in self._earlier() if outcome.verdict.is_registered}
         sought = [unit for unit in unaccounted_units(units, report) if unit.unit_id not in registered]
-        evidence = self._evidence(progress, sought) if sought else FolderEvidence()
+        evidence = self._evidence(sought) if sought else FolderEvidence()
         outcomes = judge_job(units, report, evidence, attempt=progress.attempt, at=self.context.clock())
-        message = "; ".join(report.errors) or None
-        return self._conclude(progress, outcomes, message=message)
+        return self._conclude(outcomes, message="; ".join(report.errors) or None)
 
-    def _wait_for_job(self, progress: ChunkProgress) -> JobReport | None:
-        """Poll until the job ends; None when Encord no longer knows it.
+    def _refused(self, message: str, *, was_sent: bool) -> ChunkResult | InDoubt:
+        """Halve what Encord refused as a whole, down to the entries that it refuses alone."""
+        if self.chunk.units > 1:
+            self._append(JournalEventKind.SPLIT, message=message)
+            return self._finish_parts(self._progress)
+        if self.part and was_sent:
+            self.part.refusals.count(message)
+        outcomes = judge_refused(self._units(), message, attempt=self._progress.attempt, at=self.context.clock())
+        return self._conclude(outcomes, message=message)
 
-        The SDK's poll loop does not sleep between PENDING answers, so a server that does not hold the request would be
-        asked hundreds of times a second. One probe tells whether it holds; only then are longer slices used.
-        """
-        assert progress.job_id is not None
-        folder_uuid, vanished, is_held = self._folder_uuid(progress), 0, False
-        while True:
-            self._check_stop()
-            try:
-                report, seconds = self._poll(
-                    folder_uuid, progress.job_id, _SLICE_SECONDS if is_held else _PROBE_SECONDS
-                )
-            except PermanentError:
-                vanished += 1
-                if vanished == _VANISHED_AFTER:
-                    return None
-                self.context.pause(self.context.slow_poll_seconds)
+    def _finish_parts(
+        self, progress: ChunkProgress, doubt: InDoubt | None = None, settled_seconds: float = 0
+    ) -> ChunkResult | InDoubt:
+        """Bring both halves to their verdicts, one after the other, and conclude the whole from theirs."""
+        origin = PartOf.of(self.part, attempt=progress.attempt, folder_uuid=self._folder_uuid)
+        outcomes: list[Outcome] = []
+        doubts: list[InDoubt] = []
+        for chunk, members in halve(self.chunk, self._units()):
+            half = ChunkSubmission(self.context, chunk, origin, _members=members)
+            result = half.advance_part(doubt, settled_seconds)
+            if isinstance(result, InDoubt):
+                doubts.append(result)
                 continue
-            if report.status is not JobStatus.PENDING:
-                return report
-            vanished = 0
-            is_held = seconds >= _HELD_SHARE * _PROBE_SECONDS
-            if not is_held:
-                self.context.pause(self.context.slow_poll_seconds)
+            found = read_outcomes(self.context.store, self.context.source, result) if result else half.untried()
+            outcomes.extend(replace(outcome, attempt=progress.attempt) for outcome in found)
+        if doubts:
+            seen = {chunk_id: state for found in doubts for chunk_id, state in found.seen.items()}
+            return replace(doubts[0], chunk=self.chunk, seen=seen)
+        return self._conclude(outcomes, message="submitted in parts, because Encord refused it as a whole")
 
-    def _poll(self, folder_uuid: str, job_id: str, wait_seconds: int) -> tuple[JobReport, float]:
-        """Return the job and how long the server took to answer, the waits between repetitions not counted."""
-        context = self.context
+    def advance_part(self, doubt: InDoubt | None, settled_seconds: float) -> JournalEvent | InDoubt | None:
+        """Take a part to its verdict in the attempt of its whole; None if trying it is without hope."""
+        assert self.part is not None
+        progress = self._load()
+        is_of_this_attempt = progress.began is not None and progress.began.parent_attempt == self.part.attempt
+        if progress.state is ChunkState.SUCCEEDED or (is_of_this_attempt and progress.state.is_concluded):
+            self.part.refusals.count_verdict(self.chunk, progress)
+            return progress.verdict
+        if not progress.state.is_open and self.part.refusals.are_hopeless:
+            return None
+        if doubt is not None and progress.state.is_open:
+            result = self.resolve(doubt, settled_seconds=settled_seconds)
+        else:
+            result = self._go_on(progress)
+        if isinstance(result, InDoubt):
+            return result
+        self.part.refusals.count_verdict(self.chunk, self._progress)
+        return self._progress.verdict
 
-        def poll() -> tuple[JobReport, float]:
-            began = context.monotonic()
-            report = context.gateway.poll_job(folder_uuid=folder_uuid, job_id=job_id, wait_seconds=wait_seconds)
-            return report, context.monotonic() - began
+    def untried(self) -> list[Outcome]:
+        """Return the verdicts of a part that was not tried, because everything tried before was refused."""
+        assert self.part is not None
+        return judge_refused(self._units(), self.part.refusals.hopeless_message, attempt=0, at=self.context.clock())
 
-        return context.calls.call(f"polling upload job {job_id}", poll)
-
-    def _conclude(self, progress: ChunkProgress, outcomes: Sequence[Outcome], *, message: str | None) -> ChunkResult:
+    def _conclude(self, outcomes: Sequence[Outcome], *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
-        context, chunk_id = self.context, self.chunk.chunk_id
-        self._check_still_open(progress)
-        outcomes = keep_registered(outcomes, self._earlier(progress))
-        write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
-        rows = chunk_failures(context.source, chunk_id, outcomes)
-        write_chunk_failure_log(context.store, context.source, chunk_id, progress.attempt, rows)
+        context, chunk_id, progress = self.context, self.chunk.chunk_id, self._progress
+        outcomes = keep_registered(outcomes, self._earlier())
+        base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
+        rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
+        if rows or self._has_leftovers:
+            write_chunk_failure_log(context.store, context.source, chunk_id, progress.attempt, rows)
         failed = sum(not outcome.verdict.is_registered for outcome in outcomes)
+        failures = unit_failures(self._units(), outcomes) if failed else ()
         verdict = self._append(
             JournalEventKind.VERDICT,
-            progress.attempt,
             job_id=progress.job_id,
             state=chunk_state(outcomes),
             registered=len(outcomes) - failed,
             failed=failed,
+            failures=failures,
+            reasons=dict(Counter(failure.reason for failure in failures)),
+            outcomes=base_name,
             message=message,
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
 
-    def _earlier(self, progress: ChunkProgress) -> list[Outcome]:
-        if progress.verdict is None:
-            return []
-        attempt = progress.verdict.attempt
-        return read_outcomes(self.context.store, self.context.source, self.chunk.chunk_id, attempt)
+    def _earlier(self) -> list[Outcome]:
+        verdict = self._progress.verdict
+        return read_outcomes(self.context.store, self.context.source, verdict) if verdict else []
 
-    def _check_still_open(self, progress: ChunkProgress) -> None:
-        """Look before sending again and before outcomes are replaced: another process may have taken over meanwhile."""
-        if not self._is_still_open(progress):
-            raise self._overtaken(f"attempt {progress.attempt} has been closed")
+    def _check_still_open(self) -> None:
+        if not self._is_still_open():
+            raise self._overtaken(f"attempt {self._progress.attempt} has been closed")
 
-    def _is_still_open(self, progress: ChunkProgress) -> bool:
-        latest = self._progress()
-        return latest.attempt == progress.attempt and latest.is_attempt_open
+    def _is_still_open(self) -> bool:
+        """Look into the state once more: another process may have taken over meanwhile."""
+        latest = self.context.journal.progress(self.chunk.chunk_id)
+        return latest.attempt == self._progress.attempt and latest.is_attempt_open
 
     def _overtaken(self, how: str) -> StoppedError:
         return StoppedError(
@@ -282,11 +299,22 @@ class ChunkSubmission:
             "has ended."
         )
 
-    def _refuse(self, progress: ChunkProgress, message: str) -> ChunkResult:
-        outcomes = judge_refused(self._units(), message, attempt=progress.attempt, at=self.context.clock())
-        return self._conclude(progress, outcomes, message=message)
+    def _manifest(self) -> Manifest:
+        """Make or verify the manifest; one that this process made before is only looked at for being the same bytes."""
+        context = self.context
+        known = context.manifests.get(self.chunk.chunk_id)
+        if known is None:
+            return ensure_manifest(context.store, context.source, self.chunk, self._units())
+        found = hashlib.sha256(context.store.read(known.name)).hexdigest()
+        if found != known.sha256:
+            raise StateCorruptError(
+                f"{context.store.location(known.name)} was changed while it was about to be sent (sha256 {found}, made "
+                f"{known.sha256}). Nothing was sent; find out who changed it, delete it and run again."
+            )
+        return known
 
-    def _intend(self, progress: ChunkProgress, manifest: Manifest) -> ChunkProgress:
+    def _intend(self, manifest: Manifest, *, is_fresh: bool) -> None:
+        progress = self._progress
         sent = progress.first_intent.manifest_sha256 if progress.first_intent else None
         if sent and sent != manifest.sha256:
             raise StateCorruptError(
@@ -295,18 +323,21 @@ class ChunkSubmission:
             )
         self._append(
             JournalEventKind.INTENT,
-            progress.attempt + 1,
-            folder_uuid=self._folder_uuid(progress),
+            attempt=progress.attempt + 1,
+            folder_uuid=self._folder_uuid,
             integration_uuid=self.context.target.integration_uuid,
             manifest_sha256=manifest.sha256,
+            **self._origin(is_fresh=is_fresh),
         )
-        return self._progress()
 
-    def _append(self, kind: JournalEventKind, attempt: int, **facts: object) -> JournalEvent:
+    def _origin(self, *, is_fresh: bool) -> dict[str, object]:
+        return {"is_fresh": is_fresh or None, "parent_attempt": self.part.attempt if self.part else None}
+
+    def _append(self, kind: JournalEventKind, *, attempt: int | None = None, **facts: object) -> JournalEvent:
         event = JournalEvent(
             kind=kind,
             chunk_id=self.chunk.chunk_id,
-            attempt=attempt,
+            attempt=attempt or self._progress.attempt,
             at=self.context.clock(),
             **facts,  # type: ignore[arg-type]  # the dataclass checks the names; the values come from typed callers above
         )
@@ -314,40 +345,43 @@ class ChunkSubmission:
             self.context.journal.append(event)
         except StateConflictError as error:
             raise self._overtaken(str(error)) from error
+        self._events.append(event)
         return event
 
-    def _folder_uuid(self, progress: ChunkProgress) -> str:
+    @property
+    def _folder_uuid(self) -> str:
         # Duplicates are skipped per folder, so a chunk stays with the folder that it was first sent to.
-        first = progress.first_intent
-        return (first.folder_uuid if first else None) or self.context.target.folder_uuid
+        first = self._progress.first_intent
+        whole = self.part.folder_uuid if self.part else None
+        return (first.folder_uuid if first else None) or whole or self.context.target.folder_uuid
 
-    def _evidence(self, progress: ChunkProgress, units: Sequence[PlannedUnit]) -> FolderEvidence:
-        assert progress.first_intent is not None
+    def _evidence(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
+        first = self._progress.first_intent
+        assert first is not None
         return look_for(
             gateway=self.context.gateway,
             retry=self.context.calls,
-            folder_uuid=self._folder_uuid(progress),
+            folder_uuid=self._folder_uuid,
             units=units,
-            since=progress.first_intent.at - _CLOCK_SKEW,
+            since=first.at - _CLOCK_SKEW,
         )
 
-    def _in_doubt(self, progress: ChunkProgress, message: str) -> InDoubt:
-        return InDoubt(
-            chunk=self.chunk,
-            folder_uuid=self._folder_uuid(progress),
-            attempt=progress.attempt,
-            state=progress.state,
-            message=message,
-        )
+    def _in_doubt(self, message: str) -> InDoubt:
+        progress = self._progress
+        seen = {self.chunk.chunk_id: (progress.attempt, progress.state)}
+        return InDoubt(chunk=self.chunk, folder_uuid=self._folder_uuid, seen=seen, message=message)
 
+    def _load(self) -> ChunkProgress:
+        self._events = self.context.journal.events(self.chunk.chunk_id)
+        self._has_leftovers = self._progress.is_attempt_open
+        return self._progress
+
+    @property
     def _progress(self) -> ChunkProgress:
-        return self.context.journal.progress(self.chunk.chunk_id)
+        """Where the chunk stands, as far as this process knows."""
+        return fold_events(self.chunk.chunk_id, self._events)
 
     def _units(self) -> list[PlannedUnit]:
-        return read_chunk_units(self.context.store, self.context.source, self.chunk)
-
-    def _check_stop(self) -> None:
-        if self.context.stop.is_set():
-            raise StoppedError(
-                f"Chunk {self.chunk.chunk_id} was left where it is because the submission stops; run again."
-            )
+        if not self._members:
+            self._members = read_chunk_units(self.context.store, self.context.source, self.chunk)
+        return self._members

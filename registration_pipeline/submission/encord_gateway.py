@@ -6,8 +6,10 @@ means is data in ``error_table.py``; whether to repeat is decided by the callers
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import contextmanager
+from datetime import datetime  # noqa: TC003 - pydantic reads it
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -15,7 +17,10 @@ import requests
 from encord import EncordUserClient
 from encord import exceptions as encord_exceptions
 from encord.http.constants import RequestsSettings
-from encord.orm.storage import FoldersSortBy
+from encord.http.v2.api_client import ApiClient
+from encord.http.v2.payloads import Page
+from encord.orm.base_dto import BaseDTO
+from encord.orm.storage import FoldersSortBy, ListItemsParams
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from registration_pipeline import __version__
@@ -26,27 +31,36 @@ from registration_pipeline.errors import (
     PayloadTooLargeError,
     PermanentError,
     PermissionDeniedError,
-    ServiceUnavailableError,
+    ThrottledError,
     TransientError,
 )
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
 from registration_pipeline.submission.error_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
-from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
+from registration_pipeline.submission.gateway import ItemPage, JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from encord.storage import StorageFolder, StorageItem
 
-# The SDK's own retries are kept low so that they do not multiply with ours (contract, section 6.4); the read timeout must
-# exceed the longest poll slice.
-_SDK_RETRIES = 1
-_READ_TIMEOUT_SECONDS = 120
+# The SDK's own retries are off, so that layers do not multiply and every 429 reaches the one pace that all share: the SDK
+# would sleep through a Retry-After of up to six hours in each thread by itself (contract, sections 4.2 and 6.4).
+_SDK_RETRIES = 0
 _CONNECT_TIMEOUT_SECONDS = 20
 _LONGEST_TEXT = 1000
 _PAGE_SIZE = 1000  # list_items: documented maximum
+
+
+class _ListedItem(BaseDTO):
+    """What an audit needs of an item: parsing a million of the SDK's own takes six times as long, and fails on a new kind."""
+
+    uuid: UUID
+    name: str
+    client_metadata: str | None = None
+    created_at: datetime
+    is_tombstone: bool = False
+    url: str | None = None
 
 
 class EncordGateway:
@@ -55,9 +69,10 @@ class EncordGateway:
     Args:
         ssh_private_key: an OpenSSH Ed25519 private key's content.
         domain: e.g. ``https://api.encord.com``.
+        timeout_seconds: how long a reply may take; must exceed the longest poll slice.
     """
 
-    def __init__(self, *, ssh_private_key: str, domain: str) -> None:
+    def __init__(self, *, ssh_private_key: str, domain: str, timeout_seconds: int = 120) -> None:
         self._domain = domain
         self._client = EncordUserClient.create_with_ssh_private_key(
             ssh_private_key=ssh_private_key,
@@ -65,7 +80,7 @@ class EncordGateway:
             requests_settings=RequestsSettings(
                 max_retries=_SDK_RETRIES,
                 connection_retries=_SDK_RETRIES,
-                read_timeout=_READ_TIMEOUT_SECONDS,
+                read_timeout=timeout_seconds,
                 connect_timeout=_CONNECT_TIMEOUT_SECONDS,
             ),
             user_agent_suffix=f"registration-pipeline/{__version__}",
@@ -115,7 +130,8 @@ class EncordGateway:
         except PermanentError as error:
             # Not a refusal of this manifest: every other chunk of the source would meet the same.
             raise NotFoundError(
-                f"Encord does not serve the folder that the chunk goes to ({error}). If it was deleted, restore it in Encord."
+                f"Encord does not serve the folder that the chunk goes to ({error}). If it was deleted, restore it in Encord.",
+                is_reply=True,
             ) from error
         with self._translated(f"starting {manifest.name}", is_start=True):
             # The SDK's annotation wants a string, the wire takes none: public data needs no integration.
@@ -148,6 +164,11 @@ class EncordGateway:
             units_cancelled=state.units_cancelled_count,
         )
 
+    def cancel_job(self, *, folder_uuid: str, job_id: str) -> int:
+        """See ``RegistrationGateway``."""
+        with self._translated(f"cancelling upload job {job_id}"):
+            return int(self._folder(folder_uuid).add_data_to_folder_job_cancel(UUID(job_id)).units_cancelled_count)
+
     def count_items(self, folder_uuid: str) -> int:
         """See ``RegistrationGateway``."""
         with self._translated(f"folder {folder_uuid}"):
@@ -162,6 +183,40 @@ class EncordGateway:
                 if item.created_at < since:
                     return
                 yield _remote_item(item)
+
+    def items_page(self, folder_uuid: str, page_token: str | None) -> ItemPage:
+        """See ``RegistrationGateway``.
+
+        ``StorageFolder.list_items`` is a generator that can't be resumed after an error, so the SDK's own paged call is made
+        a page at a time.
+        """
+        params = ListItemsParams(
+            search=None,
+            is_in_dataset=None,
+            item_types=[],
+            order=FoldersSortBy.CREATED_AT,
+            desc=False,
+            page_token=page_token,
+            page_size=_PAGE_SIZE,
+            sign_urls=False,
+            include_client_metadata=True,
+        )
+        with self._translated(f"items of folder {folder_uuid}"):
+            page: Page[_ListedItem] = ApiClient(self._client.user_config.config).get(
+                f"storage/folders/{folder_uuid}/items", params=params, result_type=Page[_ListedItem]
+            )
+            # A tombstone is what is left of a deleted item.
+            items = (_listed_item(item) for item in page.results if not item.is_tombstone)
+            return ItemPage(tuple(items), page.next_page_token)
+
+    def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
+        """See ``RegistrationGateway``."""
+        with self._translated(f"{len(item_uuids)} items"):
+            try:
+                items = self._client.get_storage_items(item_uuids)
+            except encord_exceptions.AuthorisationError:
+                return None
+            return {str(item.uuid): str(item.parent_folder_uuid) for item in items}
 
     def _folder(self, folder_uuid: str) -> StorageFolder:
         folders: dict[str, StorageFolder] = self._local.__dict__.setdefault("folders", {})
@@ -181,25 +236,27 @@ class EncordGateway:
         said = _text(error)
         if fault is Fault.TRANSIENT and _was_not_sent(error):
             return TransientError(f"{what}: {self._domain} can't be reached ({_unreachable(error)})")
-        if fault is Fault.TRANSIENT:
+        if fault in (Fault.TRANSIENT, Fault.THROTTLED):
             hint = getattr(error, "retry_after", None)
-            return TransientError(
-                f"{what} at {self._domain}: {said}", retry_after_seconds=float(hint) if hint else None
-            )
+            kind = ThrottledError if fault is Fault.THROTTLED else TransientError
+            return kind(f"{what} at {self._domain}: {said}", retry_after_seconds=float(hint) if hint else None)
         if fault is Fault.HALT_CREDENTIALS:
             return CredentialsError(
                 f"Encord at {self._domain} refused the key ({said}). Check that ENCORD_SSH_KEY or ENCORD_SSH_KEY_FILE holds "
-                "a key that is registered in Encord, and that ENCORD_DOMAIN names its region."
+                "a key that is registered in Encord, and that ENCORD_DOMAIN names its region.",
+                is_reply=True,
             )
         if fault is Fault.HALT_PERMISSION:
             return PermissionDeniedError(
                 f"Encord at {self._domain} does not allow this: {what}: {said}. The folder or integration does not exist, or "
-                "the key's user may not use it; registering needs the Admin role on the integration."
+                "the key's user may not use it; registering needs the Admin role on the integration.",
+                is_reply=True,
             )
-        if fault is Fault.HALT_SERVICE:
-            return ServiceUnavailableError(
-                f"Encord at {self._domain} answered in a way that is not understood: {what}: {said}. Nothing is lost; run "
-                "again, and update registration-pipeline if it stays."
+        if fault is Fault.HALT_MISSING:
+            return NotFoundError(
+                f"Encord at {self._domain} does not find what this needs: {what}: {said}. Check that the folder and the "
+                "integration of the source exist; if the folder was deleted, restore it in Encord.",
+                is_reply=True,
             )
         kinds = {Fault.TOO_LARGE: PayloadTooLargeError, Fault.AMBIGUOUS: AmbiguousError}
         return kinds.get(fault, PermanentError)(f"{what}: {said}")
@@ -245,15 +302,30 @@ def _text(error: Exception) -> str:
 
 
 def _remote_item(item: StorageItem) -> RemoteItem:
-    metadata = item.client_metadata or {}
-    unit_id = metadata.get(UNIT_METADATA_KEY)
     return RemoteItem(
         item_uuid=str(item.uuid),
         name=item.name,
         url=item.url,
-        unit_id=unit_id if isinstance(unit_id, str) else None,
+        unit_id=_unit_id(item.client_metadata),
         created_at=item.created_at,
     )
+
+
+def _listed_item(item: _ListedItem) -> RemoteItem:
+    # Somebody else's metadata can be megabytes; ours is parsed only where our key is in it.
+    metadata = item.client_metadata or ""
+    return RemoteItem(
+        item_uuid=str(item.uuid),
+        name=item.name,
+        url=item.url,
+        unit_id=_unit_id(json.loads(metadata)) if UNIT_METADATA_KEY in metadata else None,
+        created_at=item.created_at,
+    )
+
+
+def _unit_id(metadata: Any) -> str | None:
+    unit_id = metadata.get(UNIT_METADATA_KEY) if isinstance(metadata, dict) else None
+    return unit_id if isinstance(unit_id, str) else None
 
 
 def _is_uuid(text: str) -> bool:

@@ -14,12 +14,13 @@ class Fault(StrEnum):
     """What to do about an exception."""
 
     TRANSIENT = "transient"
+    THROTTLED = "throttled"
     PERMANENT = "permanent"
     AMBIGUOUS = "ambiguous"
     TOO_LARGE = "too_large"
     HALT_CREDENTIALS = "halt_credentials"
     HALT_PERMISSION = "halt_permission"
-    HALT_SERVICE = "halt_service"
+    HALT_MISSING = "halt_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,9 @@ _ANYWHERE_PERMANENT = FaultRule(read=Fault.PERMANENT, start=Fault.PERMANENT)
 _IN_DOUBT = FaultRule(read=Fault.TRANSIENT, start=Fault.AMBIGUOUS)
 _CREDENTIALS = FaultRule(read=Fault.HALT_CREDENTIALS, start=Fault.HALT_CREDENTIALS)
 _PERMISSION = FaultRule(read=Fault.HALT_PERMISSION, start=Fault.HALT_PERMISSION)
-# Never raised for the calls that registration makes; if one is, a read may not be trusted and a start is in doubt.
-_FOREIGN = FaultRule(read=Fault.HALT_SERVICE, start=Fault.AMBIGUOUS)
-
-# Anything that is not in the table: the reply was not understood, so a start may have happened.
-UNKNOWN_EXCEPTION = FaultRule(read=Fault.HALT_SERVICE, start=Fault.AMBIGUOUS)
+# Anything that is not in the table, such as a validation error of the SDK's models: the reply was not understood. A read may
+# be understood the next time (and halts when patience ends), a start may have happened.
+UNKNOWN_EXCEPTION = _IN_DOUBT
 
 # The request never left this machine (connection refused, name not resolved): certain not to have had an effect.
 NOT_SENT = FaultRule(read=Fault.TRANSIENT, start=Fault.TRANSIENT)
@@ -47,7 +46,7 @@ NOT_SENT = FaultRule(read=Fault.TRANSIENT, start=Fault.TRANSIENT)
 UNPROCESSABLE = _ANYWHERE_PERMANENT
 
 ERROR_TABLE: dict[str, FaultRule] = {
-    "RateLimitExceededError": FaultRule(read=Fault.TRANSIENT, start=Fault.TRANSIENT),
+    "RateLimitExceededError": FaultRule(read=Fault.THROTTLED, start=Fault.THROTTLED),
     "RequestException": _IN_DOUBT,
     "UnknownException": _IN_DOUBT,
     "GenericServerError": _IN_DOUBT,
@@ -58,7 +57,8 @@ ERROR_TABLE: dict[str, FaultRule] = {
     "AuthorisationError": _PERMISSION,
     "OperationNotAllowed": _PERMISSION,
     "InvalidArgumentsError": _ANYWHERE_PERMANENT,
-    "ResourceNotFoundError": _ANYWHERE_PERMANENT,
+    # A start is answered with 404 when its folder or integration is gone: the manifest has nothing to do with it.
+    "ResourceNotFoundError": FaultRule(read=Fault.PERMANENT, start=Fault.HALT_MISSING),
     "MethodNotAllowedError": _ANYWHERE_PERMANENT,
     "ResourceExistsError": _ANYWHERE_PERMANENT,
     "InvalidDateFormatError": _ANYWHERE_PERMANENT,
@@ -69,7 +69,7 @@ ERROR_TABLE: dict[str, FaultRule] = {
     "MultiLabelLimitError": _ANYWHERE_PERMANENT,
     "DatasetError": _ANYWHERE_PERMANENT,
     # The exact base class: a 200 reply that failed the SDK's validation. A start that answered 200 has happened.
-    "EncordException": FaultRule(read=Fault.HALT_SERVICE, start=Fault.AMBIGUOUS),
+    "EncordException": _IN_DOUBT,
     # Classes of labels, ontologies, models, local uploads and clients: outside the calls that registration makes.
     **dict.fromkeys(
         (
@@ -88,7 +88,7 @@ ERROR_TABLE: dict[str, FaultRule] = {
             "OntologyError",
             "TimeOutError",
         ),
-        _FOREIGN,
+        UNKNOWN_EXCEPTION,
     ),
 }
 

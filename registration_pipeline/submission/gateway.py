@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -72,6 +72,14 @@ class RemoteItem:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """One page of a folder's items, and the token of the next page, if there is one."""
+
+    items: tuple[RemoteItem, ...]
+    next_token: str | None
+
+
 class RegistrationGateway(Protocol):
     """Encord, as far as registration needs it. Safe to share between threads.
 
@@ -102,8 +110,17 @@ class RegistrationGateway(Protocol):
     def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
         """Return how the job stands, waiting up to ``wait_seconds`` for its end."""
 
+    def cancel_job(self, *, folder_uuid: str, job_id: str) -> int:
+        """Stop a job that is under way and return how many units were kept from being registered; repeating it is safe."""
+
     def count_items(self, folder_uuid: str) -> int:
         """Return how many items the folder holds, cheaply."""
 
     def items_since(self, folder_uuid: str, since: datetime) -> Iterator[RemoteItem]:
         """Yield the folder's items created at ``since`` or later, newest first, page by page."""
+
+    def items_page(self, folder_uuid: str, page_token: str | None) -> ItemPage:
+        """Return one page of the folder's items, oldest first; without a token, the first."""
+
+    def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
+        """Return the folder of each item; None when any of them does not exist or may not be seen: which, is not said."""

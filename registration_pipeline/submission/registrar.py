@@ -1,4 +1,4 @@
-"""Many chunks at once: bounded in flight, chunks in doubt held back until it is quiet, everything stopped on a halt.
+"""Many chunks at once: bounded in memory, chunks in doubt held back until it is quiet, everything stopped on a halt.
 
 The order of acts for one chunk is in ``chunk.py``.
 """
@@ -10,49 +10,56 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import HaltError, ServiceUnavailableError
-from registration_pipeline.submission.chunk import ChunkSubmission, SubmissionContext
+from registration_pipeline.errors import HaltError, ServiceUnavailableError, StoppedError
+from registration_pipeline.submission.chunk import ChunkSubmission
 from registration_pipeline.submission.result import ChunkResult, InDoubt
-from registration_pipeline.submission.retry import StoppedError
 from registration_pipeline.submission.settle import wait_for_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.submission.context import SubmissionContext
+    from registration_pipeline.tracking.due import Errand
 
 _MAX_SETTLE_ROUNDS = 5
+_AHEAD = 2
+"""Chunks that are made ready or concluded while ``max_in_flight`` jobs are open, so that no room for a job stays empty."""
 
 
 def register_chunks(
-    context: SubmissionContext,
-    chunks: Sequence[PlannedChunk],
-    *,
-    max_in_flight: int,
-    settle_seconds: float,
-    retry_failed: bool = False,
-    notify: Callable[[str], None] = lambda _: None,
+    context: SubmissionContext, errands: Sequence[Errand], *, max_in_flight: int, settle_seconds: float
 ) -> Iterator[ChunkResult]:
     """Bring every chunk to its verdict and yield results as they come; the caller's thread does nothing else.
 
     Chunks whose start is in doubt wait until all others are through, then until their folder has been quiet for
     ``settle_seconds``, and are then adopted or sent again.
 
+    Args:
+        max_in_flight: how many upload jobs may be open; ``context.slots`` sees to it.
+
     Raises:
         HaltError: nothing more may be sent. Results reached before it have been yielded.
     """
     in_doubt: list[InDoubt] = []
-    work = [partial(ChunkSubmission(context, chunk).advance, retry_failed=retry_failed) for chunk in chunks]
-    yield from _run(context, work, max_in_flight, in_doubt)
+    work = [
+        partial(
+            ChunkSubmission(context, errand.chunk).advance,
+            after_attempt=errand.after_attempt,
+            is_fresh=errand.is_fresh,
+            is_forced=errand.is_forced,
+        )
+        for errand in errands
+    ]
+    yield from _run(context, work, max_in_flight + _AHEAD, in_doubt)
     for _ in range(_MAX_SETTLE_ROUNDS):
         if not in_doubt:
             return
-        settled = _settle(context, in_doubt, settle_seconds, notify)
+        settled = _settle(context, in_doubt, settle_seconds)
         work = [
             partial(ChunkSubmission(context, doubt.chunk).resolve, doubt, settled_seconds=settled) for doubt in in_doubt
         ]
         in_doubt = []
-        yield from _run(context, work, max_in_flight, in_doubt)
+        yield from _run(context, work, max_in_flight + _AHEAD, in_doubt)
     if not in_doubt:
         return
     raise ServiceUnavailableError(
@@ -61,11 +68,9 @@ def register_chunks(
     )
 
 
-def _settle(
-    context: SubmissionContext, in_doubt: Sequence[InDoubt], settle_seconds: float, notify: Callable[[str], None]
-) -> float:
+def _settle(context: SubmissionContext, in_doubt: Sequence[InDoubt], settle_seconds: float) -> float:
     sample = in_doubt[0]
-    notify(
+    context.notify(
         f"{len(in_doubt)} chunk(s) may or may not have reached Encord, e.g. {sample.chunk.chunk_id} ({sample.message}); "
         f"waiting for {settle_seconds:.0f} s of quiet in the folder before anything is sent again"
     )
@@ -85,17 +90,17 @@ def _settle(
 def _run(
     context: SubmissionContext,
     work: Iterable[Callable[[], ChunkResult | InDoubt]],
-    max_in_flight: int,
+    at_once: int,
     in_doubt: list[InDoubt],
 ) -> Iterator[ChunkResult]:
-    """Run the work with at most ``max_in_flight`` at once; queue only that many, so memory is bounded too."""
+    """Run the work with at most ``at_once`` at a time; queue only that many, so memory is bounded too."""
     queue = collections.deque(work)
     running: set[Future[ChunkResult | InDoubt]] = set()
     halted: HaltError | None = None
-    with ThreadPoolExecutor(max_in_flight, thread_name_prefix="submission") as pool:
+    with ThreadPoolExecutor(at_once, thread_name_prefix="submission") as pool:
         try:
             while running or (queue and halted is None):
-                while queue and halted is None and len(running) < max_in_flight:
+                while queue and halted is None and len(running) < at_once:
                     running.add(pool.submit(queue.popleft()))
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:

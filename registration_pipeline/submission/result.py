@@ -21,14 +21,13 @@ class InDoubt:
     """A chunk whose start may have happened; only quiet can tell.
 
     Args:
-        attempt: the attempt in doubt.
-        state: where the journal stood; if it has moved on meanwhile, another process knows more.
+        seen: attempt and state of the chunk, or of each of its parts that is in doubt; if a journal has moved on meanwhile,
+            another process knows more.
     """
 
     chunk: PlannedChunk
     folder_uuid: str
-    attempt: int
-    state: ChunkState
+    seen: Mapping[str, tuple[int, ChunkState]]
     message: str
 
 

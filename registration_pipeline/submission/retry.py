@@ -10,13 +10,15 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay
+from tenacity import Retrying, stop_after_attempt, stop_after_delay
 
 from registration_pipeline.errors import (
     HaltError,
     NotFoundError,
     PermanentError,
     ServiceUnavailableError,
+    StoppedError,
+    ThrottledError,
     TransientError,
 )
 
@@ -25,11 +27,11 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
+    from registration_pipeline.submission.pace import Pace
+
+__all__ = ["RetryPolicy", "StoppedError"]
+
 _Result = TypeVar("_Result")
-
-
-class StoppedError(HaltError):
-    """Work on a chunk stopped because the whole submission halts; its journal says where to go on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,10 @@ class RetryPolicy:
         longest_seconds: no further wait begins when this much time has gone.
         cap_seconds: the longest single wait that we choose ourselves; a hint of the service may be longer.
         hint_cap_seconds: the longest hint that is followed; a longer one halts instead of sleeping for hours.
+        confirmations: how often in a row the service must refuse the key, a permission or a place before everything stops:
+            one 401 of a gateway in between must not end a night's run.
+        pace: how fast may be asked; None: as fast as the callers are.
+        source: in whose name ``pace`` is asked.
         sleep: injected so that tests do not wait; by default a wait that ``stop`` ends.
         jitter: draws a number between two.
         stop: set when nothing more may be sent.
@@ -50,6 +56,9 @@ class RetryPolicy:
     longest_seconds: float = 900
     cap_seconds: float = 60
     hint_cap_seconds: float = 600
+    confirmations: int = 3
+    pace: Pace | None = None
+    source: str = ""
     sleep: Callable[[float], object] | None = None
     jitter: Callable[[float, float], float] = field(default=random.uniform)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -76,22 +85,7 @@ class RetryPolicy:
                 ``hint_cap_seconds``.
             StoppedError: nothing more may be sent.
         """
-        retrying = Retrying(
-            retry=retry_if_exception(self._may_be_repeated),
-            wait=self._wait,
-            stop=stop_after_attempt(self.attempts) | stop_after_delay(self.longest_seconds),
-            sleep=self.pause,
-            reraise=True,
-        )
-        try:
-            return retrying(function)
-        except TransientError as error:
-            tries = retrying.statistics["attempt_number"]
-            hint = f" It asks to wait {_hint(error):.0f} s." if _hint(error) > self.hint_cap_seconds else ""
-            raise ServiceUnavailableError(
-                f"Encord does not answer usefully ({what}, tries: {tries}): {error}.{hint} Nothing is lost; run again "
-                "later. If it lasts, check the network and Encord's address (ENCORD_DOMAIN, else encord.domain)."
-            ) from error
+        return self._call(what, function, confirmed=())
 
     def read(self, what: str, function: Callable[[], _Result]) -> _Result:
         """Like ``call``, for reads that every chunk depends on: a refusal halts instead of failing one chunk.
@@ -101,20 +95,65 @@ class RetryPolicy:
             ServiceUnavailableError, StoppedError: as ``call``.
         """
         try:
-            return self.call(what, function)
+            return self._call(what, function, confirmed=(PermanentError,))
         except PermanentError as error:
             raise NotFoundError(
                 f"Encord refused {what}: {error}. Check that the folder and the integration of the source exist and that "
                 "the key's user may use them."
             ) from error
 
-    def _may_be_repeated(self, error: BaseException) -> bool:
-        return isinstance(error, TransientError) and _hint(error) <= self.hint_cap_seconds
+    def _call(self, what: str, function: Callable[[], _Result], *, confirmed: tuple[type[Exception], ...]) -> _Result:
+        retrying = Retrying(
+            retry=_Patience(self.hint_cap_seconds, self.confirmations, confirmed),
+            wait=self._wait,
+            stop=stop_after_attempt(self.attempts) | stop_after_delay(self.longest_seconds),
+            sleep=self.pause,
+            reraise=True,
+        )
+        try:
+            return retrying(lambda: self._in_turn(function))
+        except TransientError as error:
+            tries = retrying.statistics["attempt_number"]
+            hint = f" It asks to wait {_hint(error):.0f} s." if _hint(error) > self.hint_cap_seconds else ""
+            raise ServiceUnavailableError(
+                f"Encord does not answer usefully ({what}, tries: {tries}): {error}.{hint} Nothing is lost; run again "
+                "later. If it lasts, check the network and Encord's address (ENCORD_DOMAIN, else encord.domain)."
+            ) from error
+
+    def _in_turn(self, function: Callable[[], _Result]) -> _Result:
+        """Ask when it is this source's turn, and tell the pace how it went."""
+        if self.pace is None:
+            return function()
+        self.pace.turn(self.source, self.stop)
+        try:
+            result = function()
+        except ThrottledError as error:
+            self.pace.throttled(error.retry_after_seconds)
+            raise
+        self.pace.answered()
+        return result
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         hint = _hint(error) if isinstance(error, TransientError) else 0.0
         return max(hint, self.jitter(0.0, min(self.cap_seconds, 2.0**state.attempt_number)))
+
+
+class _Patience:
+    """Decides for one call whether it is repeated: transient errors always, refusals until they are confirmed."""
+
+    def __init__(self, hint_cap_seconds: float, confirmations: int, confirmed: tuple[type[Exception], ...]) -> None:
+        self._hint_cap_seconds, self._confirmations, self._confirmed = hint_cap_seconds, confirmations, confirmed
+        self._refusals = 0
+
+    def __call__(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, TransientError):
+            self._refusals = 0
+            return _hint(error) <= self._hint_cap_seconds
+        is_refusal = isinstance(error, self._confirmed) or (isinstance(error, HaltError) and error.is_reply)
+        self._refusals += is_refusal
+        return is_refusal and self._refusals < self._confirmations
 
 
 def _hint(error: TransientError) -> float:

@@ -11,15 +11,23 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from registration_pipeline.errors import AmbiguousError, CredentialsError, NotFoundError, PermanentError, TransientError
+from registration_pipeline.errors import (
+    AmbiguousError,
+    CredentialsError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermanentError,
+    ThrottledError,
+)
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
-from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
+from registration_pipeline.submission.gateway import ItemPage, JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -33,6 +41,7 @@ class StartScript(StrEnum):
     """Nothing happens, and the caller can't know."""
     THROTTLE = "throttle"
     REFUSE = "refuse"
+    TOO_LARGE = "too_large"
     HALT = "halt"
 
 
@@ -51,23 +60,29 @@ class ScriptedGateway:
     Args:
         starts: what the next starts do, in order; then ``ACCEPT``.
         fails: tells the error text for an object URL, or None when it registers.
+        refuses: tells the error for a whole manifest, or None when it is taken.
         folders: name to UUID.
         integrations: title to UUID.
         clock: when items are created and jobs end; with ``job_seconds`` it must be moved on by whoever waits.
         job_seconds: how long after its start a job registers its units, all at once. Duplicates are looked for at the
             start, so that two jobs under way with the same URLs register them twice: the hostile reading.
+        page_size: items of a page of a folder.
+        items: what the folders hold, oldest first; tests may add, move and remove.
     """
 
     starts: list[StartScript] = field(default_factory=list)
     fails: Callable[[str], str | None] = lambda _: None
+    refuses: Callable[[dict[str, Any]], Exception | None] = lambda _: None
     folders: dict[str, str] = field(default_factory=dict)
     integrations: dict[str, str] = field(default_factory=lambda: {"sandbox": str(uuid5(NAMESPACE_URL, "sandbox"))})
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     job_seconds: float = 0
+    page_size: int = 1_000
     items: dict[str, list[RemoteItem]] = field(default_factory=dict)
     jobs: dict[str, JobReport] = field(default_factory=dict)
     manifests: list[bytes] = field(default_factory=list)
     _pending: dict[str, _PendingJob] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=count)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def resolve_integration(self, title_or_uuid: str) -> str:
@@ -93,14 +108,19 @@ class ScriptedGateway:
         with self._lock:
             script = self.starts.pop(0) if self.starts else StartScript.ACCEPT
             if script is StartScript.THROTTLE:
-                raise TransientError("429", retry_after_seconds=1)
+                raise ThrottledError("429", retry_after_seconds=1)
             if script is StartScript.REFUSE:
                 raise PermanentError("400: refused")
+            if script is StartScript.TOO_LARGE:
+                raise PayloadTooLargeError("413: too large")
             if script is StartScript.HALT:
                 raise CredentialsError("401: key refused")
             if script is StartScript.LOSE_REQUEST:
                 raise AmbiguousError("connection cut before the request was read")
             data = manifest.read_bytes()
+            refusal = self.refuses(json.loads(data))
+            if refusal is not None:
+                raise refusal
             self.manifests.append(data)
             job_id = self._accept(folder_uuid, json.loads(data))
             if script is StartScript.LOSE_REPLY:
@@ -115,6 +135,19 @@ class ScriptedGateway:
             raise PermanentError("404: no such job")
         return self.jobs[job_id]
 
+    def cancel_job(self, *, folder_uuid: str, job_id: str) -> int:
+        """See ``RegistrationGateway``."""
+        del folder_uuid
+        with self._lock:
+            pending = self._pending.pop(job_id, None)
+            if job_id not in self.jobs:
+                raise PermanentError("404: no such job")
+            if pending is None:
+                return 0
+            units = sum(len(units) for units in pending.manifest.values() if isinstance(units, list))
+            self.jobs[job_id] = JobReport(status=JobStatus.CANCELLED, units_cancelled=units)
+            return units
+
     def count_items(self, folder_uuid: str) -> int:
         """See ``RegistrationGateway``."""
         self._work()
@@ -124,6 +157,23 @@ class ScriptedGateway:
         """See ``RegistrationGateway``."""
         self._work()
         return (item for item in reversed(self.items.get(folder_uuid, ())) if item.created_at >= since)
+
+    def items_page(self, folder_uuid: str, page_token: str | None) -> ItemPage:
+        """See ``RegistrationGateway``."""
+        self._work()
+        start = int(page_token or 0)
+        items = self.items.get(folder_uuid, [])
+        end = start + self.page_size
+        return ItemPage(tuple(items[start:end]), str(end) if end < len(items) else None)
+
+    def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
+        """See ``RegistrationGateway``."""
+        self._work()
+        wanted = set(item_uuids)
+        found = {
+            item.item_uuid: folder for folder, items in self.items.items() for item in items if item.item_uuid in wanted
+        }
+        return found if len(found) == len(wanted) else None
 
     def urls(self) -> list[str]:
         """Return every registered URL of every folder, duplicates included."""
@@ -161,7 +211,7 @@ class ScriptedGateway:
             if text is not None:
                 errors.append(UnitError(object_urls=(url,), message=text, subtask_uuid=str(uuid5(NAMESPACE_URL, url))))
                 continue
-            item_uuid = str(uuid5(NAMESPACE_URL, f"item/{folder_uuid}/{len(folder)}"))
+            item_uuid = str(uuid5(NAMESPACE_URL, f"item/{folder_uuid}/{next(self._numbers)}"))
             metadata = unit.get("clientMetadata", {})
             folder.append(
                 RemoteItem(

@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
 from registration_pipeline.state.layout import failure_log_name, failures_name
 from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.outcomes import Verdict, publish, read_outcomes
+from registration_pipeline.tracking.outcomes import Verdict, read_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -117,7 +118,7 @@ def source_failures(store: StateStore, source: str) -> Iterator[FailureRow]:
     deleted = count_by_chunk(read_census(store, latest, "deleted"), failed)
     for chunk_id, verdict in failed.items():
         gone = deleted.keys_by_chunk.get(chunk_id, set())
-        outcomes = read_outcomes(store, source, chunk_id, verdict.attempt)
+        outcomes = read_outcomes(store, source, verdict)
         yield from (row for row in chunk_failures(source, chunk_id, outcomes) if row.key not in gone)
 
 
@@ -158,7 +159,7 @@ def failed_keys(store: StateStore, source: str, progress: ChunkProgress) -> froz
     """Return the keys of a chunk that are not registered according to its newest verdict."""
     if progress.verdict is None or not progress.verdict.failed:
         return frozenset()
-    outcomes = read_outcomes(store, source, progress.chunk_id, progress.verdict.attempt)
+    outcomes = read_outcomes(store, source, progress.verdict)
     return frozenset(outcome.key for outcome in outcomes if not outcome.verdict.is_registered)
 
 
@@ -215,7 +216,16 @@ def _write(store: StateStore, names: Sequence[str], rows: Iterable[FailureRow]) 
                 parquet_writer.write_table(failures_table(batch))
                 csv_writer.writerows(map(_csv_row, batch))
         for name, path in zip(names, (parquet, text), strict=True):
-            publish(store, name, path)
+            _publish(store, name, path)
+
+
+def _publish(store: StateStore, name: str, path: Path) -> None:
+    """Put a finished file under a name, replacing a leftover that no journal entry vouches for."""
+    try:
+        store.create_from_file(name, path)
+    except StateConflictError:
+        store.delete(name)
+        store.create_from_file(name, path)
 
 
 def failures_table(rows: Sequence[FailureRow]) -> pa.Table:

@@ -6,17 +6,20 @@ What may follow what is in ``states.py``; when to write which event is decided b
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import secrets
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.layout import journal_folder, journal_name
 from registration_pipeline.tracking.states import (
+    CLOSING_EVENTS,
     ChunkProgress,
     ChunkState,
     JournalEvent,
     JournalEventKind,
+    UnitFailure,
     fold_events,
 )
 
@@ -27,11 +30,12 @@ if TYPE_CHECKING:
 
 # Entries of one attempt in the order in which they can happen, because file names sort otherwise.
 _ORDER = {kind: position for position, kind in enumerate(JournalEventKind)}
+_EMPTY: tuple[object, ...] = (None, (), {})
 
 
 def encode_event(event: JournalEvent) -> bytes:
     """Return the event as canonical JSON."""
-    fields = {name: value for name, value in asdict(event).items() if value is not None}
+    fields = {name: value for name, value in asdict(event).items() if value not in _EMPTY}
     fields["at"] = event.at.astimezone(UTC).isoformat()
     return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
@@ -48,6 +52,7 @@ def decode_event(data: bytes, *, name: str) -> JournalEvent:
         fields["at"] = datetime.fromisoformat(fields["at"])
         if "state" in fields:
             fields["state"] = ChunkState(fields["state"])
+        fields["failures"] = tuple(UnitFailure(**failure) for failure in fields.get("failures", ()))
         return JournalEvent(**fields)
     except (ValueError, KeyError, TypeError) as error:
         raise StateCorruptError(f"{name} is not a journal entry ({error}); restore it from a backup.") from error
@@ -61,33 +66,52 @@ class Journal:
         self._source = source
 
     def append(self, event: JournalEvent) -> None:
-        """Make the event durable.
+        """Make the event durable. The three ways to close an attempt share one name, so that only one can happen.
 
         Raises:
-            StateConflictError: this attempt has that event already: another process works on the chunk.
+            StateConflictError: this attempt has that event already, or is closed: another process works on the chunk.
         """
-        self._store.create(
-            journal_name(self._source, event.chunk_id, event.attempt, event.kind.value), encode_event(event)
-        )
+        entry = "closed" if event.kind in CLOSING_EVENTS else event.kind.value
+        name = journal_name(self._source, event.chunk_id, event.attempt, entry)
+        data = encode_event(replace(event, entry_id=secrets.token_hex(8)))
+        try:
+            self._store.create(name, data)
+        except StateConflictError:
+            # A store that repeats a write whose reply was lost finds its own file there.
+            if self._store.read(name) != data:
+                raise
 
     def progress(self, chunk_id: str) -> ChunkProgress:
         """Return where one chunk stands."""
-        return self._fold(chunk_id, self._store.names(journal_folder(self._source, chunk_id)))
+        return fold_events(chunk_id, self.events(chunk_id))
+
+    def events(self, chunk_id: str) -> list[JournalEvent]:
+        """Return everything that happened to one chunk, in order."""
+        return self._read(self._store.names(journal_folder(self._source, chunk_id)))
+
+    def chunk_ids(self) -> list[str]:
+        """Return every chunk, and part of one, that was ever attempted."""
+        return self._store.folders(journal_folder(self._source))
 
     def all_progress(self) -> Iterator[ChunkProgress]:
-        """Yield where every chunk that was ever attempted stands, in the order of chunk ids."""
+        """Yield where every chunk that was ever attempted stands, in the order of chunk ids.
+
+        Verdicts come without their ``failures``: a bucket that may not be read has as many as it has objects.
+        """
         chunk_id, names = "", list[str]()
         for name in self._store.names(journal_folder(self._source)):
             owner = name.split("/")[-2]
             if owner != chunk_id and names:
-                yield self._fold(chunk_id, names)
+                yield self._summary(chunk_id, names)
                 names = []
             chunk_id = owner
             names.append(name)
         if names:
-            yield self._fold(chunk_id, names)
+            yield self._summary(chunk_id, names)
 
-    def _fold(self, chunk_id: str, names: Iterable[str]) -> ChunkProgress:
+    def _summary(self, chunk_id: str, names: Iterable[str]) -> ChunkProgress:
+        return fold_events(chunk_id, (replace(event, failures=()) for event in self._read(names)))
+
+    def _read(self, names: Iterable[str]) -> list[JournalEvent]:
         events = [decode_event(self._store.read(name), name=name) for name in names]
-        events.sort(key=lambda event: (event.attempt, _ORDER[event.kind]))
-        return fold_events(chunk_id, events)
+        return sorted(events, key=lambda event: (event.attempt, _ORDER[event.kind]))

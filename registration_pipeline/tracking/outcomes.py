@@ -1,28 +1,36 @@
 """The verdict for every object of a chunk, per attempt, as Parquet.
 
-How a verdict is reached belongs to ``submission.verdicts``; here it is only written and read.
+How a verdict is reached belongs to ``submission.verdicts``; here it is only written and read. The journal's verdict names the
+file, so that two writers can never replace each other's, and holds every failure, so that a lost file can be made again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from registration_pipeline.errors import StateConflictError
+from registration_pipeline.errors import StateConflictError, StateNotFoundError
 from registration_pipeline.objects import FailureReason
+from registration_pipeline.planning.parts import read_units
 from registration_pipeline.state.layout import outcomes_name
+from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.states import JournalEventKind, UnitFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
+    from registration_pipeline.planning.wave import PlannedUnit
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.states import JournalEvent
 
 
 class Verdict(StrEnum):
@@ -78,6 +86,7 @@ OUTCOME_SCHEMA = pa.schema(
     ]
 )
 _FIELDS = tuple(field.name for field in fields(Outcome))
+_DIGEST_DIGITS = 12
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> pa.Table:
@@ -87,34 +96,53 @@ def outcomes_table(outcomes: Sequence[Outcome]) -> pa.Table:
 
 
 def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, outcomes: Sequence[Outcome]) -> str:
-    """Write the verdicts of one attempt and return their name.
+    """Write the verdicts of one attempt and return the base name that the verdict's journal entry has to give.
 
-    A crash between the outcomes and the verdict's journal entry leaves outcomes that nobody vouches for yet; the same
-    attempt then concludes again, and its newer verdicts replace them.
+    A crash between the two leaves outcomes that nobody vouches for.
     """
-    name = outcomes_name(source, chunk_id, attempt)
     with tempfile.TemporaryDirectory(prefix="registration-") as folder:
         path = Path(folder) / "outcomes.parquet"
         pq.write_table(outcomes_table(outcomes), path, compression="zstd")
-        publish(store, name, path)
-    return name
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGEST_DIGITS]
+        base_name = f"{attempt:04d}-{digest}.parquet"
+        with suppress(StateConflictError):  # the same bytes, by their digest
+            store.create_from_file(outcomes_name(source, chunk_id, base_name), path)
+    return base_name
 
 
-def publish(store: StateStore, name: str, path: Path) -> None:
-    """Put a finished file under a name, replacing a leftover that no journal entry vouches for."""
+def unit_failures(units: Sequence[PlannedUnit], outcomes: Iterable[Outcome]) -> tuple[UnitFailure, ...]:
+    """Return the failed units as the verdict's journal entry keeps them."""
+    failed = {outcome.unit_id: outcome for outcome in outcomes if not outcome.verdict.is_registered}
+    return tuple(
+        UnitFailure(
+            unit_index=unit.unit_index,
+            reason=str(failed[unit.unit_id].reason or FailureReason.OTHER),
+            message=failed[unit.unit_id].message,
+            subtask_uuid=failed[unit.unit_id].subtask_uuid,
+        )
+        for unit in units
+        if unit.unit_id in failed
+    )
+
+
+def read_outcomes(store: StateStore, source: str, verdict: JournalEvent) -> list[Outcome]:
+    """Read the verdicts that an attempt ended with; a lost file is made again from the plan and the journal.
+
+    Raises:
+        StateCorruptError: the file is lost and the chunk's plan too.
+    """
+    base_name = verdict.outcomes or f"{verdict.attempt:04d}.parquet"
     try:
-        store.create_from_file(name, path)
-    except StateConflictError:
-        store.delete(name)
-        store.create_from_file(name, path)
-
-
-def read_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int) -> list[Outcome]:
-    """Read the verdicts of one attempt."""
-    # Neither pq.read_table nor threads: Arrow's threads may drop the last reference to what a Python file gave them when the
-    # interpreter is ending already, which aborts the process (pyarrow 26: "terminate called without an active exception").
-    with store.open(outcomes_name(source, chunk_id, attempt)) as file, pq.ParquetFile(file) as parquet:
-        rows = parquet.read(use_threads=False).to_pylist()
+        # Neither pq.read_table nor threads: Arrow's threads may drop the last reference to what a Python file gave them when
+        # the interpreter is ending already, which aborts the process (pyarrow 26: "terminate called without an active
+        # exception").
+        with (
+            store.open(outcomes_name(source, verdict.chunk_id, base_name)) as file,
+            pq.ParquetFile(file) as parquet,
+        ):
+            rows = parquet.read(use_threads=False).to_pylist()
+    except StateNotFoundError:
+        return _outcomes_from_journal(store, source, verdict)
     return [
         Outcome(
             **{
@@ -125,3 +153,37 @@ def read_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int) -
         )
         for row in rows
     ]
+
+
+def _outcomes_from_journal(store: StateStore, source: str, verdict: JournalEvent) -> list[Outcome]:
+    """Say of every planned object what the verdict's entry says; only the items' UUIDs are lost."""
+    entries = Journal(store, source).events(verdict.chunk_id) if verdict.failed else []
+    failures = {
+        failure.unit_index: failure
+        for entry in entries
+        if entry.kind is JournalEventKind.VERDICT and entry.attempt == verdict.attempt
+        for failure in entry.failures
+    }
+    return [
+        Outcome(
+            key=entry.key,
+            object_url=entry.object_url,
+            unit_id=unit.unit_id,
+            verdict=Verdict.FAILED if unit.unit_index in failures else Verdict.REGISTERED,
+            attempt=verdict.attempt,
+            at=verdict.at,
+            **_failure_of(failures.get(unit.unit_index)),
+        )
+        for unit in read_units(store, source, verdict.chunk_id)
+        for entry in unit.objects
+    ]
+
+
+def _failure_of(failure: UnitFailure | None) -> dict[str, Any]:
+    if failure is None:
+        return {}
+    return {
+        "reason": FailureReason(failure.reason),
+        "message": failure.message,
+        "subtask_uuid": failure.subtask_uuid,
+    }

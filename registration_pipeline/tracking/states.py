@@ -5,7 +5,7 @@ Pure rules belong here; reading and writing the journal is in ``journal.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 class ChunkState(StrEnum):
-    """Where a chunk stands. ``INTENDED`` means that a start may or may not have reached Encord."""
+    """Where a chunk stands.
+
+    ``INTENDED`` means that a start may or may not have reached Encord, ``SPLIT`` that its parts are being submitted.
+    """
 
     PLANNED = "planned"
     INTENDED = "intended"
     SUBMITTED = "submitted"
+    SPLIT = "split"
     SUCCEEDED = "succeeded"
     PARTIALLY_FAILED = "partially_failed"
     FAILED = "failed"
@@ -34,10 +38,12 @@ class ChunkState(StrEnum):
     @property
     def is_open(self) -> bool:
         """Tell whether an attempt is under way, or was when the process ended."""
-        return self in (ChunkState.INTENDED, ChunkState.SUBMITTED)
+        return self in OPEN_STATES
 
 
-CONCLUDED_STATES = frozenset({ChunkState.SUCCEEDED, ChunkState.PARTIALLY_FAILED, ChunkState.FAILED})
+OPEN_STATES = frozenset({ChunkState.INTENDED, ChunkState.SUBMITTED, ChunkState.SPLIT})
+FAILED_STATES = frozenset({ChunkState.PARTIALLY_FAILED, ChunkState.FAILED})
+CONCLUDED_STATES = FAILED_STATES | {ChunkState.SUCCEEDED}
 
 
 class JournalEventKind(StrEnum):
@@ -47,6 +53,8 @@ class JournalEventKind(StrEnum):
     """About to start a job for this manifest."""
     JOB = "job"
     """Encord took the manifest and gave this job id."""
+    SPLIT = "split"
+    """Encord refused the manifest as a whole: the chunk's two halves are submitted instead, with journals of their own."""
     NOT_SENT = "not_sent"
     """The start certainly did not reach Encord; the attempt is closed."""
     LOST = "lost"
@@ -55,40 +63,84 @@ class JournalEventKind(StrEnum):
     """Every object of the chunk has a verdict; the attempt is closed."""
 
 
-# Which events may follow which within one attempt. None is the beginning of an attempt.
+# Which events may follow which within one attempt. None is the beginning of an attempt: a chunk that was split once begins
+# its later attempts with the split, because its whole manifest would be refused again.
 TRANSITIONS: dict[JournalEventKind | None, frozenset[JournalEventKind]] = {
-    None: frozenset({JournalEventKind.INTENT}),
+    None: frozenset({JournalEventKind.INTENT, JournalEventKind.SPLIT}),
     JournalEventKind.INTENT: frozenset(
-        {JournalEventKind.JOB, JournalEventKind.NOT_SENT, JournalEventKind.LOST, JournalEventKind.VERDICT}
+        {
+            JournalEventKind.JOB,
+            JournalEventKind.SPLIT,
+            JournalEventKind.NOT_SENT,
+            JournalEventKind.LOST,
+            JournalEventKind.VERDICT,
+        }
     ),
     JournalEventKind.JOB: frozenset({JournalEventKind.LOST, JournalEventKind.VERDICT}),
+    JournalEventKind.SPLIT: frozenset({JournalEventKind.VERDICT}),
     JournalEventKind.NOT_SENT: frozenset(),
     JournalEventKind.LOST: frozenset(),
     JournalEventKind.VERDICT: frozenset(),
 }
 CLOSING_EVENTS = frozenset(kind for kind, followers in TRANSITIONS.items() if kind is not None and not followers)
+_OPEN_STATE = {
+    JournalEventKind.INTENT: ChunkState.INTENDED,
+    JournalEventKind.JOB: ChunkState.SUBMITTED,
+    JournalEventKind.SPLIT: ChunkState.SPLIT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitFailure:
+    """One unit that Encord refused, as the verdict's journal entry keeps it: outcomes can be made again from these.
+
+    Args:
+        unit_index: position in the chunk, from 0.
+        reason: a word of ``FailureReason``.
+    """
+
+    unit_index: int
+    reason: str
+    message: str | None = None
+    subtask_uuid: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEvent:
     """One durable entry of a chunk's journal.
 
-    Only the fields that the kind needs are set: ``folder_uuid``, ``integration_uuid`` and ``manifest_sha256`` on an intent,
-    ``job_id`` on a job and on a verdict whose job is known, the counts (objects) and ``state`` on a verdict, ``message`` on
-    everything that went wrong.
+    Only the fields that the kind needs are set.
+
+    Args:
+        entry_id: random; tells a writer whose reply was lost that the entry it finds is its own.
+        folder_uuid: on an intent, as ``integration_uuid`` and ``manifest_sha256``.
+        is_fresh: on the first event of an attempt: the counting of tries begins anew (an object changed, or a person asked).
+        parent_attempt: on the first event of a part's attempt: the attempt of the chunk that it belongs to.
+        job_id: on a job, and on a verdict whose job is known.
+        state: on a verdict, as the counts of objects.
+        failures: on a verdict, every unit that failed.
+        reasons: on a verdict, how many units failed for which reason.
+        outcomes: on a verdict, the base name of the outcomes that it vouches for.
+        message: on everything that went wrong.
     """
 
     kind: JournalEventKind
     chunk_id: str
     attempt: int
     at: datetime
+    entry_id: str | None = None
     folder_uuid: str | None = None
     integration_uuid: str | None = None
     manifest_sha256: str | None = None
+    is_fresh: bool | None = None
+    parent_attempt: int | None = None
     job_id: str | None = None
     state: ChunkState | None = None
     registered: int = 0
     failed: int = 0
+    failures: tuple[UnitFailure, ...] = ()
+    reasons: dict[str, int] = field(default_factory=dict)
+    outcomes: str | None = None
     message: str | None = None
 
 
@@ -100,20 +152,24 @@ class ChunkProgress:
         attempt: number of the newest attempt, 0 before the first.
         state: where the chunk stands.
         is_attempt_open: whether the newest attempt has no closing event.
-        intent: the newest intent.
+        is_split: whether any attempt was split.
+        began: the first event of the newest attempt.
         first_intent: the oldest intent: it fixes the folder for ever, and the time since which items may exist in Encord.
         job_id: of the open attempt, if Encord gave one.
         verdict: the newest verdict of any attempt.
+        tries: verdicts since the counting began.
     """
 
     chunk_id: str
     attempt: int = 0
     state: ChunkState = ChunkState.PLANNED
     is_attempt_open: bool = False
-    intent: JournalEvent | None = None
+    is_split: bool = False
+    began: JournalEvent | None = None
     first_intent: JournalEvent | None = None
     job_id: str | None = None
     verdict: JournalEvent | None = None
+    tries: int = 0
 
 
 def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
@@ -123,22 +179,24 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
         StateCorruptError: an event follows one that it must not follow, or an attempt one that is missing or open.
     """
     previous: JournalEvent | None = None
-    intent = first_intent = verdict = None
+    began = first_intent = verdict = None
     job_id: str | None = None
+    tries, is_split = 0, False
     for event in events:
         starts_attempt = previous is None or event.attempt != previous.attempt
         before = None if starts_attempt or previous is None else previous.kind
         if starts_attempt:
             _check_next_attempt(chunk_id, previous, event)
+            began, job_id, tries = event, None, 0 if event.is_fresh else tries
         if event.kind not in TRANSITIONS[before]:
             raise _corrupt(chunk_id, f"attempt {event.attempt} has a {event.kind} after {before or 'nothing'}")
         if event.kind is JournalEventKind.INTENT:
-            intent, job_id = event, None
             first_intent = first_intent or event
         elif event.kind is JournalEventKind.JOB:
             job_id = event.job_id
         elif event.kind is JournalEventKind.VERDICT:
-            verdict = event
+            verdict, tries = event, tries + 1
+        is_split = is_split or event.kind is JournalEventKind.SPLIT
         previous = event
     is_open = previous is not None and previous.kind not in CLOSING_EVENTS
     return ChunkProgress(
@@ -146,10 +204,12 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
         attempt=previous.attempt if previous else 0,
         state=_state(previous, verdict, is_open=is_open),
         is_attempt_open=is_open,
-        intent=intent,
+        is_split=is_split,
+        began=began,
         first_intent=first_intent,
         job_id=job_id if is_open else None,
         verdict=verdict,
+        tries=tries,
     )
 
 
@@ -170,7 +230,7 @@ def _corrupt(chunk_id: str, problem: str) -> StateCorruptError:
 
 def _state(last: JournalEvent | None, verdict: JournalEvent | None, *, is_open: bool) -> ChunkState:
     if is_open and last is not None:
-        return ChunkState.SUBMITTED if last.kind is JournalEventKind.JOB else ChunkState.INTENDED
+        return _OPEN_STATE[last.kind]
     if last is not None and last.kind is JournalEventKind.LOST:
         # Its job may have registered what an earlier verdict calls failed: only sending again tells.
         return ChunkState.PLANNED

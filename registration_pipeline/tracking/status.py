@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
 
 
+_COUNTED_AS_SUBMITTED = frozenset({ChunkState.INTENDED, ChunkState.SPLIT})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkStatus:
     """A planned chunk and where it stands."""
@@ -35,7 +38,7 @@ class SourceStatus:
     """Counts over the latest planned inventory.
 
     ``objects == excluded + rejected + registered + pending + failed``, always. ``deleted`` objects are counted apart,
-    ``changed`` ones are among the registered.
+    ``changed`` ones are among the registered, ``quarantined`` ones (tried as often as is allowed) among the failed.
     """
 
     source: str
@@ -47,6 +50,7 @@ class SourceStatus:
     failed: int = 0
     changed: int = 0
     deleted: int = 0
+    quarantined: int = 0
     chunks: Mapping[ChunkState, int] = field(default_factory=dict)
     inventory_id: str | None = None
     last_sync_at: datetime | None = None
@@ -59,8 +63,8 @@ class SourceStatus:
     def as_json(self) -> dict[str, object]:
         """Return the source's part of ``status --json``."""
         counted = Counter(self.chunks)
-        shown = {state.value: counted[state] for state in ChunkState if state is not ChunkState.INTENDED}
-        shown["submitted"] += counted[ChunkState.INTENDED]
+        shown = {state.value: counted[state] for state in ChunkState if state not in _COUNTED_AS_SUBMITTED}
+        shown["submitted"] += counted[ChunkState.INTENDED] + counted[ChunkState.SPLIT]
         return {
             "objects": self.objects,
             "excluded": self.excluded,
@@ -70,6 +74,7 @@ class SourceStatus:
             "failed": self.failed,
             "changed": self.changed,
             "deleted": self.deleted,
+            "quarantined": self.quarantined,
             "chunks": shown,
             "inventory_id": self.inventory_id,
             "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
@@ -85,17 +90,22 @@ def chunk_statuses(store: StateStore, source: str, waves: list[Wave] | None = No
     }
 
 
-def source_status(store: StateStore, source: str) -> SourceStatus:
+def source_status(store: StateStore, source: str, *, max_attempts: int | None = None) -> SourceStatus:
     """Count where every object of the latest planned inventory stands.
 
     To count over one that is not planned yet, give the store of ``latest_view.view_of_latest``.
+
+    Args:
+        store: the state.
+        source: its name.
+        max_attempts: after so many tries a chunk's failed objects count as quarantined; None: none do.
     """
     waves = load_waves(store, source)
     if not waves:
         return SourceStatus(source=source)
     latest = waves[-1]
     statuses = chunk_statuses(store, source, waves)
-    tally = _tally(store, source, latest, statuses)
+    tally = _tally(store, source, latest, statuses, max_attempts)
     counts: PlanCounts = latest.counts
     verdict_times = [status.progress.verdict.at for status in statuses.values() if status.progress.verdict]
     return SourceStatus(
@@ -108,13 +118,16 @@ def source_status(store: StateStore, source: str) -> SourceStatus:
         failed=tally["failed"],
         changed=tally["changed"],
         deleted=tally["deleted"],
+        quarantined=tally["quarantined"],
         chunks=Counter(status.progress.state for status in statuses.values()),
         inventory_id=latest.inventory_id,
         last_sync_at=max([latest.planned_at, *verdict_times]),
     )
 
 
-def _tally(store: StateStore, source: str, latest: Wave, statuses: Mapping[str, ChunkStatus]) -> Counter[str]:
+def _tally(
+    store: StateStore, source: str, latest: Wave, statuses: Mapping[str, ChunkStatus], max_attempts: int | None
+) -> Counter[str]:
     """Count planned objects that the latest inventory holds by where they stand, and registered ones that differ."""
     with_failures = {chunk_id for chunk_id, status in statuses.items() if _has_failures(status)}
     deleted = count_by_chunk(read_census(store, latest, "deleted"), with_failures)
@@ -130,6 +143,8 @@ def _tally(store: StateStore, source: str, latest: Wave, statuses: Mapping[str, 
         gone_failed = len(deleted.keys_by_chunk.get(chunk_id, set()) & failed)
         tally["registered"] += verdict.registered - (gone - gone_failed)
         tally["failed"] += verdict.failed - gone_failed
+        if max_attempts is not None and status.progress.tries >= max_attempts:
+            tally["quarantined"] += verdict.failed - gone_failed
         tally["deleted"] += gone - gone_failed
         tally["changed"] += changed.objects[chunk_id] - len(changed.keys_by_chunk.get(chunk_id, set()) & failed)
     return tally

@@ -16,14 +16,15 @@ from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
-from registration_pipeline.submission.chunk import SubmissionContext
+from registration_pipeline.submission.context import SubmissionContext
 from registration_pipeline.submission.encord_gateway import EncordGateway
 from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.submission.target import resolve_target
+from registration_pipeline.tracking.due import due_errands, named_errands
 from registration_pipeline.tracking.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
-from registration_pipeline.tracking.status import source_status
+from registration_pipeline.tracking.status import chunk_statuses, source_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,9 +74,11 @@ class SandboxFleet:
             target=resolve_target(gateway, policy, self.source),
             retry=policy,
         )
-        yield from register_chunks(
-            context, self.chunks, max_in_flight=4, settle_seconds=settle_seconds, retry_failed=retry_failed
+        statuses = chunk_statuses(self.store, "fleet")
+        errands = (
+            named_errands("fleet", statuses, list(statuses)) if retry_failed else due_errands(statuses, max_attempts=1)
         )
+        yield from register_chunks(context, errands, max_in_flight=4, settle_seconds=settle_seconds)
 
     def registered_urls(self) -> list[str]:
         """Return what the sandbox was given, duplicates included, over all folders."""
@@ -93,7 +96,7 @@ class SandboxFleet:
             outcome.object_url
             for chunk in self.chunks
             if (verdict := progress[chunk.chunk_id].verdict)
-            for outcome in read_outcomes(self.store, "fleet", chunk.chunk_id, verdict.attempt)
+            for outcome in read_outcomes(self.store, "fleet", verdict)
             if outcome.verdict.is_registered
         ]
         assert sorted(outcomes) == self.urls()

@@ -16,11 +16,12 @@ from typing import Any
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
-from registration_pipeline.submission.chunk import SubmissionContext
+from registration_pipeline.submission.context import SubmissionContext
 from registration_pipeline.submission.encord_gateway import EncordGateway
 from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.submission.target import resolve_target
+from registration_pipeline.tracking.due import Errand
 
 
 class Countdown:
@@ -83,8 +84,8 @@ def main(root: str, domain: str, key_file: str, *kill: str) -> None:
     retry = RetryPolicy(cap_seconds=0.2)
     target = resolve_target(gateway, retry, source)
     context = SubmissionContext(store=store, source="fleet", gateway=gateway, target=target, retry=retry)
-    chunks = list(load_chunks(store, "fleet").values())
-    for _ in register_chunks(context, chunks, max_in_flight=2, settle_seconds=1):
+    errands = [Errand(chunk=chunk) for chunk in load_chunks(store, "fleet").values()]
+    for _ in register_chunks(context, errands, max_in_flight=2, settle_seconds=1):
         pass
 
 

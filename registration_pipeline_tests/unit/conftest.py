@@ -20,14 +20,17 @@ from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.planning.wave import load_chunks, read_chunk_units
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.bucket import BucketStateStore
-from registration_pipeline.submission.chunk import ChunkSubmission, SubmissionContext
+from registration_pipeline.submission.chunk import ChunkSubmission
+from registration_pipeline.submission.context import SubmissionContext
 from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.submission.scripted_gateway import ScriptedGateway
+from registration_pipeline.submission.slots import Slots
 from registration_pipeline.submission.target import resolve_target
+from registration_pipeline.tracking.due import Errand
 from registration_pipeline.tracking.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
-from registration_pipeline.tracking.status import source_status
+from registration_pipeline.tracking.status import chunk_statuses, source_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,7 +171,10 @@ class Fleet:
         return list(load_chunks(self.store, self.source.name).values())
 
     def units(self) -> list[PlannedUnit]:
-        return [unit for chunk in self.chunks for unit in read_chunk_units(self.store, self.source.name, chunk)]
+        return [unit for chunk in self.chunks for unit in self.units_of(chunk)]
+
+    def units_of(self, chunk: PlannedChunk) -> list[PlannedUnit]:
+        return read_chunk_units(self.store, self.source.name, chunk)
 
     def urls(self) -> list[str]:
         """Return the URL of every planned object."""
@@ -192,15 +198,30 @@ class Fleet:
         return ChunkSubmission(self.context(**options), chunk or self.chunks[0])
 
     def registering(
-        self, *, max_in_flight: int = 1, settle_seconds: float = 120, retry_failed: bool = False, **options: Any
+        self,
+        *,
+        max_in_flight: int = 1,
+        settle_seconds: float = 120,
+        retry_failed: bool = False,
+        errands: list[Errand] | None = None,
+        **options: Any,
     ) -> Iterator[ChunkResult]:
+        options.setdefault("slots", Slots(max_in_flight))
         return register_chunks(
             self.context(**options),
-            self.chunks,
+            self.errands(retry_failed=retry_failed) if errands is None else errands,
             max_in_flight=max_in_flight,
             settle_seconds=settle_seconds,
-            retry_failed=retry_failed,
         )
+
+    def errands(self, *, retry_failed: bool = False) -> list[Errand]:
+        statuses = chunk_statuses(self.store, self.source.name)
+        if not retry_failed:
+            return [Errand(chunk=status.chunk) for status in statuses.values()]
+        return [
+            Errand(chunk=status.chunk, after_attempt=status.progress.attempt, is_fresh=True)
+            for status in statuses.values()
+        ]
 
     def register(self, **options: Any) -> list[ChunkResult]:
         return list(self.registering(**options))
@@ -225,9 +246,9 @@ class Fleet:
         """Return what the newest verdicts vouch for."""
         return [
             outcome
-            for progress in self.journal.all_progress()
+            for progress in (self.journal.progress(chunk.chunk_id) for chunk in self.chunks)
             if progress.verdict
-            for outcome in read_outcomes(self.store, self.source.name, progress.chunk_id, progress.verdict.attempt)
+            for outcome in read_outcomes(self.store, self.source.name, progress.verdict)
         ]
 
     def assert_exactly_once(self, *, failing: frozenset[str] | set[str] = frozenset()) -> None:

@@ -22,6 +22,7 @@ from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.rules import UnitRule
 from registration_pipeline.sandbox.server import Sandbox
+from registration_pipeline.tracking.due import Errand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,8 +120,8 @@ class Workplace:
         """Plan and register without Dagster."""
         self.plan()
         project = self.project
-        chunks = list(load_chunks(project.store, SOURCE).values())
-        list(project.register(project.source(SOURCE), chunks, retry_failed=False, notify=lambda _: None))
+        errands = [Errand(chunk=chunk) for chunk in load_chunks(project.store, SOURCE).values()]
+        list(project.register(project.source(SOURCE), errands, notify=lambda _: None))
 
     def run(self, *arguments: str, terminal: bool = False) -> Said:
         """Run a command as ``registration-pipeline`` would; both streams are pipes unless told otherwise."""

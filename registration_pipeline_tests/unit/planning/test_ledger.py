@@ -92,7 +92,9 @@ def test_the_merge_agrees_with_set_arithmetic(
     deleted = [row for match in matches for row in match.deleted.to_pylist()] + rest
     assert seen == sorted(listed)
     assert known == sorted(planned.keys() & listed.keys())
-    assert changed == [{"key": k, "chunk_id": chunk_of[k]} for k in known if planned[k][1] != listed[k]]
+    assert changed == [
+        {"key": k, "chunk_id": chunk_of[k], "last_modified": bucket.now} for k in known if planned[k][1] != listed[k]
+    ]
     assert deleted == [{"key": k, "chunk_id": chunk_of[k]} for k in sorted(planned.keys() - listed.keys())]
 
 

@@ -113,7 +113,7 @@ def test_etags_tell_a_change_and_without_them_size_and_time(
     bucket.put("raw/a.jpg", **({"last_modified": written_at} | after))
     wave = bucket.sync().wave
 
-    row = {"key": "raw/a.jpg", "chunk_id": first.chunks[0].chunk_id}
+    row = {"key": "raw/a.jpg", "chunk_id": first.chunks[0].chunk_id, "last_modified": written_at}
     assert census(bucket, wave, "changed") == ([row] if changed else [])
     assert wave.counts.changed == changed
 

@@ -19,6 +19,7 @@ from registration_pipeline.submission.gateway import JobReport, JobStatus
 from registration_pipeline.submission.result import ChunkResult, InDoubt
 from registration_pipeline.submission.retry import RetryPolicy, StoppedError
 from registration_pipeline.submission.scripted_gateway import ScriptedGateway, StartScript
+from registration_pipeline.submission.verdicts import judge_refused
 from registration_pipeline.tracking.states import ChunkState, JournalEvent, JournalEventKind
 
 
@@ -30,8 +31,7 @@ def fleet(fleet_of: Any) -> Any:
 
 def kinds(fleet: Any) -> list[str]:
     """Return the journal of the first chunk as ``attempt-event``."""
-    names = fleet.store.names(f"fleet/journal/{fleet.chunks[0].chunk_id}/")
-    return sorted(name.rsplit("/", 1)[-1].removesuffix(".json") for name in names)
+    return [f"{event.attempt:04d}-{event.kind}" for event in fleet.journal.events(fleet.chunks[0].chunk_id)]
 
 
 class PatientGateway(ScriptedGateway):
@@ -57,7 +57,8 @@ class PatientGateway(ScriptedGateway):
 STARTS = [
     pytest.param([], ["0001-intent", "0001-job", "0001-verdict"], id="accepted"),
     pytest.param([StartScript.THROTTLE] * 5, ["0001-intent", "0001-job", "0001-verdict"], id="throttled for a while"),
-    pytest.param([StartScript.REFUSE], ["0001-intent", "0001-verdict"], id="refused"),
+    pytest.param([StartScript.REFUSE], ["0001-intent", "0001-split", "0001-verdict"], id="refused"),
+    pytest.param([StartScript.TOO_LARGE], ["0001-intent", "0001-split", "0001-verdict"], id="too large"),
     pytest.param([StartScript.LOSE_REPLY], ["0001-intent"], id="reply lost"),
     pytest.param([StartScript.LOSE_REQUEST], ["0001-intent"], id="request lost"),
 ]
@@ -67,7 +68,7 @@ STARTS = [
 def test_what_a_start_leaves_in_the_journal(fleet: Any, starts: Any, journal: list[str]):
     fleet.encord.starts = list(starts)
 
-    result = fleet.submission().advance(retry_failed=False)
+    result = fleet.submission().advance()
 
     assert kinds(fleet) == journal
     assert isinstance(result, ChunkResult if len(journal) > 1 else InDoubt)
@@ -82,19 +83,19 @@ def test_a_halt_closes_the_attempt_as_not_sent(fleet: Any, starts: Any, error: t
     fleet.encord.starts = list(starts)
 
     with pytest.raises(error):
-        fleet.submission().advance(retry_failed=False)
+        fleet.submission().advance()
 
     assert kinds(fleet) == ["0001-intent", "0001-not_sent"]
     assert fleet.encord.manifests == []
-    assert fleet.submission().advance(retry_failed=False).attempt == 2
+    assert fleet.submission().advance().attempt == 2
     fleet.assert_exactly_once()
 
 
 def test_a_refused_chunk_has_failed_and_is_sent_again_only_when_asked(fleet: Any):
-    fleet.encord.starts = [StartScript.REFUSE]
-    first = fleet.submission().advance(retry_failed=False)
-    again = fleet.submission().advance(retry_failed=False)
-    retried = fleet.submission().advance(retry_failed=True)
+    fleet.encord.starts = [StartScript.REFUSE] * 3
+    first = fleet.submission().advance()
+    again = fleet.submission().advance()
+    retried = fleet.submission().advance(after_attempt=1)
 
     assert (first.state, first.failed, dict(first.reasons)) == (ChunkState.FAILED, 2, {"manifest_refused": 2})
     assert (again.is_new, again.attempt, again.failed) == (False, 1, 2)
@@ -102,19 +103,19 @@ def test_a_refused_chunk_has_failed_and_is_sent_again_only_when_asked(fleet: Any
 
 
 def test_a_succeeded_chunk_is_never_sent_again(fleet: Any):
-    fleet.submission().advance(retry_failed=False)
+    fleet.submission().advance()
 
-    assert not fleet.submission().advance(retry_failed=True).is_new
+    assert not fleet.submission().advance(after_attempt=1).is_new
     assert len(fleet.encord.manifests) == 1
 
 
 def test_the_intent_says_what_is_sent_where(fleet: Any):
-    fleet.submission().advance(retry_failed=False)
+    fleet.submission().advance()
     progress = fleet.journal.progress(fleet.chunks[0].chunk_id)
 
-    assert progress.intent.folder_uuid == fleet.encord.folders["fleet"]
-    assert progress.intent.integration_uuid == fleet.encord.integrations["sandbox"]
-    assert len(progress.intent.manifest_sha256) == 64
+    assert progress.first_intent.folder_uuid == fleet.encord.folders["fleet"]
+    assert progress.first_intent.integration_uuid == fleet.encord.integrations["sandbox"]
+    assert len(progress.first_intent.manifest_sha256) == 64
 
 
 def test_a_retry_goes_to_the_folder_of_the_first_attempt(fleet: Any):
@@ -133,16 +134,16 @@ def test_a_retry_goes_to_the_folder_of_the_first_attempt(fleet: Any):
 def test_a_manifest_other_than_the_one_that_was_sent_is_not_sent(fleet: Any):
     fleet.encord.starts = [StartScript.HALT]
     with pytest.raises(CredentialsError):
-        fleet.submission().advance(retry_failed=False)
+        fleet.submission().advance()
     chunk_id = fleet.chunks[0].chunk_id
     intent = f"fleet/journal/{chunk_id}/0001-intent.json"
     data = fleet.store.read(intent)
-    sha = fleet.journal.progress(chunk_id).intent.manifest_sha256.encode()
+    sha = fleet.journal.progress(chunk_id).first_intent.manifest_sha256.encode()
     fleet.store.delete(intent)
     fleet.store.create(intent, data.replace(sha, b"0" * 64))
 
     with pytest.raises(StateCorruptError, match="is not the manifest that was sent before"):
-        fleet.submission().advance(retry_failed=False)
+        fleet.submission().advance()
     assert fleet.encord.manifests == []
 
 
@@ -160,7 +161,7 @@ def test_a_retry_lists_no_folder_for_what_is_registered_already(fleet: Any):
     gateway_class = type("NoListing", (PatientGateway,), {"items_since": no_listing})
     gateway.__class__ = gateway_class
 
-    fleet.submission(gateway=gateway).advance(retry_failed=True)
+    fleet.submission(gateway=gateway).advance(after_attempt=1)
 
     fleet.assert_exactly_once()
 
@@ -168,24 +169,24 @@ def test_a_retry_lists_no_folder_for_what_is_registered_already(fleet: Any):
 def test_a_second_process_leaves_the_chunk_to_the_first(fleet: Any):
     """Both saw it planned; the second one's intent comes too late."""
     second = fleet.submission()
-    seen = fleet.journal.progress(fleet.chunks[0].chunk_id)
-    fleet.submission().advance(retry_failed=False)
+    second._load()
+    fleet.submission().advance()
 
     with pytest.raises(StoppedError, match=r"Another process works on chunk .*-images-00001"):
-        second._start(seen)
+        second._start()
     fleet.assert_exactly_once()
 
 
 def test_outcomes_that_a_verdict_vouches_for_are_never_replaced(fleet: Any):
     slow = fleet.submission()
     fleet.encord.starts = [StartScript.LOSE_REPLY]
-    assert isinstance(slow.advance(retry_failed=False), InDoubt)
-    open_attempt = fleet.journal.progress(fleet.chunks[0].chunk_id)
+    assert isinstance(slow.advance(), InDoubt)
     fleet.register()
     before = fleet.outcomes()
+    too_late = judge_refused(slow._units(), "too late", attempt=1, at=fleet.time.clock())
 
-    with pytest.raises(StoppedError, match="attempt 1 has been closed"):
-        slow._refuse(open_attempt, "too late")
+    with pytest.raises(StoppedError, match="Another process works on chunk"):
+        slow._conclude(too_late, message="too late")
     assert fleet.outcomes() == before
 
 
@@ -193,12 +194,12 @@ def test_a_job_id_that_another_process_wrote_meanwhile_ends_the_doubt(fleet: Any
     """It was slow, not dead. Sending again while its job runs would register everything twice."""
     fleet.encord.job_seconds = 500
     submission = fleet.submission()
-    progress = submission._intend(fleet.journal.progress(fleet.chunks[0].chunk_id), _manifest(fleet))
-    doubt = submission.advance(retry_failed=False)
+    submission._intend(_manifest(fleet), is_fresh=False)
+    doubt = fleet.submission().advance()
     assert isinstance(doubt, InDoubt)
-    job_id = submission._send(_manifest(fleet), progress)
+    job_id = submission._send(_manifest(fleet))
     fleet.time.sleep(120)
-    submission._append(JournalEventKind.JOB, progress.attempt, job_id=job_id)
+    submission._append(JournalEventKind.JOB, job_id=job_id)
 
     result = fleet.submission().resolve(doubt, settled_seconds=120)
 
@@ -217,7 +218,7 @@ def test_a_long_throttled_process_sees_that_another_one_took_over(fleet: Any, la
         fleet.encord.starts = [last] * 9
 
     with pytest.raises(StoppedError, match="attempt 1 has been closed"):
-        fleet.submission(retry=RetryPolicy(sleep=meanwhile)).advance(retry_failed=False)
+        fleet.submission(retry=RetryPolicy(sleep=meanwhile)).advance()
 
     assert [result.attempt for result in others] == [2]
     assert kinds(fleet) == ["0001-intent", "0001-lost", "0002-intent", "0002-job", "0002-verdict"]
@@ -235,7 +236,7 @@ def test_a_job_that_encord_forgot_is_in_doubt_and_adopted_when_all_is_there(flee
     gateway.poll_errors = [PermanentError("404")] * 3
     submission = fleet.submission(gateway=gateway)
 
-    doubt = submission.advance(retry_failed=False)
+    doubt = submission.advance()
     result = submission.resolve(doubt, settled_seconds=120)
 
     assert isinstance(doubt, InDoubt)
@@ -248,7 +249,7 @@ def test_a_forgotten_job_that_registered_nothing_is_lost_and_sent_again(fleet: A
     fleet.encord.job_seconds = 0
     gateway = PatientGateway(fleet, job_seconds=10**9)
     gateway.poll_errors = [PermanentError("404")] * 3
-    doubt = fleet.submission(gateway=gateway).advance(retry_failed=False)
+    doubt = fleet.submission(gateway=gateway).advance()
 
     result = fleet.submission().resolve(doubt, settled_seconds=120)
 
@@ -261,7 +262,7 @@ def test_a_job_that_is_unknown_for_a_moment_is_asked_about_again(fleet: Any):
     gateway = PatientGateway(fleet, job_seconds=0)
     gateway.poll_errors = [PermanentError("404"), PermanentError("404")]
 
-    result = fleet.submission(gateway=gateway).advance(retry_failed=False)
+    result = fleet.submission(gateway=gateway).advance()
 
     assert result.state is ChunkState.SUCCEEDED
 
@@ -269,7 +270,7 @@ def test_a_job_that_is_unknown_for_a_moment_is_asked_about_again(fleet: Any):
 def test_a_server_that_holds_polls_is_asked_in_long_slices(fleet: Any):
     gateway = PatientGateway(fleet, job_seconds=100)
 
-    fleet.submission(gateway=gateway).advance(retry_failed=False)
+    fleet.submission(gateway=gateway).advance()
 
     assert gateway.slices[0] == 1
     assert min(gateway.slices[1:]) >= 5
@@ -280,7 +281,7 @@ def test_a_server_that_does_not_hold_polls_is_asked_for_single_answers(fleet: An
     """The SDK does not sleep between PENDING answers: a longer slice would be hundreds of requests a second."""
     gateway = PatientGateway(fleet, job_seconds=100, is_holding=False)
 
-    fleet.submission(gateway=gateway).advance(retry_failed=False)
+    fleet.submission(gateway=gateway).advance()
 
     assert set(gateway.slices) == {1}
     assert len(gateway.slices) <= 52
@@ -290,14 +291,14 @@ def test_a_wait_between_repeated_polls_is_not_taken_for_holding(fleet: Any):
     gateway = PatientGateway(fleet, job_seconds=100, is_holding=False)
     gateway.poll_errors = [TransientError("429", retry_after_seconds=5)] * 3
 
-    fleet.submission(gateway=gateway).advance(retry_failed=False)
+    fleet.submission(gateway=gateway).advance()
 
     assert set(gateway.slices) == {1}
 
 
 def test_a_folder_that_can_not_be_listed_halts_and_leaves_the_chunk_open(fleet: Any):
     fleet.encord.starts = [StartScript.LOSE_REPLY]
-    doubt = fleet.submission().advance(retry_failed=False)
+    doubt = fleet.submission().advance()
 
     def refused(*_: object) -> Any:
         raise PermanentError("404: gone")
@@ -313,8 +314,8 @@ def test_a_stopped_submission_sends_nothing(fleet: Any):
     submission = fleet.submission()
     submission.context.stop.set()
 
-    with pytest.raises(StoppedError, match="was left where it is"):
-        submission.advance(retry_failed=False)
+    with pytest.raises(StoppedError, match="No further chunk is started"):
+        submission.advance()
     assert kinds(fleet) == []
 
 
@@ -324,7 +325,7 @@ def test_a_stop_while_throttled_closes_the_attempt_as_not_sent(fleet: Any):
     submission = fleet.submission(stop=context.stop, retry=RetryPolicy(sleep=lambda _: context.stop.set()))
 
     with pytest.raises(StoppedError):
-        submission.advance(retry_failed=False)
+        submission.advance()
 
     assert kinds(fleet) == ["0001-intent", "0001-not_sent"]
     assert fleet.encord.manifests == []
@@ -347,4 +348,4 @@ def test_an_entry_that_was_removed_by_hand_stops_the_chunk(fleet: Any):
     fleet.journal.append(JournalEvent(kind=JournalEventKind.JOB, chunk_id=chunk_id, attempt=1, at=at, job_id="j"))
 
     with pytest.raises(StateCorruptError, match="has a job after nothing"):
-        fleet.submission().advance(retry_failed=False)
+        fleet.submission().advance()

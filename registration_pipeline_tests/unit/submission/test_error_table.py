@@ -12,10 +12,11 @@ import urllib3
 from registration_pipeline.errors import (
     AmbiguousError,
     CredentialsError,
+    NotFoundError,
     PayloadTooLargeError,
     PermanentError,
     PermissionDeniedError,
-    ServiceUnavailableError,
+    ThrottledError,
     TransientError,
 )
 from registration_pipeline.submission.encord_gateway import EncordGateway
@@ -35,9 +36,9 @@ def test_the_table_names_no_class_that_the_installed_sdk_lacks() -> None:
     assert set(ERROR_TABLE) - set(sdk_exception_classes()) == set()
 
 
-def test_an_unknown_exception_leaves_a_start_in_doubt_and_halts_a_read() -> None:
+def test_an_unknown_exception_leaves_a_start_in_doubt_and_lets_a_read_be_repeated() -> None:
     assert fault_of("NeverHeardOf", is_start=True) is Fault.AMBIGUOUS
-    assert fault_of("NeverHeardOf", is_start=False) is Fault.HALT_SERVICE
+    assert fault_of("NeverHeardOf", is_start=False) is Fault.TRANSIENT
 
 
 @pytest.fixture
@@ -64,13 +65,14 @@ def raised_from(error: Exception, cause: Exception) -> Exception:
 STARTS = [
     pytest.param(refused_connection(), TransientError, id="connection refused was never sent"),
     pytest.param(cut_connection(), AmbiguousError, id="connection cut may have been sent"),
-    pytest.param(encord.exceptions.RateLimitExceededError(retry_after=7), TransientError, id="throttled"),
+    pytest.param(encord.exceptions.RateLimitExceededError(retry_after=7), ThrottledError, id="throttled"),
     pytest.param(encord.exceptions.UnknownException("502"), AmbiguousError, id="gateway error"),
     pytest.param(encord.exceptions.UnknownException([{"loc": []}]), PermanentError, id="unprocessable"),  # type: ignore[arg-type]
     pytest.param(encord.exceptions.InvalidArgumentsError("bad"), PermanentError, id="bad request"),
     pytest.param(encord.exceptions.PayloadTooLargeError("big"), PayloadTooLargeError, id="too large"),
     pytest.param(encord.exceptions.AuthenticationError("who"), CredentialsError, id="key refused"),
     pytest.param(encord.exceptions.AuthorisationError("no"), PermissionDeniedError, id="not allowed"),
+    pytest.param(encord.exceptions.ResourceNotFoundError("gone"), NotFoundError, id="folder or integration gone"),
     pytest.param(ValueError("badly formed hexadecimal UUID string"), AmbiguousError, id="reply is no UUID"),
     pytest.param(encord.exceptions.EncordException("schema"), AmbiguousError, id="reply fails validation"),
 ]
@@ -88,7 +90,8 @@ READS = [
     pytest.param(encord.exceptions.UnknownException("502"), TransientError, id="gateway error"),
     pytest.param(encord.exceptions.ResourceNotFoundError("gone"), PermanentError, id="not found"),
     pytest.param(encord.exceptions.AuthenticationError("who"), CredentialsError, id="key refused"),
-    pytest.param(TypeError("surprise"), ServiceUnavailableError, id="not understood"),
+    pytest.param(TypeError("surprise"), TransientError, id="not understood"),
+    pytest.param(encord.exceptions.EncordException("schema"), TransientError, id="reply fails validation"),
 ]
 
 

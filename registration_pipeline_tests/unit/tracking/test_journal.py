@@ -26,13 +26,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 AT = datetime(2026, 11, 21, 2, tzinfo=UTC)
-INTENT, JOB, NOT_SENT, LOST, VERDICT = (
+INTENT, JOB, SPLIT, NOT_SENT, LOST, VERDICT = (
     JournalEventKind.INTENT,
     JournalEventKind.JOB,
+    JournalEventKind.SPLIT,
     JournalEventKind.NOT_SENT,
     JournalEventKind.LOST,
     JournalEventKind.VERDICT,
 )
+
+OPEN_STATE = {INTENT: ChunkState.INTENDED, JOB: ChunkState.SUBMITTED, SPLIT: ChunkState.SPLIT}
 
 
 def event(kind: JournalEventKind, attempt: int = 1, **facts: Any) -> JournalEvent:
@@ -62,7 +65,10 @@ def closed_attempts() -> list[tuple[JournalEventKind, ...]]:
 CLOSED = closed_attempts()
 
 
-@given(st.lists(st.sampled_from(CLOSED), max_size=4), st.sampled_from([(), (INTENT,), (INTENT, JOB)]))
+@given(
+    st.lists(st.sampled_from(CLOSED), max_size=4),
+    st.sampled_from([(), (INTENT,), (INTENT, JOB), (INTENT, SPLIT), (SPLIT,)]),
+)
 def test_every_legal_sequence_folds_to_its_last_word(closed: list[Any], still_open: Any):
     attempts = [*closed, *([still_open] if still_open else [])]
 
@@ -72,9 +78,12 @@ def test_every_legal_sequence_folds_to_its_last_word(closed: list[Any], still_op
     assert progress.attempt == len(attempts)
     assert progress.is_attempt_open == bool(still_open)
     assert (progress.verdict.attempt if progress.verdict else 0) == (concluded[-1] if concluded else 0)
-    assert (progress.first_intent.attempt if progress.first_intent else 0) == min(1, len(attempts))
+    intents = [number for number, kinds in enumerate(attempts, start=1) if INTENT in kinds]
+    assert (progress.first_intent.attempt if progress.first_intent else 0) == (intents[0] if intents else 0)
+    assert progress.is_split == any(SPLIT in kinds for kinds in attempts)
+    assert progress.tries == len(concluded)
     if still_open:
-        assert progress.state is (ChunkState.SUBMITTED if JOB in still_open else ChunkState.INTENDED)
+        assert progress.state is OPEN_STATE[still_open[-1]]
         assert progress.job_id == (f"job-{len(attempts)}" if JOB in still_open else None)
     elif not closed or closed[-1][-1] is LOST or not concluded:
         assert progress.state is ChunkState.PLANNED

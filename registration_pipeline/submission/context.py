@@ -1,0 +1,91 @@
+"""What every chunk of a source is submitted with: collaborators, clocks and patience. No decisions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from registration_pipeline.errors import StoppedError
+from registration_pipeline.submission.retry import RetryPolicy
+from registration_pipeline.submission.slots import Slots
+from registration_pipeline.tracking.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from registration_pipeline.manifest.manifest import Manifest
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.gateway import RegistrationGateway
+    from registration_pipeline.submission.target import Target
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionContext:
+    """What every chunk of a source needs. Shared between threads.
+
+    Args:
+        retry: how calls are repeated; ``calls`` is the same, ended by ``stop``.
+        stop: set when nothing more may be sent.
+        may_send: asked right before every start; raises when another process may have taken the source over.
+        slots: room for open upload jobs.
+        notify: tells people what takes long.
+        sleep: injected in tests; by default a wait that ``stop`` ends.
+        slow_poll_seconds: pause between polls of a job whose server answers PENDING without holding the request.
+        slice_seconds: the longest single poll. A stop waits for the polls under way, so this is also how long Ctrl-C takes.
+        job_timeout_seconds: an upload job that takes longer is cancelled.
+        job_warning_seconds: an upload job that takes longer is told about, and again each time that time has doubled.
+        manifests: manifests that this process has made or verified already, by chunk id.
+    """
+
+    store: StateStore
+    source: str
+    gateway: RegistrationGateway
+    target: Target
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    stop: threading.Event = field(default_factory=threading.Event)
+    may_send: Callable[[], None] = lambda: None
+    slots: Slots = field(default_factory=lambda: Slots(4))
+    notify: Callable[[str], None] = lambda _: None
+    clock: Callable[[], datetime] = _utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] | None = None
+    slow_poll_seconds: float = 2.0
+    slice_seconds: int = 10
+    job_timeout_seconds: float = 86_400
+    job_warning_seconds: float = 1_800
+    manifests: Mapping[str, Manifest] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> RetryPolicy:
+        """How calls are repeated, until the submission stops."""
+        return self.retry.until(self.stop)
+
+    @property
+    def journal(self) -> Journal:
+        """The source's journal."""
+        return Journal(self.store, self.source)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not past a stop.
+
+        Raises:
+            StoppedError: nothing more may be sent.
+        """
+        (self.sleep or self.stop.wait)(seconds)
+        self.check_stop("The submission stops; run again.")
+
+    def check_stop(self, message: str) -> None:
+        """Go on only while something may be sent.
+
+        Raises:
+            StoppedError: nothing more may be sent.
+        """
+        if self.stop.is_set():
+            raise StoppedError(message)

@@ -1,0 +1,69 @@
+"""What the parts of a refused chunk share: whose parts they are, and when going on to halve is without hope.
+
+The order of acts is ``chunk.py``; ids and members of parts are ``planning/parts.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.tracking.states import ChunkProgress
+
+HOPELESS_AFTER = 8
+"""So many units refused alone, and no part accepted: the refusal is not about single entries. Halving a chunk of 1,000 down
+to every unit takes 2,000 starts; this takes about 25."""
+
+
+@dataclass(slots=True)
+class Refusals:
+    """What submitting the parts of one chunk has met so far; shared by all of them, one thread."""
+
+    alone: int = 0
+    accepted: int = 0
+    message: str = ""
+
+    @property
+    def are_hopeless(self) -> bool:
+        """Tell whether to stop halving."""
+        return self.alone >= HOPELESS_AFTER and not self.accepted
+
+    @property
+    def hopeless_message(self) -> str:
+        """Say why a part was not tried."""
+        return (
+            f"Encord refused the chunk as a whole, and the first {self.alone} units that were tried alone as well, so the "
+            f"others were not tried: {self.message}"
+        )
+
+    def count(self, message: str) -> None:
+        """Note that Encord refused one unit alone."""
+        self.alone += 1
+        self.message = message
+
+    def count_verdict(self, chunk: PlannedChunk, progress: ChunkProgress) -> None:
+        """Note a part that Encord has taken: a job was made of it, or its units are there."""
+        verdict = progress.verdict
+        if verdict is not None and (verdict.job_id or verdict.registered):
+            self.accepted += chunk.units
+
+
+@dataclass(frozen=True, slots=True)
+class PartOf:
+    """Whose part a chunk is.
+
+    Args:
+        attempt: of the whole chunk's attempt in which it is submitted.
+        folder_uuid: where the whole was sent first.
+    """
+
+    attempt: int
+    folder_uuid: str
+    refusals: Refusals = field(default_factory=Refusals)
+
+    @classmethod
+    def of(cls, whole: PartOf | None, *, attempt: int, folder_uuid: str) -> PartOf:
+        """Return what the halves of a chunk, or of a part, are parts of; they share what they meet."""
+        return cls(attempt, folder_uuid, whole.refusals if whole else Refusals())
