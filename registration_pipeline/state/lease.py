@@ -21,7 +21,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import HaltError, LeaseLostError, StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.errors import (
+    LeaseLostError,
+    StateConflictError,
+    StateError,
+    StateNotFoundError,
+    StoppedError,
+)
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.layout import lease_folder, lease_name, lease_released_name
 
@@ -38,10 +44,6 @@ _NOTIFY_SECONDS = 300
 _RELEASED = 0
 _NAME = re.compile(r"(\d{8,})-(\d{8,}|released)\.json")
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-class LeaseWaitEndedError(HaltError):
-    """This process was told to stop while it waited for the lease of a source."""
 
 
 def steady_seconds() -> float:
@@ -74,7 +76,7 @@ def hold_lease(
         holder: who holds it; by default this process.
 
     Raises:
-        LeaseWaitEndedError: ``stop`` was set.
+        StoppedError: ``stop`` was set.
         StateError: the state can't be read or written.
     """
     files = _LeaseFiles(store, source)
@@ -83,9 +85,7 @@ def hold_lease(
     lease = None
     while lease is None:
         if stop.is_set():
-            raise LeaseWaitEndedError(
-                f"Stopped before source {source} was this process's turn; nothing was sent. Run again."
-            )
+            raise StoppedError(f"Stopped before source {source} was this process's turn; nothing was sent. Run again.")
         term = watch.free_term(notify)
         if term is not None:
             wanted = Lease(files, term, by, monotonic=monotonic, lease_seconds=lease_seconds)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from obstore.store import MemoryStore
 
-from registration_pipeline.errors import HaltError, LeaseLostError, StateError
+from registration_pipeline.errors import LeaseLostError, StateError, StoppedError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.factory import open_state_store
 from registration_pipeline.state.holder import Holder, boot_id, process_start
-from registration_pipeline.state.lease import LeaseWaitEndedError, hold_lease, steady_seconds
+from registration_pipeline.state.lease import hold_lease, steady_seconds
 from registration_pipeline.state.local import LocalStateStore
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def test_the_second_waits_and_says_for_whom_at_once_and_every_few_minutes(world:
                 stop.set()
 
         world.meanwhile = meanwhile
-        with pytest.raises(LeaseWaitEndedError, match=r"source fleet.*nothing was sent"), world.lease("b", stop=stop):
+        with pytest.raises(StoppedError, match=r"source fleet.*nothing was sent"), world.lease("b", stop=stop):
             raise AssertionError("two hold it")
         first.check()
     assert len(world.told) == 3
@@ -173,7 +173,7 @@ def test_a_stop_that_was_set_before_takes_nothing(world: World):
     stop = threading.Event()
     stop.set()
 
-    with pytest.raises(HaltError, match="Stopped"), world.lease(stop=stop):
+    with pytest.raises(StoppedError, match="Stopped"), world.lease(stop=stop):
         raise AssertionError("it began after the stop")
     assert world.files() == []
 
@@ -192,7 +192,7 @@ def test_a_stop_during_the_default_wait_ends_it_at_once(world: World):
     stop = threading.Event()
     timer = threading.Timer(0.05, stop.set)
     waiting = world.lease("worker-2", stop=stop, sleep=None, lease_seconds=3_600, notify=lambda _: timer.start())
-    with world.lease(), pytest.raises(LeaseWaitEndedError), waiting:
+    with world.lease(), pytest.raises(StoppedError), waiting:
         raise AssertionError("two hold it")
 
 
@@ -222,7 +222,7 @@ def test_a_jump_of_the_wall_clock_takes_the_lease_from_nobody(world: World, jump
                 stop.set()
 
         world.meanwhile = meanwhile
-        with pytest.raises(LeaseWaitEndedError), world.lease("worker-2", stop=stop):
+        with pytest.raises(StoppedError), world.lease("worker-2", stop=stop):
             raise AssertionError("two hold it")
 
 
@@ -269,7 +269,7 @@ def test_two_threads_of_one_process_are_two_that_want_it(world: World):
             stop.set()
 
         world.meanwhile = meanwhile
-        with pytest.raises(LeaseWaitEndedError), world.lease(holder=None, stop=stop):
+        with pytest.raises(StoppedError), world.lease(holder=None, stop=stop):
             raise AssertionError("two hold it")
         first.check()
 
@@ -308,27 +308,84 @@ def test_a_holder_whose_files_somebody_deleted_stops(world: World):
             second.check()
 
 
-def test_a_renewal_that_ends_after_the_deadline_does_not_count(world: World):
-    class Slow:
-        seconds = 0.0
+class Slow:
+    """A store whose next writes or looks take a while; looks with the time before or after what they show.
 
-        def create(self, name: str, data: bytes) -> None:
-            world.now += self.seconds
-            world.store.create(name, data)
+    Args:
+        world: whose time passes.
+        meanwhile: what happens every 15 s of it.
+    """
 
-        def __getattr__(self, attribute: str) -> Any:
-            return getattr(world.store, attribute)
+    def __init__(self, world: World, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.world, self.meanwhile = world, meanwhile
+        self.create_seconds = 0
+        self.look_seconds: list[tuple[int, int]] = []
 
-    slow = Slow()
+    def pass_time(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.world.now += 1
+            if self.world.now % 15 == 0:
+                self.meanwhile()
+
+    def create(self, name: str, data: bytes) -> None:
+        self.pass_time(self.create_seconds)
+        self.world.store.create(name, data)
+
+    def names(self, prefix: str) -> list[str]:
+        before, after = self.look_seconds.pop(0) if self.look_seconds else (0, 0)
+        self.pass_time(before)
+        found = list(self.world.store.names(prefix))
+        self.pass_time(after)
+        return found
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self.world.store, attribute)
+
+
+def test_a_lease_counts_from_before_its_newest_beat_was_written(world: World):
+    slow = Slow(world)
+    slow.create_seconds = 20
     with world.lease(store=slow) as lease:
-        world.now += 15
-        slow.seconds = 20
         lease.renew()
-        world.now += 20  # 40 s after that renewal began
+        assert world.now == 40
+        world.now = 64
         lease.check()
-        slow.seconds = 46
+        world.now = 65
+        assert not is_held(lease)
+
+
+def test_a_first_beat_that_took_long_leaves_less_time(world: World):
+    slow = Slow(world)
+    slow.create_seconds = 20
+    with world.lease(store=slow) as lease:
+        world.now = 45
+        assert not is_held(lease)
+
+
+def test_a_renewal_that_ends_after_the_deadline_revives_nothing(world: World):
+    slow = Slow(world)
+    with world.lease(store=slow) as lease:
+        world.now = 40
+        slow.create_seconds = 10
         lease.renew()
         assert not is_held(lease)
+
+
+@pytest.mark.parametrize(
+    "looks",
+    [
+        pytest.param([(70, 0)], id="shows what is there at its end"),
+        pytest.param([(0, 0), (0, 70)], id="shows the past"),
+    ],
+)
+def test_a_look_that_took_long_proves_no_silence(world: World, looks: list[tuple[int, int]]):
+    with world.lease() as first:
+        slow = Slow(world, first.renew)
+        slow.look_seconds = looks
+        with world.lease("worker-2", store=slow) as second:
+            second.check()
+            assert world.now > 100
+            assert not is_held(first)
 
 
 class Failing:
@@ -439,7 +496,7 @@ def test_of_two_that_both_saw_it_expire_one_gets_it(world: World):
                 stop.set()
 
         world.meanwhile = meanwhile
-        with pytest.raises(LeaseWaitEndedError), world.lease("worker-2", store=Overtaken(), stop=stop):
+        with pytest.raises(StoppedError), world.lease("worker-2", store=Overtaken(), stop=stop):
             raise AssertionError("two hold it")
 
 
@@ -461,7 +518,7 @@ def test_a_taker_that_slept_over_a_whole_term_does_not_get_it_again(world: World
 
         stop = threading.Event()
         world.meanwhile = stop.set
-        with pytest.raises(LeaseWaitEndedError), world.lease("worker-2", store=Sleepy(), stop=stop):
+        with pytest.raises(StoppedError), world.lease("worker-2", store=Sleepy(), stop=stop):
             raise AssertionError("two hold it")
         later[0].check()
         assert world.files() == ["00000002-00000001.json"]
