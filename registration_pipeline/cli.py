@@ -183,6 +183,7 @@ def check(sources: SourcesArgument = None, config: ConfigOption = None, json: Js
 
 @app.command()
 def sandbox(
+    *,
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 picks a free one.")] = 8742,
     data: Annotated[Path, typer.Option("--data", help="Where its database, key and rules live.")] = Path("sandbox"),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
@@ -190,7 +191,7 @@ def sandbox(
         int, typer.Option("--admin-port", help="Port of the page and API to look and plant faults; 0 picks a free one.")
     ] = 8743,
     config: UnusedConfigOption = None,
-    json: JsonOption = False,  # noqa: FBT002
+    json: JsonOption = False,
 ) -> int:
     """Run the local Encord sandbox until Ctrl-C, and print how to point the pipeline at it."""
     del config

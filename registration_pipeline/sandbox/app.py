@@ -18,6 +18,7 @@ from registration_pipeline.sandbox import folders_api, items_api, uploads_api
 from registration_pipeline.sandbox.endpoints import BASE_PATH, EndpointFinder
 from registration_pipeline.sandbox.fault_gate import FaultGate
 from registration_pipeline.sandbox.signatures import SignatureRefusedError, SignedRequest, verify_signature
+from registration_pipeline.sandbox.traffic import TrafficCounter
 from registration_pipeline.sandbox.wire import ApiError, error_response
 
 if TYPE_CHECKING:
@@ -117,10 +118,7 @@ def build_app(service: Service) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.state.service = service
-    return FaultGate(
-        Gate(app, service=service),
-        plan=service.plan,
-        finder=EndpointFinder(ROUTES),
-        connections=service.connections,
-        board=service.board,
+    suffering = FaultGate(
+        Gate(app, service=service), plan=service.plan, connections=service.connections, board=service.board
     )
+    return TrafficCounter(suffering, traffic=service.traffic, finder=EndpointFinder(ROUTES))

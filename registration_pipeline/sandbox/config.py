@@ -98,6 +98,7 @@ class SandboxConfig:
         data: directory of the database, the key pair and ``rules.json``; made if missing.
         host: address to listen on; loopback unless told otherwise.
         port: 0 picks a free one.
+        admin_port: of the admin page and API on loopback, which ask for no signature; 0 picks a free one; None: off.
         authorised_keys: Ed25519 public keys in OpenSSH form (``ssh-ed25519 AAAA…``), besides the generated one.
         integrations: made on first start.
         unit_rules: planted failures, before those in ``<data>/rules.json``.
@@ -117,6 +118,7 @@ class SandboxConfig:
     data: Path
     host: str = "127.0.0.1"
     port: int = 0
+    admin_port: int | None = None
     authorised_keys: tuple[str, ...] = ()
     integrations: tuple[Integration, ...] = (Integration(DEFAULT_INTEGRATION_TITLE),)
     unit_rules: tuple[UnitRule, ...] = ()

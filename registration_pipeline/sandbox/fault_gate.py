@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from registration_pipeline.sandbox.connections import Connections
-    from registration_pipeline.sandbox.endpoints import EndpointFinder
     from registration_pipeline.sandbox.fault_plan import FaultPlan, Strike
     from registration_pipeline.sandbox.jobs import JobBoard
 
@@ -63,12 +62,11 @@ class Reply:
 
 
 class FaultGate:
-    """Lets requests through, except those that are to suffer.
+    """Lets requests through, except those that are to suffer; stands behind the counter, which names their endpoint.
 
     Args:
         app: everything else.
         plan: the faults in force.
-        finder: names endpoints.
         connections: what can be cut.
         board: ends delays when the sandbox stops.
     """
@@ -78,11 +76,10 @@ class FaultGate:
         app: ASGIApp,
         *,
         plan: FaultPlan,
-        finder: EndpointFinder,
         connections: Connections,
         board: JobBoard,
     ) -> None:
-        self._app, self._plan, self._finder = app, plan, finder
+        self._app, self._plan = app, plan
         self._connections, self._board = connections, board
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,12 +87,12 @@ class FaultGate:
         strike = None
         if scope["type"] == "http" and self._plan.active:
             strike = await run_in_threadpool(
-                self._plan.draw, endpoint=self._finder.find(scope), method=scope["method"], path=scope["path"]
+                self._plan.draw, endpoint=scope["state"]["endpoint"], method=scope["method"], path=scope["path"]
             )
         if strike is None:
             await self._app(scope, receive, send)
             return
-        scope.setdefault("state", {})["way"] = strike.fault.way
+        scope["state"]["way"] = strike.fault.way
         if strike.fault.effect is Effect.DELAY and strike.fault.when is When.BEFORE:
             await self._delay_then_act(strike, scope, receive, send)
         elif strike.fault.effect is not Effect.JOB and strike.fault.when is When.BEFORE:
@@ -122,7 +119,7 @@ class FaultGate:
     async def _act_then_strike(self, strike: Strike, scope: Scope, receive: Receive, send: Send) -> None:
         fault, reply = strike.fault, Reply()
         if fault.fate is not None:
-            scope.setdefault("state", {})["fault"] = fault
+            scope["state"]["fault"] = fault
         await self._app(scope, receive, reply.keep)
         if fault.effect is Effect.JOB and not reply.succeeded:
             await run_in_threadpool(self._plan.give_back, strike)

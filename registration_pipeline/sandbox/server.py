@@ -7,25 +7,25 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import threading
 import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
-
-import uvicorn
+from typing import TYPE_CHECKING, Self
 
 from registration_pipeline.errors import UsageError
+from registration_pipeline.sandbox.admin_api import build_admin
 from registration_pipeline.sandbox.app import build_app
 from registration_pipeline.sandbox.config import DEFAULT_INTEGRATION_TITLE, SandboxConfig
 from registration_pipeline.sandbox.connections import Connections
 from registration_pipeline.sandbox.database import Database
 from registration_pipeline.sandbox.fault_plan import FaultPlan, FaultRecord
+from registration_pipeline.sandbox.insight import Insight, JobRecord, RegisteredItem, ViolationRecord
 from registration_pipeline.sandbox.jobs import JobBoard, JobRunner
 from registration_pipeline.sandbox.keys import KEY_FILE, authorised_user, ensure_key_pair
+from registration_pipeline.sandbox.listener import Listener
 from registration_pipeline.sandbox.rules import RULES_FILE, UnitRule, write_rules
 from registration_pipeline.sandbox.service import Service
+from registration_pipeline.sandbox.traffic import EndpointTraffic, Traffic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,36 +33,8 @@ if TYPE_CHECKING:
 
     from registration_pipeline.sandbox.faults import Fault, RandomFaults
 
-STOP_SECONDS = 5
-"""Requests under way get so long to end when the sandbox stops."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisteredItem:
-    """An item as it was registered: ``urls`` are the submitted strings."""
-
-    uuid: str
-    name: str
-    item_type: str
-    urls: tuple[str, ...]
-    client_metadata: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRecord:
-    """An upload job as the sandbox has it, oldest first in listings."""
-
-    uuid: str
-    folder_uuid: str
-    file_name: str | None
-    status: str
-    units: int
-    done: int
-    failed: int
-    skipped: int
-    cancelled: int
-    fate: str | None
-    """What a fault made of it."""
+ADMIN_HOST = "127.0.0.1"
+"""The admin port asks nobody who they are, so nobody else reaches it."""
 
 
 class Sandbox:
@@ -82,15 +54,19 @@ class Sandbox:
         with ExitStack() as undo:
             self._database = Database(config.data)
             undo.callback(self._database.close)
-            self._socket = _listen(config.host, config.port)
-            undo.callback(self._socket.close)
-            self._port: int = self._socket.getsockname()[1]
+            self._listener = Listener(config.host, config.port)
+            undo.callback(self._listener.stop)
+            self._admin: Listener | None = None
+            if config.admin_port is not None:
+                self._admin = Listener(ADMIN_HOST, config.admin_port, what="admin port (0 picks a free one)")
+                undo.callback(self._admin.stop)
             _ensure_integrations(self._database, config)
             lines = (ensure_key_pair(config.data), *config.authorised_keys)
             authorised = dict(map(authorised_user, lines))
             self._plan = FaultPlan(self._database)
             undo.pop_all()
-        self._board = JobBoard()
+        self._board, self._traffic = JobBoard(), Traffic()
+        self._insight = Insight(self._database)
         self._runner = JobRunner(config, self._database, self._board)
         service = Service(
             config=config,
@@ -100,13 +76,13 @@ class Sandbox:
             authorised=authorised,
             plan=self._plan,
             connections=Connections(),
-        )
-        self._server = uvicorn.Server(_server_config(service))
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="sandbox-http", daemon=True
+            traffic=self._traffic,
         )
         self._runner.start()
-        self._thread.start()
+        # The peer's address, which connections are found by, must not be replaced by what a header says.
+        self._listener.serve(build_app(service), http=service.connections.protocol(), proxy_headers=False)
+        if self._admin is not None:
+            self._admin.serve(build_admin(service, self._insight, domain=self.url))
 
     def __enter__(self) -> Self:
         return self
@@ -119,13 +95,17 @@ class Sandbox:
     @property
     def port(self) -> int:
         """The port it listens on."""
-        return self._port
+        return self._listener.port
 
     @property
     def url(self) -> str:
         """What to give the SDK as ``domain``."""
-        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        return f"http://{host}:{self.port}"
+        return self._listener.url
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where the admin page and its API are; None: ``SandboxConfig.admin_port`` is None."""
+        return None if self._admin is None else self._admin.url
 
     @property
     def private_key_path(self) -> Path:
@@ -164,57 +144,33 @@ class Sandbox:
         Raises:
             UsageError: if there is none of that title.
         """
-        rows = self._query("SELECT uuid FROM integrations WHERE title = ?", title)
-        if not rows:
+        uuid_ = self._ask.integration_uuid(title)
+        if uuid_ is None:
             raise UsageError(f"the sandbox has no integration titled {title!r}; name it in SandboxConfig.integrations")
-        return str(rows[0]["uuid"])
+        return uuid_
 
     def folder_items(self, folder_uuid: object) -> list[RegisteredItem]:
         """What is directly in a folder, oldest first."""
-        rows = self._query(
-            "SELECT items.* FROM items JOIN folders ON folders.id = folder_id WHERE folders.uuid = ? ORDER BY items.id",
-            str(folder_uuid),
-        )
-        return [
-            RegisteredItem(
-                uuid=row["uuid"],
-                name=row["name"],
-                item_type=row["item_type"],
-                urls=_urls(row),
-                client_metadata=row["client_metadata"],
-            )
-            for row in rows
-        ]
+        return self._ask.items(folder_uuid)
 
     def duplicates(self) -> dict[str, list[str]]:
         """URLs registered more than once, by folder UUID; of groups, the first URL."""
-        rows = self._query(
-            "SELECT folders.uuid AS folder_uuid, identity, frames FROM items JOIN folders ON folders.id = folder_id"
-            " GROUP BY folder_id, identity HAVING count(*) > 1 ORDER BY folder_id, identity"
-        )
         found: dict[str, list[str]] = {}
-        for row in rows:
-            found.setdefault(row["folder_uuid"], []).append(_urls(row)[0])
+        for duplicate in self._ask.duplicates():
+            found.setdefault(duplicate.folder_uuid, []).append(duplicate.url)
         return found
 
     def jobs(self) -> list[JobRecord]:
         """Every upload job, oldest first."""
-        rows = self._query(
-            "SELECT jobs.*, folders.uuid AS folder_uuid FROM jobs JOIN folders ON folders.id = folder_id ORDER BY jobs.id"
-        )
-        names = (
-            "uuid",
-            "folder_uuid",
-            "file_name",
-            "status",
-            "units",
-            "done",
-            "failed",
-            "skipped",
-            "cancelled",
-            "fate",
-        )
-        return [JobRecord(**{name: row[name] for name in names}) for row in rows]
+        return self._ask.jobs()
+
+    def violations(self) -> list[ViolationRecord]:
+        """Manifests that were refused or taken with a remark, latest first."""
+        return self._ask.violations()
+
+    def requests(self) -> dict[str, EndpointTraffic]:
+        """Requests by endpoint since this sandbox started, the busiest first."""
+        return self._traffic.endpoints()
 
     def stop(self) -> None:
         """Stop answering, end after the transactions under way, close the database. Pending jobs stay pending."""
@@ -222,51 +178,20 @@ class Sandbox:
             return
         self._stopped = True
         self._board.close()
-        self._server.should_exit = True
-        self._thread.join()
+        if self._admin is not None:
+            self._admin.stop()
+        self._listener.stop()
         self._runner.stop()
-        self._socket.close()
         self._database.close()
+
+    @property
+    def _ask(self) -> Insight:
+        self._require_running()
+        return self._insight
 
     def _require_running(self) -> None:
         if self._stopped:
             raise UsageError("the sandbox is stopped; ask before it is, or start it again on the same data directory")
-
-    def _query(self, statement: str, *values: Any) -> list[Any]:
-        self._require_running()
-        with self._database.reading() as connection:
-            return connection.execute(statement, values).fetchall()
-
-
-def _urls(row: Any) -> tuple[str, ...]:
-    return tuple(json.loads(row["frames"])) if row["frames"] else (row["identity"],)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        # Listening at once: whoever connects before the server runs waits in the backlog instead of being refused.
-        listener.listen(512)
-    except OSError as error:
-        listener.close()
-        raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; choose another port") from error
-    return listener
-
-
-def _server_config(service: Service) -> uvicorn.Config:
-    return uvicorn.Config(
-        build_app(service),
-        http=service.connections.protocol(),
-        proxy_headers=False,  # the peer's address is what connections are found by
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
 
 
 def _ensure_integrations(database: Database, config: SandboxConfig) -> None:
@@ -280,6 +205,7 @@ def _ensure_integrations(database: Database, config: SandboxConfig) -> None:
 
 def banner(sandbox: Sandbox) -> str:
     """What the command line prints when the sandbox is up."""
+    admin = "" if sandbox.admin_url is None else f"What it holds, and faults to plant: {sandbox.admin_url}/\n"
     return f"""\
 Encord sandbox at {sandbox.url}, data in {sandbox.config.data.resolve()}
 A rehearsal here proves wire compatibility and the pipeline's own recovery, not Encord's undocumented behaviour.
@@ -287,7 +213,7 @@ A rehearsal here proves wire compatibility and the pipeline's own recovery, not 
   export ENCORD_DOMAIN={sandbox.url}
   export ENCORD_SSH_KEY_FILE={sandbox.private_key_path}
 
-Integration: {", ".join(integration.title for integration in sandbox.config.integrations)}. Stop with Ctrl-C.
+{admin}Integration: {", ".join(integration.title for integration in sandbox.config.integrations)}. Stop with Ctrl-C.
 """
 
 
@@ -296,6 +222,7 @@ def connection(sandbox: Sandbox) -> dict[str, object]:
     return {
         "domain": sandbox.url,
         "ssh_key_file": str(sandbox.private_key_path),
+        "admin": sandbox.admin_url,
         "data": str(sandbox.config.data.resolve()),
         "integrations": [integration.title for integration in sandbox.config.integrations],
     }

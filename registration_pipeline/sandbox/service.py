@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from registration_pipeline.sandbox.database import Database
     from registration_pipeline.sandbox.fault_plan import FaultPlan
     from registration_pipeline.sandbox.jobs import JobBoard, JobRunner
+    from registration_pipeline.sandbox.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Service:
     authorised: Mapping[str, str]
     plan: FaultPlan
     connections: Connections
+    traffic: Traffic
 
 
 def service_of(request: Request) -> Service:

@@ -158,6 +158,16 @@ def load_submission(text: str) -> Submission:
     )
 
 
+def add_violation(
+    connection: sqlite3.Connection, *, folder_uuid: str, file_name: str | None, message: str, refused: bool
+) -> None:
+    """Keep what was wrong or doubtful with a manifest, for the admin page."""
+    connection.execute(
+        "INSERT INTO violations (at, folder_uuid, file_name, refused, message) VALUES (?, ?, ?, ?, ?)",
+        (timestamp(), folder_uuid, file_name, refused, message),
+    )
+
+
 def find_job(connection: sqlite3.Connection, folder_id: int, job_uuid: str) -> sqlite3.Row | None:
     """The job's row, if it belongs to the folder and its id has not been lost."""
     row: sqlite3.Row | None = connection.execute(

@@ -18,7 +18,14 @@ from registration_pipeline.sandbox.folders_api import folder_row
 from registration_pipeline.sandbox.manifests import ExternalFiles, ManifestRefusedError, parse_external_files
 from registration_pipeline.sandbox.rules import RULES_FILE, read_rules
 from registration_pipeline.sandbox.service import Service, service_of
-from registration_pipeline.sandbox.submissions import PENDING, accept_job, cancel_job, find_job, job_state
+from registration_pipeline.sandbox.submissions import (
+    PENDING,
+    accept_job,
+    add_violation,
+    cancel_job,
+    find_job,
+    job_state,
+)
 from registration_pipeline.sandbox.wire import (
     json_body,
     parse_uuid,
@@ -45,11 +52,11 @@ def start_job(request: Request) -> Response:
     service = service_of(request)
     folder_uuid = path_uuid(request, "folder_uuid")
     body = json_body(request)
-    files = _external_files(service, body)
+    file_name = text_field(body, "fileName")
+    files = _external_files(service, body, folder_uuid=folder_uuid, file_name=file_name)
     ignore_errors = body.get("ignoreErrors", False)
     if not isinstance(ignore_errors, bool):
         unprocessable(("body", "ignoreErrors"), "Input should be a valid boolean", "bool_type")
-    file_name = text_field(body, "fileName")
     given = body.get("integrationHash")
     integration = None if given is None else parse_uuid(given, "body", "integrationHash")
     try:
@@ -71,13 +78,16 @@ def start_job(request: Request) -> Response:
             ignore_errors=ignore_errors,
             fault=getattr(request.state, "fault", None),
         )
-    for note in files.notes:
-        _LOG.warning("upload job %s: %s", job_uuid, note)
+        for note in files.notes:
+            add_violation(connection, folder_uuid=folder_uuid, file_name=file_name, message=note, refused=False)
+            _LOG.warning("upload job %s: %s", job_uuid, note)
     service.runner.run(job_id)
     return JSONResponse(job_uuid)
 
 
-def _external_files(service: Service, body: dict[str, Any]) -> ExternalFiles:
+def _external_files(
+    service: Service, body: dict[str, Any], *, folder_uuid: str, file_name: str | None
+) -> ExternalFiles:
     if body.get("dataItems") is not None:
         refuse(400, "the sandbox takes the JSON form only: send externalFiles, not dataItems")
     files = body.get("externalFiles")
@@ -86,6 +96,8 @@ def _external_files(service: Service, body: dict[str, Any]) -> ExternalFiles:
     try:
         return parse_external_files(files, lenient=service.config.lenient)
     except ManifestRefusedError as error:
+        with service.database.writing() as connection:
+            add_violation(connection, folder_uuid=folder_uuid, file_name=file_name, message=str(error), refused=True)
         refuse(400, str(error))
 
 
