@@ -6,6 +6,7 @@ Nothing is computed here.
 import codecs
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.preflight import Finding
 from registration_pipeline.planning.plan import Plan
 from registration_pipeline.tracking.failure_log import FailureRow
@@ -20,8 +22,13 @@ from registration_pipeline.tracking.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
 
 _SOURCES_PER_TABLE = 3
-_LABELS = {"objects": "objects in the bucket", "changed": "changed since", "deleted": "deleted since"}
-_COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted")
+_LABELS = {
+    "objects": "objects in the bucket",
+    "changed": "changed since",
+    "deleted": "deleted since",
+    "quarantined": "failed, left alone",
+}
+_COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
 _LONGEST_SHOWN = 20
 _PIPE_COLUMNS = 140
 _TABLE_COLUMNS = 120
@@ -140,6 +147,8 @@ def print_failures(rows: list[FailureRow], statuses: Iterable[SourceStatus]) -> 
         stdout().print(_failure_table(shown, len(rows)))
     if len(rows) > _LONGEST_SHOWN:
         say(f"… and {len(rows) - _LONGEST_SHOWN:,} more: --out FILE.csv writes all of them.")
+    for reason, count in sorted(Counter(row.reason for row in rows).items()):
+        say(f"{reason}: {count:,}, {remedy_of(reason)}")
 
 
 def _failure_table(shown: Sequence[FailureRow], count: int) -> Table:

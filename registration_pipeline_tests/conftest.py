@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +29,11 @@ NOBODY: Final = 65534
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C and hands that down to every child; children could not be interrupted then.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# Examples are judged by what they show, not by the time they take: on a machine with other work both limits strike at random.
+hypothesis_settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("project")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from registration_pipeline.objects import remedy_of
+from registration_pipeline.state.layout import outcomes_name
+
 if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.manifest.manifest import Manifest
@@ -117,19 +120,28 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
         "attempt": attempt,
         "state": result.state.value,
         "upload_job": result.job_id or "unknown",
-        "outcomes": link(store, f"{source}/outcomes/{chunk_id}/{attempt:04d}.parquet"),
     }
+    if result.outcomes:
+        shown["outcomes"] = link(store, outcomes_name(source, chunk_id, result.outcomes))
     if result.message:
         shown["message"] = result.message
     if result.has_failures:
         shown["failure_log"] = link(store, f"{source}/failures/{chunk_id}/{attempt:04d}.csv")
     if result.failures:
-        shown["reasons"] = counts_table(result.reasons, "reason")
+        shown["reasons"] = reasons_table(result.reasons)
         shown["sample_of_failures"] = table(
             [{"key": one.key, "reason": one.reason, "message": one.message} for one in result.failures],
             ("key", "reason", "message"),
         )
     return shown
+
+
+def reasons_table(reasons: Mapping[str, int]) -> dg.TableMetadataValue:
+    """Show objects by reason, and who has to act."""
+    rows = [
+        {"reason": reason, "objects": count, "what to do": remedy_of(reason)} for reason, count in sorted(reasons.items())
+    ]
+    return table(rows, ("reason", "objects", "what to do"))
 
 
 @dataclass
@@ -157,11 +169,11 @@ def failure_log_metadata(
     store: "StateStore", status: "SourceStatus", tally: FailureTally, names: Sequence[str]
 ) -> Metadata:
     """Describe the failure log of a source and where all its objects stand."""
-    counted = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted")
+    counted = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
     return {
         "dagster/row_count": tally.rows,
         **{name: getattr(status, name) for name in counted},
-        "reasons": counts_table(tally.reasons, "reason"),
+        "reasons": reasons_table(tally.reasons),
         "sample": table(
             [
                 {"key": row.key, "stage": row.stage, "reason": row.reason, "message": row.message}

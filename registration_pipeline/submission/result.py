@@ -37,6 +37,7 @@ class ChunkResult:
 
     Args:
         reasons: failed objects by reason; empty when the verdict was only read back.
+        outcomes: base name of the file with the verdict for every object; None where an older version wrote it.
         failures: a sample of the failed objects, at most ``SAMPLE_SIZE``.
         is_new: whether this run reached the verdict, as against having found it in the journal.
     """
@@ -49,6 +50,7 @@ class ChunkResult:
     job_id: str | None
     message: str | None
     is_new: bool
+    outcomes: str | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
     failures: Sequence[Outcome] = ()
 
@@ -75,6 +77,7 @@ def result_from_verdict(
         job_id=verdict.job_id,
         message=verdict.message,
         is_new=outcomes is not None,
+        outcomes=verdict.outcomes,
         reasons=Counter(str(outcome.reason) for outcome in failed),
         failures=tuple(failed[:SAMPLE_SIZE]),
     )

@@ -74,10 +74,10 @@ class SourceStatus:
             "failed": self.failed,
             "changed": self.changed,
             "deleted": self.deleted,
-            "quarantined": self.quarantined,
             "chunks": shown,
             "inventory_id": self.inventory_id,
             "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
+            "quarantined": self.quarantined,
         }
 
 

@@ -111,7 +111,7 @@ def check_chunks(pipeline: Pipeline, shown: Shown) -> None:
     assert "failure_log" not in good
 
     assert (bad["registered"], bad["failed"], bad["state"]) == (1, 1, "partially_failed")
-    assert bad["reasons"] == [{"reason": "not_found", "objects": 1}]
+    assert bad["reasons"] == [{"reason": "not_found", "objects": 1, "what to do": "fix the file"}]
     (sample,) = bad["sample_of_failures"]
     assert sample["key"] == "2026-11-20/frame_003.jpg"
     assert "404" in sample["message"]

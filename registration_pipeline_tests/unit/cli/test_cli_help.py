@@ -14,7 +14,7 @@ from registration_pipeline.cli import app, run
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace
 
-COMMANDS = ("check", "demo", "failures", "inventory", "plan", "sandbox", "status", "submit", "sync")
+COMMANDS = ("cancel", "check", "demo", "failures", "inventory", "plan", "sandbox", "status", "submit", "sync")
 GROUP = typer.main.get_command(app)
 assert isinstance(GROUP, click.Group)
 PARAMETERS = [

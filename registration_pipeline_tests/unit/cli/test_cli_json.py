@@ -22,6 +22,7 @@ STATUS_KEYS = [
     "chunks",
     "inventory_id",
     "last_sync_at",
+    "quarantined",
 ]
 CHUNK_KEYS = ["planned", "submitted", "succeeded", "partially_failed", "failed"]
 FAILURE_KEYS = [
