@@ -6,9 +6,10 @@
 <source>/census/<wave_id>/{chunks,rejected,changed,deleted}-*.parquet   what else that planning run found
 <source>/manifests/<chunk_id>.json
 <source>/journal/<chunk_id>/<attempt>-<event>.json
-<source>/outcomes/<chunk_id>/<attempt>.parquet
+<source>/outcomes/<chunk_id>/<attempt>-<digest>.parquet
 <source>/failures/<chunk_id>/<attempt>.{parquet,csv}                    the failure log of a chunk
 <source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
+<source>/audit/<UTC time>/findings-*.{parquet,csv}, _SUCCESS.json       what an audit found
 <source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
 """
 
@@ -57,9 +58,9 @@ def journal_name(source: str, chunk_id: str, attempt: int, event: str) -> str:
     return f"{source}/journal/{chunk_id}/{attempt:04d}-{event}.json"
 
 
-def outcomes_name(source: str, chunk_id: str, attempt: int) -> str:
-    """Return the name of the verdicts per object of one attempt."""
-    return f"{source}/outcomes/{chunk_id}/{attempt:04d}.parquet"
+def outcomes_name(source: str, chunk_id: str, base_name: str) -> str:
+    """Return the name of the verdicts per object of one attempt, whose journal entry gives the base name."""
+    return f"{source}/outcomes/{chunk_id}/{base_name}"
 
 
 def failures_name(source: str, chunk_id: str, attempt: int, suffix: str) -> str:
@@ -88,3 +89,8 @@ def lease_name(source: str, term: int, beat: int) -> str:
 def lease_released_name(source: str, term: int) -> str:
     """Return the name of the file that says that a term has ended in order."""
     return f"{source}/lease/{term:08d}-released.json"
+
+
+def audit_folder(source: str, audit_id: str | None = None) -> str:
+    """Return the folder of one audit's report, or of all."""
+    return f"{source}/audit/" if audit_id is None else f"{source}/audit/{audit_id}/"

@@ -1,0 +1,187 @@
+"""The audit: the latest inventory, the ledger and the folders of Encord compared three ways, in bounded memory.
+
+What belongs here is the order of things; the sides are in ``audit_sides.py``, the join in ``audit_join.py``, and what a unit's
+items mean in ``audit_match.py``. Why it is done this way: docs/decisions/009-audit.md.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from registration_pipeline.tracking.audit_join import AuditJoin
+from registration_pipeline.tracking.audit_lookup import LOOKUP_BATCH, Lookup
+from registration_pipeline.tracking.audit_match import judge_doubt
+from registration_pipeline.tracking.audit_report import AuditReport, FindingSpool, write_report
+from registration_pipeline.tracking.audit_sides import bucket_rows, folder_items, ledger_rows, open_books
+from registration_pipeline.tracking.audit_unrecorded import Adopter, Unrecordeds
+from registration_pipeline.tracking.spill import SpillRoom, partitions_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.gateway import RegistrationGateway
+    from registration_pipeline.submission.retry import RetryPolicy
+    from registration_pipeline.tracking.audit_rows import Doubt
+    from registration_pipeline.tracking.audit_sides import Books
+
+_Row = TypeVar("_Row")
+
+_ID_FORMAT = "%Y%m%dT%H%M%S%fZ"
+_ROWS_PER_PROGRESS = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditLimits:
+    """How much an audit holds in memory and asks of Encord.
+
+    Args:
+        rows_per_partition: rows of one side in memory at a time.
+        lookup_requests: requests for recorded items that no listed folder shows.
+        lookup_batch: items per such request.
+    """
+
+    rows_per_partition: int = 32_768
+    lookup_requests: int = 1_000
+    lookup_batch: int = LOOKUP_BATCH
+
+
+def audit_source(
+    *,
+    store: StateStore,
+    source: str,
+    gateway: RegistrationGateway,
+    retry: RetryPolicy,
+    target_folder: str | None,
+    clock: Callable[[], datetime],
+    adopter: Adopter | None = None,
+    progress: Callable[[str, int], None] = lambda _stage, _done: None,
+    limits: AuditLimits | None = None,
+) -> AuditReport:
+    """Compare a source's latest inventory, ledger and folders, and write the report to the state.
+
+    The ledger is read before the folders are listed. So what it calls registered must be there; what appears meanwhile is
+    recognised by its chunk's journal.
+
+    Args:
+        store: the state.
+        source: the source's name.
+        gateway: Encord; asked to list folders and to look items up, nothing else.
+        retry: how calls are repeated.
+        target_folder: UUID of the folder that the source's chunks go to, or None if there is none yet.
+        clock: gives the aware time.
+        adopter: takes over what is in Encord and not registered according to the ledger; None: nothing is taken over.
+        progress: called with what is being done and how many rows of it are through.
+        limits: memory and requests.
+
+    Raises:
+        UsageError: there is no plan or no inventory.
+        HaltError: a folder can't be listed.
+        StateError: the state or the temporary folder can't be read or written.
+    """
+    limits = limits or AuditLimits()
+    started_at = clock()
+    books = open_books(store, source, target_folder)
+    with tempfile.TemporaryDirectory(prefix="registration-audit-", ignore_cleanup_errors=True) as folder:
+        audit = _Audit(books, gateway, retry, folder=Path(folder), progress=progress, limits=limits)
+        facts = audit.run(adopter)
+        return write_report(
+            store,
+            source,
+            started_at.strftime(_ID_FORMAT),
+            Path(folder),
+            audit.spool.sorted_rows(),
+            inventory_id=books.inventory.inventory_id,
+            folders=tuple(books.folders()),
+            started_at=started_at,
+            finished_at=clock(),
+            **facts,
+        )
+
+
+class _Audit:
+    """One run of an audit."""
+
+    def __init__(
+        self,
+        books: Books,
+        gateway: RegistrationGateway,
+        retry: RetryPolicy,
+        *,
+        folder: Path,
+        progress: Callable[[str, int], None],
+        limits: AuditLimits,
+    ) -> None:
+        self._books, self._gateway, self._retry, self._limits = books, gateway, retry, limits
+        self._progress = progress
+        self._looked_up = self._not_looked_up = 0
+        self.spool = FindingSpool(folder)
+        room = SpillRoom(folder, partitions_for(self._expected_rows(), limits.rows_per_partition))
+        self._join = AuditJoin(books, room, self.spool.add)
+
+    def run(self, adopter: Adopter | None) -> dict[str, Any]:
+        """Compare, and return what the report says besides its findings."""
+        books, join, joined = self._books, self._join, self._join.joined
+        join.add_ledger(self._watched("ledger", ledger_rows(books)))
+        join.add_bucket(bucket_rows(books))
+        for folder_uuid in books.folders():
+            join.add_items(self._watched("Encord", folder_items(self._gateway, self._retry, folder_uuid)))
+        self._progress("comparison", 0)
+        join.match_urls()
+        join.match_uuids()
+        join.judge()
+        self._resolve_doubts()
+        unrecordeds = Unrecordeds(books, self.spool.add, adopter)
+        unrecordeds.resolve(joined.unrecorded)
+        return {
+            "objects": joined.objects,
+            "registered": joined.registered,
+            "items": joined.items,
+            "under_way": unrecordeds.under_way,
+            "adopted_chunks": unrecordeds.adopted_chunks,
+            "adopted_units": unrecordeds.adopted_units,
+            "partly_present": unrecordeds.partly_present,
+            "looked_up": self._looked_up,
+            "not_looked_up": self._not_looked_up,
+        }
+
+    def _expected_rows(self) -> int:
+        planned = sum(chunk.objects for chunk in self._books.chunks.values())
+        folders = self._books.folders()
+        counts = (
+            self._retry.read(f"counting items of folder {one}", partial(self._gateway.count_items, one))
+            for one in folders
+        )
+        return max(planned, sum(counts))
+
+    def _resolve_doubts(self) -> None:
+        lookup = Lookup(self._ask, self._limits.lookup_requests, self._limits.lookup_batch)
+        for found in self._watched("look-up", lookup.look_up(self._doubts)):
+            self._looked_up += found.was_looked_up
+            self._not_looked_up += not found.was_looked_up
+            home = self._books.home_of(found.doubt.chunk_id)
+            finding = judge_doubt(found.doubt, found.folder, home, was_looked_up=found.was_looked_up)
+            if finding is not None:
+                self.spool.add(finding)
+
+    def _doubts(self) -> Iterator[Doubt]:
+        doubts = self._join.joined.doubts
+        return (doubt for partition in doubts.partitions for doubt in doubts.read(partition))
+
+    def _ask(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
+        return self._retry.read("looking items up", lambda: self._gateway.folders_of_items(item_uuids))
+
+    def _watched(self, stage: str, rows: Iterable[_Row]) -> Iterator[_Row]:
+        self._progress(stage, 0)
+        done = 0
+        for row in rows:
+            yield row
+            done += 1
+            if done % _ROWS_PER_PROGRESS == 0:
+                self._progress(stage, done)
+        self._progress(stage, done)

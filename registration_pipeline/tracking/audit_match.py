@@ -1,0 +1,148 @@
+"""What the items of one unit mean, given what the ledger says of it: pure functions over values.
+
+What does not belong here: finding out whose an item is (``audit_join.py``), looking items up elsewhere (``audit_lookup.py``)
+and taking over what the ledger does not know (``audit_unrecorded.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from registration_pipeline.tracking.audit_rows import AuditFinding, Doubt, FindingRow, Unrecorded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from registration_pipeline.tracking.audit_rows import ItemRow, LedgerRow, MatchedItem
+
+
+@dataclass(slots=True)
+class UnitVerdict:
+    """What the audit makes of one unit.
+
+    Args:
+        doubt: its recorded item was not listed: look for it elsewhere before anything is said.
+        unrecorded: an item that the ledger does not know to be registered.
+    """
+
+    findings: list[FindingRow] = field(default_factory=list)
+    doubt: Doubt | None = None
+    unrecorded: Unrecorded | None = None
+
+
+def decoded(url: str) -> bytes:
+    """Return what two URLs have in common that mean the same object: the bytes behind their percent-encoding."""
+    return unquote_to_bytes(url)
+
+
+def judge_unit(unit: LedgerRow, items: Sequence[MatchedItem], home: str | None) -> UnitVerdict:
+    """Compare a unit with the items that are its own.
+
+    Args:
+        unit: what the ledger says.
+        items: every item of the unit in the folders that were listed, each once.
+        home: the folder that the unit's chunk goes to.
+    """
+    verdict = UnitVerdict()
+    kept = min(items, key=lambda item: _preference(item, unit, home), default=None)
+    verdict.findings += [_duplicate(unit, item, kept) for item in items if kept is not None and item is not kept]
+    is_recorded_listed = any(item.item_uuid == unit.item_uuid for item in items)
+    if not unit.is_registered:
+        if kept is not None:
+            verdict.unrecorded = Unrecorded(
+                unit.chunk_id,
+                unit.unit_id,
+                unit.key,
+                unit.object_url,
+                kept.item_uuid,
+                kept.folder_uuid,
+                kept.folder_uuid == home,
+            )
+        return verdict
+    if kept is not None and kept.folder_uuid != home:
+        verdict.findings.append(moved(unit, kept.item_uuid, kept.folder_uuid, home))
+    if unit.item_uuid is not None and not is_recorded_listed:
+        verdict.doubt = Doubt(
+            unit.unit_id,
+            unit.key,
+            unit.object_url,
+            unit.chunk_id,
+            unit.item_uuid,
+            kept.item_uuid if kept is not None else None,
+        )
+    elif kept is None:
+        verdict.findings.append(missing(unit, home, "the ledger names no item to look for elsewhere"))
+    return verdict
+
+
+def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looked_up: bool) -> FindingRow | None:
+    """Say what follows from where a recorded item turned out to be.
+
+    Args:
+        folder: the folder that holds it; None: it does not exist, or may not be seen.
+        was_looked_up: False when the limit of look-ups was reached before its turn.
+    """
+    if folder is None:
+        if doubt.present_uuid is not None:
+            return None  # deleted, and registered again since
+        detail = None if was_looked_up else "not looked for in other folders: the limit of look-ups was reached"
+        return missing(doubt, home, detail)
+    if doubt.present_uuid is not None:
+        detail = f"also in the folder of its chunk, as {doubt.present_uuid}"
+        return _row(AuditFinding.DUPLICATE, doubt, doubt.item_uuid, folder, detail)
+    # A listing while others write can pass over an item that is there.
+    return None if folder == home else moved(doubt, doubt.item_uuid, folder, home)
+
+
+def stranger(item: ItemRow) -> FindingRow:
+    """Return the finding for an item that is no planned object's."""
+    detail = f"titled {item.name!r}; no planned object has this URL"
+    if item.unit_claim is not None:
+        detail += f", nor is {item.unit_claim!r}, which it names as registration.unit, planned for this source"
+    return FindingRow(
+        AuditFinding.UNKNOWN.value, None, item.url, None, item.unit_claim, item.item_uuid, item.folder_uuid, detail
+    )
+
+
+def differing(unit: LedgerRow, finding: AuditFinding, home: str | None) -> FindingRow:
+    """Return the finding for a registered object that the bucket holds otherwise, or no longer."""
+    return _row(finding, unit, unit.item_uuid, home, None)
+
+
+def missing(unit: LedgerRow | Doubt, home: str | None, detail: str | None) -> FindingRow:
+    """Return the finding for a registered object without an item."""
+    return _row(AuditFinding.MISSING, unit, unit.item_uuid, home, detail)
+
+
+def moved(unit: LedgerRow | Doubt, item_uuid: str, folder: str, home: str | None) -> FindingRow:
+    """Return the finding for an item in another folder than its chunk's."""
+    return _row(AuditFinding.MOVED, unit, item_uuid, folder, f"registered in folder {home}")
+
+
+def unknown(item: Unrecorded, detail: str) -> FindingRow:
+    """Return the finding for an item of ours that the ledger does not know to be registered."""
+    return _row(AuditFinding.UNKNOWN, item, item.item_uuid, item.folder_uuid, detail)
+
+
+def _preference(item: MatchedItem, unit: LedgerRow, home: str | None) -> tuple[bool, bool, int, str]:
+    """Of several items the one in the right folder stays, then the recorded one, then the oldest."""
+    return item.folder_uuid != home, item.item_uuid != unit.item_uuid, item.created_at, item.item_uuid
+
+
+def _duplicate(unit: LedgerRow, item: MatchedItem, kept: MatchedItem) -> FindingRow:
+    detail = f"one too many beside {kept.item_uuid}"
+    if item.folder_uuid != kept.folder_uuid:
+        detail += f" in folder {kept.folder_uuid}"
+    return _row(AuditFinding.DUPLICATE, unit, item.item_uuid, item.folder_uuid, detail)
+
+
+def _row(
+    finding: AuditFinding,
+    unit: LedgerRow | Doubt | Unrecorded,
+    item_uuid: str | None,
+    folder: str | None,
+    detail: str | None,
+) -> FindingRow:
+    return FindingRow(finding.value, unit.key, unit.object_url, unit.chunk_id, unit.unit_id, item_uuid, folder, detail)

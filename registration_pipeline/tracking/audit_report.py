@@ -1,0 +1,263 @@
+"""The report of an audit: sorted out of core, written to the state as Parquet and CSV, and read back.
+
+What does not belong here: finding anything.
+"""
+
+from __future__ import annotations
+
+import csv
+import heapq
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.state.commit import FileSet, Part, read_marker, read_parts
+from registration_pipeline.state.layout import audit_folder
+from registration_pipeline.tracking.audit_rows import AuditFinding, FindingRow, row_order
+from registration_pipeline.tracking.spill import Spill
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from registration_pipeline.state.store import StateStore
+
+SAMPLE_ROWS: Final = 5
+"""Rows of each finding that the summary holds."""
+
+_RUN_ROWS: Final = 50_000
+_BATCH_ROWS: Final = 10_000
+FINDING_SCHEMA: pa.Schema = pa.schema(
+    [
+        pa.field("finding", pa.string(), nullable=False),
+        *(pa.field(name, pa.string()) for name in FindingRow._fields[1:]),
+    ]
+)
+AUDIT_COLUMNS = FindingRow._fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """What an audit found. The fields are those of the commit marker and of ``audit --json``.
+
+    Args:
+        audit_id: UTC time of its start.
+        inventory_id: the listing of the bucket that was compared.
+        folders: the folders of Encord that were listed.
+        objects: planned objects.
+        registered: of these, registered according to the ledger.
+        items: items in the folders.
+        findings: rows of the report by finding; a finding that did not occur is there with 0.
+        under_way: items of chunks that were being submitted; they are no findings.
+        adopted_chunks: taken over, wholly or in part.
+        adopted_units: items that the ledger knows to be registered since.
+        partly_present: chunks that are only partly in Encord and not concluded; sending them is safe.
+        looked_up: recorded items that were looked up in other folders.
+        not_looked_up: those that were not, because the limit was reached; they count as missing.
+        sample: the first rows of each finding.
+        parquet: the findings, all of them.
+        csv: the same.
+    """
+
+    source: str
+    audit_id: str
+    inventory_id: str
+    started_at: datetime
+    finished_at: datetime
+    folders: tuple[str, ...]
+    objects: int
+    registered: int
+    items: int
+    findings: Mapping[str, int]
+    under_way: int = 0
+    adopted_chunks: int = 0
+    adopted_units: int = 0
+    partly_present: int = 0
+    looked_up: int = 0
+    not_looked_up: int = 0
+    sample: tuple[FindingRow, ...] = ()
+    parquet: Part
+    csv: str
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether bucket, ledger and Encord agree."""
+        return not any(self.findings.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that it has in the commit marker."""
+        return {
+            **asdict(self),
+            "started_at": self.started_at.isoformat(),
+            "finished_at": self.finished_at.isoformat(),
+            "folders": list(self.folders),
+            "sample": [row._asdict() for row in self.sample],
+            "parquet": self.parquet.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> AuditReport:
+        """Read the form that ``to_json`` gives.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not that form.
+        """
+        return cls(
+            **{
+                **value,
+                "started_at": datetime.fromisoformat(value["started_at"]),
+                "finished_at": datetime.fromisoformat(value["finished_at"]),
+                "folders": tuple(value["folders"]),
+                "sample": tuple(FindingRow(**row) for row in value["sample"]),
+                "parquet": Part.from_json(value["parquet"]),
+            }
+        )
+
+
+class FindingSpool:
+    """Takes findings in any order and gives them back sorted; sorted runs on disk keep memory flat.
+
+    Args:
+        folder: a temporary folder of the caller's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rows: list[FindingRow] = []
+        self._runs: list[Spill[FindingRow]] = []
+
+    def add(self, row: FindingRow) -> None:
+        """Take a finding."""
+        self._rows.append(row)
+        if len(self._rows) == _RUN_ROWS:
+            self._end_run()
+
+    def sorted_rows(self) -> Iterator[FindingRow]:
+        """Yield all findings by kind, key and item."""
+        self._end_run()
+        return heapq.merge(*(run.take(0) for run in self._runs), key=row_order)
+
+    def _end_run(self) -> None:
+        run = Spill(self._folder, f"findings-{len(self._runs)}", FindingRow, partitions=1)
+        for row in sorted(self._rows, key=row_order):
+            run.add(b"", row)
+        self._runs.append(run)
+        self._rows = []
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What the summary says of the rows, gathered while they pass by."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    sample: list[FindingRow] = field(default_factory=list)
+
+    def watch(self, rows: Iterable[FindingRow]) -> Iterator[FindingRow]:
+        for row in rows:
+            self.counts[row.finding] += 1
+            if self.counts[row.finding] <= SAMPLE_ROWS:
+                self.sample.append(row)
+            yield row
+
+
+def write_report(
+    store: StateStore, source: str, audit_id: str, folder: Path, rows: Iterable[FindingRow], **facts: Any
+) -> AuditReport:
+    """Write the findings and, when they are there, the summary that vouches for them.
+
+    Args:
+        folder: a temporary folder of the caller's.
+        rows: sorted; read once, and a batch of them is in memory at a time.
+        facts: the other fields of ``AuditReport``.
+    """
+    tally = _Tally()
+    parquet, text = folder / "findings.parquet", folder / "findings.csv"
+    _write_files(parquet, text, tally.watch(rows))
+    files = FileSet(store, audit_folder(source, audit_id))
+    names = [files.new_name("findings", suffix) for suffix in ("parquet", "csv")]
+    for name, path in zip(names, (parquet, text), strict=True):
+        store.create_from_file(name, path)
+    report = AuditReport(
+        source=source,
+        audit_id=audit_id,
+        findings={finding.value: tally.counts[finding.value] for finding in AuditFinding},
+        sample=tuple(tally.sample),
+        parquet=Part(names[0], tally.counts.total()),
+        csv=names[1],
+        **facts,
+    )
+    files.commit(report.to_json())
+    return report
+
+
+def _write_files(parquet: Path, text: Path, rows: Iterator[FindingRow]) -> None:
+    with (
+        pq.ParquetWriter(parquet, FINDING_SCHEMA, compression="zstd") as parquet_writer,
+        text.open("w", encoding="utf-8", newline="") as csv_file,
+    ):
+        csv_writer = csv.writer(csv_file)
+        csv_writer.writerow(AUDIT_COLUMNS)
+        while batch := list(islice(rows, _BATCH_ROWS)):
+            columns = [pa.array(column, pa.string()) for column in zip(*batch, strict=True)]
+            parquet_writer.write_table(pa.Table.from_arrays(columns, schema=FINDING_SCHEMA))
+            csv_writer.writerows(batch)
+
+
+def load_audit(store: StateStore, source: str, audit_id: str) -> AuditReport | None:
+    """Return a committed audit, or None.
+
+    Raises:
+        StateCorruptError: its commit marker is not one of an audit.
+    """
+    folder = audit_folder(source, audit_id)
+    marker = read_marker(store, folder)
+    if marker is None:
+        return None
+    try:
+        return AuditReport.from_json(marker)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateCorruptError(
+            f"The commit marker of {store.location(folder)} is not one of an audit ({error!r}). Delete the folder; an audit "
+            "is a report, and nothing else reads it."
+        ) from error
+
+
+def latest_audit(store: StateStore, source: str) -> AuditReport | None:
+    """Return the newest committed audit of a source, or None."""
+    found = (load_audit(store, source, audit_id) for audit_id in reversed(store.folders(audit_folder(source))))
+    return next((audit for audit in found if audit is not None), None)
+
+
+def audit_findings(store: StateStore, report: AuditReport) -> Iterator[FindingRow]:
+    """Stream the findings of an audit, sorted.
+
+    Raises:
+        StateCorruptError: the file is missing or unreadable.
+    """
+    for batch in read_parts(store, [report.parquet]):
+        yield from map(FindingRow._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+
+
+def write_findings(store: StateStore, report: AuditReport, path: Path) -> None:
+    """Write the findings of an audit to a local file, whose suffix says how: ``.csv``, ``.parquet`` or ``.json``."""
+    if path.suffix == ".json":
+        with path.open("w", encoding="utf-8") as file:
+            _write_json(file, audit_findings(store, report))
+        return
+    with store.local_file(report.csv if path.suffix == ".csv" else report.parquet.name) as source:
+        path.write_bytes(source.read_bytes())
+
+
+def _write_json(file: Any, rows: Iterator[FindingRow]) -> None:
+    separator = "[\n"
+    for row in rows:
+        file.write(separator + json.dumps(row._asdict(), ensure_ascii=False))
+        separator = ",\n"
+    file.write("\n]\n" if separator != "[\n" else "[]\n")

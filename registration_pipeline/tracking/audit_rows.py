@@ -1,0 +1,140 @@
+"""What each side of an audit says, as rows; and what the audit finds. No decisions.
+
+Rows that are set aside on disk are named tuples of plain values (``spill.py``).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class AuditFinding(StrEnum):
+    """What can be wrong between bucket, ledger and Encord."""
+
+    MISSING = "missing"
+    """Registered according to the ledger, and not in Encord."""
+    MOVED = "moved"
+    """Registered, and in another folder of Encord than it was registered in."""
+    DUPLICATE = "duplicate"
+    """An item too many: its object is in Encord more than once."""
+    UNKNOWN = "unknown"
+    """In the Encord folder, and not registered according to the ledger."""
+    CHANGED = "changed"
+    """Registered, and the bucket's object is another one now."""
+    GONE = "gone"
+    """Registered, and no longer in the bucket."""
+
+
+RANKS = {finding: rank for rank, finding in enumerate(AuditFinding)}
+
+
+class LedgerRow(NamedTuple):
+    """One planned object, and whether it is registered."""
+
+    unit_id: str
+    key: str
+    object_url: str
+    chunk_id: str
+    is_registered: bool
+    item_uuid: str | None
+
+
+class BucketRow(NamedTuple):
+    """One planned object that the bucket no longer holds as it was planned."""
+
+    key: str
+    finding: str
+
+
+class ItemRow(NamedTuple):
+    """One item of a folder.
+
+    Args:
+        unit_claim: our provenance key in its metadata, whatever it says.
+        created_at: microseconds since 1970.
+    """
+
+    item_uuid: str
+    folder_uuid: str
+    name: str
+    url: str | None
+    unit_claim: str | None
+    created_at: int
+
+
+class UnitOfUrl(NamedTuple):
+    """A planned URL and its unit."""
+
+    object_url: str
+    unit_id: str
+
+
+class UnitOfItem(NamedTuple):
+    """An item that the ledger names, and its unit."""
+
+    item_uuid: str
+    unit_id: str
+
+
+class MatchedItem(NamedTuple):
+    """An item that is known to be a unit's."""
+
+    unit_id: str
+    item_uuid: str
+    folder_uuid: str
+    created_at: int
+
+
+class Doubt(NamedTuple):
+    """A registered unit whose recorded item is in none of the folders that were listed.
+
+    Args:
+        present_uuid: another item of the unit that was listed, if there is one.
+    """
+
+    unit_id: str
+    key: str
+    object_url: str
+    chunk_id: str
+    item_uuid: str
+    present_uuid: str | None
+
+
+class Unrecorded(NamedTuple):
+    """An item of a unit that is not registered according to the ledger.
+
+    Args:
+        is_at_home: whether it is in the folder that its chunk goes to.
+    """
+
+    chunk_id: str
+    unit_id: str
+    key: str
+    object_url: str
+    item_uuid: str
+    folder_uuid: str
+    is_at_home: bool
+
+
+class FindingRow(NamedTuple):
+    """One line of the report. The fields and their order are those of the files.
+
+    Args:
+        folder_uuid: where the item is; for one that is missing, where it should be.
+        detail: what else is known, and what follows for this one.
+    """
+
+    finding: str
+    key: str | None
+    object_url: str | None
+    chunk_id: str | None
+    unit_id: str | None
+    item_uuid: str | None
+    folder_uuid: str | None
+    detail: str | None
+
+
+def row_order(row: FindingRow) -> tuple[int, str, str, str]:
+    """Return what the report is sorted by: the finding, then the key."""
+    return RANKS[AuditFinding(row.finding)], row.key or "", row.object_url or "", row.item_uuid or ""

@@ -1,0 +1,159 @@
+"""The sides that an audit compares, each as a stream of rows: ledger, bucket and Encord's folders.
+
+What does not belong here: comparing them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from registration_pipeline.errors import UsageError
+from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
+from registration_pipeline.planning.ledger import Ledger
+from registration_pipeline.planning.wave import load_chunks, load_waves
+from registration_pipeline.state.commit import read_parts
+from registration_pipeline.tracking.audit_rows import AuditFinding, BucketRow, ItemRow, LedgerRow
+from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.outcomes import read_outcomes
+from registration_pipeline.tracking.states import ChunkProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.planning.wave import PlannedChunk, Wave
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.gateway import RegistrationGateway, RemoteItem
+    from registration_pipeline.submission.retry import RetryPolicy
+
+_PLAN_COLUMNS = ("unit_id", "key", "object_url", "chunk_id")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Plan, journal and inventory of a source at one moment.
+
+    Args:
+        chunks: every planned chunk.
+        progress: where each stands; chunks that were never attempted are not in it.
+        target_folder: the folder that the source's chunks go to from now on, if it exists.
+    """
+
+    store: StateStore
+    source: str
+    inventory: Inventory
+    waves: Sequence[Wave]
+    chunks: Mapping[str, PlannedChunk]
+    progress: Mapping[str, ChunkProgress]
+    target_folder: str | None
+
+    def home_of(self, chunk_id: str) -> str | None:
+        """Return the folder of a chunk: that of its first intent, for ever."""
+        first = self.progress_of(chunk_id).first_intent
+        return (first.folder_uuid if first else None) or self.target_folder
+
+    def progress_of(self, chunk_id: str) -> ChunkProgress:
+        """Return where a chunk stood."""
+        return self.progress.get(chunk_id) or ChunkProgress(chunk_id=chunk_id)
+
+    def folders(self) -> list[str]:
+        """Return every folder that holds, or will hold, items of the source."""
+        first = (progress.first_intent for progress in self.progress.values())
+        found = {self.target_folder, *(intent.folder_uuid for intent in first if intent)}
+        return sorted(folder for folder in found if folder)
+
+
+def open_books(store: StateStore, source: str, target_folder: str | None) -> Books:
+    """Read what is small: waves, chunks and journals.
+
+    Raises:
+        UsageError: there is no plan or no inventory.
+    """
+    waves, inventory = load_waves(store, source), latest_inventory(store, source)
+    if not waves or inventory is None:
+        raise UsageError(
+            f"Source {source!r} has no {'plan' if inventory else 'inventory'} to compare with: run `registration-pipeline "
+            f"inventory {source}` and `registration-pipeline plan {source}` first. Neither sends anything."
+        )
+    return Books(
+        store=store,
+        source=source,
+        inventory=inventory,
+        waves=waves,
+        chunks=load_chunks(store, source, waves),
+        progress={progress.chunk_id: progress for progress in Journal(store, source).all_progress()},
+        target_folder=target_folder,
+    )
+
+
+def ledger_rows(books: Books) -> Iterator[LedgerRow]:
+    """Yield every planned object: those with a verdict from their chunk's outcomes, the others from the plan."""
+    untried: dict[str, list[str]] = {}
+    for chunk_id, chunk in books.chunks.items():
+        verdict = books.progress_of(chunk_id).verdict
+        if verdict is None:
+            untried.setdefault(chunk.wave_id, []).append(chunk_id)
+            continue
+        for outcome in read_outcomes(books.store, books.source, verdict):
+            is_registered = outcome.verdict.is_registered
+            item_uuid = outcome.item_uuid if is_registered else None
+            yield LedgerRow(outcome.unit_id, outcome.key, outcome.object_url, chunk_id, is_registered, item_uuid)
+    for wave in books.waves:
+        if wave.wave_id in untried:
+            yield from _planned_rows(books.store, wave, pa.array(untried[wave.wave_id], pa.string()))
+
+
+def _planned_rows(store: StateStore, wave: Wave, chunk_ids: pa.Array) -> Iterator[LedgerRow]:
+    for batch in read_parts(store, wave.parts, _PLAN_COLUMNS):
+        rows = batch.filter(pc.is_in(batch.column("chunk_id"), chunk_ids))
+        columns = [column.to_pylist() for column in rows.columns]
+        for unit_id, key, object_url, chunk_id in zip(*columns, strict=True):
+            yield LedgerRow(unit_id, key, object_url, chunk_id, is_registered=False, item_uuid=None)
+
+
+def bucket_rows(books: Books) -> Iterator[BucketRow]:
+    """Yield the planned objects that the latest inventory holds otherwise, or not at all."""
+    ledger = Ledger(books.store, books.waves)
+    for batch in read_inventory(books.store, books.inventory):
+        if batch.num_rows == 0:
+            continue
+        for match in ledger.match(batch):
+            yield from _keys(match.changed, AuditFinding.CHANGED)
+            yield from _keys(match.deleted, AuditFinding.GONE)
+    for deleted in ledger.rest():
+        yield from _keys(deleted, AuditFinding.GONE)
+
+
+def _keys(rows: pa.RecordBatch, finding: AuditFinding) -> Iterator[BucketRow]:
+    return (BucketRow(key, finding.value) for key in rows.column("key").to_pylist())
+
+
+def folder_items(gateway: RegistrationGateway, retry: RetryPolicy, folder_uuid: str) -> Iterator[ItemRow]:
+    """Yield the items of a folder, oldest first; a page that fails is asked for again, not the whole listing."""
+    token: str | None = None
+    while True:
+        page = retry.read(
+            f"listing folder {folder_uuid}",
+            lambda token=token: gateway.items_page(folder_uuid, token),  # type: ignore[misc]
+        )
+        yield from _item_rows(folder_uuid, page.items)
+        token = page.next_token
+        if token is None:
+            return
+
+
+def _item_rows(folder_uuid: str, items: Iterable[RemoteItem]) -> Iterator[ItemRow]:
+    for item in items:
+        created_at = int(item.created_at.timestamp() * 1_000_000)
+        yield ItemRow(
+            item.item_uuid, folder_uuid, _text(item.name) or "", _text(item.url), _text(item.unit_id), created_at
+        )
+
+
+def _text(value: str | None) -> str | None:
+    """Return somebody else's text as one that can be written: JSON may hold halves of surrogate pairs."""
+    return None if value is None else value.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,90 @@
+"""Items of ours that the ledger does not know to be registered: taken over chunk by chunk, or reported.
+
+What belongs here is going through them; taking a chunk over is the caller's (``submission/adoption.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registration_pipeline.planning.wave import PlannedChunk
+from registration_pipeline.tracking.audit_match import unknown
+from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.states import FAILED_STATES
+
+if TYPE_CHECKING:
+    from registration_pipeline.tracking.audit_rows import FindingRow, Unrecorded
+    from registration_pipeline.tracking.audit_sides import Books
+    from registration_pipeline.tracking.spill import Spill
+
+Adopter = Callable[[PlannedChunk, Mapping[str, str], str], int]
+"""Takes a chunk over, given the items of its units by unit id and their folder, and returns how many units that were."""
+
+
+@dataclass(slots=True)
+class Unrecordeds:
+    """Goes through the items, with what came of it so far.
+
+    Args:
+        report: takes the findings that are left.
+        adopter: takes chunks over; None: only report.
+        under_way: items of chunks that are being submitted.
+        adopted_chunks: taken over, wholly or in part.
+        adopted_units: their items.
+        partly_present: chunks that were not taken over because only some of their units are in the folder.
+    """
+
+    books: Books
+    report: Callable[[FindingRow], None]
+    adopter: Adopter | None = None
+    under_way: int = 0
+    adopted_chunks: int = 0
+    adopted_units: int = 0
+    partly_present: int = 0
+
+    def resolve(self, spill: Spill[Unrecorded]) -> None:
+        """Take over or report every item."""
+        for partition in spill.partitions:
+            by_chunk: dict[str, list[Unrecorded]] = {}
+            for item in spill.take(partition):
+                by_chunk.setdefault(item.chunk_id, []).append(item)
+            for chunk_id, items in by_chunk.items():
+                self._resolve_chunk(self.books.chunks[chunk_id], items)
+
+    def _resolve_chunk(self, chunk: PlannedChunk, items: list[Unrecorded]) -> None:
+        if self._is_under_way(chunk.chunk_id):
+            self.under_way += len(items)
+            return
+        at_home = [item for item in items if item.is_at_home]
+        found, home = {item.unit_id: item.item_uuid for item in at_home}, self.books.home_of(chunk.chunk_id)
+        adopted = self.adopter(chunk, found, home) if self.adopter and found and home else 0
+        self.adopted_units += adopted
+        self.adopted_chunks += adopted > 0
+        left = [item for item in items if not (adopted and item.is_at_home)]
+        if left:
+            self._report(chunk, left, len(found))
+
+    def _report(self, chunk: PlannedChunk, left: list[Unrecorded], found: int) -> None:
+        """Report items, each with what can be done about it."""
+        progress = self.books.progress_of(chunk.chunk_id)
+        known = progress.verdict.registered if progress.verdict else 0
+        is_whole = progress.state in FAILED_STATES or found + known >= chunk.units
+        self.partly_present += not is_whole
+        for item in left:
+            if not item.is_at_home:
+                detail = "in another folder than its chunk goes to; the next sync registers it there, too"
+            elif progress.state in FAILED_STATES:
+                detail = "failed according to the ledger; audit --adopt takes it over"
+            elif is_whole:
+                detail = "its whole chunk is in Encord and was never concluded; audit --adopt takes it over"
+            else:
+                detail = f"{found} of {chunk.units} units of its chunk are in Encord; the next sync registers the rest"
+            self.report(unknown(item, detail))
+
+    def _is_under_way(self, chunk_id: str) -> bool:
+        """Look whether the chunk is being submitted, or has been since the audit began: its journal knows better."""
+        before = self.books.progress_of(chunk_id)
+        now = Journal(self.books.store, self.books.source).progress(chunk_id)
+        return now.is_attempt_open or now.attempt != before.attempt

@@ -1,0 +1,129 @@
+"""Audits of a fleet, and hands that change Encord behind the pipeline's back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+
+from registration_pipeline.submission.adoption import adopt_chunk
+from registration_pipeline.submission.gateway import RemoteItem
+from registration_pipeline.submission.retry import RetryPolicy
+from registration_pipeline.tracking.audit import audit_source
+from registration_pipeline.tracking.audit_report import audit_findings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from registration_pipeline.tracking.audit_report import AuditReport
+    from registration_pipeline.tracking.audit_rows import FindingRow
+
+HOME = "fleet"
+
+
+class Auditor:
+    """Audits one fleet and changes its Encord and its bucket by hand."""
+
+    def __init__(self, fleet: Any) -> None:
+        self.fleet = fleet
+
+    def audit(self, *, adopt: bool = False, store: Any = None, **options: Any) -> AuditReport:
+        fleet = self.fleet
+        store = store or fleet.store
+        arguments: dict[str, Any] = {
+            "store": store,
+            "source": fleet.source.name,
+            "gateway": fleet.encord,
+            "retry": RetryPolicy(sleep=fleet.time.sleep, jitter=lambda _low, high: high),
+            "target_folder": fleet.encord.find_folder(fleet.source.encord.folder),
+            "clock": fleet.time.clock,
+            "adopter": partial(_adopt, store, fleet) if adopt else None,
+        }
+        fleet.time.sleep(1)
+        return audit_source(**arguments | options)
+
+    def found(self, **options: Any) -> list[tuple[str, str | None]]:
+        """Audit and return finding and key of every row."""
+        return [(row.finding, row.key) for row in self.rows(**options)]
+
+    def rows(self, **options: Any) -> list[FindingRow]:
+        store = options.get("store") or self.fleet.store
+        return list(audit_findings(store, self.audit(**options)))
+
+    def folder(self, name: str = HOME) -> list[RemoteItem]:
+        items: list[RemoteItem] = self.fleet.encord.items.setdefault(self.folder_uuid(name), [])
+        return items
+
+    def folder_uuid(self, name: str = HOME) -> str:
+        uuid: str = self.fleet.encord.create_folder(name)
+        return uuid
+
+    def item(self, key: str) -> RemoteItem:
+        """Return the first item of this title in any folder."""
+        items: Iterable[RemoteItem] = chain.from_iterable(self.fleet.encord.items.values())
+        return next(item for item in items if item.name == key)
+
+    def remove(self, key: str) -> RemoteItem:
+        item = self.item(key)
+        for items in self.fleet.encord.items.values():
+            items[:] = [one for one in items if one is not item]
+        return item
+
+    def alter(self, key: str, **facts: Any) -> None:
+        item = self.item(key)
+        for items in self.fleet.encord.items.values():
+            items[:] = [replace(one, **facts) if one is item else one for one in items]
+
+    def copy(self, key: str, *, to: str = HOME, **facts: Any) -> RemoteItem:
+        """Register an object once more, as a person would who does not ask to skip duplicates."""
+        new = replace(self.item(key), **{"item_uuid": str(uuid4()), "created_at": self.fleet.time.clock()} | facts)
+        self.folder(to).append(new)
+        return new
+
+    def move(self, key: str, to: str) -> None:
+        self.folder(to).append(self.remove(key))
+
+    def add(self, url: str | None, *, unit_id: str | None = None, name: str = "stranger") -> RemoteItem:
+        """Put an item into the folder that the pipeline did not register."""
+        item = RemoteItem(
+            item_uuid=str(uuid4()), name=name, url=url, unit_id=unit_id, created_at=self.fleet.time.clock()
+        )
+        self.folder().append(item)
+        return item
+
+    def forget_everything(self) -> None:
+        """Lose the whole state, and plan the bucket again."""
+        for name in list(self.fleet.store.names("")):
+            self.fleet.store.delete(name)
+        self.fleet.sync()
+
+
+def _adopt(store: Any, fleet: Any, chunk: Any, found: Any, folder_uuid: str) -> int:
+    before = {outcome.key for outcome in fleet.outcomes() if outcome.verdict.is_registered}
+    result = adopt_chunk(
+        store=store,
+        source=fleet.source.name,
+        chunk=chunk,
+        found=found,
+        folder_uuid=folder_uuid,
+        clock=fleet.time.clock,
+    )
+    after = {outcome.key for outcome in fleet.outcomes() if outcome.verdict.is_registered} if result else before
+    return len(after - before)
+
+
+@pytest.fixture(scope="session")
+def auditor_of() -> type[Auditor]:
+    return Auditor
+
+
+@pytest.fixture
+def registered(fleet_of: Callable[..., Any]) -> Auditor:
+    """A fleet of three images in two chunks, all of them registered."""
+    fleet = fleet_of()
+    fleet.register()
+    return Auditor(fleet)

@@ -1,0 +1,408 @@
+"""Bucket, ledger and Encord compared: each finding alone, together, and what is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from registration_pipeline.errors import PermissionDeniedError, TransientError, UsageError
+from registration_pipeline.submission.scripted_gateway import StartScript
+from registration_pipeline.tracking.audit import AuditLimits
+from registration_pipeline.tracking.audit_rows import AuditFinding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+A, B, C = "raw/a.jpg", "raw/b.jpg", "raw/c.jpg"
+
+
+def test_a_source_where_all_three_agree_has_no_findings(registered: Any):
+    report = registered.audit()
+
+    assert report.is_clean
+    assert report.findings == {finding.value: 0 for finding in AuditFinding}
+    assert (report.objects, report.registered, report.items, report.looked_up) == (3, 3, 3, 0)
+    assert report.folders == (registered.folder_uuid(),)
+
+
+def test_a_registered_object_whose_item_was_deleted_is_missing(registered: Any):
+    removed = registered.remove(B)
+
+    (row,) = registered.rows()
+
+    assert (row.finding, row.key, row.item_uuid) == ("missing", B, removed.item_uuid)
+    assert (row.folder_uuid, row.detail) == (registered.folder_uuid(), None)
+
+
+def test_an_item_that_nobody_planned_is_unknown(registered: Any):
+    item = registered.add("https://elsewhere.example/cat.jpg", name="cat")
+
+    (row,) = registered.rows()
+
+    assert row[:2] == ("unknown", None)
+    assert (row.object_url, row.item_uuid) == ("https://elsewhere.example/cat.jpg", item.item_uuid)
+    assert row.detail == "titled 'cat'; no planned object has this URL"
+
+
+def test_an_item_with_the_provenance_key_of_another_source_says_so(registered: Any):
+    registered.add("s3://other/x.jpg", unit_id="0123456789abcdef")
+
+    (row,) = registered.rows()
+
+    assert (row.finding, row.unit_id) == ("unknown", "0123456789abcdef")
+    assert "'0123456789abcdef', which it names as registration.unit" in row.detail
+
+
+def test_an_item_too_many_is_a_duplicate_and_the_recorded_one_stays(registered: Any):
+    kept, copied = registered.item(A), registered.copy(A)
+
+    (row,) = registered.rows()
+
+    assert (row.finding, row.key, row.item_uuid) == ("duplicate", A, copied.item_uuid)
+    assert row.detail == f"one too many beside {kept.item_uuid}"
+
+
+def test_two_items_too_many_are_two_rows(registered: Any):
+    registered.copy(A)
+    registered.copy(A, unit_id=None)
+
+    assert registered.found() == [("duplicate", A)] * 2
+
+
+def test_an_item_in_another_folder_is_moved(registered: Any):
+    registered.move(C, "archive")
+
+    (row,) = registered.rows()
+
+    assert (row.finding, row.key) == ("moved", C)
+    assert row.folder_uuid == registered.folder_uuid("archive")
+    assert row.detail == f"registered in folder {registered.folder_uuid()}"
+
+
+def test_an_object_that_was_written_again_is_changed(registered: Any):
+    registered.fleet.put(A, e_tag="another").take_inventory()
+
+    assert registered.found() == [("changed", A)]
+
+
+def test_an_object_that_was_deleted_is_gone(registered: Any):
+    del registered.fleet.objects[A]
+    registered.fleet.take_inventory()
+
+    assert registered.found() == [("gone", A)]
+
+
+def test_a_bucket_that_was_emptied_leaves_everything_gone(registered: Any):
+    registered.fleet.objects.clear()
+    registered.fleet.take_inventory()
+
+    assert registered.found() == [("gone", A), ("gone", B), ("gone", C)]
+
+
+def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(fleet_of: Callable[..., Any], auditor_of: Any):
+    fleet = fleet_of(*(f"{name}.jpg" for name in "abcdefgh"))
+    fleet.register()
+    audit = auditor_of(fleet)
+    audit.remove("raw/g.jpg")
+    audit.remove("raw/h.jpg")
+    audit.move("raw/b.jpg", "archive")
+    audit.copy("raw/c.jpg")
+    audit.add("s3://other/z.jpg")
+    fleet.put("raw/d.jpg", e_tag="another")
+    del fleet.objects["raw/e.jpg"]
+    fleet.take_inventory()
+
+    report = audit.audit()
+
+    assert audit.found() == [
+        ("missing", "raw/g.jpg"),
+        ("missing", "raw/h.jpg"),
+        ("moved", "raw/b.jpg"),
+        ("duplicate", "raw/c.jpg"),
+        ("unknown", None),
+        ("changed", "raw/d.jpg"),
+        ("gone", "raw/e.jpg"),
+    ]
+    assert dict(report.findings) == {
+        "missing": 2,
+        "moved": 1,
+        "duplicate": 1,
+        "unknown": 1,
+        "changed": 1,
+        "gone": 1,
+    }
+
+
+def test_an_object_can_be_gone_and_missing_at_once(registered: Any):
+    registered.remove(A)
+    del registered.fleet.objects[A]
+    registered.fleet.take_inventory()
+
+    assert registered.found() == [("missing", A), ("gone", A)]
+
+
+def test_what_is_not_registered_is_neither_changed_nor_gone(fleet_of: Callable[..., Any], auditor_of: Any):
+    fleet = fleet_of(encord={"fails": lambda url: "403 Forbidden" if url.endswith("a.jpg") else None})
+    fleet.register()
+    del fleet.objects[A]
+    fleet.put("raw/d.jpg").sync()
+    fleet.put("raw/d.jpg", e_tag="another").take_inventory()
+
+    assert auditor_of(fleet).found() == []
+
+
+HOSTILE = "raw/é +%2F&'(a)~;=@\U0001f600\r\n.jpg"
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        pytest.param(lambda url: url.replace("%20", " ").replace("%2B", "+"), id="less"),
+        pytest.param(lambda url: url.replace("%C3%A9", "%c3%a9").replace("raw", "%72aw"), id="more"),
+    ],
+)
+def test_urls_in_another_percent_encoding_are_the_same(new_fleet: Any, auditor_of: Any, encode: Any):
+    fleet = new_fleet().put(HOSTILE).sync()
+    fleet.register()
+    audit = auditor_of(fleet)
+    before = audit.item(HOSTILE)
+    audit.alter(HOSTILE, url=encode(before.url), unit_id=None, item_uuid="00000000-0000-4000-8000-000000000001")
+
+    assert audit.item(HOSTILE).url != before.url
+    assert audit.found() == []
+
+
+def test_an_item_without_a_url_is_recognised_by_its_uuid(registered: Any):
+    registered.alter(A, url=None, unit_id=None)
+
+    assert registered.found() == []
+
+
+def test_an_item_with_another_url_is_recognised_by_the_provenance_key(registered: Any):
+    registered.alter(A, url="s3://bucket/raw/a.jpg", item_uuid="00000000-0000-4000-8000-000000000001")
+
+    assert registered.found() == []
+
+
+def test_kinds_without_metadata_are_recognised_by_their_url(new_fleet: Any, auditor_of: Any):
+    fleet = new_fleet().put("raw/scan.nii", "raw/scan.nii.gz").sync()
+    fleet.register()
+    audit = auditor_of(fleet)
+    audit.remove("raw/scan.nii")
+
+    assert audit.item("raw/scan.nii.gz").unit_id is None
+    assert audit.found() == [("missing", "raw/scan.nii")]
+
+
+def test_an_item_that_was_deleted_and_registered_again_by_hand_is_no_finding(registered: Any):
+    registered.copy(A)
+    registered.remove(A)
+
+    report = registered.audit()
+
+    assert report.is_clean
+    assert report.looked_up == 1
+
+
+def test_a_moved_item_that_was_registered_again_is_a_duplicate(registered: Any):
+    copied = registered.copy(A)
+    recorded = registered.item(A)
+    registered.move(A, "archive")
+
+    (row,) = registered.rows()
+
+    assert (row.finding, row.item_uuid) == ("duplicate", recorded.item_uuid)
+    assert (row.folder_uuid, row.detail) == (
+        registered.folder_uuid("archive"),
+        f"also in the folder of its chunk, as {copied.item_uuid}",
+    )
+
+
+def test_a_source_that_changed_its_folder_has_two_and_each_chunk_stays_in_its_own(registered: Any):
+    fleet = registered.fleet
+    fleet.configure(encord={"integration": "sandbox", "folder": "second"})
+    fleet.put("raw/d.jpg").sync()
+    fleet.register()
+    assert registered.found() == []
+
+    registered.move("raw/d.jpg", "fleet")
+    report = registered.audit()
+
+    assert report.findings["moved"] == 1
+    assert report.looked_up == 0  # seen in the other folder of the source
+    assert set(report.folders) == {registered.folder_uuid(), registered.folder_uuid("second")}
+
+
+def test_a_copy_in_the_wrong_folder_is_the_one_too_many(registered: Any):
+    registered.fleet.configure(encord={"integration": "sandbox", "folder": "second"})
+    registered.move(A, "second")
+    copied = registered.copy(A, to="fleet")
+
+    (row,) = registered.rows()
+
+    assert (row.finding, row.folder_uuid) == ("duplicate", registered.folder_uuid("second"))
+    assert row.detail == f"one too many beside {copied.item_uuid} in folder {registered.folder_uuid()}"
+
+
+def test_items_of_a_chunk_that_is_being_submitted_are_no_findings(new_fleet: Any, auditor_of: Any):
+    fleet = new_fleet(encord={"starts": [StartScript.LOSE_REPLY]}).put(A).sync()
+    fleet.submission().advance()
+
+    report = auditor_of(fleet).audit(adopt=True)
+
+    assert fleet.journal.progress(fleet.chunks[0].chunk_id).is_attempt_open
+    assert (report.is_clean, report.items, report.under_way, report.adopted_units) == (True, 1, 1, 0)
+
+
+class _Encord:
+    """A fleet's Encord, for tests that change one call of it."""
+
+    def __init__(self, fleet: Any) -> None:
+        self._inner = fleet.encord
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def test_a_submission_that_begins_while_the_folder_is_listed_makes_no_findings(
+    fleet_of: Callable[..., Any], auditor_of: Any
+):
+    fleet = fleet_of()
+    encord = fleet.encord
+
+    class Submitting(_Encord):
+        def items_page(self, folder: str, token: str | None) -> Any:
+            if token is None:
+                fleet.register()
+            return encord.items_page(folder, token)
+
+    report = auditor_of(fleet).audit(gateway=Submitting(fleet), target_folder=encord.create_folder("fleet"), adopt=True)
+
+    assert (report.findings["unknown"], report.under_way, report.adopted_units) == (0, 3, 0)
+
+
+def test_a_page_that_fails_is_asked_for_again_and_not_the_whole_listing(registered: Any):
+    encord, asked = registered.fleet.encord, []
+    encord.page_size = 1
+
+    class Failing(_Encord):
+        def items_page(self, folder: str, token: str | None) -> Any:
+            asked.append(token)
+            if asked.count("1") == 1 and token == "1":
+                raise TransientError("503")
+            return encord.items_page(folder, token)
+
+    report = registered.audit(gateway=Failing(registered.fleet))
+
+    assert (report.items, report.is_clean) == (3, True)
+    assert asked == [None, "1", "1", "2"]
+
+
+def test_an_item_that_two_pages_show_counts_once(registered: Any):
+    registered.folder().append(registered.item(A))
+
+    assert registered.found() == []
+
+
+def test_a_folder_that_may_not_be_seen_halts_and_leaves_no_report(registered: Any):
+    class Refusing(_Encord):
+        def count_items(self, folder: str) -> int:
+            raise PermissionDeniedError(f"folder {folder}")
+
+    with pytest.raises(PermissionDeniedError):
+        registered.audit(gateway=Refusing(registered.fleet))
+
+    assert list(registered.fleet.store.names("fleet/audit/")) == []
+
+
+def test_text_of_others_that_is_no_unicode_is_reported_all_the_same(registered: Any):
+    registered.add("s3://other/\ud83d.jpg", unit_id="\udead", name="\ud800")
+
+    (row,) = registered.rows()
+
+    assert (row.finding, row.object_url, row.unit_id) == ("unknown", "s3://other/\\ud83d.jpg", "\\udead")
+
+
+@pytest.mark.parametrize(("inventories", "lacks"), [(0, "inventory"), (1, "plan")])
+def test_a_source_without_a_plan_can_not_be_audited(new_fleet: Any, auditor_of: Any, inventories: int, lacks: str):
+    fleet = new_fleet().put(A)
+    for _ in range(inventories):
+        fleet.take_inventory()
+
+    with pytest.raises(UsageError, match=f"has no {lacks} to compare with"):
+        auditor_of(fleet).audit()
+
+
+def test_a_folder_that_was_never_made_is_nothing_to_list(fleet_of: Callable[..., Any], auditor_of: Any):
+    report = auditor_of(fleet_of()).audit()
+
+    assert (report.is_clean, report.folders, report.items, report.objects) == (True, (), 0, 3)
+
+
+class TestLookups:
+    """Many items that no listed folder shows."""
+
+    @pytest.fixture
+    def many(self, fleet_of: Callable[..., Any], auditor_of: Any) -> Any:
+        fleet = fleet_of(*(f"{number:02d}.jpg" for number in range(40)), chunk_size={"images": 10})
+        fleet.register()
+        return auditor_of(fleet)
+
+    def keys(self, *numbers: int) -> list[str]:
+        return [f"raw/{number:02d}.jpg" for number in numbers]
+
+    def test_batches_that_were_moved_together_cost_one_request_each(self, many: Any):
+        for key in self.keys(*range(40)):
+            many.move(key, "archive")
+        encord = _Counting(many.fleet)
+
+        report = many.audit(gateway=encord, limits=AuditLimits(lookup_batch=10))
+
+        assert (report.findings["moved"], report.looked_up, encord.lookups) == (40, 40, 4)
+
+    def test_refused_batches_are_halved_down_to_the_missing_ones(self, many: Any):
+        for key in self.keys(*range(20)):
+            many.move(key, "archive")
+        for key in self.keys(3, 17):
+            many.remove(key)
+
+        found = many.found(limits=AuditLimits(lookup_batch=20))
+
+        assert [key for finding, key in found if finding == "missing"] == self.keys(3, 17)
+        assert len([key for finding, key in found if finding == "moved"]) == 18
+
+    def test_what_the_limit_leaves_out_is_counted_and_said(self, many: Any):
+        for key in self.keys(*range(40)):
+            many.remove(key)
+        encord = _Counting(many.fleet)
+
+        report = many.audit(gateway=encord, limits=AuditLimits(lookup_requests=7, lookup_batch=10))
+
+        assert (report.findings["missing"], encord.lookups) == (40, 7)
+        assert report.looked_up + report.not_looked_up == 40
+        assert report.not_looked_up > 0
+        rows = many.rows(limits=AuditLimits(lookup_requests=0))
+        assert {row.detail for row in rows} == {"not looked for in other folders: the limit of look-ups was reached"}
+
+    def test_a_single_refusal_is_confirmed_before_an_item_counts_as_missing(self, many: Any):
+        many.move(self.keys(5)[0], "archive")
+
+        class Wavering(_Counting):
+            def folders_of_items(self, uuids: Any) -> Any:
+                found = super().folders_of_items(uuids)
+                return None if self.lookups == 1 else found
+
+        assert many.found(gateway=Wavering(many.fleet)) == [("moved", self.keys(5)[0])]
+
+
+class _Counting(_Encord):
+    """Encord, counting look-ups."""
+
+    def __init__(self, fleet: Any) -> None:
+        super().__init__(fleet)
+        self.lookups = 0
+
+    def folders_of_items(self, uuids: Any) -> Any:
+        self.lookups += 1
+        return self._inner.folders_of_items(uuids)
