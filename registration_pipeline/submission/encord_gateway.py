@@ -174,17 +174,7 @@ class EncordGateway:
         with self._translated(f"folder {folder_uuid}"):
             return int(self._folder(folder_uuid).get_summary().files)
 
-    def items_since(self, folder_uuid: str, since: datetime) -> Iterator[RemoteItem]:
-        """See ``RegistrationGateway``."""
-        with self._translated(f"items of folder {folder_uuid}"):
-            for item in self._folder(folder_uuid).list_items(
-                order=FoldersSortBy.CREATED_AT, desc=True, include_client_metadata=True, page_size=_PAGE_SIZE
-            ):
-                if item.created_at < since:
-                    return
-                yield _remote_item(item)
-
-    def items_page(self, folder_uuid: str, page_token: str | None) -> ItemPage:
+    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
         """See ``RegistrationGateway``.
 
         ``StorageFolder.list_items`` is a generator that can't be resumed after an error, so the SDK's own paged call is made
@@ -195,7 +185,7 @@ class EncordGateway:
             is_in_dataset=None,
             item_types=[],
             order=FoldersSortBy.CREATED_AT,
-            desc=False,
+            desc=newest_first,
             page_token=page_token,
             page_size=_PAGE_SIZE,
             sign_urls=False,
@@ -299,16 +289,6 @@ def _text(error: Exception) -> str:
     text = " ".join(f"{message}{detail}".split())
     # The SDK quotes whole replies; that of a proxy may be a page of markup.
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"
-
-
-def _remote_item(item: StorageItem) -> RemoteItem:
-    return RemoteItem(
-        item_uuid=str(item.uuid),
-        name=item.name,
-        url=item.url,
-        unit_id=_unit_id(item.client_metadata),
-        created_at=item.created_at,
-    )
 
 
 def _listed_item(item: _ListedItem) -> RemoteItem:

@@ -116,11 +116,8 @@ class RegistrationGateway(Protocol):
     def count_items(self, folder_uuid: str) -> int:
         """Return how many items the folder holds, cheaply."""
 
-    def items_since(self, folder_uuid: str, since: datetime) -> Iterator[RemoteItem]:
-        """Yield the folder's items created at ``since`` or later, newest first, page by page."""
-
-    def items_page(self, folder_uuid: str, page_token: str | None) -> ItemPage:
-        """Return one page of the folder's items, oldest first; without a token, the first."""
+    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
+        """Return one page of the folder's items by the time of their creation; without a token, the first."""
 
     def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
         """Return the folder of each item; None when any of them does not exist or may not be seen: which, is not said."""

@@ -153,16 +153,11 @@ class ScriptedGateway:
         self._work()
         return len(self.items.get(folder_uuid, ()))
 
-    def items_since(self, folder_uuid: str, since: datetime) -> Iterator[RemoteItem]:
-        """See ``RegistrationGateway``."""
-        self._work()
-        return (item for item in reversed(self.items.get(folder_uuid, ())) if item.created_at >= since)
-
-    def items_page(self, folder_uuid: str, page_token: str | None) -> ItemPage:
+    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
         """See ``RegistrationGateway``."""
         self._work()
         start = int(page_token or 0)
-        items = self.items.get(folder_uuid, [])
+        items = self.items.get(folder_uuid, [])[:: -1 if newest_first else 1]
         end = start + self.page_size
         return ItemPage(tuple(items[start:end]), str(end) if end < len(items) else None)
 

@@ -155,10 +155,10 @@ def test_a_retry_lists_no_folder_for_what_is_registered_already(fleet: Any):
     gateway = PatientGateway(fleet, job_seconds=0)
     gateway.items = fleet.encord.items
 
-    def no_listing(*_: object) -> Any:
+    def no_listing(*_: object, **__: object) -> Any:
         raise AssertionError("the folder was listed")
 
-    gateway_class = type("NoListing", (PatientGateway,), {"items_since": no_listing})
+    gateway_class = type("NoListing", (PatientGateway,), {"items_page": no_listing})
     gateway.__class__ = gateway_class
 
     fleet.submission(gateway=gateway).advance(after_attempt=1)
@@ -300,10 +300,10 @@ def test_a_folder_that_can_not_be_listed_halts_and_leaves_the_chunk_open(fleet: 
     fleet.encord.starts = [StartScript.LOSE_REPLY]
     doubt = fleet.submission().advance()
 
-    def refused(*_: object) -> Any:
+    def refused(*_: object, **__: object) -> Any:
         raise PermanentError("404: gone")
 
-    blind = type("Blind", (ScriptedGateway,), {"items_since": refused})(clock=fleet.time.clock)
+    blind = type("Blind", (ScriptedGateway,), {"items_page": refused})(clock=fleet.time.clock)
 
     with pytest.raises(NotFoundError, match="Encord refused listing folder"):
         fleet.submission(gateway=blind).resolve(doubt, settled_seconds=1)
