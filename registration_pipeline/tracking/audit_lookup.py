@@ -78,9 +78,16 @@ class Lookup:
             if folders is not None:
                 yield from _found(piece, folders)
             elif len(piece) == 1:
-                yield Whereabouts(piece[0])
+                yield self._confirm(piece[0])
             else:
                 queue.extend(_pieces(piece))
+
+    def _confirm(self, doubt: Doubt) -> Whereabouts:
+        """Ask for a single item once more: one refusal of a gateway in between must not make it missing."""
+        if not self.requests:
+            return Whereabouts(doubt, was_looked_up=False)
+        folders = self._ask([doubt])
+        return Whereabouts(doubt, folders.get(doubt.item_uuid) if folders else None)
 
     def _ask(self, piece: Sequence[Doubt]) -> dict[str, str] | None:
         self.requests -= 1
@@ -92,7 +99,6 @@ class Lookup:
 
 
 def _pieces(batch: list[Doubt]) -> list[list[Doubt]]:
-    """Return both halves; a single one stays, so that its refusal is confirmed before anything is made of it."""
     middle = (len(batch) + 1) // 2
     return [piece for piece in (batch[:middle], batch[middle:]) if piece]
 

@@ -78,13 +78,14 @@ def use_hand(audit: Any, key: str, urls: dict[str, str], act: str, *how: Any) ->
         audit.move(key, how[0])
     elif is_there and act in ("copy", "alter"):
         item = audit.item(key)
-        facts = {
+        facts_by_way: dict[str, dict[str, Any]] = {
             "same": {},
             "url": {"unit_id": None},
             "claim": {"url": None},
             "encoded": {"url": unquote(item.url) if item.url else None},
             "uuid": {"url": None, "unit_id": None},
-        }[how[-1]]
+        }
+        facts = facts_by_way[how[-1]]
         audit.copy(key, to=how[0], **facts) if act == "copy" else audit.alter(key, **facts)
 
 
