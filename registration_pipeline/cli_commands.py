@@ -137,9 +137,10 @@ def cancel_chunks(config: Path | None, name: str, chunk_ids: Sequence[str], *, a
     if as_json:
         print_json([asdict(one) for one in cancelled])
     for one in () if as_json else cancelled:
-        say(f"{one.chunk_id}: upload job {one.job_id} was cancelled, {one.units:,} units were not registered")
+        did = f"was cancelled, {one.units:,} units were not registered" if one.units else "had nothing left to cancel"
+        say(f"{one.chunk_id}: upload job {one.job_id} {did}")
     if not cancelled:
-        notice("None of these chunks has an open upload job; nothing was cancelled.")
+        notice("None of these chunks waits for an upload job; nothing was cancelled.")
     return DONE
 
 
@@ -156,7 +157,7 @@ def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None
     project = open_project(config)
     sources = project.chosen(names)
     if out is not None:
-        _check_out(out)
+        check_out(out)
     rows = [row for source in sources for row in project.failures(source)]
     if out is not None:
         _write_failures(out, rows)
@@ -168,7 +169,7 @@ def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None
     return DONE
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse a name before the state is read, which may take a while."""
     if out.suffix not in _OUT_SUFFIXES:
         raise UsageError(f"--out {out}: the name must end in {', '.join(_OUT_SUFFIXES[:-1])} or {_OUT_SUFFIXES[-1]}.")

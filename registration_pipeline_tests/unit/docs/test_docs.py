@@ -24,6 +24,7 @@ from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.settings_models import (
     LARGEST_CHUNK,
     ChunkSizes,
+    EncordSettings,
     Settings,
     SourceEncordSettings,
     SourceSettings,
@@ -71,7 +72,10 @@ def code_words(text: str) -> set[str]:
 
 def setting_keys() -> list[str]:
     top = [key for key in Settings.model_fields if key != "path"]
-    nested = ["encord.domain", *(f"{name}.{key}" for name, model in _SECTIONS.items() for key in model.model_fields)]
+    nested = [
+        *(f"encord.{key}" for key in EncordSettings.model_fields),
+        *(f"{name}.{key}" for name, model in _SECTIONS.items() for key in model.model_fields),
+    ]
     own = [key for key in SourceSettings.model_fields if key not in {"name", *_SECTIONS}]
     return [*(key for key in top if key != "encord"), *nested, *own]
 
