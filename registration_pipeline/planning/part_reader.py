@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _KEY_COLUMN = 0
 
 
-def read_groups(store: StateStore, part: Part, *, first_key: str, last_key: str) -> Iterator[pa.Table]:
+def read_groups(
+    store: StateStore, part: Part, *, first_key: str, last_key: str, columns: Sequence[str]
+) -> Iterator[pa.Table]:
     """Yield the row groups of a part that can hold keys from ``first_key`` to ``last_key``, both included.
 
     Raises:
@@ -33,7 +35,7 @@ def read_groups(store: StateStore, part: Part, *, first_key: str, last_key: str)
         for group in range(file.num_row_groups):
             if _overlaps(file, group, first_key, last_key):
                 with _readable(store, part):
-                    table = file.read_row_group(group, use_threads=False)
+                    table = file.read_row_group(group, columns=list(columns), use_threads=False)
                 yield table
 
 

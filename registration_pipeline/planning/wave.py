@@ -28,6 +28,18 @@ if TYPE_CHECKING:
 
 Census = Literal["rejected", "changed", "deleted"]
 
+_UNIT_COLUMNS: Final = (
+    "key",
+    "chunk_id",
+    "kind",
+    "unit_index",
+    "position",
+    "unit_id",
+    "title",
+    "object_url",
+    "size",
+)
+_KINDS: Final = {kind.value: kind for kind in MediaKind}  # a look-up is ten times as fast as MediaKind(…)
 _WAVE_ID: Final = re.compile(r"(?P<inventory_id>[0-9]{8}T[0-9]{6}Z)(?:-(?P<number>[1-9][0-9]*))?")
 
 
@@ -85,16 +97,13 @@ class PlannedChunk:
     last_key: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class PlannedObject:
-    """One object as it was when it was planned."""
+    """One object of a unit; ``size`` is that of when it was planned, in bytes."""
 
     key: str
     object_url: str
     size: int
-    last_modified: datetime
-    e_tag: str | None = None
-    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,11 +276,13 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> lis
         raise StateCorruptError(f"{where} is missing, so chunk {chunk.chunk_id} has no plan. Restore it from a backup")
     tables = []
     for part in _parts_between(wave, chunk.first_key, chunk.last_key):
-        for table in read_groups(store, part, first_key=chunk.first_key, last_key=chunk.last_key):
+        for table in read_groups(
+            store, part, first_key=chunk.first_key, last_key=chunk.last_key, columns=_UNIT_COLUMNS
+        ):
             rows = table.filter(pc.equal(table.column("chunk_id"), pa.scalar(chunk.chunk_id, pa.string())))
             tables.append(rows)
     rows = pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table()
-    units = _group_units(rows.sort_by([("unit_index", "ascending"), ("position", "ascending")]).to_pylist())
+    units = _group_units(rows.sort_by([("unit_index", "ascending"), ("position", "ascending")]))
     if len(units) != chunk.units or rows.num_rows != chunk.objects:
         raise StateCorruptError(
             f"The plan of wave {chunk.wave_id} holds {len(units)} units and {rows.num_rows} objects of chunk "
@@ -293,27 +304,14 @@ def _parts_between(wave: Wave, first_key: str, last_key: str) -> tuple[Part, ...
     return wave.parts[start : bisect_right(wave.part_first_keys, last_key)]
 
 
-def _group_units(rows: list[dict[str, Any]]) -> list[PlannedUnit]:
-    by_index: dict[int, list[dict[str, Any]]] = {}
-    for row in rows:
-        by_index.setdefault(row["unit_index"], []).append(row)
+def _group_units(rows: pa.Table) -> list[PlannedUnit]:
+    """Make units of rows that are sorted by ``unit_index`` and ``position``."""
+    columns = [rows.column(name).to_pylist() for name in ("unit_index", "unit_id", "kind", "title")]
+    objects = map(PlannedObject, *(rows.column(name).to_pylist() for name in ("key", "object_url", "size")))
+    by_index: dict[int, tuple[tuple[Any, ...], list[PlannedObject]]] = {}
+    for unit, entry in zip(zip(*columns, strict=True), objects, strict=True):
+        by_index.setdefault(unit[0], (unit, []))[1].append(entry)
     return [
-        PlannedUnit(
-            unit_id=members[0]["unit_id"],
-            kind=MediaKind(members[0]["kind"]),
-            title=members[0]["title"],
-            unit_index=unit_index,
-            objects=tuple(
-                PlannedObject(
-                    key=row["key"],
-                    object_url=row["object_url"],
-                    size=row["size"],
-                    last_modified=row["last_modified"],
-                    e_tag=row["e_tag"],
-                    version=row["version"],
-                )
-                for row in members
-            ),
-        )
-        for unit_index, members in by_index.items()
+        PlannedUnit(unit_id=unit_id, kind=_KINDS[kind], title=title, unit_index=unit_index, objects=tuple(members))
+        for (unit_index, unit_id, kind, title), members in by_index.values()
     ]

@@ -44,8 +44,10 @@ def cancel_chunk(
         progress = journal.progress(part_id) if is_within(part_id, chunk_id) else None
         if progress is None or progress.state is not ChunkState.SUBMITTED:
             continue
-        assert progress.job_id and progress.first_intent and progress.first_intent.folder_uuid
-        job_id, folder_uuid = progress.job_id, progress.first_intent.folder_uuid
+        job_id = progress.job_id
+        folder_uuid = progress.first_intent.folder_uuid if progress.first_intent else None
+        assert job_id is not None
+        assert folder_uuid is not None
 
         def stop(job_id: str = job_id, folder_uuid: str = folder_uuid) -> int:
             return gateway.cancel_job(folder_uuid=folder_uuid, job_id=job_id)

@@ -6,7 +6,7 @@ duplicates may be neither among the items nor counted; the number of errors may 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -95,7 +95,8 @@ def judge_job(
     """
     items = _items_by_name(report)
     failed = _errors_by_url(report)
-    strangers = set(failed) - {_decoded(entry.object_url) for unit in units for entry in unit.objects}
+    sent = {_decoded(entry.object_url) for unit in units for entry in unit.objects} if failed else set()
+    strangers = set(failed) - sent
     outcomes: list[Outcome] = []
     for unit in units:
         error = _error_of(unit, failed)
@@ -164,7 +165,7 @@ def _errors_by_url(report: JobReport) -> dict[str, UnitError]:
 
 
 def _error_of(unit: PlannedUnit, failed: Mapping[str, UnitError]) -> UnitError | None:
-    urls = (_decoded(entry.object_url) for entry in unit.objects)
+    urls = (_decoded(entry.object_url) for entry in unit.objects) if failed else ()
     return next((failed[url] for url in urls if url in failed), None)
 
 
@@ -208,16 +209,18 @@ def _unaccounted_unit(
 
 
 def _outcomes(unit: PlannedUnit, verdict: _UnitVerdict, *, attempt: int, at: datetime) -> list[Outcome]:
-    blank = Outcome(
-        key="",
-        object_url="",
-        unit_id=unit.unit_id,
-        verdict=verdict.verdict,
-        attempt=attempt,
-        at=at,
-        item_uuid=verdict.item_uuid,
-        reason=verdict.reason,
-        message=verdict.message,
-        subtask_uuid=verdict.subtask_uuid,
-    )
-    return [replace(blank, key=entry.key, object_url=entry.object_url) for entry in unit.objects]
+    return [
+        Outcome(
+            key=entry.key,
+            object_url=entry.object_url,
+            unit_id=unit.unit_id,
+            verdict=verdict.verdict,
+            attempt=attempt,
+            at=at,
+            item_uuid=verdict.item_uuid,
+            reason=verdict.reason,
+            message=verdict.message,
+            subtask_uuid=verdict.subtask_uuid,
+        )
+        for entry in unit.objects
+    ]

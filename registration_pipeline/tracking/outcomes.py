@@ -11,6 +11,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,7 @@ _DIGEST_DIGITS = 12
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> pa.Table:
     """Return the outcomes as columns of ``OUTCOME_SCHEMA``."""
-    columns = {name: [getattr(outcome, name) for outcome in outcomes] for name in _FIELDS}
+    columns = {name: list(map(attrgetter(name), outcomes)) for name in _FIELDS}
     return pa.table(columns, schema=OUTCOME_SCHEMA)
 
 

@@ -28,7 +28,7 @@ KEYS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, ma
 
 
 def unit(key: str, index: int, kind: MediaKind = MediaKind.IMAGE, unit_id: str = "0123456789abcdef") -> PlannedUnit:
-    item = PlannedObject(key=key, object_url=url_writer(SOURCE)(key), size=1, last_modified=WRITTEN_AT)
+    item = PlannedObject(key=key, object_url=url_writer(SOURCE)(key), size=1)
     return PlannedUnit(unit_id=unit_id, kind=kind, title=key, objects=(item,), unit_index=index)
 
 

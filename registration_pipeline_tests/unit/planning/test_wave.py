@@ -42,7 +42,7 @@ def write_units(bucket: Any, units: list[PlannedUnit], *, chunk_units: int, rows
         for position, item in enumerate(unit.objects):
             row = {name: getattr(item, name) for name in PlannedObject.__slots__}
             row |= {"unit_id": unit.unit_id, "kind": unit.kind.value, "title": unit.title, "position": position}
-            rows.append(row | {"chunk_id": place[0], "unit_index": place[1]})
+            rows.append(row | {"chunk_id": place[0], "unit_index": place[1], "last_modified": bucket.now})
     rows.sort(key=lambda row: row["key"])
     with StateWaveWriter(bucket.store, "cams", WAVE, rows_per_part=rows_per_part) as writer:
         for start in range(0, len(rows), 5):
@@ -83,9 +83,7 @@ def test_a_chunk_reads_back_as_the_units_that_were_planned(
     units = []
     for number, (kind, size) in enumerate(sizes):
         taken = [keys.pop() for _ in range(size)]
-        objects = tuple(
-            PlannedObject(key=key, object_url=f"s3://b/{key}", size=1, last_modified=bucket.now) for key in taken
-        )
+        objects = tuple(PlannedObject(key=key, object_url=f"s3://b/{key}", size=1) for key in taken)
         units.append(PlannedUnit(unit_id=str(number), kind=kind, title=f"t{number}", objects=objects, unit_index=0))
     write_units(bucket, units, chunk_units=chunk_units, rows_per_part=rows_per_part)
 

@@ -36,10 +36,7 @@ def url(name: str) -> str:
 
 
 def unit(name: str, *objects: str) -> PlannedUnit:
-    members = tuple(
-        PlannedObject(key=f"raw/{one} x.jpg", object_url=url(one), size=1, last_modified=AT)
-        for one in objects or (name,)
-    )
+    members = tuple(PlannedObject(key=f"raw/{one} x.jpg", object_url=url(one), size=1) for one in objects or (name,))
     return PlannedUnit(unit_id=f"id-{name}", kind=MediaKind.IMAGE, title=f"title {name}", objects=members, unit_index=0)
 
 
