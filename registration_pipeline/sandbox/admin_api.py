@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -75,8 +76,8 @@ class Admin:
         return HTMLResponse(overview_page(overview), headers=_HEADERS)
 
     def folder(self, request: Request) -> Response:
-        """``GET /folders/{folder_uuid}``: its items; ``?search=``, ``?offset=``."""
-        folder = self._insight.folder(request.path_params["folder_uuid"])
+        """``GET /folders/{uuid}``: its items; ``?search=``, ``?offset=``."""
+        folder = self._insight.folder(request.path_params["uuid"])
         if folder is None:
             return JSONResponse({"message": "no such folder"}, 404)
         search, offset = request.query_params.get("search", ""), _number(request, "offset", 0)
@@ -100,11 +101,11 @@ class Admin:
         return _listed(self._insight.folders(_limit(request)))
 
     def items(self, request: Request) -> Response:
-        """``GET /folders/{folder_uuid}/items``; ``?search=``, ``?offset=``, ``?limit=``."""
+        """``GET /folders/{uuid}/items``; ``?search=``, ``?offset=``, ``?limit=``."""
         query = request.query_params
         return _listed(
             self._insight.items(
-                request.path_params["folder_uuid"],
+                request.path_params["uuid"],
                 search=query.get("search", ""),
                 limit=_limit(request),
                 offset=_number(request, "offset", 0),
@@ -216,29 +217,38 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return JSONResponse({"message": str(cast("UsageError", error))}, status_code=400)
 
 
+Handler: TypeAlias = "Callable[[Admin, Request], Any]"
+
+_PAGES: dict[str, Handler] = {"GET /": Admin.page, "GET /folders/{uuid}": Admin.folder}
+_JSON: dict[str, Handler] = {
+    "GET /folders/{uuid}/items": Admin.items,
+    "GET /state": Admin.state,
+    "GET /folders": Admin.folders,
+    "GET /jobs": Admin.jobs,
+    "GET /duplicates": Admin.duplicates,
+    "GET /violations": Admin.violations,
+    "GET /requests": Admin.requests,
+    "GET /faults": Admin.faults,
+    "POST /faults": Admin.add_faults,
+    "PUT /faults": Admin.replace_faults,
+    "DELETE /faults": Admin.clear_faults,
+    "GET /faults/log": Admin.strikes,
+    "GET /rules": Admin.rules,
+    "PUT /rules": Admin.replace_rules,
+}
+PATHS = tuple(_JSON)
+"""Methods and paths of the API."""
+
+
 def build_admin(service: Service, insight: Insight, *, domain: str) -> ASGIApp:
     """The application of the admin port."""
     admin = Admin(service, insight, domain=domain)
-    endpoints: list[tuple[str, str, Callable[[Request], Any]]] = [
-        ("GET", "/", admin.page),
-        ("GET", "/folders/{folder_uuid}", admin.folder),
-        ("GET", "/folders/{folder_uuid}/items", admin.items),
-        ("GET", "/state", admin.state),
-        ("GET", "/folders", admin.folders),
-        ("GET", "/jobs", admin.jobs),
-        ("GET", "/duplicates", admin.duplicates),
-        ("GET", "/violations", admin.violations),
-        ("GET", "/requests", admin.requests),
-        ("GET", "/faults", admin.faults),
-        ("POST", "/faults", admin.add_faults),
-        ("PUT", "/faults", admin.replace_faults),
-        ("DELETE", "/faults", admin.clear_faults),
-        ("GET", "/faults/log", admin.strikes),
-        ("GET", "/rules", admin.rules),
-        ("PUT", "/rules", admin.replace_rules),
-    ]
+    routes = []
+    for place, handler in {**_PAGES, **_JSON}.items():
+        method, path = place.split()
+        routes.append(Route(path, partial(handler, admin), methods=[method]))
     return Starlette(
-        routes=[Route(path, endpoint, methods=[method]) for method, path, endpoint in endpoints],
+        routes=routes,
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         exception_handlers={UsageError: _refused},
     )

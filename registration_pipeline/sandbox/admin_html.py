@@ -36,7 +36,9 @@ section > p, section > form, section > pre { margin: 0; padding: 12px 16px; colo
 .columns { display: grid; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); gap: 20px; align-items: start; }
 .scroll { overflow-x: auto; max-height: 520px; overflow-y: auto; }
 table { border-collapse: collapse; width: 100%; min-width: 520px; }
-th, td { text-align: left; padding: 6px 16px; vertical-align: top; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; padding: 6px 12px; vertical-align: top; border-bottom: 1px solid var(--line); }
+th:first-child, td:first-child { padding-left: 16px; }
+th:last-child, td:last-child { padding-right: 16px; }
 tr:last-child td { border-bottom: 0; }
 th { position: sticky; top: 0; background: #fafbfc; color: var(--soft); font-weight: 600; font-size: 12px;
   white-space: nowrap; }
@@ -50,12 +52,13 @@ code, pre { font: 12px/1.5 ui-monospace, "DejaVu Sans Mono", Consolas, monospace
 .badge.good { background: #e2f4ea; color: var(--good); }
 .badge.bad { background: #fbe6e4; color: var(--bad); }
 .badge.wait { background: #fdf1d7; color: var(--wait); }
-.bar { display: flex; width: 140px; height: 8px; margin-top: 6px; border-radius: 4px; overflow: hidden; background: #e3e7ec; }
+.bar { display: flex; width: 110px; height: 8px; margin-top: 6px; border-radius: 4px; overflow: hidden; background: #e3e7ec; }
 .bar i { display: block; }
 .bar .good { background: #3aa873; } .bar .bad { background: #d8554c; } .bar .skip { background: #8d9bd8; }
 .bar .stop { background: #b9c0c9; }
 input { font: inherit; padding: 5px 10px; border: 1px solid #c6cdd6; border-radius: 6px; width: 320px; }
 button { font: inherit; padding: 5px 14px; border: 1px solid #c6cdd6; border-radius: 6px; background: #fff; cursor: pointer; }
+.columns table { min-width: 0; }
 @media (max-width: 1000px) { .columns { grid-template-columns: minmax(0, 1fr); } }
 """
 

@@ -1,4 +1,4 @@
-"""The application: faults, body limit, signature, then routing.
+"""The application: faults, rate limit, body limit, signature, then routing.
 
 Refusals and malformed input become the answers that the SDK knows.
 
@@ -11,12 +11,13 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Router
 
 from registration_pipeline.sandbox import folders_api, items_api, uploads_api
 from registration_pipeline.sandbox.endpoints import BASE_PATH, EndpointFinder
 from registration_pipeline.sandbox.fault_gate import FaultGate
+from registration_pipeline.sandbox.rate_limit import RateLimit
+from registration_pipeline.sandbox.service import service_of
 from registration_pipeline.sandbox.signatures import SignatureRefusedError, SignedRequest, verify_signature
 from registration_pipeline.sandbox.traffic import TrafficCounter
 from registration_pipeline.sandbox.wire import ApiError, error_response
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from registration_pipeline.sandbox.service import Service
@@ -52,15 +54,18 @@ class Gate:
         limit = self._service.config.body_limit_bytes
         body = await _read_body(receive, limit)
         if body is None:
-            await JSONResponse({"message": f"the body is larger than {limit} bytes"}, 413)(scope, receive, send)
+            await self._refuse(413, f"the body is larger than {limit} bytes")(scope, receive, send)
             return
         try:
             user = self._verify(scope, body)
         except SignatureRefusedError as error:
-            await JSONResponse({"message": str(error)}, 401)(scope, receive, send)
+            await self._refuse(401, str(error))(scope, receive, send)
             return
         scope.setdefault("state", {}).update(user=user, body=body)
         await self._app(scope, receive, send)
+
+    def _refuse(self, status: int, message: str) -> Response:
+        return error_response(status, {"message": message}, self._service.config.error_text)
 
     def _verify(self, scope: Scope, body: bytes) -> str:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -95,17 +100,21 @@ async def _read_body(receive: Receive, limit: int) -> bytes | None:
     return b"".join(parts) if size <= limit else None
 
 
-async def _api_error(_request: Request, error: Exception) -> Response:
-    return error_response(cast("ApiError", error))
+def _error(request: Request, status: int, body: dict[str, object]) -> Response:
+    return error_response(status, body, service_of(request).config.error_text)
 
 
-async def _http_error(_request: Request, error: Exception) -> Response:
-    status = getattr(error, "status_code", 500)
-    return JSONResponse({"message": getattr(error, "detail", "error")}, status_code=status)
+async def _api_error(request: Request, error: Exception) -> Response:
+    refused = cast("ApiError", error)
+    return _error(request, refused.status, refused.body)
 
 
-async def _internal_error(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"message": f"the sandbox broke: {type(error).__name__}"}, status_code=500)
+async def _http_error(request: Request, error: Exception) -> Response:
+    return _error(request, getattr(error, "status_code", 500), {"message": getattr(error, "detail", "error")})
+
+
+async def _internal_error(request: Request, error: Exception) -> Response:
+    return _error(request, 500, {"message": f"the sandbox broke: {type(error).__name__}"})
 
 
 def build_app(service: Service) -> ASGIApp:
@@ -118,7 +127,6 @@ def build_app(service: Service) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.state.service = service
-    suffering = FaultGate(
-        Gate(app, service=service), plan=service.plan, connections=service.connections, board=service.board
-    )
+    guarded = RateLimit(Gate(app, service=service), config=service.config)
+    suffering = FaultGate(guarded, plan=service.plan, connections=service.connections, board=service.board)
     return TrafficCounter(suffering, traffic=service.traffic, finder=EndpointFinder(ROUTES))

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DedupeAt",
+    "ErrorText",
     "Integration",
     "LocalObjects",
+    "RetryAfter",
     "S3Objects",
     "SandboxConfig",
     "SkippedCountsAs",
+    "SummaryUploadJobs",
     "UnitRule",
+    "UrlMatching",
 ]
 
 DEFAULT_INTEGRATION_TITLE = "sandbox"
@@ -44,6 +48,41 @@ class SkippedCountsAs(StrEnum):
 
     NONE = "none"
     DONE = "done"
+
+
+class UrlMatching(StrEnum):
+    """When two URLs of a folder are the same to ``skip_duplicate_urls``. Encord does not say."""
+
+    EXACT = "exact"
+    """When the strings are equal: another percent-encoding of the same URL is registered again, the hostile reading."""
+    NORMALISED = "normalised"
+    """When they mean the same."""
+
+
+class SummaryUploadJobs(StrEnum):
+    """What a folder summary's ``uploadJobs`` counts. Encord does not say."""
+
+    NONE = "none"
+    """Nothing: always 0."""
+    PENDING = "pending"
+    ALL = "all"
+
+
+class RetryAfter(StrEnum):
+    """The hint that comes with the 429 of ``requests_per_second``."""
+
+    NONE = "none"
+    SECONDS = "seconds"
+    DATE = "date"
+
+
+class ErrorText(StrEnum):
+    """Where an error's text is in the JSON body. The SDK reads ``message``, else ``detail``."""
+
+    MESSAGE = "message"
+    DETAIL = "detail"
+    NONE = "none"
+    """Nowhere: the SDK falls back to a text of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +149,17 @@ class SandboxConfig:
         skipped_counts_as: which count a skipped duplicate adds to.
         rollback_on_error: whether a job that ends ``ERROR`` takes its items back.
         url_normalised: whether items show their URL in another, equivalent percent-encoding than was submitted.
+        url_matching: which URLs are the same to the search for duplicates.
+        listing_lag_seconds: items are in listings and in the folder summary so long after they were registered.
+        job_retention_seconds: ids of ended jobs are unknown (404) so long after their end; None: never.
+        poll_hold_seconds: longest time that a poll is held; 0: every poll is answered at once.
+        summary_upload_jobs: what the folder summary's ``uploadJobs`` counts.
+        patch_merges_metadata: whether patched client metadata is merged into what is there, instead of replacing it.
+        requests_per_second: faster requests get 429; None: no limit.
+        retry_after: the hint with that 429.
+        error_text: which key of an error's body holds its text.
+        max_units_per_job: more in one upload job are refused (400).
+        max_units_in_flight: more in all pending jobs together get 429; None: no limit.
         lenient: whether unknown keys in ``externalFiles`` are ignored instead of refused.
         skew_seconds: largest difference between a signature's ``created`` and the sandbox's clock.
         body_limit_bytes: larger request bodies are refused with 413.
@@ -130,6 +180,17 @@ class SandboxConfig:
     skipped_counts_as: SkippedCountsAs = SkippedCountsAs.NONE
     rollback_on_error: bool = False
     url_normalised: bool = True
+    url_matching: UrlMatching = UrlMatching.EXACT
+    listing_lag_seconds: float = 0.0
+    job_retention_seconds: float | None = 3600.0
+    poll_hold_seconds: float = 60.0
+    summary_upload_jobs: SummaryUploadJobs = SummaryUploadJobs.NONE
+    patch_merges_metadata: bool = False
+    requests_per_second: float | None = None
+    retry_after: RetryAfter = RetryAfter.NONE
+    error_text: ErrorText = ErrorText.MESSAGE
+    max_units_per_job: int = 10_000
+    max_units_in_flight: int | None = None
     lenient: bool = False
     skew_seconds: float = 900.0
     body_limit_bytes: int = BODY_LIMIT_BYTES

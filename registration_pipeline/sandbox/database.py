@@ -34,12 +34,13 @@ CREATE TABLE IF NOT EXISTS folders (
 CREATE INDEX IF NOT EXISTS folders_by_name ON folders(parent_id, name, id);
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, folder_id INTEGER NOT NULL REFERENCES folders(id),
-    identity TEXT NOT NULL, -- the object URL; for units of several objects a digest of all their URLs
+    identity TEXT NOT NULL, -- what duplicates are recognised by: the object URL, or a digest of several
     frames TEXT,            -- JSON list of the object URLs of a unit of several objects
     item_type TEXT NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL, client_metadata TEXT NOT NULL,
     owner TEXT NOT NULL, created_at TEXT NOT NULL, last_edited_at TEXT NOT NULL,
     job_id INTEGER NOT NULL, integration_uuid TEXT, file_size INTEGER, mime_type TEXT,
-    media TEXT);            -- JSON object of the submitted media metadata, camelCase
+    media TEXT,             -- JSON object of the submitted media metadata, camelCase
+    submitted_url TEXT);    -- the object URL, if the identity is another form of it
 CREATE INDEX IF NOT EXISTS items_by_identity ON items(folder_id, identity);
 CREATE INDEX IF NOT EXISTS items_by_name ON items(folder_id, name, id);
 CREATE INDEX IF NOT EXISTS items_by_creation ON items(folder_id, id);
@@ -80,6 +81,7 @@ _LATER_COLUMNS = (
     ("jobs", "fate_position", "INTEGER"),
     ("jobs", "hidden", "INTEGER NOT NULL DEFAULT 0"),
     ("jobs", "run_at", "REAL"),
+    ("items", "submitted_url", "TEXT"),
 )
 """Added to the tables of a data directory that an older release made."""
 

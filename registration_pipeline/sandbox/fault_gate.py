@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from registration_pipeline.sandbox.faults import Effect, Fault, When
+from registration_pipeline.sandbox.wire import retry_after_header
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -209,8 +208,5 @@ def _status_reply(fault: Fault, reply: Reply) -> Response:
         body = {"detail": [{"loc": ["body"], "msg": message, "type": "value_error"}]}
     headers = {}
     if fault.retry_after is not None:
-        until = datetime.now(UTC) + timedelta(seconds=fault.retry_after)
-        headers["Retry-After"] = (
-            format_datetime(until, usegmt=True) if fault.retry_after_as_date else str(fault.retry_after)
-        )
+        headers["Retry-After"] = retry_after_header(fault.retry_after, as_date=fault.retry_after_as_date)
     return JSONResponse(body, status_code=fault.status, headers=headers)

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from registration_pipeline.sandbox.config import SummaryUploadJobs
 from registration_pipeline.sandbox.pages import Selection, fetch_page, page_body, read_page_request
 from registration_pipeline.sandbox.service import Service, service_of
 from registration_pipeline.sandbox.wire import (
     flag,
     json_body,
+    listed_until,
+    merged_metadata,
     parse_uuid,
     path_uuid,
     refuse,
@@ -193,7 +196,7 @@ def _filter(request: Request, selection: Selection) -> None:
 
 
 def patch_folder(request: Request) -> Response:
-    """``PATCH storage/folders/{F}``; client metadata is replaced, not merged."""
+    """``PATCH storage/folders/{F}``."""
     body = json_body(request)
     name, description = text_field(body, "name"), text_field(body, "description")
     metadata = body.get("clientMetadata")
@@ -206,7 +209,7 @@ def patch_folder(request: Request) -> Response:
             (
                 name or folder["name"],
                 folder["description"] if description is None else description,
-                folder["client_metadata"] if metadata is None else json.dumps(metadata),
+                merged_metadata(folder["client_metadata"], metadata, service_of(request).config),
                 timestamp(),
                 folder["id"],
             ),
@@ -216,14 +219,16 @@ def patch_folder(request: Request) -> Response:
 
 def folder_summary(request: Request) -> Response:
     """``GET storage/folders/{F}/summary``: what is directly in the folder."""
-    with service_of(request).database.reading() as connection:
+    service = service_of(request)
+    with service.database.reading() as connection:
         folder_id = folder_row(connection, path_uuid(request, "folder_uuid"))["id"]
         counts = connection.execute(
-            "SELECT item_type, count(*) AS items, total(file_size) AS bytes FROM items WHERE folder_id = ? GROUP BY 1",
-            (folder_id,),
+            "SELECT item_type, count(*) AS items, total(file_size) AS bytes FROM items"
+            " WHERE folder_id = ? AND created_at <= ? GROUP BY 1",
+            (folder_id, listed_until(service.config)),
         ).fetchall()
         folders = connection.execute("SELECT count(*) FROM folders WHERE parent_id = ?", (folder_id,)).fetchone()[0]
-        jobs = connection.execute("SELECT count(*) FROM jobs WHERE folder_id = ?", (folder_id,)).fetchone()[0]
+        jobs = _count_jobs(connection, folder_id, service.config.summary_upload_jobs)
     summary: dict[str, float] = dict.fromkeys(_SUMMARY_NAMES.values(), 0)
     for row in counts:
         summary[_SUMMARY_NAMES[row["item_type"]]] = row["items"]
@@ -237,6 +242,15 @@ def folder_summary(request: Request) -> Response:
             "totalSize": sum((row["bytes"] for row in counts), 0.0),
         }
     )
+
+
+def _count_jobs(connection: sqlite3.Connection, folder_id: int, counted: SummaryUploadJobs) -> int:
+    if counted is SummaryUploadJobs.NONE:
+        return 0
+    statuses = "('PENDING')" if counted is SummaryUploadJobs.PENDING else "('PENDING', 'DONE', 'ERROR', 'CANCELLED')"
+    query = f"SELECT count(*) FROM jobs WHERE folder_id = ? AND status IN {statuses}"  # noqa: S608 - fixed words
+    count: int = connection.execute(query, (folder_id,)).fetchone()[0]
+    return count
 
 
 def delete_folder(request: Request) -> Response:

@@ -29,7 +29,7 @@ SELECT uuid, path,
     (SELECT count(*) FROM jobs WHERE folder_id = tree.id) AS jobs
 FROM tree ORDER BY path LIMIT ?"""
 _DUPLICATES = """
-SELECT folders.uuid AS folder_uuid, folders.name AS folder_name, identity, frames, count(*) AS times
+SELECT folders.uuid AS folder_uuid, folders.name AS folder_name, identity, submitted_url, frames, count(*) AS times
 FROM items JOIN folders ON folders.id = folder_id
 GROUP BY folder_id, identity HAVING count(*) > 1 ORDER BY folder_id, identity LIMIT ?"""
 
@@ -208,4 +208,4 @@ def _count(connection: sqlite3.Connection, table: str) -> int:
 
 
 def _urls(row: sqlite3.Row) -> tuple[str, ...]:
-    return tuple(json.loads(row["frames"])) if row["frames"] else (row["identity"],)
+    return tuple(json.loads(row["frames"])) if row["frames"] else (row["submitted_url"] or row["identity"],)

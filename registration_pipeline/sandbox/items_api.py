@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,9 +14,12 @@ from starlette.routing import Route
 from registration_pipeline.sandbox.folders_api import folder_row, folders_below
 from registration_pipeline.sandbox.pages import Selection, fetch_merged_page, page_body, read_page_request
 from registration_pipeline.sandbox.service import Service, service_of
+from registration_pipeline.sandbox.url_forms import normalise_url
 from registration_pipeline.sandbox.wire import (
     flag,
     json_body,
+    listed_until,
+    merged_metadata,
     parse_uuid,
     parse_uuids,
     path_uuid,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from registration_pipeline.sandbox.config import SandboxConfig
+
 ITEM_TYPES = frozenset(
     (
         *("video", "image", "group", "imageGroup", "imageSequence", "dicomFile", "dicomSeries"),
@@ -41,7 +45,6 @@ ITEM_TYPES = frozenset(
 MAX_PATCHES = 1000
 """Patches per bulk request (Encord's SDK bundles no more)."""
 
-_UNESCAPED = "/!$&'()*+,;=:@~"
 _MEDIA_FIELDS = {
     "fps": "fps",
     "width": "width",
@@ -67,18 +70,6 @@ def item_row(connection: sqlite3.Connection, item_uuid: str, *, folder_id: int |
     return row
 
 
-def normalise_url(url: str) -> str:
-    """The same URL in another percent-encoding: reserved characters that a path may hold unescaped are unescaped.
-
-    Whether Encord shows the URL exactly as submitted is not known, so nobody should compare the strings.
-    """
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    if not separator or "?" in path or "#" in path:
-        return url
-    return f"{scheme}://{authority}{slash}{quote_from_bytes(unquote_to_bytes(path), safe=_UNESCAPED)}"
-
-
 def _storage_location(url: str | None, *, integrated: bool) -> str:
     if not integrated:
         return "directAccess"
@@ -92,7 +83,7 @@ def _storage_location(url: str | None, *, integrated: bool) -> str:
 
 def _wire_item(service: Service, row: sqlite3.Row, folder_uuid: str, *, with_metadata: bool = True) -> dict[str, Any]:
     frames = json.loads(row["frames"]) if row["frames"] else None
-    url = None if frames else row["identity"]
+    url = None if frames else row["submitted_url"] or row["identity"]
     media = json.loads(row["media"]) if row["media"] else {}
     return {
         **dict.fromkeys(_NULLABLE),
@@ -141,6 +132,7 @@ def list_items(request: Request) -> Response:
     if flag(request, "clientMetadataAsSignedUrl"):
         refuse(400, "the sandbox has no signed URLs; ask for client metadata in the answer")
     filters = _filters(request)
+    filters.where("created_at <= ?", listed_until(service.config))
     with service.database.reading() as connection:
         folder_id = folder_row(connection, path_uuid(request, "folder_uuid"))["id"]
         folder_ids = [folder_id, *(folders_below(connection, folder_id) if recursive else ())]
@@ -195,7 +187,7 @@ def patch_item(request: Request) -> Response:
     item_uuid = path_uuid(request, "item_uuid")
     with service.database.writing() as connection:
         folder_id = folder_row(connection, path_uuid(request, "folder_uuid"))["id"]
-        _patch(connection, item_row(connection, item_uuid, folder_id=folder_id), body, ("body",))
+        _patch(connection, item_row(connection, item_uuid, folder_id=folder_id), body, ("body",), service.config)
         return JSONResponse(_wire_items(service, connection, [item_row(connection, item_uuid)])[0])
 
 
@@ -209,13 +201,20 @@ def patch_items(request: Request) -> Response:
     uuids = [parse_uuid(key, "body", "itemPatches", key) for key in patches]
     with service.database.writing() as connection:
         for item_uuid, patch in zip(uuids, patches.values(), strict=True):
-            _patch(connection, item_row(connection, item_uuid), patch, ("body", "itemPatches", item_uuid))
+            location = ("body", "itemPatches", item_uuid)
+            _patch(connection, item_row(connection, item_uuid), patch, location, service.config)
         rows = [item_row(connection, item_uuid) for item_uuid in uuids]
         return JSONResponse({"results": _wire_items(service, connection, rows), "nextPageToken": None})
 
 
-def _patch(connection: sqlite3.Connection, item: sqlite3.Row, patch: dict[str, Any], location: tuple[str, ...]) -> None:
-    """Apply one patch; client metadata is replaced, not merged (Encord does not say which)."""
+def _patch(
+    connection: sqlite3.Connection,
+    item: sqlite3.Row,
+    patch: dict[str, Any],
+    location: tuple[str, ...],
+    config: SandboxConfig,
+) -> None:
+    """Apply one patch."""
     name, description, metadata = (
         text_field(patch, "name"),
         text_field(patch, "description"),
@@ -230,7 +229,7 @@ def _patch(connection: sqlite3.Connection, item: sqlite3.Row, patch: dict[str, A
         (
             name or item["name"],
             item["description"] if description is None else description,
-            item["client_metadata"] if metadata is None else json.dumps(metadata),
+            merged_metadata(item["client_metadata"], metadata, config),
             timestamp(),
             item["id"],
         ),

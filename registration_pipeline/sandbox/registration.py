@@ -17,6 +17,7 @@ from registration_pipeline.sandbox.config import SandboxConfig, SkippedCountsAs
 from registration_pipeline.sandbox.faults import Fate
 from registration_pipeline.sandbox.manifests import KINDS, SubmittedUnit
 from registration_pipeline.sandbox.submissions import CANCELLED, DONE, ERROR, PENDING, Submission, end_job
+from registration_pipeline.sandbox.url_forms import match_key
 from registration_pipeline.sandbox.wire import timestamp
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 _INSERT = """
 INSERT INTO items (uuid, folder_id, identity, frames, item_type, name, description, client_metadata, owner, created_at,
-                   last_edited_at, job_id, integration_uuid, file_size, mime_type, media)
-VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+                   last_edited_at, job_id, integration_uuid, file_size, mime_type, media, submitted_url)
+VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
 
 @dataclass(slots=True)
@@ -59,16 +60,18 @@ def register_slice(
     for offset, findings in enumerate(examined):
         position = start + offset
         unit = submission.units[position]
+        key = match_key(unit, config.url_matching)
         duplicate = position in submission.skipped or (
-            submission.check_each and _held(connection, job["folder_id"], unit.identity)
+            submission.check_each and _held(connection, job["folder_id"], key)
         )
         error = None if duplicate else _planted_error(connection, submission, position) or findings.error
         if duplicate:
-            _skip(connection, job, unit, tally, config=config, upsert=submission.upsert_metadata)
+            _skip(connection, job, unit, key, tally, config=config, upsert=submission.upsert_metadata)
         elif error is not None:
             tally.errors.append(_unit_error(unit, error))
         else:
-            _add(connection, job, unit, findings, tally)
+            tally.items.append(_add(connection, job, unit, key, findings))
+            tally.done += 1
     connection.execute(
         "INSERT INTO job_slices (job_id, position, items, errors) VALUES (?, ?, ?, ?)",
         (job_id, start, json.dumps(tally.items), json.dumps(tally.errors)),
@@ -118,28 +121,31 @@ def _unit_error(unit: SubmittedUnit, error: str) -> dict[str, Any]:
 
 
 def _add(
-    connection: sqlite3.Connection, job: sqlite3.Row, unit: SubmittedUnit, findings: Examined, tally: _Tally
-) -> None:
+    connection: sqlite3.Connection, job: sqlite3.Row, unit: SubmittedUnit, key: str, findings: Examined
+) -> dict[str, str]:
+    """Make the unit's item and return how the job's state names it."""
     item_uuid, now = str(uuid.uuid4()), timestamp()
     media = dict(unit.media or {})
     size, mime_type = media.pop("fileSize", None), media.pop("mimeType", None)
+    grouped = KINDS[unit.kind].grouped
     connection.execute(
         _INSERT,
         (
-            *(item_uuid, job["folder_id"], unit.identity, json.dumps(unit.urls) if KINDS[unit.kind].grouped else None),
+            *(item_uuid, job["folder_id"], key, json.dumps(unit.urls) if grouped else None),
             *(unit.item_type, unit.title, unit.client_metadata or "{}", job["owner"], now, now, job["id"]),
             *(job["integration_uuid"], findings.size if findings.size is not None else size),
             *(findings.mime_type or mime_type, json.dumps(media) if media else None),
+            None if grouped or unit.urls[0] == key else unit.urls[0],
         ),
     )
-    tally.items.append({"itemUuid": item_uuid, "name": unit.title})
-    tally.done += 1
+    return {"itemUuid": item_uuid, "name": unit.title}
 
 
 def _skip(
     connection: sqlite3.Connection,
     job: sqlite3.Row,
     unit: SubmittedUnit,
+    key: str,
     tally: _Tally,
     *,
     config: SandboxConfig,
@@ -147,15 +153,15 @@ def _skip(
 ) -> None:
     tally.skipped += 1
     tally.done += config.skipped_counts_as is SkippedCountsAs.DONE
-    key = (job["folder_id"], unit.identity)
+    place = (job["folder_id"], key)
     if upsert and unit.client_metadata is not None:
         connection.execute(
             "UPDATE items SET client_metadata = ?, last_edited_at = ? WHERE folder_id = ? AND identity = ?",
-            (unit.client_metadata, timestamp(), *key),
+            (unit.client_metadata, timestamp(), *place),
         )
     if config.skipped_in_items_with_names:
         query = "SELECT uuid, name FROM items WHERE folder_id = ? AND identity = ? ORDER BY id LIMIT 1"
-        held = connection.execute(query, key).fetchone()
+        held = connection.execute(query, place).fetchone()
         if held is not None:
             tally.items.append({"itemUuid": held["uuid"], "name": held["name"]})
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.sandbox.config import DedupeAt
+from registration_pipeline.sandbox.config import DedupeAt, UrlMatching
 from registration_pipeline.sandbox.faults import Fate, Fault
 from registration_pipeline.sandbox.manifests import ExternalFiles, SubmittedUnit
 from registration_pipeline.sandbox.rules import UnitRule, dump_rules, parse_rules
+from registration_pipeline.sandbox.url_forms import match_key
 from registration_pipeline.sandbox.wire import timestamp
 
 if TYPE_CHECKING:
@@ -59,13 +60,15 @@ class UnitFate:
     times: int
 
 
-def find_duplicates(connection: sqlite3.Connection, folder_id: int, units: Sequence[SubmittedUnit]) -> frozenset[int]:
-    """Positions of the units whose identity the folder holds."""
+def find_duplicates(
+    connection: sqlite3.Connection, folder_id: int, units: Sequence[SubmittedUnit], matching: UrlMatching
+) -> frozenset[int]:
+    """Positions of the units that the folder holds."""
     query = "SELECT 1 FROM items WHERE folder_id = ? AND identity = ? LIMIT 1"
     return frozenset(
         position
         for position, unit in enumerate(units)
-        if connection.execute(query, (folder_id, unit.identity)).fetchone() is not None
+        if connection.execute(query, (folder_id, match_key(unit, matching))).fetchone() is not None
     )
 
 
@@ -80,11 +83,12 @@ def accept_job(
     file_name: str | None,
     integration_uuid: str | None,
     ignore_errors: bool,
+    url_matching: UrlMatching = UrlMatching.EXACT,
     fault: Fault | None = None,
 ) -> tuple[int, str]:
     """Write the job down, with the fate that a fault gives it, and return its row id and UUID."""
     at_start = files.skip_duplicate_urls and dedupe_at is DedupeAt.START
-    skipped = find_duplicates(connection, folder_id, files.units) if at_start else frozenset[int]()
+    skipped = find_duplicates(connection, folder_id, files.units, url_matching) if at_start else frozenset[int]()
     submission = {
         "units": [_stored(unit) for unit in files.units],
         "skipped": sorted(skipped),
@@ -168,12 +172,22 @@ def add_violation(
     )
 
 
-def find_job(connection: sqlite3.Connection, folder_id: int, job_uuid: str) -> sqlite3.Row | None:
-    """The job's row, if it belongs to the folder and its id has not been lost."""
+def find_job(
+    connection: sqlite3.Connection, folder_id: int, job_uuid: str, *, retention_seconds: float | None
+) -> sqlite3.Row | None:
+    """The job's row, if it belongs to the folder, its id was not lost and it did not end too long ago."""
     row: sqlite3.Row | None = connection.execute(
         "SELECT * FROM jobs WHERE uuid = ? AND folder_id = ? AND NOT hidden", (job_uuid, folder_id)
     ).fetchone()
-    return row
+    if row is None or row["ended_at"] is None or retention_seconds is None:
+        return row
+    return row if row["ended_at"] >= timestamp(seconds_ago=retention_seconds) else None
+
+
+def units_in_flight(connection: sqlite3.Connection) -> int:
+    """Units of all pending jobs that are not processed yet."""
+    query = "SELECT total(units - position) FROM jobs WHERE status = ?"
+    return int(connection.execute(query, (PENDING,)).fetchone()[0])
 
 
 def cancel_job(connection: sqlite3.Connection, job: sqlite3.Row) -> int:

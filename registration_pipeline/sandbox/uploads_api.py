@@ -25,6 +25,7 @@ from registration_pipeline.sandbox.submissions import (
     cancel_job,
     find_job,
     job_state,
+    units_in_flight,
 )
 from registration_pipeline.sandbox.wire import (
     json_body,
@@ -41,10 +42,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-_LOG = logging.getLogger(__name__)
+    from registration_pipeline.sandbox.config import SandboxConfig
 
-MAX_HOLD_SECONDS = 60
-"""Longest hold of a poll: the cap that Encord's own older client applies, well under the SDK's read timeout of 180 s."""
+_LOG = logging.getLogger(__name__)
 
 
 def start_job(request: Request) -> Response:
@@ -66,6 +66,7 @@ def start_job(request: Request) -> Response:
     with service.database.writing() as connection:
         folder = folder_row(connection, folder_uuid)
         _require_integration(connection, integration)
+        _require_room(connection, len(files.units), service.config)
         job_id, job_uuid = accept_job(
             connection,
             folder_id=folder["id"],
@@ -73,6 +74,7 @@ def start_job(request: Request) -> Response:
             files=files,
             rules=rules,
             dedupe_at=service.config.dedupe_at,
+            url_matching=service.config.url_matching,
             file_name=file_name,
             integration_uuid=integration,
             ignore_errors=ignore_errors,
@@ -94,11 +96,24 @@ def _external_files(
     if not isinstance(files, dict):
         unprocessable(("body", "externalFiles"), "Input should be a valid dictionary", "dict_type")
     try:
-        return parse_external_files(files, lenient=service.config.lenient)
+        parsed = parse_external_files(files, lenient=service.config.lenient)
+        _require_size(parsed, service.config.max_units_per_job)
     except ManifestRefusedError as error:
         with service.database.writing() as connection:
             add_violation(connection, folder_uuid=folder_uuid, file_name=file_name, message=str(error), refused=True)
         refuse(400, str(error))
+    return parsed
+
+
+def _require_size(files: ExternalFiles, limit: int) -> None:
+    if len(files.units) > limit:
+        raise ManifestRefusedError(f"{len(files.units)} entries in one upload job; the limit is {limit}")
+
+
+def _require_room(connection: sqlite3.Connection, units: int, config: SandboxConfig) -> None:
+    limit = config.max_units_in_flight
+    if limit is not None and units_in_flight(connection) + units > limit:
+        refuse(429, f"more than {limit} data units at one time; wait for the upload jobs that are pending")
 
 
 def _require_integration(connection: sqlite3.Connection, integration_uuid: str | None) -> None:
@@ -112,7 +127,7 @@ async def poll_job(request: Request) -> Response:
     """``GET storage/folders/{F}/data-upload-jobs/{J}``: holds until the job ends, the time is up or the client is gone."""
     service = service_of(request)
     folder_uuid, job_uuid = path_uuid(request, "folder_uuid"), path_uuid(request, "job_uuid")
-    hold = min(whole_number(request, "timeoutSeconds", default=0, low=0), MAX_HOLD_SECONDS)
+    hold = min(whole_number(request, "timeoutSeconds", default=0, low=0), service.config.poll_hold_seconds)
     with service.board.watching(job_uuid) as ended:
         state = await run_in_threadpool(_load_state, service, folder_uuid, job_uuid)
         if state["status"] == PENDING and hold > 0:
@@ -141,11 +156,12 @@ async def _disconnected(request: Request) -> None:
 
 def _load_state(service: Service, folder_uuid: str, job_uuid: str) -> dict[str, Any]:
     with service.database.reading() as connection:
-        return job_state(connection, _job(connection, folder_uuid, job_uuid))
+        return job_state(connection, _job(service, connection, folder_uuid, job_uuid))
 
 
-def _job(connection: sqlite3.Connection, folder_uuid: str, job_uuid: str) -> sqlite3.Row:
-    job = find_job(connection, folder_row(connection, folder_uuid)["id"], job_uuid)
+def _job(service: Service, connection: sqlite3.Connection, folder_uuid: str, job_uuid: str) -> sqlite3.Row:
+    folder_id = folder_row(connection, folder_uuid)["id"]
+    job = find_job(connection, folder_id, job_uuid, retention_seconds=service.config.job_retention_seconds)
     if job is None:
         refuse(404, f"upload job {job_uuid} does not exist in folder {folder_uuid}")
     return job
@@ -156,7 +172,7 @@ def stop_job(request: Request) -> Response:
     service = service_of(request)
     folder_uuid, job_uuid = path_uuid(request, "folder_uuid"), path_uuid(request, "job_uuid")
     with service.database.writing() as connection:
-        cancelled = cancel_job(connection, _job(connection, folder_uuid, job_uuid))
+        cancelled = cancel_job(connection, _job(service, connection, folder_uuid, job_uuid))
     service.board.announce(job_uuid)
     return JSONResponse({"unitsCancelledCount": cancelled})
 

@@ -10,13 +10,18 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from starlette.responses import JSONResponse
 
+from registration_pipeline.sandbox.config import ErrorText
+
 if TYPE_CHECKING:
     from starlette.requests import Request
+
+    from registration_pipeline.sandbox.config import SandboxConfig
 
 MAX_PAGE_SIZE = 1000
 DEFAULT_PAGE_SIZE = 100
@@ -40,14 +45,34 @@ def unprocessable(location: tuple[str | int, ...], message: str, kind: str) -> N
     raise ApiError(422, {"detail": [{"loc": list(location), "msg": message, "type": kind}]})
 
 
-def error_response(error: ApiError) -> JSONResponse:
-    """The answer that an ``ApiError`` stands for."""
-    return JSONResponse(error.body, status_code=error.status)
+def error_response(status: int, body: dict[str, object], error_text: ErrorText) -> JSONResponse:
+    """An error's answer; a text under ``message`` goes where ``error_text`` says."""
+    if "message" in body and error_text is not ErrorText.MESSAGE:
+        body = {} if error_text is ErrorText.NONE else {"detail": body["message"]}
+    return JSONResponse(body, status_code=status)
 
 
-def timestamp() -> str:
-    """Now, ISO 8601 in UTC with ``Z``."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def retry_after_header(seconds: int, *, as_date: bool) -> str:
+    """The value of ``Retry-After``: seconds, or an HTTP date."""
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True) if as_date else str(seconds)
+
+
+def timestamp(*, seconds_ago: float = 0.0) -> str:
+    """Now, or a while ago, ISO 8601 in UTC with ``Z``; the texts sort as the times do."""
+    moment = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def listed_until(config: SandboxConfig) -> str:
+    """Items created later are not listed and not counted yet; without a lag that is never."""
+    return timestamp(seconds_ago=config.listing_lag_seconds) if config.listing_lag_seconds else "9999"
+
+
+def merged_metadata(held: str, patch: dict[str, Any] | None, config: SandboxConfig) -> str:
+    """Client metadata as JSON text after a patch; whether Encord replaces or merges is not known."""
+    if patch is None:
+        return held
+    return json.dumps({**json.loads(held), **patch} if config.patch_merges_metadata else patch)
 
 
 def parse_uuid(value: object, *location: str | int) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registration_pipeline.sandbox.database import Database
+from registration_pipeline.sandbox.database import DATABASE_FILE, Database
 from registration_pipeline.sandbox.pages import PageRequest, Selection, fetch_merged_page, fetch_page, page_body
 from registration_pipeline.sandbox.wire import decode_token
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -134,3 +135,32 @@ def test_pages_over_several_folders_join_to_the_sorted_whole(
 
     ranked = sorted(everything, key=lambda row: (row[0].encode(), row[1]) if by_name else row[1], reverse=descending)
     assert listed == ranked
+
+
+_OLDER_TABLES = """
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, folder_id INTEGER NOT NULL, identity TEXT NOT NULL,
+    frames TEXT, item_type TEXT NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL, client_metadata TEXT NOT NULL,
+    owner TEXT NOT NULL, created_at TEXT NOT NULL, last_edited_at TEXT NOT NULL, job_id INTEGER NOT NULL,
+    integration_uuid TEXT, file_size INTEGER, mime_type TEXT, media TEXT);
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, folder_id INTEGER NOT NULL, owner TEXT NOT NULL,
+    file_name TEXT, integration_uuid TEXT, ignore_errors INTEGER NOT NULL, submission TEXT, status TEXT NOT NULL,
+    created_at TEXT NOT NULL, ended_at TEXT, units INTEGER NOT NULL, position INTEGER NOT NULL DEFAULT 0,
+    done INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, skipped INTEGER NOT NULL DEFAULT 0,
+    cancelled INTEGER NOT NULL DEFAULT 0);
+INSERT INTO jobs (uuid, folder_id, owner, ignore_errors, status, created_at, units) VALUES ('j', 1, 'o', 1, 'DONE', '', 3);
+"""
+
+
+def test_a_data_directory_of_an_older_release_gets_what_it_lacks(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / DATABASE_FILE)) as older:
+        older.executescript(_OLDER_TABLES)
+
+    for _ in range(2):
+        database = Database(tmp_path)
+        with database.reading() as connection:
+            job = connection.execute("SELECT units, fate, fate_position, hidden, run_at FROM jobs").fetchone()
+            assert tuple(job) == (3, None, None, 0, None)
+            assert connection.execute("SELECT count(submitted_url) FROM items").fetchone()[0] == 0
+        database.close()

@@ -1,0 +1,37 @@
+"""docs/sandbox.md names every fault, endpoint and admin path that there is, and its examples are valid."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from registration_pipeline.sandbox.admin_api import PATHS
+from registration_pipeline.sandbox.endpoints import Endpoint
+from registration_pipeline.sandbox.fault_plan import UNIT_FAILURES, load_fault, load_profile
+from registration_pipeline.sandbox.faults import Effect, Fate, Fault, Kind, RandomFaults, When
+
+PAGE = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text(encoding="utf-8")
+WORDS = set(re.findall(r"`([^`\n]+)`", PAGE))
+KEYS = [field.name for form in (Fault, RandomFaults) for field in dataclasses.fields(form)]
+
+
+@pytest.mark.parametrize("word", [*Effect, *When, *Fate, *Kind, *Endpoint, *KEYS, UNIT_FAILURES])
+def test_every_word_of_a_fault_is_documented(word: str) -> None:
+    assert word in WORDS
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_admin_path_is_documented(path: str) -> None:
+    assert any(word.partition("?")[0] == path for word in WORDS)
+
+
+def test_the_faults_in_the_examples_are_valid() -> None:
+    bodies = [json.loads(body) for body in re.findall(r"/faults --json '(.+)'", PAGE)]
+
+    assert len(bodies) == 2
+    assert load_fault(json.dumps(bodies[0])).way == "cut_after"
+    assert load_profile(json.dumps(bodies[1]["random"])).probability == 0.3
