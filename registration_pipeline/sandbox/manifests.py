@@ -1,7 +1,9 @@
 """Reads the ``externalFiles`` form of an upload job strictly: every key, limit and type, the first violation ends it.
 
 The keys are those that Encord's registration pages print for the JSON upload file. A real server may ignore a key that
-it does not know; here it is refused, because a key that is silently ignored is a rehearsal that proves nothing.
+it does not know, or take ``null`` for a key that is not there; here both are refused, because what is silently ignored
+is a rehearsal that proves nothing. The pipeline's own validation is another reading of the same pages; a test holds
+that the two agree.
 
 What does not belong here: duplicates, planted failures, and whether an object exists.
 """
@@ -10,13 +12,20 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, NoReturn
+from string import ascii_letters, digits
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAX_ENTRIES = 10_000
 """Entries per upload job (Encord's best-practices page, Enterprise)."""
+MAX_URLS = 1_000_000
+"""URLs per JSON file (Encord's page on registering cloud data)."""
 MAX_URL_BYTES = 16_384
 """URL: 16 KB (Encord's page on registering cloud data)."""
 MAX_TITLE_CHARACTERS = 300
@@ -26,8 +35,12 @@ MAX_CLIENT_METADATA_BYTES = 10_000_000
 MAX_SEQUENCE_IMAGES = 32_767
 """Images in an image sequence (Encord's page on registering cloud data)."""
 
+_WHOLE_NUMBERS = range(-(2**63), 2**63)
+"""What a database column for whole numbers holds."""
+
 _FLAGS = ("skip_duplicate_urls", "upsert_metadata")
 _FRAME_KEY = re.compile(r"objectUrl_(0|[1-9][0-9]*)")
+_SCHEME_CHARACTERS = frozenset(ascii_letters + digits + "+-.")
 
 
 class ManifestRefusedError(Exception):
@@ -84,7 +97,8 @@ KINDS: dict[str, KindRules] = {
     "text": KindRules(
         "plainText", "Registering text", _SINGLE, media_block="textMetadata", media_fields=_spellings(*_FILE)
     ),
-    "nifti": KindRules("nifti", "Registering NIfTI", _SINGLE),
+    # Encord's page prints no clientMetadata for NIfTI.
+    "nifti": KindRules("nifti", "Registering NIfTI", _SINGLE - {"clientMetadata"}),
     "image_groups": KindRules("imageGroup", "Registering image group", _GROUP, grouped=True),
     "dicom_series": KindRules("dicomSeries", "Registering DICOM series", _GROUP, grouped=True),
 }  # fmt: skip
@@ -145,7 +159,7 @@ def parse_external_files(document: dict[str, Any], *, lenient: bool = False) -> 
     for name, value in flags.items():
         if not isinstance(value, bool):
             _refuse(f"externalFiles.{name} must be true or false")
-    listed = {kind: document.get(kind) or [] for kind in KINDS}
+    listed = {kind: document.get(kind, []) for kind in KINDS}
     for kind, entries in listed.items():
         if not isinstance(entries, list):
             _refuse(f"externalFiles.{kind} must be a list")
@@ -157,11 +171,35 @@ def parse_external_files(document: dict[str, Any], *, lenient: bool = False) -> 
         for kind, entries in listed.items()
         for index, entry in enumerate(entries)
     ]
+    urls = sum(len(unit.urls) for unit in units)
+    if urls > MAX_URLS:
+        _refuse(f"{urls} URLs in one upload job; the limit is {MAX_URLS}")
     return ExternalFiles(units=units, notes=sorted(set(notes)), **flags)
 
 
 def _refuse(message: str) -> NoReturn:
     raise ManifestRefusedError(message)
+
+
+def _is_blank_or_control(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) == "Cc"
+
+
+def _is_absolute(url: str) -> bool:
+    scheme, colon, rest = url.partition("://")
+    return bool(colon and rest and scheme and scheme[0] in ascii_letters) and set(scheme) <= _SCHEME_CHARACTERS
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every key and text in parsed JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
+        for below in value:
+            yield from _texts(below)
 
 
 class _Entry:
@@ -210,19 +248,21 @@ class _Entry:
             _refuse(f"{self.where}.{key} must be a URL")
         if len(self._encodable(key, url)) > MAX_URL_BYTES:
             _refuse(f"{self.where}.{key} is longer than {MAX_URL_BYTES} bytes")
-        if re.search(r"\s", url):
-            _refuse(f"{self.where}.{key} holds whitespace; percent-encode it")
+        if (" " in url or not url.isprintable()) and any(map(_is_blank_or_control, url)):
+            _refuse(f"{self.where}.{key} holds whitespace or a control character; percent-encode it")
+        if not _is_absolute(url):
+            _refuse(f"{self.where}.{key} must be an absolute URL")
         return url
 
     def _frames(self) -> list[str]:
-        positions = sorted(int(match[1]) for match in map(_FRAME_KEY.fullmatch, self.entry) if match)
-        if not positions or positions != list(range(len(positions))):
+        frames = [f"objectUrl_{position}" for position in range(sum(map(bool, map(_FRAME_KEY.fullmatch, self.entry))))]
+        if not frames or not all(frame in self.entry for frame in frames):
             _refuse(f"{self.where} needs objectUrl_0, objectUrl_1, … without a gap")
-        return [self._url(f"objectUrl_{position}") for position in positions]
+        return [self._url(frame) for frame in frames]
 
     def _title(self, url: str) -> str:
         title = self.entry.get("title")
-        if title is None and self.kind != "dicom_series":
+        if "title" not in self.entry and self.kind != "dicom_series":
             return unquote(url.rstrip("/").rsplit("/", 1)[-1])[:MAX_TITLE_CHARACTERS]
         if not isinstance(title, str) or not title:
             _refuse(f"{self.where}.title must be a string that is not empty")
@@ -238,23 +278,30 @@ class _Entry:
             _refuse(f"{self.where}.{key} holds half of a surrogate pair")
 
     def _client_metadata(self) -> str | None:
-        metadata = self.entry.get("clientMetadata")
-        if metadata is None:
+        if "clientMetadata" not in self.entry:
             return None
-        if self.kind == "nifti":
-            self.notes.append("Encord's page prints no clientMetadata for nifti; whether it is read there is not known")
+        metadata = self.entry["clientMetadata"]
         if not isinstance(metadata, dict):
             _refuse(f"{self.where}.clientMetadata must be an object")
-        text = json.dumps(metadata)
+        try:
+            text = json.dumps(metadata)
+            # Only an escape can hide what jsonb does not take, so most metadata is not looked through.
+            texts = list(_texts(metadata)) if "\\u" in text else []
+        except RecursionError:
+            _refuse(f"{self.where}.clientMetadata is nested too deep")
         if len(text) > MAX_CLIENT_METADATA_BYTES:
             _refuse(f"{self.where}.clientMetadata is longer than {MAX_CLIENT_METADATA_BYTES} bytes")
+        for part in texts:
+            self._encodable("clientMetadata", part)
+            if "\0" in part:
+                _refuse(f"{self.where}.clientMetadata holds U+0000, which PostgreSQL's jsonb does not")
         return text
 
     def _media(self) -> dict[str, Any] | None:
         block = self.rules.media_block
-        given = self.entry.get(block) if block else None
-        if given is None:
+        if block is None or block not in self.entry:
             return None
+        given = self.entry[block]
         if not isinstance(given, dict):
             _refuse(f"{self.where}.{block} must be an object")
         media: dict[str, Any] = {}
@@ -275,6 +322,8 @@ class _Entry:
                 _refuse(f"{where} must be a string")
         elif isinstance(value, bool) or not isinstance(value, (int, float) if name in _FRACTION_FIELDS else int):
             _refuse(f"{where} must be a {'' if name in _FRACTION_FIELDS else 'whole '}number")
+        elif isinstance(value, int) and value not in _WHOLE_NUMBERS:
+            _refuse(f"{where} is a whole number of more than 64 bits")
 
     def _note_casing(self, key: str, name: str) -> None:
         if "_" in key or name != key.lower():
