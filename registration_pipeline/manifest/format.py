@@ -2,7 +2,7 @@
 
 What does not belong here: writing it (``render.py``) and checking it (``validate.py``). A key that Encord renames is
 renamed here and nowhere else. The names are those that the examples of Encord's registration pages print; where an
-example and a field list differ (PDF and text metadata), the example is followed.
+example and a field list differ (PDF and text metadata), the example is followed. Types are those of the SDK's typed form.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class JsonType(StrEnum):
 
     STRING = "string"
     NUMBER = "number"
+    INTEGER = "whole number"
     BOOLEAN = "boolean"
     OBJECT = "object"
 
@@ -36,12 +37,14 @@ class ItemFormat:
         is_group: True if the item names its objects as ``objectUrl_0``, ``objectUrl_1``…; False for one ``objectUrl``.
         media_metadata_key: the block that tells Encord what it need not find out itself, if there is one.
         media_metadata: the fields of that block.
+        max_sequence_urls: the most URLs of an item that becomes a sequence, which it does unless ``createVideo`` is false.
     """
 
     keys: Mapping[str, JsonType]
     is_group: bool = False
     media_metadata_key: str | None = None
     media_metadata: Mapping[str, JsonType] = field(default_factory=dict)
+    max_sequence_urls: int | None = None
 
 
 OBJECT_URL: Final = "objectUrl"
@@ -66,9 +69,9 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
             media_metadata_key="imageMetadata",
             media_metadata={
                 "mimeType": JsonType.STRING,
-                "fileSize": JsonType.NUMBER,
-                "width": JsonType.NUMBER,
-                "height": JsonType.NUMBER,
+                "fileSize": JsonType.INTEGER,
+                "width": JsonType.INTEGER,
+                "height": JsonType.INTEGER,
             },
         ),
         MediaKind.VIDEO.value: ItemFormat(
@@ -77,9 +80,9 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
             media_metadata={
                 "fps": JsonType.NUMBER,
                 "duration": JsonType.NUMBER,
-                "width": JsonType.NUMBER,
-                "height": JsonType.NUMBER,
-                "file_size": JsonType.NUMBER,
+                "width": JsonType.INTEGER,
+                "height": JsonType.INTEGER,
+                "file_size": JsonType.INTEGER,
                 "mime_type": JsonType.STRING,
             },
         ),
@@ -88,27 +91,28 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
             media_metadata_key="audioMetadata",
             media_metadata={
                 "duration_seconds": JsonType.NUMBER,
-                "file_size": JsonType.NUMBER,
+                "file_size": JsonType.INTEGER,
                 "mime_type": JsonType.STRING,
-                "sample_rate": JsonType.NUMBER,
-                "bit_depth": JsonType.NUMBER,
+                "sample_rate": JsonType.INTEGER,
+                "bit_depth": JsonType.INTEGER,
                 "codec": JsonType.STRING,
-                "num_channels": JsonType.NUMBER,
+                "num_channels": JsonType.INTEGER,
             },
         ),
         MediaKind.PDF.value: ItemFormat(
             keys=_DESCRIBED,
             media_metadata_key="pdfMetadata",
-            media_metadata={"fileSize": JsonType.NUMBER, "numPages": JsonType.NUMBER},
+            media_metadata={"fileSize": JsonType.INTEGER, "numPages": JsonType.INTEGER},
         ),
         MediaKind.TEXT.value: ItemFormat(
             keys=_DESCRIBED,
             media_metadata_key="textMetadata",
-            media_metadata={"fileSize": JsonType.NUMBER, "mime_type": JsonType.STRING},
+            media_metadata={"fileSize": JsonType.INTEGER, "mime_type": JsonType.STRING},
         ),
         # The page on NIfTI prints no clientMetadata for the JSON form.
         MediaKind.NIFTI.value: ItemFormat(keys=_TITLED),
-        "image_groups": ItemFormat(keys=_GROUPED, is_group=True),
+        # Images of a sequence: Encord's page on registering cloud data.
+        "image_groups": ItemFormat(keys=_GROUPED, is_group=True, max_sequence_urls=32_767),
         "dicom_series": ItemFormat(keys=_GROUPED, is_group=True),
     }
 )
@@ -120,8 +124,23 @@ FLAGS: Final = (SKIP_DUPLICATE_URLS, UPSERT_METADATA)
 MAX_ITEMS: Final = 10_000
 """Entries per JSON file: Encord's best-practices page, Enterprise plan (2,500 on Team, 1,000 on Free)."""
 
+MAX_URLS: Final = 1_000_000
+"""URLs per JSON file: Encord's page on registering cloud data."""
+
 MAX_MANIFEST_BYTES: Final = 100_000_000
-"""100 MB per JSON file: the same page. Taken as decimal, the smaller reading, since it is ours to stay below."""
+"""100 MB per JSON file: the best-practices page. Taken as decimal, the smaller reading, since it is ours to stay below."""
 
 MAX_CLIENT_METADATA_BYTES: Final = 10_000_000
-"""10 MB per item: Encord's page on client metadata; decimal for the same reason."""
+"""10 MB per item as it is sent: Encord's page on client metadata; decimal for the same reason."""
+
+MAX_DEPTH: Final = 255
+"""Objects and lists within each other: more than that the SDK (pydantic, in fact) can't send."""
+
+MAX_GROWTH: Final = 6
+"""The SDK reads the file and writes it anew, escaped and spaced out: one byte (U+007F) becomes at most six."""
+
+ENVELOPE_BYTES: Final = 512
+"""At most so much is sent around the manifest: integration, flag and a file name of 255 bytes."""
+
+INTEGER_RANGE: Final = range(-(2**63), 2**63)
+"""Whole numbers beyond 64 bits fit no database's column."""

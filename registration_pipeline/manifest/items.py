@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registration_pipeline.manifest.format import (
     CLIENT_METADATA,
+    CREATE_VIDEO,
     GROUP_URL_PREFIX,
+    INTEGER_RANGE,
     MAX_CLIENT_METADATA_BYTES,
     OBJECT_URL,
     TITLE,
@@ -30,15 +32,24 @@ _GROUP_URL: Final = re.compile(rf"{re.escape(GROUP_URL_PREFIX)}(0|[1-9][0-9]{{0,
 _PYTHON_TYPES: Final[Mapping[JsonType, tuple[type, ...]]] = {
     JsonType.STRING: (str,),
     JsonType.NUMBER: (int, float),
+    JsonType.INTEGER: (int,),
     JsonType.BOOLEAN: (bool,),
     JsonType.OBJECT: (dict,),
 }
 
 
 class ItemChecker:
-    """Checks the items of one manifest one after the other and remembers their URLs and titles."""
+    """Checks the items of one manifest one after the other and remembers their URLs and titles.
 
-    def __init__(self) -> None:
+    Args:
+        measure_metadata: False where the whole manifest is too small to hold metadata over the limit.
+
+    ``urls`` is how many URLs the items named so far.
+    """
+
+    def __init__(self, *, measure_metadata: bool = True) -> None:
+        self.urls = 0
+        self._measure_metadata = measure_metadata
         self._where_by_url: dict[str, str] = {}
         self._where_by_title: dict[str, str] = {}
 
@@ -56,10 +67,13 @@ class ItemChecker:
         url_keys = _group_url_keys(item) if item_format.is_group else [OBJECT_URL]
         yield from _check_keys(where, item, item_format, url_keys)
         yield from _check_group_urls(where, url_keys) if item_format.is_group else ()
+        yield from _check_sequence(where, item, item_format, len(url_keys))
+        self.urls += len(url_keys)
         for key in url_keys:
             yield from self._check_url(where, key, item)
         yield from self._check_title(f"{where}.{TITLE}", item)
-        yield from _check_client_metadata(f"{where}.{CLIENT_METADATA}", item.get(CLIENT_METADATA))
+        if self._measure_metadata:
+            yield from _check_client_metadata(f"{where}.{CLIENT_METADATA}", item.get(CLIENT_METADATA))
         yield from _check_media_metadata(where, item, item_format)
 
     def _check_url(self, where: str, key: str, item: dict[str, Any]) -> Iterator[Violation]:
@@ -103,11 +117,12 @@ def _group_url_keys(item: dict[str, Any]) -> list[str]:
 
 
 def _check_keys(where: str, item: dict[str, Any], item_format: ItemFormat, url_keys: list[str]) -> Iterator[Violation]:
+    known = {*url_keys, item_format.media_metadata_key}  # a sequence has up to 32,767 URLs
     for key, value in item.items():
         if key in item_format.keys:
             if not _is_of_type(value, item_format.keys[key]):
                 yield Violation(f"{where}.{key}", f"must be {_article(item_format.keys[key])}")
-        elif key not in url_keys and key != item_format.media_metadata_key:
+        elif key not in known:
             yield Violation(f"{where}.{key}", "is no key of the upload format for this kind")
 
 
@@ -121,10 +136,20 @@ def _check_group_urls(where: str, url_keys: list[str]) -> Iterator[Violation]:
             return
 
 
+def _check_sequence(where: str, item: dict[str, Any], item_format: ItemFormat, urls: int) -> Iterator[Violation]:
+    limit = item_format.max_sequence_urls
+    if limit is not None and urls > limit and item.get(CREATE_VIDEO) is not False:
+        problem = (
+            f"lists {urls:,} images; Encord takes {limit:,} in a sequence: split it, or set {CREATE_VIDEO} to false"
+        )
+        yield Violation(where, problem)
+
+
 def _check_client_metadata(place: str, metadata: Any) -> Iterator[Violation]:
     if not isinstance(metadata, dict):
         return  # absent, or its type is reported with the other keys of the table
-    length = len(json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
+    # What counts is not known (PostgreSQL's text, the wire's or the file's): the wire's form is the longest.
+    length = len(json.dumps(metadata))
     if length > MAX_CLIENT_METADATA_BYTES:
         yield Violation(place, f"is {length:,} bytes long; Encord takes {MAX_CLIENT_METADATA_BYTES:,}")
 
@@ -147,8 +172,12 @@ def _is_of_type(value: Any, json_type: JsonType) -> bool:
     # A bool is an int to Python, but not to JSON.
     if isinstance(value, bool):
         return json_type is JsonType.BOOLEAN
+    if isinstance(value, int) and value not in INTEGER_RANGE:
+        return False
     return isinstance(value, _PYTHON_TYPES[json_type])
 
 
 def _article(json_type: JsonType) -> str:
-    return f"an {json_type}" if json_type is JsonType.OBJECT else f"a {json_type}"
+    if json_type is JsonType.OBJECT:
+        return f"an {json_type}"
+    return f"a {json_type}" + (" of at most 64 bits" if json_type is JsonType.INTEGER else "")

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.manifest.format import (
+    CLIENT_METADATA,
+    ENVELOPE_BYTES,
     FLAGS,
     ITEM_FORMATS,
+    MAX_CLIENT_METADATA_BYTES,
+    MAX_DEPTH,
+    MAX_GROWTH,
     MAX_ITEMS,
     MAX_MANIFEST_BYTES,
+    MAX_URLS,
     SKIP_DUPLICATE_URLS,
-    UPSERT_METADATA,
 )
 from registration_pipeline.manifest.items import ItemChecker
 from registration_pipeline.manifest.violation import Violation
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Violation", "validate_manifest"]
 
 _WHOLE = "manifest"
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class _ParsedObject(dict[str, Any]):
@@ -45,8 +52,11 @@ class _ParsedObject(dict[str, Any]):
 def validate_manifest(data: bytes) -> list[Violation]:
     """Return every violation of Encord's JSON upload format and limits, in document order; empty if there is none.
 
+    What counts is what would reach Encord: the SDK reads the file and writes it anew. What it would change on the way
+    (keys that stand there twice, numbers that JSON does not have) is a violation too.
+
     Args:
-        data: the manifest as it would be sent.
+        data: the manifest file's bytes.
     """
     violations: list[Violation] = []
     if len(data) > MAX_MANIFEST_BYTES:
@@ -58,23 +68,32 @@ def validate_manifest(data: bytes) -> list[Violation]:
     except UnicodeDecodeError as error:
         violations.append(Violation(_WHOLE, f"is not UTF-8 at byte {error.start}"))
     except RecursionError:
-        violations.append(Violation(_WHOLE, "is nested too deep to be read"))
+        violations.append(Violation(_WHOLE, f"is nested too deep: the SDK can send {MAX_DEPTH} levels"))
     except ValueError as error:
         violations.append(Violation(_WHOLE, f"is not JSON: {error}"))
     else:
         if isinstance(document, dict):
-            violations.extend(_check_document(document))
+            violations.extend(_check_document(document, len(data)))
         else:
             violations.append(Violation(_WHOLE, "must be an object at the top"))
-    return violations
+    return [_encodable(violation) for violation in violations]
 
 
-def _check_document(document: dict[str, Any]) -> Iterator[Violation]:
+def _encodable(violation: Violation) -> Violation:
+    """Return it in a form that can be written down: a key may hold half of a surrogate pair."""
+    where, problem = (
+        text.encode("utf-8", "backslashreplace").decode("utf-8") for text in (violation.where, violation.problem)
+    )
+    return Violation(where, problem)
+
+
+def _check_document(document: dict[str, Any], length: int) -> Iterator[Violation]:
+    yield from _check_length_as_sent(document, length)
     for key in document:
         if key not in ITEM_FORMATS and key not in FLAGS:
             yield Violation(key, "is no key of the upload format")
     yield from _check_flags(document)
-    checker = ItemChecker()
+    checker = ItemChecker(measure_metadata=length * MAX_GROWTH > MAX_CLIENT_METADATA_BYTES)
     items = 0
     for key, item_format in ITEM_FORMATS.items():
         if key not in document:
@@ -89,28 +108,55 @@ def _check_document(document: dict[str, Any]) -> Iterator[Violation]:
         yield Violation(_WHOLE, "has no items")
     if items > MAX_ITEMS:
         yield Violation(_WHOLE, f"has {items:,} items; Encord takes {MAX_ITEMS:,}: lower chunk_size")
+    if checker.urls > MAX_URLS:
+        yield Violation(_WHOLE, f"has {checker.urls:,} URLs; Encord takes {MAX_URLS:,}: lower chunk_size")
+
+
+def _check_length_as_sent(document: dict[str, Any], length: int) -> Iterator[Violation]:
+    if length > MAX_MANIFEST_BYTES or length * MAX_GROWTH + ENVELOPE_BYTES <= MAX_MANIFEST_BYTES:
+        return
+    sent = len(json.dumps(document)) + ENVELOPE_BYTES
+    if sent > MAX_MANIFEST_BYTES:
+        problem = f"grows to {sent:,} bytes when it is sent; Encord takes {MAX_MANIFEST_BYTES:,}: lower chunk_size"
+        yield Violation(_WHOLE, problem)
 
 
 def _check_flags(document: dict[str, Any]) -> Iterator[Violation]:
-    if document.get(SKIP_DUPLICATE_URLS) is not True:
+    for flag in FLAGS:
+        if not isinstance(document.get(flag, False), bool):
+            yield Violation(flag, "must be a boolean")
+    if document.get(SKIP_DUPLICATE_URLS, False) is False:
         yield Violation(
             SKIP_DUPLICATE_URLS, "must be there and true: without it, sending the manifest again makes duplicates"
         )
-    if not isinstance(document.get(UPSERT_METADATA, False), bool):
-        yield Violation(UPSERT_METADATA, "must be a boolean")
 
 
-def _check_values(where: str, value: Any) -> Iterator[Violation]:
-    """Find what no key table can: repeated keys, numbers that JSON does not have, text that is not Unicode."""
+def _check_values(where: str, value: Any, depth: int = 1) -> Iterator[Violation]:
+    """Find what no key table can: repeated keys, numbers that JSON does not have, text that is not Unicode.
+
+    Raises:
+        RecursionError: the value is nested deeper than ``MAX_DEPTH``.
+    """
+    if isinstance(value, dict | list) and depth > MAX_DEPTH:
+        raise RecursionError
     if isinstance(value, dict):
         for key in getattr(value, "repeated", ()):
             yield Violation(f"{where}.{key}".lstrip("."), "stands there more than once")
         for key, below in value.items():
-            yield from _check_values(f"{where}.{key}".lstrip("."), below)
+            place = f"{where}.{key}".lstrip(".")
+            yield from _check_text(place, key)
+            yield from _check_values(place, below, depth + 1)
     elif isinstance(value, list):
         for index, below in enumerate(value):
-            yield from _check_values(f"{where}[{index}]", below)
+            yield from _check_values(f"{where}[{index}]", below, depth + 1)
     elif isinstance(value, float) and not math.isfinite(value):
         yield Violation(where or _WHOLE, "must be a finite number")
-    elif isinstance(value, str) and not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
-        yield Violation(where or _WHOLE, "holds half of a surrogate pair, which is not Unicode text")
+    elif isinstance(value, str):
+        yield from _check_text(where or _WHOLE, value)
+
+
+def _check_text(where: str, text: str) -> Iterator[Violation]:
+    if not text.isascii() and _HALF_PAIR.search(text):
+        yield Violation(where, "holds half of a surrogate pair, which is not Unicode text")
+    if "\0" in text and f".{CLIENT_METADATA}." in where:
+        yield Violation(where, "holds U+0000, which PostgreSQL's jsonb, where Encord keeps metadata, does not take")

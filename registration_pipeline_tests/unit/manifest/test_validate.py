@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registration_pipeline.manifest import validate
+from registration_pipeline.manifest import items, validate
+from registration_pipeline.manifest.format import MAX_GROWTH
 from registration_pipeline.manifest.validate import Violation, validate_manifest
 
 if TYPE_CHECKING:
@@ -88,9 +89,17 @@ def test_every_kind_and_key_of_the_format_is_taken() -> None:
             manifest(images=[item(imageMetadata={"file_size": 1, "width": "1"})]),
             [
                 "images[0].imageMetadata.file_size is no field of this block",
-                "images[0].imageMetadata.width must be a number",
+                "images[0].imageMetadata.width must be a whole number of at most 64 bits",
             ],
         ),
+        (
+            manifest(images=[item(imageMetadata={"height": 1.0, "fileSize": 2**63, "width": 2**63 - 1})]),
+            [
+                "images[0].imageMetadata.height must be a whole number of at most 64 bits",
+                "images[0].imageMetadata.fileSize must be a whole number of at most 64 bits",
+            ],
+        ),
+        (manifest(videos=[item(videoMetadata={"fps": 10**400})]), ["videos[0].videoMetadata.fps must be a number"]),
         (manifest(videos=[item(videoMetadata={"fps": True})]), ["videos[0].videoMetadata.fps must be a number"]),
         (manifest(text=[item(pdfMetadata={})]), ["text[0].pdfMetadata is no key of the upload format for this kind"]),
         (manifest(images=[item()], upsert_metadata="yes"), ["upsert_metadata must be a boolean"]),
@@ -150,12 +159,17 @@ def test_positions_of_a_group_start_at_zero_and_leave_no_gap(present: list[int],
     assert "positions start at 0" in violation.problem
 
 
-@pytest.mark.parametrize("flag", [None, False, 1, "true"], ids=["missing", "false", "one", "text"])
-def test_skip_duplicate_urls_must_be_there_and_true(flag: object) -> None:
-    document = {"images": [item()]} | ({} if flag is None else {"skip_duplicate_urls": flag})
+@pytest.mark.parametrize("flags", [{}, {"skip_duplicate_urls": False}], ids=["missing", "false"])
+def test_skip_duplicate_urls_must_be_there_and_true(flags: dict[str, Any]) -> None:
+    (violation,) = found(json.dumps({"images": [item()], **flags}).encode())
 
-    (violation,) = validate_manifest(json.dumps(document).encode())
-    assert violation.where == "skip_duplicate_urls"
+    assert violation.startswith("skip_duplicate_urls must be there and true")
+
+
+@pytest.mark.parametrize("name", ["skip_duplicate_urls", "upsert_metadata"])
+@pytest.mark.parametrize("value", [None, 0, 1, "true", []])
+def test_a_flag_must_be_a_boolean(name: str, value: object) -> None:
+    assert found(manifest(images=[item()], **{name: value})) == [f"{name} must be a boolean"]
 
 
 @pytest.mark.parametrize(
@@ -205,10 +219,89 @@ def test_half_a_surrogate_pair_is_found() -> None:
     assert found(data) == ["images[0].objectUrl holds half of a surrogate pair, which is not Unicode text"]
 
 
+def test_a_place_with_half_a_surrogate_pair_can_be_written_down() -> None:
+    data = manifest(images=[item(clientMetadata={"a\ud800": 1}) | {"\udfff": 2}], **{"\udc00": 3})
+
+    assert [violation.encode() for violation in found(data)] == [
+        b"images[0].clientMetadata.a\\ud800 holds half of a surrogate pair, which is not Unicode text",
+        b"images[0].\\udfff holds half of a surrogate pair, which is not Unicode text",
+        b"\\udc00 holds half of a surrogate pair, which is not Unicode text",
+        b"\\udc00 is no key of the upload format",
+        b"images[0].\\udfff is no key of the upload format for this kind",
+    ]
+
+
+def test_metadata_must_fit_into_jsonb() -> None:
+    assert found(manifest(images=[item(clientMetadata={"a": "\\u0000\x01"})])) == []
+    assert [
+        violation.where for violation in validate_manifest(manifest(images=[item(clientMetadata={"a": ["\0"]})]))
+    ] == ["images[0].clientMetadata.a[0]"]
+
+
+def _nested(levels: int) -> bytes:
+    value: Any = 1
+    for _ in range(levels - 4):
+        value = [value]
+    return manifest(images=[item(clientMetadata={"a": value})])
+
+
+def test_a_manifest_may_be_as_deep_as_the_sdk_can_send_it() -> None:
+    assert found(_nested(255)) == []
+    for levels in (256, 300, 900):
+        assert found(_nested(levels)) == ["manifest is nested too deep: the SDK can send 255 levels"]
+
+
 def test_client_metadata_has_a_limit() -> None:
-    assert found(manifest(images=[item(clientMetadata={"a": "x" * 9_999_992})])) == []
-    (violation,) = validate_manifest(manifest(images=[item(clientMetadata={"a": "x" * 9_999_993})]))
+    assert found(manifest(images=[item(clientMetadata={"a": "x" * 9_999_991})])) == []
+    (violation,) = validate_manifest(manifest(images=[item(clientMetadata={"a": "x" * 9_999_992})]))
     assert str(violation) == "images[0].clientMetadata is 10,000,001 bytes long; Encord takes 10,000,000"
+
+
+@pytest.mark.parametrize("filling", ["", "é", "\x7f", 1e15, {"b": "\N{GRINNING FACE}"}], ids=repr)
+@pytest.mark.parametrize("ensure_ascii", [True, False], ids=["escaped", "not escaped"])
+def test_the_limit_of_client_metadata_is_on_what_is_sent(
+    filling: Any,
+    ensure_ascii: bool,  # noqa: FBT001 - a pytest case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (items, validate):
+        monkeypatch.setattr(module, "MAX_CLIENT_METADATA_BYTES", 10_000)
+    metadata: dict[str, Any] = {"a": [filling] * 300, "b": ""}
+    metadata["b"] = "x" * (10_000 - len(json.dumps(metadata)))
+    document = {"skip_duplicate_urls": True, "images": [item(clientMetadata=metadata)]}
+
+    assert found(json.dumps(document, ensure_ascii=ensure_ascii).encode()) == []
+    metadata["b"] += "x"
+    (words,) = found(json.dumps(document, ensure_ascii=ensure_ascii).encode())
+    assert words.startswith("images[0].clientMetadata is 10,001 bytes long")
+
+
+@pytest.mark.parametrize(
+    ("urls", "keys", "fits"),
+    [
+        (32_767, {}, True),
+        (32_768, {}, False),
+        (32_768, {"createVideo": True}, False),
+        (32_768, {"createVideo": False}, True),
+    ],
+)
+def test_a_sequence_has_a_limit(urls: int, keys: dict[str, Any], fits: bool) -> None:  # noqa: FBT001 - a pytest case
+    group = {"title": "g", **{f"objectUrl_{number}": f"s3://b/{number}" for number in range(urls)}, **keys}
+    words = (
+        "image_groups[0] lists 32,768 images; Encord takes 32,767 in a sequence: split it, or set createVideo to false"
+    )
+
+    assert found(manifest(image_groups=[group])) == ([] if fits else [words])
+
+
+def test_the_number_of_urls_has_a_limit_over_all_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = {"title": "g", "objectUrl_0": "s3://b/0", "objectUrl_1": "s3://b/1"}
+    monkeypatch.setattr(validate, "MAX_URLS", 3)
+
+    assert found(manifest(images=[item()], image_groups=[group])) == []
+    assert found(manifest(images=[item("a"), item("b")], image_groups=[group])) == [
+        "manifest has 4 URLs; Encord takes 3: lower chunk_size"
+    ]
 
 
 def test_the_number_of_items_has_a_limit_over_all_kinds() -> None:
@@ -226,6 +319,33 @@ def test_the_size_of_a_manifest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert [violation.where for violation in validate_manifest(data)] == ["manifest"]
     assert found(data + b" ")[0].startswith(f"manifest is {len(data) + 1} bytes long")
+
+
+def test_a_manifest_that_grows_over_the_limit_when_it_is_sent_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {"skip_duplicate_urls": True, "images": [item(clientMetadata={"a": "\x7f" * 1_000})]}
+    data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+    sent = len(json.dumps(document)) + 512  # the SDK escapes and spaces out, and sends more around it
+    assert sent > 5 * len(data)
+
+    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", sent)
+    assert found(data) == []
+    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", sent - 1)
+    assert found(data) == [
+        f"manifest grows to {sent:,} bytes when it is sent; Encord takes {sent - 1:,}: lower chunk_size"
+    ]
+
+
+@given(
+    st.recursive(
+        st.floats() | st.integers() | st.text(max_size=9),
+        lambda below: st.lists(below, max_size=4) | st.dictionaries(st.text(max_size=3), below, max_size=4),
+        max_leaves=8,
+    )
+)
+def test_nothing_grows_more_than_the_table_says(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+    assert len(json.dumps(json.loads(text))) <= MAX_GROWTH * len(text.encode("utf-8", "surrogatepass"))
 
 
 def test_every_violation_is_reported_not_just_the_first() -> None:
