@@ -174,6 +174,25 @@ def failures(
 
 
 @app.command()
+def audit(
+    source: SourceArgument,
+    adopt: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--adopt", help="Record as registered what is ours and in Encord already. Sends nothing."),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write all findings to this .csv, .parquet or .json file.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """Bucket, ledger and Encord folder compared: missing, moved, duplicate, unknown, changed and gone objects."""
+    from registration_pipeline.cli_audit import audit_source
+
+    return audit_source(_config(config), source, adopt=adopt, out=out, as_json=json)
+
+
+@app.command()
 def check(sources: SourcesArgument = None, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
     """Preflight: configuration, bucket readable, Encord key valid, integration and folder found. Changes nothing."""
     from registration_pipeline.cli_check import check_sources

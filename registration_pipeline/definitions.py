@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from registration_pipeline.orchestration.assets import build_assets
+from registration_pipeline.orchestration.audit import build_audit_check
 from registration_pipeline.orchestration.jobs import build_jobs, build_schedule
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.stale_runs import build_stale_run_sensor
@@ -37,6 +38,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     schedules = [schedule for schedule in map(build_schedule, sources) if schedule is not None]
     return dg.Definitions(
         assets=[asset for source in sources for asset in build_assets(source)],
+        asset_checks=[build_audit_check(source) for source in sources],
         jobs=[job for source in sources for job in build_jobs(source)],
         schedules=schedules,
         sensors=[build_stale_run_sensor()],

@@ -12,6 +12,7 @@ from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
 
 from registration_pipeline.orchestration import names
+from registration_pipeline.orchestration.audit import build_audit_job
 from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.listener import errors_as_failures
 from registration_pipeline.orchestration.names import SourceNames
@@ -53,6 +54,7 @@ def build_jobs(source: SourceSettings) -> list[Any]:
         _submit_job(own.retry_job, register, tags, retry),
         dg.define_asset_job(own.inventory_job, selection=[own.inventory], tags=tags),
         dg.define_asset_job(own.plan_job, selection=[own.chunk_plan], tags=tags),
+        build_audit_job(source),
     ]
 
 

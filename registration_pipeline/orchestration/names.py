@@ -16,6 +16,7 @@ INVENTORY_COMPLETE = "inventory_complete"
 EVERY_OBJECT_ACCOUNTED = "every_object_accounted_for"
 MANIFESTS_VALID = "manifests_valid"
 NO_FAILED_CHUNKS = "no_failed_chunks"
+AUDIT_CLEAN = "audit_clean"
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ class SourceNames:
     def plan_job(self) -> str:
         """The plan alone."""
         return f"{self.ident}_plan"
+
+    @property
+    def audit_job(self) -> str:
+        """The comparison of bucket, ledger and Encord."""
+        return f"{self.ident}_audit"
 
     @property
     def schedule(self) -> str:

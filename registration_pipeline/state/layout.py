@@ -9,7 +9,7 @@
 <source>/outcomes/<chunk_id>/<attempt>-<digest>.parquet
 <source>/failures/<chunk_id>/<attempt>.{parquet,csv}                    the failure log of a chunk
 <source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
-<source>/audit/<UTC time>/findings-*.{parquet,csv}, _SUCCESS.json       what an audit found
+<source>/audit/<UTC time>/findings.{parquet,csv}, _SUCCESS.json         what an audit found
 <source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
 """
 

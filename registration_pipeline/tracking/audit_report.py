@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from registration_pipeline.errors import StateCorruptError
-from registration_pipeline.state.commit import FileSet, Part, read_marker, read_parts
-from registration_pipeline.state.layout import audit_folder
+from registration_pipeline.state.commit import Part, canonical_json, read_marker, read_parts
+from registration_pipeline.state.layout import COMMIT_MARKER, audit_folder
 from registration_pipeline.tracking.audit_rows import AuditFinding, FindingRow, row_order
 from registration_pipeline.tracking.spill import Spill
 
@@ -180,8 +180,8 @@ def write_report(
     tally = _Tally()
     parquet, text = folder / "findings.parquet", folder / "findings.csv"
     _write_files(parquet, text, tally.watch(rows))
-    files = FileSet(store, audit_folder(source, audit_id))
-    names = [files.new_name("findings", suffix) for suffix in ("parquet", "csv")]
+    marked = audit_folder(source, audit_id)
+    names = [f"{marked}findings.{suffix}" for suffix in ("parquet", "csv")]
     for name, path in zip(names, (parquet, text), strict=True):
         store.create_from_file(name, path)
     report = AuditReport(
@@ -193,7 +193,7 @@ def write_report(
         csv=names[1],
         **facts,
     )
-    files.commit(report.to_json())
+    store.create(marked + COMMIT_MARKER, canonical_json(report.to_json()))
     return report
 
 

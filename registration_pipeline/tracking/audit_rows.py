@@ -25,6 +25,43 @@ class AuditFinding(StrEnum):
     GONE = "gone"
     """Registered, and no longer in the bucket."""
 
+    @property
+    def means(self) -> str:
+        """What it means, for people."""
+        return _MEANINGS[self][0]
+
+    @property
+    def to_do(self) -> str:
+        """What to do about it; ``{source}`` stands for the source's name."""
+        return _MEANINGS[self][1]
+
+
+_MEANINGS = {
+    AuditFinding.MISSING: (
+        "registered according to the ledger, and not in Encord",
+        "if somebody deleted it on purpose, nothing; else `submit {source} --chunk ID --force` registers it again",
+    ),
+    AuditFinding.MOVED: (
+        "registered, and in another folder of Encord now",
+        "move it back in Encord, or leave it: forcing its chunk would register it once more",
+    ),
+    AuditFinding.DUPLICATE: (
+        "an item too many: its object is in Encord more than once",
+        "look which one has labels, and delete the other in Encord; the pipeline deletes nothing",
+    ),
+    AuditFinding.UNKNOWN: (
+        "in the Encord folder, and not registered according to the ledger",
+        "`audit {source} --adopt` takes over what is ours; move what is not to another folder",
+    ),
+    AuditFinding.CHANGED: (
+        "registered, and the bucket's object is another one now",
+        "Encord keeps what it read; write new content under a new key to have it registered",
+    ),
+    AuditFinding.GONE: (
+        "registered, and no longer in the bucket",
+        "write it again, or delete the item in Encord: nobody can open it",
+    ),
+}
 
 RANKS = {finding: rank for rank, finding in enumerate(AuditFinding)}
 

@@ -54,7 +54,7 @@ def test_the_example_makes_the_assets_jobs_schedule_and_sensor_of_its_source() -
     stages = ("inventory", "chunk_plan", "manifest", "registration", "failure_log")
     assert graph.get_all_asset_keys() == {dg.AssetKey(["fleet-cameras", stage]) for stage in stages}
     assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"fleet_cameras"}
-    jobs = {"sync", "submit", "retry_failed", "inventory", "plan"}
+    jobs = {"sync", "submit", "retry_failed", "inventory", "plan", "audit"}
     assert {job.name for job in repository.get_all_jobs()} == {f"fleet_cameras_{name}" for name in jobs} | {
         "__ASSET_JOB"
     }
@@ -78,6 +78,7 @@ def test_checks_belong_to_the_asset_that_they_are_about() -> None:
         ("chunk_plan", "every_object_accounted_for"),
         ("manifest", "manifests_valid"),
         ("registration", "no_failed_chunks"),
+        ("registration", "audit_clean"),
     }
 
 

@@ -1,0 +1,109 @@
+"""The ``audit`` command: runs the job, then shows what it found. Comparing is in ``tracking/audit.py``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from registration_pipeline.cli_commands import check_out
+from registration_pipeline.cli_output import notice, print_json, printable, say, stdout
+from registration_pipeline.cli_session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_project, run_jobs
+from registration_pipeline.errors import UsageError
+from registration_pipeline.orchestration.audit import AUDIT_OP
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.tracking.audit_report import AuditReport, latest_audit, write_findings
+from registration_pipeline.tracking.audit_rows import AuditFinding
+
+if TYPE_CHECKING:
+    from registration_pipeline.state.store import StateStore
+
+
+def audit_source(config: Path | None, name: str, *, adopt: bool, out: Path | None, as_json: bool) -> int:
+    """Compare a source's bucket, ledger and Encord folder, and show what differs."""
+    if out is not None:
+        check_out(out)
+    project = open_project(config)
+    source = project.source(name)
+    own = SourceNames(source.name)
+    run_config = {"ops": {f"{own.ident}_{AUDIT_OP}": {"config": {"adopt": adopt}}}}
+    errors = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
+    if errors:
+        return exit_status([], errors)
+    report = latest_audit(project.store, source.name)
+    assert report is not None
+    if out is not None:
+        _write(project.store, report, out)
+    print_json(_document(project.store, report)) if as_json else _print(project.store, report)
+    return DONE if report.is_clean else DONE_WITH_FAILURES
+
+
+def _write(store: "StateStore", report: AuditReport, out: Path) -> None:
+    try:
+        write_findings(store, report, out)
+    except OSError as error:
+        raise UsageError(
+            f"--out {out} can't be written: {error.strerror}. Name a file in a folder that exists."
+        ) from error
+    notice(f"{sum(report.findings.values()):,} findings written to {out}")
+
+
+def _document(store: "StateStore", report: AuditReport) -> dict[str, object]:
+    files = {"parquet": store.location(report.parquet.name), "csv": store.location(report.csv)}
+    return {**report.to_json(), "is_clean": report.is_clean, **files}
+
+
+def _print(store: "StateStore", report: AuditReport) -> None:
+    seconds = (report.finished_at - report.started_at).total_seconds()
+    folders = "1 folder" if len(report.folders) == 1 else f"{len(report.folders)} folders"
+    say(
+        f"{report.source}: {report.objects:,} planned objects, {report.registered:,} of them registered; "
+        f"{report.items:,} items in {folders} of Encord; inventory {report.inventory_id}; {seconds:.1f} s"
+    )
+    stdout().print(_counts(report))
+    for line in (*_advice(report), *_remarks(report)):
+        say(escape(line))
+    if report.sample:
+        stdout().print(_sample(report))
+        say(f"All of them: {escape(store.location(report.csv))}, and the same as Parquet; --out FILE writes a copy.")
+
+
+def _counts(report: AuditReport) -> Table:
+    table = Table()
+    table.add_column("finding")
+    table.add_column("count", justify="right")
+    table.add_column("means", overflow="fold")
+    for finding in AuditFinding:
+        table.add_row(finding.value, f"{report.findings[finding.value]:,}", finding.means)
+    return table
+
+
+def _advice(report: AuditReport) -> list[str]:
+    """Return what to do about each finding that occurred; not in the table, which would break the commands in it."""
+    occurred = (finding for finding in AuditFinding if report.findings[finding.value])
+    return [f"{finding.value}: {finding.to_do.format(source=report.source)}" for finding in occurred]
+
+
+def _remarks(report: AuditReport) -> list[str]:
+    said = {
+        f"{report.adopted_units:,} units of {report.adopted_chunks:,} chunks were taken over; nothing was sent.": (
+            report.adopted_chunks
+        ),
+        f"{report.under_way:,} items belong to chunks that are being submitted; they are no findings.": report.under_way,
+        f"{report.partly_present:,} chunks are only partly in Encord: sending them is safe, `registration-pipeline submit "
+        f"{report.source}` registers the rest.": report.partly_present,
+        f"{report.not_looked_up:,} of the missing were not looked for in other folders: the limit of look-ups was reached.": (
+            report.not_looked_up
+        ),
+    }
+    return [text for text, count in said.items() if count]
+
+
+def _sample(report: AuditReport) -> Table:
+    table = Table(title="The first of each", title_justify="left", title_style="bold")
+    for name in ("finding", "key or URL", "item", "detail"):
+        table.add_column(name, overflow="fold")
+    for row in report.sample:
+        values = (row.finding, row.key or row.object_url, row.item_uuid, row.detail)
+        table.add_row(*(escape(printable(value or "").replace("\n", "\\n")) for value in values))
+    return table

@@ -1,0 +1,211 @@
+"""The audit in Dagster: a job that the command runs, and an asset check that can be executed by itself.
+
+What belongs here is opening what an audit needs and showing what it found; comparing is in ``tracking/audit.py``.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration.listener import current_listener, errors_as_failures
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.project import Project, utc_now
+from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.stages import CheckReport
+from registration_pipeline.settings import SourceSettings, encord_domain
+
+if TYPE_CHECKING:
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.audit_report import AuditReport
+
+AUDIT_OP = "compare_all_three"
+
+Log = Callable[[str], None]
+
+
+class AuditOptions(dg.Config):
+    """What an audit may change."""
+
+    adopt: bool = False
+    """Take over what is in Encord and not registered according to the ledger. Nothing is sent."""
+
+
+def build_audit_job(source: SourceSettings) -> dg.JobDefinition:
+    """Return the job that compares a source's bucket, ledger and Encord folder."""
+    own = SourceNames(source.name)
+
+    @dg.op(name=f"{own.ident}_{AUDIT_OP}", out=dg.Out(dg.Nothing))
+    def compare_all_three(
+        context: dg.OpExecutionContext, config: AuditOptions, project: ProjectResource
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+        adopted: list[ChunkResult] = []
+        with errors_as_failures():
+            loaded = project.load_source(source.name)
+            report = audit_stage(*loaded, context.log.info, adopted=adopted if config.adopt else None)
+        yield from (_adoption_event(loaded[0].store, own, result) for result in adopted)
+        check: Any = audit_check(loaded[0].store, report).as_event()  # Dagster takes it, and its annotation does not
+        context.log_event(check)
+
+    @dg.job(
+        name=own.audit_job,
+        tags={names.SOURCE_TAG: source.name},
+        description=f"{source.uri}, the ledger and the Encord folder compared. Sends nothing.",
+    )
+    def audit() -> None:
+        compare_all_three()
+
+    return audit
+
+
+def build_audit_check(source: SourceSettings) -> dg.AssetChecksDefinition:
+    """Return the asset check that audits a source, only when it is executed by itself."""
+    own = SourceNames(source.name)
+
+    @dg.asset_check(
+        asset=own.registration,
+        name=names.AUDIT_CLEAN,
+        description="Bucket, ledger and Encord agree. Lists the whole folder: execute it by itself.",
+    )
+    def audit_clean(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+        # Dagster plans an asset's checks into every run that materializes it. There this one is skipped, because chunks are
+        # reported as events and not as outputs; a test looks at that.
+        with errors_as_failures():
+            loaded, settings = project.load_source(source.name)
+            return audit_check(loaded.store, audit_stage(loaded, settings, context.log.info)).as_result()
+
+    return audit_clean
+
+
+def audit_stage(
+    project: Project, source: SourceSettings, log: Log, *, adopted: "list[ChunkResult] | None" = None
+) -> "AuditReport":
+    """Compare a source's bucket, ledger and Encord folder.
+
+    Args:
+        project: where the source belongs.
+        source: what to compare.
+        log: told what was found.
+        adopted: takes the chunks that were taken over, and allows that; None: nothing is taken over.
+    """
+    from registration_pipeline.state.lease import hold_lease
+    from registration_pipeline.submission.pace import shared_pace
+    from registration_pipeline.submission.retry import RetryPolicy
+    from registration_pipeline.tracking.audit import audit_source
+
+    stop = threading.Event()
+    retry = RetryPolicy(
+        pace=shared_pace(encord_domain(project.settings, project.environ)), source=source.name, stop=stop
+    )
+    folder = source.encord.folder
+    lease = (
+        nullcontext()
+        if adopted is None
+        else hold_lease(
+            project.store, source.name, clock=utc_now, notify=_both(current_listener().notice, log), stop=stop
+        )
+    )
+    with lease as held:
+        report = audit_source(
+            store=project.store,
+            source=source.name,
+            gateway=project.gateway,
+            retry=retry,
+            target_folder=retry.read(f"finding folder {folder!r}", lambda: project.gateway.find_folder(folder)),
+            clock=utc_now,
+            adopter=None if adopted is None or held is None else _Adopter(project, source, held.check, adopted),
+            progress=_Stages(source.name),
+        )
+    found = ", ".join(f"{count:,} {finding}" for finding, count in report.findings.items() if count) or "no findings"
+    log(f"audit {report.audit_id}: {found} in {report.objects:,} objects and {report.items:,} items")
+    return report
+
+
+class _Adopter:
+    """Takes chunks over as long as this process holds the lease of the source."""
+
+    def __init__(
+        self, project: Project, source: SourceSettings, may_write: Callable[[], None], adopted: "list[ChunkResult]"
+    ) -> None:
+        self._project, self._source, self._may_write, self._adopted = project, source, may_write, adopted
+
+    def __call__(self, chunk: "PlannedChunk", found: Mapping[str, str], folder_uuid: str) -> int:
+        from registration_pipeline.submission.adoption import adopt_chunk
+
+        self._may_write()
+        result = adopt_chunk(
+            store=self._project.store,
+            source=self._source.name,
+            chunk=chunk,
+            found=found,
+            folder_uuid=folder_uuid,
+            clock=utc_now,
+        )
+        if result is None:
+            return 0
+        self._adopted.append(result)
+        current_listener().chunk_concluded(self._source.name, result)
+        return len(found)
+
+
+class _Stages:
+    """Turns the audit's progress into stages of the run."""
+
+    def __init__(self, source: str) -> None:
+        self._source, self._stage = source, ""
+
+    def __call__(self, stage: str, done: int) -> None:
+        if stage != self._stage:
+            self._stage = stage
+            current_listener().stage_started(self._source, f"audit: {stage}", None)
+        current_listener().advanced(done)
+
+
+def audit_check(store: "StateStore", report: "AuditReport") -> CheckReport:
+    """Return an audit as the result of the check, with what to do about each finding."""
+    from registration_pipeline.tracking.audit_rows import AuditFinding
+
+    rows = [
+        {
+            "finding": finding.value,
+            "count": report.findings[finding.value],
+            "means": finding.means,
+            "what to do": finding.to_do.format(source=report.source),
+        }
+        for finding in AuditFinding
+    ]
+    numbers = ("objects", "registered", "items", "under_way", "adopted_units", "partly_present", "not_looked_up")
+    shown: dict[str, Any] = {
+        "audit": report.audit_id,
+        "inventory": report.inventory_id,
+        "seconds": round((report.finished_at - report.started_at).total_seconds(), 3),
+        **{name: getattr(report, name) for name in numbers},
+        "findings": metadata.table(rows, ("finding", "count", "means", "what to do")),
+        "sample": metadata.table([row._asdict() for row in report.sample], ("finding", "key", "item_uuid", "detail")),
+        "parquet": metadata.link(store, report.parquet.name),
+        "csv": metadata.link(store, report.csv),
+    }
+    return CheckReport(
+        names.AUDIT_CLEAN, SourceNames(report.source).registration, passed=report.is_clean, metadata=shown
+    )
+
+
+def _adoption_event(
+    store: "StateStore", own: SourceNames, result: "ChunkResult"
+) -> dg.AssetMaterialization | dg.AssetObservation:
+    kind = dg.AssetObservation if result.has_failures else dg.AssetMaterialization
+    shown = metadata.registration_metadata(store, own.source, result)
+    return kind(own.registration, partition=result.chunk.chunk_id, metadata=shown)
+
+
+def _both(first: Log, second: Log) -> Log:
+    def say(text: str) -> None:
+        first(text)
+        second(text)
+
+    return say

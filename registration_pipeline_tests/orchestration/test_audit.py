@@ -1,0 +1,107 @@
+"""The audit as a check that is executed by itself, beside registrations, and as a job that takes chunks over."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dagster import AssetCheckKey, DagsterInstance, ExecuteInProcessResult, TableMetadataValue
+
+from registration_pipeline.orchestration import names
+from registration_pipeline.orchestration.audit import AUDIT_OP
+from registration_pipeline.orchestration.launch import run_job
+from registration_pipeline.tracking.audit_report import latest_audit
+
+if TYPE_CHECKING:
+    from registration_pipeline_tests.orchestration.conftest import Pipeline
+
+pytestmark = pytest.mark.slow
+
+
+def execute_check(pipeline: Pipeline, instance: DagsterInstance) -> ExecuteInProcessResult:
+    """Execute the check alone, as its button in the UI does."""
+    key = AssetCheckKey(pipeline.own.registration, names.AUDIT_CLEAN)
+    job = pipeline.definitions.resolve_implicit_global_asset_job_def()
+    return job.get_subset(asset_selection=set(), asset_check_selection={key}).execute_in_process(instance=instance)
+
+
+def register(pipeline: Pipeline, instance: DagsterInstance) -> ExecuteInProcessResult:
+    """Materialize all chunks, with every check of theirs, as the UI does."""
+    first, *_, last = pipeline.plan(instance)
+    job = pipeline.definitions.resolve_implicit_global_asset_job_def()
+    tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
+    own = pipeline.own
+    return job.execute_in_process(instance=instance, asset_selection=[own.manifest, own.registration], tags=tags)
+
+
+def audit_of(result: ExecuteInProcessResult) -> Any:
+    (found,) = (one for one in result.get_asset_check_evaluations() if one.check_name == names.AUDIT_CLEAN)
+    return found
+
+
+def delete_items(pipeline: Pipeline, *titles: str) -> None:
+    with pipeline.sandbox._database.writing() as connection:
+        connection.executemany("DELETE FROM items WHERE name = ?", [(title,) for title in titles])
+
+
+def test_executed_by_itself_the_check_compares_and_shows_what_to_do(
+    pipeline: Pipeline, instance: DagsterInstance
+) -> None:
+    pipeline.add_images(3)
+    register(pipeline, instance)
+    assert audit_of(execute_check(pipeline, instance)).passed
+
+    delete_items(pipeline, "2026-11-20/frame_001.jpg")
+    found = audit_of(execute_check(pipeline, instance))
+
+    assert not found.passed
+    table = found.metadata["findings"]
+    assert isinstance(table, TableMetadataValue)
+    rows = {record.data["finding"]: record.data for record in table.records}
+    assert (rows["missing"]["count"], rows["moved"]["count"]) == (1, 0)
+    assert "submit fleet-cameras --chunk ID --force" in str(rows["missing"]["what to do"])
+    (sample,) = found.metadata["sample"].records
+    assert sample.data["key"] == "2026-11-20/frame_001.jpg"
+    assert found.metadata["csv"].value.endswith("/findings.csv")
+
+
+def test_a_registration_does_not_audit(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    pipeline.add_images(2)
+
+    result = register(pipeline, instance)
+
+    assert result.success
+    assert names.AUDIT_CLEAN not in {one.check_name for one in result.get_asset_check_evaluations()}
+    assert latest_audit(pipeline.project.store, pipeline.own.source) is None
+
+
+def test_a_sync_does_not_audit(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    pipeline.add_images(2)
+
+    assert run_job(instance, pipeline.own.sync_job)
+
+    assert latest_audit(pipeline.project.store, pipeline.own.source) is None
+
+
+def test_the_job_takes_chunks_over_and_they_show_as_registered(pipeline: Pipeline, instance: DagsterInstance) -> None:
+    pipeline.add_images(3)
+    pipeline.plan(instance)
+    own = pipeline.own
+    assert run_job(instance, own.submit_job)
+    shutil.rmtree(pipeline.root / ".registration")
+    pipeline.plan(instance)
+    delete_items(pipeline, "2026-11-20/frame_002.jpg")
+
+    options = {"ops": {f"{own.ident}_{AUDIT_OP}": {"config": {"adopt": True}}}}
+    assert run_job(instance, own.audit_job, options)
+
+    chunk_ids = pipeline.chunk_ids
+    shown = pipeline.shown(instance, own.registration)
+    assert set(chunk_ids[:2]) <= shown.materialized
+    assert chunk_ids[2] not in shown.materialized
+    assert (pipeline.status.registered, pipeline.status.pending) == (2, 1)
+    assert len(pipeline.sandbox.jobs()) == 3
+    key = AssetCheckKey(own.registration, names.AUDIT_CLEAN)
+    (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
+    assert record.status.value == "SUCCEEDED"
