@@ -1,0 +1,200 @@
+"""What may happen to a source, one thing after the other, drawn by hypothesis.
+
+What belongs here: rules, and which values they draw. What must hold is in ``world.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hypothesis import event
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from registration_pipeline.submission.gateway import JobStatus
+from registration_pipeline.submission.scripted_gateway import StartScript
+from registration_pipeline_tests.submission_model.hostile_encord import Fate, read_fault
+from registration_pipeline_tests.submission_model.variants import GOOD, Variant
+from registration_pipeline_tests.submission_model.world import World
+
+if TYPE_CHECKING:
+    from registration_pipeline_tests.submission_model.process import Process
+
+KEYS = [*(f"raw/{letter}.jpg" for letter in "abcdef"), "raw/g.mp4", "raw/skip/h.jpg", "raw/i.exe"]
+SECONDS = [1.0, 20.0, 50.0, 110.0]
+"""Less than anybody settles."""
+ACTS = [
+    "intent",
+    "start",
+    "job",
+    "poll",
+    "sleep",
+    "count",
+    "list",
+    "outcomes",
+    "failures",
+    "closed",
+    "split",
+    "manifests",
+]
+RUNS = ["nightly", "nightly", "nightly", "retry", "force"]
+ENDS = ["kill", "kill", "leave", "freeze", "finish"]
+MOST_PROCESSES = 2
+
+keys = st.lists(st.sampled_from(KEYS), min_size=2, max_size=6, unique=True)
+which = st.integers(0, 5)
+acts = st.tuples(st.sampled_from(ACTS), st.integers(1, 3))
+seconds = st.sampled_from([0.0, *SECONDS])
+scripts = st.lists(st.sampled_from([*StartScript, StartScript.LOSE_REPLY, StartScript.ACCEPT]), max_size=3)
+troubles = st.tuples(
+    st.sampled_from(KEYS),
+    st.sampled_from(["503 try again", "403 forbidden", "corrupt", "refused"]),
+    st.sampled_from([1.0, 2.0, float("inf")]),
+)
+working = st.builds(
+    Fate,
+    first=seconds,
+    gap=seconds,
+    last=seconds,
+    slow=st.sampled_from([0.0, 200.0, 1_000.0]),
+    hides_errors=st.booleans(),
+)
+ending = st.builds(
+    Fate,
+    first=seconds,
+    gap=seconds,
+    last=seconds,
+    status=st.sampled_from([JobStatus.ERROR, JobStatus.CANCELLED]),
+    units=st.sampled_from([None, 0, 1, 2]),
+    takes_back=st.booleans(),
+)
+late = st.builds(Fate, first=st.sampled_from(SECONDS), is_forgotten=st.booleans())
+stuck = st.builds(Fate, is_stuck=st.just(True), ignores_cancel=st.booleans())
+fates = st.lists(st.one_of(late, working, ending, stuck), max_size=3)
+
+
+class RegistrationMachine(RuleBasedStateMachine):
+    """A source, what happens to it, and its processes."""
+
+    fleet_type: ClassVar[Any]
+    variant: ClassVar[Variant] = GOOD
+    reached: ClassVar[Counter[str]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world: World
+
+    @initialize(
+        first=keys, chunk_size=st.sampled_from([2, 3, 5]), late=st.booleans(), holds=st.booleans(), usual=seconds
+    )
+    def begin(self, first: list[str], chunk_size: int, late: bool, holds: bool, usual: float) -> None:  # noqa: FBT001 - drawn
+        self.world = World(self.fleet_type, self.variant, chunk_size=dict.fromkeys(("images", "videos"), chunk_size))
+        self.world.encord.sees_duplicates_late = late
+        self.world.encord.holds_polls = holds
+        self.world.encord.usual = Fate(first=usual)
+        self.world.fleet.put(*first)
+        self.world.sync()
+
+    @rule(run=st.sampled_from(RUNS), scripts=scripts, fates=fates, until=acts, end=st.sampled_from(ENDS))
+    def register(
+        self, run: str, scripts: list[StartScript], fates: list[Fate], until: tuple[str, int], end: str
+    ) -> None:
+        """Start a process, and let it go up to some act."""
+        world = self.world
+        world.encord.starts.extend(scripts)
+        world.encord.fates.extend(fates)
+        if len(world.processes) < MOST_PROCESSES:
+            world.seen.add(f"run: {run}")
+            choices = {"nightly": world.nightly, "retry": lambda: world.retries(force=False)}
+            world.start(choices.get(run, lambda: world.retries(force=True)))
+        self._go_on(world.processes[-1], until, end)
+
+    @precondition(lambda self: self._processes())
+    @rule(index=which, until=acts, end=st.sampled_from(ENDS))
+    def go_on(self, index: int, until: tuple[str, int], end: str) -> None:
+        processes = self._processes()
+        self._go_on(processes[index % len(processes)], until, end)
+
+    @precondition(lambda self: len(self._processes()) > 1)
+    @rule(turns=st.lists(st.integers(1, 15), min_size=2, max_size=6))
+    def alternate(self, turns: list[int]) -> None:
+        """Let the processes go on in turn."""
+        processes = list(self.world.processes)
+        self.world.seen.add("process: in turn")
+        for turn, acts in enumerate(turns):
+            process = processes[turn % len(processes)]
+            process.is_frozen = False
+            for _ in range(acts):
+                process.step()
+        self.world.reap()
+
+    @rule(names=keys, tag=st.sampled_from(["one", "two"]), size=st.sampled_from([10, 10, 10, 0]), gone=which)
+    def change(self, names: list[str], tag: str, size: int, gone: int) -> None:
+        """Write some objects, delete one, and plan that."""
+        self.world.fleet.put(*names, e_tag=tag, size=size)
+        self.world.fleet.objects.pop(names[gone % len(names)])
+        self.world.sync()
+
+    @rule(drawn=st.lists(troubles, min_size=1, max_size=3), most_units=st.sampled_from([1, 2, 1_000, 1_000]))
+    def trouble(self, drawn: list[tuple[str, str, float]], most_units: int) -> None:
+        """Have Encord find something wrong with objects, entries or manifests."""
+        self.world.encord.most_units = most_units
+        for key, text, times in drawn:
+            url = next((url for url, name in self.world.key_of.items() if name == key), None)
+            if url is None:
+                continue
+            if text == "refused":
+                self.world.encord.refused.add(url)
+            else:
+                self.world.encord.troubles[url] = (text, times)
+
+    @rule(kinds=st.lists(st.sampled_from(["throttled", "reply lost", "not found", "key refused"]), max_size=4))
+    def next_reads(self, kinds: list[str]) -> None:
+        self.world.encord.read_faults.extend(read_fault(kind) for kind in kinds)
+
+    @rule(seconds=st.sampled_from([*SECONDS, 300.0]), job=which, forgets=st.booleans())
+    def pass_time(self, seconds: float, job: int, forgets: bool) -> None:  # noqa: FBT001 - drawn
+        """Wait; Encord may forget a job that has ended, or that will before anybody has settled."""
+        self.world.pass_time(seconds)
+        encord = self.world.encord
+        jobs = [job_id for job_id in encord.jobs if job_id not in encord.open or not encord.open[job_id].fate.slow]
+        if jobs and forgets:
+            encord.forgotten.add(jobs[job % len(jobs)])
+            self.world.seen.add("job: forgotten later")
+
+    @invariant()
+    def promises(self) -> None:
+        if hasattr(self, "world"):
+            self.world.check()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "world"):
+            return
+        try:
+            if sys.exc_info()[0] is None:
+                self.world.end()
+                for what in sorted(self.world.seen):
+                    event(what)
+                self.reached.update(self.world.seen)
+        finally:
+            self.world.close()
+
+    def _processes(self) -> list[Process]:
+        return self.world.processes if hasattr(self, "world") else []
+
+    def _go_on(self, process: Process, until: tuple[str, int], end: str) -> None:
+        act, left = until
+        others = [other for other in self.world.processes if other is not process and other.lease is not None]
+        process.is_frozen = False
+        for _ in range(60 if others else 400):
+            process.step()
+            left -= act in process.at
+            if process.has_ended or (not left and end != "finish"):
+                break
+        if end == "kill" and not process.has_ended:
+            self.world.seen.add(f"killed before: {process.act}")
+            process.kill()
+        process.is_frozen = end == "freeze"
+        self.world.reap()

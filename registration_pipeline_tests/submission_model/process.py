@@ -1,0 +1,229 @@
+"""A process that registers, run one act at a time: what the others do between any two of its acts is up to the test.
+
+What belongs here: stepping, killing and what a process sees of its state, its Encord and its clock. What it does is the
+product's own code.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from registration_pipeline.errors import HaltError
+from registration_pipeline.state.lease import hold_lease
+from registration_pipeline.submission import registrar
+from registration_pipeline.submission.retry import RetryPolicy
+from registration_pipeline.submission.slots import Slots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from registration_pipeline.state.lease import Lease
+    from registration_pipeline.submission.gateway import ItemPage, JobReport, RemoteItem
+    from registration_pipeline.tracking.due import Errand
+    from registration_pipeline_tests.submission_model.world import World
+
+_LEASE_SECONDS = 60.0
+_ONE_THREAD = 1 - registrar._AHEAD
+"""So many chunks in flight make one thread, so that what happens when is decided by the test alone."""
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Process:
+    """Brings chunks to their verdicts; stands still before every act until it is stepped.
+
+    Args:
+        world: what it shares with all others.
+        choose: which chunks it takes on; asked at its beginning.
+    """
+
+    def __init__(self, world: World, choose: Callable[[], list[Errand]]) -> None:
+        self.world, self.choose = world, choose
+        self.at, self.acts = "its beginning", 0
+        self.is_killed = self.is_frozen = self.has_ended = False
+        self.halt: HaltError | None = None
+        self.failure: BaseException | None = None
+        self.lease: Lease | None = None
+        self.renewed = 0.0
+        self._go, self._stands = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, name="process", daemon=True)
+        self._thread.start()
+        self._stands.acquire()
+
+    @property
+    def act(self) -> str:
+        """Return what it stands before, without names of chunks."""
+        if not self.at.startswith("write "):
+            return self.at
+        _, folder, *_, base = self.at.split("/")
+        return base.removesuffix(".json").split("-")[-1] if folder == "journal" else folder
+
+    def step(self) -> None:
+        """Let it do what it stands before, and go on to its next act or its end."""
+        if self.has_ended:
+            return
+        self._go.release()
+        self._stands.acquire()
+        if self.has_ended:
+            self._thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def kill(self) -> None:
+        """End it where it stands; nothing that it does after that reaches anybody."""
+        self.is_killed = True
+        while not self.has_ended:
+            self.step()
+
+    def pause(self, at: str) -> None:
+        """Stand still before an act."""
+        if not self.is_killed:
+            self.at = at
+            self.acts += 1
+            self._stands.release()
+            self._go.acquire()
+        if self.is_killed:
+            raise Killed
+
+    def sleep(self, seconds: float) -> None:
+        """Wait as the product asks to."""
+        self.pause("sleep")
+        self.world.pass_time(seconds)
+
+    def renew(self, now: float) -> None:
+        """Give a sign of life if it is time to; the real thread does it four times per lease."""
+        is_due = now - self.renewed >= _LEASE_SECONDS / 4
+        if self.lease is not None and is_due and not (self.is_frozen or self.is_killed or self.has_ended):
+            self.renewed = now
+            self.lease.renew()
+
+    def may_send(self) -> None:
+        """Make the check before a start; between the two nothing can happen."""
+        self.pause("start")
+        if self.lease is not None:
+            self.lease.check()
+
+    def _run(self) -> None:
+        try:
+            self.pause("its beginning")
+            self._register()
+        except Killed:
+            pass
+        except HaltError as error:
+            self.halt = error
+        except BaseException as error:  # noqa: BLE001 - raised by the step that met it
+            self.failure = error
+        self.lease = None
+        self.has_ended = True
+        self._stands.release()
+
+    def _register(self) -> None:
+        world, variant = self.world, self.world.variant
+        errands = self.choose()
+        self.pause("its lease")
+        with self._lease() as self.lease:
+            context = world.fleet.context(
+                store=variant.store(ProcessStore(self, world.store)),
+                gateway=variant.gateway(ProcessGateway(self)),
+                retry=RetryPolicy(sleep=self.sleep, jitter=lambda _low, high: high),
+                sleep=self.sleep,
+                may_send=self.may_send,
+                slots=Slots(1),
+                notify=world.tell,
+                job_timeout_seconds=300,
+                job_warning_seconds=50,
+            )
+            results = registrar.register_chunks(
+                context, errands, max_in_flight=_ONE_THREAD, settle_seconds=variant.settle_seconds
+            )
+            for result in results:
+                world.results.append(result)
+
+    def _lease(self) -> Any:
+        if not self.world.variant.is_leased:
+            return nullcontext()
+        self.renewed = self.world.fleet.time.monotonic()
+        return hold_lease(
+            LeaseStore(self, self.world.store),  # type: ignore[arg-type]  # passes everything on
+            self.world.fleet.source.name,
+            clock=self.world.fleet.time.clock,
+            notify=self.world.tell,
+            stop=threading.Event(),
+            monotonic=self.world.fleet.time.monotonic,
+            sleep=self.sleep,
+            lease_seconds=_LEASE_SECONDS,
+        )
+
+
+class LeaseStore:
+    """The state as the lease sees it: gone when the process was killed."""
+
+    def __init__(self, process: Process, inner: Any) -> None:
+        self.process, self.inner = process, inner
+
+    def __getattr__(self, name: str) -> Any:
+        if self.process.is_killed:
+            raise Killed
+        return getattr(self.inner, name)
+
+
+class ProcessStore(LeaseStore):
+    """The state as a process sees it: it stands still before it writes."""
+
+    def create(self, name: str, data: bytes) -> None:
+        self.process.pause(f"write {name}")
+        self.inner.create(name, data)
+
+    def create_from_file(self, name: str, path: Path) -> None:
+        self.process.pause(f"write {name}")
+        self.inner.create_from_file(name, path)
+
+
+class ProcessGateway:
+    """Encord as a process sees it: it stands still before it asks, and nothing may be started after a halt."""
+
+    def __init__(self, process: Process) -> None:
+        self.process, self.world, self.inner = process, process.world, process.world.encord
+        self._is_halted = False
+
+    def start_job(self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path) -> str:
+        assert not self._is_halted, "a job was started after a halt"
+        self.world.check_intent(manifest)
+        return self._asked(
+            lambda: self.inner.start_job(folder_uuid=folder_uuid, integration_uuid=integration_uuid, manifest=manifest)
+        )
+
+    def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
+        self.process.pause("poll")
+        if self.world.encord.holds_polls and job_id in self.world.encord.open:
+            self.world.pass_time(wait_seconds)
+        return self._asked(
+            lambda: self.inner.poll_job(folder_uuid=folder_uuid, job_id=job_id, wait_seconds=wait_seconds)
+        )
+
+    def cancel_job(self, *, folder_uuid: str, job_id: str) -> int:
+        self.process.pause("cancel")
+        return self.inner.cancel_job(folder_uuid=folder_uuid, job_id=job_id)
+
+    def count_items(self, folder_uuid: str) -> int:
+        self.process.pause("count")
+        return self._asked(lambda: self.inner.count_items(folder_uuid))
+
+    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
+        self.process.pause("list")
+        return self._asked(lambda: self.inner.items_page(folder_uuid, page_token, newest_first=newest_first))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def _asked(self, ask: Callable[[], Any]) -> Any:
+        try:
+            return ask()
+        except HaltError:
+            self._is_halted = True
+            raise

@@ -1,0 +1,316 @@
+"""A bucket, a state, an Encord and processes, and what must hold of them at every moment.
+
+What belongs here: the promises, told without the product's own reading of its journal. What happens is up to ``machine.py``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from obstore.store import MemoryStore
+
+from registration_pipeline.manifest.render import render_manifest
+from registration_pipeline.state.bucket import BucketStateStore
+from registration_pipeline.tracking.due import due_errands, failed_errands
+from registration_pipeline.tracking.failure_log import source_failures
+from registration_pipeline.tracking.outcomes import read_outcomes
+from registration_pipeline.tracking.repairs import repaired_chunks
+from registration_pipeline.tracking.status import chunk_statuses, source_status
+from registration_pipeline_tests.submission_model.hostile_encord import HostileEncord
+from registration_pipeline_tests.submission_model.process import Process
+from registration_pipeline_tests.submission_model.variants import Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
+    from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.due import Errand
+
+SETTLE_SECONDS = 120.0
+MAX_ATTEMPTS = 3
+_MOST_ACTS = 5_000
+_MAY_GO = ("/lease/", "/failures/", "/inventory/", "/plan/", "/census/")
+
+
+class WatchedStore:
+    """The state, which nothing may be taken from but leases and leftovers.
+
+    Args:
+        inner: where it lies.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.writes = inner, 0
+
+    def create(self, name: str, data: bytes) -> None:
+        self.inner.create(name, data)
+        self.writes += 1
+
+    def create_from_file(self, name: str, path: Path) -> None:
+        self.inner.create_from_file(name, path)
+        self.writes += 1
+
+    def delete(self, name: str) -> None:
+        assert any(place in name for place in _MAY_GO), f"{name} was deleted"
+        self.inner.delete(name)
+        self.writes += 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+@dataclass
+class Bucket:
+    """Which objects are where, decided object by object."""
+
+    tags: dict[str, str] = field(default_factory=dict)
+    """ETag at planning, of every key that was ever planned."""
+    listed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the planned inventory holds."""
+    undecided: Counter[str] = field(default_factory=Counter)
+
+    def plan(self, objects: dict[str, dict[str, Any]]) -> None:
+        """Decide about an inventory."""
+        self.listed = {key: dict(facts) for key, facts in objects.items()}
+        self.undecided = Counter()
+        for key, facts in self.listed.items():
+            if key in self.tags:
+                continue
+            if "/skip/" in key:
+                self.undecided["excluded"] += 1
+            elif not facts["size"] or not key.endswith((".jpg", ".mp4")):
+                self.undecided["rejected"] += 1
+            else:
+                self.tags[key] = facts["e_tag"]
+
+    def counts(self, registered: set[str], failed: set[str]) -> dict[str, int]:
+        """Return what the status should say."""
+        planned = set(self.tags) & set(self.listed)
+        return {
+            "objects": len(self.listed),
+            "excluded": self.undecided["excluded"],
+            "rejected": self.undecided["rejected"],
+            "registered": len(planned & registered),
+            "pending": len(planned - registered - failed),
+            "failed": len(planned & failed),
+            "changed": sum(self.listed[key]["e_tag"] != self.tags[key] for key in planned & registered),
+            "deleted": len(registered - set(self.listed)),
+        }
+
+
+class World:
+    """Everything that processes share."""
+
+    def __init__(self, fleet_type: Any, variant: Variant, **options: Any) -> None:
+        self.variant = variant
+        self.store = WatchedStore(BucketStateStore(MemoryStore(), "memory://state"))
+        self.fleet = fleet_type(store=self.store, exclude=["**/skip/**"], **options)
+        self.encord = HostileEncord(clock=self.fleet.time.clock, gone=self._is_gone)
+        self.fleet.encord = self.encord
+        self.bucket = Bucket()
+        self.processes: list[Process] = []
+        self.results: list[ChunkResult] = []
+        self.seen: set[str] = self.encord.seen
+        self.chunks: dict[str, PlannedChunk] = {}
+        self.units: dict[str, list[PlannedUnit]] = {}
+        self.key_of: dict[str, str] = {}
+        self._events: dict[str, dict[str, Any]] = {}
+        self._outcomes: dict[str, dict[str, bool]] = {}
+        self._checked: tuple[int, int] | None = None
+
+    def _is_gone(self, url: str) -> bool:
+        return self.key_of[url] not in self.fleet.objects
+
+    def tell(self, text: str) -> None:
+        """Take a notice."""
+        for words in ("may or may not have reached", "has been pending", "is cancelled", "is being submitted by"):
+            if words in text:
+                self.seen.add(f"told: {words}")
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass for everybody; who is not frozen gives signs of life."""
+        while seconds > 0:
+            step = min(seconds, 10.0)
+            self.fleet.time.sleep(step)
+            seconds -= step
+            for process in self.processes:
+                process.renew(self.fleet.time.monotonic())
+
+    def sync(self) -> None:
+        """Take an inventory and plan it."""
+        self.fleet.sync()
+        self.note_plan()
+
+    def note_plan(self) -> None:
+        """Take over what was planned; what was planned before must be the same."""
+        self.bucket.plan(self.fleet.objects)
+        chunks = {chunk.chunk_id: chunk for chunk in self.fleet.chunks}
+        assert {chunk_id: chunks.get(chunk_id) for chunk_id in self.chunks} == self.chunks, "a chunk changed"
+        for chunk_id in set(chunks) - set(self.chunks):
+            self.units[chunk_id] = self.fleet.units_of(chunks[chunk_id])
+            self.key_of |= {entry.object_url: entry.key for unit in self.units[chunk_id] for entry in unit.objects}
+        self.chunks = chunks
+        members = Counter(entry.key for units in self.units.values() for unit in units for entry in unit.objects)
+        assert members == Counter(self.bucket.tags.keys()), "an object is in no chunk, or in two"
+
+    def start(self, choose: Callable[[], list[Errand]]) -> Process:
+        """Start a process."""
+        process = Process(self, choose)
+        self.processes.append(process)
+        return process
+
+    def nightly(self) -> list[Errand]:
+        """Choose what a nightly run does."""
+        statuses = chunk_statuses(self.fleet.store, "fleet")
+        repaired = repaired_chunks(self.fleet.store, "fleet", statuses)
+        return due_errands(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired)
+
+    def retries(self, *, force: bool) -> list[Errand]:
+        """Choose what a person's retry does."""
+        statuses = chunk_statuses(self.fleet.store, "fleet")
+        repaired = repaired_chunks(self.fleet.store, "fleet", statuses)
+        return failed_errands(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired, force=force)
+
+    def finish(self, *processes: Process) -> None:
+        """Step processes to their ends, in turn."""
+        for _ in range(_MOST_ACTS):
+            if all(process.has_ended for process in processes):
+                break
+            for process in processes:
+                process.step()
+        else:
+            raise AssertionError(f"processes do not end; they stand before {[process.at for process in processes]}")
+        self.reap()
+
+    def reap(self) -> None:
+        """Forget processes that have ended."""
+        for process in self.processes:
+            if process.has_ended:
+                halt = type(process.halt).__name__ if process.halt else "well"
+                self.seen.add("process: killed" if process.is_killed else f"process: ended {halt}")
+        self.processes = [process for process in self.processes if not process.has_ended]
+
+    def check_intent(self, manifest: Path) -> None:
+        """Promise 4: whatever is started, the state says so before."""
+        if not self.variant.checks_intents:
+            return
+        chunk_id, sha256 = manifest.stem, hashlib.sha256(manifest.read_bytes()).hexdigest()
+        event = self.journal()[chunk_id][-1]
+        assert (event["kind"], event["manifest_sha256"]) == ("intent", sha256), f"{chunk_id} is sent without an intent"
+
+    def journal(self) -> dict[str, list[dict[str, Any]]]:
+        """Return every chunk's entries, oldest first, read without the product."""
+        kinds = ["intent", "job", "split", "closed"]
+        chunks: dict[str, list[tuple[int, int, str]]] = {}
+        for name in self.store.names("fleet/journal/"):
+            chunk_id, base = name.split("/")[-2:]
+            attempt, kind = base.removesuffix(".json").split("-")
+            chunks.setdefault(chunk_id, []).append((int(attempt), kinds.index(kind), name))
+            if name not in self._events:
+                self._events[name] = json.loads(self.store.read(name))
+        return {chunk_id: [self._events[name] for _, _, name in sorted(names)] for chunk_id, names in chunks.items()}
+
+    def standings(self) -> tuple[set[str], set[str], set[str]]:
+        """Return the keys that are registered and those that failed, and of these the ones that may be under way again."""
+        registered, failed, moving = set[str](), set[str](), set[str]()
+        journal = self.journal()
+        for chunk_id, units in self.units.items():
+            events = journal.get(chunk_id, [])
+            verdicts = [event for event in events if event["kind"] == "verdict"]
+            if not verdicts:
+                continue
+            failures = {failure["unit_index"] for failure in verdicts[-1].get("failures", ())}
+            ours = {entry.key for unit in units for entry in unit.objects if unit.unit_index in failures}
+            failed |= ours
+            registered |= {entry.key for unit in units for entry in unit.objects} - ours
+            moving |= ours if events[-1] is not verdicts[-1] else set()
+            told = self._outcomes_of(chunk_id, verdicts[-1])
+            assert {key for key, is_registered in told.items() if not is_registered} == ours
+            assert len(told) == sum(len(unit.objects) for unit in units)
+        return registered, failed, moving
+
+    def _outcomes_of(self, chunk_id: str, verdict: dict[str, Any]) -> dict[str, bool]:
+        name = f"{chunk_id}/{verdict['outcomes']}"
+        if name not in self._outcomes:
+            event = next(event for event in self.fleet.journal.events(chunk_id)[::-1] if event.kind == "verdict")
+            outcomes = read_outcomes(self.fleet.store, "fleet", event)
+            assert all(outcome.reason and outcome.message for outcome in outcomes if not outcome.verdict.is_registered)
+            self._outcomes[name] = {outcome.key: outcome.verdict.is_registered for outcome in outcomes}
+        return self._outcomes[name]
+
+    def check(self) -> None:
+        """Promises 1 and 2, as far as they hold while work is under way."""
+        urls = Counter(self.encord.urls())
+        assert max(urls.values(), default=1) == 1, f"registered twice: {[url for url in urls if urls[url] > 1]}"
+        now = (self.store.writes, len(urls))
+        if now == self._checked:
+            return
+        self._checked = now
+        in_encord = {self.key_of[url] for url in urls}
+        registered, failed, moving = self.standings()
+        assert registered <= in_encord, f"called registered and not in Encord: {registered - in_encord}"
+        assert not (failed - moving) & in_encord, f"called failed and in Encord: {(failed - moving) & in_encord}"
+        status = source_status(self.fleet.store, "fleet", max_attempts=MAX_ATTEMPTS)
+        assert status.adds_up
+        counts = self.bucket.counts(registered, failed)
+        assert {name: getattr(status, name) for name in counts} == counts
+
+    def end(self) -> None:
+        """Promise 1 in full: mend everything, go on until nothing is due, and look at every object."""
+        for process in self.processes:
+            process.is_frozen = False
+        self.encord.heal()
+        self.finish(*self.processes)
+        self.check()
+        self.pass_time(2 * SETTLE_SECONDS)
+        if self.fleet.objects != self.bucket.listed:
+            self.sync()
+        for _ in range(MAX_ATTEMPTS + 1):
+            if self.nightly():
+                self._run(self.nightly)
+        assert not self.nightly(), "nightly runs do not come to an end"
+        assert not source_status(self.fleet.store, "fleet").pending
+        self._run(lambda: self.retries(force=True))
+        self._check_end()
+
+    def close(self) -> None:
+        """End all processes without looking."""
+        for process in self.processes:
+            process.failure = None
+            process.is_killed = True
+            while not process.has_ended:
+                process._go.release()
+                process._stands.acquire()
+            process._thread.join()
+
+    def _run(self, choose: Callable[[], list[Errand]]) -> None:
+        process = self.start(choose)
+        self.finish(process)
+        assert process.halt is None, f"halted in a world without faults: {process.halt}"
+        self.check()
+
+    def _check_end(self) -> None:
+        registered, failed, _ = self.standings()
+        present = set(self.fleet.objects)
+        hopeless = {
+            key
+            for url, key in self.key_of.items()
+            if key not in present or url in self.encord.refused or url in self.encord.troubles
+        }
+        assert set(self.bucket.tags) - hopeless <= registered, "an object that Encord takes is not registered"
+        assert failed <= hopeless
+        assert registered | failed == set(self.bucket.tags)
+        failures = list(source_failures(self.fleet.store, "fleet"))
+        assert sorted(row.key for row in failures if row.chunk_id) == sorted(failed & present)
+        assert all(row.reason and row.message for row in failures)
+        for chunk_id, units in self.units.items():
+            name = f"fleet/manifests/{chunk_id}.json"
+            if self.store.exists(name):
+                assert self.store.read(name) == render_manifest(chunk_id, self.fleet.units_of(self.chunks[chunk_id]))
+            assert self.fleet.units_of(self.chunks[chunk_id]) == units
