@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from registration_pipeline.sandbox.endpoints import Endpoint
+from registration_pipeline.sandbox.faults import Effect, Fault
 from registration_pipeline.tracking.journal import Journal
 from registration_pipeline.tracking.states import ChunkState
 
@@ -33,7 +35,8 @@ def run_child(fleet: Any, *arguments: str) -> int:
 
 
 def states(fleet: Any) -> set[ChunkState]:
-    return {progress.state for progress in Journal(fleet.store, "fleet").all_progress()}
+    journal = Journal(fleet.store, "fleet")
+    return {journal.progress(chunk.chunk_id).state for chunk in fleet.chunks}
 
 
 @pytest.mark.parametrize("number", ["1", "3"])
@@ -43,7 +46,10 @@ def states(fleet: Any) -> set[ChunkState]:
         pytest.param(("after", "-intent"), ChunkState.INTENDED, id="between intent and start"),
         pytest.param(("start", ""), ChunkState.INTENDED, id="between start and job id"),
         pytest.param(("after", "-job"), ChunkState.SUBMITTED, id="between job id and verdict"),
-        pytest.param(("before", "-verdict"), ChunkState.SUBMITTED, id="between outcomes and verdict"),
+        pytest.param(("before", "-intent"), ChunkState.PLANNED, id="before the intent"),
+        pytest.param(("before", "-job"), ChunkState.INTENDED, id="before the job id is written"),
+        pytest.param(("before", "-closed"), ChunkState.SUBMITTED, id="between outcomes and verdict"),
+        pytest.param(("after", "-closed"), ChunkState.SUCCEEDED, id="after the verdict"),
     ],
 )
 def test_killed_at_a_named_point_and_run_again(sandbox_fleet: Any, arguments: Any, left: ChunkState, number: str):
@@ -51,6 +57,38 @@ def test_killed_at_a_named_point_and_run_again(sandbox_fleet: Any, arguments: An
 
     assert run_child(fleet, *arguments, number) == -signal.SIGKILL
     assert left in states(fleet)
+    assert run_child(fleet) == 0
+
+    fleet.assert_exactly_once()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        pytest.param(("after", "-split"), ChunkState.SPLIT, id="between the split and its first part"),
+        pytest.param(("after", "-a/0001-intent"), ChunkState.SPLIT, id="between intent and start of a part"),
+        pytest.param(("before", "-b/0001-closed"), ChunkState.SPLIT, id="before the verdict of the last part"),
+    ],
+)
+def test_killed_while_a_chunk_is_submitted_in_parts(sandbox_fleet: Any, arguments: Any, left: ChunkState):
+    fleet = sandbox_fleet(objects=8, images=8, job_seconds=0.1)
+    fleet.sandbox.script(Fault(effect=Effect.STATUS, status=413, endpoint=Endpoint.START_JOB))
+
+    assert run_child(fleet, *arguments, "1") == -signal.SIGKILL
+    assert left in states(fleet)
+    assert run_child(fleet) == 0
+
+    fleet.assert_exactly_once()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_the_end_of_an_attempt_whose_start_was_lost(sandbox_fleet: Any, moment: str):
+    """Not one unit came through, so the attempt is closed as lost and followed by another."""
+    fleet = sandbox_fleet(objects=2, images=2, job_seconds=0.1)
+    fleet.sandbox.script(Fault(effect=Effect.CUT, endpoint=Endpoint.START_JOB))
+
+    assert run_child(fleet, moment, "0001-closed", "1") == -signal.SIGKILL
+    assert states(fleet) == {ChunkState.INTENDED if moment == "before" else ChunkState.PLANNED}
     assert run_child(fleet) == 0
 
     fleet.assert_exactly_once()

@@ -1,0 +1,105 @@
+"""A configured folder with media on disk, its own sandbox, and ``registration-pipeline`` run on it as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from registration_pipeline.sandbox.config import SandboxConfig
+from registration_pipeline.sandbox.server import Sandbox
+from registration_pipeline.state.local import LocalStateStore
+
+SOURCE = "fleet"
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A command that has ended: its status, what it said, and the source's numbers if it printed them."""
+
+    status: int
+    out: str
+    said: str
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        source: dict[str, Any] = json.loads(self.out)["sources"][SOURCE]
+        return source
+
+
+@dataclass(frozen=True, slots=True)
+class CommandProject:
+    """One source on a folder of files; everything below ``root``."""
+
+    root: Path
+    sandbox: Sandbox
+
+    def put(self, *keys: str) -> None:
+        for key in keys:
+            path = self.root / "media" / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b".")
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "registration_pipeline", *arguments],
+            cwd=self.root,
+            env=os.environ | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, process: subprocess.Popen[str], timeout: float = 900) -> Finished:
+        out, said = process.communicate(timeout=timeout)
+        assert "Traceback" not in said, said
+        return Finished(process.returncode, out, said)
+
+    def sync(self) -> Finished:
+        return self.finish(self.start("sync", "--json"))
+
+    def kill(self, process: subprocess.Popen[str]) -> bool:
+        """End the whole process group at once; False if it had ended by itself."""
+        was_running = process.poll() is None
+        if was_running:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+        return was_running
+
+    @property
+    def store(self) -> LocalStateStore:
+        return LocalStateStore(self.root / "state")
+
+    def registered(self) -> Counter[str]:
+        """Every registered URL and how often it is, over all folders."""
+        folders = {job.folder_uuid for job in self.sandbox.jobs()}
+        return Counter(url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls)
+
+
+def configure(root: Path, *, encord: dict[str, Any] | None = None, **source: Any) -> None:
+    """Write the configuration."""
+    (root / "media").mkdir(exist_ok=True)
+    base = {"uri": f"file://{root / 'media'}/", "encord": {"integration": "sandbox"}}
+    settings = {"state": "./state", "encord": encord or {}, "sources": {SOURCE: base | source}}
+    (root / "registration.yaml").write_text(yaml.safe_dump(settings))
+
+
+def open_sandbox(root: Path, patch: Any, **settings: Any) -> Sandbox:
+    """Start a sandbox and point the environment at it."""
+    sandbox = Sandbox(SandboxConfig(data=root / "encord", **settings))
+    for name in ("DAGSTER_HOME", "REGISTRATION_CONFIG", "ENCORD_SSH_KEY"):
+        patch.delenv(name, raising=False)
+    patch.setenv("ENCORD_DOMAIN", sandbox.url)
+    patch.setenv("ENCORD_SSH_KEY_FILE", str(sandbox.private_key_path))
+    patch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    return sandbox

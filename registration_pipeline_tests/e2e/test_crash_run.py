@@ -1,0 +1,108 @@
+"""The whole process group of a sync is killed a hundred times, at any stage: everything is registered once all the same."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.planning.wave import load_waves
+from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.status import chunk_statuses
+from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+KILLS = 100
+FEW = 15
+"""Kills at a moment drawn from the whole run; the others fall after the run has begun to write, or half of them would hit
+the start of the interpreter."""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandProject]:
+    configure(tmp_path, chunk_size={"images": 5, "videos": 5}, max_in_flight=3, settle_seconds=1)
+    with open_sandbox(tmp_path, monkeypatch, job_seconds=0.4) as sandbox:
+        yield CommandProject(tmp_path, sandbox)
+
+
+def files(project: CommandProject) -> int:
+    return sum(1 for path in (project.root / "state").rglob("*") if path.is_file())
+
+
+def wait_for_a_write(project: CommandProject, before: int) -> None:
+    ends = time.monotonic() + 60
+    while files(project) == before and time.monotonic() < ends:
+        time.sleep(0.01)
+
+
+def stage(project: CommandProject, known: str | None) -> str:
+    """Where the state says that a run was killed."""
+    store = project.store
+    inventory = latest_inventory(store, SOURCE)
+    if inventory is None or inventory.inventory_id == known:
+        return "before the inventory was there"
+    waves = load_waves(store, SOURCE)
+    if not waves or waves[-1].inventory_id != inventory.inventory_id:
+        return "between inventory and plan"
+    states = {status.progress.state for status in chunk_statuses(store, SOURCE).values()}
+    if ChunkState.INTENDED in states:
+        return "with a start under way"
+    if ChunkState.SUBMITTED in states:
+        return "with jobs under way"
+    return "between plan and submission" if ChunkState.PLANNED in states else "after the last verdict"
+
+
+def test_a_hundred_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
+    project: CommandProject, capsys: pytest.CaptureFixture[str]
+):
+    moments = random.Random(20261121)
+    project.put("first.jpg")
+    before = files(project)
+    process = project.start("sync", "--json")
+    wait_for_a_write(project, before)
+    began = time.monotonic()
+    assert project.finish(process).status == 0
+    longest = 1.3 * (time.monotonic() - began)
+
+    stages: Counter[str] = Counter()
+    keys = ["first.jpg"]
+    for number in range(KILLS):
+        added = [f"{number:03d}/{one}.jpg" for one in range(7)] + [f"{number:03d}/{one}.mp4" for one in range(3)]
+        project.put(*added)
+        keys += added
+        inventory, before = latest_inventory(project.store, SOURCE), files(project)
+        process = project.start("sync", "--json")
+        if number >= FEW:
+            wait_for_a_write(project, before)
+        time.sleep(moments.uniform(0, longest))
+        was_killed = project.kill(process)
+        where = stage(project, inventory.inventory_id if inventory else None)
+        stages[where if was_killed else "not at all: it had ended"] += 1
+    statuses = [project.sync().status]
+    while statuses[-1] != 0 and len(statuses) < 3:
+        statuses.append(project.sync().status)
+
+    registered = project.registered()
+    urls = {f"file://{project.root}/media/{key}" for key in keys}
+    doubled, lost = sum(count - 1 for count in registered.values()), len(urls - registered.keys())
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{KILLS} kills over {longest:.1f} s: {', '.join(f'{count} {name}' for name, count in sorted(stages.items()))}; "
+            f"then {len(statuses)} sync ({statuses}): {len(keys):,} objects, {len(registered):,} registered, {doubled} "
+            f"duplicates, {lost} lost\n"
+        )
+    assert statuses[-1] == 0
+    assert (set(registered), doubled, lost) == (urls, 0, 0)
+    assert project.sandbox.duplicates() == {}
+    assert sum(stages.values()) - stages["not at all: it had ended"] >= 0.8 * KILLS
+    assert len(stages) >= 5, f"the kills did not reach every stage: {stages}"
