@@ -127,6 +127,8 @@ def build_app(service: Service) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.state.service = service
-    guarded = RateLimit(Gate(app, service=service), config=service.config)
+    guarded: ASGIApp = Gate(app, service=service)
+    if service.config.requests_per_second is not None:
+        guarded = RateLimit(guarded, rate=service.config.requests_per_second, hint=service.config.retry_after)
     suffering = FaultGate(guarded, plan=service.plan, connections=service.connections, board=service.board)
     return TrafficCounter(suffering, traffic=service.traffic, finder=EndpointFinder(ROUTES))

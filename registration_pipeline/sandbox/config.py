@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.rules import UnitRule
 
 if TYPE_CHECKING:
@@ -163,6 +164,9 @@ class SandboxConfig:
         lenient: whether unknown keys in ``externalFiles`` are ignored instead of refused.
         skew_seconds: largest difference between a signature's ``created`` and the sandbox's clock.
         body_limit_bytes: larger request bodies are refused with 413.
+
+    Raises:
+        UsageError: if a number that must be above 0 is not.
     """
 
     data: Path
@@ -194,3 +198,9 @@ class SandboxConfig:
     lenient: bool = False
     skew_seconds: float = 900.0
     body_limit_bytes: int = BODY_LIMIT_BYTES
+
+    def __post_init__(self) -> None:
+        for name in ("workers", "read_workers", "requests_per_second", "max_units_per_job", "max_units_in_flight"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise UsageError(f"sandbox: {name} is {value}; write a number above 0")

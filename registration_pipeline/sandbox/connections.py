@@ -50,3 +50,10 @@ class Connections:
         # The server takes an application that returns without an answer for broken, unless the connection is lost.
         while (await receive())["type"] != "http.disconnect":
             pass
+
+
+async def drain(receive: Receive) -> None:
+    """Read a request to its end without keeping it, so that the client gets to an answer given without it."""
+    message = await receive()
+    while message["type"] == "http.request" and message.get("more_body"):
+        message = await receive()

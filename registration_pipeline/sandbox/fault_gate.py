@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from registration_pipeline.sandbox.connections import drain
 from registration_pipeline.sandbox.faults import Effect, Fault, When
 from registration_pipeline.sandbox.wire import retry_after_header
 
@@ -121,6 +122,7 @@ class FaultGate:
             scope["state"]["fault"] = fault
         await self._app(scope, receive, reply.keep)
         if fault.effect is Effect.JOB and not reply.succeeded:
+            scope["state"].pop("way")
             await run_in_threadpool(self._plan.give_back, strike)
         else:
             await self._record(strike, committed=reply.succeeded)
@@ -141,7 +143,7 @@ class FaultGate:
                 await self._connections.cut(scope, receive)
         else:
             if not reply.messages:
-                await _drain(receive)
+                await drain(receive)
             await _forged(fault, reply)(scope, receive, send)
 
     async def _wait(self, seconds: float) -> bool:
@@ -167,13 +169,6 @@ def _replay(messages: list[Message], receive: Receive) -> Receive:
         return await receive() if message is None else message
 
     return replay
-
-
-async def _drain(receive: Receive) -> None:
-    """Read the request to its end without keeping it, so that the client gets to the answer."""
-    message = await receive()
-    while message["type"] == "http.request" and message.get("more_body"):
-        message = await receive()
 
 
 async def _send_half(reply: Reply, send: Send) -> None:

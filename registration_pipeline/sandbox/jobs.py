@@ -158,7 +158,9 @@ class JobRunner:
         while status == PENDING:
             if position >= end and job["fate_position"] is not None:
                 with self._database.writing() as connection:
-                    meet_fate(connection, job_id, self._config)
+                    status = meet_fate(connection, job_id, self._config)
+                if status == PENDING:
+                    return
                 break
             due = time.monotonic() + self._config.job_seconds * min(size, max(units, 1)) / max(units, 1)
             examined = self._examine(submission, range(position, min(position + size, end)), readers)

@@ -6,11 +6,13 @@ What does not belong here: planted 429 answers (fault_gate).
 from __future__ import annotations
 
 import time
+from math import ceil
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
 from registration_pipeline.sandbox.config import RetryAfter
+from registration_pipeline.sandbox.connections import drain
 from registration_pipeline.sandbox.wire import retry_after_header
 
 if TYPE_CHECKING:
@@ -18,21 +20,23 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from registration_pipeline.sandbox.config import SandboxConfig
-
 
 class RateLimit:
     """A bucket of tokens for all requests together: it holds one second's worth.
 
     Args:
         app: what is behind.
-        config: ``requests_per_second``, and the form of the hint.
+        rate: requests per second, above 0.
+        hint: how ``Retry-After`` is written.
         clock: monotonic seconds.
     """
 
-    def __init__(self, app: ASGIApp, *, config: SandboxConfig, clock: Callable[[], float] = time.monotonic) -> None:
-        self._app, self._rate, self._hint, self._clock = app, config.requests_per_second, config.retry_after, clock
-        self._tokens, self._filled_at = max(1.0, self._rate or 0.0), clock()
+    def __init__(
+        self, app: ASGIApp, *, rate: float, hint: RetryAfter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._app, self._rate, self._hint, self._clock = app, rate, hint, clock
+        self._most = max(1.0, rate)
+        self._tokens, self._filled_at = self._most, clock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or answer 429."""
@@ -40,17 +44,15 @@ class RateLimit:
         if wait <= 0:
             await self._app(scope, receive, send)
             return
-        seconds = max(1, round(wait))
+        await drain(receive)
         form = {RetryAfter.SECONDS: False, RetryAfter.DATE: True}.get(self._hint)
-        headers = {} if form is None else {"Retry-After": retry_after_header(seconds, as_date=form)}
+        headers = {} if form is None else {"Retry-After": retry_after_header(ceil(wait), as_date=form)}
         await JSONResponse({"message": "too many requests"}, 429, headers)(scope, receive, send)
 
     def _take(self) -> float:
         """Seconds until there is a token again; 0: one was taken."""
-        if self._rate is None:
-            return 0.0
         now = self._clock()
-        self._tokens = min(max(1.0, self._rate), self._tokens + (now - self._filled_at) * self._rate)
+        self._tokens = min(self._most, self._tokens + (now - self._filled_at) * self._rate)
         self._filled_at = now
         if self._tokens < 1:
             return (1 - self._tokens) / self._rate

@@ -12,17 +12,19 @@ import requests
 from encord.exceptions import InvalidArgumentsError, RequestException, UnknownException
 
 from registration_pipeline.errors import UsageError
+from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.endpoints import Endpoint
 from registration_pipeline.sandbox.faults import Effect, Fault, Kind, RandomFaults, When
+from registration_pipeline.sandbox.server import Sandbox, banner, connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from encord import EncordUserClient
     from encord.orm.storage import UploadLongPollingState
     from encord.storage import StorageFolder
 
-    from registration_pipeline.sandbox.server import Sandbox
     from registration_pipeline_tests.contract.conftest import StartSandbox
 
 NASTY = "<script>alert('x')</script>&\""
@@ -85,6 +87,14 @@ def test_a_taken_admin_port_is_refused_and_frees_the_other(start_sandbox: StartS
         start_sandbox(admin_port=taken.getsockname()[1])
 
     assert start_sandbox(admin_port=0).jobs() == []
+
+
+def test_the_command_says_where_the_admin_port_is(sandbox: Sandbox, tmp_path: Path) -> None:
+    assert f"{sandbox.admin_url}/\n" in banner(sandbox)
+    assert connection(sandbox)["admin"] == sandbox.admin_url
+    with Sandbox(SandboxConfig(data=tmp_path / "without")) as without:
+        assert "faults to plant" not in banner(without)
+        assert connection(without)["admin"] is None
 
 
 def test_the_state_counts_everything(
@@ -213,7 +223,7 @@ def test_lists_give_what_python_gives(
 def test_violations_name_the_key_and_outlive_a_restart(
     start_sandbox: StartSandbox,
     connect: Callable[[Sandbox], EncordUserClient],
-    tmp_path: Any,
+    tmp_path: Path,
     manifest: dict[str, Any],
     expected: tuple[bool, str],
 ) -> None:

@@ -15,6 +15,7 @@ from encord.exceptions import (
 )
 from encord.orm.dataset import LongPollingStatus
 
+from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.config import DedupeAt, ErrorText, RetryAfter, SummaryUploadJobs, UrlMatching
 from registration_pipeline.sandbox.faults import Effect, Fate, Fault
 
@@ -244,3 +245,9 @@ def test_more_units_at_one_time_than_allowed_wait_for_the_pending_jobs(
     _start(running, folder, 3)
 
     assert len(running.jobs()) == 2
+
+
+@pytest.mark.parametrize("name", ["requests_per_second", "max_units_per_job", "max_units_in_flight", "workers"])
+def test_a_limit_of_nothing_is_refused(start_sandbox: StartSandbox, name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} is 0"):
+        start_sandbox(**{name: 0})
