@@ -64,7 +64,8 @@ def validate_manifest(data: bytes) -> list[Violation]:
         violations.append(Violation(_WHOLE, problem))
     try:
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_ParsedObject.from_pairs)
-        violations.extend(_check_values("", document))
+        if not _has_plain_values(data, document):
+            violations.extend(_check_values("", document))
     except UnicodeDecodeError as error:
         violations.append(Violation(_WHOLE, f"is not UTF-8 at byte {error.start}"))
     except RecursionError:
@@ -129,6 +130,28 @@ def _check_flags(document: dict[str, Any]) -> Iterator[Violation]:
         yield Violation(
             SKIP_DUPLICATE_URLS, "must be there and true: without it, sending the manifest again makes duplicates"
         )
+
+
+def _has_plain_values(data: bytes, document: Any) -> bool:
+    """Tell whether ``_check_values`` would certainly find nothing, at a tenth of its cost: it names the place of each value."""
+    if any(escape in data for escape in (b"\\ud", b"\\uD", b"\\u0000")):
+        return False
+    level = [document]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, _ParsedObject):
+                if value.repeated:
+                    return False
+                below.extend(one for one in value.values() if not isinstance(one, str))
+            elif isinstance(value, list):
+                below.extend(one for one in value if not isinstance(one, str))
+            elif isinstance(value, float):
+                return False
+        if not below:
+            return True
+        level = below
+    return False
 
 
 def _check_values(where: str, value: Any, depth: int = 1) -> Iterator[Violation]:
