@@ -37,11 +37,11 @@ from registration_pipeline_tests.random_manifests.sizes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-_CHEAP_ALONE: Final = [number for number in range(ALONE * len(CATALOGUE)) if not mutations_of(number)[0].is_costly]
+_CHEAP: Final = [number for number in range(ALONE * len(CATALOGUE)) if not mutations_of(number)[0].is_costly]
 _COSTLY: Final = [number for number in range(4 * len(CATALOGUE)) if mutations_of(number)[0].is_costly]
-_MIXED: Final = range(ALONE * len(CATALOGUE), 10_000)
+_SIZED: Final = 400
 
 
 @cache
@@ -55,17 +55,39 @@ def _refusal(number: int) -> str | None:
 
 
 @cache
-def _sized(number: int) -> RandomManifest:
-    return sized_manifest(Random(f"size {number}"), number)
+def _sized(number: int) -> bytes:
+    return sized_manifest(Random(f"size {number}"), number).data
 
 
-def _complaints(validator: types.ModuleType = validate, sandbox: types.ModuleType | None = None) -> Iterator[str]:
-    """Judge the manifests of the test of agreement, those that are likely to tell first; stop at the first complaint."""
-    for number in (*_CHEAP_ALONE, *_COSTLY):
+@cache
+def _refusal_of_sized(number: int) -> str | None:
+    return refusal(_sized(number), body_limit=BODY_LIMIT)
+
+
+def _told_by(*names: str) -> list[int]:
+    """Return which of the 10,000 manifests have one of these mutations."""
+    return [number for number in range(10_000) if any(mutation.name in names for mutation in mutations_of(number))]
+
+
+def _complaints(
+    validator: types.ModuleType = validate,
+    *,
+    sandbox: types.ModuleType | None = None,
+    told_by: Sequence[str] = (),
+) -> Iterator[str]:
+    """Judge manifests of the test of agreement, one after the other.
+
+    Args:
+        validator: the module, or what was made of it.
+        sandbox: what was made of the sandbox's module, if anything was.
+        told_by: the mutations that tell; those manifests only. Without any, those with one mutation and those of sizes.
+    """
+    for number in _told_by(*told_by) if told_by else _CHEAP:
         yield from _complaint(number, validator, sandbox)
-    yield from _complaints_about_sizes(validator, sandbox or manifests)
-    for number in _MIXED:
-        yield from _complaint(number, validator, sandbox)
+    if not told_by:
+        yield from _complaints_about_sizes(validator, sandbox)
+        for number in _COSTLY:
+            yield from _complaint(number, validator, sandbox)
 
 
 def _complaint(number: int, validator: types.ModuleType, sandbox: types.ModuleType | None) -> Iterator[str]:
@@ -80,16 +102,17 @@ def _complaint(number: int, validator: types.ModuleType, sandbox: types.ModuleTy
         yield complaint
 
 
-def _complaints_about_sizes(validator: types.ModuleType, sandbox: types.ModuleType) -> Iterator[str]:
+def _complaints_about_sizes(
+    validator: types.ModuleType = validate, sandbox: types.ModuleType | None = None
+) -> Iterator[str]:
     urls = URL_LIMIT + validator.MAX_URLS - format_table.MAX_URLS  # off by what the validator is off by
-    changes = {"MAX_MANIFEST_BYTES": BODY_LIMIT, "MAX_URLS": urls}
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in changes.items():
-            patch.setattr(validator, name, value)
-        patch.setattr(sandbox, "MAX_URLS", URL_LIMIT)
-        for number in range(400):
-            data = _sized(number).data
-            refused = refusal(data, body_limit=BODY_LIMIT, sandbox=sandbox)
+        patch.setattr(validator, "MAX_MANIFEST_BYTES", BODY_LIMIT)
+        patch.setattr(validator, "MAX_URLS", urls)
+        patch.setattr(sandbox or manifests, "MAX_URLS", URL_LIMIT)
+        for number in range(_SIZED):
+            data = _sized(number)
+            refused = refusal(data, body_limit=BODY_LIMIT, sandbox=sandbox) if sandbox else _refusal_of_sized(number)
             violations = violations_of(data, validator)
             if bool(violations) != bool(refused) and not (violations and is_stricter_by_design(data)):
                 yield f"{violations} but {refused}"
@@ -189,32 +212,65 @@ def test_a_sandbox_without_one_refusal_is_caught(line: int) -> None:
 
 LOW, HIGH = format_table.INTEGER_RANGE.start, format_table.INTEGER_RANGE.stop
 SEQUENCE = ITEM_FORMATS["image_groups"].max_sequence_urls or 0
-OFF: dict[str, Callable[[int], types.ModuleType]] = {
-    "URL": lambda by: _validator(_item_checks(LIMITS=replace(LIMITS, url_bytes=LIMITS.url_bytes + by))),
-    "title": lambda by: _validator(_item_checks(LIMITS=replace(LIMITS, title_characters=LIMITS.title_characters + by))),
-    "metadata": lambda by: _validator(
-        _item_checks(MAX_CLIENT_METADATA_BYTES=format_table.MAX_CLIENT_METADATA_BYTES + by)
+OFF: dict[str, tuple[Callable[[int], types.ModuleType], tuple[str, ...]]] = {
+    "URL": (
+        lambda by: _validator(_item_checks(LIMITS=replace(LIMITS, url_bytes=LIMITS.url_bytes + by))),
+        ("URL at the limit", "URL over the limit"),
     ),
-    "lowest number": lambda by: _validator(_item_checks(INTEGER_RANGE=range(LOW + by, HIGH))),
-    "highest number": lambda by: _validator(_item_checks(INTEGER_RANGE=range(LOW, HIGH + by))),
-    "sequence": lambda by: _formats("image_groups", max_sequence_urls=SEQUENCE + by),
-    "items": lambda by: _validator(MAX_ITEMS=format_table.MAX_ITEMS + by),
-    "depth": lambda by: _validator(MAX_DEPTH=format_table.MAX_DEPTH + by),
-    "URLs": lambda by: _validator(MAX_URLS=format_table.MAX_URLS + by),
+    "title": (
+        lambda by: _validator(_item_checks(LIMITS=replace(LIMITS, title_characters=LIMITS.title_characters + by))),
+        ("title at the limit", "title over the limit"),
+    ),
+    "metadata": (
+        lambda by: _validator(_item_checks(MAX_CLIENT_METADATA_BYTES=format_table.MAX_CLIENT_METADATA_BYTES + by)),
+        ("metadata at the limit", "metadata over the limit"),
+    ),
+    "lowest number": (
+        lambda by: _validator(_item_checks(INTEGER_RANGE=range(LOW + by, HIGH))),
+        ("negative or zero size", "whole number of more than 64 bits"),
+    ),
+    "highest number": (
+        lambda by: _validator(_item_checks(INTEGER_RANGE=range(LOW, HIGH + by))),
+        ("whole number of 64 bits", "whole number of more than 64 bits"),
+    ),
+    "sequence": (
+        lambda by: _formats("image_groups", max_sequence_urls=SEQUENCE + by),
+        ("sequence at the limit", "sequence over the limit"),
+    ),
+    "items": (
+        lambda by: _validator(MAX_ITEMS=format_table.MAX_ITEMS + by),
+        ("items at the limit", "items over the limit"),
+    ),
+    "depth": (
+        lambda by: _validator(MAX_DEPTH=format_table.MAX_DEPTH + by),
+        ("metadata as deep as the SDK can send", "metadata deeper than the SDK can send"),
+    ),
 }
 
 
 @pytest.mark.parametrize("by", [-1, 1])
 @pytest.mark.parametrize("limit", OFF)
 def test_a_limit_that_is_off_by_one_is_caught(limit: str, by: int) -> None:
-    assert next(_complaints(OFF[limit](by)), None)
+    change, told_by = OFF[limit]
+
+    assert next(_complaints(change(by), told_by=told_by), None)
 
 
-@pytest.mark.parametrize(("name", "value"), [("MAX_GROWTH", 1), ("ENVELOPE_BYTES", 0), ("ENVELOPE_BYTES", 2_000)])
-def test_a_wrong_guess_of_what_the_sdk_makes_of_the_file_is_caught(name: str, value: int) -> None:
-    assert next(_complaints(_validator(**{name: value})), None)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_URLS", format_table.MAX_URLS - 1),
+        ("MAX_URLS", format_table.MAX_URLS + 1),
+        ("MAX_GROWTH", 1),
+        ("ENVELOPE_BYTES", 0),
+        ("ENVELOPE_BYTES", 2_000),
+    ],
+)
+def test_a_wrong_size_of_whole_manifests_is_caught(name: str, value: int) -> None:
+    assert next(_complaints_about_sizes(_validator(**{name: value})), None)
 
 
+FULL = "full media metadata"
 OTHER_TYPE = {
     JsonType.STRING: JsonType.NUMBER,
     JsonType.NUMBER: JsonType.INTEGER,
@@ -236,7 +292,11 @@ def test_an_entry_of_the_key_table_that_is_wrong_is_caught(kind: str, table: str
     entries = dict(getattr(ITEM_FORMATS[kind], table))
     entries.update({key: OTHER_TYPE[entries[key]]}) if change == "of another type" else entries.pop(key)
 
-    assert next(_complaints(_formats(kind, **{table: entries})), None)
+    told_by = {
+        "keys": ("createVideo", "metadata", "title of another type", "blanks around everything"),
+        "media_metadata": ("fraction in a field for whole numbers", "fraction in a field for fractions", FULL),
+    }
+    assert next(_complaints(_formats(kind, **{table: entries}), told_by=told_by[table]), None)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +309,9 @@ def test_an_entry_of_the_key_table_that_is_wrong_is_caught(kind: str, table: str
     ],
 )
 def test_a_key_too_many_in_the_key_table_is_caught(kind: str, key: str, of: JsonType) -> None:
-    assert next(_complaints(_formats(kind, keys={**ITEM_FORMATS[kind].keys, key: of})), None)
+    formats = _formats(kind, keys={**ITEM_FORMATS[kind].keys, key: of})
+
+    assert next(_complaints(formats, told_by=("key of another kind",)), None)
 
 
 @pytest.mark.parametrize("kind", ITEM_FORMATS)
@@ -262,4 +324,4 @@ def test_a_kind_that_is_missing_is_caught(kind: str) -> None:
 def test_a_kind_too_many_is_caught() -> None:
     formats = {**ITEM_FORMATS, "scenes": ItemFormat(keys=ITEM_FORMATS["nifti"].keys)}
 
-    assert next(_complaints(_validator(ITEM_FORMATS=formats)), None)
+    assert next(_complaints(_validator(ITEM_FORMATS=formats), told_by=("kind that only the typed form has",)), None)

@@ -22,19 +22,11 @@ _NO_BOOLEAN: Final[tuple[Any, ...]] = (None, 0, 1, "true", "", [], {})
 _NO_LIST: Final[tuple[Any, ...]] = (None, False, True, 0, 1, "", "s3://bucket/a", {}, {"objectUrl": "s3://bucket/a"})
 _NO_ITEM: Final[tuple[Any, ...]] = (None, True, 0, "s3://bucket/a", [], [{"objectUrl": "s3://bucket/a"}])
 _STRANGE_KEYS: Final = (
-    *(
-        "image",
-        "Images",
-        "imageGroups",
-        "dicomSeries",
-        "scenes",
-        "time_series",
-        "pdf",
-        "texts",
-        "",
-        "skipDuplicateUrls",
-    ),
-    *("upsertMetadata", "skip_duplicate_url", "version", "image_groups_from_items", "externalFiles"),
+    *("image", "Images", "texts", "", "skipDuplicateUrls", "upsertMetadata", "skip_duplicate_url", "version"),
+    "externalFiles",
+)
+_KINDS_OF_THE_TYPED_FORM: Final = (
+    *("imageGroups", "dicomSeries", "scenes", "time_series", "timeSeries", "pdf", "image_groups_from_items"),
 )
 _NOT_FINITE: Final = ("NaN", "Infinity", "-Infinity", "1e400", "-1E+999")
 
@@ -147,6 +139,13 @@ MUTATIONS: Final = (
         "unknown key on top",
         Expected.REFUSED,
         lambda d: d.extra.update({d.rng.choice(_STRANGE_KEYS): d.rng.choice(([], True, None, 1))}),
+    ),
+    Mutation(
+        "kind that only the typed form has",
+        Expected.REFUSED,
+        lambda d: d.extra.update(
+            {d.rng.choice(_KINDS_OF_THE_TYPED_FORM): d.rng.choice(([], [{"objectUrl": d.url(), "title": d.title()}]))}
+        ),
     ),
     Mutation("something else than a list", Expected.REFUSED, lambda d: _set_list(d, d.rng.choice(_NO_LIST))),
     Mutation(

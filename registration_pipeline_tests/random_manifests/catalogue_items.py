@@ -52,7 +52,7 @@ def _key_of_another_kind(draft: Draft) -> None:
         (
             (rng.choice(SINGLE), "objectUrl_0", draft.url()),
             (rng.choice(GROUPED), "objectUrl", draft.url()),
-            (_kind_without(draft, WITH_CREATE_VIDEO), "createVideo", True),
+            *((other, "createVideo", True) for other in KINDS if other not in WITH_CREATE_VIDEO),
             ("nifti", "clientMetadata", {}),
             (_kind_without(draft, BLOCKS), "imageMetadata", {}),
             ("text", "pdfMetadata", draft.block("pdfs")),
