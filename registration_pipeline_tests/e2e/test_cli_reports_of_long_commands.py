@@ -24,7 +24,7 @@ def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
 
 
 def test_the_sandbox_tells_a_program_how_to_connect(tmp_path: Path) -> None:
-    process = start("sandbox", "--port", "0", "--data", "encord", "--json", folder=tmp_path)
+    process = start("sandbox", "--port", "0", "--admin-port", "0", "--data", "encord", "--json", folder=tmp_path)
     assert process.stdout is not None
     lines = [process.stdout.readline()]
     while lines[-1].rstrip() != "}":
