@@ -9,14 +9,16 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.state.local import LocalStateStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOURCE = "fleet"
 

@@ -2,108 +2,69 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import time
-from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 
-from registration_pipeline.sandbox.config import SandboxConfig
-from registration_pipeline.sandbox.endpoints import Endpoint
-from registration_pipeline.sandbox.faults import Kind, RandomFaults
-from registration_pipeline.sandbox.server import Sandbox
+from registration_pipeline.sandbox.faults import JOB_KINDS, Kind, RandomFaults
+from registration_pipeline_tests.e2e.command_project import CommandProject, configure, open_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
-SOURCE = "fleet"
 OBJECTS, CHUNKS = 50_000, 50
 MOST_RUNS = 10
 TIMEOUT_SECONDS, DELAY_SECONDS, LATE_SECONDS, SETTLE_SECONDS = 3, 4, 1.5, 5
 """A delayed start takes effect a second after the client has given it up, and its job may begin late on top."""
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
-    root: Path
-    sandbox: Sandbox
-
-    def sync(self) -> tuple[int, dict[str, Any], str]:
-        """Run the command; returns its status, the source's numbers and what it said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "registration_pipeline", "sync", "--json"],
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=900,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, json.loads(done.stdout)["sources"][SOURCE], done.stderr
-
-    def registered_urls(self) -> list[str]:
-        """Every registered URL, as often as it is, over all folders."""
-        folders = {job.folder_uuid for job in self.sandbox.jobs()}
-        return [url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls]
-
-
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    media = tmp_path / "media"
-    for folder in range(CHUNKS):
-        (media / f"{folder:02d}").mkdir(parents=True)
-        for number in range(OBJECTS // CHUNKS):
-            (media / f"{folder:02d}" / f"{number:04d}.jpg").write_bytes(b".")
-    source = {
-        "uri": f"file://{media}/",
-        "encord": {"integration": "sandbox"},
-        "max_in_flight": 8,
-        "settle_seconds": SETTLE_SECONDS,
-        "job_timeout_seconds": 10,
-        "max_attempts": MOST_RUNS,
-    }
-    settings = {"state": "./state", "encord": {"timeout_seconds": TIMEOUT_SECONDS}, "sources": {SOURCE: source}}
-    (tmp_path / "registration.yaml").write_text(yaml.safe_dump(settings))
-    for name in ("DAGSTER_HOME", "REGISTRATION_CONFIG", "ENCORD_SSH_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    with Sandbox(SandboxConfig(data=tmp_path / "encord", job_seconds=0.3)) as sandbox:
-        monkeypatch.setenv("ENCORD_DOMAIN", sandbox.url)
-        monkeypatch.setenv("ENCORD_SSH_KEY_FILE", str(sandbox.private_key_path))
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        yield Project(tmp_path, sandbox)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandProject]:
+    configure(
+        tmp_path,
+        encord={"timeout_seconds": TIMEOUT_SECONDS},
+        max_in_flight=8,
+        settle_seconds=SETTLE_SECONDS,
+        job_timeout_seconds=10,
+        max_attempts=MOST_RUNS,
+    )
+    with open_sandbox(tmp_path, monkeypatch, job_seconds=0.3) as sandbox:
+        made = CommandProject(tmp_path, sandbox)
+        each = OBJECTS // CHUNKS
+        made.put(*(f"{folder:02d}/{number:04d}.jpg" for folder in range(CHUNKS) for number in range(each)))
+        yield made
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_fifty_thousand_objects_are_registered_once_whatever_encord_does(
-    project: Project, seed: int, capsys: pytest.CaptureFixture[str]
+    project: CommandProject, seed: int, capsys: pytest.CaptureFixture[str]
 ):
+    """Every endpoint that the pipeline uses fails with probability 0.3; starts are the rarest requests and have most ways."""
     faults = RandomFaults(
         probability=0.3,
         seed=seed,
         kinds=tuple(Kind),
+        weights=dict.fromkeys(JOB_KINDS, 2.0),
         delay_seconds=DELAY_SECONDS,
         late_seconds=LATE_SECONDS,
     )
     project.sandbox.randomise(faults)
-    began = time.monotonic()
-    statuses: list[int] = []
+    began, statuses, said = time.monotonic(), list[int](), ""
     while not statuses or statuses[-1] != 0:
         assert len(statuses) < MOST_RUNS, f"exit statuses of {len(statuses)} runs: {statuses}\n{said}"
-        status, source, said = project.sync()
-        statuses.append(status)
-        counted = sum(source[name] for name in ("excluded", "rejected", "registered", "pending", "failed"))
-        assert counted == source["objects"] == OBJECTS
+        finished = project.sync()
+        said, numbers = finished.said, finished.numbers
+        statuses.append(finished.status)
+        counted = sum(numbers[name] for name in ("excluded", "rejected", "registered", "pending", "failed"))
+        assert counted == numbers["objects"] == OBJECTS
     seconds = time.monotonic() - began
 
-    urls = Counter(project.registered_urls())
+    urls = project.registered()
     doubled, lost = sum(count - 1 for count in urls.values()), OBJECTS - len(urls)
     struck = project.sandbox.fault_counts()
     with capsys.disabled():
@@ -115,6 +76,6 @@ def test_fifty_thousand_objects_are_registered_once_whatever_encord_does(
         )
     assert (len(urls), doubled, lost) == (OBJECTS, 0, 0)
     assert project.sandbox.duplicates() == {}
-    assert source["registered"] == OBJECTS
-    traffic = project.sandbox.requests()
-    assert {endpoint for endpoint in traffic if endpoint in set(Endpoint)} >= {Endpoint.START_JOB, Endpoint.POLL_JOB}
+    assert numbers["registered"] == OBJECTS
+    assert len({way for way in struck if way.startswith("job_")}) >= 3
+    assert {way.split("_")[0] for way in struck} >= {"cut", "delay", "status", "job"}
