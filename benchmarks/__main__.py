@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.table import machine
 
-NAMES = ("inventory", "plan", "manifests", "submission", "chunk_cpu", "orchestration", "end_to_end")
+NAMES = ("inventory", "plan", "manifests", "submission", "chunk_cpu", "in_flight", "orchestration", "end_to_end")
 
 
 def main() -> None:

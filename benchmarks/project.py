@@ -26,19 +26,21 @@ sources:
     storage: {{region: eu-west-2{endpoint}}}
     encord: {{integration: sandbox}}
     chunk_size: {{images: {chunk_size}}}
-    max_in_flight: 4
+    max_in_flight: {max_in_flight}
     schedule: null
 """
 
 
 def write_configuration(
-    folder: Path, *, uri: str = S3_URI, endpoint_url: str | None = None, chunk_size: int = 1000
+    folder: Path, *, uri: str = S3_URI, endpoint_url: str | None = None, chunk_size: int = 1000, max_in_flight: int = 4
 ) -> Path:
     """Write ``registration.yaml`` and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     endpoint = f", endpoint_url: {endpoint_url}" if endpoint_url else ""
     path = folder / "registration.yaml"
-    text = _CONFIGURATION.format(state=STATE, source=SOURCE, uri=uri, endpoint=endpoint, chunk_size=chunk_size)
+    text = _CONFIGURATION.format(
+        state=STATE, source=SOURCE, uri=uri, endpoint=endpoint, chunk_size=chunk_size, max_in_flight=max_in_flight
+    )
     path.write_text(text, encoding="utf-8")
     return path
 

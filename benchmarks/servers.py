@@ -49,9 +49,9 @@ def bucket_server(objects: int) -> Iterator[Server]:
 
 
 @contextmanager
-def sandbox_server(data: Path, *, job_seconds: float) -> Iterator[Server]:
+def sandbox_server(data: Path, *, job_seconds: float, workers: int = 4) -> Iterator[Server]:
     """Run ``benchmarks.sandbox_server``; facts: ``url``, ``key_file``, ``integration``."""
-    with _server("benchmarks.sandbox_server", str(data), str(job_seconds)) as server:
+    with _server("benchmarks.sandbox_server", str(data), str(job_seconds), str(workers)) as server:
         yield server
 
 
