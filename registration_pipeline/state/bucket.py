@@ -54,6 +54,7 @@ _RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=12
 _CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=300)}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+_NO_ROOM = ("HTTP 507", "QuotaExceeded", "StorageFull")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
 
@@ -175,6 +176,16 @@ class BucketStateStore:
             return (
                 f"The store refuses access to {self.location(name)}{said}. The state needs permission to list, read, "
                 "write and delete there: renew the credentials in the environment or extend their policy."
+            )
+        if any(word in said for word in _NO_ROOM):
+            return (
+                f"The store has no room for {self.location(name)}{said}. Free space or raise the quota there, or set "
+                "`state` in registration.yaml to a place with room."
+            )
+        if "HTTP 429" in said or "HTTP 5" in said:
+            return (
+                f"The store did not serve {self.location(name)}{said}: it is busy or out of order, also when asked again. "
+                "Nothing is lost; run again when it works."
             )
         return (
             f"The store did not serve {self.location(name)}{said}. Check the network and `state` in registration.yaml; "
