@@ -64,7 +64,9 @@ def _print(store: "StateStore", report: AuditReport) -> None:
     for line in (*_advice(report), *_remarks(report)):
         say(escape(line))
     if report.sample:
-        stdout().print(_sample(report))
+        say("\nThe first of each:")
+        for line in _sample(report):
+            say(escape(line))
         say(f"All of them: {escape(store.location(report.csv))}, and the same as Parquet; --out FILE writes a copy.")
 
 
@@ -99,11 +101,16 @@ def _remarks(report: AuditReport) -> list[str]:
     return [text for text, count in said.items() if count]
 
 
-def _sample(report: AuditReport) -> Table:
-    table = Table(title="The first of each", title_justify="left", title_style="bold")
-    for name in ("finding", "key or URL", "item", "detail"):
-        table.add_column(name, overflow="fold")
+def _sample(report: AuditReport) -> list[str]:
+    """Return two lines a finding: a key and two ids of 36 characters don't fit into the columns of a table."""
+    lines = []
     for row in report.sample:
-        values = (row.finding, row.key or row.object_url, row.item_uuid, row.detail)
-        table.add_row(*(escape(printable(value or "").replace("\n", "\\n")) for value in values))
-    return table
+        ids = ", ".join(
+            f"{name} {value}" for name, value in (("chunk", row.chunk_id), ("item", row.item_uuid)) if value
+        )
+        values = (
+            f"{row.finding} {row.key or row.object_url}",
+            f"    {ids}" + (f": {row.detail}" if row.detail else ""),
+        )
+        lines += [printable(value).replace("\n", "\\n") for value in values]
+    return lines

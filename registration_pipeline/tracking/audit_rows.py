@@ -39,11 +39,11 @@ class AuditFinding(StrEnum):
 _MEANINGS = {
     AuditFinding.MISSING: (
         "registered according to the ledger, and not in Encord",
-        "if somebody deleted it on purpose, nothing; else `submit {source} --chunk ID --force` registers it again",
+        "unless it was meant: `registration-pipeline submit {source} --chunk ID --force` registers what its chunk lacks",
     ),
     AuditFinding.MOVED: (
         "registered, and in another folder of Encord now",
-        "move it back in Encord, or leave it: forcing its chunk would register it once more",
+        "move it back in Encord, or leave it: sending its chunk by force would register it once more",
     ),
     AuditFinding.DUPLICATE: (
         "an item too many: its object is in Encord more than once",
@@ -51,7 +51,7 @@ _MEANINGS = {
     ),
     AuditFinding.UNKNOWN: (
         "in the Encord folder, and not registered according to the ledger",
-        "`audit {source} --adopt` takes over what is ours; move what is not to another folder",
+        "`registration-pipeline audit {source} --adopt` takes over what is ours; move what is not to another folder",
     ),
     AuditFinding.CHANGED: (
         "registered, and the bucket's object is another one now",
