@@ -9,6 +9,7 @@ import pytest
 from registration_pipeline.errors import PermissionDeniedError, TransientError, UsageError
 from registration_pipeline.submission.scripted_gateway import StartScript
 from registration_pipeline.tracking.audit import AuditLimits
+from registration_pipeline.tracking.audit_report import audit_findings
 from registration_pipeline.tracking.audit_rows import AuditFinding
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ def test_a_bucket_that_was_emptied_leaves_everything_gone(registered: Any):
     assert registered.found() == [("gone", A), ("gone", B), ("gone", C)]
 
 
-def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(fleet_of: Callable[..., Any], auditor_of: Any):
+@pytest.mark.parametrize("partition", [1, 3, 1000], ids=lambda rows: f"{rows} rows a partition")
+def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(
+    fleet_of: Callable[..., Any], auditor_of: Any, partition: int
+):
     fleet = fleet_of(*(f"{name}.jpg" for name in "abcdefgh"))
     fleet.register()
     audit = auditor_of(fleet)
@@ -113,9 +117,9 @@ def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(fleet_of: Cal
     del fleet.objects["raw/e.jpg"]
     fleet.take_inventory()
 
-    report = audit.audit()
+    report = audit.audit(limits=AuditLimits(rows_per_partition=partition))
 
-    assert audit.found() == [
+    assert [(row.finding, row.key) for row in audit_findings(fleet.store, report)] == [
         ("missing", "raw/g.jpg"),
         ("missing", "raw/h.jpg"),
         ("moved", "raw/b.jpg"),
