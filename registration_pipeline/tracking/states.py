@@ -77,7 +77,8 @@ TRANSITIONS: dict[JournalEventKind | None, frozenset[JournalEventKind]] = {
         }
     ),
     JournalEventKind.JOB: frozenset({JournalEventKind.LOST, JournalEventKind.VERDICT}),
-    JournalEventKind.SPLIT: frozenset({JournalEventKind.VERDICT}),
+    # Lost: a process that slept before it wrote the split writes it after another one has given the attempt up.
+    JournalEventKind.SPLIT: frozenset({JournalEventKind.LOST, JournalEventKind.VERDICT}),
     JournalEventKind.NOT_SENT: frozenset(),
     JournalEventKind.LOST: frozenset(),
     JournalEventKind.VERDICT: frozenset(),

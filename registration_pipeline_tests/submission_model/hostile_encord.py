@@ -24,7 +24,7 @@ from registration_pipeline.submission.gateway import ItemPage, JobItem, JobRepor
 from registration_pipeline.submission.scripted_gateway import ScriptedGateway, StartScript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
 
@@ -211,7 +211,7 @@ class HostileEncord(ScriptedGateway):
 
     def heal(self) -> None:
         """Take no more liberties; only what is wrong with objects and entries stays wrong."""
-        self.starts, self.fates, self.read_faults, self.most_units = [], [], [], 1_000
+        self.starts, self.fates, self.usual, self.read_faults, self.most_units = [], [], Fate(), [], 1_000
         self.troubles = {url: trouble for url, trouble in self.troubles.items() if trouble[1] == float("inf")}
         for job_id, job in list(self.open.items()):
             if job.fate.is_stuck:

@@ -6,7 +6,6 @@ What belongs here: rules, and which values they draw. What must hold is in ``wor
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import event
@@ -20,6 +19,8 @@ from registration_pipeline_tests.submission_model.variants import GOOD, Variant
 from registration_pipeline_tests.submission_model.world import World
 
 if TYPE_CHECKING:
+    from collections import Counter
+
     from registration_pipeline_tests.submission_model.process import Process
 
 KEYS = [*(f"raw/{letter}.jpg" for letter in "abcdef"), "raw/g.mp4", "raw/skip/h.jpg", "raw/i.exe"]
@@ -39,13 +40,14 @@ ACTS = [
     "split",
     "manifests",
 ]
-RUNS = ["nightly", "nightly", "nightly", "retry", "force"]
+RUNS = ["nightly", "nightly", "nightly", "nightly", "retry", "force", "named"]
+LOST = [StartScript.LOSE_REPLY, StartScript.LOSE_REPLY, StartScript.LOSE_REQUEST]
 ENDS = ["kill", "kill", "leave", "freeze", "finish"]
-MOST_PROCESSES = 2
 
 keys = st.lists(st.sampled_from(KEYS), min_size=2, max_size=6, unique=True)
 which = st.integers(0, 5)
-acts = st.tuples(st.sampled_from(ACTS), st.integers(1, 3))
+any_act = st.tuples(st.just(""), st.integers(1, 25))
+acts = st.one_of(any_act, any_act, st.tuples(st.sampled_from(ACTS), st.integers(1, 3)))
 seconds = st.sampled_from([0.0, *SECONDS])
 scripts = st.lists(st.sampled_from([*StartScript, StartScript.LOSE_REPLY, StartScript.ACCEPT]), max_size=3)
 troubles = st.tuples(
@@ -61,6 +63,7 @@ working = st.builds(
     slow=st.sampled_from([0.0, 200.0, 1_000.0]),
     hides_errors=st.booleans(),
 )
+usual = st.builds(Fate, first=seconds, slow=st.sampled_from([0.0, 0.0, 200.0]))
 ending = st.builds(
     Fate,
     first=seconds,
@@ -86,14 +89,12 @@ class RegistrationMachine(RuleBasedStateMachine):
         super().__init__()
         self.world: World
 
-    @initialize(
-        first=keys, chunk_size=st.sampled_from([2, 3, 5]), late=st.booleans(), holds=st.booleans(), usual=seconds
-    )
-    def begin(self, first: list[str], chunk_size: int, late: bool, holds: bool, usual: float) -> None:  # noqa: FBT001 - drawn
+    @initialize(first=keys, chunk_size=st.sampled_from([2, 3, 5]), late=st.booleans(), holds=st.booleans(), usual=usual)
+    def begin(self, first: list[str], chunk_size: int, late: bool, holds: bool, usual: Fate) -> None:  # noqa: FBT001 - drawn
         self.world = World(self.fleet_type, self.variant, chunk_size=dict.fromkeys(("images", "videos"), chunk_size))
         self.world.encord.sees_duplicates_late = late
         self.world.encord.holds_polls = holds
-        self.world.encord.usual = Fate(first=usual)
+        self.world.encord.usual = usual
         self.world.fleet.put(*first)
         self.world.sync()
 
@@ -105,11 +106,37 @@ class RegistrationMachine(RuleBasedStateMachine):
         world = self.world
         world.encord.starts.extend(scripts)
         world.encord.fates.extend(fates)
-        if len(world.processes) < MOST_PROCESSES:
+        if len(world.processes) < world.variant.most_processes:
             world.seen.add(f"run: {run}")
-            choices = {"nightly": world.nightly, "retry": lambda: world.retries(force=False)}
+            choices = {"nightly": world.nightly, "retry": lambda: world.retries(force=False), "named": world.named}
             world.start(choices.get(run, lambda: world.retries(force=True)))
         self._go_on(world.processes[-1], until, end)
+
+    @rule(run=st.sampled_from(RUNS), fates=fates, until=acts)
+    def crash(self, run: str, fates: list[Fate], until: tuple[str, int]) -> None:
+        """Start a process, and kill it before some act."""
+        self.register(run=run, scripts=[], fates=fates, until=until, end="kill")
+
+    @rule(run=st.sampled_from(RUNS), script=st.sampled_from(LOST), fates=fates, until=acts, end=st.sampled_from(ENDS))
+    def lose(self, run: str, script: StartScript, fates: list[Fate], until: tuple[str, int], end: str) -> None:
+        """Start a process that loses the reply to its first start, or the request."""
+        self.register(run=run, scripts=[script], fates=fates, until=until, end=end)
+
+    @rule(
+        fates=fates,
+        until=acts,
+        end=st.sampled_from(["leave", "freeze"]),
+        others=st.integers(1, 100),
+        then=st.integers(1, 10),
+    )
+    def stall(self, fates: list[Fate], until: tuple[str, int], end: str, others: int, then: int) -> None:
+        """Let a process stand still before some act while another one goes on, and then go on."""
+        self.register(run="nightly", scripts=[], fates=[], until=until, end=end)
+        stalled = self.world.processes[-1:]
+        self.register(run="nightly", scripts=[], fates=fates, until=("", others), end="leave")
+        for process in stalled:
+            self.world.seen.add(f"stalled before: {process.act}")
+            self._go_on(process, ("", then), "leave")
 
     @precondition(lambda self: self._processes())
     @rule(index=which, until=acts, end=st.sampled_from(ENDS))
@@ -118,7 +145,7 @@ class RegistrationMachine(RuleBasedStateMachine):
         self._go_on(processes[index % len(processes)], until, end)
 
     @precondition(lambda self: len(self._processes()) > 1)
-    @rule(turns=st.lists(st.integers(1, 15), min_size=2, max_size=6))
+    @rule(turns=st.lists(st.integers(1, 40), min_size=2, max_size=6))
     def alternate(self, turns: list[int]) -> None:
         """Let the processes go on in turn."""
         processes = list(self.world.processes)
@@ -130,12 +157,21 @@ class RegistrationMachine(RuleBasedStateMachine):
                 process.step()
         self.world.reap()
 
-    @rule(names=keys, tag=st.sampled_from(["one", "two"]), size=st.sampled_from([10, 10, 10, 0]), gone=which)
-    def change(self, names: list[str], tag: str, size: int, gone: int) -> None:
-        """Write some objects, delete one, and plan that."""
-        self.world.fleet.put(*names, e_tag=tag, size=size)
+    @rule(
+        names=keys,
+        facts=st.fixed_dictionaries(
+            {"e_tag": st.sampled_from(["one", "two"]), "size": st.sampled_from([10, 10, 10, 0])}
+        ),
+        gone=which,
+        killed_at=st.sampled_from([0, 0, 1, 2, 4, 6, 7, 8]),
+        folder=st.sampled_from(["fleet", "fleet", "other"]),
+    )
+    def change(self, names: list[str], facts: dict[str, Any], gone: int, killed_at: int, folder: str) -> None:
+        """Write some objects, delete one, and plan that; perhaps register into another folder from now on."""
+        self.world.fleet.put(*names, **facts)
         self.world.fleet.objects.pop(names[gone % len(names)])
-        self.world.sync()
+        self.world.retarget(folder)
+        self.world.sync(killed_at=killed_at)
 
     @rule(drawn=st.lists(troubles, min_size=1, max_size=3), most_units=st.sampled_from([1, 2, 1_000, 1_000]))
     def trouble(self, drawn: list[tuple[str, str, float]], most_units: int) -> None:
@@ -150,9 +186,21 @@ class RegistrationMachine(RuleBasedStateMachine):
             else:
                 self.world.encord.troubles[url] = (text, times)
 
-    @rule(kinds=st.lists(st.sampled_from(["throttled", "reply lost", "not found", "key refused"]), max_size=4))
-    def next_reads(self, kinds: list[str]) -> None:
-        self.world.encord.read_faults.extend(read_fault(kind) for kind in kinds)
+    @rule(
+        reads=st.lists(st.sampled_from(["throttled", "reply lost", "not found", "key refused"]), max_size=4),
+        writes=st.lists(st.sampled_from(["none", "full", "answer lost"]), max_size=6),
+    )
+    def next_faults(self, reads: list[str], writes: list[str]) -> None:
+        """Have reads of Encord and writes to the state fail."""
+        self.world.encord.read_faults.extend(map(read_fault, reads))
+        self.world.write_faults.extend(writes)
+
+    @rule(index=which)
+    def cancel(self, index: int) -> None:
+        """Have a person cancel a chunk's job."""
+        chunk_ids = list(self.world.chunks)
+        if chunk_ids:
+            self.world.cancel(chunk_ids[index % len(chunk_ids)])
 
     @rule(seconds=st.sampled_from([*SECONDS, 300.0]), job=which, forgets=st.booleans())
     def pass_time(self, seconds: float, job: int, forgets: bool) -> None:  # noqa: FBT001 - drawn
@@ -188,7 +236,7 @@ class RegistrationMachine(RuleBasedStateMachine):
         act, left = until
         others = [other for other in self.world.processes if other is not process and other.lease is not None]
         process.is_frozen = False
-        for _ in range(60 if others else 400):
+        for _ in range(120 if others else 400):
             process.step()
             left -= act in process.at
             if process.has_ended or (not left and end != "finish"):

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from registration_pipeline.errors import HaltError
+from registration_pipeline.errors import HaltError, StateError
 from registration_pipeline.state.lease import hold_lease
 from registration_pipeline.submission import registrar
 from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.submission.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from registration_pipeline.state.lease import Lease
-    from registration_pipeline.submission.gateway import ItemPage, JobReport, RemoteItem
+    from registration_pipeline.submission.gateway import ItemPage, JobReport
     from registration_pipeline.tracking.due import Errand
     from registration_pipeline_tests.submission_model.world import World
 
+_Answer = TypeVar("_Answer")
 _LEASE_SECONDS = 60.0
 _ONE_THREAD = 1 - registrar._AHEAD
 """So many chunks in flight make one thread, so that what happens when is decided by the test alone."""
@@ -46,7 +47,7 @@ class Process:
         self.world, self.choose = world, choose
         self.at, self.acts = "its beginning", 0
         self.is_killed = self.is_frozen = self.has_ended = False
-        self.halt: HaltError | None = None
+        self.halt: HaltError | StateError | None = None
         self.failure: BaseException | None = None
         self.lease: Lease | None = None
         self.renewed = 0.0
@@ -116,6 +117,8 @@ class Process:
             pass
         except HaltError as error:
             self.halt = error
+        except StateError as error:
+            self.halt, self.failure = error, None if type(error) is StateError else error
         except BaseException as error:  # noqa: BLE001 - raised by the step that met it
             self.failure = error
         self.lease = None
@@ -149,7 +152,7 @@ class Process:
             return nullcontext()
         self.renewed = self.world.fleet.time.monotonic()
         return hold_lease(
-            LeaseStore(self, self.world.store),  # type: ignore[arg-type]  # passes everything on
+            LeaseStore(self, self.world.store),
             self.world.fleet.source.name,
             clock=self.world.fleet.time.clock,
             notify=self.world.tell,
@@ -173,15 +176,25 @@ class LeaseStore:
 
 
 class ProcessStore(LeaseStore):
-    """The state as a process sees it: it stands still before it writes."""
+    """The state as a process sees it: it stands still before it writes, and a write may fail, or only its answer."""
 
     def create(self, name: str, data: bytes) -> None:
-        self.process.pause(f"write {name}")
-        self.inner.create(name, data)
+        self._write(name, lambda: self.inner.create(name, data))
 
     def create_from_file(self, name: str, path: Path) -> None:
+        self._write(name, lambda: self.inner.create_from_file(name, path))
+
+    def _write(self, name: str, write: Callable[[], None]) -> None:
         self.process.pause(f"write {name}")
-        self.inner.create_from_file(name, path)
+        faults = self.process.world.write_faults
+        fault = faults.pop(0) if faults else "none"
+        if fault != "none":
+            self.process.world.seen.add(f"write: {fault}")
+        if fault == "full":
+            raise StateError("no space left")
+        write()
+        if fault == "answer lost":
+            raise StateError("the answer was lost")
 
 
 class ProcessGateway:
@@ -218,10 +231,7 @@ class ProcessGateway:
         self.process.pause("list")
         return self._asked(lambda: self.inner.items_page(folder_uuid, page_token, newest_first=newest_first))
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    def _asked(self, ask: Callable[[], Any]) -> Any:
+    def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
         try:
             return ask()
         except HaltError:

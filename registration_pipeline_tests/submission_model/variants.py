@@ -5,8 +5,15 @@ What belongs here: a wrapper of the state or of Encord, or a number. The product
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from registration_pipeline.errors import StateConflictError
+from registration_pipeline.submission.gateway import JobReport, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +30,7 @@ class Variant:
     Args:
         settle_seconds: how long it settles.
         is_leased: whether it takes the lease.
+        most_processes: so many at once.
         store: wraps its state.
         gateway: wraps its Encord.
         checks_intents: whether the order of acts is looked at, as against what comes of it.
@@ -30,10 +38,69 @@ class Variant:
 
     settle_seconds: float = 120.0
     is_leased: bool = True
+    most_processes: int = 2
     store: Callable[[Any], Any] = _as_it_is
     gateway: Callable[[Any], Any] = _as_it_is
     checks_intents: bool = True
 
 
+class _Around:
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class _LateIntents(_Around):
+    """Writes an intent not before the job was started, but together with what comes next."""
+
+    held: tuple[str, bytes] | None = None
+
+    def create(self, name: str, data: bytes) -> None:
+        if name.endswith("-intent.json"):
+            self.held = (name, data)
+            return
+        if self.held and self.held[0].split("/")[:3] == name.split("/")[:3]:
+            with suppress(StateConflictError):
+                self.inner.create(*self.held)
+            self.held = None
+        self.inner.create(name, data)
+
+
+class _NoJobIds(_Around):
+    """Remembers a job's id only as long as the process lives."""
+
+    def create(self, name: str, data: bytes) -> None:
+        if not name.endswith("-job.json"):
+            self.inner.create(name, data)
+
+
+class _Trusting(_Around):
+    """Takes every job that has ended for one that has registered everything."""
+
+    def poll_job(self, **arguments: Any) -> JobReport:
+        report: JobReport = self.inner.poll_job(**arguments)
+        if report.status is JobStatus.PENDING:
+            return report
+        return replace(report, status=JobStatus.DONE, unit_errors=(), errors=(), units_error=0, units_cancelled=0)
+
+
+class _Doubling(_Around):
+    """Does not ask Encord to skip what is there."""
+
+    def start_job(self, *, manifest: Path, **arguments: Any) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / manifest.name
+            copy.write_text(json.dumps(json.loads(manifest.read_bytes()) | {"skip_duplicate_urls": False}))
+            return self.inner.start_job(manifest=copy, **arguments)
+
+
 GOOD = Variant()
+ALONE_WITHOUT_LEASE = Variant(is_leased=False, most_processes=1)
 UNSETTLED = Variant(settle_seconds=0)
+LATE_INTENTS = Variant(store=_LateIntents, checks_intents=False)
+NO_JOB_IDS = Variant(store=_NoJobIds)
+TRUSTING = Variant(gateway=_Trusting)
+DOUBLING = Variant(gateway=_Doubling, checks_intents=False)
+WITHOUT_LEASE = Variant(is_leased=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,15 @@ from obstore.store import MemoryStore
 
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.state.bucket import BucketStateStore
-from registration_pipeline.tracking.due import due_errands, failed_errands
+from registration_pipeline.submission.cancel import cancel_chunk
+from registration_pipeline.submission.retry import RetryPolicy
+from registration_pipeline.tracking.due import due_errands, failed_errands, named_errands
 from registration_pipeline.tracking.failure_log import source_failures
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.repairs import repaired_chunks
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 from registration_pipeline_tests.submission_model.hostile_encord import HostileEncord
-from registration_pipeline_tests.submission_model.process import Process
-from registration_pipeline_tests.submission_model.variants import Variant
+from registration_pipeline_tests.submission_model.process import Killed, Process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import Errand
+    from registration_pipeline_tests.submission_model.variants import Variant
 
 SETTLE_SECONDS = 120.0
 MAX_ATTEMPTS = 3
@@ -62,6 +65,19 @@ class WatchedStore:
         self.writes += 1
 
     def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class DyingStore:
+    """The state as a process sees it that is killed before the so manieth write."""
+
+    def __init__(self, inner: Any, left: int) -> None:
+        self.inner, self.left = inner, left
+
+    def __getattr__(self, name: str) -> Any:
+        self.left -= name.startswith("create")
+        if not self.left:
+            raise Killed
         return getattr(self.inner, name)
 
 
@@ -110,12 +126,14 @@ class World:
     def __init__(self, fleet_type: Any, variant: Variant, **options: Any) -> None:
         self.variant = variant
         self.store = WatchedStore(BucketStateStore(MemoryStore(), "memory://state"))
-        self.fleet = fleet_type(store=self.store, exclude=["**/skip/**"], **options)
+        self._options = {"exclude": ["**/skip/**"], **options}
+        self.fleet = fleet_type(store=self.store, **self._options)
         self.encord = HostileEncord(clock=self.fleet.time.clock, gone=self._is_gone)
         self.fleet.encord = self.encord
         self.bucket = Bucket()
         self.processes: list[Process] = []
         self.results: list[ChunkResult] = []
+        self.write_faults: list[str] = []
         self.seen: set[str] = self.encord.seen
         self.chunks: dict[str, PlannedChunk] = {}
         self.units: dict[str, list[PlannedUnit]] = {}
@@ -142,10 +160,19 @@ class World:
             for process in self.processes:
                 process.renew(self.fleet.time.monotonic())
 
-    def sync(self) -> None:
-        """Take an inventory and plan it."""
+    def sync(self, *, killed_at: int = 0) -> None:
+        """Take an inventory and plan it, the first time by a process that is killed at that write."""
+        if killed_at:
+            self.fleet.store = DyingStore(self.store, killed_at)
+            with suppress(Killed):
+                self.fleet.sync()
+            self.fleet.store = self.store
         self.fleet.sync()
         self.note_plan()
+
+    def retarget(self, folder: str) -> None:
+        """Have what is planned from now on registered in another folder."""
+        self.fleet.configure(**self._options, encord={"integration": "sandbox", "folder": folder})
 
     def note_plan(self) -> None:
         """Take over what was planned; what was planned before must be the same."""
@@ -172,10 +199,21 @@ class World:
         return due_errands(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired)
 
     def retries(self, *, force: bool) -> list[Errand]:
-        """Choose what a person's retry does."""
+        """Choose what a person's retry of everything that failed does."""
         statuses = chunk_statuses(self.fleet.store, "fleet")
         repaired = repaired_chunks(self.fleet.store, "fleet", statuses)
         return failed_errands(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired, force=force)
+
+    def named(self) -> list[Errand]:
+        """Choose what a person does who sends everything again."""
+        statuses = chunk_statuses(self.fleet.store, "fleet")
+        return named_errands("fleet", statuses, list(statuses), force=True)
+
+    def cancel(self, chunk_id: str) -> None:
+        """Cancel a chunk's jobs, as a person does."""
+        retry = RetryPolicy(sleep=self.pass_time, jitter=lambda _low, high: high)
+        if cancel_chunk(self.fleet.store, "fleet", chunk_id, gateway=self.encord, retry=retry):
+            self.seen.add("told: cancelled by a person")
 
     def finish(self, *processes: Process) -> None:
         """Step processes to their ends, in turn."""
@@ -266,6 +304,7 @@ class World:
         for process in self.processes:
             process.is_frozen = False
         self.encord.heal()
+        self.write_faults = []
         self.finish(*self.processes)
         self.check()
         self.pass_time(2 * SETTLE_SECONDS)
