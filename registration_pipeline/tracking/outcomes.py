@@ -7,12 +7,11 @@ file, so that two writers can never replace each other's, and holds every failur
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import io
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -101,13 +100,12 @@ def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, 
 
     A crash between the two leaves outcomes that nobody vouches for.
     """
-    with tempfile.TemporaryDirectory(prefix="registration-") as folder:
-        path = Path(folder) / "outcomes.parquet"
-        pq.write_table(outcomes_table(outcomes), path, compression="zstd")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:_DIGEST_DIGITS]
-        base_name = f"{attempt:04d}-{digest}.parquet"
-        with suppress(StateConflictError):  # the same bytes, by their digest
-            store.create_from_file(outcomes_name(source, chunk_id, base_name), path)
+    buffer = io.BytesIO()  # a chunk's outcomes are some hundred kilobytes
+    pq.write_table(outcomes_table(outcomes), buffer, compression="zstd")
+    data = buffer.getvalue()
+    base_name = f"{attempt:04d}-{hashlib.sha256(data).hexdigest()[:_DIGEST_DIGITS]}.parquet"
+    with suppress(StateConflictError):  # the same bytes, by their digest
+        store.create(outcomes_name(source, chunk_id, base_name), data)
     return base_name
 
 
