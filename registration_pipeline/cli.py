@@ -3,7 +3,9 @@
 Heavy modules are imported inside commands, so that ``--help`` answers at once.
 """
 
+import errno
 import io
+import sqlite3
 import sys
 import traceback
 from pathlib import Path
@@ -34,6 +36,9 @@ _CONFIG_HELP = "registration.yaml; else REGISTRATION_CONFIG, else ./registration
 ConfigOption = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 _INTERRUPTED = 130  # what shells give a command that SIGINT ended
+_HALTED = 4
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_DISK_WORDS = ("database or disk is full", "readonly database", "unable to open database file", "disk I/O error")
 UnusedConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Taken by every command; this one needs none.", show_default=False)
 ]
@@ -273,10 +278,34 @@ def _report(error: BaseException) -> int:
             status = _INTERRUPTED
         case BrokenPipeError():
             status = 0  # whoever read the output has seen enough
+        case _ if trouble := _disk_trouble(error):
+            _say(
+                f"Error: Dagster's own files can't be written: {trouble}. Free space or mend the permission at DAGSTER_HOME "
+                "(by default .dagster beside the configuration), or set it to another place, and run again. Nothing that "
+                "was registered is lost."
+            )
+            status = _HALTED
         case _:
             _say(_bug_report(error))
             status = 1
     return status
+
+
+def _disk_trouble(error: BaseException) -> str | None:
+    """Return what the operating system or SQLite said of a full or read-only disk, wherever in the chain of errors it is.
+
+    Errors of the state are translated where they happen; what is left is Dagster's event log.
+    """
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+            return cause.strerror
+        if isinstance(cause, sqlite3.OperationalError) and any(words in str(cause) for words in _DISK_WORDS):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _say_interrupted() -> None:

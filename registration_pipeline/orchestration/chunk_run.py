@@ -56,9 +56,19 @@ class ChunkRun:
             statuses = chunk_statuses(self.project.store, self.source.name)
             return named_errands(self.source.name, statuses, chunk_ids, force=force)
 
-    def due(self, *, failed: bool, also_due: bool, force: bool = False) -> "list[Errand]":
-        """Return the chunks that nobody named: those that are due, those that failed, or both, each once."""
-        from registration_pipeline.tracking.due import due_errands, failed_errands
+    def due(
+        self, *, failed: bool, also_due: bool, force: bool = False, shown: Collection[str] | None = None
+    ) -> "list[Errand]":
+        """Return the chunks that nobody named: those that are due, those that failed, or both, each once.
+
+        Args:
+            failed: retry those with failures.
+            also_due: work on what is due.
+            force: retry those that are left alone too.
+            shown: partitions that Dagster shows as materialized. Registered chunks that are not among them are looked at
+                again, so that the view catches up after a run that ended too early to report, or without its history.
+        """
+        from registration_pipeline.tracking.due import due_errands, failed_errands, unshown_errands
         from registration_pipeline.tracking.repairs import repaired_chunks
         from registration_pipeline.tracking.status import chunk_statuses
 
@@ -71,6 +81,8 @@ class ChunkRun:
             chosen = {errand.chunk.chunk_id: errand for errand in retries} if failed else {}
             for errand in due if also_due else ():
                 chosen.setdefault(errand.chunk.chunk_id, errand)
+            if also_due and shown is not None:
+                chosen |= {errand.chunk.chunk_id: errand for errand in unshown_errands(statuses, shown)}
             return list(chosen.values())
 
     def check(self) -> list[CheckReport]:

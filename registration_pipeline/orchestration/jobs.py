@@ -154,7 +154,8 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
         if config.chunks:
             errands = run.named(config.chunks, force=config.force)
         else:
-            errands = run.due(failed=retry_failed, also_due=config.due, force=config.force)
+            shown = context.instance.get_materialized_partitions(own.registration)
+            errands = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
         _announce(context, own.registration, [errand.chunk.chunk_id for errand in errands])
         checks: list[CheckReport] = []
         failed = yield from run.register(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.objects import FailureReason
-from registration_pipeline.tracking.states import FAILED_STATES
+from registration_pipeline.tracking.states import FAILED_STATES, ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -95,6 +95,15 @@ def named_errands(
             is_forced=force,
         )
         for chunk_id in dict.fromkeys(chunk_ids)
+    ]
+
+
+def unshown_errands(statuses: Mapping[str, ChunkStatus], shown: Collection[str]) -> list[Errand]:
+    """Return the registered chunks that are not among those that a view shows; nothing of them is sent."""
+    return [
+        Errand(chunk=status.chunk)
+        for chunk_id, status in statuses.items()
+        if status.progress.state is ChunkState.SUCCEEDED and chunk_id not in shown
     ]
 
 

@@ -167,6 +167,20 @@ def test_a_full_disk(own_mounts: None, fleet: Fleet, *, kilobytes: int, is_submi
     fleet.assert_exactly_once(after)
 
 
+@pytest.mark.parametrize("kilobytes", [64, 700])
+def test_a_full_disk_under_dagsters_own_files(own_mounts: None, fleet: Fleet, kilobytes: int):
+    full, after = fleet.in_own_mounts(
+        "mkdir .dagster",
+        f"mount -t tmpfs -o size={kilobytes}k tmpfs .dagster",
+        "sync",
+        "mount -o remount,size=64m .dagster",
+        "sync",
+    )
+
+    full.assert_halted("Dagster's own files can't be written", "DAGSTER_HOME", "run again")
+    fleet.assert_exactly_once(after)
+
+
 def test_a_state_that_is_mounted_read_only(own_mounts: None, fleet: Fleet):
     first, refused, after = fleet.in_own_mounts(
         "sync",
