@@ -109,7 +109,7 @@ def plan(
 
 
 @app.command()
-def submit(
+def submit(  # noqa: PLR0917 - Typer's form of options
     source: SourceArgument,
     chunk: Annotated[
         list[str] | None,

@@ -36,6 +36,27 @@ hypothesis_settings.register_profile("project", deadline=None, suppress_health_c
 hypothesis_settings.load_profile("project")
 
 
+TOLD: Final = "told"
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Have something printed at the end of the session, whichever worker the test ran on: what it counted."""
+    return lambda text: record_property(TOLD, text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests told."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
+    told = [
+        text for report in reports if report.when == "call" for name, text in report.user_properties if name == TOLD
+    ]
+    if told:
+        terminalreporter.section("counts")
+    for text in told:
+        terminalreporter.write_line(str(text))
+
+
 @dataclass(frozen=True, slots=True)
 class S3Bucket:
     """A bucket of its own for one test."""

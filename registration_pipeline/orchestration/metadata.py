@@ -136,7 +136,7 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
     return shown
 
 
-def reasons_table(reasons: Mapping[str, int]) -> dg.TableMetadataValue:
+def reasons_table(reasons: Mapping[str, int]) -> dg.MetadataValue[Any]:
     """Show objects by reason, and who has to act."""
     rows = [
         {"reason": reason, "objects": count, "what to do": remedy_of(reason)} for reason, count in sorted(reasons.items())

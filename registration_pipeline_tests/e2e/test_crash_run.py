@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from registration_pipeline.tracking.status import chunk_statuses
 from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -63,7 +62,7 @@ def stage(project: CommandProject, known: str | None) -> str:
 
 
 def test_a_hundred_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
-    project: CommandProject, capsys: pytest.CaptureFixture[str]
+    project: CommandProject, tell: Callable[[str], None]
 ):
     moments = random.Random(20261121)
     project.put("first.jpg")
@@ -95,12 +94,11 @@ def test_a_hundred_kills_of_the_whole_process_group_lose_nothing_and_double_noth
     registered = project.registered()
     urls = {f"file://{project.root}/media/{key}" for key in keys}
     doubled, lost = sum(count - 1 for count in registered.values()), len(urls - registered.keys())
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n{KILLS} kills over {longest:.1f} s: {', '.join(f'{count} {name}' for name, count in sorted(stages.items()))}; "
-            f"then {len(statuses)} sync ({statuses}): {len(keys):,} objects, {len(registered):,} registered, {doubled} "
-            f"duplicates, {lost} lost\n"
-        )
+    tell(
+        f"{KILLS} kills over {longest:.1f} s: {', '.join(f'{count} {name}' for name, count in sorted(stages.items()))}; "
+        f"then {len(statuses)} sync ({statuses}): {len(keys):,} objects, {len(registered):,} registered, {doubled} "
+        f"duplicates, {lost} lost"
+    )
     assert statuses[-1] == 0
     assert (set(registered), doubled, lost) == (urls, 0, 0)
     assert project.sandbox.duplicates() == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from registration_pipeline.sandbox.faults import JOB_KINDS, Kind, RandomFaults
 from registration_pipeline_tests.e2e.command_project import CommandProject, configure, open_sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
@@ -42,7 +41,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_fifty_thousand_objects_are_registered_once_whatever_encord_does(
-    project: CommandProject, seed: int, capsys: pytest.CaptureFixture[str]
+    project: CommandProject, seed: int, tell: Callable[[str], None]
 ):
     """Every endpoint that the pipeline uses fails with probability 0.3; starts are the rarest requests and have most ways."""
     faults = RandomFaults(
@@ -67,13 +66,11 @@ def test_fifty_thousand_objects_are_registered_once_whatever_encord_does(
     urls = project.registered()
     doubled, lost = sum(count - 1 for count in urls.values()), OBJECTS - len(urls)
     struck = project.sandbox.fault_counts()
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\nseed {seed}: {OBJECTS:,} objects in {CHUNKS} chunks, {len(urls):,} registered, {doubled} duplicates, {lost} "
-            f"lost, after {len(statuses)} sync runs (exit statuses {statuses}) in {seconds:.0f} s; "
-            f"{len(project.sandbox.jobs())} upload jobs; faults {sum(struck.values()):,}: "
-            f"{', '.join(f'{way} {count}' for way, count in sorted(struck.items()))}\n"
-        )
+    tell(
+        f"seed {seed}: {OBJECTS:,} objects in {CHUNKS} chunks, {len(urls):,} registered, {doubled} duplicates, {lost} lost, "
+        f"after {len(statuses)} sync runs (exit statuses {statuses}) in {seconds:.0f} s; {len(project.sandbox.jobs())} upload "
+        f"jobs; faults {sum(struck.values()):,}: {', '.join(f'{way} {count}' for way, count in sorted(struck.items()))}"
+    )
     assert (len(urls), doubled, lost) == (OBJECTS, 0, 0)
     assert project.sandbox.duplicates() == {}
     assert numbers["registered"] == OBJECTS

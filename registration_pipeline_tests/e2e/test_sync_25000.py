@@ -110,7 +110,7 @@ def eligible_keys() -> list[str]:
 
 
 def test_a_bucket_of_25000_objects_is_registered_once_and_then_only_what_is_new(
-    project: Project, capsys: pytest.CaptureFixture[str]
+    project: Project, tell: Callable[[str], None]
 ):
     keys = eligible_keys()
     project.put(*keys)
@@ -160,8 +160,7 @@ def test_a_bucket_of_25000_objects_is_registered_once_and_then_only_what_is_new(
     assert waves.items() <= project.digests("plan").items()
     assert project.sandbox.duplicates() == {}
 
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n25,000 objects on {os.cpu_count()} cores: first sync {first_seconds:.1f} s, nothing new "
-            f"{second_seconds:.1f} s, 10 new objects {third_seconds:.1f} s\n"
-        )
+    tell(
+        f"25,000 objects on {os.cpu_count()} cores: first sync {first_seconds:.1f} s, nothing new {second_seconds:.1f} s, "
+        f"10 new objects {third_seconds:.1f} s"
+    )

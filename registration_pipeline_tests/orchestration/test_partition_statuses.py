@@ -95,7 +95,8 @@ def test_one_run_shows_the_failed_chunks_as_failed_and_all_others_as_materialize
     assert pipeline.shown(instance, pipeline.own.manifest).counts == (images, 0, 0)
     assert (pipeline.status.registered, pipeline.status.failed) == (images - 3, 3)
     reasons = observed_reasons(instance, pipeline.own.registration)
-    assert reasons == {chunk_id: [{"reason": "not_found", "objects": 1}] for chunk_id in registration.failed}
+    shown = {"reason": "not_found", "objects": 1, "what to do": "fix the file"}
+    assert reasons == {chunk_id: [shown] for chunk_id in registration.failed}
     assert not check_passed(instance, pipeline.own.registration, NO_FAILED_CHUNKS)
     assert check_passed(instance, pipeline.own.manifest, MANIFESTS_VALID)
 

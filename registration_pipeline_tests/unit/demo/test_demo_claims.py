@@ -10,7 +10,7 @@ import pytest
 
 from registration_pipeline.demo.claims import Expectation, check_claims
 from registration_pipeline.demo.observation import Observation
-from registration_pipeline.sandbox.server import JobRecord
+from registration_pipeline.sandbox.insight import JobRecord
 from registration_pipeline.tracking.status import SourceStatus
 
 if TYPE_CHECKING:
@@ -27,7 +27,11 @@ def job(number: int, units: int) -> JobRecord:
     return JobRecord(
         uuid=str(number),
         folder_uuid="folder",
+        folder_name="fleet-cameras",
         file_name=None,
+        created_at="2026-11-21T02:00:00Z",
+        ended_at="2026-11-21T02:00:01Z",
+        fate=None,
         status="DONE",
         units=units,
         done=units,
