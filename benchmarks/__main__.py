@@ -10,7 +10,10 @@ from pathlib import Path
 
 from benchmarks.table import machine
 
-NAMES = ("inventory", "plan", "manifests", "submission", "chunk_cpu", "in_flight", "orchestration", "end_to_end")
+NAMES = (
+    *("inventory", "plan", "manifests", "submission", "chunk_cpu", "in_flight", "orchestration", "end_to_end"),
+    "audit",  # the longest: ten and twenty times the objects
+)
 
 
 def main() -> None:

@@ -121,9 +121,9 @@ def submit_source(
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     if statuses[0].quarantined and not force:
         notice(
-            f"{statuses[0].quarantined:,} of the failed objects are in chunks that were tried {source.max_attempts} times "
-            f"(max_attempts) and are left alone until an object changes: `registration-pipeline submit {source.name} "
-            "--failed --force` tries them again."
+            f"Failed objects in chunks that were tried {source.max_attempts} times (max_attempts): "
+            f"{statuses[0].quarantined:,}. They are left alone until one of them is written again; `registration-pipeline "
+            f"submit {source.name} --failed --force` tries them now."
         )
     return exit_status(statuses, errors)
 

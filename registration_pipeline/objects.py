@@ -90,7 +90,9 @@ _REMEDIES = {
 
 def remedy_of(reason: str) -> str:
     """Return who has to act on an object that is not registered for a reason, rejected or failed."""
-    return _REMEDIES[FailureReason(reason)].value if reason in set(FailureReason) else "change the object, or exclude it"
+    return (
+        _REMEDIES[FailureReason(reason)].value if reason in set(FailureReason) else "change the object, or exclude it"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,8 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
 def reasons_table(reasons: Mapping[str, int]) -> dg.MetadataValue[Any]:
     """Show objects by reason, and who has to act."""
     rows = [
-        {"reason": reason, "objects": count, "what to do": remedy_of(reason)} for reason, count in sorted(reasons.items())
+        {"reason": reason, "objects": count, "what to do": remedy_of(reason)}
+        for reason, count in sorted(reasons.items())
     ]
     return table(rows, ("reason", "objects", "what to do"))
 
@@ -169,7 +170,17 @@ def failure_log_metadata(
     store: "StateStore", status: "SourceStatus", tally: FailureTally, names: Sequence[str]
 ) -> Metadata:
     """Describe the failure log of a source and where all its objects stand."""
-    counted = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
+    counted = (
+        "objects",
+        "excluded",
+        "rejected",
+        "registered",
+        "pending",
+        "failed",
+        "changed",
+        "deleted",
+        "quarantined",
+    )
     return {
         "dagster/row_count": tally.rows,
         **{name: getattr(status, name) for name in counted},

@@ -240,7 +240,9 @@ class World:
             return
         chunk_id, sha256 = manifest.stem, hashlib.sha256(manifest.read_bytes()).hexdigest()
         event = self.journal()[chunk_id][-1]
-        assert (event["kind"], event.get("manifest_sha256")) == ("intent", sha256), f"{chunk_id} is sent without an intent"
+        assert (event["kind"], event.get("manifest_sha256")) == ("intent", sha256), (
+            f"{chunk_id} is sent without an intent"
+        )
 
     def journal(self) -> dict[str, list[dict[str, Any]]]:
         """Return every chunk's entries, oldest first, read without the product."""
