@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SAMPLE_ROWS: Final = 5
 """Rows of each finding that the summary holds."""
 
-_RUN_ROWS: Final = 50_000
+_RUN_ROWS: Final = 100_000
 _BATCH_ROWS: Final = 10_000
 FINDING_SCHEMA: pa.Schema = pa.schema(
     [

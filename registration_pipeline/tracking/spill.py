@@ -23,6 +23,9 @@ Row = TypeVar("Row", bound=tuple[Any, ...])
 _BUFFERED_ROWS: Final = 32_768
 """Rows that one spill keeps before it writes them: with keys of 1,024 bytes some 100 MB, usually 10."""
 
+_BATCH_ROWS: Final = 1_024
+"""Rows that a reader decodes at a time; whoever merges many spills holds so many of each."""
+
 _MOST_PARTITIONS: Final = 512
 _ARROW_TYPES: Final = {str: pa.string(), str | None: pa.string(), int: pa.int64(), bool: pa.bool_()}
 
@@ -101,7 +104,7 @@ class Spill(Generic[Row]):
         ]
         options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
         with path.open("ab") as file, pa.ipc.new_stream(file, self._schema, options=options) as stream:
-            stream.write_batch(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+            stream.write_table(pa.Table.from_arrays(arrays, schema=self._schema), max_chunksize=_BATCH_ROWS)
 
 
 class SpillRoom(NamedTuple):
