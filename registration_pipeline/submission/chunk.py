@@ -264,6 +264,7 @@ class ChunkSubmission:
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
         if rows or self._has_leftovers:
+            self._check_still_open()  # else it would replace the log of whoever concluded the attempt meanwhile
             write_chunk_failure_log(context.store, context.source, chunk_id, progress.attempt, rows)
         failed = sum(not outcome.verdict.is_registered for outcome in outcomes)
         failures = unit_failures(self._units(), outcomes) if failed else ()

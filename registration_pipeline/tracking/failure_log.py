@@ -11,6 +11,7 @@ import itertools
 import json
 import tempfile
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -225,7 +226,8 @@ def _publish(store: StateStore, name: str, path: Path) -> None:
         store.create_from_file(name, path)
     except StateConflictError:
         store.delete(name)
-        store.create_from_file(name, path)
+        with suppress(StateConflictError):  # an overtaken process, or whoever overtook this one, wrote it as well
+            store.create_from_file(name, path)
 
 
 def failures_table(rows: Sequence[FailureRow]) -> pa.Table:

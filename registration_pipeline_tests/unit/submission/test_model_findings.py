@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from registration_pipeline.errors import StoppedError
 from registration_pipeline_tests.submission_model import variants
 from registration_pipeline_tests.submission_model.world import World
 
@@ -53,3 +54,47 @@ def test_a_split_that_is_written_after_another_process_gave_the_attempt_up(world
     world.check()
     world.end()
     assert len(world.encord.urls()) == 2
+
+
+def failing(world: World) -> None:
+    world.encord.troubles = {url: ("corrupt", float("inf")) for url in world.key_of}
+
+
+def test_two_processes_that_replace_the_same_leftover_of_a_failure_log(world_of: Callable[..., World]):
+    """The one that held the lease ended with "exists already", because the one before it had woken up."""
+    world = world_of("a.jpg")
+    failing(world)
+    killed = world.start(world.nightly)
+    go_until(killed, "failures")
+    killed.step()
+    killed.kill()
+    asleep = world.start(world.nightly)
+    go_until(asleep, "failures")
+    asleep.step()
+    assert not list(world.store.names("fleet/failures/"))
+    asleep.is_frozen = True
+    other = world.start(world.nightly)
+    go_until(other, "failures")
+    other.step()
+
+    asleep.step()
+    world.finish(other)
+
+    assert other.halt is None
+    world.end()
+
+
+def test_the_failure_log_of_a_chunk_is_not_replaced_by_a_process_that_was_overtaken(world_of: Callable[..., World]):
+    world = world_of("a.jpg")
+    failing(world)
+    asleep = world.start(world.nightly)
+    go_until(asleep, "outcomes")
+    asleep.is_frozen = True
+    world.finish(world.start(world.nightly))
+    logs = {name: world.store.read(name) for name in world.store.names("fleet/failures/")}
+    assert len(logs) == 2
+
+    world.finish(asleep)
+
+    assert isinstance(asleep.halt, StoppedError)
+    assert {name: world.store.read(name) for name in world.store.names("fleet/failures/")} == logs
