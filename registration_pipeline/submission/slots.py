@@ -10,7 +10,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import StoppedError
+from registration_pipeline.errors import HaltError, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ class Slots:
 
     @contextmanager
     def taken(self, stop: threading.Event) -> Iterator[None]:
-        """Hold room for one job; waits until there is some.
+        """Hold room for one job; waits until there is some. A halt inside sets ``stop``.
 
         Raises:
             StoppedError: ``stop`` was set meanwhile.
@@ -52,6 +52,9 @@ class Slots:
             self._taken += 1
         try:
             yield
+        except HaltError:
+            stop.set()  # before the room is free: whoever waits for it must start nothing
+            raise
         finally:
             with self._freed:
                 self._taken -= 1

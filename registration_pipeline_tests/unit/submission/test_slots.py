@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registration_pipeline.errors import StoppedError
+from registration_pipeline.errors import HaltError, StoppedError
 from registration_pipeline.submission.slots import Slots
 
 NEVER = threading.Event()
@@ -82,3 +82,24 @@ def test_a_stop_ends_the_wait_for_room():
         threading.Timer(0.05, stop.set).start()
         with pytest.raises(StoppedError, match="No further upload job"):
             stack.enter_context(slots.taken(stop))
+
+
+def test_a_halt_is_known_to_all_before_its_room_is_free():
+    slots, stop = Slots(1), threading.Event()
+    is_inside = threading.Event()
+    stopped: list[bool] = []
+
+    def wait_for_room() -> None:
+        is_inside.wait()
+        with suppress(StoppedError), slots.taken(stop):
+            stopped.append(stop.is_set())
+
+    waiting = threading.Thread(target=wait_for_room)
+    waiting.start()
+    with pytest.raises(HaltError), slots.taken(stop):
+        is_inside.set()
+        raise HaltError
+    waiting.join()
+
+    assert stop.is_set()
+    assert stopped in ([], [True])
