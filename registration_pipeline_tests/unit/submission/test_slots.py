@@ -94,11 +94,15 @@ def test_a_halt_is_known_to_all_before_its_room_is_free():
         with suppress(StoppedError), slots.taken(stop):
             stopped.append(stop.is_set())
 
+    def halt() -> None:
+        with slots.taken(stop):
+            is_inside.set()
+            raise HaltError
+
     waiting = threading.Thread(target=wait_for_room)
     waiting.start()
-    with pytest.raises(HaltError), slots.taken(stop):
-        is_inside.set()
-        raise HaltError
+    with pytest.raises(HaltError):
+        halt()
     waiting.join()
 
     assert stop.is_set()
