@@ -55,6 +55,9 @@ def test_whatever_happens_every_object_is_registered_once_at_length(new_fleet: A
 def test_a_broken_variant_is_caught_by_the_same_machine(new_fleet: Any, variant: variants.Variant):
     profile = settings(PROFILE, max_examples=150, phases=[Phase.generate])
 
-    with pytest.raises(AssertionError):
+    def run_until_caught() -> None:
         for number in SEEDS:
             run(new_fleet, variant, number=number, profile=profile)
+
+    with pytest.raises(AssertionError):
+        run_until_caught()
