@@ -130,7 +130,7 @@ def test_ctrl_c_ends_soon_with_a_message_and_nothing_left_behind(
     make_project: Callable[[float], Project], job_seconds: float
 ):
     project = make_project(job_seconds)
-    process = project.start_submitting(jobs=4)
+    process = project.start_submitting(jobs=2)  # a source begins with two
     began = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
