@@ -75,6 +75,14 @@ class Process:
         if self.failure is not None:
             raise self.failure
 
+    def go_until(self, act: str) -> None:
+        """Let it go on until it stands before an act of this name."""
+        for _ in range(200):
+            if self.act == act:
+                return
+            self.step()
+        raise AssertionError(f"it never came to {act}, but to {self.act}")
+
     def kill(self) -> None:
         """End it where it stands; nothing that it does after that reaches anybody."""
         self.is_killed = True

@@ -13,8 +13,6 @@ from registration_pipeline_tests.submission_model.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registration_pipeline_tests.submission_model.process import Process
-
 
 @pytest.fixture
 def world_of(new_fleet: Any) -> Callable[..., World]:
@@ -29,24 +27,15 @@ def world_of(new_fleet: Any) -> Callable[..., World]:
     return make
 
 
-def go_until(process: Process, act: str) -> None:
-    """Let it go on until it stands before the act."""
-    for _ in range(200):
-        if process.act == act:
-            return
-        process.step()
-    raise AssertionError(f"it never came to {act}")
-
-
 def test_a_split_that_is_written_after_another_process_gave_the_attempt_up(world_of: Callable[..., World]):
     """A machine that falls asleep between Encord's refusal and its record left a journal that nobody could read."""
     world = world_of("a.jpg", "b.jpg")
     world.encord.most_units = 1
     asleep = world.start(world.nightly)
-    go_until(asleep, "split")
+    asleep.go_until("split")
     asleep.is_frozen = True
     other = world.start(world.nightly)
-    go_until(other, "closed")
+    other.go_until("closed")
     other.step()
 
     world.finish(asleep)
@@ -65,16 +54,16 @@ def test_two_processes_that_replace_the_same_leftover_of_a_failure_log(world_of:
     world = world_of("a.jpg")
     failing(world)
     killed = world.start(world.nightly)
-    go_until(killed, "failures")
+    killed.go_until("failures")
     killed.step()
     killed.kill()
     asleep = world.start(world.nightly)
-    go_until(asleep, "failures")
+    asleep.go_until("failures")
     asleep.step()
     assert not list(world.store.names("fleet/failures/"))
     asleep.is_frozen = True
     other = world.start(world.nightly)
-    go_until(other, "failures")
+    other.go_until("failures")
     other.step()
 
     asleep.step()
@@ -88,7 +77,7 @@ def test_the_failure_log_of_a_chunk_is_not_replaced_by_a_process_that_was_overta
     world = world_of("a.jpg")
     failing(world)
     asleep = world.start(world.nightly)
-    go_until(asleep, "outcomes")
+    asleep.go_until("outcomes")
     asleep.is_frozen = True
     world.finish(world.start(world.nightly))
     logs = {name: world.store.read(name) for name in world.store.names("fleet/failures/")}
