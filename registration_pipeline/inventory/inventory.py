@@ -6,31 +6,29 @@ What does not belong here: how a store is listed (``lister.py``), and what an in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.errors import ListingError, StateCorruptError, UsageError
+from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.state.commit import (
     FileSet,
     ParquetPartWriter,
     Part,
-    discard_leftovers,
     read_marker,
     read_parts,
 )
-from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
+from registration_pipeline.state.layout import inventory_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.state.store import StateStore
-
-_ID_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +68,8 @@ def take_inventory(
 ) -> Inventory:
     """List a source and commit what was found.
 
-    If the listing fails, nothing is committed and the next inventory clears away what this one wrote.
+    If the listing fails, nothing is committed and what it wrote is cleared away: at once, or by the next inventory when the
+    process died. Listings at the same moment each make an inventory of their own.
 
     Args:
         lister: the store.
@@ -82,11 +81,30 @@ def take_inventory(
     Raises:
         ListingError: the keys are not strictly increasing.
         HaltError: what the lister raises.
-        StateConflictError: another inventory of the source got in between.
+        StateConflictError: it took longer than ``claim.ABANDONED_AFTER`` and another inventory cleared it away.
     """
     started_at = clock().astimezone(UTC)
-    inventory_id = _clear_the_way(store, source, started_at)
-    files = FileSet(store, inventory_folder(source, inventory_id))
+    with claimed_inventory_id(store, source, started_at) as inventory_id:
+        files = FileSet(store, inventory_folder(source, inventory_id))
+        parts, totals = _write_listing(lister, files, progress)
+        inventory = Inventory(
+            inventory_id=inventory_id,
+            source=source,
+            objects=totals.objects,
+            bytes=totals.bytes,
+            parts=parts,
+            requests=lister.requests,
+            listing=lister.description,
+            started_at=started_at,
+            finished_at=clock().astimezone(UTC),
+        )
+        files.commit(_to_json(inventory))
+    return inventory
+
+
+def _write_listing(
+    lister: ObjectLister, files: FileSet, progress: Callable[[int], None] | None
+) -> tuple[tuple[Part, ...], _Totals]:
     totals = _Totals(lister)
     with ParquetPartWriter(files, INVENTORY_SCHEMA) as writer:
         for batch in lister.list_objects():
@@ -94,20 +112,7 @@ def take_inventory(
             writer.write(batch)
             if progress is not None:
                 progress(totals.objects)
-        parts = writer.finish()
-    inventory = Inventory(
-        inventory_id=inventory_id,
-        source=source,
-        objects=totals.objects,
-        bytes=totals.bytes,
-        parts=parts,
-        requests=lister.requests,
-        listing=lister.description,
-        started_at=started_at,
-        finished_at=clock().astimezone(UTC),
-    )
-    files.commit(_to_json(inventory))
-    return inventory
+        return writer.finish(), totals
 
 
 def latest_inventory(store: StateStore, source: str) -> Inventory | None:
@@ -185,27 +190,6 @@ class _Totals:
             "happens again, the store's listing can't be relied on (S3 directory buckets, for one, have no order): move "
             "the objects to a general purpose bucket."
         )
-
-
-def _clear_the_way(store: StateStore, source: str, now: datetime) -> str:
-    """Return the id of a new inventory, later than all there are, and remove what dead ones left behind."""
-    folder, committed = inventory_folder(source), dict[str, bool]()
-    for name in store.names(folder):
-        inventory_id, _, rest = name.removeprefix(folder).partition("/")
-        committed[inventory_id] = committed.get(inventory_id, False) or rest == COMMIT_MARKER
-    for inventory_id, is_committed in committed.items():
-        if not is_committed:
-            discard_leftovers(store, inventory_folder(source, inventory_id))
-    # A clock that jumped back must not make a new inventory look older than the last.
-    known = [time for time in map(_time_of, committed) if time is not None]
-    return max([now, *(time + timedelta(seconds=1) for time in known)]).strftime(_ID_FORMAT)
-
-
-def _time_of(inventory_id: str) -> datetime | None:
-    try:
-        return datetime.strptime(inventory_id, _ID_FORMAT).replace(tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 def _to_json(inventory: Inventory) -> dict[str, Any]:

@@ -80,18 +80,15 @@ def plan_source(
         StateConflictError: other planners committed first, again and again.
         StateCorruptError: a committed file is missing or unreadable.
     """
-    inventory = inventory or latest_inventory(store, source.name)
-    if inventory is None:
-        raise UsageError(
-            f"Source {source.name} has no inventory to plan: run `registration-pipeline inventory {source.name}` first"
-        )
     digest = digest_rules(source)
     for _ in range(_MOST_ATTEMPTS):
         waves, number = (load_waves(store, source.name), 0) if dry_run else settle_lineage(store, source.name)
-        existing = _existing_wave(waves, inventory, digest)
+        # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
+        planned = inventory or _newest_inventory(store, source.name)
+        existing = _existing_wave(waves, planned, digest)
         if existing is not None:
             return Plan(existing, tuple(load_chunks(store, source.name, [existing]).values()), created=False)
-        run = _PlanningRun(store, source, inventory, waves, progress)
+        run = _PlanningRun(store, source, planned, waves, progress)
         with nullcontext(DryRunWriter()) if dry_run else run.state_writer() as writer:
             files = run.write(writer)
         wave = run.wave(digest, files, planned_at=clock())
@@ -233,6 +230,15 @@ class _PlanningRun:
             ],
             schema=PLAN_SCHEMA,
         )
+
+
+def _newest_inventory(store: StateStore, source: str) -> Inventory:
+    inventory = latest_inventory(store, source)
+    if inventory is None:
+        raise UsageError(
+            f"Source {source} has no inventory to plan: run `registration-pipeline inventory {source}` first"
+        )
+    return inventory
 
 
 def _existing_wave(waves: Sequence[Wave], inventory: Inventory, digest: str) -> Wave | None:

@@ -1,6 +1,7 @@
 """The names of the state's files, as ``INTERFACE`` fixes them. Only names belong here.
 
 <source>/inventory/<inventory_id>/part-*.parquet, _SUCCESS.json
+<source>/inventory/<inventory_id>/writer.json                           who lists it, until it is committed
 <source>/plan/<wave_id>/part-*.parquet, _SUCCESS.json
 <source>/lineage/<number>.json                                          the waves in the order they were committed
 <source>/census/<wave_id>/{chunks,rejected,changed,deleted}-*.parquet   what else that planning run found
@@ -21,6 +22,11 @@ COMMIT_MARKER = "_SUCCESS.json"
 def inventory_folder(source: str, inventory_id: str | None = None) -> str:
     """Return the folder of one inventory, or of all."""
     return f"{source}/inventory/" if inventory_id is None else f"{source}/inventory/{inventory_id}/"
+
+
+def inventory_writer_name(source: str, inventory_id: str) -> str:
+    """Return the name of the file that says who is taking an inventory, until it is committed."""
+    return f"{source}/inventory/{inventory_id}/writer.json"
 
 
 def plan_folder(source: str, wave_id: str | None = None) -> str:

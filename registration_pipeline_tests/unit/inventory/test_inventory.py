@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,7 @@ from registration_pipeline.inventory.inventory import (
 )
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA, inventory_batch
 from registration_pipeline.state.bucket import BucketStateStore
+from registration_pipeline.state.holder import Holder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -113,18 +116,77 @@ def test_there_is_no_inventory_before_the_first(store: BucketStateStore) -> None
         load_inventory(store, "fleet", "../other")
 
 
-def test_a_listing_that_dies_commits_nothing_and_the_next_clears_it_away(store: BucketStateStore) -> None:
-    pages = [[f"{page:03d}-{row:05d}" for row in range(60_000)] for page in range(18)]
-    with pytest.raises(ServiceUnavailableError):
-        take(store, *pages, None)
-    leftovers = list(store.names("fleet/"))
+MANY_PAGES = [[f"{page:03d}-{row:05d}" for row in range(60_000)] for page in range(18)]
+"""More rows than one part holds, so that a part is there before the listing ends."""
 
-    assert [name.rpartition("/")[0] for name in leftovers] == ["fleet/inventory/20261121T120000Z"]
+
+def test_a_listing_that_fails_commits_nothing_and_leaves_nothing(store: BucketStateStore) -> None:
+    with pytest.raises(ServiceUnavailableError):
+        take(store, *MANY_PAGES, None)
+
+    assert list(store.names("fleet/")) == []
     assert latest_inventory(store, "fleet") is None
 
+
+def leftovers_of(store: BucketStateStore, writer: Holder | None, inventory_id: str = "20261121T120000Z") -> list[str]:
+    folder = f"fleet/inventory/{inventory_id}/"
+    store.create(f"{folder}part-0123abcd-00000.parquet", b"half")
+    if writer is not None:
+        store.create(f"{folder}writer.json", json.dumps(writer.to_json()).encode())
+    return list(store.names(folder))
+
+
+LIVING = Holder.current(NOON)
+DEAD = replace(LIVING, start="1")
+ELSEWHERE = replace(LIVING, host="elsewhere", boot="another")
+
+
+@pytest.mark.parametrize(
+    ("writer", "now"),
+    [
+        pytest.param(DEAD, NOON, id="its process is gone"),
+        pytest.param(None, NOON, id="a clearing was cut short"),
+        pytest.param(ELSEWHERE, NOON + timedelta(days=7, seconds=1), id="of another machine, a week ago"),
+    ],
+)
+def test_what_a_dead_listing_left_is_cleared_away_by_the_next(
+    store: BucketStateStore, writer: Holder | None, now: datetime
+) -> None:
+    leftovers_of(store, writer)
+
+    taken = take(store, ["a"], clock=now)
+
+    assert taken.inventory_id > "20261121T120000Z"
+    folder = f"fleet/inventory/{taken.inventory_id}/"
+    assert set(store.names("fleet/")) == {taken.parts[0].name, f"{folder}_SUCCESS.json"}
+
+
+@pytest.mark.parametrize(
+    "writer", [pytest.param(LIVING, id="of this machine"), pytest.param(ELSEWHERE, id="of another machine")]
+)
+def test_what_a_listing_under_way_has_written_stays(store: BucketStateStore, writer: Holder) -> None:
+    files = leftovers_of(store, writer)
+
     taken = take(store, ["a"])
+
     assert taken.inventory_id == "20261121T120001Z"
-    assert set(store.names("fleet/")) == {taken.parts[0].name, "fleet/inventory/20261121T120001Z/_SUCCESS.json"}
+    assert list(store.names("fleet/inventory/20261121T120000Z/")) == files
+
+
+def test_listings_that_begin_in_the_same_second_each_make_an_inventory(store: BucketStateStore) -> None:
+    class Interrupted(ScriptedLister):
+        def list_objects(self) -> Iterator[pa.RecordBatch]:
+            yield from super().list_objects()
+            inner.append(take(store, ["other"]))
+
+    inner: list[Inventory] = []
+
+    taken = take_inventory(lister=Interrupted(["a"], ["b"]), store=store, source="fleet", clock=at(NOON))
+
+    assert (taken.inventory_id, inner[0].inventory_id) == ("20261121T120000Z", "20261121T120001Z")
+    assert keys_in(store, taken) == ["a", "b"]
+    assert keys_in(store, inner[0]) == ["other"]
+    assert not any(name.endswith("writer.json") for name in store.names("fleet/"))
 
 
 def test_an_earlier_inventory_stays_when_a_later_one_dies(store: BucketStateStore) -> None:
@@ -160,7 +222,7 @@ def test_a_writer_taken_for_dead_by_another_run_cannot_commit(store: BucketState
     class Interrupted(ScriptedLister):
         def list_objects(self) -> Iterator[pa.RecordBatch]:
             yield from super().list_objects()
-            take(store, ["other"], clock=NOON + timedelta(minutes=1))
+            take(store, ["other"], clock=NOON + timedelta(days=8))
 
     rows = [f"{row:08d}" for row in range(1_100_000)]
     with pytest.raises(StateConflictError, match="another run of the same source"):

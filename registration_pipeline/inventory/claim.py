@@ -1,0 +1,103 @@
+"""The id of a new inventory, claimed so that listings of one source at the same moment don't get in each other's way.
+
+What does not belong here: what is listed (``lister.py``) and when an inventory counts (``inventory.py``).
+
+Who claims an id writes who it is into the folder, before anything else. That name is create-only, so no two share a folder;
+and whoever comes later removes what the dead left behind, but nothing of a listing that is still under way.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.state.commit import canonical_json, discard_leftovers
+from registration_pipeline.state.holder import Holder
+from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder, inventory_writer_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from registration_pipeline.state.store import StateStore
+
+ABANDONED_AFTER: Final = timedelta(days=7)
+"""Older listings are over even where that can't be seen from here, as on another machine. No listing takes so long."""
+
+_ID_FORMAT = "%Y%m%dT%H%M%SZ"
+
+
+@contextmanager
+def claimed_inventory_id(store: StateStore, source: str, now: datetime) -> Iterator[str]:
+    """Give the id of a new inventory, later than all there are, and clear away what dead listings left behind.
+
+    If the block fails, what it wrote under that id is cleared away at once.
+
+    Args:
+        store: the state.
+        source: the source's name.
+        now: aware UTC time.
+
+    Raises:
+        StateError: the state can't be read or written.
+    """
+    inventory_id = _claim(store, source, max([now, *_later_than_all(_clear_the_way(store, source, now))]))
+    folder, claim = inventory_folder(source, inventory_id), inventory_writer_name(source, inventory_id)
+    try:
+        yield inventory_id
+    except BaseException:
+        with suppress(StateError):  # what went wrong first matters more, and the next inventory clears it away
+            discard_leftovers(store, folder)
+        raise
+    with suppress(StateError):  # nobody reads it any more
+        store.delete(claim)
+
+
+def _claim(store: StateStore, source: str, time: datetime) -> str:
+    while True:
+        inventory_id = time.strftime(_ID_FORMAT)
+        try:
+            store.create(inventory_writer_name(source, inventory_id), canonical_json(Holder.current(time).to_json()))
+        except StateConflictError:
+            time += timedelta(seconds=1)  # somebody else began in the same second
+        else:
+            return inventory_id
+
+
+def _clear_the_way(store: StateStore, source: str, now: datetime) -> list[str]:
+    """Return the ids that are taken, after removing what the dead left behind."""
+    folder, committed = inventory_folder(source), dict[str, bool]()
+    for name in store.names(folder):
+        inventory_id, _, rest = name.removeprefix(folder).partition("/")
+        committed[inventory_id] = committed.get(inventory_id, False) or rest == COMMIT_MARKER
+    for inventory_id, is_committed in committed.items():
+        if not is_committed and _is_abandoned(store, source, inventory_id, now):
+            discard_leftovers(store, inventory_folder(source, inventory_id))
+    return list(committed)
+
+
+def _is_abandoned(store: StateStore, source: str, inventory_id: str, now: datetime) -> bool:
+    started = _time_of(inventory_id)
+    if started is None or now - started > ABANDONED_AFTER:
+        return True
+    try:
+        writer = Holder.from_json(json.loads(store.read(inventory_writer_name(source, inventory_id))))
+    except (StateNotFoundError, ValueError, TypeError, KeyError):
+        return (
+            True  # its writer is the first to be written, so this is what was left after a clearing that was cut short
+        )
+    return writer.is_dead_for_certain()
+
+
+def _later_than_all(inventory_ids: list[str]) -> list[datetime]:
+    """Return a second after each: a clock that jumped back must not make a new inventory look older than the last."""
+    return [time + timedelta(seconds=1) for time in map(_time_of, inventory_ids) if time is not None]
+
+
+def _time_of(inventory_id: str) -> datetime | None:
+    try:
+        return datetime.strptime(inventory_id, _ID_FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
