@@ -227,7 +227,7 @@ class ChunkSubmission:
                 doubts.append(result)
                 continue
             found = read_outcomes(self.context.store, self.context.source, result) if result else half.untried()
-            outcomes.extend(replace(outcome, attempt=progress.attempt) for outcome in found)
+            outcomes.extend(outcome._replace(attempt=progress.attempt) for outcome in found)
         if doubts:
             seen = {chunk_id: state for found in doubts for chunk_id, state in found.seen.items()}
             return replace(doubts[0], chunk=self.chunk, seen=seen)
@@ -260,7 +260,7 @@ class ChunkSubmission:
     def _conclude(self, outcomes: Sequence[Outcome], *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
         context, chunk_id, progress = self.context, self.chunk.chunk_id, self._progress
-        outcomes = keep_registered(outcomes, self._earlier())
+        outcomes = self._keep_what_was_lost(keep_registered(outcomes, self._earlier()))
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
         if rows or self._has_leftovers:
@@ -280,6 +280,18 @@ class ChunkSubmission:
             message=message,
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
+
+    def _keep_what_was_lost(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Call registered what an attempt of unknown fate put into the folder, though Encord refused to take it again."""
+        failed = {outcome.unit_id for outcome in outcomes if not outcome.verdict.is_registered}
+        if not failed or all(event.kind is not JournalEventKind.LOST for event in self._events):
+            return outcomes
+        units = [unit for unit in self._units() if unit.unit_id in failed]
+        evidence = self._evidence(units)
+        there = [unit for unit in units if evidence.item_of(unit)]
+        found = judge_adopted(there, evidence, attempt=self._progress.attempt, at=self.context.clock())
+        by_key = {outcome.key: outcome for outcome in found}
+        return [by_key.get(outcome.key, outcome) for outcome in outcomes]
 
     def _earlier(self) -> list[Outcome]:
         verdict = self._progress.verdict

@@ -8,6 +8,7 @@ import pytest
 
 from registration_pipeline.errors import StoppedError
 from registration_pipeline_tests.submission_model import variants
+from registration_pipeline_tests.submission_model.hostile_encord import Fate
 from registration_pipeline_tests.submission_model.world import World
 
 if TYPE_CHECKING:
@@ -87,3 +88,18 @@ def test_the_failure_log_of_a_chunk_is_not_replaced_by_a_process_that_was_overta
 
     assert isinstance(asleep.halt, StoppedError)
     assert {name: world.store.read(name) for name in world.store.names("fleet/failures/")} == logs
+
+
+def test_an_entry_that_is_refused_after_a_lost_attempt_registered_it(world_of: Callable[..., World]):
+    """It was called failed, though it was in the folder: a refusal was taken at its word without a look."""
+    world = world_of("a.jpg", "b.jpg")
+    world.encord.fates = [Fate(is_forgotten=True, units=1)]
+    process = world.start(world.nightly)
+    process.go_until("poll")
+    (there,) = world.encord.urls()
+    world.encord.refused.add(there)
+
+    world.finish(process)
+
+    registered, failed, _ = world.standings()
+    assert (registered, failed) == ({"raw/a.jpg", "raw/b.jpg"}, set())
