@@ -235,23 +235,24 @@ class HostileEncord(ScriptedGateway):
             job_id = min(due)[1]
             job = self.open[job_id]
             if job.position < job.limit:
-                self._work_on(job)
-                gap = job.fate.gap if job.position < job.limit else job.fate.last
-                job.next_at += timedelta(seconds=gap)
+                if self._work_on(job):
+                    gap = job.fate.gap if job.position < job.limit else job.fate.last
+                    job.next_at += timedelta(seconds=gap)
             else:
                 self._end(job_id, job.fate.status)
 
-    def _work_on(self, job: Job) -> None:
+    def _work_on(self, job: Job) -> bool:
+        """Try the next unit and tell whether it shows in the folder: what does not show must not take time."""
         unit, url = job.units[job.position], job.units[job.position]["objectUrl"]
         job.position += 1
         if url in (self._urls_of(job.folder_uuid) if job.present is None else job.present):
             job.skipped += 1
             self.seen.add("unit: skipped")
-            return
+            return False
         text = self._trouble(url)
         if text is not None:
             job.errors.append(UnitError(object_urls=(url,), message=text, subtask_uuid=str(uuid5(NAMESPACE_URL, url))))
-            return
+            return False
         item = RemoteItem(
             item_uuid=str(uuid5(NAMESPACE_URL, f"item/{next(self._numbers)}")),
             name=unit["title"],
@@ -261,6 +262,7 @@ class HostileEncord(ScriptedGateway):
         )
         self.items.setdefault(job.folder_uuid, []).append(item)
         job.registered.append(item)
+        return True
 
     def _trouble(self, url: str) -> str | None:
         if self.gone(url):

@@ -61,10 +61,10 @@ working = st.builds(
     first=seconds,
     gap=seconds,
     last=seconds,
-    slow=st.sampled_from([0.0, 200.0, 1_000.0]),
+    slow=st.sampled_from([0.0, 400.0, 1_000.0]),
     hides_errors=st.booleans(),
 )
-usual = st.builds(Fate, first=seconds, slow=st.sampled_from([0.0, 200.0]))
+usual = st.builds(Fate, first=seconds, slow=st.sampled_from([0.0, 400.0]))
 ending = st.builds(
     Fate,
     first=seconds,

@@ -146,7 +146,8 @@ class Process:
                 may_send=self.may_send,
                 slots=Slots(1),
                 notify=world.tell,
-                job_timeout_seconds=300,
+                slow_poll_seconds=10,
+                job_timeout_seconds=600,
                 job_warning_seconds=50,
             )
             results = registrar.register_chunks(
