@@ -35,18 +35,20 @@ _WHOLE = "manifest"
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
-class _ParsedObject(dict[str, Any]):
-    """A JSON object that remembers which of its keys stood there more than once."""
+class _RepeatedKeys(dict[str, Any]):
+    """A JSON object some of whose keys stood there more than once."""
 
     repeated: tuple[str, ...] = ()
 
-    @classmethod
-    def from_pairs(cls, pairs: list[tuple[str, Any]]) -> _ParsedObject:
-        parsed = cls(pairs)
-        if len(parsed) != len(pairs):
-            seen: set[str] = set()
-            parsed.repeated = tuple(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+
+def _parsed_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    parsed = dict(pairs)
+    if len(parsed) == len(pairs):
         return parsed
+    seen: set[str] = set()
+    marked = _RepeatedKeys(parsed)
+    marked.repeated = tuple(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return marked
 
 
 def validate_manifest(data: bytes) -> list[Violation]:
@@ -63,7 +65,7 @@ def validate_manifest(data: bytes) -> list[Violation]:
         problem = f"is {len(data):,} bytes long; Encord takes {MAX_MANIFEST_BYTES:,}: lower chunk_size"
         violations.append(Violation(_WHOLE, problem))
     try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_ParsedObject.from_pairs)
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=_parsed_object)
         if not _has_plain_values(data, document):
             violations.extend(_check_values("", document))
     except UnicodeDecodeError as error:
@@ -140,14 +142,12 @@ def _has_plain_values(data: bytes, document: Any) -> bool:
     for _ in range(MAX_DEPTH):
         below: list[Any] = []
         for value in level:
-            if isinstance(value, _ParsedObject):
-                if value.repeated:
-                    return False
-                below.extend(one for one in value.values() if not isinstance(one, str))
-            elif isinstance(value, list):
-                below.extend(one for one in value if not isinstance(one, str))
-            elif isinstance(value, float):
+            if isinstance(value, _RepeatedKeys | float):
                 return False
+            if isinstance(value, dict):
+                below += [one for one in value.values() if type(one) is not str]
+            elif isinstance(value, list):
+                below += [one for one in value if type(one) is not str]
         if not below:
             return True
         level = below

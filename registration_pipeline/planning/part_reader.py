@@ -5,8 +5,10 @@ What does not belong here: what the rows mean (``wave.py``, ``ledger.py``) and w
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import threading
+from collections import OrderedDict
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 import pyarrow as pa
 
@@ -20,23 +22,74 @@ if TYPE_CHECKING:
 
     from registration_pipeline.state.store import StateStore
 
-_KEY_COLUMN = 0
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+_Bounds: TypeAlias = tuple[str, str] | None
+"""The first and last key of a row group; None where its statistics don't say."""
+
+_KEY_COLUMN: Final = 0
+_PARTS_IN_HAND: Final = 64
+_GROUPS_IN_HAND: Final = 4
+"""Neighbouring chunks share row groups, and several chunks are under way at once. A group of a plan has some thousand rows."""
 
 
-def read_groups(
-    store: StateStore, part: Part, *, first_key: str, last_key: str, columns: Sequence[str]
-) -> Iterator[pa.Table]:
-    """Yield the row groups of a part that can hold keys from ``first_key`` to ``last_key``, both included.
+class GroupReader:
+    """Finds row groups by key and keeps the last few that it decoded: parts never change. Safe to share between threads.
 
-    Raises:
-        StateCorruptError: the part is missing or unreadable.
+    Args:
+        columns: what is read of each group.
     """
-    with open_part(store, part) as file:
-        for group in range(file.num_row_groups):
-            if _overlaps(file, group, first_key, last_key):
-                with _readable(store, part):
-                    table = file.read_row_group(group, columns=list(columns), use_threads=False)
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = list(columns)
+        self._bounds: _Recent[tuple[str, str], list[_Bounds]] = _Recent(_PARTS_IN_HAND)
+        self._tables: _Recent[tuple[str, str, int], pa.Table] = _Recent(_GROUPS_IN_HAND)
+
+    def groups(self, store: StateStore, part: Part, *, first_key: str, last_key: str) -> Iterator[pa.Table]:
+        """Yield the row groups of a part that can hold keys from ``first_key`` to ``last_key``, both included.
+
+        Raises:
+            StateCorruptError: the part is missing or unreadable.
+        """
+        where = (store.uri, part.name)
+        bounds = self._bounds.get(where)
+        with ExitStack() as stack:
+            file: pq.ParquetFile | None = None
+            if bounds is None:
+                file = stack.enter_context(open_part(store, part))
+                bounds = self._bounds.put(where, [_bounds(file, group) for group in range(file.num_row_groups)])
+            for group, within in enumerate(bounds):
+                if within is not None and (within[0] > last_key or within[1] < first_key):
+                    continue
+                table = self._tables.get((*where, group))
+                if table is None:
+                    file = file or stack.enter_context(open_part(store, part))
+                    with _readable(store, part):
+                        table = file.read_row_group(group, columns=self._columns, use_threads=False)
+                    self._tables.put((*where, group), table)
                 yield table
+
+
+class _Recent(Generic[Key, Value]):
+    """The values that were used last, at most ``size`` of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._values = size, OrderedDict[Key, Value]()
+        self._lock = threading.Lock()
+
+    def get(self, key: Key) -> Value | None:
+        with self._lock:
+            if key in self._values:
+                self._values.move_to_end(key)
+            return self._values.get(key)
+
+    def put(self, key: Key, value: Value) -> Value:
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            if len(self._values) > self._size:
+                self._values.popitem(last=False)
+        return value
 
 
 def read_sorted(store: StateStore, part: Part, *, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -65,11 +118,9 @@ def read_sorted(store: StateStore, part: Part, *, columns: Sequence[str], batch_
         yield ahead
 
 
-def _overlaps(file: pq.ParquetFile, group: int, first_key: str, last_key: str) -> bool:
+def _bounds(file: pq.ParquetFile, group: int) -> _Bounds:
     statistics = file.metadata.row_group(group).column(_KEY_COLUMN).statistics
-    if statistics is None or not statistics.has_min_max:
-        return True
-    return bool(statistics.min <= last_key and statistics.max >= first_key)
+    return None if statistics is None or not statistics.has_min_max else (statistics.min, statistics.max)
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from encord import exceptions as encord_exceptions
 from encord.http.constants import RequestsSettings
 from encord.http.v2.api_client import ApiClient
 from encord.http.v2.payloads import Page
-from encord.orm.storage import FoldersSortBy, ListItemsParams
+from encord.orm.base_dto import BaseDTO
+from encord.orm.storage import FoldersSortBy, GetUploadJobParams, ListItemsParams
 from pydantic import BaseModel, ConfigDict, field_validator
 from pydantic.alias_generators import to_camel
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -70,6 +71,35 @@ class _ListedItem(BaseModel):
     def _in_utc(cls, value: datetime) -> datetime:
         # The contract, section 3: a time without an offset is UTC.
         return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class _JobItem(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    item_uuid: str
+    name: str
+
+
+class _UnitError(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    object_urls: list[str]
+    error: str
+    subtask_uuid: str | None = None
+    action_description: str | None = None
+
+
+class _UploadJob(BaseDTO):
+    """What a job is polled for: the SDK's own state takes ten times as long to parse."""
+
+    status: JobStatus
+    items_with_names: list[_JobItem]
+    errors: list[str]
+    units_pending_count: int
+    units_done_count: int
+    units_error_count: int
+    units_cancelled_count: int
+    unit_errors: list[_UnitError]
 
 
 class EncordGateway:
@@ -149,19 +179,25 @@ class EncordGateway:
             return str(UUID(str(job_id)))
 
     def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
-        """See ``RegistrationGateway``."""
+        """See ``RegistrationGateway``.
+
+        One request of the SDK's polling loop: the loop itself asks again without a pause, and sleeps ten seconds in each of
+        the retries that are ours to make.
+        """
         with self._translated(f"upload job {job_id}"):
-            state = self._folder(folder_uuid).add_private_data_to_folder_get_result(
-                UUID(job_id), timeout_seconds=wait_seconds
+            state: _UploadJob = ApiClient(self._client.user_config.config).get(
+                f"storage/folders/{folder_uuid}/data-upload-jobs/{UUID(job_id)}",
+                params=GetUploadJobParams(timeout_seconds=wait_seconds),
+                result_type=_UploadJob,
             )
         return JobReport(
-            status=JobStatus(state.status.value),
-            items=tuple(JobItem(str(item.item_uuid), item.name) for item in state.items_with_names),
+            status=state.status,
+            items=tuple([JobItem(item.item_uuid, item.name) for item in state.items_with_names]),
             unit_errors=tuple(
                 UnitError(
                     object_urls=tuple(unit.object_urls),
                     message=unit.error,
-                    subtask_uuid=str(unit.subtask_uuid) if unit.subtask_uuid else None,
+                    subtask_uuid=unit.subtask_uuid,
                     action=unit.action_description,
                 )
                 for unit in state.unit_errors

@@ -24,8 +24,8 @@ _CANCEL_GRACE_SECONDS = 120.0
 class JobWait:
     """The wait for one job; short-lived, one thread.
 
-    The SDK's poll loop does not sleep between PENDING answers, so a server that does not hold the request would be asked
-    hundreds of times a second. One probe tells whether it holds; only then are longer slices used.
+    A server that does not hold the request until there is news would be asked hundreds of times a second. One probe tells
+    whether it holds; only then are longer slices used.
     """
 
     context: SubmissionContext

@@ -7,7 +7,7 @@ duplicates may be neither among the items nor counted; the number of errors may 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from registration_pipeline.objects import FailureReason
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.gateway import JobReport, RemoteItem, UnitError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _UnitVerdict:
+class _UnitVerdict(NamedTuple):
     verdict: Verdict
     item_uuid: str | None = None
     reason: FailureReason | None = None
@@ -209,18 +208,8 @@ def _unaccounted_unit(
 
 
 def _outcomes(unit: PlannedUnit, verdict: _UnitVerdict, *, attempt: int, at: datetime) -> list[Outcome]:
+    said = (verdict.item_uuid, verdict.reason, verdict.message, verdict.subtask_uuid)
     return [
-        Outcome(
-            key=entry.key,
-            object_url=entry.object_url,
-            unit_id=unit.unit_id,
-            verdict=verdict.verdict,
-            attempt=attempt,
-            at=at,
-            item_uuid=verdict.item_uuid,
-            reason=verdict.reason,
-            message=verdict.message,
-            subtask_uuid=verdict.subtask_uuid,
-        )
+        Outcome(entry.key, entry.object_url, unit.unit_id, verdict.verdict, attempt, at, *said)
         for entry in unit.objects
     ]

@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from enum import StrEnum
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -47,9 +45,8 @@ class Verdict(StrEnum):
         return self is not Verdict.FAILED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The verdict for one object.
+class Outcome(NamedTuple):
+    """The verdict for one object. A tuple, for there are many.
 
     Args:
         item_uuid: Encord's storage item, where the job or the folder named it.
@@ -85,14 +82,20 @@ OUTCOME_SCHEMA = pa.schema(
         pa.field("subtask_uuid", pa.string()),
     ]
 )
-_FIELDS = tuple(field.name for field in fields(Outcome))
 _DIGEST_DIGITS = 12
 
 
 def outcomes_table(outcomes: Sequence[Outcome]) -> pa.Table:
     """Return the outcomes as columns of ``OUTCOME_SCHEMA``."""
-    columns = {name: list(map(attrgetter(name), outcomes)) for name in _FIELDS}
-    return pa.table(columns, schema=OUTCOME_SCHEMA)
+    columns = list(zip(*outcomes, strict=True)) or [()] * len(OUTCOME_SCHEMA)
+    arrays = [_array(column, field.type) for column, field in zip(columns, OUTCOME_SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=OUTCOME_SCHEMA)
+
+
+def _array(values: Sequence[Any], of: pa.DataType) -> pa.Array:
+    # Most columns hold one value throughout, and a thousand times and words convert slowly.
+    is_constant = len(values) > 0 and values.count(values[0]) == len(values)
+    return pa.repeat(pa.scalar(values[0], of), len(values)) if is_constant else pa.array(values, of)
 
 
 def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, outcomes: Sequence[Outcome]) -> str:

@@ -40,7 +40,7 @@ def write_units(bucket: Any, units: list[PlannedUnit], *, chunk_units: int, rows
         keys = [item.key for item in unit.objects]
         place = cutter.place(unit.kind, min(keys), max(keys), size=1, url_bytes=1, objects=len(keys))
         for position, item in enumerate(unit.objects):
-            row = {name: getattr(item, name) for name in PlannedObject.__slots__}
+            row = item._asdict()
             row |= {"unit_id": unit.unit_id, "kind": unit.kind.value, "title": unit.title, "position": position}
             rows.append(row | {"chunk_id": place[0], "unit_index": place[1], "last_modified": bucket.now})
     rows.sort(key=lambda row: row["key"])
@@ -91,7 +91,7 @@ def test_a_chunk_reads_back_as_the_units_that_were_planned(
     for chunk in load_chunks(bucket.store, "cams").values():
         members = read_chunk_units(bucket.store, "cams", chunk)
         assert [unit.unit_index for unit in members] == list(range(chunk.units))
-        read |= {unit.unit_id: replace(unit, unit_index=0) for unit in members}
+        read |= {unit.unit_id: unit._replace(unit_index=0) for unit in members}
     assert read == {unit.unit_id: unit for unit in units}
 
 
