@@ -23,6 +23,7 @@ def main(data: str, job_seconds: str, workers: str) -> None:
             jobs=len(jobs),
             registered=sum(job.done for job in jobs),
             failed=sum(job.failed for job in jobs),
+            job_times=[(job.created_at, job.ended_at) for job in jobs],
             polls=sandbox.requests()[Endpoint.POLL_JOB].requests if jobs else 0,
             duplicates=sum(map(len, sandbox.duplicates().values())),
             work_cpu_seconds=work_seconds,
