@@ -12,6 +12,7 @@ from benchmarks.table import machine
 
 NAMES = (
     *("inventory", "plan", "manifests", "submission", "chunk_cpu", "in_flight", "orchestration", "end_to_end"),
+    "changes",
     "audit",  # the longest: ten and twenty times the objects
 )
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from registration_pipeline.errors import ListingError, StateCorruptError, UsageError
 from registration_pipeline.inventory.claim import claimed_inventory_id
+from registration_pipeline.inventory.digest import ListingDigest
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.state.commit import (
     FileSet,
@@ -43,6 +44,7 @@ class Inventory:
         parts: the Parquet files, in key order.
         requests: requests made to the store.
         listing: what was listed and how.
+        digest: the same for two inventories exactly when they hold the same rows; empty in those of older versions.
         started_at: UTC.
         finished_at: UTC.
     """
@@ -54,6 +56,7 @@ class Inventory:
     parts: tuple[Part, ...]
     requests: int
     listing: str
+    digest: str = ""
     started_at: datetime
     finished_at: datetime
 
@@ -95,6 +98,7 @@ def take_inventory(
             parts=parts,
             requests=lister.requests,
             listing=lister.description,
+            digest=totals.digest.hexdigest(),
             started_at=started_at,
             finished_at=clock().astimezone(UTC),
         )
@@ -166,6 +170,7 @@ class _Totals:
         self._last_key: str | None = None
         self.objects = 0
         self.bytes = 0
+        self.digest = ListingDigest()
 
     def add(self, batch: pa.RecordBatch) -> None:
         if batch.num_rows == 0:
@@ -180,6 +185,7 @@ class _Totals:
         if fault >= 0:
             raise self._disorder(keys[fault].as_py(), keys[fault + 1].as_py())
         self._last_key = keys[-1].as_py()
+        self.digest.add(batch)
         self.objects += batch.num_rows
         self.bytes += pc.sum(batch.column("size")).as_py()
 
@@ -200,6 +206,7 @@ def _to_json(inventory: Inventory) -> dict[str, Any]:
         "bytes": inventory.bytes,
         "requests": inventory.requests,
         "listing": inventory.listing,
+        "digest": inventory.digest,
         "started_at": inventory.started_at.isoformat(),
         "finished_at": inventory.finished_at.isoformat(),
         "parts": [part.to_json() for part in inventory.parts],
@@ -220,6 +227,7 @@ def _read(store: StateStore, source: str, inventory_id: str) -> Inventory | None
             parts=tuple(Part.from_json(part) for part in marker["parts"]),
             requests=int(marker["requests"]),
             listing=str(marker["listing"]),
+            digest=str(marker.get("digest", "")),
             started_at=datetime.fromisoformat(marker["started_at"]),
             finished_at=datetime.fromisoformat(marker["finished_at"]),
         )

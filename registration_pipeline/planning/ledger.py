@@ -129,7 +129,8 @@ def _match(rows: pa.RecordBatch, planned: pa.RecordBatch) -> LedgerMatch:
     keys, planned_keys = rows.column("key"), planned.column("key")
     where = pc.index_in(keys, value_set=planned_keys)
     known = pc.is_valid(where)
-    before, now = planned.take(where.filter(known)), rows.filter(known)
+    found = where.filter(known)
+    before, now = planned.take(found), rows.filter(known)
     differs = _differs(before, now)
     changed = pa.RecordBatch.from_arrays(
         [
@@ -138,8 +139,16 @@ def _match(rows: pa.RecordBatch, planned: pa.RecordBatch) -> LedgerMatch:
         ],
         schema=CHANGED_SCHEMA,
     )
-    deleted = planned.filter(pc.invert(pc.is_in(planned_keys, value_set=keys))).sort_by("key")
-    return LedgerMatch(rows, known, changed, deleted.select(KNOWN_SCHEMA.names))
+    return LedgerMatch(rows, known, changed, _without(planned, found).sort_by("key"))
+
+
+def _without(planned: pa.RecordBatch, found: pa.Int32Array) -> pa.RecordBatch:
+    """Return, as ``KNOWN_SCHEMA``, the rows that are not at the places ``found``; keys come but once, so counting tells."""
+    rows = planned.select(KNOWN_SCHEMA.names)
+    if len(found) == rows.num_rows:
+        return rows.slice(0, 0)
+    places = pa.array(range(rows.num_rows), pa.int32())
+    return rows.filter(pc.invert(pc.is_in(places, value_set=found)))
 
 
 def _rows_until(batch: pa.RecordBatch, last_key: str) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -88,14 +88,17 @@ def plan_source(
         existing = _existing_wave(waves, planned, digest)
         if existing is not None:
             return Plan(existing, tuple(load_chunks(store, source.name, [existing]).values()), created=False)
-        run = _PlanningRun(store, source, planned, waves, progress)
-        with nullcontext(DryRunWriter()) if dry_run else run.state_writer() as writer:
-            files = run.write(writer)
-        wave = run.wave(digest, files, planned_at=clock())
+        chunks: tuple[PlannedChunk, ...] = ()
+        wave = _carried_over(waves, planned, digest, planned_at=clock())
+        if wave is None:
+            run = _PlanningRun(store, source, planned, waves, progress)
+            with nullcontext(DryRunWriter()) if dry_run else run.state_writer() as writer:
+                files = run.write(writer)
+            wave, chunks = run.wave(digest, files, planned_at=clock()), run.chunks
         if dry_run or commit_wave(store, wave, number):
             if not dry_run:
                 discard_uncommitted(store, [*waves, wave])
-            return Plan(wave, run.chunks, created=not dry_run)
+            return Plan(wave, chunks, created=not dry_run)
     raise StateConflictError(
         f"Other planning runs of source {source.name} committed first, {_MOST_ATTEMPTS} times in a row. Let them finish, "
         "then run again"
@@ -185,6 +188,7 @@ class _PlanningRun:
             source=self._source.name,
             inventory_id=self._inventory.inventory_id,
             rules_digest=rules_digest,
+            listing_digest=self._inventory.digest,
             counts=self._tally.counts(),
             parts=files.parts,
             part_first_keys=files.part_first_keys,
@@ -252,6 +256,31 @@ def _existing_wave(waves: Sequence[Wave], inventory: Inventory, digest: str) -> 
             "which is planned already: plan the latest inventory"
         )
     return None
+
+
+def _carried_over(
+    waves: Sequence[Wave], inventory: Inventory, rules_digest: str, *, planned_at: datetime
+) -> Wave | None:
+    """Return the wave of an inventory that holds the same rows as the one planned last, without reading either.
+
+    Whatever was new then is known now, and nothing else can be another: the same objects meet the same rules. Only those
+    that were held back for their age must be looked at again. The census files are shared.
+    """
+    last = waves[-1] if waves else None
+    if last is None or last.counts.held or last.rules_digest != rules_digest:
+        return None
+    if not inventory.digest or last.listing_digest != inventory.digest:
+        return None
+    return replace(
+        last,
+        wave_id=_next_wave_id(waves, inventory.inventory_id),
+        inventory_id=inventory.inventory_id,
+        counts=replace(last.counts, known=last.counts.known + last.counts.new, new=0),
+        parts=(),
+        part_first_keys=(),
+        chunk_files=(),
+        planned_at=planned_at,
+    )
 
 
 def _next_wave_id(waves: Sequence[Wave], inventory_id: str) -> str:

@@ -134,6 +134,7 @@ class Wave:
         source: its source.
         inventory_id: what was planned.
         rules_digest: of everything that decides about an object.
+        listing_digest: of what was planned; empty in waves of older versions.
         counts: where every object went.
         parts: the new objects, sorted by key.
         part_first_keys: the first key of each part.
@@ -148,6 +149,7 @@ class Wave:
     source: str
     inventory_id: str
     rules_digest: str
+    listing_digest: str = ""
     counts: PlanCounts
     parts: tuple[Part, ...] = ()
     part_first_keys: tuple[str, ...] = ()
@@ -164,6 +166,7 @@ class Wave:
             "source": self.source,
             "inventory_id": self.inventory_id,
             "rules_digest": self.rules_digest,
+            "listing_digest": self.listing_digest,
             "counts": asdict(self.counts),
             "parts": [part.to_json() for part in self.parts],
             "part_first_keys": list(self.part_first_keys),
@@ -190,6 +193,7 @@ class Wave:
             source=str(value["source"]),
             inventory_id=str(value["inventory_id"]),
             rules_digest=str(value["rules_digest"]),
+            listing_digest=str(value.get("listing_digest", "")),
             counts=PlanCounts(**value["counts"]),
             parts=files("parts"),
             part_first_keys=tuple(value["part_first_keys"]),
