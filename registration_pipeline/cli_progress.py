@@ -47,6 +47,7 @@ class TerminalListener:
             BarColumn(),
             _CountColumn(),
             TimeElapsedColumn(),
+            TextColumn("{task.fields[detail]}"),
             console=self._console,
             disable=quiet or not self._console.is_terminal,
         )
@@ -66,17 +67,20 @@ class TerminalListener:
             self._finish_task()
         self._progress.stop()
 
-    def stage_started(self, source: str, stage: str, total: int | None) -> None:
+    def stage_started(self, source: str, stage: str, total: int | None, *, unit: str = "chunk") -> None:
         """See ``RunListener``."""
         self._finish_task()
-        self._task = self._progress.add_task(f"{escape(source)}: {stage}", total=total)
+        self._task = self._progress.add_task(f"{escape(source)}: {stage}", total=total, detail="")
         if not self._console.is_terminal:
-            self._say(f"{source}: {stage}" + (f", {_chunks(total)}" if total is not None else ""))
+            self._say(f"{source}: {stage}" + (f", {_counted(total, unit)}" if total is not None else ""))
 
-    def advanced(self, done: int) -> None:
+    def advanced(self, done: int, detail: str = "") -> None:
         """See ``RunListener``."""
         if self._task is not None:
-            self._progress.update(self._task, completed=done)
+            task = self._progress.tasks[self._task]
+            # A guess may have been too low: a bar that is full while work goes on would say that it is done.
+            total = max(task.total, done) if task.total is not None else None
+            self._progress.update(self._task, completed=done, total=total, detail=escape(detail))
 
     def chunk_concluded(self, source: str, result: "ChunkResult") -> None:
         """See ``RunListener``."""
@@ -102,5 +106,5 @@ class TerminalListener:
             self._console.print(escape(printable(text)))
 
 
-def _chunks(count: int) -> str:
-    return "1 chunk" if count == 1 else f"{count:,} chunks"
+def _counted(count: int, unit: str) -> str:
+    return f"1 {unit}" if count == 1 else f"{count:,} {unit}s"

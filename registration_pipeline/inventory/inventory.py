@@ -5,6 +5,7 @@ What does not belong here: how a store is listed (``lister.py``), and what an in
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from registration_pipeline.errors import ListingError, StateCorruptError, UsageError
 from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.digest import ListingDigest
+from registration_pipeline.inventory.progress import ListingProgress
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.state.commit import (
     FileSet,
@@ -67,7 +69,8 @@ def take_inventory(
     store: StateStore,
     source: str,
     clock: Callable[[], datetime],
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[ListingProgress], None] | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Inventory:
     """List a source and commit what was found.
 
@@ -79,7 +82,8 @@ def take_inventory(
         store: the state.
         source: the source's name.
         clock: gives the aware time.
-        progress: called with the number of objects listed so far, batch by batch.
+        progress: told how far the listing is, batch by batch.
+        monotonic: seconds that never go back.
 
     Raises:
         ListingError: the keys are not strictly increasing.
@@ -87,9 +91,11 @@ def take_inventory(
         StateConflictError: it took longer than ``claim.ABANDONED_AFTER`` and another inventory cleared it away.
     """
     started_at = clock().astimezone(UTC)
+    last = latest_inventory(store, source) if progress else None
+    watch = _Watch(lister, progress, monotonic, expected=last.objects if last else None)
     with claimed_inventory_id(store, source, started_at) as inventory_id:
         files = FileSet(store, inventory_folder(source, inventory_id))
-        parts, totals = _write_listing(lister, files, progress)
+        parts, totals = _write_listing(lister, files, watch)
         inventory = Inventory(
             inventory_id=inventory_id,
             source=source,
@@ -106,16 +112,13 @@ def take_inventory(
     return inventory
 
 
-def _write_listing(
-    lister: ObjectLister, files: FileSet, progress: Callable[[int], None] | None
-) -> tuple[tuple[Part, ...], _Totals]:
+def _write_listing(lister: ObjectLister, files: FileSet, watch: _Watch) -> tuple[tuple[Part, ...], _Totals]:
     totals = _Totals(lister)
     with ParquetPartWriter(files, INVENTORY_SCHEMA) as writer:
         for batch in lister.list_objects():
             totals.add(batch)
             writer.write(batch)
-            if progress is not None:
-                progress(totals.objects)
+            watch.tell(totals.objects)
         return writer.finish(), totals
 
 
@@ -157,6 +160,27 @@ def read_inventory(
         StateCorruptError: a part is missing or unreadable.
     """
     return read_parts(store, inventory.parts, columns)
+
+
+class _Watch:
+    """Tells whoever wants to know how far a listing is."""
+
+    def __init__(
+        self,
+        lister: ObjectLister,
+        progress: Callable[[ListingProgress], None] | None,
+        monotonic: Callable[[], float],
+        *,
+        expected: int | None,
+    ) -> None:
+        self._lister, self._progress, self._monotonic, self._expected = lister, progress, monotonic, expected
+        self._began = monotonic()
+
+    def tell(self, objects: int) -> None:
+        if self._progress is not None:
+            seconds = self._monotonic() - self._began
+            requests, expected = self._lister.requests, self._expected
+            self._progress(ListingProgress(objects=objects, requests=requests, seconds=seconds, expected=expected))
 
 
 class _Totals:

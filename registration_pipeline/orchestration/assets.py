@@ -55,13 +55,16 @@ def _described(source: SourceSettings, key: dg.AssetKey, *checks: tuple[str, str
 
 def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
-    check = (names.INVENTORY_COMPLETE, "The parts hold as many rows as the commit marker says.")
-    described = _described(source, own.inventory, check, kinds={"parquet"}, pool=own.listing_pool)
+    checks = (
+        (names.INVENTORY_COMPLETE, "The parts hold as many rows as the commit marker says."),
+        (names.INVENTORY_NOT_EMPTIED, "A source that held objects before still holds some."),
+    )
+    described = _described(source, own.inventory, *checks, kinds={"parquet"}, pool=own.listing_pool)
 
     @dg.asset(**described, description=f"Every object of {source.uri}, as Parquet.")
     def inventory(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         with errors_as_failures():
-            return _result(inventory_stage(*project.load_source(source.name), context.log.info))
+            return _result(inventory_stage(*project.load_source(source.name), context.log))
 
     return inventory
 

@@ -108,7 +108,7 @@ def _inventory_op(source: SourceSettings) -> dg.OpDefinition:
     @dg.op(name=f"{own.ident}_take_inventory", pool=own.listing_pool, out=dg.Out(dg.Nothing))
     def take_inventory(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = inventory_stage(*project.load_source(source.name), context.log.info)
+            report = inventory_stage(*project.load_source(source.name), context.log)
         yield from _events(context, own.inventory, report)
 
     return take_inventory

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class RunListener(Protocol):
     """Told of what happens while it happens; must return quickly."""
 
-    def stage_started(self, source: str, stage: str, total: int | None) -> None:
-        """Say that a stage begins; ``total`` is in the stage's own unit (objects or chunks), None when unknown."""
+    def stage_started(self, source: str, stage: str, total: int | None, *, unit: str = "chunk") -> None:
+        """Say that a stage begins; ``total`` counts ``unit``s, None when unknown."""
 
-    def advanced(self, done: int) -> None:
-        """Say how far the stage is, in all."""
+    def advanced(self, done: int, detail: str = "") -> None:
+        """Say how far the stage is, in all, and perhaps in words."""
 
     def chunk_concluded(self, source: str, result: "ChunkResult") -> None:
         """Say that a chunk has its verdict."""
@@ -38,10 +38,10 @@ class RunListener(Protocol):
 class SilentListener:
     """Nobody watches: the run's own log has everything."""
 
-    def stage_started(self, source: str, stage: str, total: int | None) -> None:
+    def stage_started(self, source: str, stage: str, total: int | None, *, unit: str = "chunk") -> None:
         """See ``RunListener``."""
 
-    def advanced(self, done: int) -> None:
+    def advanced(self, done: int, detail: str = "") -> None:
         """See ``RunListener``."""
 
     def chunk_concluded(self, source: str, result: "ChunkResult") -> None:

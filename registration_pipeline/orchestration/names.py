@@ -13,6 +13,7 @@ DEFINITIONS_MODULE = "registration_pipeline.definitions"
 SOURCE_TAG = "registration/source"
 
 INVENTORY_COMPLETE = "inventory_complete"
+INVENTORY_NOT_EMPTIED = "inventory_not_emptied"
 EVERY_OBJECT_ACCOUNTED = "every_object_accounted_for"
 MANIFESTS_VALID = "manifests_valid"
 NO_FAILED_CHUNKS = "no_failed_chunks"

@@ -19,6 +19,7 @@ from registration_pipeline.settings import Settings, SourceSettings, encord_doma
 if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
+    from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.manifest.manifest import Manifest
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.state.store import StateStore
@@ -97,7 +98,9 @@ class Project:
 
         return make_lister(source)
 
-    def take_inventory(self, source: SourceSettings, progress: Callable[[int], None] | None = None) -> "Inventory":
+    def take_inventory(
+        self, source: SourceSettings, progress: "Callable[[ListingProgress], None] | None" = None
+    ) -> "Inventory":
         """List the source into a new inventory."""
         from registration_pipeline.inventory.inventory import take_inventory
 

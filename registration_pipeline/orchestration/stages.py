@@ -4,6 +4,7 @@ Assets and the ops of jobs call the same functions, so that a run looks the same
 turning results into metadata and checks; deciding belongs to the core.
 """
 
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from registration_pipeline.orchestration.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
+    from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.manifest.manifest import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.result import ChunkResult
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 # add_dynamic_partitions puts one SQL variable per key; upstream SQLite allows 32,766.
 _PARTITIONS_PER_CALL = 10_000
+
+_LOG_SECONDS = 30.0
 
 Log = Callable[[str], None]
 
@@ -35,18 +40,27 @@ class CheckReport:
     name: str
     asset_key: dg.AssetKey
     passed: bool
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def as_result(self) -> dg.AssetCheckResult:
         """Return it for an asset's own ``check_specs``."""
         return dg.AssetCheckResult(
-            asset_key=self.asset_key, check_name=self.name, passed=self.passed, metadata=self.metadata
+            asset_key=self.asset_key,
+            check_name=self.name,
+            passed=self.passed,
+            severity=self.severity,
+            metadata=self.metadata,
         )
 
     def as_event(self) -> dg.AssetCheckEvaluation:
         """Return it for the log of an op, which has no check specs."""
         return dg.AssetCheckEvaluation(
-            asset_key=self.asset_key, check_name=self.name, passed=self.passed, metadata=self.metadata
+            asset_key=self.asset_key,
+            check_name=self.name,
+            passed=self.passed,
+            severity=self.severity,
+            metadata=self.metadata,
         )
 
 
@@ -58,14 +72,20 @@ class StageReport:
     checks: tuple[CheckReport, ...] = ()
 
 
-def inventory_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
+def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLogManager) -> StageReport:
     """List the source into a new inventory."""
-    from registration_pipeline.inventory.inventory import read_inventory
+    from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 
-    listener = current_listener()
-    listener.stage_started(source.name, "inventory", None)
-    inventory = project.take_inventory(source, listener.advanced)
-    log(f"{inventory.objects:,} objects, {inventory.bytes:,} bytes from {inventory.listing}")
+    previous = latest_inventory(project.store, source.name)
+    expected = previous.objects if previous else None
+    say: Log = log.info
+    current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
+    inventory = project.take_inventory(source, ListingReporter(say))
+    say(f"{inventory.objects:,} objects, {inventory.bytes:,} bytes from {inventory.listing}")
+    if expected and not inventory.objects:
+        warning = _emptied(source, inventory, expected)
+        log.warning(warning)
+        current_listener().notice(warning)
     first = next(iter(read_inventory(project.store, inventory)), None)
     sample = first.slice(0, metadata.SAMPLE_ROWS).to_pylist() if first is not None else []
     rows = sum(part.rows for part in inventory.parts)
@@ -75,7 +95,42 @@ def inventory_stage(project: Project, source: SourceSettings, log: Log) -> Stage
         passed=rows == inventory.objects,
         metadata={"objects": inventory.objects, "rows_in_parts": rows, "parts": len(inventory.parts)},
     )
-    return StageReport(metadata.inventory_metadata(project.store, inventory, sample), (complete,))
+    kept = CheckReport(
+        names.INVENTORY_NOT_EMPTIED,
+        SourceNames(source.name).inventory,
+        passed=bool(inventory.objects) or not expected,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"objects": inventory.objects, "objects_before": expected or 0},
+    )
+    return StageReport(metadata.inventory_metadata(project.store, inventory, sample), (complete, kept))
+
+
+def _emptied(source: SourceSettings, inventory: "Inventory", before: int) -> str:
+    return (
+        f"{source.name}: nothing is left in {inventory.listing}, which held {before:,} objects before. Nothing is removed "
+        f"from Encord; `status` will count what was registered as deleted. If the bucket is not really empty, check "
+        f"`sources.{source.name}.uri` (keys are case-sensitive) and take another inventory."
+    )
+
+
+class ListingReporter:
+    """Tells whoever watches how far a listing is, and the run's log now and then.
+
+    Args:
+        log: takes a line.
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(self, log: Log, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._log, self._monotonic = log, monotonic
+        self._logged = monotonic()
+
+    def __call__(self, progress: "ListingProgress") -> None:
+        """Take what the listing says of itself."""
+        current_listener().advanced(progress.objects, str(progress))
+        if self._monotonic() - self._logged >= _LOG_SECONDS:
+            self._logged = self._monotonic()
+            self._log(str(progress))
 
 
 def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterInstance, log: Log) -> StageReport:

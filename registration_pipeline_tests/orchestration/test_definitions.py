@@ -75,6 +75,7 @@ def test_checks_belong_to_the_asset_that_they_are_about() -> None:
 
     assert {(key.asset_key.path[-1], key.name) for key in graph.asset_check_keys} == {
         ("inventory", "inventory_complete"),
+        ("inventory", "inventory_not_emptied"),
         ("chunk_plan", "every_object_accounted_for"),
         ("manifest", "manifests_valid"),
         ("registration", "no_failed_chunks"),

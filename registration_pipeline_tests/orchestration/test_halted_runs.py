@@ -31,7 +31,7 @@ class Recorder(SilentListener):
     chunks: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
 
-    def stage_started(self, source: str, stage: str, total: int | None) -> None:  # noqa: ARG002 - the protocol's
+    def stage_started(self, source: str, stage: str, total: int | None, *, unit: str = "chunk") -> None:  # noqa: ARG002 - the protocol's
         self.stages.append(stage)
 
     def chunk_concluded(self, source: str, result: object) -> None:  # noqa: ARG002 - the protocol's

@@ -80,19 +80,25 @@ def store() -> BucketStateStore:
 
 
 def test_an_inventory_is_committed_and_read_back(store: BucketStateStore) -> None:
-    seen: list[int] = []
+    seen: list[str] = []
+    ticks = iter([0.0, 1.0, 1.5, 2.0])
     taken = take_inventory(
         lister=ScriptedLister(["a", "bb"], [], ["ccc"]),
         store=store,
         source="fleet",
         clock=at(NOON, NOON + timedelta(seconds=90)),
-        progress=seen.append,
+        progress=lambda progress: seen.append(str(progress)),
+        monotonic=lambda: next(ticks),
     )
 
     assert taken.inventory_id == "20261121T120000Z"
     assert (taken.objects, taken.bytes, taken.requests, taken.listing) == (3, 6, 3, "a script")
     assert taken.finished_at - taken.started_at == timedelta(seconds=90)
-    assert seen == [2, 2, 3]
+    assert seen == [
+        "2 objects, 1 request, 2 objects/s",
+        "2 objects, 2 requests, 1 objects/s",
+        "3 objects, 3 requests, 2 objects/s",
+    ]
     assert latest_inventory(store, "fleet") == load_inventory(store, "fleet", taken.inventory_id) == taken
     table = pa.Table.from_batches(read_inventory(store, taken))
     assert table.schema.equals(INVENTORY_SCHEMA)
