@@ -7,6 +7,7 @@
 <source>/census/<wave_id>/{chunks,rejected,changed,deleted}-*.parquet   what else that planning run found
 <source>/manifests/<chunk_id>.json
 <source>/journal/<chunk_id>/<attempt>-<event>.json
+<source>/journal_summary/<number>.jsonl.gz                              what the journals of concluded chunks say
 <source>/outcomes/<chunk_id>/<attempt>-<digest>.parquet
 <source>/failures/<chunk_id>/<attempt>.{parquet,csv}                    the failure log of a chunk
 <source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
@@ -62,6 +63,16 @@ def journal_folder(source: str, chunk_id: str | None = None) -> str:
 def journal_name(source: str, chunk_id: str, attempt: int, event: str) -> str:
     """Return the name of one journal entry; ``attempt`` counts from 1."""
     return f"{source}/journal/{chunk_id}/{attempt:04d}-{event}.json"
+
+
+def journal_summary_folder(source: str) -> str:
+    """Return the folder of the summary of all journals, which can always be made again."""
+    return f"{source}/journal_summary/"
+
+
+def journal_summary_name(source: str, number: int) -> str:
+    """Return the name of one summary; ``number`` counts from 1, the greatest is the newest."""
+    return f"{source}/journal_summary/{number:08d}.jsonl.gz"
 
 
 def outcomes_name(source: str, chunk_id: str, base_name: str) -> str:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.layout import journal_folder, journal_name
+from registration_pipeline.tracking.journal_summary import SummaryReader, write_summary
 from registration_pipeline.tracking.states import (
     CLOSING_EVENTS,
     ChunkProgress,
@@ -24,7 +27,7 @@ from registration_pipeline.tracking.states import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from registration_pipeline.state.store import StateStore
 
@@ -32,12 +35,20 @@ if TYPE_CHECKING:
 _ORDER = {kind: position for position, kind in enumerate(JournalEventKind)}
 _EMPTY: tuple[object, ...] = (None, (), {})
 
+# Reading a hundred entries takes less than writing a summary; a twentieth of them is little beside the rest.
+_FEWEST_MISSING = 100
+_MISSING_SHARE = 0.05
+
 
 def encode_event(event: JournalEvent) -> bytes:
     """Return the event as canonical JSON."""
+    return json.dumps(_fields_of(event), sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _fields_of(event: JournalEvent) -> dict[str, Any]:
     fields = {name: value for name, value in asdict(event).items() if value not in _EMPTY}
     fields["at"] = event.at.astimezone(UTC).isoformat()
-    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    return fields
 
 
 def decode_event(data: bytes, *, name: str) -> JournalEvent:
@@ -47,15 +58,18 @@ def decode_event(data: bytes, *, name: str) -> JournalEvent:
         StateCorruptError: the file is not what ``encode_event`` writes.
     """
     try:
-        fields: dict[str, Any] = json.loads(data)
-        fields["kind"] = JournalEventKind(fields["kind"])
-        fields["at"] = datetime.fromisoformat(fields["at"])
-        if "state" in fields:
-            fields["state"] = ChunkState(fields["state"])
-        fields["failures"] = tuple(UnitFailure(**failure) for failure in fields.get("failures", ()))
-        return JournalEvent(**fields)
+        return _event_of(json.loads(data))
     except (ValueError, KeyError, TypeError) as error:
         raise StateCorruptError(f"{name} is not a journal entry ({error}); restore it from a backup.") from error
+
+
+def _event_of(fields: dict[str, Any]) -> JournalEvent:
+    fields["kind"] = JournalEventKind(fields["kind"])
+    fields["at"] = datetime.fromisoformat(fields["at"])
+    if "state" in fields:
+        fields["state"] = ChunkState(fields["state"])
+    fields["failures"] = tuple(UnitFailure(**failure) for failure in fields.get("failures", ()))
+    return JournalEvent(**fields)
 
 
 class Journal:
@@ -98,20 +112,51 @@ class Journal:
 
         Verdicts come without their ``failures``: a bucket that may not be read has as many as it has objects.
         """
-        chunk_id, names = "", list[str]()
-        for name in self._store.names(journal_folder(self._source)):
-            owner = name.split("/")[-2]
-            if owner != chunk_id and names:
-                yield self._summary(chunk_id, names)
-                names = []
-            chunk_id = owner
-            names.append(name)
-        if names:
-            yield self._summary(chunk_id, names)
+        with SummaryReader(self._store, self._source) as summary:
+            for chunk_id, names in self._chunks():
+                yield fold_events(chunk_id, self._without_failures(summary, chunk_id, names))
 
-    def _summary(self, chunk_id: str, names: Iterable[str]) -> ChunkProgress:
-        return fold_events(chunk_id, (replace(event, failures=()) for event in self._read(names)))
+    def summarise(self) -> bool:
+        """Write a new summary of all journals if reading them without would open many files; tell whether it did.
+
+        Raises:
+            StateCorruptError: an entry is not what was written.
+        """
+        with SummaryReader(self._store, self._source) as summary:
+            chunks = 0
+            for chunk_id, names in self._chunks():
+                chunks += 1
+                summary.entries(chunk_id, _base_names(names))
+            missing = chunks - summary.served
+        if missing <= max(_FEWEST_MISSING, _MISSING_SHARE * chunks):
+            return False
+        write_summary(self._store, self._source, self._lines())
+        return True
+
+    def _lines(self) -> Iterator[tuple[str, list[str], list[dict[str, Any]]]]:
+        with SummaryReader(self._store, self._source) as summary:
+            for chunk_id, names in self._chunks():
+                events = self._without_failures(summary, chunk_id, names)
+                if events[-1].kind in CLOSING_EVENTS:
+                    yield chunk_id, _base_names(names), list(map(_fields_of, events))
+
+    def _chunks(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield every chunk with the names of its entries, in the order in which the state lists them."""
+        names = self._store.names(journal_folder(self._source))
+        for chunk_id, owned in groupby(names, key=lambda name: name.split("/")[-2]):
+            yield chunk_id, list(owned)
+
+    def _without_failures(self, summary: SummaryReader, chunk_id: str, names: Sequence[str]) -> list[JournalEvent]:
+        known = summary.entries(chunk_id, _base_names(names))
+        with suppress(ValueError, KeyError, TypeError):  # damaged: the journal is the truth
+            if known is not None:
+                return [_event_of(dict(fields)) for fields in known]
+        return [replace(event, failures=()) for event in self._read(names)]
 
     def _read(self, names: Iterable[str]) -> list[JournalEvent]:
         events = [decode_event(self._store.read(name), name=name) for name in names]
         return sorted(events, key=lambda event: (event.attempt, _ORDER[event.kind]))
+
+
+def _base_names(names: Iterable[str]) -> list[str]:
+    return [name.rsplit("/", 1)[-1] for name in names]

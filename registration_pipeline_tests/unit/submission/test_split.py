@@ -45,7 +45,7 @@ def fleet(fleet_of: Any) -> Any:
     return fleet_of(*(f"{number:02d}.jpg" for number in range(20)), chunk_size={"images": 20})
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(bad=st.sets(st.integers(0, 19), min_size=1, max_size=4))
 def test_exactly_the_bad_entries_fail(fleet_of: Any, bad: set[int]):
     names = [f"{number:02d}.jpg" for number in bad]
@@ -116,6 +116,7 @@ def test_a_retry_sends_only_the_parts_that_failed(fleet: Any):
     fleet.assert_exactly_once()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_any_write_while_a_chunk_is_split(fleet_of: Any, crash: Any, crashing_store: Any, moment: str):
     for number in count(1):

@@ -206,7 +206,7 @@ def rehearsal_of(new_fleet: Any, crash: Any, crashing_store: Any) -> Any:
     return make
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=st.dictionaries(keys, objects, min_size=3, max_size=12), drawn=steps, sizes=sizes)
 def test_every_object_is_in_exactly_one_place_after_every_step(
     rehearsal_of: Any, first: Any, drawn: Any, sizes: tuple[int, float]

@@ -1,0 +1,115 @@
+"""What the journals of concluded chunks say, gathered in one file, so that a night does not open every entry of every night.
+
+The journal is the truth: a chunk's line counts only while the chunk has exactly the entries that it was made from, and a
+summary that is missing, damaged or outdated costs time and nothing else. What does not belong here: what entries mean
+(``states.py``) and single journals (``journal.py``).
+
+Lines are in the order in which the state lists the journals, so that both are read side by side in constant memory.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+import zlib
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.state.layout import journal_summary_folder, journal_summary_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from registration_pipeline.state.store import StateStore
+
+    Line = tuple[str, Sequence[str], Sequence[dict[str, Any]]]
+    """A chunk, the base names of its entries, and what they say, as JSON has it."""
+
+_DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, StateNotFoundError)
+
+
+class SummaryReader:
+    """Reads the newest summary forward, chunk by chunk. A context manager.
+
+    Args:
+        store: the state.
+        source: its name.
+    """
+
+    def __init__(self, store: StateStore, source: str) -> None:
+        self._store = store
+        self._name = max(store.names(journal_summary_folder(source)), default=None)
+        self._stack = ExitStack()
+        self._lines: Iterator[bytes] = iter(())
+        self._head: dict[str, Any] | None = None
+        self.served = 0
+
+    def __enter__(self) -> Self:
+        if self._name is not None:
+            try:
+                file: Any = self._stack.enter_context(self._store.open(self._name))
+                self._lines = iter(self._stack.enter_context(gzip.open(file, "rb")))
+            except _DAMAGED:
+                self._lines = iter(())
+        self._advance()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def entries(self, chunk_id: str, names: Sequence[str]) -> list[dict[str, Any]] | None:
+        """Return what the entries of those base names say; None if the summary does not have just them.
+
+        Chunks are asked for in the order in which the state lists their folders.
+        """
+        while self._head is not None and self._head["chunk_id"] + "/" < chunk_id + "/":
+            self._advance()
+        if self._head is None or self._head["chunk_id"] != chunk_id or self._head["names"] != list(names):
+            return None
+        self.served += 1
+        entries: list[dict[str, Any]] = self._head["entries"]
+        return entries
+
+    def _advance(self) -> None:
+        try:
+            line = next(self._lines, None)
+            self._head = None if line is None else json.loads(line)
+            if self._head is not None:
+                str(self._head["chunk_id"]), list(self._head["names"]), list(self._head["entries"])
+        except _DAMAGED:
+            self._head, self._lines = None, iter(())
+
+
+def write_summary(store: StateStore, source: str, lines: Iterable[Line]) -> None:
+    """Write a new summary and remove the older ones. Of two writers one wins, and either's is right.
+
+    Raises:
+        StateError: the state can't be written.
+    """
+    older = sorted(store.names(journal_summary_folder(source)))
+    number = 1 + (int(older[-1].rsplit("/", 1)[-1].split(".")[0]) if older else 0)
+    with tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "summary"
+        try:
+            with path.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as file:
+                _write_lines(file, lines)
+        except OSError as error:
+            raise StateError(
+                f"The summary of the journal can't be prepared at {path}: {error.strerror or error}. Free space in the "
+                "temporary folder, or set TMPDIR to a folder with room."
+            ) from error
+        try:
+            store.create_from_file(journal_summary_name(source, number), path)
+        except StateConflictError:
+            return
+    for name in older:
+        store.delete(name)
+
+
+def _write_lines(file: IO[bytes] | gzip.GzipFile, lines: Iterable[Line]) -> None:
+    for chunk_id, names, entries in lines:
+        line = {"chunk_id": chunk_id, "names": list(names), "entries": list(entries)}
+        file.write(json.dumps(line, sort_keys=True, separators=(",", ":")).encode() + b"\n")
