@@ -64,6 +64,7 @@ _TEXTS = {
     "string_too_short": "must not be empty; leave the key out for its default",
     "tuple_type": 'must be a list, e.g. ["**/*.jpg"]',
     "model_type": "must be a mapping of keys",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     **dict.fromkeys(
         ("int_type", "int_parsing", "int_parsing_size", "int_from_float", "finite_number"), "must be a whole number"
     ),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from registration_pipeline.rules import KeyRules
 from registration_pipeline.settings_location import SourceScheme, lies_within
 from registration_pipeline.settings_models import UrlStyle
+from registration_pipeline.settings_report import REPORTING_SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,6 +37,8 @@ def source_problems(source: SourceSettings, state: str, doubtful: AbstractSet[st
     if not is_file and source.encord.integration is None and "encord" not in doubtful:
         text = "missing: Encord reads the bucket through an integration; add its title or UUID"
         yield ("encord", "integration"), text
+    if "storage" not in doubtful:
+        yield from _report_problems(source)
     if not doubtful & {"url_style", "storage"}:
         if not is_file:
             yield from _url_style_problems(source)
@@ -43,6 +46,19 @@ def source_problems(source: SourceSettings, state: str, doubtful: AbstractSet[st
             yield ("url_style",), "file:/// sources have url_style: file; leave the key out"
     if not doubtful & {"include", "exclude"} and _lists_its_own_state(source, state):
         yield ("uri",), "the state lies inside this source and would be registered; move it, or exclude its folder"
+
+
+def _report_problems(source: SourceSettings) -> Iterator[Found]:
+    storage, scheme = source.storage, source.location.scheme
+    if storage.inventory_report is not None and scheme not in REPORTING_SCHEMES:
+        text = f"no inventory reports are read for {scheme}:// sources; remove the key to list the source"
+        yield ("storage", "inventory_report"), text
+    if not storage.top_up:
+        return
+    if storage.inventory_report is None:
+        yield ("storage", "top_up"), "tops up an inventory report; add storage.inventory_report, or remove the key"
+    elif scheme != SourceScheme.S3:
+        yield ("storage", "top_up"), "works for s3:// sources only in this version; remove the key"
 
 
 def _url_style_problems(source: SourceSettings) -> Iterator[Found]:

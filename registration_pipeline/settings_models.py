@@ -22,6 +22,7 @@ from registration_pipeline.settings_location import (
     parse_endpoint,
     parse_location,
 )
+from registration_pipeline.settings_report import parse_report_location
 
 LARGEST_CHUNK = 10_000
 """Units. Encord's best-practices page: data units at one time, Enterprise."""
@@ -79,6 +80,11 @@ def _access_point_arn(arn: str) -> str:
     return arn
 
 
+def _report_location(text: str) -> str:
+    parse_report_location(text)
+    return text
+
+
 def _source_name(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9-]+", name):
         raise ValueError("a source's name is made of a-z, 0-9 and hyphens; it names folders and Dagster groups")
@@ -108,12 +114,25 @@ class EncordSettings(_Model):
 
 
 class StorageSettings(_Model):
-    """Options of the store that holds a source's objects."""
+    """Options of the store that holds a source's objects.
+
+    Args:
+        region: of the bucket.
+        endpoint_url: of an S3-compatible store.
+        profile: of the AWS configuration.
+        access_point_arn: for ``url_style: mrap``.
+        inventory_report: where the provider delivers inventory reports of the bucket, which are read instead of listing it.
+        report_max_age_days: an older report is refused. Weekly reports are the rarest, and take a day to arrive.
+        top_up: list what may have changed since the report.
+    """
 
     region: Annotated[str, AfterValidator(_region)] | None = None
     endpoint_url: Annotated[str, AfterValidator(parse_endpoint)] | None = None
     profile: Name | None = None
     access_point_arn: Annotated[str, AfterValidator(_access_point_arn)] | None = None
+    inventory_report: Annotated[str, AfterValidator(_report_location)] | None = None
+    report_max_age_days: Annotated[WholeNumber, Field(ge=1, le=400)] = 8
+    top_up: bool = False
 
 
 class SourceEncordSettings(_Model):

@@ -97,6 +97,11 @@ def _may_write(folder: Path) -> bool:
 
 def _bucket(project: Project, source: SourceSettings) -> str:
     lister = project.lister(source)
+    if source.storage.inventory_report is not None:
+        from registration_pipeline.inventory.report import ReportLister
+
+        assert isinstance(lister, ReportLister)
+        return lister.look()  # its first row is known only when all are sorted
     first = next(iter(lister.list_objects()), None)
     if first is None or first.num_rows == 0:
         return f"{lister.description}: readable, but there is no object; check the prefix in sources.{source.name}.uri"

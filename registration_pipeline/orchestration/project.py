@@ -92,20 +92,23 @@ class Project:
         """Return the named sources, each once, or all when none is named."""
         return [self.source(name) for name in dict.fromkeys(names)] if names else list(self.settings.sources.values())
 
-    def lister(self, source: SourceSettings) -> "ObjectLister":
+    def lister(self, source: SourceSettings, notify: Callable[[str], None] = lambda _: None) -> "ObjectLister":
         """Return the lister of the source's store."""
         from registration_pipeline.orchestration.storage_clients import make_lister
 
-        return make_lister(source)
+        return make_lister(source, notify=notify)
 
     def take_inventory(
-        self, source: SourceSettings, progress: "Callable[[ListingProgress], None] | None" = None
+        self,
+        source: SourceSettings,
+        progress: "Callable[[ListingProgress], None] | None" = None,
+        notify: Callable[[str], None] = lambda _: None,
     ) -> "Inventory":
         """List the source into a new inventory."""
         from registration_pipeline.inventory.inventory import take_inventory
 
         return take_inventory(
-            lister=self.lister(source), store=self.store, source=source.name, clock=utc_now, progress=progress
+            lister=self.lister(source, notify), store=self.store, source=source.name, clock=utc_now, progress=progress
         )
 
     def plan(self, source: SourceSettings, *, dry_run: bool = False) -> "Plan":

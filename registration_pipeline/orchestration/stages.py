@@ -80,7 +80,7 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
     expected = previous.objects if previous else None
     say: Log = log.info
     current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
-    inventory = project.take_inventory(source, ListingReporter(say))
+    inventory = project.take_inventory(source, ListingReporter(say), _both(current_listener().notice, say))
     say(f"{inventory.objects:,} objects, {inventory.bytes:,} bytes from {inventory.listing}")
     if expected and not inventory.objects:
         warning = _emptied(source, inventory, expected)

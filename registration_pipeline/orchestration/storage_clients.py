@@ -3,6 +3,7 @@
 What does not belong here: listing itself (``inventory/``).
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import ConfigurationError
@@ -43,13 +44,21 @@ def make_s3_client(storage: "StorageSettings", *, source: str = "<name>") -> "S3
     return client
 
 
-def make_lister(source: "SourceSettings") -> "ObjectLister":
+def make_lister(source: "SourceSettings", *, notify: Callable[[str], None] = lambda _: None) -> "ObjectLister":
     """Return the lister of a source; nothing is requested yet.
+
+    Args:
+        source: the source.
+        notify: tells people what they should know of the listing.
 
     Raises:
         ConfigurationError: the AWS profile does not exist.
     """
     location = source.location
+    if source.storage.inventory_report is not None:
+        from registration_pipeline.orchestration.report_clients import make_report_lister
+
+        return make_report_lister(source, notify=notify)
     if location.scheme is SourceScheme.FILE:
         from registration_pipeline.inventory.local import LocalLister
 

@@ -67,6 +67,20 @@ TWO = GOOD + textwrap.indent(
 )
 
 WRONG = {
+    "report nowhere": with_storage("inventory_report: reports/", key="storage.inventory_report", says="must be s3://"),
+    "report with an account on S3": with_storage(
+        "inventory_report: s3://a@b/x", key="storage.inventory_report", says="must be s3://"
+    ),
+    "report of a directory": with_storage(
+        "inventory_report: /reports", key="storage.inventory_report", says="no inventory reports", uri="file:///data/"
+    ),
+    "top-up without a report": with_storage(
+        "{region: eu-west-2, top_up: true}", key="storage.top_up", says="add storage.inventory_report"
+    ),
+    "top-up that is no switch": with_storage("top_up: maybe", key="storage.top_up", says="must be true or false"),
+    "reports may be 0 days old": with_storage(
+        "report_max_age_days: 0", key="storage.report_max_age_days", says="must be 1 or more"
+    ),
     "syntax error": Wrong(text="sources:\n  fleet: [a\n", places=((3, ""),), says=("not valid YAML",)),
     "tab": Wrong(text=f"sources:\n\tfleet: {SECRET}\n", places=((2, ""),), says=("not valid YAML", "'\\t'")),
     "control character": Wrong(text=f"{GOOD}    # \x01\n", places=((7, ""),), says=("control character",)),
@@ -93,9 +107,6 @@ WRONG = {
     "a source's name as key": with_key("name: fleet", key="name", says="unknown key"),
     "a secret in the file": with_storage(
         f"aws_secret_access_key: {SECRET}", key="storage.aws_secret_access_key", says="unknown key"
-    ),
-    "inventory report of a later version": with_storage(
-        "inventory_report: s3://x/", key="storage.inventory_report", says="unknown key"
     ),
     "no sources": Wrong(text="state: ./x\n", places=((1, "sources"),), says=("missing",)),
     "sources empty": Wrong(text="state: ./x\nsources:\n", places=((2, "sources"),), says=("missing",)),

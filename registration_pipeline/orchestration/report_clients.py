@@ -1,0 +1,95 @@
+"""From a source's settings to the lister of its provider's inventory reports.
+
+What does not belong here: reading reports (``inventory/report*.py``), and listing stores (``storage_clients.py``).
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from registration_pipeline.settings_report import parse_report_location
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+    from registration_pipeline.inventory.report import ReportLister
+    from registration_pipeline.inventory.report_manifest import ReportService
+    from registration_pipeline.inventory.report_place import ReportPlace
+    from registration_pipeline.inventory.report_top_up import TopUp
+    from registration_pipeline.settings import SourceSettings
+
+
+def make_report_lister(source: "SourceSettings", *, notify: Callable[[str], None]) -> "ReportLister":
+    """Return the lister of a source with ``storage.inventory_report``; nothing is requested yet.
+
+    Args:
+        source: the source.
+        notify: tells people what they should know of the report.
+
+    Raises:
+        ConfigurationError: the AWS profile does not exist.
+    """
+    from registration_pipeline.inventory.report import ReportLister
+
+    return ReportLister(
+        _place(source),
+        _service(source),
+        source.location.prefix,
+        max_age=timedelta(days=source.storage.report_max_age_days),
+        source=source.name,
+        notify=notify,
+        top_up=_top_up(source) if source.storage.top_up else None,
+    )
+
+
+def _client(source: "SourceSettings") -> "S3Client":
+    from registration_pipeline.orchestration.storage_clients import make_s3_client
+
+    return make_s3_client(source.storage, source=source.name)
+
+
+def _place(source: "SourceSettings") -> "ReportPlace":
+    from registration_pipeline.inventory.report_place import LocalPlace
+
+    assert source.storage.inventory_report is not None
+    report = parse_report_location(source.storage.inventory_report)
+    if report.path is not None:
+        return LocalPlace(report.path, source=source.name)
+    from registration_pipeline.inventory import report_bucket
+
+    if report.scheme == "gs":
+        return report_bucket.open_google_place(report.bucket, report.start, source=source.name)
+    if report.scheme == "az":
+        return report_bucket.open_azure_place(report.bucket, report.account, report.start, source=source.name)
+    return report_bucket.S3Place(_client(source), report.bucket, report.start, source=source.name)
+
+
+def _service(source: "SourceSettings") -> "ReportService":
+    location: Any = source.location
+    if location.scheme == "gs":
+        from registration_pipeline.inventory.report_google import GoogleReports
+
+        return GoogleReports(location.bucket, source=source.name)
+    if location.scheme == "az":
+        from registration_pipeline.inventory.report_azure import AzureReports
+
+        account = getattr(location, "account", "")
+        return AzureReports(location.bucket, location.prefix, account=account or None, source=source.name)
+    from registration_pipeline.inventory.report_amazon import AmazonReports
+    from registration_pipeline.inventory.report_bucket import S3ConfigurationFilters
+
+    filters = S3ConfigurationFilters(_client(source), location.bucket)
+    return AmazonReports(location.bucket, location.prefix, source=source.name, filters=filters)
+
+
+def _top_up(source: "SourceSettings") -> "TopUp":
+    from registration_pipeline.inventory.report_probe import S3FolderProbe
+    from registration_pipeline.inventory.report_top_up import TopUp
+    from registration_pipeline.inventory.s3 import S3Lister
+
+    client, location = _client(source), source.location
+    return TopUp(
+        S3FolderProbe(client, location.bucket, source=source.name),
+        lambda prefix: S3Lister(client, location.bucket, prefix, source=source.name),
+        location.prefix,
+    )
