@@ -12,7 +12,7 @@ from benchmarks.table import machine
 
 NAMES = (
     *("inventory", "plan", "manifests", "submission", "chunk_cpu", "in_flight", "orchestration", "end_to_end"),
-    "changes",
+    *("changes", "report"),
     "audit",  # the longest: ten and twenty times the objects
 )
 

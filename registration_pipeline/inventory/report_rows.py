@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, cast
@@ -75,7 +76,7 @@ def read_columns(path: Path, form: ReportFormat, wanted: AbstractSet[str], sheet
         for batch in reader(path, wanted, sheet):
             names = map(column_name, batch.schema.names)
             yield {name: column for name, column in zip(names, batch.columns, strict=True) if name in wanted}
-    except (pa.ArrowException, EOFError, UnicodeDecodeError, gzip.BadGzipFile) as error:
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise ValueProblemError(f"it can't be read as {form} ({error})") from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -159,6 +161,31 @@ def test_a_file_of_the_right_size_with_another_md5_gives_nothing(tmp_path: Path)
     damaged.write_bytes(data)
 
     assert f"{damaged} can't be trusted: its MD5 is" in refusal(ListingError, tmp_path, "amazon")
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_a_file_that_is_not_of_its_format_is_named(tmp_path: Path, form: str) -> None:
+    GoogleDelivery(root=tmp_path, form=form).deliver(entries("a", "b"), entries("c"))
+    damaged = max(tmp_path.rglob(f"*.{form}"))
+    damaged.write_bytes(damaged.read_bytes()[:-20] + b"\x1f\x8b" * 10)
+
+    assert f"{damaged} can't be trusted: " in refusal(ListingError, tmp_path, "google")
+
+
+@pytest.mark.parametrize("form", ["CSV", "Parquet", "ORC"])
+def test_a_cut_file_whose_manifest_agrees_is_named(tmp_path: Path, form: str) -> None:
+    manifest = AmazonDelivery(root=tmp_path, form=form).deliver(entries(*HOSTILE))
+    damaged = next(path for path in tmp_path.rglob("data/*"))
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    written = json.loads(manifest.read_bytes())
+    written["files"][0] |= {
+        "size": damaged.stat().st_size,
+        "MD5checksum": hashlib.md5(damaged.read_bytes()).hexdigest(),
+    }
+    manifest.write_text(json.dumps(written))
+    manifest.with_name("manifest.checksum").write_text(hashlib.md5(manifest.read_bytes()).hexdigest())
+
+    assert f"{damaged} can't be trusted: it can't be read as" in refusal(ListingError, tmp_path, "amazon")
 
 
 @pytest.mark.parametrize("provider", ["amazon", "azure"])
