@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_DIR ?= demo
+# Stores that others wrote, for the slow tests: Azurite (npm) and OpenStack Swift (pip).
+EMULATORS := .emulators
+EMULATOR_FILES := registration_pipeline_tests/stores/emulators
 
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-dev demo dev test test-fast test-slow test-ui lint format check-definitions bench lock chromium clean
+.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-ui lint format check-definitions bench lock chromium clean
 
 setup: $(VENV)/.installed  ## the environment to run the product and the demo
 setup-dev: $(VENV)/.installed-dev  ## the same with test and lint tools
@@ -21,7 +24,18 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.installed
-	$(PIP) install --constraint constraints.txt --editable '.[demo]' --group dev
+	$(PIP) install --constraint constraints.txt --editable '.[azure,demo,gcs]' --group dev
+	touch $@
+
+emulators: $(EMULATORS)/.installed  ## the stores that slow tests start; needs npm
+
+$(EMULATORS)/.installed: $(addprefix $(EMULATOR_FILES)/,package.json package-lock.json requirements.txt)
+	@command -v npm >/dev/null || { echo 'Install Node.js 20 or newer with npm for the slow tests.' >&2; exit 1; }
+	mkdir -p $(EMULATORS)
+	cp $(EMULATOR_FILES)/package.json $(EMULATOR_FILES)/package-lock.json $(EMULATORS)
+	npm ci --prefix $(EMULATORS) --ignore-scripts --no-audit --no-fund --loglevel error
+	$(PYTHON) -m venv $(EMULATORS)/swift
+	$(EMULATORS)/swift/bin/python -m pip --disable-pip-version-check --quiet install --requirement $(EMULATOR_FILES)/requirements.txt
 	touch $@
 
 demo: setup  ## the whole main job on generated media, a local S3 server and the sandbox
@@ -35,7 +49,7 @@ test: test-fast test-slow  ## all tests except those in a browser
 test-fast: setup-dev  ## under a minute
 	$(BIN)/python -m pytest -q -m 'not slow and not ui' -n 4 --dist worksteal
 
-test-slow: setup-dev  ## real servers, crashes, tens of thousands of objects
+test-slow: setup-dev emulators  ## real servers, crashes, tens of thousands of objects
 	$(BIN)/python -m pytest -q -m 'slow and not ui' -n 4 --dist worksteal
 
 test-ui: setup-dev chromium  ## the Dagster UI in Chromium
@@ -62,7 +76,7 @@ bench: setup-dev  ## print every figure of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
 lock: $(VENV)/bin/python  ## install the newest allowed versions and write them down
-	$(PIP) install --upgrade --upgrade-strategy eager --editable '.[demo]' --group dev
+	$(PIP) install --upgrade --upgrade-strategy eager --editable '.[azure,demo,gcs]' --group dev
 	( echo '# Exact versions that the tests ran with: `make lock` writes this file, every make target installs with it.'; \
 	  $(BIN)/python -m pip freeze --exclude-editable ) > constraints.txt
 
@@ -71,4 +85,4 @@ chromium:
 	  || { echo 'Install Chromium (Debian package chromium) for the browser tests.' >&2; exit 1; }
 
 clean:  ## remove the environment and the demo
-	rm -rf $(VENV) $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(EMULATORS) $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 Found = tuple["Location", str]
 
+URL_STYLES: dict[SourceScheme, tuple[UrlStyle, ...]] = {
+    SourceScheme.S3: (UrlStyle.VIRTUAL_HOSTED, UrlStyle.PATH, UrlStyle.S3, UrlStyle.MRAP),
+    SourceScheme.GS: (UrlStyle.HTTPS, UrlStyle.GS, UrlStyle.PATH),
+    SourceScheme.AZ: (UrlStyle.AZURE, UrlStyle.PATH),
+    SourceScheme.OBS: (UrlStyle.OBS, UrlStyle.VIRTUAL_HOSTED, UrlStyle.PATH),
+    SourceScheme.FILE: (UrlStyle.FILE,),
+}
+"""Which styles a kind of store has, its default first (with an endpoint, ``s3://`` has ``path``)."""
+
 
 def source_problems(source: SourceSettings, state: str, doubtful: AbstractSet[str] = frozenset()) -> Iterator[Found]:
     """Yield what is wrong with a source as a whole.
@@ -41,6 +50,7 @@ def source_problems(source: SourceSettings, state: str, doubtful: AbstractSet[st
         yield from _report_problems(source)
     if not doubtful & {"url_style", "storage"}:
         if not is_file:
+            yield from _storage_problems(source)
             yield from _url_style_problems(source)
         elif source.url_style != UrlStyle.FILE:
             yield ("url_style",), "file:/// sources have url_style: file; leave the key out"
@@ -61,17 +71,41 @@ def _report_problems(source: SourceSettings) -> Iterator[Found]:
         yield ("storage", "top_up"), "works for s3:// sources only in this version; remove the key"
 
 
+def _storage_problems(source: SourceSettings) -> Iterator[Found]:
+    scheme = source.location.scheme
+    if scheme in {SourceScheme.GS, SourceScheme.AZ} and source.storage.profile is not None:
+        text = f"a profile is for s3:// and obs:// sources; credentials of {scheme}:// come from the environment: remove it"
+        yield ("storage", "profile"), text
+    if scheme == SourceScheme.OBS and source.storage.region is None and source.storage.endpoint_url is None:
+        text = "missing: OBS is reached by region; add storage.region, e.g. eu-de, or storage.endpoint_url"
+        yield ("storage", "region"), text
+
+
 def _url_style_problems(source: SourceSettings) -> Iterator[Found]:
-    style, storage = source.url_style, source.storage
-    if style == UrlStyle.FILE:
-        yield ("url_style",), "file is for file:/// sources only; use virtual-hosted, path, s3 or mrap"
-    elif style == UrlStyle.MRAP and storage.access_point_arn is None:
+    style, storage, scheme = source.url_style, source.storage, source.location.scheme
+    fitting = URL_STYLES[scheme]
+    if style not in fitting:
+        own = ", ".join(fitting[:-1]) + f" or {fitting[-1]}"
+        yield ("url_style",), f"{style} is not for {scheme}:// sources; use {own}"
+        return
+    if style == UrlStyle.MRAP and storage.access_point_arn is None:
         yield ("storage", "access_point_arn"), "missing: url_style mrap needs the access point; add its ARN"
-    elif style in (UrlStyle.VIRTUAL_HOSTED, UrlStyle.PATH):
-        if storage.region is None and storage.endpoint_url is None:
-            yield ("storage", "region"), f"missing: url_style {style} needs it; add storage.region: the bucket's region"
-        if style == UrlStyle.VIRTUAL_HOSTED and not re.fullmatch(r"[a-z0-9.-]+", source.location.bucket):
-            yield ("url_style",), "virtual-hosted needs a bucket name in lower case without underscores; use path"
+    if style == UrlStyle.PATH and scheme in {SourceScheme.GS, SourceScheme.AZ} and storage.endpoint_url is None:
+        text = f"missing: url_style path writes it; add it, or leave url_style out for {fitting[0]}"
+        yield ("storage", "endpoint_url"), text
+    if storage.region is None and _needs_region(source):
+        yield ("storage", "region"), f"missing: url_style {style} needs it; add storage.region: the bucket's region"
+    if style == UrlStyle.VIRTUAL_HOSTED and not re.fullmatch(r"[a-z0-9.-]+", source.location.bucket):
+        yield ("url_style",), "virtual-hosted needs a bucket name in lower case without underscores; use path"
+
+
+def _needs_region(source: SourceSettings) -> bool:
+    if source.location.scheme == SourceScheme.OBS:
+        # Without endpoint the region is missing in any style, which is said once.
+        return source.url_style == UrlStyle.OBS and source.storage.endpoint_url is not None
+    if source.location.scheme != SourceScheme.S3:
+        return False
+    return source.url_style in {UrlStyle.VIRTUAL_HOSTED, UrlStyle.PATH} and source.storage.endpoint_url is None
 
 
 def _lists_its_own_state(source: SourceSettings, state: str) -> bool:

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 # Wider than today's rule for new buckets (S3 user guide, "General purpose bucket naming rules"): buckets made in
 # us-east-1 before March 2018 may have upper case, underscores and up to 255 characters.
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
-_LATER_SCHEMES = ("gs", "az", "obs")
+# Google's "Bucket naming guidelines"; with dots up to 222 characters.
+_GCS_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+# Huawei's and Open Telekom Cloud's user guides, "Creating a bucket".
+_OBS_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+# Azure's "Naming and referencing containers", with the two special ones that may hold a user's blobs; and "Storage
+# account names".
+_AZURE_CONTAINER = re.compile(r"\$root|\$web|(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
+_AZURE_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _STATE_SCHEMES = ("s3", "gs", "az")
 
 
@@ -29,6 +36,9 @@ class SourceScheme(StrEnum):
     """Where a source's objects live."""
 
     S3 = "s3"
+    GS = "gs"
+    AZ = "az"
+    OBS = "obs"
     FILE = "file"
 
 
@@ -38,7 +48,8 @@ class SourceLocation:
 
     Args:
         scheme: which kind of store.
-        bucket: empty for ``file://``.
+        bucket: for Azure the container; empty for ``file://``.
+        account: Azure's storage account; else empty.
         prefix: what follows the bucket in the URI, taken literally; empty for ``file://``, whose keys are paths below
             ``path``.
         path: the absolute directory of ``file://``; None for stores.
@@ -46,6 +57,7 @@ class SourceLocation:
 
     scheme: SourceScheme
     bucket: str = ""
+    account: str = ""
     prefix: str = ""
     path: Path | None = None
 
@@ -63,25 +75,47 @@ def parse_location(uri: str) -> SourceLocation:
     """Take a source URI apart.
 
     Raises:
-        ValueError: it is not ``s3://bucket/prefix`` or ``file:///directory``.
+        ValueError: it is none of the forms that ``SourceScheme`` names, or no store could have such a bucket.
     """
-    scheme, separator, rest = uri.partition("://")
-    if separator and scheme in _LATER_SCHEMES:
-        raise ValueError(f"{scheme}:// is not supported yet in this version; s3:// and file:/// are")
-    if separator and scheme == SourceScheme.S3:
-        bucket, _, prefix = rest.partition("/")
-        _check_bucket(bucket)
-        return SourceLocation(scheme=SourceScheme.S3, bucket=bucket, prefix=prefix)
-    if separator and scheme == SourceScheme.FILE:
-        return SourceLocation(scheme=SourceScheme.FILE, path=_file_path(rest))
-    raise ValueError("must be s3://bucket/prefix/ or file:///absolute/directory/")
+    written, separator, rest = uri.partition("://")
+    if not separator or written not in set(SourceScheme):
+        raise ValueError(
+            "must be s3://bucket/prefix/, gs://bucket/prefix/, az://container@account/prefix/, obs://bucket/prefix/ or "
+            "file:///absolute/directory/"
+        )
+    scheme = SourceScheme(written)
+    if scheme == SourceScheme.FILE:
+        return SourceLocation(scheme=scheme, path=_file_path(rest))
+    place, _, prefix = rest.partition("/")
+    if scheme == SourceScheme.AZ:
+        bucket, account = _container_and_account(place)
+        return SourceLocation(scheme=scheme, bucket=bucket, account=account, prefix=prefix)
+    _check_bucket(place, scheme)
+    return SourceLocation(scheme=scheme, bucket=place, prefix=prefix)
 
 
-def _check_bucket(bucket: str) -> None:
+def _check_bucket(bucket: str, scheme: str = SourceScheme.S3) -> None:
     if not bucket:
-        raise ValueError("the bucket is missing; write s3://bucket/prefix/")
+        raise ValueError(f"the bucket is missing; write {scheme}://bucket/prefix/")
+    if scheme == SourceScheme.GS and not _GCS_BUCKET.fullmatch(bucket):
+        raise ValueError("not a bucket name: 3 or more lower-case letters, digits, dots, hyphens and underscores")
+    if scheme == SourceScheme.OBS and not _OBS_BUCKET.fullmatch(bucket):
+        raise ValueError("not a bucket name: 3 to 63 lower-case letters, digits, dots and hyphens")
     if not _BUCKET.fullmatch(bucket):
         raise ValueError("not a bucket name: 3 or more letters, digits, dots, hyphens and underscores")
+
+
+def _container_and_account(place: str) -> tuple[str, str]:
+    container, _, account = place.partition("@")
+    if not container or not account:
+        raise ValueError("the container or the account is missing; write az://container@account/prefix/")
+    if not _AZURE_CONTAINER.fullmatch(container):
+        raise ValueError("not a container name: 3 to 63 lower-case letters, digits and single hyphens between them")
+    if not _AZURE_ACCOUNT.fullmatch(account):
+        raise ValueError(
+            "not a storage account: 3 to 24 lower-case letters and digits, the name alone without .blob.core.windows.net"
+        )
+    return container, account
 
 
 def _file_path(rest: str) -> Path:
@@ -171,8 +205,10 @@ def lies_within(state: str, location: SourceLocation) -> str | None:
             return None
         path, root = PurePosixPath(normpath(state)), PurePosixPath(normpath(location.path))
         return f"{path.relative_to(root)}/".removeprefix("./") if path.is_relative_to(root) else None
-    bucket = f"s3://{location.bucket}/"
-    if not f"{state}/".startswith(bucket):
-        return None
-    key = f"{state}/".removeprefix(bucket)
-    return key if key.startswith(location.prefix) else None
+    scheme, _, rest = f"{state}/".partition("://")
+    place, _, key = rest.partition("/")
+    bucket, _, account = place.partition("@")
+    # A state in OBS is written s3://, with the endpoint in the environment; an account can be there too.
+    is_same_store = scheme == ("s3" if location.scheme == SourceScheme.OBS else location.scheme)
+    is_same_bucket = is_same_store and bucket == location.bucket and account in {"", location.account}
+    return key if is_same_bucket and key.startswith(location.prefix) else None

@@ -18,6 +18,7 @@ from registration_pipeline.rules import glob_problem
 from registration_pipeline.settings_cron import cron_problem
 from registration_pipeline.settings_location import (
     SourceLocation,
+    SourceScheme,
     parse_domain,
     parse_endpoint,
     parse_location,
@@ -35,7 +36,19 @@ class UrlStyle(StrEnum):
     PATH = "path"
     S3 = "s3"
     MRAP = "mrap"
+    GS = "gs"
+    HTTPS = "https"
+    AZURE = "azure"
+    OBS = "obs"
     FILE = "file"
+
+
+_DEFAULT_URL_STYLES: dict[str, UrlStyle] = {
+    SourceScheme.GS: UrlStyle.HTTPS,
+    SourceScheme.AZ: UrlStyle.AZURE,
+    SourceScheme.OBS: UrlStyle.OBS,
+    SourceScheme.FILE: UrlStyle.FILE,
+}
 
 
 def _not_a_boolean(value: Any) -> Any:
@@ -173,8 +186,8 @@ class SourceSettings(_Model):
         name: the key under ``sources``.
         uri: as written.
         storage: options of the store.
-        url_style: how objectUrl is written; by default ``file`` for ``file://``, ``path`` with an endpoint, else
-            ``virtual-hosted``.
+        url_style: how objectUrl is written; by default ``https`` for ``gs://``, ``azure`` for ``az://``, ``obs`` for
+            ``obs://``, ``file`` for ``file://``, and for ``s3://`` ``path`` with an endpoint, else ``virtual-hosted``.
         include: globs on the key below the prefix; empty means every supported type.
         exclude: globs that win over ``include``.
         encord: the target.
@@ -224,8 +237,9 @@ class SourceSettings(_Model):
 
 
 def _default_url_style(uri: Any, storage: Any) -> UrlStyle:
-    if isinstance(uri, str) and uri.startswith("file://"):
-        return UrlStyle.FILE
+    scheme = uri.partition("://")[0] if isinstance(uri, str) else ""
+    if scheme in _DEFAULT_URL_STYLES:
+        return _DEFAULT_URL_STYLES[scheme]
     endpoint = storage.get("endpoint_url") if isinstance(storage, dict) else getattr(storage, "endpoint_url", None)
     return UrlStyle.PATH if endpoint else UrlStyle.VIRTUAL_HOSTED
 

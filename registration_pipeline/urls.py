@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.settings_checks import URL_STYLES
 from registration_pipeline.settings_location import SourceScheme
 from registration_pipeline.settings_models import UrlStyle
 
@@ -18,6 +19,16 @@ if TYPE_CHECKING:
 
     from registration_pipeline.settings_models import SourceSettings
 
+# Encord's own forms: its documentation of private data, "AWS", "GCP", "Azure" and "OTC".
+_BASES = {
+    UrlStyle.S3: "s3://{bucket}/",
+    UrlStyle.MRAP: "https://{arn}.s3-accesspoint.amazonaws.com/",
+    UrlStyle.GS: "gs://{bucket}/",
+    UrlStyle.HTTPS: "https://storage.cloud.google.com/{bucket}/",
+    UrlStyle.AZURE: "https://{account}.blob.core.windows.net/{bucket}/",
+    UrlStyle.OBS: "https://{bucket}.{host}/",
+}
+_OTC_HOST = "obs.{region}.otc.t-systems.com"
 _NOTHING_TO_ENCODE = re.compile(r"[A-Za-z0-9\-._~/]*").fullmatch
 
 
@@ -61,23 +72,44 @@ def _encoded(key: str) -> str:
     return quote(key, safe="/", encoding="utf-8", errors="strict")
 
 
+def obs_endpoint(source: SourceSettings) -> str:
+    """Return where a source in OBS is reached: its own endpoint, else Open Telekom Cloud's of the region.
+
+    Raises:
+        ConfigurationError: neither is there.
+    """
+    return source.storage.endpoint_url or f"https://{_OTC_HOST.format(region=_region(source))}"
+
+
 def _base(source: SourceSettings) -> str:
     """Return everything before the key, with the slash that ends it."""
-    location, storage = source.location, source.storage
-    if location.scheme == SourceScheme.FILE:
+    location, storage, style = source.location, source.storage, source.url_style
+    if style not in URL_STYLES[location.scheme]:
+        raise ConfigurationError(f"{style} is not for {location.scheme}:// sources", key=_key(source, "url_style"))
+    bucket = _encoded(location.bucket)
+    if style == UrlStyle.FILE:
         return f"file://{_encoded(str(location.path)).rstrip('/')}/"
-    if source.url_style == UrlStyle.S3:
-        return f"s3://{location.bucket}/"
-    if source.url_style == UrlStyle.MRAP:
-        arn = _required(source, storage.access_point_arn, "access_point_arn")
-        return f"https://{arn}.s3-accesspoint.amazonaws.com/"
-    if source.url_style == UrlStyle.FILE:
-        raise ConfigurationError("file is for file:/// sources only", key=_key(source, "url_style"))
-    endpoint = storage.endpoint_url or f"https://s3.{_required(source, storage.region, 'region')}.amazonaws.com"
-    if source.url_style == UrlStyle.PATH:
-        return f"{endpoint}/{location.bucket}/"
-    scheme, _, host = endpoint.partition("://")
-    return f"{scheme}://{location.bucket}.{host}/"
+    if style == UrlStyle.MRAP:
+        return _BASES[style].format(arn=_required(source, storage.access_point_arn, "access_point_arn"))
+    if style == UrlStyle.OBS:
+        return _BASES[style].format(bucket=bucket, host=_OTC_HOST.format(region=_region(source)))
+    if style in _BASES:
+        return _BASES[style].format(bucket=bucket, account=location.account)
+    scheme, _, host = _endpoint(source).partition("://")
+    return f"{scheme}://{host}/{bucket}/" if style == UrlStyle.PATH else f"{scheme}://{bucket}.{host}/"
+
+
+def _endpoint(source: SourceSettings) -> str:
+    scheme, storage = source.location.scheme, source.storage
+    if scheme == SourceScheme.OBS:
+        return obs_endpoint(source)
+    if scheme == SourceScheme.S3:
+        return storage.endpoint_url or f"https://s3.{_region(source)}.amazonaws.com"
+    return _required(source, storage.endpoint_url, "endpoint_url")
+
+
+def _region(source: SourceSettings) -> str:
+    return _required(source, source.storage.region, "region")
 
 
 def _required(source: SourceSettings, value: str | None, name: str) -> str:

@@ -42,7 +42,7 @@ def imports_of(root: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("package", ["dagster", "dagster_aws"])
+@pytest.mark.parametrize("package", ["dagster", "dagster_aws", "dagster_azure", "dagster_gcp"])
 def test_only_the_shell_imports_dagster(package: str) -> None:
     assert {file for file in imports_of(package) if not file.startswith(SHELL)} == set()
 
@@ -120,7 +120,8 @@ LOADING = textwrap.dedent("""
     loaded = defs()
     loaded.get_repository_def() if hasattr(loaded, "get_repository_def") else None
     seconds = time.process_time() - began
-    heavy = {"encord", "pyarrow", "boto3", "botocore", "dagster_aws", "obstore", "polars"} & set(sys.modules)
+    heavy = {"encord", "pyarrow", "boto3", "botocore", "dagster_aws", "obstore", "polars",
+             "azure", "google.cloud", "google.auth", "dagster_gcp", "dagster_azure", "pandas"} & set(sys.modules)
     print(f"{seconds:.3f} {','.join(sorted(heavy)) or '-'}")
 """)
 

@@ -27,7 +27,12 @@ INVENTORY_SCHEMA: pa.Schema = pa.schema(
         pa.field("version", pa.string()),
     ]
 )
-"""Rows are sorted by ``key`` in UTF-8 byte order, which for valid text is code point order, and no key comes twice."""
+"""Rows are sorted by ``key`` in UTF-8 byte order, which for valid text is code point order, and no key comes twice.
+
+``e_tag`` is what changes when the content does, in the store's own form without quotes: S3's and Azure's ETag; Google's
+``md5Hash``, which is base64, and for composite objects, which have none, ``crc32c:`` and its base64. ``storage_class`` is
+Azure's access tier there; ``version`` is Google's generation or a version id, where the listing gives one.
+"""
 
 
 def inventory_batch(

@@ -96,7 +96,7 @@ class Project:
         """Return the lister of the source's store."""
         from registration_pipeline.orchestration.storage_clients import make_lister
 
-        return make_lister(source, notify=notify)
+        return make_lister(source, self.environ, notify=notify)
 
     def take_inventory(
         self,

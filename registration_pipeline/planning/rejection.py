@@ -28,8 +28,9 @@ class Limits:
             publishes no limit for the other kinds, so none is applied.
         url_bytes: Encord's page on registering cloud data: 16 KB per URL.
         title_characters: Encord's page on registering GCP data: file names of up to 300 characters.
-        archived_storage_classes: S3 classes that must be restored before anyone can read the object (S3 user guide,
-            "Archived objects"). GLACIER_IR is readable at once and is not among them.
+        archived_storage_classes: classes that must be restored before anyone can read the object: S3's (user guide,
+            "Archived objects"; GLACIER_IR is readable at once and is not among them) and Azure's access tier Archive
+            ("Access tiers for blob data"). Google's ARCHIVE, in capitals, is readable at once.
     """
 
     object_bytes: Mapping[MediaKind, int]
@@ -42,7 +43,7 @@ LIMITS: Final = Limits(
     object_bytes={MediaKind.IMAGE: 1024**3, MediaKind.VIDEO: 1024**3},
     url_bytes=16 * 1024,
     title_characters=300,
-    archived_storage_classes=frozenset({"GLACIER", "DEEP_ARCHIVE"}),
+    archived_storage_classes=frozenset({"GLACIER", "DEEP_ARCHIVE", "Archive"}),
 )
 
 

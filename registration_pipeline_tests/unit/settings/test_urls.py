@@ -36,6 +36,18 @@ SOURCES = {
     "path, endpoint": source(endpoint_url="http://127.0.0.1:9000/"),
     "s3": source(style=UrlStyle.S3),
     "mrap": source(style=UrlStyle.MRAP, access_point_arn=ARN),
+    "https": source("gs://fleet-bucket/raw/"),
+    "https, endpoint": source("gs://fleet-bucket/raw/", endpoint_url="http://127.0.0.1:9000"),
+    "gs": source("gs://fleet_bucket.example/", style=UrlStyle.GS),
+    "path in Google's": source("gs://fleet-bucket/", style=UrlStyle.PATH, endpoint_url="http://127.0.0.1:9000"),
+    "azure": source("az://fleet@account1/raw/"),
+    "azure, web container": source("az://$web@account1/raw/"),
+    "path in Azure": source("az://fleet@account1/", style=UrlStyle.PATH, endpoint_url="http://127.0.0.1:1/account1"),
+    "obs": source("obs://fleet-bucket/raw/", region="eu-de"),
+    "obs, path": source("obs://fleet-bucket/raw/", style=UrlStyle.PATH, region="eu-de"),
+    "obs, virtual-hosted": source(
+        "obs://fleet-bucket/", style=UrlStyle.VIRTUAL_HOSTED, endpoint_url="https://obs.example"
+    ),
     "file": source("file:///data/m%C3%A9dia%20and%20more"),
     "file, root": source("file:///"),
 }
@@ -47,6 +59,16 @@ BASES = {
     "path, endpoint": "http://127.0.0.1:9000/fleet-bucket/",
     "s3": "s3://fleet-bucket/",
     "mrap": f"https://{ARN}.s3-accesspoint.amazonaws.com/",
+    "https": "https://storage.cloud.google.com/fleet-bucket/",
+    "https, endpoint": "https://storage.cloud.google.com/fleet-bucket/",
+    "gs": "gs://fleet_bucket.example/",
+    "path in Google's": "http://127.0.0.1:9000/fleet-bucket/",
+    "azure": "https://account1.blob.core.windows.net/fleet/",
+    "azure, web container": "https://account1.blob.core.windows.net/%24web/",
+    "path in Azure": "http://127.0.0.1:1/account1/fleet/",
+    "obs": "https://fleet-bucket.obs.eu-de.otc.t-systems.com/",
+    "obs, path": "https://obs.eu-de.otc.t-systems.com/fleet-bucket/",
+    "obs, virtual-hosted": "https://fleet-bucket.obs.example/",
     "file": "file:///data/m%C3%A9dia%20and%20more/",
     "file, root": "file:///",
 }
@@ -140,6 +162,11 @@ def test_a_url_of_another_source_has_no_key(url: str) -> None:
         pytest.param(source(), "storage.region", id="virtual-hosted without region"),
         pytest.param(source(style=UrlStyle.MRAP), "storage.access_point_arn", id="mrap without access point"),
         pytest.param(source(style=UrlStyle.FILE), "url_style", id="file style for a bucket"),
+        pytest.param(source("gs://bucket/", style=UrlStyle.S3), "url_style", id="S3's style for Google's"),
+        pytest.param(
+            source("az://box@account/", style=UrlStyle.PATH), "storage.endpoint_url", id="path without endpoint"
+        ),
+        pytest.param(source("obs://bucket/"), "storage.region", id="obs without region"),
     ],
 )
 def test_a_source_made_without_the_loader_is_refused_when_its_style_lacks_something(
@@ -147,6 +174,10 @@ def test_a_source_made_without_the_loader_is_refused_when_its_style_lacks_someth
 ) -> None:
     with pytest.raises(ConfigurationError, match=rf"sources\.fleet\.{re.escape(key)}"):
         url_writer(incomplete)
+
+
+def test_every_style_is_among_those_that_are_tried() -> None:
+    assert {made.url_style for made in SOURCES.values()} == set(UrlStyle)
 
 
 def test_models_can_be_made_in_code_with_the_same_defaults() -> None:

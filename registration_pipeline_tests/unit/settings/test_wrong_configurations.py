@@ -154,7 +154,13 @@ WRONG = {
     "interpolated state that is none": with_top(
         "state: ftp://${STATE}", key="state", says="must be a path", environ={"STATE": SECRET}
     ),
-    "scheme of a later version": with_uri("gs://bucket/raw/", "gs:// is not supported yet in this version"),
+    "upper case in a bucket of Google's": with_uri("gs://Bucket/raw/", "not a bucket name"),
+    "underscore in a bucket of OBS": with_uri("obs://my_bucket/raw/", "not a bucket name"),
+    "container without account": with_uri("az://box/raw/", "write az://container@account/prefix/"),
+    "account without container": with_uri("az://@account/raw/", "write az://container@account/prefix/"),
+    "container with two hyphens in a row": with_uri("az://a--box@account/", "not a container name"),
+    "account that is a host": with_uri("az://box@account.blob.core.windows.net/", "not a storage account"),
+    "scheme in upper case": with_uri("GS://bucket/raw/", "must be s3://bucket/prefix/"),
     "unknown scheme": with_uri("http://bucket/raw/", "must be s3://bucket/prefix/"),
     "no scheme": with_uri("fleet-bucket/raw", "must be s3://bucket/prefix/"),
     "no bucket": with_uri("s3:///raw/", "the bucket is missing"),
@@ -194,12 +200,43 @@ WRONG = {
         "endpoint_url: http://host:99999", key="storage.endpoint_url", says="http://host:port"
     ),
     "file style for a bucket": with_storage(
-        "region: eu-west-2", line=7, key="url_style", says="file:/// sources only", style="file"
+        "region: eu-west-2", line=7, key="url_style", says="file is not for s3:// sources", style="file"
     ),
     "bucket style for a directory": with_storage(
         "region: eu-west-2", line=7, key="url_style", says="leave the key out", style="path", uri="file:///data/"
     ),
-    "style of a later version": with_key("url_style: azure", key="url_style", says="must be one of 'virtual-hosted'"),
+    "style that there is not": with_key("url_style: web", key="url_style", says="must be one of 'virtual-hosted'"),
+    "style of another store": with_key(
+        "url_style: azure", key="url_style", says="azure is not for s3:// sources; use virtual-hosted, path, s3 or mrap"
+    ),
+    "S3's style for Google's": with_storage(
+        "endpoint_url: http://host",
+        line=7,
+        key="url_style",
+        says="use https, gs or path",
+        style="s3",
+        uri="gs://bucket/",
+    ),
+    "path in Azure without endpoint": with_storage(
+        "region: a",
+        line=4,
+        key="storage.endpoint_url",
+        says="leave url_style out",
+        style="path",
+        uri="az://box@account/",
+    ),
+    "OBS without region": with_storage(
+        "profile: prod", line=4, key="storage.region", says="add storage.region, e.g. eu-de", uri="obs://bucket/"
+    ),
+    "OBS with an endpoint and no region": with_storage(
+        "endpoint_url: http://host", line=4, key="storage.region", says="url_style obs needs it", uri="obs://bucket/"
+    ),
+    "AWS profile for Google's": with_storage(
+        "profile: prod",
+        key="storage.profile",
+        says="credentials of gs:// come from the environment",
+        uri="gs://bucket/",
+    ),
     "virtual-hosted with an old bucket name": with_storage(
         "region: eu-west-2\n    url_style: virtual-hosted",
         line=6,
@@ -220,6 +257,11 @@ WRONG = {
     "state is a number": with_top("state: 5", key="state", says="must be text"),
     "state inside the source": Wrong(
         text=f"state: s3://fleet-bucket/raw/state\n{GOOD}",
+        places=((4, "sources.fleet.uri"),),
+        says=("the state lies inside this source",),
+    ),
+    "state inside the container": Wrong(
+        text=f"state: az://box@account/raw/state\n{GOOD}".replace("s3://fleet-bucket/", "az://box@account/"),
         places=((4, "sources.fleet.uri"),),
         says=("the state lies inside this source",),
     ),
