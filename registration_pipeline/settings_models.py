@@ -130,13 +130,14 @@ class StorageSettings(_Model):
     """Options of the store that holds a source's objects.
 
     Args:
-        region: of the bucket.
+        region: of the bucket, for the URLs that need it and for the client; without it the client finds it.
         endpoint_url: of an S3-compatible store.
         profile: of the AWS configuration.
         access_point_arn: for ``url_style: mrap``.
         inventory_report: where the provider delivers inventory reports of the bucket, which are read instead of listing it.
         report_max_age_days: an older report is refused. Weekly reports are the rarest, and take a day to arrive.
         top_up: list what may have changed since the report.
+        concurrency: the most listing requests at once.
     """
 
     region: Annotated[str, AfterValidator(_region)] | None = None
@@ -146,6 +147,7 @@ class StorageSettings(_Model):
     inventory_report: Annotated[str, AfterValidator(_report_location)] | None = None
     report_max_age_days: Annotated[WholeNumber, Field(ge=1, le=400)] = 8
     top_up: bool = False
+    concurrency: Annotated[WholeNumber, Field(ge=1, le=64)] = 16
 
 
 class SourceEncordSettings(_Model):

@@ -1,27 +1,32 @@
-"""Lists an S3 bucket with ListObjectsV2, keys byte for byte.
+"""Lists an S3 bucket with ListObjectsV2, keys byte for byte, in many places at once.
 
-What does not belong here: building the client (``orchestration/``) and its options (``s3_client.py``).
+What does not belong here: building the client (``orchestration/``) and its options (``s3_client.py``), single pages
+(``s3_requests.py``, ``s3_page.py``) and who lists which keys (``s3_ranges.py``, ``key_space.py``).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import ListingError
-from registration_pipeline.inventory.s3_errors import s3_errors
-from registration_pipeline.inventory.schema import inventory_batch
+from registration_pipeline.inventory.key_space import KeySpace
+from registration_pipeline.inventory.s3_ranges import KeyRange, RangeLister
+from registration_pipeline.inventory.s3_requests import S3Requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
+
+CONCURRENCY = 16
+"""Requests at once: S3 serves 5,500 a second for each prefix (user guide, "Optimizing Amazon S3 performance")."""
+
+FAN_OUT_AFTER = 2000
+"""Objects that are listed one page after the other before there is more than one request at once: two full pages."""
 
 
 class S3Lister:
-    """``ObjectLister`` of the objects of a bucket below a prefix, page after page.
+    """``ObjectLister`` of the objects of a bucket below a prefix.
 
     Keys are asked for in URL encoding, because keys with control characters are no legal XML, and are decoded here
     rather than by botocore, which would put U+FFFD in the place of bytes that are not UTF-8.
@@ -32,19 +37,29 @@ class S3Lister:
         prefix: keys start with it; not necessarily a folder.
         source: the source's name, for error texts.
         page_size: keys per request; 1,000 is the most that S3 gives (API reference, ListObjectsV2).
+        concurrency: the most requests at once; 1 lists page after page with nothing but continuation tokens.
+        fan_out_after: objects that must have been listed before there is more than one request at once.
     """
 
     def __init__(
-        self, client: S3Client, bucket: str, prefix: str = "", *, source: str = "<name>", page_size: int = 1000
+        self,
+        client: S3Client,
+        bucket: str,
+        prefix: str = "",
+        *,
+        source: str = "<name>",
+        page_size: int = 1000,
+        concurrency: int = CONCURRENCY,
+        fan_out_after: int = FAN_OUT_AFTER,
     ) -> None:
-        self._client, self._bucket, self._prefix = client, bucket, prefix
-        self._source, self._page_size = source, page_size
-        self._requests = 0
+        self._bucket, self._prefix = bucket, prefix
+        self._concurrency, self._fan_out_after = concurrency, fan_out_after
+        self._requests = S3Requests(client, bucket, prefix, source=source, page_size=page_size)
 
     @property
     def requests(self) -> int:
-        """How many pages were asked for so far."""
-        return self._requests
+        """How many requests were made so far, those that botocore repeats included."""
+        return self._requests.made
 
     @property
     def description(self) -> str:
@@ -52,7 +67,7 @@ class S3Lister:
         return f"s3://{self._bucket}/{self._prefix} via ListObjectsV2"
 
     def list_objects(self) -> Iterator[pa.RecordBatch]:
-        """See ``ObjectLister.list_objects``; a batch is a page.
+        """See ``ObjectLister.list_objects``; a batch is a page, or what of it belongs to the range that it was asked for.
 
         Raises:
             NotFoundError: no such bucket, at least not in this region.
@@ -61,64 +76,18 @@ class S3Lister:
             ServiceUnavailableError: the endpoint does not answer, after the client's retries.
             ListingError: the answer can't be recorded exactly.
         """
-        token: str | None = None
-        while True:
-            page = self._page(token)
-            contents = page.get("Contents")
-            if contents:
-                yield self._batch(contents, is_encoded=page.get("EncodingType") == "url")
-            if not page.get("IsTruncated"):
-                return
-            following = page.get("NextContinuationToken")
-            if not following or following == token:
-                raise ListingError(
-                    f"{self.description}: the store says that there is more, but not where to go on. Run again; if it "
-                    "happens again, the store's ListObjectsV2 is broken: ask its vendor, or point "
-                    f"`sources.{self._source}.uri` elsewhere."
-                )
-            token = following
-
-    def _page(self, token: str | None) -> ListObjectsV2OutputTypeDef:
-        self._requests += 1
-        request: dict[str, Any] = {
-            "Bucket": self._bucket,
-            "Prefix": self._prefix,
-            "MaxKeys": self._page_size,
-            "EncodingType": "url",
-        }
-        if token is not None:
-            request["ContinuationToken"] = token
-        with s3_errors(bucket=self._bucket, source=self._source):
-            page = self._client.list_objects_v2(**request)
-        if "IsTruncated" not in page and "Name" not in page:
-            # Any XML without <Contents>, such as a proxy's landing page, would else pass for an empty bucket.
-            raise ListingError(
-                f"What answers for bucket {self._bucket} does not speak S3. Check "
-                f"`sources.{self._source}.storage.endpoint_url`."
-            )
-        return page
-
-    def _batch(self, contents: list[ObjectTypeDef], *, is_encoded: bool) -> pa.RecordBatch:
-        keys = [entry["Key"] for entry in contents]
-        return inventory_batch(
-            keys=[self._decoded(key) for key in keys] if is_encoded else keys,
-            sizes=[entry["Size"] for entry in contents],
-            last_modified=[entry["LastModified"] for entry in contents],
-            e_tags=[_without_quotes(entry.get("ETag")) for entry in contents],
-            storage_classes=[entry.get("StorageClass") for entry in contents],
-        )
-
-    def _decoded(self, key: str) -> str:
-        # S3 writes a space as "+" and a plus sign as "%2B"; others write a space as "%20".
-        data = unquote_to_bytes(key.replace("+", " "))
-        try:
-            return data.decode("utf-8")
-        except UnicodeDecodeError:
-            raise ListingError(
-                f"The key {key!r} (URL-encoded) in bucket {self._bucket} is not UTF-8, so no URL can stand for it. "
-                f"Copy the object to another key and delete it, or narrow the prefix in `sources.{self._source}.uri`."
-            ) from None
-
-
-def _without_quotes(e_tag: str | None) -> str | None:
-    return None if e_tag is None else e_tag.removeprefix('"').removesuffix('"')
+        with self._requests:
+            rest, space = KeyRange("", None), KeySpace(self._prefix)
+            objects = 0
+            while not rest.is_done and (self._concurrency == 1 or objects < self._fan_out_after):
+                page = self._requests.page(after=rest.position, token=rest.token)
+                rest.token, rest.is_done = page.token, page.token is None
+                if page.first is None or page.last is None:
+                    continue
+                rest.position = page.last
+                space.learn((page.first, page.last))
+                objects += page.batch.num_rows
+                yield page.batch
+            if not rest.is_done:
+                with RangeLister(self._requests, space, rest, concurrency=self._concurrency) as ranges:
+                    yield from ranges.batches()

@@ -11,6 +11,9 @@ from botocore.config import Config
 ATTEMPTS = 5
 """Tries per request in botocore's standard mode, the first included: what dagster-aws sets too."""
 
+_CONNECTIONS = 64
+"""Kept open at most: as many as ``storage.concurrency`` may be; botocore's default of 10 would open others anew each time."""
+
 
 def client_config(*, endpoint_url: str | None, attempts: int = ATTEMPTS, is_unsigned: bool = False) -> Config:
     """Return the options.
@@ -30,5 +33,6 @@ def client_config(*, endpoint_url: str | None, attempts: int = ATTEMPTS, is_unsi
         retries={"mode": "standard", "total_max_attempts": attempts},
         connect_timeout=10,
         read_timeout=60,
+        max_pool_connections=_CONNECTIONS,
         s3={"addressing_style": "path"} if endpoint_url else None,
     )
