@@ -11,6 +11,7 @@ ranges in front that are split, so that all requests work on a window that moves
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.key_space import KeySpace
     from registration_pipeline.inventory.s3_requests import Page
 
-WINDOW_BYTES = 40_000_000
+WINDOW_BYTES = 32_000_000
 """Rows in memory from which on ranges far ahead wait; those just behind the first may use twice as much."""
 
 _WORTH_SPLITTING = 4.0  # pages that a range should still have; a split costs up to two requests that bring nothing
@@ -120,9 +121,11 @@ class RangeLister:
         with self._work:
             self._is_stopped = True
             self._work.notify_all()
+        deadline = time.monotonic() + _JOIN_SECONDS
         for thread in self._threads:
             # A request that hangs is not waited for: its thread ends with the client's timeout, or with the process.
-            thread.join(_JOIN_SECONDS)
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._requests.on_throttle = lambda: None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows in key order.

@@ -122,6 +122,11 @@ class S3Requests:
         keys = batch.column("key")
         page = Page(batch, keys[0].as_py(), keys[-1].as_py(), following)
         self._check_order(keys, page, after, is_after_token=token is not None)
+        if not keys[0].as_py().startswith(self.prefix) or not keys[-1].as_py().startswith(self.prefix):
+            raise ListingError(
+                f"{self._what()}: the store answered with keys that do not start with the prefix, from {page.first!r} to "
+                f"{page.last!r}. {self._broken()}"
+            )
         return page
 
     def folders(self, prefix: str) -> list[str]:
@@ -158,6 +163,7 @@ class S3Requests:
         """Handle botocore's event: take the entries out of the body, so that botocore has little left to parse."""
         if not getattr(self._answer, "is_mine", False) or response_dict["status_code"] != _OK:
             return
+        self._answer.contents = None  # of an earlier try
         body: bytes = response_dict["body"]
         if not body:
             # Cut right after the headers. botocore would take that for a page of nothing; a 500 it tries again.

@@ -154,6 +154,29 @@ def test_a_store_that_ignores_where_to_start_is_refused_with_the_way_out(aws_env
         assert keys_of(lister_of(store, concurrency=1)) == KEYS
 
 
+def test_a_store_that_ignores_the_prefix_is_refused(aws_environment: str) -> None:
+    with running(ListingStore(KEYS)) as store:
+        store.interfere = without("prefix", store)
+        with pytest.raises(ListingError, match="do not start with the prefix"):
+            keys_of(S3Lister(store.client(), "bucket", "raw/camera-001/"))
+
+
+def test_a_lister_lists_as_often_as_it_is_asked_to(aws_environment: str) -> None:
+    refused: list[int] = []
+
+    def refuse_the_second_beginning(number: int, asked: Mapping[str, str], reply: Reply) -> Reply:
+        if number == 1 or refused or {"continuation-token", "start-after", "delimiter"} & set(asked):
+            return reply
+        refused.append(number)
+        return Reply(503, error_body("SlowDown"))
+
+    with running(ListingStore(KEYS[:1_000], refuse_the_second_beginning)) as store:
+        lister = lister_of(store)
+
+        assert keys_of(lister) == keys_of(lister) == KEYS[:1_000]
+        assert refused
+
+
 def test_a_store_that_gives_a_page_twice_is_refused(aws_environment: str) -> None:
     def again(_number: int, asked: Mapping[str, str], reply: Reply) -> Reply:
         # A page from before, whose own token was not the one that is asked for.
