@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import run_stage
 from benchmarks.project import environment, load_project, write_configuration
-from benchmarks.servers import bucket_server
+from benchmarks.servers import listing_server
 from benchmarks.synthetic import key_of
 from benchmarks.table import Table, megabytes, rate, ratio, seconds_text
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def run(objects: int, folder: Path) -> Table:
     """Measure, with everything that is written below ``folder``."""
-    with bucket_server(objects) as server:
+    with listing_server("deep", objects) as server:
         address = {"endpoint_url": server.facts["endpoint_url"], "bucket": server.facts["bucket"]}
         config = write_configuration(folder / "s3", endpoint_url=address["endpoint_url"])
         environ = environment(config)
@@ -42,8 +42,8 @@ def run(objects: int, folder: Path) -> Table:
     for name, measured, baseline in rows:
         _add(table, name, objects, measured, baseline)
     table.notes.append(
-        "S3 is moto on loopback sending pages that it rendered before (see benchmarks/bucket_server.py): what is measured is "
-        "the client. A page of a real bucket takes 50 to 150 ms, which bounds both to about 10,000 objects/s."
+        "S3 is a server on loopback that cuts its pages from rendered blocks (see benchmarks/listing_server.py): what is "
+        "measured is the client. How it is with the latency of a real bucket: benchmark `listing`."
     )
     return table
 

@@ -23,7 +23,7 @@ state: ./{state}
 sources:
   {source}:
     uri: {uri}
-    storage: {{region: eu-west-2{endpoint}}}
+    storage: {{region: eu-west-2, concurrency: {concurrency}{endpoint}}}
     encord: {{integration: sandbox}}
     chunk_size: {{images: {chunk_size}}}
     max_in_flight: {max_in_flight}
@@ -32,14 +32,26 @@ sources:
 
 
 def write_configuration(
-    folder: Path, *, uri: str = S3_URI, endpoint_url: str | None = None, chunk_size: int = 1000, max_in_flight: int = 4
+    folder: Path,
+    *,
+    uri: str = S3_URI,
+    endpoint_url: str | None = None,
+    chunk_size: int = 1000,
+    max_in_flight: int = 4,
+    concurrency: int = 16,
 ) -> Path:
     """Write ``registration.yaml`` and return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     endpoint = f", endpoint_url: {endpoint_url}" if endpoint_url else ""
     path = folder / "registration.yaml"
     text = _CONFIGURATION.format(
-        state=STATE, source=SOURCE, uri=uri, endpoint=endpoint, chunk_size=chunk_size, max_in_flight=max_in_flight
+        state=STATE,
+        source=SOURCE,
+        uri=uri,
+        endpoint=endpoint,
+        chunk_size=chunk_size,
+        max_in_flight=max_in_flight,
+        concurrency=concurrency,
     )
     path.write_text(text, encoding="utf-8")
     return path

@@ -1,4 +1,4 @@
-"""Starts the two servers that benchmarks speak to, each in a process of its own on the loopback interface.
+"""Starts the servers that benchmarks speak to, each in a process of its own on the loopback interface.
 
 A server prints one JSON line when it is ready, ends when its standard input is closed, which also happens when the
 benchmark is killed, and prints a second JSON line about what it did.
@@ -45,6 +45,13 @@ class Server:
 def bucket_server(objects: int) -> Iterator[Server]:
     """Run ``benchmarks.bucket_server``; facts: ``endpoint_url``, ``bucket``."""
     with _server("benchmarks.bucket_server", str(objects)) as server:
+        yield server
+
+
+@contextmanager
+def listing_server(layout: str, objects: int, *, latency: float = 0) -> Iterator[Server]:
+    """Run ``benchmarks.listing_server``, each page after ``latency`` seconds; facts: ``endpoint_url``, ``bucket``."""
+    with _server("benchmarks.listing_server", layout, str(objects), str(latency)) as server:
         yield server
 
 
