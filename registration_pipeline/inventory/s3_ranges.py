@@ -207,7 +207,7 @@ class RangeLister:
     def _split(self) -> KeyRange | None:
         """Split the largest range, or the first one worth it where memory is short, and return its second half."""
         if self._missed > 2 * self._concurrency + self._listed // 8:
-            return None  # the keys defy guessing; a price of an eighth more requests is the limit
+            return None  # the keys defy guessing: no more than an eighth of the requests may find nothing
         worth = [
             (rank, known)
             for rank, known in enumerate(self._ranges)
