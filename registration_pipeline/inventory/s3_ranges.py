@@ -31,6 +31,7 @@ WINDOW_BYTES = 32_000_000
 """Rows in memory from which on ranges far ahead wait; those just behind the first may use twice as much."""
 
 _WORTH_SPLITTING = 4.0  # pages that a range should still have; a split costs up to two requests that bring nothing
+_FREE_MISSES = 32  # guesses that may find nothing at first: halving six digits and a few letters takes some 25
 _FOLDER_LEVELS = 4  # how deep the search for folders goes where each folder holds just one other
 _JOIN_SECONDS = 5.0
 _WATCH_SECONDS = 1.0
@@ -206,7 +207,7 @@ class RangeLister:
 
     def _split(self) -> KeyRange | None:
         """Split the largest range, or the first one worth it where memory is short, and return its second half."""
-        if self._missed > 2 * self._concurrency + self._listed // 8:
+        if self._missed > _FREE_MISSES + self._listed // 8:
             return None  # the keys defy guessing: no more than an eighth of the requests may find nothing
         worth = [
             (rank, known)
