@@ -143,8 +143,8 @@ WRONG = {
         text="state: ${{NOBODY_SET_THIS}}\n",
     ),
     "broken YAML": Wrong(status=2, says=("not valid YAML",), text="sources: [\n"),
-    "scheme of a later version": Wrong(
-        status=2, says=("gs:// is not supported yet in this version",), settings={"uri": "gs://bucket/raw/"}
+    "scheme that nobody lists": Wrong(
+        status=2, says=("sources.fleet-cameras.uri: must be s3://",), settings={"uri": "ftp://bucket/raw/"}
     ),
     "two mistakes": Wrong(
         status=2,
