@@ -8,6 +8,9 @@ DEMO_DIR ?= demo
 EMULATORS := .emulators
 EMULATOR_FILES := registration_pipeline_tests/stores/emulators
 
+# Hundreds of tests start the command anew; without compiled modules each would compile the package, and pytest its tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := setup
 .PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-ui lint format check-definitions bench lock chromium clean
 
@@ -47,7 +50,7 @@ dev: setup  ## the Dagster UI on the demo, until Ctrl-C
 test: test-fast test-slow  ## all tests except those in a browser
 
 test-fast: setup-dev  ## under a minute
-	$(BIN)/python -m pytest -q -m 'not slow and not ui' -n 4 --dist worksteal
+	$(BIN)/python -m pytest -q -m 'not slow and not ui' -n 3 --dist worksteal
 
 test-slow: setup-dev emulators  ## real servers, crashes, tens of thousands of objects
 	$(BIN)/python -m pytest -q -m 'slow and not ui' -n 4 --dist worksteal

@@ -32,8 +32,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # Examples are judged by what they show, not by the time they take: on a machine with other work both limits strike at random.
-hypothesis_settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-hypothesis_settings.load_profile("project")
+hypothesis_settings.register_profile(
+    "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40
+)
+hypothesis_settings.register_profile("thorough", hypothesis_settings.get_profile("project"), max_examples=1_000)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 
 TOLD: Final = "told"

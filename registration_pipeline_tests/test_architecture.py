@@ -137,5 +137,7 @@ def test_loading_the_code_location_imports_nothing_heavy_and_takes_under_half_a_
         seconds, heavy = run.stdout.split()[-2:]
         measured.append(float(seconds))
         assert heavy == "-"
+        if measured[-1] < 0.5:
+            break
 
     assert min(measured) < 0.5

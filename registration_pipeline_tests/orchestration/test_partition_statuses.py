@@ -101,6 +101,7 @@ def test_one_run_shows_the_failed_chunks_as_failed_and_all_others_as_materialize
     assert check_passed(instance, pipeline.own.manifest, MANIFESTS_VALID)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "broken"),
     [pytest.param(*FEW, id="12 chunks"), pytest.param(*MANY, id="50 chunks", marks=pytest.mark.slow)],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import pytest
 from dagster import DagsterInstance, RunRequest, build_schedule_context
 
 from registration_pipeline.orchestration.launch import run_job
@@ -42,6 +43,7 @@ def test_a_night_registers_what_was_added_during_the_day(pipeline: Pipeline, ins
     assert pipeline.shown(instance, pipeline.own.registration).counts == (5, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_night_with_nothing_new_and_a_retry_with_nothing_failed_send_nothing(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
 from dagster import AssetCheckKey, DagsterInstance, DagsterRunStatus
 
 from registration_pipeline.orchestration import names
@@ -29,6 +30,7 @@ def run_partitions(
     return result.dagster_run.status
 
 
+@pytest.mark.slow
 def test_manifests_alone_send_nothing_and_registrations_alone_need_no_manifest_run(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
@@ -47,6 +49,7 @@ def test_manifests_alone_send_nothing_and_registrations_alone_need_no_manifest_r
     assert len(pipeline.sandbox.jobs()) == 4
 
 
+@pytest.mark.slow
 def test_executing_only_the_checks_looks_at_every_chunk_and_sends_nothing(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
@@ -86,6 +89,7 @@ def test_one_partition_is_one_chunk_and_again_sends_nothing(pipeline: Pipeline, 
     assert pipeline.status.pending == 2
 
 
+@pytest.mark.slow
 def test_a_lost_event_log_is_filled_again_from_the_state_without_sending(pipeline: Pipeline) -> None:
     own = pipeline.own
     with open_instance(pipeline.project.settings, os.environ) as first:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from registration_pipeline.demo.bucket import BucketServer
     from registration_pipeline.demo.layout import DemoLayout
 
+pytestmark = pytest.mark.slow
+
 BUCKET = "fleet-demo"
 
 

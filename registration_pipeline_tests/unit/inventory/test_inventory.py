@@ -126,6 +126,7 @@ MANY_PAGES = [[f"{page:03d}-{row:05d}" for row in range(60_000)] for page in ran
 """More rows than one part holds, so that a part is there before the listing ends."""
 
 
+@pytest.mark.slow
 def test_a_listing_that_fails_commits_nothing_and_leaves_nothing(store: BucketStateStore) -> None:
     with pytest.raises(ServiceUnavailableError):
         take(store, *MANY_PAGES, None)
@@ -224,6 +225,7 @@ def test_times_are_recorded_in_utc(store: BucketStateStore) -> None:
     assert taken.started_at.utcoffset() == timedelta(0)
 
 
+@pytest.mark.slow
 def test_a_writer_taken_for_dead_by_another_run_cannot_commit(store: BucketStateStore) -> None:
     class Interrupted(ScriptedLister):
         def list_objects(self) -> Iterator[pa.RecordBatch]:

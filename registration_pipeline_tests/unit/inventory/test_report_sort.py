@@ -70,6 +70,7 @@ def test_nothing_comes_of_nothing() -> None:
     assert ordered([]) == []
 
 
+@pytest.mark.slow
 def test_memory_holds_blocks_of_the_runs_and_not_the_rows() -> None:
     count, per_batch = 60_000, 2_000
     wide = "x" * 200

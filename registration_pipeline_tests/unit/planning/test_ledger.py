@@ -98,6 +98,7 @@ def test_the_merge_agrees_with_set_arithmetic(
     assert deleted == [{"key": k, "chunk_id": chunk_of[k]} for k in sorted(planned.keys() - listed.keys())]
 
 
+@pytest.mark.slow
 def test_a_sparse_inventory_does_not_pull_a_whole_wave_into_memory(new_bucket: Callable[..., Any]) -> None:
     bucket = new_bucket()
     wave = write_wave(bucket, 0, {f"{number:04d}": 1 for number in range(1000)})

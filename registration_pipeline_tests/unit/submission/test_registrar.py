@@ -112,9 +112,9 @@ def test_the_cause_of_a_halt_is_raised_and_not_its_echo(fleet: Any):
                 raise CredentialsError("401: key refused")
             raise TransientError("429", retry_after_seconds=60)
 
+    # Room for all: a chunk that waits for a minute keeps its place, and the refused one must not have to wait for it.
+    slots = Slots(10, first=10)
     with pytest.raises(CredentialsError, match="key refused"):
-        # Room for all: a chunk that waits for a minute keeps its place, and the refused one must not have to wait for it.
-        slots = Slots(10, first=10)
         fleet.register(gateway=OneRefusal(fleet.encord), max_in_flight=4, slots=slots, retry=RetryPolicy())
 
 

@@ -97,6 +97,7 @@ def store() -> BucketStateStore:
     return BucketStateStore(MemoryStore(), "memory://state")
 
 
+@pytest.mark.slow
 def test_the_log_of_a_source_streams_and_is_there_even_when_it_is_empty(store: BucketStateStore):
     rows = [row(f"raw/{number}\r.jpg") for number in range(25_000)]
     names = write_source_failure_log(store, "fleet", "w1", iter(rows))
