@@ -20,6 +20,7 @@ from registration_pipeline.cli_output import (
 from registration_pipeline.cli_session import DONE, JobRequest, exit_status, open_project, run_jobs
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.inventory.price_class import price_class
 from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.wave import load_waves
@@ -62,6 +63,9 @@ def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
         "objects": taken.objects,
         "bytes": taken.bytes,
         "requests": taken.requests,
+        "requests_charged_as": price_class(
+            source.location.scheme, is_report=source.storage.inventory_report is not None
+        ),
         "seconds": round((taken.finished_at - taken.started_at).total_seconds(), 3),
         "path": project.store.location(f"{source.name}/inventory/{taken.inventory_id}"),
     }
@@ -69,7 +73,8 @@ def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
         print_json(document)
     else:
         say(
-            f"{source.name}: {taken.objects:,} objects, {taken.bytes:,} bytes in {document['seconds']} s: {document['path']}"
+            f"{source.name}: {taken.objects:,} objects, {taken.bytes:,} bytes in {document['seconds']} s, "
+            f"{taken.requests:,} requests ({document['requests_charged_as']}): {document['path']}"
         )
     return DONE
 

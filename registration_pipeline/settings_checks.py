@@ -76,6 +76,12 @@ def _storage_problems(source: SourceSettings) -> Iterator[Found]:
     if scheme in {SourceScheme.GS, SourceScheme.AZ} and source.storage.profile is not None:
         text = f"a profile is for s3:// and obs:// sources; credentials of {scheme}:// come from the environment: remove it"
         yield ("storage", "profile"), text
+    if source.storage.versions and scheme not in {SourceScheme.S3, SourceScheme.OBS}:
+        text = f"is for s3:// and obs:// sources; {scheme}:// sources have what there is without it: remove the key"
+        yield ("storage", "versions"), text
+    if source.storage.versions and source.storage.inventory_report is not None:
+        text = "has no effect on inventory reports, which have version ids where they were asked for: remove the key"
+        yield ("storage", "versions"), text
     if scheme == SourceScheme.OBS and source.storage.region is None and source.storage.endpoint_url is None:
         text = "missing: OBS is reached by region; add storage.region, e.g. eu-de, or storage.endpoint_url"
         yield ("storage", "region"), text

@@ -138,6 +138,7 @@ class StorageSettings(_Model):
         report_max_age_days: an older report is refused. Weekly reports are the rarest, and take a day to arrive.
         top_up: list what may have changed since the report.
         concurrency: the most listing requests at once.
+        versions: list the current objects with their version ids, page after page.
     """
 
     region: Annotated[str, AfterValidator(_region)] | None = None
@@ -148,6 +149,7 @@ class StorageSettings(_Model):
     report_max_age_days: Annotated[WholeNumber, Field(ge=1, le=400)] = 8
     top_up: bool = False
     concurrency: Annotated[WholeNumber, Field(ge=1, le=64)] = 16
+    versions: bool = False
 
 
 class SourceEncordSettings(_Model):

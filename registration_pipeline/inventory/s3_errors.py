@@ -5,6 +5,7 @@ What does not belong here: retries, which the client does, and errors of the sta
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,8 @@ _OTHER_REGION = {
 }
 _NOT_NOW = {"InternalError", "OperationAborted", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
+_PRINCIPAL = re.compile(r"User: (?P<principal>arn:\S+) is not authorized")
+"""How AWS says since 2023 who was refused; S3-compatible stores don't (S3 user guide, "Troubleshoot access denied")."""
 
 _NO_CREDENTIALS = (
     NoCredentialsError,
@@ -78,7 +81,7 @@ _NO_CREDENTIALS = (
 
 
 @contextmanager
-def s3_errors(*, bucket: str, source: str) -> Iterator[None]:
+def s3_errors(*, bucket: str, source: str, permission: str = "s3:ListBucket") -> Iterator[None]:
     """Translate botocore's exceptions for one bucket.
 
     The texts of refused credentials quote only the code, so that no key id or signature gets into a log.
@@ -86,6 +89,7 @@ def s3_errors(*, bucket: str, source: str) -> Iterator[None]:
     Args:
         bucket: its name.
         source: the source's name, for the settings to change.
+        permission: what the request needs.
 
     Raises:
         HaltError: the subclass that fits.
@@ -93,7 +97,7 @@ def s3_errors(*, bucket: str, source: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _from_answer(error, bucket, source) from None
+        raise _from_answer(error, bucket, source, permission) from None
     except _NO_CREDENTIALS as error:
         raise CredentialsError(
             f"There are no usable AWS credentials for bucket {bucket} ({type(error).__name__}). Log in again, or set "
@@ -123,7 +127,7 @@ def s3_errors(*, bucket: str, source: str) -> Iterator[None]:
         ) from None
 
 
-def _from_answer(error: ClientError, bucket: str, source: str) -> HaltError:
+def _from_answer(error: ClientError, bucket: str, source: str, permission: str) -> HaltError:
     answer = error.response
     code = str(answer.get("Error", {}).get("Code", ""))
     metadata = answer.get("ResponseMetadata", {})
@@ -135,9 +139,11 @@ def _from_answer(error: ClientError, bucket: str, source: str) -> HaltError:
     if code in _BAD_CREDENTIALS:
         return _refused(code, bucket, source)
     if code in _NOT_ALLOWED:
+        found = _PRINCIPAL.search(str(answer.get("Error", {}).get("Message", "")))
+        principal = found["principal"] if found else "these credentials"
         return PermissionDeniedError(
-            f"Not allowed to list bucket {bucket} ({code}). Grant s3:ListBucket on arn:aws:s3:::{bucket} to these "
-            f"credentials, or name other ones in `sources.{source}.storage.profile`."
+            f"Not allowed to list bucket {bucket} ({code}). Grant {permission} on arn:aws:s3:::{bucket} to {principal}, or "
+            f"name other credentials in `sources.{source}.storage.profile`."
         )
     if code in _NOT_NOW or status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS:
         return ServiceUnavailableError(

@@ -52,8 +52,10 @@ def counts_table(counts: Mapping[str, int], what: str) -> dg.MetadataValue[Any]:
     return table(rows, (what, "objects"))
 
 
-def inventory_metadata(store: "StateStore", inventory: "Inventory", sample: Sequence[Mapping[str, Any]]) -> Metadata:
-    """Describe an inventory; ``sample`` is its first rows."""
+def inventory_metadata(
+    store: "StateStore", inventory: "Inventory", sample: Sequence[Mapping[str, Any]], request_class: str
+) -> Metadata:
+    """Describe an inventory; ``sample`` is its first rows, ``request_class`` what its requests are charged as."""
     seconds = (inventory.finished_at - inventory.started_at).total_seconds()
     return {
         "dagster/row_count": inventory.objects,
@@ -61,7 +63,9 @@ def inventory_metadata(store: "StateStore", inventory: "Inventory", sample: Sequ
         "inventory_id": inventory.inventory_id,
         "listing": inventory.listing,
         "requests": inventory.requests,
+        "requests_charged_as": request_class,
         "seconds": round(seconds, 3),
+        "objects_per_second": round(inventory.objects / seconds) if seconds else 0,
         "sample": table(sample, ("key", "size", "last_modified", "storage_class")),
         "files": link(store, f"{inventory.source}/inventory/{inventory.inventory_id}/"),
     }

@@ -90,6 +90,8 @@ def _top_up(source: "SourceSettings") -> "TopUp":
     client, location = _client(source), source.location
     return TopUp(
         S3FolderProbe(client, location.bucket, source=source.name),
-        lambda prefix: S3Lister(client, location.bucket, prefix, source=source.name),
+        lambda prefix: S3Lister(
+            client, location.bucket, prefix, source=source.name, concurrency=source.storage.concurrency
+        ),
         location.prefix,
     )

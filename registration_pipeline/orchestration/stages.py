@@ -75,6 +75,7 @@ class StageReport:
 def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLogManager) -> StageReport:
     """List the source into a new inventory."""
     from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
+    from registration_pipeline.inventory.price_class import price_class
 
     previous = latest_inventory(project.store, source.name)
     expected = previous.objects if previous else None
@@ -102,7 +103,8 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"objects": inventory.objects, "objects_before": expected or 0},
     )
-    return StageReport(metadata.inventory_metadata(project.store, inventory, sample), (complete, kept))
+    charged = price_class(source.location.scheme, is_report=source.storage.inventory_report is not None)
+    return StageReport(metadata.inventory_metadata(project.store, inventory, sample, charged), (complete, kept))
 
 
 def _emptied(source: SourceSettings, inventory: "Inventory", before: int) -> str:

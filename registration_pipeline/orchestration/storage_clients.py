@@ -87,6 +87,10 @@ def make_lister(
         # An endpoint of one's own also means path addressing, which needs no wildcard certificate for dotted buckets.
         storage = storage.model_copy(update={"endpoint_url": obs_endpoint(source)})
     client = make_s3_client(storage, source=source.name)
+    if storage.versions:
+        from registration_pipeline.inventory.s3_versions import S3VersionLister
+
+        return S3VersionLister(client, location.bucket, location.prefix, source=source.name)
     return S3Lister(client, location.bucket, location.prefix, source=source.name, concurrency=storage.concurrency)
 
 

@@ -83,6 +83,20 @@ def list_from(endpoint: str) -> list[pa.RecordBatch]:
     return list(S3Lister(resource.get_client(), "bucket", source="fleet").list_objects())
 
 
+def test_who_was_refused_is_named_where_aws_says_it(aws_environment: str) -> None:
+    said = (
+        "User: arn:aws:sts::123456789012:assumed-role/nightly/i-0 is not authorized to perform: s3:ListBucket on resource: "
+        "&quot;arn:aws:s3:::bucket&quot; because no identity-based policy allows the s3:ListBucket action"
+    )
+    body = error_body("AccessDenied").replace("words", said)
+    with server(403, body) as endpoint, pytest.raises(PermissionDeniedError) as caught:
+        list_from(endpoint)
+
+    assert "Grant s3:ListBucket on arn:aws:s3:::bucket to arn:aws:sts::123456789012:assumed-role/nightly/i-0" in str(
+        caught.value
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "code", "error", "words"),
     [

@@ -77,6 +77,11 @@ WRONG = {
     "top-up without a report": with_storage(
         "{region: eu-west-2, top_up: true}", key="storage.top_up", says="add storage.inventory_report"
     ),
+    "versions beside a report": with_storage(
+        "{region: eu-west-2, versions: true, inventory_report: s3://reports/}",
+        key="storage.versions",
+        says="has no effect on inventory reports",
+    ),
     "top-up that is no switch": with_storage("top_up: maybe", key="storage.top_up", says="must be true or false"),
     "reports may be 0 days old": with_storage(
         "report_max_age_days: 0", key="storage.report_max_age_days", says="must be 1 or more"
