@@ -33,7 +33,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.installed
 emulators: $(EMULATORS)/.installed  ## the stores that slow tests start; needs npm
 
 $(EMULATORS)/.installed: $(addprefix $(EMULATOR_FILES)/,package.json package-lock.json requirements.txt)
-	@command -v npm >/dev/null || { echo 'Install Node.js 20 or newer with npm for the slow tests.' >&2; exit 1; }
+	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq npm >/dev/null; } \
+	  || { echo 'Install Node.js 20 or newer with npm for the slow tests.' >&2; exit 1; }
 	mkdir -p $(EMULATORS)
 	cp $(EMULATOR_FILES)/package.json $(EMULATOR_FILES)/package-lock.json $(EMULATORS)
 	npm ci --prefix $(EMULATORS) --ignore-scripts --no-audit --no-fund --loglevel error
