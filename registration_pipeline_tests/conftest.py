@@ -39,6 +39,13 @@ hypothesis_settings.register_profile("thorough", hypothesis_settings.get_profile
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 
+@pytest.fixture(autouse=True)
+def no_configuration_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that runs inside the test process says in its environment which file it uses, for the runs that it starts."""
+    monkeypatch.setenv("REGISTRATION_CONFIG", "")
+    monkeypatch.delenv("REGISTRATION_CONFIG")
+
+
 TOLD: Final = "told"
 
 
