@@ -50,7 +50,7 @@ dev: setup  ## the Dagster UI on the demo, until Ctrl-C
 
 test: test-fast test-slow  ## all tests except those in a browser
 
-test-fast: setup-dev  ## under a minute
+test-fast: setup-dev  ## no servers, no crashes
 	$(BIN)/python -m pytest -q -m 'not slow and not ui' -n 3 --dist worksteal
 
 test-slow: setup-dev emulators  ## real servers, crashes, tens of thousands of objects
