@@ -74,7 +74,8 @@ def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
     else:
         say(
             f"{source.name}: {taken.objects:,} objects, {taken.bytes:,} bytes in {document['seconds']} s, "
-            f"{taken.requests:,} requests ({document['requests_charged_as']}): {document['path']}"
+            f"{taken.requests:,} request{'s' * (taken.requests != 1)} (charged as {document['requests_charged_as']}): "
+            f"{document['path']}"
         )
     return DONE
 

@@ -78,12 +78,12 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
     from registration_pipeline.inventory.price_class import price_class
 
     previous = latest_inventory(project.store, source.name)
-    expected = previous.objects if previous else None
+    expected = (previous.objects or None) if previous else None
     say: Log = log.info
     current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
     inventory = project.take_inventory(source, ListingReporter(say), _both(current_listener().notice, say))
     say(f"{inventory.objects:,} objects, {inventory.bytes:,} bytes from {inventory.listing}")
-    if expected and not inventory.objects:
+    if not inventory.objects:
         warning = _emptied(source, inventory, expected)
         log.warning(warning)
         current_listener().notice(warning)
@@ -107,7 +107,12 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
     return StageReport(metadata.inventory_metadata(project.store, inventory, sample, charged), (complete, kept))
 
 
-def _emptied(source: SourceSettings, inventory: "Inventory", before: int) -> str:
+def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None) -> str:
+    if before is None:
+        return (
+            f"{source.name}: there is no object in {inventory.listing}. Check `sources.{source.name}.uri` (keys are "
+            "case-sensitive), or put objects there."
+        )
     return (
         f"{source.name}: nothing is left in {inventory.listing}, which held {before:,} objects before. Nothing is removed "
         f"from Encord; `status` will count what was registered as deleted. If the bucket is not really empty, check "
