@@ -55,7 +55,7 @@ def reached(project: CommandProject, stage: str) -> set[str]:
 
 def wait_until_reached(project: CommandProject, process: subprocess.Popen[str], stage: str, before: set[str]) -> None:
     while process.poll() is None and reached(project, stage) <= before:
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def stage(project: CommandProject, known: str | None) -> str:
