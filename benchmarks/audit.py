@@ -21,7 +21,7 @@ from benchmarks.synthetic import MODIFIED_AT, SyntheticLister, key_of
 from benchmarks.table import Table, megabytes, rate, ratio, seconds_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -129,7 +129,7 @@ def _item_rows(
         yield item_uuid_of(number, 2), home, f"s3://elsewhere/{number}.jpg", "stranger", "{}", at, at
 
 
-def _conclude(store: Any, chunk_id: str, units: list[Any], folder: str, numbers: Mapping[str, int]) -> None:
+def _conclude(store: Any, chunk_id: str, units: Sequence[Any], folder: str, numbers: Mapping[str, int]) -> None:
     from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.submission.verdicts import FolderEvidence, judge_adopted
     from registration_pipeline.tracking.journal import Journal

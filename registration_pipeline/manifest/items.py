@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _ABSOLUTE_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
-_PLAIN_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+")
-_PLAIN_KEYS: Final = frozenset({OBJECT_URL, TITLE, CLIENT_METADATA})
 _WHITESPACE_OR_CONTROL: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _GROUP_URL: Final = re.compile(rf"{re.escape(GROUP_URL_PREFIX)}(0|[1-9][0-9]{{0,8}})", re.ASCII)
 _PYTHON_TYPES: Final[Mapping[JsonType, tuple[type, ...]]] = {
@@ -43,15 +41,11 @@ _PYTHON_TYPES: Final[Mapping[JsonType, tuple[type, ...]]] = {
 class ItemChecker:
     """Checks the items of one manifest one after the other and remembers their URLs and titles.
 
-    Args:
-        measure_metadata: False where the whole manifest is too small to hold metadata over the limit.
-
     ``urls`` is how many URLs the items named so far.
     """
 
-    def __init__(self, *, measure_metadata: bool = True) -> None:
+    def __init__(self) -> None:
         self.urls = 0
-        self._measure_metadata = measure_metadata
         self._where_by_url: dict[str, str] = {}
         self._where_by_title: dict[str, str] = {}
 
@@ -66,8 +60,6 @@ class ItemChecker:
         if not isinstance(item, dict):
             yield Violation(where, "must be an object")
             return
-        if self._is_plain(where, item, item_format):
-            return
         url_keys = _group_url_keys(item) if item_format.is_group else [OBJECT_URL]
         yield from _check_keys(where, item, item_format, url_keys)
         yield from _check_group_urls(where, url_keys) if item_format.is_group else ()
@@ -76,29 +68,8 @@ class ItemChecker:
         for key in url_keys:
             yield from self._check_url(where, key, item)
         yield from self._check_title(f"{where}.{TITLE}", item)
-        if self._measure_metadata:
-            yield from _check_client_metadata(f"{where}.{CLIENT_METADATA}", item.get(CLIENT_METADATA))
+        yield from _check_client_metadata(f"{where}.{CLIENT_METADATA}", item.get(CLIENT_METADATA))
         yield from _check_media_metadata(where, item, item_format)
-
-    def _is_plain(self, where: str, item: dict[str, Any], item_format: ItemFormat) -> bool:
-        """Tell, at a quarter of what the checks cost, that an item like those of our own manifests is certainly right."""
-        if self._measure_metadata or item_format.is_group or not item.keys() <= _PLAIN_KEYS:
-            return False
-        if CLIENT_METADATA in item and not (
-            CLIENT_METADATA in item_format.keys and isinstance(item[CLIENT_METADATA], dict)
-        ):
-            return False
-        url, title = item.get(OBJECT_URL), item.get(TITLE)
-        if not (isinstance(url, str) and isinstance(title, str)):
-            return False
-        if len(url) > LIMITS.url_bytes or not 0 < len(title) <= LIMITS.title_characters:
-            return False
-        if url in self._where_by_url or title in self._where_by_title or not _PLAIN_URL.fullmatch(url):
-            return False
-        self.urls += 1
-        self._where_by_url[url] = f"{where}.{OBJECT_URL}"
-        self._where_by_title[title] = f"{where}.{TITLE}"
-        return True
 
     def _check_url(self, where: str, key: str, item: dict[str, Any]) -> Iterator[Violation]:
         place = f"{where}.{key}"

@@ -16,10 +16,9 @@ from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.state.layout import manifest_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from registration_pipeline.manifest.violation import Violation
-    from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
+    from registration_pipeline.planning.units import ChunkUnits
+    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
 
 
@@ -42,9 +41,7 @@ class Manifest:
     violations: tuple[Violation, ...]
 
 
-def ensure_manifest(
-    store: StateStore, source: str, chunk: PlannedChunk, units: Sequence[PlannedUnit] | None = None
-) -> Manifest:
+def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk, units: ChunkUnits | None = None) -> Manifest:
     """Make the manifest of a chunk if it is missing, else verify that it is what making it again would give.
 
     A manifest with violations is written all the same, so that it can be looked at.

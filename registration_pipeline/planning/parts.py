@@ -13,15 +13,14 @@ from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.planning.wave import load_chunks, load_wave, read_chunk_units
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
+    from registration_pipeline.planning.units import ChunkUnits
+    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
 
 _PART_ID = re.compile(r"(?P<chunk>.+-[0-9]+)-(?P<path>[ab]+)")
 
 
-def halve(chunk: PlannedChunk, units: Sequence[PlannedUnit]) -> list[tuple[PlannedChunk, list[PlannedUnit]]]:
+def halve(chunk: PlannedChunk, units: ChunkUnits) -> list[tuple[PlannedChunk, ChunkUnits]]:
     """Return the two halves of a chunk or part as chunks of their own, the first one larger if the units are odd.
 
     Args:
@@ -31,7 +30,7 @@ def halve(chunk: PlannedChunk, units: Sequence[PlannedUnit]) -> list[tuple[Plann
     middle = (len(units) + 1) // 2
     base = chunk.chunk_id if _PART_ID.fullmatch(chunk.chunk_id) else f"{chunk.chunk_id}-"
     return [
-        (_part(chunk, base + letter, members), list(members))
+        (_part(chunk, base + letter, members), members)
         for letter, members in (("a", units[:middle]), ("b", units[middle:]))
     ]
 
@@ -44,7 +43,7 @@ def is_within(chunk_id: str, whole_id: str) -> bool:
     return part["chunk"] == whole_id or (_PART_ID.fullmatch(whole_id) is not None and chunk_id.startswith(whole_id))
 
 
-def read_units(store: StateStore, source: str, chunk_id: str) -> list[PlannedUnit]:
+def read_units(store: StateStore, source: str, chunk_id: str) -> ChunkUnits:
     """Return the units of a chunk or part, by its id alone.
 
     Raises:
@@ -63,15 +62,14 @@ def read_units(store: StateStore, source: str, chunk_id: str) -> list[PlannedUni
     return units
 
 
-def _part(chunk: PlannedChunk, part_id: str, units: Sequence[PlannedUnit]) -> PlannedChunk:
-    members = [entry for unit in units for entry in unit.objects]
-    keys = sorted(entry.key for entry in members)
+def _part(chunk: PlannedChunk, part_id: str, units: ChunkUnits) -> PlannedChunk:
+    keys = sorted(units.values("key"))
     return replace(
         chunk,
         chunk_id=part_id,
         units=len(units),
-        objects=len(members),
-        bytes=sum(entry.size for entry in members),
+        objects=units.objects,
+        bytes=sum(units.values("size")),
         first_key=keys[0],
         last_key=keys[-1],
     )

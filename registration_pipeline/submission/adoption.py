@@ -16,14 +16,15 @@ from registration_pipeline.submission.result import ChunkResult, result_from_ver
 from registration_pipeline.submission.verdicts import FolderEvidence, chunk_state, judge_adopted
 from registration_pipeline.tracking.failure_log import chunk_failures, write_chunk_failure_log
 from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.outcomes import read_outcomes, unit_failures, write_outcomes
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, read_outcomes, unit_failures, write_outcomes
 from registration_pipeline.tracking.states import FAILED_STATES, JournalEvent, JournalEventKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
+    from registration_pipeline.planning.units import PlannedUnit
+    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.outcomes import Outcome
     from registration_pipeline.tracking.states import ChunkProgress
@@ -99,7 +100,7 @@ def _outcomes(
     *,
     attempt: int,
     at: datetime,
-) -> list[Outcome] | None:
+) -> ChunkOutcomes | None:
     """Return the verdicts of all objects, or None when the chunk is to be left as it is."""
     registered = {outcome.unit_id for outcome in earlier if outcome.verdict.is_registered}
     newly = [unit for unit in units if unit.unit_id in found and unit.unit_id not in registered]
@@ -108,7 +109,7 @@ def _outcomes(
         return None
     adopted = judge_adopted(newly, FolderEvidence(by_unit_id=found), attempt=attempt, at=at)
     by_key = {outcome.key: outcome for outcome in (*earlier, *adopted)}
-    return [by_key[entry.key] for unit in units for entry in unit.objects]
+    return ChunkOutcomes.of(by_key[entry.key] for unit in units for entry in unit.objects)
 
 
 def _conclude(
@@ -116,7 +117,7 @@ def _conclude(
     source: str,
     chunk: PlannedChunk,
     units: Sequence[PlannedUnit],
-    outcomes: Sequence[Outcome],
+    outcomes: ChunkOutcomes,
     *,
     attempt: int,
     at: datetime,
@@ -126,7 +127,7 @@ def _conclude(
     rows = chunk_failures(source, chunk.chunk_id, outcomes)
     if rows:
         write_chunk_failure_log(store, source, chunk.chunk_id, attempt, rows)
-    failed = sum(not outcome.verdict.is_registered for outcome in outcomes)
+    failed = len(outcomes.failed)
     failures = unit_failures(units, outcomes)
     verdict = JournalEvent(
         kind=JournalEventKind.VERDICT,

@@ -46,7 +46,7 @@ from registration_pipeline.submission.verdicts import (
     unaccounted_units,
 )
 from registration_pipeline.tracking.failure_log import chunk_failures, write_chunk_failure_log
-from registration_pipeline.tracking.outcomes import Outcome, read_outcomes, unit_failures, write_outcomes
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, read_outcomes, unit_failures, write_outcomes
 from registration_pipeline.tracking.states import (
     FAILED_STATES,
     ChunkProgress,
@@ -59,7 +59,8 @@ from registration_pipeline.tracking.states import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
+    from registration_pipeline.planning.units import ChunkUnits, PlannedUnit
+    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import JobReport
 
@@ -79,7 +80,7 @@ class ChunkSubmission:
     chunk: PlannedChunk
     part: PartOf | None = None
     _events: list[JournalEvent] = field(default_factory=list)
-    _members: list[PlannedUnit] = field(default_factory=list)
+    _members: ChunkUnits | None = None
     _has_leftovers: bool = False
 
     def advance(
@@ -231,7 +232,9 @@ class ChunkSubmission:
         if doubts:
             seen = {chunk_id: state for found in doubts for chunk_id, state in found.seen.items()}
             return replace(doubts[0], chunk=self.chunk, seen=seen)
-        return self._conclude(outcomes, message="submitted in parts, because Encord refused it as a whole")
+        return self._conclude(
+            ChunkOutcomes.of(outcomes), message="submitted in parts, because Encord refused it as a whole"
+        )
 
     def advance_part(self, doubt: InDoubt | None, settled_seconds: float) -> JournalEvent | InDoubt | None:
         """Take a part to its verdict in the attempt of its whole; None if trying it is without hope."""
@@ -252,12 +255,12 @@ class ChunkSubmission:
         self.part.refusals.count_verdict(self.chunk, self._progress)
         return self._progress.verdict
 
-    def untried(self) -> list[Outcome]:
+    def untried(self) -> ChunkOutcomes:
         """Return the verdicts of a part that was not tried, because everything tried before was refused."""
         assert self.part is not None
         return judge_refused(self._units(), self.part.refusals.hopeless_message, attempt=0, at=self.context.clock())
 
-    def _conclude(self, outcomes: Sequence[Outcome], *, message: str | None) -> ChunkResult:
+    def _conclude(self, outcomes: ChunkOutcomes, *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
         context, chunk_id, progress = self.context, self.chunk.chunk_id, self._progress
         outcomes = self._keep_what_was_lost(keep_registered(outcomes, self._earlier()))
@@ -266,7 +269,7 @@ class ChunkSubmission:
         if rows or self._has_leftovers:
             self._check_still_open()  # else it would replace the log of whoever concluded the attempt meanwhile
             write_chunk_failure_log(context.store, context.source, chunk_id, progress.attempt, rows)
-        failed = sum(not outcome.verdict.is_registered for outcome in outcomes)
+        failed = len(outcomes.failed)
         failures = unit_failures(self._units(), outcomes) if failed else ()
         verdict = self._append(
             JournalEventKind.VERDICT,
@@ -281,9 +284,9 @@ class ChunkSubmission:
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
 
-    def _keep_what_was_lost(self, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    def _keep_what_was_lost(self, outcomes: ChunkOutcomes) -> ChunkOutcomes:
         """Call registered what an attempt of unknown fate put into the folder, though Encord refused to take it again."""
-        failed = {outcome.unit_id for outcome in outcomes if not outcome.verdict.is_registered}
+        failed = {outcome.unit_id for outcome in outcomes.failed}
         if not failed or all(event.kind is not JournalEventKind.LOST for event in self._events):
             return outcomes
         units = [unit for unit in self._units() if unit.unit_id in failed]
@@ -291,9 +294,9 @@ class ChunkSubmission:
         there = [unit for unit in units if evidence.item_of(unit)]
         found = judge_adopted(there, evidence, attempt=self._progress.attempt, at=self.context.clock())
         by_key = {outcome.key: outcome for outcome in found}
-        return [by_key.get(outcome.key, outcome) for outcome in outcomes]
+        return ChunkOutcomes.of(by_key.get(outcome.key, outcome) for outcome in outcomes)
 
-    def _earlier(self) -> list[Outcome]:
+    def _earlier(self) -> Sequence[Outcome]:
         verdict = self._progress.verdict
         return read_outcomes(self.context.store, self.context.source, verdict) if verdict else []
 
@@ -394,7 +397,7 @@ class ChunkSubmission:
         """Where the chunk stands, as far as this process knows."""
         return fold_events(self.chunk.chunk_id, self._events)
 
-    def _units(self) -> list[PlannedUnit]:
-        if not self._members:
+    def _units(self) -> ChunkUnits:
+        if self._members is None:
             self._members = read_chunk_units(self.context.store, self.context.source, self.chunk)
         return self._members

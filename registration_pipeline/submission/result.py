@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from registration_pipeline.planning.wave import PlannedChunk
-    from registration_pipeline.tracking.outcomes import Outcome
+    from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome
     from registration_pipeline.tracking.states import JournalEvent
 
 
@@ -64,10 +64,10 @@ SAMPLE_SIZE = 10
 
 
 def result_from_verdict(
-    chunk: PlannedChunk, verdict: JournalEvent, *, outcomes: Sequence[Outcome] | None = None
+    chunk: PlannedChunk, verdict: JournalEvent, *, outcomes: ChunkOutcomes | None = None
 ) -> ChunkResult:
     """Return the result that a verdict stands for; with ``outcomes`` it is one that was reached just now."""
-    failed = [outcome for outcome in outcomes or () if not outcome.verdict.is_registered]
+    failed = outcomes.failed if outcomes is not None else ()
     return ChunkResult(
         chunk=chunk,
         state=verdict.state or ChunkState.FAILED,

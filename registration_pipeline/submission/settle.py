@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
-    from registration_pipeline.planning.wave import PlannedUnit
+    from registration_pipeline.planning.units import PlannedUnit
     from registration_pipeline.submission.gateway import ItemPage, RegistrationGateway, RemoteItem
     from registration_pipeline.submission.retry import RetryPolicy
 

@@ -13,14 +13,14 @@ from urllib.parse import unquote
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.reasons import classify_message
-from registration_pipeline.tracking.outcomes import Outcome, Verdict
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, Verdict
 from registration_pipeline.tracking.states import ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from registration_pipeline.planning.wave import PlannedUnit
+    from registration_pipeline.planning.units import ChunkUnits, PlannedUnit
     from registration_pipeline.submission.gateway import JobReport, RemoteItem, UnitError
 
 
@@ -72,21 +72,23 @@ class FolderEvidence:
         return all(self.item_of(unit) for unit in units)
 
 
-def unaccounted_units(units: Sequence[PlannedUnit], report: JobReport) -> list[PlannedUnit]:
+def unaccounted_units(units: ChunkUnits, report: JobReport) -> list[PlannedUnit]:
     """Return the units that the job names neither as an item nor as an error."""
     names = _items_by_name(report)
     failed = _errors_by_url(report)
+    if not failed and names.keys() >= set(units.values("title")):
+        return []
     return [unit for unit in units if unit.title not in names and _error_of(unit, failed) is None]
 
 
 def judge_job(
-    units: Sequence[PlannedUnit],
+    units: ChunkUnits,
     report: JobReport,
     evidence: FolderEvidence,
     *,
     attempt: int,
     at: datetime,
-) -> list[Outcome]:
+) -> ChunkOutcomes:
     """Return the verdict for every object of a chunk whose job has ended.
 
     Args:
@@ -94,6 +96,9 @@ def judge_job(
     """
     items = _items_by_name(report)
     failed = _errors_by_url(report)
+    found = [] if failed else list(map(items.get, units.values("title")))
+    if found and None not in found:
+        return _all_registered(units, found, attempt=attempt, at=at)
     sent = {_decoded(entry.object_url) for unit in units for entry in unit.objects} if failed else set()
     strangers = set(failed) - sent
     outcomes: list[Outcome] = []
@@ -106,14 +111,14 @@ def judge_job(
         else:
             verdict = _unaccounted_unit(unit, report, evidence, strangers)
         outcomes.extend(_outcomes(unit, verdict, attempt=attempt, at=at))
-    return outcomes
+    return ChunkOutcomes.of(outcomes)
 
 
 def judge_adopted(
     units: Sequence[PlannedUnit], evidence: FolderEvidence, *, attempt: int, at: datetime
-) -> list[Outcome]:
+) -> ChunkOutcomes:
     """Return the verdicts of a chunk whose job is unknown and whose units were all seen in the folder."""
-    return [
+    return ChunkOutcomes.of(
         outcome
         for unit in units
         for outcome in _outcomes(
@@ -122,36 +127,37 @@ def judge_adopted(
             attempt=attempt,
             at=at,
         )
-    ]
+    )
 
 
-def judge_refused(units: Sequence[PlannedUnit], message: str, *, attempt: int, at: datetime) -> list[Outcome]:
+def judge_refused(units: Sequence[PlannedUnit], message: str, *, attempt: int, at: datetime) -> ChunkOutcomes:
     """Return the verdicts of a chunk that Encord refused as a whole."""
     verdict = _UnitVerdict(verdict=Verdict.FAILED, reason=FailureReason.MANIFEST_REFUSED, message=message)
-    return [outcome for unit in units for outcome in _outcomes(unit, verdict, attempt=attempt, at=at)]
+    return ChunkOutcomes.of(outcome for unit in units for outcome in _outcomes(unit, verdict, attempt=attempt, at=at))
 
 
-def keep_registered(outcomes: Sequence[Outcome], earlier: Sequence[Outcome]) -> list[Outcome]:
+def keep_registered(outcomes: ChunkOutcomes, earlier: Sequence[Outcome]) -> ChunkOutcomes:
     """Return the outcomes with everything that an earlier attempt registered left registered.
 
     A retry sends the whole manifest again, so what is there already comes back as skipped, without its item, or fails
     together with the chunk; neither takes it out of the folder.
     """
     registered = {outcome.key: outcome for outcome in earlier if outcome.verdict.is_registered}
-    return [
+    if not registered:
+        return outcomes
+    return ChunkOutcomes.of(
         registered[outcome.key]
         if outcome.key in registered and (outcome.verdict is not Verdict.REGISTERED or not outcome.item_uuid)
         else outcome
         for outcome in outcomes
-    ]
+    )
 
 
-def chunk_state(outcomes: Sequence[Outcome]) -> ChunkState:
+def chunk_state(outcomes: ChunkOutcomes) -> ChunkState:
     """Return what the outcomes of all its objects make of a chunk."""
-    failed = sum(not outcome.verdict.is_registered for outcome in outcomes)
-    if not failed:
+    if not outcomes.failed:
         return ChunkState.SUCCEEDED
-    return ChunkState.FAILED if failed == len(outcomes) else ChunkState.PARTIALLY_FAILED
+    return ChunkState.FAILED if len(outcomes.failed) == len(outcomes) else ChunkState.PARTIALLY_FAILED
 
 
 def _items_by_name(report: JobReport) -> dict[str, str]:
@@ -205,6 +211,15 @@ def _unaccounted_unit(
         message=f"the job ended {report.status} with {report.units_error} errors of which it lists {listed}: "
         f"{said or 'no error text'}",
     )
+
+
+def _all_registered(
+    units: ChunkUnits, item_uuids: Sequence[str | None], *, attempt: int, at: datetime
+) -> ChunkOutcomes:
+    """Return the outcomes of units that a job names, all of them and none as an error; by columns, for it is the rule."""
+    same = [(value,) * len(item_uuids) for value in (Verdict.REGISTERED, attempt, at, None)]
+    named = map(units.column, ("key", "object_url", "unit_id"))
+    return ChunkOutcomes.of_columns([*named, *same[:3], item_uuids, same[3], same[3], same[3]])
 
 
 def _outcomes(unit: PlannedUnit, verdict: _UnitVerdict, *, attempt: int, at: datetime) -> list[Outcome]:

@@ -24,7 +24,7 @@ from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
 from registration_pipeline.state.layout import failure_log_name, failures_name
 from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.outcomes import Verdict, read_outcomes
+from registration_pipeline.tracking.outcomes import read_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.planning.wave import Wave
     from registration_pipeline.state.store import StateStore
-    from registration_pipeline.tracking.outcomes import Outcome
+    from registration_pipeline.tracking.outcomes import ChunkOutcomes
     from registration_pipeline.tracking.states import ChunkProgress
 
 _BATCH_ROWS = 10_000
@@ -80,7 +80,7 @@ FAILURE_SCHEMA = pa.schema(
 COLUMNS = tuple(field.name for field in fields(FailureRow))
 
 
-def chunk_failures(source: str, chunk_id: str, outcomes: Iterable[Outcome]) -> list[FailureRow]:
+def chunk_failures(source: str, chunk_id: str, outcomes: ChunkOutcomes) -> list[FailureRow]:
     """Return the failed objects of one chunk."""
     return [
         FailureRow(
@@ -95,8 +95,7 @@ def chunk_failures(source: str, chunk_id: str, outcomes: Iterable[Outcome]) -> l
             subtask_uuid=outcome.subtask_uuid,
             at=outcome.at,
         )
-        for outcome in outcomes
-        if outcome.verdict is Verdict.FAILED
+        for outcome in outcomes.failed
     ]
 
 
@@ -161,7 +160,7 @@ def failed_keys(store: StateStore, source: str, progress: ChunkProgress) -> froz
     if progress.verdict is None or not progress.verdict.failed:
         return frozenset()
     outcomes = read_outcomes(store, source, progress.verdict)
-    return frozenset(outcome.key for outcome in outcomes if not outcome.verdict.is_registered)
+    return frozenset(outcome.key for outcome in outcomes.failed)
 
 
 def _rejected(store: StateStore, source: str, wave: Wave) -> Iterator[FailureRow]:

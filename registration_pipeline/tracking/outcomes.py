@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from registration_pipeline.errors import StateConflictError, StateNotFoundError
@@ -23,10 +26,10 @@ from registration_pipeline.tracking.journal import Journal
 from registration_pipeline.tracking.states import JournalEventKind, UnitFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from registration_pipeline.planning.wave import PlannedUnit
+    from registration_pipeline.planning.units import PlannedUnit
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.states import JournalEvent
 
@@ -82,29 +85,80 @@ OUTCOME_SCHEMA = pa.schema(
         pa.field("subtask_uuid", pa.string()),
     ]
 )
+_REPEATING = ["verdict", "attempt", "at", "reason", "message", "subtask_uuid"]
 _DIGEST_DIGITS = 12
 
 
-def outcomes_table(outcomes: Sequence[Outcome]) -> pa.Table:
-    """Return the outcomes as columns of ``OUTCOME_SCHEMA``."""
-    columns = list(zip(*outcomes, strict=True)) or [()] * len(OUTCOME_SCHEMA)
-    arrays = [_array(column, field.type) for column, field in zip(columns, OUTCOME_SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=OUTCOME_SCHEMA)
+class ChunkOutcomes(Sequence[Outcome]):
+    """The outcomes of a chunk, in the order of its objects; never changes.
+
+    Most chunks go well, and then nobody looks at a single one.
+
+    Args:
+        table: of ``OUTCOME_SCHEMA``.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    @classmethod
+    def of(cls, outcomes: Iterable[Outcome]) -> ChunkOutcomes:
+        """Return outcomes as a sequence with columns."""
+        columns = list(zip(*outcomes, strict=True)) or [()] * len(OUTCOME_SCHEMA)
+        return cls.of_columns(columns)
+
+    @classmethod
+    def of_columns(cls, columns: Sequence[Any]) -> ChunkOutcomes:
+        """Return outcomes of which there are the columns already, as Arrow's or as values."""
+        arrays = [_array(column, field.type) for column, field in zip(columns, OUTCOME_SCHEMA, strict=True)]
+        return cls(pa.Table.from_arrays(arrays, schema=OUTCOME_SCHEMA))
+
+    @cached_property
+    def failed(self) -> Sequence[Outcome]:
+        """The outcomes of what is not registered."""
+        is_failed = pc.equal(self.table.column("verdict"), pa.scalar(Verdict.FAILED.value))
+        return _tuples(self.table.filter(is_failed)) if pc.any(is_failed).as_py() else []
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Outcome]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | Sequence[Outcome]:
+        return self._outcomes[index]
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter(self._outcomes)
+
+    @cached_property
+    def _outcomes(self) -> list[Outcome]:
+        return _tuples(self.table)
 
 
-def _array(values: Sequence[Any], of: pa.DataType) -> pa.Array:
+def _tuples(table: pa.Table) -> list[Outcome]:
+    columns = {name: table.column(name).to_pylist() for name in OUTCOME_SCHEMA.names}
+    columns["verdict"] = list(map(Verdict, columns["verdict"]))
+    columns["reason"] = [FailureReason(reason) if reason else None for reason in columns["reason"]]
+    return list(map(Outcome, *columns.values()))
+
+
+def _array(values: Any, of: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values
     # Most columns hold one value throughout, and a thousand times and words convert slowly.
     is_constant = len(values) > 0 and values.count(values[0]) == len(values)
     return pa.repeat(pa.scalar(values[0], of), len(values)) if is_constant else pa.array(values, of)
 
 
-def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, outcomes: Sequence[Outcome]) -> str:
+def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, outcomes: ChunkOutcomes) -> str:
     """Write the verdicts of one attempt and return the base name that the verdict's journal entry has to give.
 
     A crash between the two leaves outcomes that nobody vouches for.
     """
     buffer = io.BytesIO()  # a chunk's outcomes are some hundred kilobytes
-    pq.write_table(outcomes_table(outcomes), buffer, compression="zstd")
+    pq.write_table(outcomes.table, buffer, compression="zstd", use_dictionary=_REPEATING, write_statistics=False)
     data = buffer.getvalue()
     base_name = f"{attempt:04d}-{hashlib.sha256(data).hexdigest()[:_DIGEST_DIGITS]}.parquet"
     with suppress(StateConflictError):  # the same bytes, by their digest
@@ -112,9 +166,9 @@ def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, 
     return base_name
 
 
-def unit_failures(units: Sequence[PlannedUnit], outcomes: Iterable[Outcome]) -> tuple[UnitFailure, ...]:
+def unit_failures(units: Sequence[PlannedUnit], outcomes: ChunkOutcomes) -> tuple[UnitFailure, ...]:
     """Return the failed units as the verdict's journal entry keeps them."""
-    failed = {outcome.unit_id: outcome for outcome in outcomes if not outcome.verdict.is_registered}
+    failed = {outcome.unit_id: outcome for outcome in outcomes.failed}
     return tuple(
         UnitFailure(
             unit_index=unit.unit_index,
@@ -127,7 +181,7 @@ def unit_failures(units: Sequence[PlannedUnit], outcomes: Iterable[Outcome]) -> 
     )
 
 
-def read_outcomes(store: StateStore, source: str, verdict: JournalEvent) -> list[Outcome]:
+def read_outcomes(store: StateStore, source: str, verdict: JournalEvent) -> ChunkOutcomes:
     """Read the verdicts that an attempt ended with; a lost file is made again from the plan and the journal.
 
     Raises:
@@ -142,22 +196,12 @@ def read_outcomes(store: StateStore, source: str, verdict: JournalEvent) -> list
             store.open(outcomes_name(source, verdict.chunk_id, base_name)) as file,
             pq.ParquetFile(file) as parquet,
         ):
-            rows = parquet.read(use_threads=False).to_pylist()
+            return ChunkOutcomes(parquet.read(use_threads=False))
     except StateNotFoundError:
         return _outcomes_from_journal(store, source, verdict)
-    return [
-        Outcome(
-            **{
-                **row,
-                "verdict": Verdict(row["verdict"]),
-                "reason": FailureReason(row["reason"]) if row["reason"] else None,
-            }
-        )
-        for row in rows
-    ]
 
 
-def _outcomes_from_journal(store: StateStore, source: str, verdict: JournalEvent) -> list[Outcome]:
+def _outcomes_from_journal(store: StateStore, source: str, verdict: JournalEvent) -> ChunkOutcomes:
     """Say of every planned object what the verdict's entry says; only the items' UUIDs are lost."""
     entries = Journal(store, source).events(verdict.chunk_id) if verdict.failed else []
     failures = {
@@ -166,7 +210,7 @@ def _outcomes_from_journal(store: StateStore, source: str, verdict: JournalEvent
         if entry.kind is JournalEventKind.VERDICT and entry.attempt == verdict.attempt
         for failure in entry.failures
     }
-    return [
+    return ChunkOutcomes.of(
         Outcome(
             key=entry.key,
             object_url=entry.object_url,
@@ -178,7 +222,7 @@ def _outcomes_from_journal(store: StateStore, source: str, verdict: JournalEvent
         )
         for unit in read_units(store, source, verdict.chunk_id)
         for entry in unit.objects
-    ]
+    )
 
 
 def _failure_of(failure: UnitFailure | None) -> dict[str, Any]:

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
+    from registration_pipeline.planning.units import ChunkUnits
+    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import Errand
     from registration_pipeline_tests.submission_model.variants import Variant
@@ -136,7 +137,7 @@ class World:
         self.write_faults: list[str] = []
         self.seen: set[str] = self.encord.seen
         self.chunks: dict[str, PlannedChunk] = {}
-        self.units: dict[str, list[PlannedUnit]] = {}
+        self.units: dict[str, ChunkUnits] = {}
         self.key_of: dict[str, str] = {}
         self._events: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, dict[str, bool]] = {}
@@ -354,4 +355,4 @@ class World:
             name = f"fleet/manifests/{chunk_id}.json"
             if self.store.exists(name):
                 assert self.store.read(name) == render_manifest(chunk_id, self.fleet.units_of(self.chunks[chunk_id]))
-            assert self.fleet.units_of(self.chunks[chunk_id]) == units
+            assert list(self.fleet.units_of(self.chunks[chunk_id])) == list(units)

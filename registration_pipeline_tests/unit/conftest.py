@@ -35,7 +35,8 @@ from registration_pipeline.tracking.status import chunk_statuses, source_status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from registration_pipeline.planning.wave import PlannedChunk, PlannedUnit
+    from registration_pipeline.planning.units import ChunkUnits, PlannedUnit
+    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.outcomes import Outcome
@@ -173,7 +174,7 @@ class Fleet:
     def units(self) -> list[PlannedUnit]:
         return [unit for chunk in self.chunks for unit in self.units_of(chunk)]
 
-    def units_of(self, chunk: PlannedChunk) -> list[PlannedUnit]:
+    def units_of(self, chunk: PlannedChunk) -> ChunkUnits:
         return read_chunk_units(self.store, self.source.name, chunk)
 
     def urls(self) -> list[str]:

@@ -12,7 +12,7 @@ from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.manifest.validate import validate_manifest
 from registration_pipeline.objects import MediaKind
-from registration_pipeline.planning.wave import PlannedObject, PlannedUnit
+from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.urls import url_writer
 
@@ -35,7 +35,7 @@ def unit(key: str, index: int, kind: MediaKind = MediaKind.IMAGE, unit_id: str =
 def test_the_bytes_of_a_manifest_are_these() -> None:
     units = [unit("raw/b é.jpg", 1, unit_id="00000000000000bb"), unit("raw/a+1.jpg", 0, unit_id="00000000000000aa")]
 
-    assert render_manifest(CHUNK_ID, units) == (
+    assert render_manifest(CHUNK_ID, ChunkUnits.of(units)) == (
         b'{"images":['
         b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-00001",'
         b'"registration.unit":"00000000000000aa"},'
@@ -48,7 +48,7 @@ def test_the_bytes_of_a_manifest_are_these() -> None:
 
 
 def test_a_nifti_item_has_only_the_keys_that_encord_prints_for_it() -> None:
-    document = json.loads(render_manifest("c", [unit("a.nii.gz", 0, MediaKind.NIFTI)]))
+    document = json.loads(render_manifest("c", ChunkUnits.of([unit("a.nii.gz", 0, MediaKind.NIFTI)])))
 
     assert document["nifti"][0].keys() == {"objectUrl", "title"}
 
@@ -58,11 +58,11 @@ def test_whatever_is_rendered_is_valid_and_does_not_depend_on_the_order_of_units
     kind: MediaKind, keys: list[str], spread: Random
 ) -> None:
     units = [unit(key, index, kind) for index, key in enumerate(keys)]
-    data = render_manifest(CHUNK_ID, units)
+    data = render_manifest(CHUNK_ID, ChunkUnits.of(units))
     spread.shuffle(units)
 
     assert validate_manifest(data) == []
-    assert render_manifest(CHUNK_ID, units) == data
+    assert render_manifest(CHUNK_ID, ChunkUnits.of(units)) == data
     assert [item["title"] for item in json.loads(data)[kind.value]] == keys
 
 
@@ -71,4 +71,4 @@ def test_a_unit_that_is_no_single_object_is_refused() -> None:
     two = PlannedUnit(unit_id="", kind=MediaKind.IMAGE, title="t", objects=one.objects * 2, unit_index=0)
 
     with pytest.raises(StateCorruptError, match="has 2 objects"):
-        render_manifest(CHUNK_ID, [two])
+        render_manifest(CHUNK_ID, ChunkUnits.of([two]))

@@ -264,8 +264,7 @@ def test_the_limit_of_client_metadata_is_on_what_is_sent(
     ensure_ascii: bool,  # noqa: FBT001 - a pytest case
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (items, validate):
-        monkeypatch.setattr(module, "MAX_CLIENT_METADATA_BYTES", 10_000)
+    monkeypatch.setattr(items, "MAX_CLIENT_METADATA_BYTES", 10_000)
     metadata: dict[str, Any] = {"a": [filling] * 300, "b": ""}
     metadata["b"] = "x" * (10_000 - len(json.dumps(metadata)))
     document = {"skip_duplicate_urls": True, "images": [item(clientMetadata=metadata)]}

@@ -13,16 +13,8 @@ from registration_pipeline.planning.chunking import ChunkCutter
 from registration_pipeline.planning.lineage import commit_wave
 from registration_pipeline.planning.plan_writer import StateWaveWriter
 from registration_pipeline.planning.schema import PLAN_SCHEMA
-from registration_pipeline.planning.wave import (
-    PlanCounts,
-    PlannedObject,
-    PlannedUnit,
-    Wave,
-    load_chunks,
-    load_waves,
-    read_chunk_units,
-    wave_order,
-)
+from registration_pipeline.planning.units import PlannedObject, PlannedUnit
+from registration_pipeline.planning.wave import PlanCounts, Wave, load_chunks, load_waves, read_chunk_units, wave_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -164,12 +164,12 @@ def test_a_start_in_doubt_is_not_taken_for_a_refusal(fleet: Any):
 @given(units=st.integers(2, 20))
 def test_halves_are_all_units_in_order_and_have_ids_of_their_own(fleet_of: Any, units: int):
     fleet = fleet_of(*(f"{number:02d}.jpg" for number in range(units)), chunk_size={"images": units})
-    whole, found, waiting = fleet.chunks[0], [], [(fleet.chunks[0], fleet.units())]
+    whole, found, waiting = fleet.chunks[0], [], [(fleet.chunks[0], fleet.units_of(fleet.chunks[0]))]
     ids = {whole.chunk_id}
     while waiting:
         chunk, members = waiting.pop()
         assert (chunk.units, chunk.objects) == (len(members), len(members))
-        assert read_units(fleet.store, "fleet", chunk.chunk_id) == members
+        assert list(read_units(fleet.store, "fleet", chunk.chunk_id)) == list(members)
         if len(members) == 1:
             found.append(members[0])
             continue

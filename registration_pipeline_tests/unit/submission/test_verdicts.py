@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registration_pipeline.objects import FailureReason, MediaKind
-from registration_pipeline.planning.wave import PlannedObject, PlannedUnit
+from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
 from registration_pipeline.submission.reasons import classify_message
 from registration_pipeline.submission.verdicts import (
@@ -40,6 +40,10 @@ def unit(name: str, *objects: str) -> PlannedUnit:
     return PlannedUnit(unit_id=f"id-{name}", kind=MediaKind.IMAGE, title=f"title {name}", objects=members, unit_index=0)
 
 
+def chunk(*units: PlannedUnit) -> ChunkUnits:
+    return ChunkUnits.of(unit._replace(unit_index=index) for index, unit in enumerate(units))
+
+
 def error(*names: str, message: str = "corrupt") -> UnitError:
     return UnitError(object_urls=tuple(map(url, names)), message=message, subtask_uuid="subtask")
 
@@ -56,7 +60,7 @@ def remote(name: str, **facts: Any) -> RemoteItem:
 
 
 def judge(units: list[PlannedUnit], found: JobReport, evidence: FolderEvidence = NOTHING) -> dict[str, Outcome]:
-    outcomes = judge_job(units, found, evidence, attempt=3, at=AT)
+    outcomes = judge_job(chunk(*units), found, evidence, attempt=3, at=AT)
     return {outcome.key.removeprefix("raw/").removesuffix(" x.jpg"): outcome for outcome in outcomes}
 
 
@@ -137,7 +141,7 @@ def test_units_of_a_cancelled_job_that_were_not_reached_are_cancelled(found: Job
 
 
 def test_only_units_that_the_job_does_not_name_are_looked_for():
-    units = [unit("a"), unit("b"), unit("c")]
+    units = chunk(unit("a"), unit("b"), unit("c"))
 
     assert unaccounted_units(units, report("a", errors=(error("b"),))) == [units[2]]
 
@@ -184,7 +188,7 @@ def test_a_refused_chunk_has_failed_with_what_was_said():
 
 
 def test_what_an_earlier_attempt_registered_stays_registered():
-    units = [unit(name) for name in "abcd"]
+    units = chunk(*map(unit, "abcd"))
     earlier = judge_job(units, report("a", "b", "c", errors=(error("d"),)), NOTHING, attempt=1, at=AT)
     # The second attempt skips a, fails b as a whole, names c again and registers d.
     later = judge_job(units, report("c", "d", errors=(error("b"),)), NOTHING, attempt=2, at=AT)
@@ -218,7 +222,7 @@ def test_a_failure_is_replaced_by_the_newer_failure():
 def test_a_chunk_is_what_its_objects_are(items: str, errors: str, state: ChunkState):
     found = report(*items, errors=tuple(error(name) for name in errors))
 
-    assert chunk_state(judge_job([unit("a"), unit("b")], found, NOTHING, attempt=1, at=AT)) is state
+    assert chunk_state(judge_job(chunk(unit("a"), unit("b")), found, NOTHING, attempt=1, at=AT)) is state
 
 
 @given(
@@ -231,7 +235,7 @@ def test_a_chunk_is_what_its_objects_are(items: str, errors: str, state: ChunkSt
 def test_whatever_a_job_says_every_object_gets_one_verdict(
     named: set[str], listed: set[str], shown: set[str], status: JobStatus, unlisted: int
 ):
-    units = [unit(name) for name in "abcdef"]
+    units = chunk(*map(unit, "abcdef"))
     errors = tuple(error(name) for name in sorted(listed))
     found = report(*sorted(named), errors=errors, status=status, units_error=len(errors) + unlisted)
     evidence = FolderEvidence.collect(units, [remote(name) for name in shown])

@@ -1,0 +1,131 @@
+"""The units of a chunk: as columns for what is done to all of them, as tuples for what needs one at a time.
+
+What does not belong here: reading them from a plan (``wave.py``) and halving them (``parts.py``).
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Final, NamedTuple, overload
+
+import pyarrow as pa
+
+from registration_pipeline.objects import MediaKind
+from registration_pipeline.planning.schema import PLAN_SCHEMA
+
+UNIT_COLUMNS: Final = ("key", "kind", "unit_index", "position", "unit_id", "title", "object_url", "size")
+"""Those of a plan that a unit is made of."""
+
+_KINDS: Final = {kind.value: kind for kind in MediaKind}  # a look-up is ten times as fast as MediaKind(…)
+_ORDER: Final = [("unit_index", "ascending"), ("position", "ascending")]
+
+
+class PlannedObject(NamedTuple):
+    """One object of a unit; ``size`` is that of when it was planned, in bytes. A tuple, for there are many."""
+
+    key: str
+    object_url: str
+    size: int
+
+
+class PlannedUnit(NamedTuple):
+    """What Encord registers as one item. A tuple, for there are many.
+
+    Args:
+        unit_id: 16 hexadecimal digits, the same in every run.
+        kind: which list of the manifest it goes to.
+        title: what Encord shows; unique in the source.
+        objects: in the order of their position.
+        unit_index: position in the chunk, from 0.
+    """
+
+    unit_id: str
+    kind: MediaKind
+    title: str
+    objects: tuple[PlannedObject, ...]
+    unit_index: int
+
+
+class ChunkUnits(Sequence[PlannedUnit]):
+    """The units of a chunk in the order of ``unit_index``; never changes.
+
+    A chunk without trouble is rendered and judged by its columns alone: making a thousand tuples takes longer than either.
+
+    Args:
+        rows: one row per object, with ``UNIT_COLUMNS``, in any order.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        is_single = _increases(rows)
+        self._rows = rows if is_single else rows.sort_by(_ORDER)
+        self._is_single = is_single or _increases(self._rows)
+
+    @classmethod
+    def of(cls, units: Iterable[PlannedUnit]) -> ChunkUnits:
+        """Return units as a sequence with columns."""
+        rows = [
+            (
+                entry.key,
+                unit.kind.value,
+                unit.unit_index,
+                position,
+                unit.unit_id,
+                unit.title,
+                entry.object_url,
+                entry.size,
+            )
+            for unit in units
+            for position, entry in enumerate(unit.objects)
+        ]
+        columns = list(zip(*rows, strict=True)) or [()] * len(UNIT_COLUMNS)
+        schema = pa.schema([PLAN_SCHEMA.field(name) for name in UNIT_COLUMNS])
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        return cls(pa.Table.from_arrays(arrays, schema=schema))
+
+    @property
+    def is_single(self) -> bool:
+        """Tell whether every unit is one object, so that a row is a unit."""
+        return self._is_single
+
+    @property
+    def objects(self) -> int:
+        """How many objects the units have together."""
+        return int(self._rows.num_rows)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column of ``UNIT_COLUMNS``, one value per object."""
+        return self._rows.column(name)
+
+    def values(self, name: str) -> list[Any]:
+        """Return a column as Python values, one per object."""
+        found: list[Any] = self._rows.column(name).to_pylist()
+        return found
+
+    def __len__(self) -> int:
+        return self.objects if self._is_single else len(self._tuples)
+
+    @overload
+    def __getitem__(self, index: int) -> PlannedUnit: ...
+    @overload
+    def __getitem__(self, index: slice) -> ChunkUnits: ...
+    def __getitem__(self, index: int | slice) -> PlannedUnit | ChunkUnits:
+        return ChunkUnits.of(self._tuples[index]) if isinstance(index, slice) else self._tuples[index]
+
+    @cached_property
+    def _tuples(self) -> list[PlannedUnit]:
+        unit_ids, kinds, titles, indexes = map(self.values, ("unit_id", "kind", "title", "unit_index"))
+        objects = list(map(PlannedObject, *map(self.values, ("key", "object_url", "size"))))
+        first_rows = [row for row, index in enumerate(indexes) if row == 0 or index != indexes[row - 1]]
+        return [
+            PlannedUnit(unit_ids[row], _KINDS[kinds[row]], titles[row], tuple(objects[row:end]), indexes[row])
+            for row, end in pairwise([*first_rows, len(indexes)])
+        ]
+
+
+def _increases(rows: pa.Table) -> bool:
+    """Tell whether every row has a higher ``unit_index`` than the one before it."""
+    indexes = rows.column("unit_index").to_pylist()
+    return all(map(operator.lt, indexes, indexes[1:]))

@@ -1,0 +1,111 @@
+"""What is told of a manifest at one glance is what looking at everything would tell."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from registration_pipeline.manifest.canonical import is_canonical_and_valid
+from registration_pipeline.manifest.format import ITEM_FORMATS
+from registration_pipeline.manifest.render import render_manifest
+from registration_pipeline.manifest.validate import find_violations
+from registration_pipeline.objects import MediaKind
+from registration_pipeline.planning.rejection import LIMITS
+from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def rendered(titles: Sequence[str], *, kind: MediaKind = MediaKind.IMAGE, urls: Sequence[str] = ()) -> bytes:
+    named = urls or [f"s3://bucket/{index}" for index in range(len(titles))]
+    units = [
+        PlannedUnit(f"{index:016x}", kind, title, (PlannedObject(title, url, 1),), index)
+        for index, (title, url) in enumerate(zip(titles, named, strict=True))
+    ]
+    return render_manifest("20261121T020000Z-images-00001", ChunkUnits.of(units))
+
+
+@pytest.mark.parametrize("kind", list(MediaKind), ids=str)
+def test_what_we_render_of_usual_objects_is_seen_to_be_valid(kind: MediaKind) -> None:
+    data = rendered(["raw/a.jpg", "raw/b é\N{GRINNING FACE}.jpg", 'raw/"\\/\t.jpg'], kind=kind)
+
+    assert is_canonical_and_valid(data)
+
+
+ODD = {
+    "a title twice": rendered(["a", "a"]),
+    "a title twice, written in two ways": rendered(["aé", "b"]).replace(b'"b"', rb'"\u0061\u00e9"'),
+    "a title of half a pair": rendered(["a", "b"]).replace(b'"title":"b"', rb'"title":"\ud83d"'),
+    "a title that is too long": rendered(["a" * (LIMITS.title_characters + 1)]),
+    "a title that is empty": rendered([""]),
+    "a URL twice": rendered(["a", "b"], urls=["s3://b/x", "s3://b/x"]),
+    "a URL that is too long": rendered(["a"], urls=["s3://b/" + "x" * LIMITS.url_bytes]),
+    "a URL without a scheme": rendered(["a"], urls=["b/x"]),
+    "a URL with a blank": rendered(["a"], urls=["s3://b/x y"]),
+    "metadata where there is none": rendered(["a"]).replace(b'"images"', b'"nifti"'),
+    "an unknown kind": rendered(["a"]).replace(b'"images"', b'"paintings"'),
+    "a kind of several objects": rendered(["a"]).replace(b'"images"', b'"image_groups"'),
+    "no item": b'{"images":[],"skip_duplicate_urls":true}\n',
+    "duplicates are not skipped": rendered(["a"]).replace(b"true", b"false"),
+    "a key twice": rendered(["a"]).replace(b'"title":"a"', b'"title":"a","title":"b"'),
+    "metadata twice": rendered(["a"]).replace(b'{"clientMetadata"', b'{"clientMetadata":{},"clientMetadata"'),
+    "no comma": rendered(["a", "b"]).replace(b"},{", b"}{"),
+    "two commas": rendered(["a", "b"]).replace(b"},{", b"},,{"),
+    "a comma at the end": rendered(["a", "b"]).replace(b"}]", b"},]"),
+    "something between two items": rendered(["a", "b"]).replace(b"},{", b"},7,{"),
+    "an item that is cut": rendered(["a", "b"])[:-60],
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=ODD)
+def test_whatever_is_wrong_is_not_waved_through(data: bytes) -> None:
+    assert not is_canonical_and_valid(data)
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=4),
+    st.sampled_from(MediaKind),
+    st.lists(
+        st.tuples(
+            st.integers(0, 10_000),
+            st.sampled_from(['"', "\\", ",", "{", "}", "]", ":", " ", "a", "\\ud83d", "\\u0041", '","title":"', "\0"]),
+        ),
+        max_size=3,
+    ),
+)
+@example(["a"], MediaKind.IMAGE, [])
+def test_a_damaged_manifest_passes_the_glance_only_if_a_long_look_finds_nothing(
+    titles: list[str], kind: MediaKind, damage: list[tuple[int, str]]
+) -> None:
+    data = rendered(titles, kind=kind)
+    for place, text in damage:
+        at = place % len(data)
+        data = data[:at] + text.encode() + data[at + place % 3 :]
+
+    if is_canonical_and_valid(data):
+        assert find_violations(data) == []
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@given(st.lists(TEXTS, min_size=1, max_size=5, unique=True), st.sampled_from(MediaKind))
+def test_a_manifest_is_what_the_json_module_makes_of_the_same_document(titles: list[str], kind: MediaKind) -> None:
+    items: list[dict[str, Any]] = []
+    for index, title in enumerate(titles):
+        item: dict[str, Any] = {"objectUrl": f"s3://bucket/{index}", "title": title}
+        if "clientMetadata" in ITEM_FORMATS[kind.value].keys:
+            item["clientMetadata"] = {
+                "registration.chunk": "20261121T020000Z-images-00001",
+                "registration.unit": f"{index:016x}",
+            }
+        items.append(item)
+    document = {kind.value: items, "skip_duplicate_urls": True}
+
+    assert rendered(titles, kind=kind) == json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"
