@@ -10,7 +10,7 @@ import json
 import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import requests
@@ -21,7 +21,7 @@ from encord.http.v2.api_client import ApiClient
 from encord.http.v2.payloads import Page
 from encord.orm.base_dto import BaseDTO
 from encord.orm.storage import FoldersSortBy, GetUploadJobParams, ListItemsParams
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, PlainValidator, field_validator
 from pydantic.alias_generators import to_camel
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
@@ -73,11 +73,15 @@ class _ListedItem(BaseModel):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-class _JobItem(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel)
-
-    item_uuid: str
-    name: str
+def _job_items(value: Any) -> tuple[JobItem, ...]:
+    # A model for each of a thousand takes six times as long; what else an item may hold one day is not looked at.
+    try:
+        items = tuple([JobItem(item["itemUuid"], item["name"]) for item in value])
+    except (TypeError, KeyError) as error:
+        raise ValueError("each must be an object with itemUuid and name") from error
+    if not all(isinstance(text, str) for item in items for text in item):
+        raise ValueError("itemUuid and name must be strings")
+    return items
 
 
 class _UnitError(BaseModel):
@@ -93,7 +97,7 @@ class _UploadJob(BaseDTO):
     """What a job is polled for: the SDK's own state takes ten times as long to parse."""
 
     status: JobStatus
-    items_with_names: list[_JobItem]
+    items_with_names: Annotated[tuple[JobItem, ...], PlainValidator(_job_items)]
     errors: list[str]
     units_pending_count: int
     units_done_count: int
@@ -192,7 +196,7 @@ class EncordGateway:
             )
         return JobReport(
             status=state.status,
-            items=tuple([JobItem(item.item_uuid, item.name) for item in state.items_with_names]),
+            items=state.items_with_names,
             unit_errors=tuple(
                 UnitError(
                     object_urls=tuple(unit.object_urls),

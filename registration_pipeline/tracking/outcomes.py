@@ -7,7 +7,6 @@ file, so that two writers can never replace each other's, and holds every failur
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
@@ -157,9 +156,9 @@ def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, 
 
     A crash between the two leaves outcomes that nobody vouches for.
     """
-    buffer = io.BytesIO()  # a chunk's outcomes are some hundred kilobytes
+    buffer = pa.BufferOutputStream()  # a chunk's outcomes are some ten kilobytes
     pq.write_table(outcomes.table, buffer, compression="zstd", use_dictionary=_REPEATING, write_statistics=False)
-    data = buffer.getvalue()
+    data = buffer.getvalue().to_pybytes()
     base_name = f"{attempt:04d}-{hashlib.sha256(data).hexdigest()[:_DIGEST_DIGITS]}.parquet"
     with suppress(StateConflictError):  # the same bytes, by their digest
         store.create(outcomes_name(source, chunk_id, base_name), data)

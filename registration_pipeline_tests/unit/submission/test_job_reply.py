@@ -1,0 +1,40 @@
+"""What a poll's reply may look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from encord.exceptions import EncordException
+
+from registration_pipeline.submission.encord_gateway import _UploadJob
+from registration_pipeline.submission.gateway import JobItem, JobStatus
+
+
+def reply(items: Any) -> dict[str, Any]:
+    return {
+        "status": "DONE",
+        "itemsWithNames": items,
+        "errors": [],
+        "unitsPendingCount": 0,
+        "unitsDoneCount": 1,
+        "unitsErrorCount": 0,
+        "unitsCancelledCount": 0,
+        "unitErrors": [],
+    }
+
+
+def test_the_items_of_a_job_are_read_whatever_else_they_hold() -> None:
+    job = _UploadJob.from_dict(reply([{"itemUuid": "1", "name": "a", "size": 7}, {"itemUuid": "2", "name": "b"}]))
+
+    assert (job.status, job.items_with_names) == (JobStatus.DONE, (JobItem("1", "a"), JobItem("2", "b")))
+
+
+@pytest.mark.parametrize(
+    "items",
+    [None, 7, "ab", [None], ["a"], [{"itemUuid": "1"}], [{"name": "a"}], [{"itemUuid": 1, "name": "a"}], {"a": {}}],
+    ids=repr,
+)
+def test_a_reply_of_another_shape_is_the_same_error_as_any_malformed_reply(items: Any) -> None:
+    with pytest.raises(EncordException, match="itemsWithNames"):
+        _UploadJob.from_dict(reply(items))
