@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -21,16 +22,23 @@ def relative(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def imported_names(path: Path) -> set[str]:
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """Parse a module once for all tests: each of them walks through the whole package."""
+    return ast.parse(path.read_text())
+
+
+@functools.cache
+def imported_names(path: Path) -> frozenset[str]:
     """Return every module that the file imports anywhere, also inside functions."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+    return frozenset(names)
 
 
 def imports_of(root: str) -> set[str]:
@@ -83,7 +91,7 @@ def test_dagster_modules_keep_their_annotations(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_every_module_opens_with_what_belongs_in_it(path: Path) -> None:
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    docstring = ast.get_docstring(tree_of(path))
 
     assert docstring is not None
     assert len(docstring) > 40
@@ -92,7 +100,7 @@ def test_every_module_opens_with_what_belongs_in_it(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_files_and_functions_stay_small(path: Path) -> None:
     text = path.read_text()
-    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    functions = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     too_long = {node.name: size for node in functions if (size := (node.end_lineno or 0) - node.lineno + 1) > 60}
 
     assert text.count("\n") <= 420
@@ -113,31 +121,36 @@ def test_only_the_outer_layer_reads_the_environment() -> None:
 
 
 LOADING = textwrap.dedent("""
-    import sys, time
+    import sys
     import dagster
-    began = time.process_time()
+    calls = 0
+
+    def count(frame, event, arg):
+        global calls
+        calls += event == "call"
+
+    sys.setprofile(count)
     from registration_pipeline.definitions import defs
     loaded = defs()
     loaded.get_repository_def() if hasattr(loaded, "get_repository_def") else None
-    seconds = time.process_time() - began
+    sys.setprofile(None)
     heavy = {"encord", "pyarrow", "boto3", "botocore", "dagster_aws", "obstore", "polars",
              "azure", "google.cloud", "google.auth", "dagster_gcp", "dagster_azure", "pandas"} & set(sys.modules)
-    print(f"{seconds:.3f} {','.join(sorted(heavy)) or '-'}")
+    print(f"{calls} {','.join(sorted(heavy)) or '-'}")
 """)
+MOST_CALLS = 250_000
+"""Function calls of Python code on top of Dagster's own. 82,000 were counted, which took 0.16 s: this is half a second."""
 
 
-def test_loading_the_code_location_imports_nothing_heavy_and_takes_under_half_a_second() -> None:
+def test_loading_the_code_location_imports_nothing_heavy_and_takes_few_steps() -> None:
+    """Steps are counted and not timed: what else the machine does is not the code's cost."""
     config = PACKAGE.parent / "examples" / "registration.yaml"
     environ = {**os.environ, "REGISTRATION_CONFIG": str(config)}
-    measured = []
-    for _ in range(3):  # CPU time, and the best of three: what else the machine does is not the code's cost
-        run = subprocess.run(
-            [sys.executable, "-c", LOADING], env=environ, capture_output=True, text=True, check=True, timeout=120
-        )
-        seconds, heavy = run.stdout.split()[-2:]
-        measured.append(float(seconds))
-        assert heavy == "-"
-        if measured[-1] < 0.5:
-            break
 
-    assert min(measured) < 0.5
+    run = subprocess.run(
+        [sys.executable, "-c", LOADING], env=environ, capture_output=True, text=True, check=True, timeout=120
+    )
+
+    calls, heavy = run.stdout.split()[-2:]
+    assert heavy == "-"
+    assert 0 < int(calls) < MOST_CALLS
