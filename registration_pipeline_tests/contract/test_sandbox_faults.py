@@ -228,16 +228,18 @@ def test_a_short_delay_is_only_slow(sandbox: Sandbox, folder: StorageFolder, whe
 
 
 @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
-def test_a_sandbox_with_a_held_request_stops_at_once(sandbox: Sandbox, when: When) -> None:
+def test_a_sandbox_with_a_held_request_lets_go_of_it_and_stops(
+    sandbox: Sandbox, when: When, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that has to cut its requests off, seconds after it was told to stop, says so in its log."""
     folder = _client(sandbox, read_timeout=1).create_storage_folder("f")
     sandbox.script(Fault(effect=Effect.DELAY, when=when, endpoint=START))
     with pytest.raises(RequestException):
         _start(sandbox, folder)
 
-    began = time.monotonic()
     sandbox.stop()
 
-    assert time.monotonic() - began < 3
+    assert caplog.messages == []
 
 
 def test_faults_answer_before_the_signature_is_looked_at(sandbox: Sandbox) -> None:

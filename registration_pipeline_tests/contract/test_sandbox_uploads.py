@@ -117,13 +117,13 @@ def test_the_poll_is_held_and_wakes_when_the_job_ends(
     result = folder.add_private_data_to_folder_get_result(job, timeout_seconds=60)
 
     assert result.status is LongPollingStatus.DONE
-    assert 0.3 < time.monotonic() - started < 5
+    assert 0.3 < time.monotonic() - started < 30, "a poll that nobody wakes is held for 60 s"
 
 
 def test_a_poll_with_no_timeout_answers_at_once(
     start_sandbox: StartSandbox, connect: Callable[[Sandbox], EncordUserClient]
 ) -> None:
-    running = start_sandbox(job_seconds=30)
+    running = start_sandbox(job_seconds=300)
     folder = connect(running).create_storage_folder("f")
     job = _start(running, folder, _images(8))
     started = time.monotonic()
@@ -131,7 +131,7 @@ def test_a_poll_with_no_timeout_answers_at_once(
     result = folder.add_private_data_to_folder_get_result(job, timeout_seconds=0)
 
     assert (result.status, result.units_pending_count) == (LongPollingStatus.PENDING, 8)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30, "one that waits for the job waits for 300 s, one that is held for 60 s"
 
 
 @pytest.mark.slow
@@ -166,7 +166,7 @@ def test_a_client_that_hangs_up_ends_its_poll(
     with pytest.raises(requests.ReadTimeout):
         _poll(sign_for(running), folder, job, timeout_seconds=0.3)
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while running._board._waiting and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not running._board._waiting
@@ -182,18 +182,17 @@ def test_stopping_the_sandbox_answers_waiting_polls(
     connect: Callable[[Sandbox], EncordUserClient],
     sign_for: Callable[[Sandbox], SendSigned],
 ) -> None:
-    running = start_sandbox(job_seconds=60)
+    """Stopping grants requests five seconds and then cuts them off: only a poll that was woken gets its answer."""
+    running = start_sandbox(job_seconds=300)
     folder = connect(running).create_storage_folder("f")
     job = _start(running, folder, _images(8))
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(_poll, sign_for(running), folder, job)
+        answer = pool.submit(_poll, sign_for(running), folder, job, timeout_seconds=90)
         while not running._board._waiting:
             time.sleep(0.005)
-        started = time.monotonic()
         running.stop()
 
-        assert answer.result(timeout=5).json()["status"] == "PENDING"
-        assert time.monotonic() - started < 3
+        assert answer.result(timeout=60).json()["status"] == "PENDING"
 
 
 def test_cancelling_keeps_what_was_done_and_counts_the_rest(
