@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
+# Every test below these folders starts servers, processes or stores: they are the slow tier as a whole (and one the tier in
+# the browser). The fast tier doesn't even import them: each of its workers would spend seconds on moto, boto3 and their like.
+SLOW_FOLDERS: Final = tuple(
+    Path(__file__).parent / name for name in ("contract", "e2e", "integration", "orchestration/ui", "stores")
+)
+
 REGION: Final = "eu-west-2"
 NOBODY: Final = 65534
 
@@ -44,6 +50,18 @@ def no_configuration_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that runs inside the test process says in its environment which file it uses, for the runs that it starts."""
     monkeypatch.setenv("REGISTRATION_CONFIG", "")
     monkeypatch.delenv("REGISTRATION_CONFIG")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what ``-m 'not slow'`` would only throw away again; None leaves it to others."""
+    return True if collection_path in SLOW_FOLDERS and "not slow" in config.option.markexpr else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of a slow folder: one that was forgotten would run in no tier."""
+    for item in items:
+        if any(folder in item.path.parents for folder in SLOW_FOLDERS) and not item.get_closest_marker("ui"):
+            item.add_marker(pytest.mark.slow)
 
 
 TOLD: Final = "told"

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -23,6 +22,7 @@ from registration_pipeline.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from encord.orm.storage import UploadLongPollingState
     from encord.storage import StorageFolder
@@ -47,13 +47,6 @@ class SendSigned(Protocol):
         tamper: Callable[[requests.PreparedRequest], None] | None = None,
         timeout_seconds: float = 30,
     ) -> requests.Response: ...
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every contract test starts a server of its own: together they are most of a minute, so they are the slow tier."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
