@@ -274,10 +274,24 @@ def new_fleet() -> type[Fleet]:
 
 @pytest.fixture(scope="session")
 def fleet_of() -> Callable[..., Fleet]:
-    """Make a planned fleet with objects of these names below the prefix: by default three, in two chunks."""
+    """Make a planned fleet with objects of these names below the prefix: by default three, in two chunks.
 
-    def make(*names: str, **options: Any) -> Fleet:
-        return Fleet(**options).put(*(f"raw/{name}" for name in names or ("a.jpg", "b.jpg", "c.jpg"))).sync()
+    Planning takes longer than what most tests do with the plan: the same fleet is planned once, and its state copied.
+    """
+    planned: dict[str, tuple[float, dict[str, bytes]]] = {}
+
+    def make(*names: str, encord: dict[str, Any] | None = None, **options: Any) -> Fleet:
+        fleet = Fleet(encord=encord, **options).put(*(f"raw/{name}" for name in names or ("a.jpg", "b.jpg", "c.jpg")))
+        same = repr((sorted(fleet.objects), options))
+        if same not in planned:
+            fleet.sync()
+            planned[same] = fleet.time.monotonic(), {name: fleet.store.read(name) for name in fleet.store.names("")}
+            return fleet
+        seconds, files = planned[same]
+        fleet.time.sleep(seconds)
+        for name, data in files.items():
+            fleet.store.create(name, data)
+        return fleet
 
     return make
 
