@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -27,11 +28,18 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> DemoLayout:
     return layout
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``directory_layout`` writes; drawing the pictures takes far longer than copying them."""
+    folder = tmp_path_factory.mktemp("demo") / "directory"
+    directory_layout(folder).write()
+    return folder.parent
+
+
 @pytest.fixture
-def directory(tmp_path: Path) -> DemoLayout:
-    layout = directory_layout(tmp_path / "directory")
-    layout.write()
-    return layout
+def directory(tmp_path: Path, written: Path) -> DemoLayout:
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
+    return directory_layout(tmp_path / "directory")
 
 
 def keys_of(layout: DemoLayout) -> set[str]:
