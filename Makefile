@@ -7,6 +7,8 @@ DEMO_DIR ?= demo
 # Stores that others wrote, for the slow tests: Azurite (npm) and OpenStack Swift (pip).
 EMULATORS := .emulators
 EMULATOR_FILES := registration_pipeline_tests/stores/emulators
+# The fast tier writes and flushes tens of thousands of small files: in memory, where a gigabyte is free, it waits for no disk.
+MEMORY = $(shell test -w /dev/shm && test "$$(df --output=avail /dev/shm | tail -1)" -gt 1000000 && echo /dev/shm)
 
 # Hundreds of tests start the command anew; without compiled modules each would compile the package, and pytest its tests.
 unexport PYTHONDONTWRITEBYTECODE
@@ -51,7 +53,7 @@ dev: setup  ## the Dagster UI on the demo, until Ctrl-C
 test: test-fast test-slow  ## all tests except those in a browser
 
 test-fast: setup-dev  ## no servers, no crashes
-	$(BIN)/python -m pytest -q -m 'not slow and not ui' -n 3 --dist worksteal
+	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'not slow and not ui' -n 3 --dist worksteal
 
 test-slow: setup-dev emulators  ## real servers, crashes, tens of thousands of objects
 	$(BIN)/python -m pytest -q -m 'slow and not ui' -n 4 --dist worksteal
