@@ -199,8 +199,8 @@ def test_a_malformed_listing_is_an_error_of_the_sdk(
 
 @pytest.mark.parametrize("when", [When.BEFORE, When.AFTER])
 def test_a_delay_past_the_clients_timeout_takes_effect_all_the_same(sandbox: Sandbox, when: When) -> None:
-    folder = _client(sandbox, read_timeout=1).create_storage_folder("f")
-    sandbox.script(Fault(effect=Effect.DELAY, when=when, seconds=2.0, endpoint=START))
+    folder = _client(sandbox, read_timeout=3).create_storage_folder("f")
+    sandbox.script(Fault(effect=Effect.DELAY, when=when, seconds=8.0, endpoint=START))
 
     with pytest.raises(RequestException) as raised:
         _start(sandbox, folder)
@@ -209,7 +209,7 @@ def test_a_delay_past_the_clients_timeout_takes_effect_all_the_same(sandbox: San
     assert isinstance(cause, requests.ConnectionError)
     assert isinstance(cause.args[0].reason, ReadTimeoutError)
     assert len(sandbox.jobs()) == (when is When.AFTER)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(sandbox.folder_items(folder.uuid)) < 3:  # the late request arrives after its sender gave up
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -232,7 +232,7 @@ def test_a_sandbox_with_a_held_request_lets_go_of_it_and_stops(
     sandbox: Sandbox, when: When, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A server that has to cut its requests off, seconds after it was told to stop, says so in its log."""
-    folder = _client(sandbox, read_timeout=1).create_storage_folder("f")
+    folder = _client(sandbox, read_timeout=3).create_storage_folder("f")
     sandbox.script(Fault(effect=Effect.DELAY, when=when, endpoint=START))
     with pytest.raises(RequestException):
         _start(sandbox, folder)

@@ -36,7 +36,7 @@ def _poll(folder: StorageFolder, job: UUID, seconds: int = 30) -> UploadLongPoll
 
 
 def _wait_for_items(sandbox: Sandbox, folder: StorageFolder, count: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while len(sandbox.folder_items(folder.uuid)) != count:
         assert time.monotonic() < deadline, sandbox.jobs()
         time.sleep(0.02)

@@ -156,7 +156,7 @@ def test_serving_ends_cleanly_on_a_signal_with_a_job_in_flight(
     folder.add_private_data_to_folder_start(integration, _manifest(4))
 
     process.send_signal(number)
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (0, "")
 

@@ -52,7 +52,7 @@ def _call_repeatedly(call: Callable[[], object]) -> None:
 def test_items_are_listed_and_counted_only_after_the_lag(
     start_sandbox: StartSandbox, connect: Connect, submit: Submit
 ) -> None:
-    running = start_sandbox(listing_lag_seconds=2.0)
+    running = start_sandbox(listing_lag_seconds=5.0)
     client = connect(running)
     folder = client.create_storage_folder("f")
 
@@ -63,7 +63,7 @@ def test_items_are_listed_and_counted_only_after_the_lag(
     assert (list(folder.list_items()), folder.get_summary().files) == ([], 0)
     assert client.get_storage_item(result.items_with_names[0].item_uuid).name == "00000.jpg"
     while not folder.get_summary().files:
-        assert time.monotonic() < ended + 20
+        assert time.monotonic() < ended + 60
         time.sleep(0.05)
     assert time.monotonic() - ended > 1.0
     assert len(list(folder.list_items())) == 4
@@ -84,12 +84,12 @@ def test_the_lag_hides_no_url_from_the_search_for_duplicates(
 def test_an_ended_job_is_forgotten_after_its_retention_and_a_pending_one_is_not(
     start_sandbox: StartSandbox, connect: Connect
 ) -> None:
-    running = start_sandbox(job_retention_seconds=0.5, job_seconds=0.2)
+    running = start_sandbox(job_retention_seconds=3.0, job_seconds=0.2)
     folder = connect(running).create_storage_folder("f")
     running.script(Fault(effect=Effect.JOB, fate=Fate.STUCK))
     stuck, ended = _start(running, folder), _start(running, folder, 8)
     assert folder.add_private_data_to_folder_get_result(ended).status is LongPollingStatus.DONE
-    time.sleep(0.6)  # the retention itself
+    time.sleep(3.1)  # the retention itself
 
     with pytest.raises(ResourceNotFoundError):
         folder.add_private_data_to_folder_get_result(ended, timeout_seconds=0)
@@ -110,10 +110,10 @@ def test_a_poll_is_held_no_longer_than_the_cap(
     began = time.monotonic()
 
     path = f"storage/folders/{folder.uuid}/data-upload-jobs/{job}"
-    state = sign_for(running)("GET", path, params={"timeoutSeconds": 30}).json()
+    state = sign_for(running)("GET", path, params={"timeoutSeconds": 60}, timeout_seconds=90).json()
 
     assert state["status"] == "PENDING"
-    assert hold <= time.monotonic() - began < hold + 5
+    assert hold <= time.monotonic() - began < 30, "without the cap it would be held for 60 s"
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_a_caller_that_stops_early_ends_the_threads_quickly(fleet: Any, gateway:
 
     results.close()
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "a poll waits 60 s"
     assert threading.active_count() == before
     fleet.register()
     fleet.assert_exactly_once()
@@ -219,7 +219,7 @@ def test_a_stop_ends_the_wait_for_quiet(fleet_of: Any):
     with pytest.raises(StoppedError):
         list(register_chunks(context, fleet.errands(), max_in_flight=1, settle_seconds=600))
 
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60, "the quiet takes 600 s"
 
 
 def test_two_processes_at_once_register_everything_once(fleet: Any):
