@@ -72,6 +72,7 @@ def _of_partition(instance: DagsterInstance, key: AssetKey, partition: str) -> d
     return readable(one.metadata)
 
 
+@pytest.mark.slow
 def test_everything_shows_its_counts_its_reasons_and_files_that_exist(pipeline: Pipeline, shown: Shown) -> None:
     check_assets(pipeline, shown)
     check_chunks(pipeline, shown)

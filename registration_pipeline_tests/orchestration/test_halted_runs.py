@@ -71,7 +71,11 @@ def missing_integration(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
 HALTS = [
     pytest.param((no_key, CredentialsError, "ENCORD_SSH_KEY"), id="no key"),
     pytest.param((foreign_key, CredentialsError, "key"), id="key that Encord refuses", marks=pytest.mark.slow),
-    pytest.param((missing_integration, NotFoundError, "prod-aws"), id="integration that does not exist"),
+    pytest.param(
+        (missing_integration, NotFoundError, "prod-aws"),
+        id="integration that does not exist",
+        marks=pytest.mark.slow,
+    ),
 ]
 
 

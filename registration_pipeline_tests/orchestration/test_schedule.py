@@ -28,6 +28,7 @@ def ticked(pipeline: Pipeline, instance: DagsterInstance) -> RunRequest:
     return request
 
 
+@pytest.mark.slow
 def test_a_night_registers_what_was_added_during_the_day(pipeline: Pipeline, instance: DagsterInstance) -> None:
     pipeline.add_images(2, day="2026-11-20")
     first = ticked(pipeline, instance)

@@ -92,6 +92,7 @@ def test_whatever_happens_every_object_is_registered_once(new_fleet: Any):
     run(new_fleet, variants.GOOD, number=1, profile=settings(PROFILE, max_examples=16))
 
 
+@pytest.mark.slow
 def test_sending_again_without_settling_is_caught(new_fleet: Any):
     with pytest.raises(AssertionError, match="registered twice"):
         run(new_fleet, variants.UNSETTLED, number=2, profile=HUNT)
