@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from registration_pipeline.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError
 from registration_pipeline.inventory.report_place import CHUNK_BYTES, Level, missing_file, setting
-from registration_pipeline.inventory.s3_errors import s3_errors
+from registration_pipeline.inventory.s3_errors import require_listing, s3_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +62,7 @@ class S3Place:
             self._requests += 1
             with self._translated(folder):
                 page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=folder, Delimiter="/", **token)
+            require_listing(page, bucket=self._bucket, source=self._source)
             folders += (entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
             names += (entry["Key"] for entry in page.get("Contents", ()))
             if not page.get("IsTruncated"):

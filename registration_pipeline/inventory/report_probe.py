@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.report_top_up import FolderPage
 from registration_pipeline.inventory.report_values import ValueProblemError, decoded_key
-from registration_pipeline.inventory.s3_errors import s3_errors
+from registration_pipeline.inventory.s3_errors import require_listing, s3_errors
 from registration_pipeline.inventory.schema import inventory_batch
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class S3FolderProbe:
                     EncodingType="url",
                     **resume,
                 )
+            require_listing(page, bucket=self._bucket, source=self._source)
             yield self._page(page)
             if not page.get("IsTruncated"):
                 return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 from botocore.exceptions import (
@@ -35,7 +35,7 @@ from registration_pipeline.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # Codes: Amazon S3 API reference, "Error responses"; a HEAD has no body, so its status stands for the code.
 _NO_BUCKET = {"NoSuchBucket", "404", "NotFound", "InvalidBucketName"}
@@ -125,6 +125,26 @@ def s3_errors(*, bucket: str, source: str, permission: str = "s3:ListBucket") ->
             f"The endpoint of bucket {bucket} can't be reached ({type(error).__name__}). Check the network and "
             f"`sources.{source}.storage.endpoint_url` and `sources.{source}.storage.region`, then run again."
         ) from None
+
+
+def require_listing(answer: Mapping[str, Any], *, bucket: str, source: str) -> None:
+    """Refuse what botocore makes of a body that is no listing: an answer without anything in it.
+
+    A body cut right after the headers, or any XML of somebody else's, would pass for an empty bucket or folder.
+
+    Args:
+        answer: what ``list_objects_v2`` or ``list_object_versions`` returned.
+        bucket: its name.
+        source: the source's name, for the settings to change.
+
+    Raises:
+        ListingError: it is none.
+    """
+    if "IsTruncated" not in answer and "Name" not in answer:
+        raise ListingError(
+            f"What answers for bucket {bucket} gave no listing: the line was cut, or it does not speak S3. Nothing was "
+            f"recorded. Run again; if it happens again, check `sources.{source}.storage.endpoint_url`."
+        )
 
 
 def _from_answer(error: ClientError, bucket: str, source: str, permission: str) -> HaltError:

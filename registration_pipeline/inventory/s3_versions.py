@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from registration_pipeline.errors import ListingError
-from registration_pipeline.inventory.s3_errors import s3_errors
+from registration_pipeline.inventory.s3_errors import require_listing, s3_errors
 from registration_pipeline.inventory.schema import inventory_batch
 
 if TYPE_CHECKING:
@@ -94,11 +94,7 @@ class S3VersionLister:
         }
         with s3_errors(bucket=self._bucket, source=self._source, permission="s3:ListBucketVersions"):
             page = self._client.list_object_versions(**request)
-        if "IsTruncated" not in page and "Name" not in page:
-            raise ListingError(
-                f"What answers for bucket {self._bucket} does not speak S3. Check "
-                f"`sources.{self._source}.storage.endpoint_url`."
-            )
+        require_listing(page, bucket=self._bucket, source=self._source)
         return page
 
     def _batch(self, versions: list[Any], *, is_url_encoded: bool) -> pa.RecordBatch:
