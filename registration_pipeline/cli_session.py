@@ -51,11 +51,13 @@ def run_jobs(
     from registration_pipeline.orchestration.stale_runs import clearing_stale_runs
 
     errors: list[tuple[str, RegistrationPipelineError]] = []
-    with open_instance(project.settings, project.environ) as instance, clearing_stale_runs(instance) as cleared:
-        for one in cleared:
-            notice(f"cleared run {one.run_id} of {one.job_name}: {one.why}; its chunks are resumed")
+    with open_instance(project.settings, project.environ) as instance:
         for job in jobs:
-            with TerminalListener(quiet=quiet) as listener, listening(listener):
+            with (
+                TerminalListener(quiet=quiet) as listener,
+                listening(listener),
+                clearing_stale_runs(instance, listener.notice),
+            ):
                 run_job(instance, job.job_name, job.run_config)
             if listener.error is not None:
                 errors.append((job.source, listener.error))

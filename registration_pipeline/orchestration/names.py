@@ -19,6 +19,9 @@ MANIFESTS_VALID = "manifests_valid"
 NO_FAILED_CHUNKS = "no_failed_chunks"
 AUDIT_CLEAN = "audit_clean"
 
+_SUBMISSION, _LISTING = "encord_submission", "listing"
+_USES = {_SUBMISSION: "submitted", _LISTING: "listed or planned"}
+
 
 @dataclass(frozen=True)
 class SourceNames:
@@ -67,12 +70,12 @@ class SourceNames:
     @property
     def pool(self) -> str:
         """The pool that lets one run at a time submit for this source; within it, ``max_in_flight`` rules."""
-        return f"encord_submission/{self.source}"
+        return f"{_SUBMISSION}/{self.source}"
 
     @property
     def listing_pool(self) -> str:
         """The pool that lets one run at a time take an inventory or plan: an inventory clears away what another left."""
-        return f"listing/{self.source}"
+        return f"{_LISTING}/{self.source}"
 
     @property
     def sync_job(self) -> str:
@@ -108,3 +111,9 @@ class SourceNames:
     def schedule(self) -> str:
         """The nightly sync."""
         return f"{self.ident}_nightly"
+
+
+def source_of_pool(pool: str) -> tuple[str, str] | None:
+    """Return the source that a pool is of and what is done to it there; None for somebody else's pool."""
+    kind, _, source = pool.partition("/")
+    return (source, _USES[kind]) if kind in _USES and source else None

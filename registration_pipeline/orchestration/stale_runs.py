@@ -9,7 +9,7 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
 
+from registration_pipeline.orchestration.pool_waits import waits_of_this_process
 from registration_pipeline.orchestration.processes import (
     WORKER_TAG,
     boot_id,
@@ -49,6 +50,10 @@ class ClearedRun:
     run_id: str
     job_name: str
     why: str
+
+    def __str__(self) -> str:
+        """Say it to people."""
+        return f"cleared run {self.run_id} of {self.job_name}: {self.why}; its chunks are resumed"
 
 
 def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
@@ -86,11 +91,22 @@ def _hand_on_free_slots(storage: "EventLogStorage") -> None:
 
 
 @contextmanager
-def clearing_stale_runs(instance: dg.DagsterInstance) -> Iterator[list[ClearedRun]]:
-    """Clear stale runs now, and again every few seconds inside the block: a slot's holder may die while we wait for it."""
+def clearing_stale_runs(
+    instance: dg.DagsterInstance, tell: Callable[[str], object] = lambda _: None
+) -> Iterator[list[ClearedRun]]:
+    """Clear stale runs now, and again every few seconds inside the block: a slot's holder may die while we wait for it.
+
+    Args:
+        instance: Dagster's.
+        tell: told what was cleared, and which run this process waits for; from another thread, too.
+    """
     cleared = clear_stale_runs(instance)
+    for one in cleared:
+        tell(str(one))
     stop = threading.Event()
-    thread = threading.Thread(target=_keep_clearing, args=(instance.get_ref(), stop), name="stale-runs", daemon=True)
+    thread = threading.Thread(
+        target=_keep_clearing, args=(instance.get_ref(), stop, tell), name="stale-runs", daemon=True
+    )
     thread.start()
     try:
         yield cleared
@@ -115,12 +131,16 @@ def build_stale_run_sensor() -> dg.SensorDefinition:
     return sensor
 
 
-def _keep_clearing(ref: object, stop: threading.Event) -> None:
+def _keep_clearing(ref: object, stop: threading.Event, tell: Callable[[str], object]) -> None:
+    told: set[str] = set()
     # A thread of its own needs an instance of its own: SQLite connections are bound to threads.
     with dg.DagsterInstance.from_ref(ref) as instance:  # type: ignore[arg-type]
         while not stop.wait(_SECONDS_BETWEEN_LOOKS):
             try:
-                clear_stale_runs(instance)
+                for text in [*map(str, clear_stale_runs(instance)), *waits_of_this_process(instance)]:
+                    if text not in told:
+                        told.add(text)
+                        tell(text)
             except Exception:  # noqa: BLE001 - a busy database must not end the looking: somebody may wait for ever then
                 _LOG.debug("could not look for stale runs; trying again", exc_info=True)
 

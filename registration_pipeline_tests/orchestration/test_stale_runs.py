@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import textwrap
 import time
@@ -33,7 +34,10 @@ SYNC = textwrap.dedent("""
     from registration_pipeline.orchestration.project import Project
     from registration_pipeline.orchestration.stale_runs import clearing_stale_runs
 
-    with open_instance(Project.load().settings, os.environ) as instance, clearing_stale_runs(instance) as cleared:
+    def tell(text):
+        print(text, file=sys.stderr, flush=True)
+
+    with open_instance(Project.load().settings, os.environ) as instance, clearing_stale_runs(instance, tell) as cleared:
         print("cleared", len(cleared), flush=True)
         print(run_job(instance, sys.argv[1]), flush=True)
 """)
@@ -201,7 +205,7 @@ def test_two_syncs_at_once_take_turns_and_send_nothing_twice(
 
 
 @pytest.mark.slow
-def test_a_sync_that_waits_gets_its_turn_when_the_one_before_it_is_killed(
+def test_a_sync_that_waits_says_for_whom_and_gets_its_turn_when_that_one_is_killed(
     make_pipeline: MakePipeline, instance_of: Callable[[Pipeline], DagsterInstance]
 ) -> None:
     pipeline = make_pipeline(job_seconds=20.0)
@@ -210,18 +214,22 @@ def test_a_sync_that_waits_gets_its_turn_when_the_one_before_it_is_killed(
     pipeline.add_images(2)
     holder = pipeline.start(SYNC, pipeline.own.sync_job)
     pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 2, seconds=60, what="the upload jobs")
+    (run,) = instance.get_runs()
     waiting = pipeline.start(SYNC, pipeline.own.submit_job)
-    pipeline.wait_until(
-        lambda: instance.event_log_storage.get_concurrency_info(pipeline.own.pool).pending_step_count,
-        seconds=60,
-        what="the second sync to queue for the slot",
+    assert waiting.stderr is not None
+    said = waiting.stderr.readline()
+    assert said.startswith(
+        f"Source fleet-cameras is being submitted by run {run.run_id} of {pipeline.own.sync_job} "
+        f"(pid {holder.pid} on {socket.gethostname()}); waiting until it ends."
     )
-    assert waiting.poll() is None
+    assert slots_taken(instance, pipeline) == 1
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
 
     out, err = waiting.communicate(timeout=120)
 
     assert out.split() == ["cleared", "0", "True"], err
+    assert f"cleared run {run.run_id} of {pipeline.own.sync_job}: its process {holder.pid} is gone;" in err
+    assert "is being submitted by" not in err
     assert len(pipeline.sandbox.jobs()) == 2
     assert_everything_is_registered_once(pipeline, instance, 2)
