@@ -3,12 +3,19 @@
 Each returns the exit status.
 """
 
-from collections.abc import Sequence
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from registration_pipeline.cli_output import (
+    LONGEST_SHOWN,
+    is_stdout_ascii,
     notice,
     print_failures,
     print_json,
@@ -24,14 +31,9 @@ from registration_pipeline.inventory.price_class import price_class
 from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.wave import load_waves
+from registration_pipeline.state.commit import temporary_space
 from registration_pipeline.tracking.due import named_errands
-from registration_pipeline.tracking.failure_log import (
-    FailureRow,
-    failures_csv,
-    failures_json,
-    failures_json_bytes,
-    write_failures_parquet,
-)
+from registration_pipeline.tracking.failure_files import FailureRow, FailureTally, write_failures
 from registration_pipeline.tracking.status import chunk_statuses
 
 _OUT_SUFFIXES = (".csv", ".parquet", ".json")
@@ -164,32 +166,49 @@ def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None
     sources = project.chosen(names)
     if out is not None:
         check_out(out)
-    rows = [row for source in sources for row in project.failures(source)]
-    if out is not None:
-        _write_failures(out, rows)
-        notice(f"{len(rows):,} rows written to {out}")
-    if as_json:
-        print_json(failures_json(rows))
-    elif out is None:
-        print_failures(rows, (project.status(source) for source in sources))
+    rows = (row for source in sources for row in project.failures(source))
+    tally = report_failures(rows, out=out, as_json=as_json)
+    if out is None and not as_json:
+        print_failures(tally, (project.status(source) for source in sources))
     return DONE
+
+
+def report_failures(rows: Iterable[FailureRow], *, out: Path | None, as_json: bool) -> FailureTally:
+    """Write the rows to where they are wanted, a batch at a time, and return what a table shows of them.
+
+    Standard output gets the document when it is whole, and ``out`` is replaced when it is.
+    """
+    tally = FailureTally(LONGEST_SHOWN)
+    with tempfile.TemporaryDirectory(prefix="registration-failures-", ignore_cleanup_errors=True) as folder:
+        printed = Path(folder) / "printed.json"
+        with _replaced(out) if out else temporary_space("The list", printed) as beside:
+            paths = [*([beside] if beside else []), *([printed] if as_json else [])]
+            write_failures(tally.watch(rows), paths, is_ascii=is_stdout_ascii())
+        if out is not None:
+            notice(f"{tally.rows:,} rows written to {out}")
+        if as_json:
+            with printed.open(encoding="utf-8", newline="") as file:
+                shutil.copyfileobj(file, sys.stdout)
+    return tally
+
+
+@contextmanager
+def _replaced(out: Path) -> Iterator[Path]:
+    """Give a file to write beside ``out``, which takes its place when it is whole."""
+    beside = out.with_name(f".{secrets.token_hex(8)}{out.suffix}")
+    try:
+        yield beside
+        beside.replace(out)
+    except OSError as error:
+        raise UsageError(
+            f"--out {out} can't be written: {error.strerror}. Name a file in a folder that exists."
+        ) from error
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def check_out(out: Path) -> None:
     """Refuse a name before the state is read, which may take a while."""
     if out.suffix not in _OUT_SUFFIXES:
         raise UsageError(f"--out {out}: the name must end in {', '.join(_OUT_SUFFIXES[:-1])} or {_OUT_SUFFIXES[-1]}.")
-
-
-def _write_failures(out: Path, rows: list[FailureRow]) -> None:
-    try:
-        if out.suffix == ".csv":
-            out.write_bytes(failures_csv(rows))
-        elif out.suffix == ".json":
-            out.write_bytes(failures_json_bytes(rows))
-        else:
-            write_failures_parquet(out, rows)
-    except OSError as error:
-        raise UsageError(
-            f"--out {out} can't be written: {error.strerror}. Name a file in a folder that exists."
-        ) from error

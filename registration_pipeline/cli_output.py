@@ -6,7 +6,6 @@ Nothing is computed here.
 import codecs
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from rich.table import Table
 from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.preflight import Finding
 from registration_pipeline.planning.plan import Plan
-from registration_pipeline.tracking.failure_log import FailureRow
+from registration_pipeline.tracking.failure_files import FailureRow, FailureTally
 from registration_pipeline.tracking.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
 
@@ -29,7 +28,7 @@ _LABELS = {
     "quarantined": "failed, left alone",
 }
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
-_LONGEST_SHOWN = 20
+LONGEST_SHOWN = 20
 _PIPE_COLUMNS = 140
 _TABLE_COLUMNS = 120
 
@@ -52,8 +51,12 @@ def stderr() -> Console:
 
 def print_json(document: Any) -> None:
     """Print the one JSON document of a ``--json`` command; keys stay readable where the stream can carry them."""
-    is_utf8 = codecs.lookup(sys.stdout.encoding or "ascii").name == "utf-8"
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not is_utf8, default=str) + "\n")
+    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=is_stdout_ascii(), default=str) + "\n")
+
+
+def is_stdout_ascii() -> bool:
+    """Tell whether what goes beyond ASCII has to be escaped on standard output."""
+    return codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
 
 
 def notice(text: str) -> None:
@@ -118,13 +121,13 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
         table = Table()
         for name in ("chunk", "kind", "units", "bytes", "first key"):
             table.add_column(name, overflow="fold")
-        for chunk in plan.chunks[:_LONGEST_SHOWN]:
+        for chunk in plan.chunks[:LONGEST_SHOWN]:
             table.add_row(
                 chunk.chunk_id, chunk.kind.value, f"{chunk.units:,}", f"{chunk.bytes:,}", _cell(chunk.first_key)
             )
         stdout().print(table)
-    if len(plan.chunks) > _LONGEST_SHOWN:
-        say(f"… and {len(plan.chunks) - _LONGEST_SHOWN:,} more chunks; --json prints all of them.")
+    if len(plan.chunks) > LONGEST_SHOWN:
+        say(f"… and {len(plan.chunks) - LONGEST_SHOWN:,} more chunks; --json prints all of them.")
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
@@ -134,30 +137,27 @@ def print_findings(findings: Iterable[Finding]) -> None:
         say(f"{escape(finding.source)}: {finding.what}: {mark}: {escape(printable(finding.detail))}")
 
 
-def print_failures(rows: list[FailureRow], statuses: Iterable[SourceStatus]) -> None:
+def print_failures(tally: FailureTally, statuses: Iterable[SourceStatus]) -> None:
     """Print the first failures as a table and say how to get all of them; ``statuses`` tell what no failure means."""
-    if not rows:
+    if not tally.rows:
         for status in statuses:
             say(f"{status.source}: {_without_failures(status)}")
         return
-    shown = rows[:_LONGEST_SHOWN]
-    if stdout().width < _TABLE_COLUMNS:
-        _list_failures(shown, len(rows))
-    else:
-        stdout().print(_failure_table(shown, len(rows)))
-    if len(rows) > _LONGEST_SHOWN:
-        say(f"… and {len(rows) - _LONGEST_SHOWN:,} more: --out FILE.csv writes all of them.")
-    for reason, count in sorted(Counter(row.reason for row in rows).items()):
+    show = _list_failures if stdout().width < _TABLE_COLUMNS else _print_failure_table
+    show(tally.sample, tally.rows)
+    if tally.rows > len(tally.sample):
+        say(f"… and {tally.rows - len(tally.sample):,} more: --out FILE.csv writes all of them.")
+    for reason, count in sorted(tally.reasons.items()):
         say(f"{reason}: {count:,}, {remedy_of(reason)}")
 
 
-def _failure_table(shown: Sequence[FailureRow], count: int) -> Table:
+def _print_failure_table(shown: Sequence[FailureRow], count: int) -> None:
     table = Table(title=not_registered(count), title_justify="left", title_style="bold")
     for name in ("source", "key", "stage", "reason", "message"):
         table.add_column(name, overflow="fold")
     for row in shown:
         table.add_row(*(_cell(value or "") for value in (row.source, row.key, row.stage, row.reason, row.message)))
-    return table
+    stdout().print(table)
 
 
 def _list_failures(shown: Sequence[FailureRow], count: int) -> None:

@@ -1,8 +1,6 @@
 """What people see of an asset in the UI: counts, tables, reasons and links. Nothing is computed here that is not shown."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
-    from registration_pipeline.tracking.failure_log import FailureRow
+    from registration_pipeline.tracking.failure_files import FailureTally
     from registration_pipeline.tracking.status import SourceStatus
 
 Metadata = dict[str, Any]
@@ -149,29 +147,8 @@ def reasons_table(reasons: Mapping[str, int]) -> dg.MetadataValue[Any]:
     return table(rows, ("reason", "objects", "what to do"))
 
 
-@dataclass
-class FailureTally:
-    """What is shown of a failure log, gathered while its rows pass by on their way to the files."""
-
-    reasons: Counter[str] = field(default_factory=Counter)
-    sample: list["FailureRow"] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        """How many rows have passed."""
-        return self.reasons.total()
-
-    def watch(self, rows: Iterable["FailureRow"]) -> Iterator["FailureRow"]:
-        """Pass the rows on."""
-        for row in rows:
-            self.reasons[row.reason] += 1
-            if len(self.sample) < SAMPLE_ROWS:
-                self.sample.append(row)
-            yield row
-
-
 def failure_log_metadata(
-    store: "StateStore", status: "SourceStatus", tally: FailureTally, names: Sequence[str]
+    store: "StateStore", status: "SourceStatus", tally: "FailureTally", names: Sequence[str]
 ) -> Metadata:
     """Describe the failure log of a source and where all its objects stand."""
     counted = (

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import Errand
-    from registration_pipeline.tracking.failure_log import FailureRow
+    from registration_pipeline.tracking.failure_files import FailureRow
     from registration_pipeline.tracking.status import SourceStatus
 
 

@@ -169,11 +169,12 @@ def add_partitions(instance: dg.DagsterInstance, source: SourceNames, chunk_ids:
 
 def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
     """Write the source's failure log from the state."""
+    from registration_pipeline.tracking.failure_files import FailureTally
     from registration_pipeline.tracking.failure_log import write_source_failure_log
     from registration_pipeline.tracking.journal import Journal
 
     current_listener().stage_started(source.name, "failure log", None)
-    tally = metadata.FailureTally()
+    tally = FailureTally(metadata.SAMPLE_ROWS)
     log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
     written = write_source_failure_log(project.store, source.name, log_id, tally.watch(project.failures(source)))
     log(f"{tally.rows:,} objects are not registered: {project.store.location(written[1])}")

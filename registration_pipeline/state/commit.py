@@ -175,7 +175,7 @@ class ParquetPartWriter:
 
     def __exit__(self, *_: object) -> None:
         if self._writer is not None:
-            with _temporary_space(self._path):
+            with temporary_space("A part", self._path):
                 self._writer.close()
         self._folder.cleanup()
 
@@ -203,7 +203,7 @@ class ParquetPartWriter:
         if not self._pending_rows:
             return
         table = pa.Table.from_batches(self._pending, schema=self._schema)
-        with _temporary_space(self._path):
+        with temporary_space("A part", self._path):
             if self._writer is None:
                 self._writer = pq.ParquetWriter(
                     self._path, self._schema, compression="zstd", compression_level=3, write_statistics=True
@@ -217,7 +217,7 @@ class ParquetPartWriter:
     def _publish(self) -> None:
         if self._writer is None:
             return
-        with _temporary_space(self._path):
+        with temporary_space("A part", self._path):
             self._writer.close()
         self._writer = None
         name = self._files.new_name(self._stem, "parquet")
@@ -284,15 +284,22 @@ def _vouched_for(store: StateStore, part: Part) -> Iterator[None]:
             f"{store.location(part.name)} is missing, though its commit marker names it. {_RESTORE}"
         ) from None
     except (pa.ArrowException, OSError) as error:
-        raise StateCorruptError(f"{store.location(part.name)} can't be read: {error}. {_RESTORE}") from error
+        raise StateCorruptError(
+            f"{store.location(part.name)} can't be read: {str(error).strip()}. {_RESTORE}"
+        ) from error
 
 
 @contextmanager
-def _temporary_space(path: Path) -> Iterator[None]:
+def temporary_space(what: str, path: Path) -> Iterator[None]:
+    """Say of ``what`` is being prepared in the system's temporary folder that there is no room for it.
+
+    Raises:
+        StateError: in the place of an ``OSError``.
+    """
     try:
         yield
     except OSError as error:
         raise StateError(
-            f"A part can't be prepared at {path}: {error.strerror or error}. Free space in the temporary folder, or "
+            f"{what} can't be prepared at {path}: {error.strerror or error}. Free space in the temporary folder, or "
             "set TMPDIR to a folder with room."
         ) from error

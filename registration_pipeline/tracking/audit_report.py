@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import heapq
 import json
+import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from registration_pipeline.errors import StateCorruptError
-from registration_pipeline.state.commit import Part, canonical_json, read_marker, read_parts
+from registration_pipeline.state.commit import Part, canonical_json, read_marker, read_parts, temporary_space
 from registration_pipeline.state.layout import COMMIT_MARKER, audit_folder
 from registration_pipeline.tracking.audit_rows import AuditFinding, FindingRow, row_order
 from registration_pipeline.tracking.spill import Spill
@@ -179,7 +180,8 @@ def write_report(
     """
     tally = _Tally()
     parquet, text = folder / "findings.parquet", folder / "findings.csv"
-    _write_files(parquet, text, tally.watch(rows))
+    with temporary_space("The report of the audit", folder):
+        _write_files(parquet, text, tally.watch(rows))
     marked = audit_folder(source, audit_id)
     names = [f"{marked}findings.{suffix}" for suffix in ("parquet", "csv")]
     for name, path in zip(names, (parquet, text), strict=True):
@@ -252,7 +254,7 @@ def write_findings(store: StateStore, report: AuditReport, path: Path) -> None:
             _write_json(file, audit_findings(store, report))
         return
     with store.local_file(report.csv if path.suffix == ".csv" else report.parquet.name) as source:
-        path.write_bytes(source.read_bytes())
+        shutil.copyfile(source, path)
 
 
 def _write_json(file: Any, rows: Iterator[FindingRow]) -> None:

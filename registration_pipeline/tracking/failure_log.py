@@ -1,83 +1,39 @@
-"""Every object that is not registered and why, per chunk and per source, as rows, Parquet and CSV.
+"""Every object that is not registered and why, per chunk and per source, and where that is kept.
 
-Excluded objects are not here (the user asked for it), nor are pending ones (nothing has gone wrong).
+Excluded objects are not here (the user asked for it), nor are pending ones (nothing has gone wrong). What a row is and how it
+becomes a file is in ``failure_files.py``.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
-import json
 import tempfile
 from collections import Counter
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
+from registration_pipeline.state.commit import temporary_space
 from registration_pipeline.state.layout import failure_log_name, failures_name
+from registration_pipeline.tracking.failure_files import FailureRow, write_failures
 from registration_pipeline.tracking.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from registration_pipeline.planning.wave import Wave
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.outcomes import ChunkOutcomes
     from registration_pipeline.tracking.states import ChunkProgress
 
-_BATCH_ROWS = 10_000
-
 STAGE_PLAN = "plan"
 STAGE_REGISTRATION = "registration"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailureRow:
-    """One object that is not registered. The fields and their order are those of ``failures --json``.
-
-    Args:
-        chunk_id: None for objects that were rejected before they got a chunk.
-        attempt: number of the attempt that failed, 0 for rejected objects.
-        stage: ``plan`` (rejected) or ``registration`` (Encord said no).
-    """
-
-    source: str
-    key: str
-    object_url: str | None
-    chunk_id: str | None
-    attempt: int
-    stage: str
-    reason: str
-    message: str | None
-    subtask_uuid: str | None
-    at: datetime
-
-
-FAILURE_SCHEMA = pa.schema(
-    [
-        pa.field("source", pa.string(), nullable=False),
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("object_url", pa.string()),
-        pa.field("chunk_id", pa.string()),
-        pa.field("attempt", pa.int32(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("message", pa.string()),
-        pa.field("subtask_uuid", pa.string()),
-        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
-    ]
-)
-COLUMNS = tuple(field.name for field in fields(FailureRow))
 
 
 def chunk_failures(source: str, chunk_id: str, outcomes: ChunkOutcomes) -> list[FailureRow]:
@@ -203,19 +159,11 @@ def write_source_failure_log(store: StateStore, source: str, log_id: str, rows: 
 
 
 def _write(store: StateStore, names: Sequence[str], rows: Iterable[FailureRow]) -> None:
-    remaining = iter(rows)
-    with tempfile.TemporaryDirectory(prefix="registration-") as folder:
-        parquet, text = Path(folder) / "log.parquet", Path(folder) / "log.csv"
-        with (
-            pq.ParquetWriter(parquet, FAILURE_SCHEMA, compression="zstd") as parquet_writer,
-            text.open("w", encoding="utf-8", newline="") as csv_file,
-        ):
-            csv_writer = csv.writer(csv_file)
-            csv_writer.writerow(COLUMNS)
-            while batch := list(itertools.islice(remaining, _BATCH_ROWS)):
-                parquet_writer.write_table(failures_table(batch))
-                csv_writer.writerows(map(_csv_row, batch))
-        for name, path in zip(names, (parquet, text), strict=True):
+    with tempfile.TemporaryDirectory(prefix="registration-", ignore_cleanup_errors=True) as folder:
+        paths = [Path(folder) / name.rsplit("/", 1)[-1] for name in names]
+        with temporary_space("The failure log", Path(folder)):
+            write_failures(rows, paths)
+        for name, path in zip(names, paths, strict=True):
             _publish(store, name, path)
 
 
@@ -227,37 +175,3 @@ def _publish(store: StateStore, name: str, path: Path) -> None:
         store.delete(name)
         with suppress(StateConflictError):  # an overtaken process, or whoever overtook this one, wrote it as well
             store.create_from_file(name, path)
-
-
-def failures_table(rows: Sequence[FailureRow]) -> pa.Table:
-    """Return the rows as columns of ``FAILURE_SCHEMA``."""
-    return pa.table({name: [getattr(row, name) for row in rows] for name in COLUMNS}, schema=FAILURE_SCHEMA)
-
-
-def write_failures_parquet(path: Path, rows: Sequence[FailureRow]) -> None:
-    """Write the rows to a local Parquet file."""
-    pq.write_table(failures_table(rows), path, compression="zstd")
-
-
-def failures_csv(rows: Iterable[FailureRow]) -> bytes:
-    """Return the rows as UTF-8 CSV with a heading; times are ISO 8601."""
-    text = io.StringIO(newline="")
-    # The module's own line end, CR LF: only then does it quote keys that hold a CR.
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
-    writer.writerows(map(_csv_row, rows))
-    return text.getvalue().encode()
-
-
-def _csv_row(row: FailureRow) -> list[object]:
-    return [value.isoformat() if name == "at" else value for name, value in asdict(row).items()]
-
-
-def failures_json(rows: Iterable[FailureRow]) -> list[dict[str, object]]:
-    """Return the rows as ``failures --json`` prints them."""
-    return [{**asdict(row), "at": row.at.isoformat().replace("+00:00", "Z")} for row in rows]
-
-
-def failures_json_bytes(rows: Iterable[FailureRow]) -> bytes:
-    """Return the rows as an indented JSON document."""
-    return json.dumps(failures_json(rows), indent=2, ensure_ascii=False).encode() + b"\n"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from registration_pipeline.errors import StateConflictError, StateNotFoundError
+from registration_pipeline.errors import StateConflictError, StateCorruptError, StateNotFoundError
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.planning.parts import read_units
 from registration_pipeline.state.layout import outcomes_name
@@ -184,20 +184,25 @@ def read_outcomes(store: StateStore, source: str, verdict: JournalEvent) -> Chun
     """Read the verdicts that an attempt ended with; a lost file is made again from the plan and the journal.
 
     Raises:
-        StateCorruptError: the file is lost and the chunk's plan too.
+        StateCorruptError: the file is damaged, or it is lost and the chunk's plan too.
     """
-    base_name = verdict.outcomes or f"{verdict.attempt:04d}.parquet"
+    name = outcomes_name(source, verdict.chunk_id, verdict.outcomes or f"{verdict.attempt:04d}.parquet")
     try:
         # Neither pq.read_table nor threads: Arrow's threads may drop the last reference to what a Python file gave them when
         # the interpreter is ending already, which aborts the process (pyarrow 26: "terminate called without an active
         # exception").
         with (
-            store.open(outcomes_name(source, verdict.chunk_id, base_name)) as file,
+            store.open(name) as file,
             pq.ParquetFile(file) as parquet,
         ):
             return ChunkOutcomes(parquet.read(use_threads=False))
     except StateNotFoundError:
         return _outcomes_from_journal(store, source, verdict)
+    except (pa.ArrowException, OSError) as error:
+        raise StateCorruptError(
+            f"{store.location(name)} can't be read: {str(error).strip()}. Restore it from a backup, or delete it: it is made "
+            "again from plan and journal, but for the UUIDs of Encord's items."
+        ) from error
 
 
 def _outcomes_from_journal(store: StateStore, source: str, verdict: JournalEvent) -> ChunkOutcomes:

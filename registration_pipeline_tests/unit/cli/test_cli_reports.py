@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import csv
 import json
+import weakref
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from registration_pipeline.cli_commands import report_failures
 from registration_pipeline.cli_output import printable
+from registration_pipeline.tracking import failure_files
+from registration_pipeline.tracking.failure_files import FailureRow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from registration_pipeline_tests.unit.cli.conftest import Workplace
+
+
+class Key(str):
+    """A text that can be watched for how long it lives."""
+
+    __slots__ = ("__weakref__",)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -115,6 +128,35 @@ def test_only_the_first_failures_are_shown_with_the_way_to_all(workplace: Workpl
     assert "019.xyz" in said.out
     assert "020.xyz" not in said.out
     assert "… and 10 more: --out FILE.csv writes all of them." in said.words
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"as_json": True}, {"as_json": False}, {"out": ".csv"}], ids=["json", "table", "out"]
+)
+def test_the_rows_of_a_large_log_are_never_in_memory_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wanted: dict[str, Any]
+):
+    monkeypatch.setattr(failure_files, "BATCH_ROWS", 50)
+    alive: weakref.WeakSet[Key] = weakref.WeakSet()
+    most = 0
+
+    def rows() -> Iterator[FailureRow]:
+        nonlocal most
+        facts: dict[str, Any] = dict.fromkeys((field.name for field in fields(FailureRow)), "x")
+        for number in range(500):
+            key = Key(number)
+            alive.add(key)
+            yield FailureRow(**{**facts, "key": key, "attempt": 0, "at": datetime.now(UTC)})
+            del key
+            most = max(most, len(alive))
+
+    out = tmp_path / f"rows{wanted['out']}" if "out" in wanted else None
+    tally = report_failures(rows(), out=out, as_json=wanted.get("as_json", False))
+
+    assert (tally.rows, tally.sample[-1].key) == (500, "19")
+    assert most <= 20 + 2 * 50 + 1
+    printed = capsys.readouterr().out
+    assert len(json.loads(printed)) == 500 if wanted.get("as_json") else printed == ""
 
 
 @pytest.mark.parametrize("is_json", [False, True], ids=["table", "json"])

@@ -31,7 +31,7 @@ from registration_pipeline.settings_models import (
     StorageSettings,
     UrlStyle,
 )
-from registration_pipeline.tracking.failure_log import COLUMNS
+from registration_pipeline.tracking.failure_files import COLUMNS
 from registration_pipeline.tracking.states import JournalEventKind
 
 if TYPE_CHECKING:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import resource
+import tempfile
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,18 +18,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
+from registration_pipeline.errors import StateError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.layout import failures_name
+from registration_pipeline.tracking.audit_report import write_report
+from registration_pipeline.tracking.audit_rows import FindingRow
+from registration_pipeline.tracking.failure_files import COLUMNS, FailureRow, write_failures
 from registration_pipeline.tracking.failure_log import (
-    COLUMNS,
-    FailureRow,
-    failures_csv,
-    failures_json_bytes,
-    failures_table,
     source_failures,
     write_chunk_failure_log,
     write_source_failure_log,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AT = datetime(2026, 11, 21, 2, 4, 11, tzinfo=UTC)
 # The order is the one of the outer interface.
@@ -61,35 +67,57 @@ def read_csv(data: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(data.decode(), newline="")))
 
 
+def written(rows: list[FailureRow], suffix: str) -> Any:
+    """The rows as a file of that suffix has them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"rows{suffix}"
+        write_failures(rows, [path])
+        if suffix == ".parquet":
+            return pq.read_table(path)
+        return read_csv(path.read_bytes()) if suffix == ".csv" else json.loads(path.read_bytes())
+
+
 def test_the_columns_are_those_of_the_interface_in_its_order():
     rows = [row("raw/a.jpg")]
 
     assert list(COLUMNS) == INTERFACE
-    assert failures_table(rows).column_names == INTERFACE
-    assert failures_csv(rows).decode().splitlines()[0].split(",") == INTERFACE
-    assert list(json.loads(failures_json_bytes(rows))[0]) == INTERFACE
+    assert written(rows, ".parquet").column_names == INTERFACE
+    assert list(written(rows, ".csv")[0]) == INTERFACE
+    assert list(written(rows, ".json")[0]) == INTERFACE
 
 
 @pytest.mark.parametrize("key", HOSTILE, ids=ascii)
 def test_a_hostile_key_survives_csv_and_json(key: str):
     rows = [row(key), row("raw/next.jpg")]
 
-    assert [one["key"] for one in read_csv(failures_csv(rows))] == [key, "raw/next.jpg"]
-    assert json.loads(failures_json_bytes(rows))[0]["key"] == key
+    assert [one["key"] for one in written(rows, ".csv")] == [key, "raw/next.jpg"]
+    assert [one["key"] for one in written(rows, ".json")] == [key, "raw/next.jpg"]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=5))
 def test_any_key_survives_csv_json_and_parquet(keys: list[str]):
     rows = [row(key) for key in keys]
 
-    assert [one["key"] for one in read_csv(failures_csv(rows))] == keys
-    assert [one["key"] for one in json.loads(failures_json_bytes(rows))] == keys
-    assert failures_table(rows).column("key").to_pylist() == keys
+    assert [one["key"] for one in written(rows, ".csv")] == keys
+    assert [one["key"] for one in written(rows, ".json")] == keys
+    assert written(rows, ".parquet").column("key").to_pylist() == keys
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+@pytest.mark.parametrize("is_ascii", [False, True])
+def test_json_is_what_python_would_write_at_once(tmp_path: Path, count: int, *, is_ascii: bool):
+    rows = [row(f"é\u2028{number}\n") for number in range(count)]
+    write_failures(rows, [tmp_path / "rows.json"], is_ascii=is_ascii)
+
+    text = (tmp_path / "rows.json").read_text(encoding="utf-8")
+
+    assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=is_ascii) + "\n"
+    assert text.isascii() is (is_ascii or not count)
 
 
 def test_times_are_iso_8601_in_utc():
-    assert read_csv(failures_csv([row("a")]))[0]["at"] == "2026-11-21T02:04:11+00:00"
-    assert json.loads(failures_json_bytes([row("a")]))[0]["at"] == "2026-11-21T02:04:11Z"
+    assert written([row("a")], ".csv")[0]["at"] == "2026-11-21T02:04:11+00:00"
+    assert written([row("a")], ".json")[0]["at"] == "2026-11-21T02:04:11Z"
 
 
 @pytest.fixture
@@ -166,3 +194,32 @@ def test_a_source_without_a_plan_has_no_failures(new_fleet: Any):
 
     assert list(source_failures(fleet.store, "fleet")) == []
     assert fleet.status().adds_up
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """Let no file of this process grow further, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_log_without_room_in_the_temporary_folder_says_so(store: BucketStateStore):
+    rows = [row(f"raw/{number}.jpg") for number in range(1000)]
+
+    with files_up_to(20_000), pytest.raises(StateError, match=r"The failure log can't be prepared.*set TMPDIR"):
+        write_source_failure_log(store, "fleet", "w1", rows)
+
+    assert list(store.names("fleet/")) == []
+
+
+def test_a_report_of_an_audit_without_room_in_the_temporary_folder_says_so(store: BucketStateStore, tmp_path: Path):
+    rows = [FindingRow("missing", f"raw/{n}.jpg", None, None, None, None, None, "x" * 50) for n in range(1000)]
+
+    with files_up_to(20_000), pytest.raises(StateError, match=r"The report of the audit can't be prepared.*set TMPDIR"):
+        write_report(store, "fleet", "20261121T020000Z", tmp_path, rows)
+
+    assert list(store.names("fleet/")) == []

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from obstore.store import MemoryStore
 
+from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.tracking.failure_log import source_failures
 from registration_pipeline.tracking.status import source_status
@@ -54,3 +55,21 @@ def test_status_and_failures_need_nothing_but_plan_and_journal(worn_fleet: Any, 
     status = source_status(bare, "fleet")
     assert (status.registered, status.failed, status.rejected, status.excluded) == (4, 1, 2, 1)
     assert (status.pending, status.changed, status.deleted) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"no Parquet", b"PAR1" + bytes(40) + b"PAR1"], ids=["empty", "other", "garbled"]
+)
+def test_damaged_outcomes_are_named_with_the_way_out(worn_fleet: Any, damage: bytes):
+    store = worn_fleet.store
+    names = list(store.names("fleet/outcomes/"))
+    for name in names:
+        store.delete(name)
+        store.create(name, damage)
+
+    with pytest.raises(StateCorruptError, match=r"memory://.*/outcomes/.*delete it"):
+        list(source_failures(store, "fleet"))
+
+    for name in names:
+        store.delete(name)
+    assert [one.key for one in source_failures(store, "fleet")] == ["raw/empty.jpg", "raw/x.exe", "raw/b.jpg"]
