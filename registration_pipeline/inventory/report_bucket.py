@@ -155,13 +155,23 @@ class ObjectStorePlace:
             return None
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """See ``ReportPlace.chunks``."""
+        """See ``ReportPlace.chunks``.
+
+        Each chunk is a request of its own: obstore gives up on one that takes longer than 30 seconds, its body included, and
+        files of reports can be gigabytes. If the file is replaced meanwhile, the store refuses the next chunk.
+        """
         import obstore
 
         self._requests += 1
         with self._translated(name):
-            for chunk in obstore.get(self._store, name).stream(min_chunk_size=CHUNK_BYTES):
-                yield bytes(chunk)
+            meta = obstore.head(self._store, name)
+        for start in range(0, int(meta["size"]), CHUNK_BYTES):
+            self._requests += 1
+            end = min(start + CHUNK_BYTES, int(meta["size"]))
+            with self._translated(name):
+                piece = obstore.get(self._store, name, options={"range": (start, end), "if_match": meta["e_tag"]})
+                data = bytes(piece.bytes())
+            yield data
 
     @contextmanager
     def _translated(self, name: str) -> Iterator[None]:

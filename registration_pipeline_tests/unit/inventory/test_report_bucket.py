@@ -9,7 +9,8 @@ import obstore
 import pytest
 from obstore.store import MemoryStore
 
-from registration_pipeline.errors import NotFoundError
+from registration_pipeline.errors import NotFoundError, ServiceUnavailableError
+from registration_pipeline.inventory import report_bucket
 from registration_pipeline.inventory.report import ReportLister
 from registration_pipeline.inventory.report_azure import AzureReports
 from registration_pipeline.inventory.report_bucket import ObjectStorePlace
@@ -41,7 +42,8 @@ def test_a_report_of_google_is_read_from_a_bucket(tmp_path: Path) -> None:
     place = ObjectStorePlace(uploaded(tmp_path), "gs://reports", "inventory_reports/")
 
     assert keys(place, GoogleReports("fleet-bucket")) == ["/c", "a +", "b"]
-    assert place.requests == 6  # one level, the manifest, and the size and the content of two files
+    # One level, size and content of the manifest, and for each of two files its size twice and its content.
+    assert place.requests == 9
 
 
 def test_a_report_of_azure_is_read_from_a_container(tmp_path: Path) -> None:
@@ -63,3 +65,30 @@ def test_a_place_says_what_is_there_and_what_is_not(tmp_path: Path) -> None:
     assert b"".join(place.chunks("a/b/c")) == b"123"
     with pytest.raises(NotFoundError, match=r"gs://reports/a/none.*sources\.fleet\.storage\.inventory_report"):
         list(place.chunks("a/none"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 5, 9])
+def test_a_file_is_fetched_in_pieces_none_of_which_takes_long(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr(report_bucket, "CHUNK_BYTES", 4)
+    store, content = MemoryStore(), b"123456789"[:size]
+    obstore.put(store, "file", content)
+    place = ObjectStorePlace(store, "gs://reports")
+
+    pieces = list(place.chunks("file"))
+
+    assert b"".join(pieces) == content
+    assert [len(piece) for piece in pieces] == [4] * (size // 4) + [size % 4] * (size % 4 > 0)
+    assert place.requests == 1 + len(pieces)
+
+
+def test_a_file_that_is_replaced_while_it_is_fetched_is_not_a_mixture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_bucket, "CHUNK_BYTES", 4)
+    store = MemoryStore()
+    obstore.put(store, "file", b"old content")
+    pieces = ObjectStorePlace(store, "gs://reports", source="fleet").chunks("file")
+    assert next(pieces) == b"old "
+
+    obstore.put(store, "file", b"new content")
+
+    with pytest.raises(ServiceUnavailableError, match=r"gs://reports/file.*run again"):
+        next(pieces)
