@@ -5,9 +5,6 @@ The answers come from a real HTTP server on loopback that says just that; moto c
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,10 +19,9 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.inventory.s3 import S3Lister
 from registration_pipeline.orchestration.s3_resource import ListingS3Resource
+from registration_pipeline_tests.answers import saying
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pyarrow as pa
 
 pytestmark = pytest.mark.slow
@@ -37,35 +33,6 @@ CONTENTS = (
     "<Contents><Key>{key}</Key><LastModified>2026-11-21T02:00:00.000Z</LastModified>"
     "<ETag>&quot;0123&quot;</ETag><Size>1</Size></Contents>"
 )
-
-
-@contextmanager
-def server(status: int, body: str, headers: dict[str, str] | None = None) -> Iterator[str]:
-    """Answer every request with the same words."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            data = body.encode()
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(data)), **(headers or {})}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_HEAD = do_GET  # noqa: N815 - the name is http.server's
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{http.server_port}"
-    finally:
-        http.shutdown()
-        http.server_close()
-        thread.join()
 
 
 def error_body(code: str, more: str = "") -> str:
@@ -89,7 +56,7 @@ def test_who_was_refused_is_named_where_aws_says_it(aws_environment: str) -> Non
         "&quot;arn:aws:s3:::bucket&quot; because no identity-based policy allows the s3:ListBucket action"
     )
     body = error_body("AccessDenied").replace("words", said)
-    with server(403, body) as endpoint, pytest.raises(PermissionDeniedError) as caught:
+    with saying(403, body) as endpoint, pytest.raises(PermissionDeniedError) as caught:
         list_from(endpoint)
 
     assert "Grant s3:ListBucket on arn:aws:s3:::bucket to arn:aws:sts::123456789012:assumed-role/nightly/i-0" in str(
@@ -117,7 +84,7 @@ def test_who_was_refused_is_named_where_aws_says_it(aws_environment: str) -> Non
 def test_a_refusal_becomes_an_error_that_names_the_setting(
     aws_environment: str, status: int, code: str, error: type[HaltError], words: str
 ) -> None:
-    with server(status, error_body(code)) as endpoint, pytest.raises(error, match=words) as caught:
+    with saying(status, error_body(code)) as endpoint, pytest.raises(error, match=words) as caught:
         list_from(endpoint)
 
     assert caught.value.__cause__ is None
@@ -126,14 +93,14 @@ def test_a_refusal_becomes_an_error_that_names_the_setting(
 
 def test_a_wrong_region_is_named_where_the_store_tells_it(aws_environment: str) -> None:
     body = error_body("AuthorizationHeaderMalformed", "<Region>ap-south-1</Region>")
-    with server(400, body) as endpoint, pytest.raises(HaltError, match=r"storage\.region` to ap-south-1"):
+    with saying(400, body) as endpoint, pytest.raises(HaltError, match=r"storage\.region` to ap-south-1"):
         list_from(endpoint)
 
 
 def test_a_redirect_that_leads_to_a_redirect_ends_and_names_the_region(aws_environment: str) -> None:
     headers = {"x-amz-bucket-region": "us-west-1"}
     with (
-        server(301, error_body("PermanentRedirect"), headers) as endpoint,
+        saying(301, error_body("PermanentRedirect"), headers) as endpoint,
         pytest.raises(NotFoundError, match=r"storage\.region` to us-west-1"),
     ):
         list_from(endpoint)
@@ -149,7 +116,7 @@ def test_a_missing_bucket_on_a_real_server_is_not_found(s3_bucket: Any) -> None:
 
 
 def test_an_endpoint_that_does_not_listen_is_unavailable(aws_environment: str) -> None:
-    with server(200, "") as endpoint:
+    with saying(200, "") as endpoint:
         pass
 
     with pytest.raises(
@@ -169,13 +136,13 @@ def test_no_credentials_at_all_is_a_credentials_error(aws_environment: str, monk
 
 @pytest.mark.parametrize("body", ["<html>hello & goodbye", "<html>hello</html>", "", "{}"])
 def test_something_that_is_not_s3_is_not_taken_for_an_empty_bucket(aws_environment: str, body: str) -> None:
-    with server(200, body) as endpoint, pytest.raises(HaltError, match=r"sources\.fleet\.storage\.endpoint_url"):
+    with saying(200, body) as endpoint, pytest.raises(HaltError, match=r"sources\.fleet\.storage\.endpoint_url"):
         list_from(endpoint)
 
 
 def test_a_key_that_is_not_utf8_is_refused_and_named(aws_environment: str) -> None:
     body = PAGE.format(tail="<EncodingType>url</EncodingType>" + CONTENTS.format(key="caf%E9.jpg"))
-    with server(200, body) as endpoint, pytest.raises(ListingError, match=r"caf%E9\.jpg.*not UTF-8"):
+    with saying(200, body) as endpoint, pytest.raises(ListingError, match=r"caf%E9\.jpg.*not UTF-8"):
         list_from(endpoint)
 
 
@@ -191,7 +158,7 @@ def test_a_key_is_decoded_only_if_the_store_says_that_it_encoded(
     aws_environment: str, encoding: str, written: str, key: str
 ) -> None:
     body = PAGE.format(tail=encoding + CONTENTS.format(key=written))
-    with server(200, body) as endpoint:
+    with saying(200, body) as endpoint:
         [batch] = list_from(endpoint)
 
     assert batch.to_pylist()[0]["key"] == key
@@ -202,5 +169,5 @@ def test_a_key_is_decoded_only_if_the_store_says_that_it_encoded(
 @pytest.mark.parametrize("token", ["", "<NextContinuationToken>same</NextContinuationToken>"], ids=["none", "same"])
 def test_a_listing_that_goes_round_in_circles_ends(aws_environment: str, token: str) -> None:
     body = PAGE.format(tail="<IsTruncated>true</IsTruncated>" + token)
-    with server(200, body) as endpoint, pytest.raises(ListingError, match="not where to go on"):
+    with saying(200, body) as endpoint, pytest.raises(ListingError, match="not where to go on"):
         list_from(endpoint)

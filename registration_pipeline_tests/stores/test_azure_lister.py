@@ -22,13 +22,13 @@ from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.orchestration.azure_resource import azure_resource
 from registration_pipeline.orchestration.storage_clients import make_lister
 from registration_pipeline.settings import SourceSettings, StorageSettings
-from registration_pipeline_tests.stores.answers import saying, server
+from registration_pipeline_tests.answers import saying, server
 from registration_pipeline_tests.stores.processes import AZURITE_ACCOUNT, AZURITE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from registration_pipeline_tests.stores.answers import Answer
+    from registration_pipeline_tests.answers import Answer
     from registration_pipeline_tests.stores.hostile_stores import Store
 
 pytestmark = pytest.mark.slow

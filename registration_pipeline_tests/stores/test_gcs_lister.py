@@ -23,7 +23,7 @@ from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.orchestration.gcs_resource import ListingGCSResource
 from registration_pipeline.orchestration.storage_clients import make_lister
 from registration_pipeline.settings import SourceSettings, StorageSettings
-from registration_pipeline_tests.stores.answers import saying, server
+from registration_pipeline_tests.answers import saying, server
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -32,7 +32,10 @@ def server(answer: Callable[[dict[str, str]], Answer]) -> Iterator[str]:
             for name, value in {"Content-Length": str(len(data)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(data)
+            if self.command != "HEAD":
+                self.wfile.write(data)
+
+        do_HEAD = do_GET  # noqa: N815 - the name is http.server's
 
         def log_message(self, *_: object) -> None:
             pass
