@@ -34,6 +34,9 @@ SAMPLE_ROWS: Final = 5
 """Rows of each finding that the summary holds."""
 
 _RUN_ROWS: Final = 100_000
+_FAN_IN: Final = 64
+"""Runs merged at once: each is an open file, of which a process may have 1,024."""
+
 _BATCH_ROWS: Final = 10_000
 FINDING_SCHEMA: pa.Schema = pa.schema(
     [
@@ -133,6 +136,7 @@ class FindingSpool:
         self._folder = folder
         self._rows: list[FindingRow] = []
         self._runs: list[Spill[FindingRow]] = []
+        self._written = 0
 
     def add(self, row: FindingRow) -> None:
         """Take a finding."""
@@ -143,14 +147,25 @@ class FindingSpool:
     def sorted_rows(self) -> Iterator[FindingRow]:
         """Yield all findings by kind, key and item."""
         self._end_run()
-        return heapq.merge(*(run.take(0) for run in self._runs), key=row_order)
+        return self._merged()
 
     def _end_run(self) -> None:
-        run = Spill(self._folder, f"findings-{len(self._runs)}", FindingRow, partitions=1)
-        for row in sorted(self._rows, key=row_order):
+        self._write_run(sorted(self._rows, key=row_order))
+        self._rows = []
+        if len(self._runs) == _FAN_IN:
+            self._write_run(self._merged())
+
+    def _write_run(self, rows: Iterable[FindingRow]) -> None:
+        run = Spill(self._folder, f"findings-{self._written}", FindingRow, partitions=1)
+        self._written += 1
+        for row in rows:
             run.add(b"", row)
         self._runs.append(run)
-        self._rows = []
+
+    def _merged(self) -> Iterator[FindingRow]:
+        """Take the runs that there are, and yield their rows in order."""
+        runs, self._runs = self._runs, []
+        return heapq.merge(*(run.take(0) for run in runs), key=row_order)
 
 
 @dataclass(slots=True)

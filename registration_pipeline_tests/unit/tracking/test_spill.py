@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from registration_pipeline.errors import StateError
+from registration_pipeline.tracking import audit_report
 from registration_pipeline.tracking import spill as spills
+from registration_pipeline.tracking.audit_report import FindingSpool
+from registration_pipeline.tracking.audit_rows import FindingRow
 from registration_pipeline.tracking.spill import Spill, SpillRoom, partitions_for
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class Word(NamedTuple):
@@ -95,3 +96,27 @@ def test_a_folder_without_room_says_what_to_do(tmp_path: Path):
 @pytest.mark.parametrize(("rows", "partitions"), [(0, 1), (1, 1), (100, 1), (101, 2), (10**9, 512)])
 def test_partitions_grow_with_the_rows_up_to_a_limit(rows: int, partitions: int):
     assert partitions_for(rows, 100) == partitions
+
+
+def test_findings_are_sorted_with_few_open_files_however_many_runs_there_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_report, "_RUN_ROWS", 2)
+    spool = FindingSpool(tmp_path)
+    keys = [f"{number * 7919 % 1000:04d}" for number in range(1000)]
+    for key in keys:
+        spool.add(FindingRow("missing", key, None, None, None, None, None, None))
+    opened = 0
+
+    found = []
+    for row in spool.sorted_rows():
+        found.append(row.key)
+        if len(found) % 250 == 1:
+            opened = max(opened, sum(path.is_relative_to(tmp_path) for path in open_files()))
+
+    assert found == sorted(keys)
+    assert opened <= 128
+
+
+def open_files() -> list[Path]:
+    return [path.resolve() for path in Path("/proc/self/fd").iterdir() if path.exists()]
