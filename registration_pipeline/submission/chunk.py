@@ -34,11 +34,12 @@ from registration_pipeline.planning.parts import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.job_wait import JobWait
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
-from registration_pipeline.submission.settle import look_for
+from registration_pipeline.submission.settle import gone_items, look_for
 from registration_pipeline.submission.split import PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     chunk_state,
+    contested_items,
     judge_adopted,
     judge_job,
     judge_refused,
@@ -263,7 +264,7 @@ class ChunkSubmission:
     def _conclude(self, outcomes: ChunkOutcomes, *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
         context, chunk_id, progress = self.context, self.chunk.chunk_id, self._progress
-        outcomes = self._keep_what_was_lost(keep_registered(outcomes, self._earlier()))
+        outcomes = self._keep_what_was_lost(self._keep_earlier(outcomes))
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
         if rows or self._has_leftovers:
@@ -283,6 +284,12 @@ class ChunkSubmission:
             message=message,
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
+
+    def _keep_earlier(self, outcomes: ChunkOutcomes) -> ChunkOutcomes:
+        earlier, context = self._earlier(), self.context
+        contested = contested_items(outcomes, earlier)
+        gone = gone_items(gateway=context.gateway, retry=context.calls, item_uuids=contested)
+        return keep_registered(outcomes, earlier, gone=gone)
 
     def _keep_what_was_lost(self, outcomes: ChunkOutcomes) -> ChunkOutcomes:
         """Call registered what an attempt of unknown fate put into the folder, though Encord refused to take it again."""

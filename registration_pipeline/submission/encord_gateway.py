@@ -199,14 +199,14 @@ class EncordGateway:
             items=state.items_with_names,
             unit_errors=tuple(
                 UnitError(
-                    object_urls=tuple(unit.object_urls),
-                    message=unit.error,
-                    subtask_uuid=unit.subtask_uuid,
-                    action=unit.action_description,
+                    object_urls=tuple(map(_writable, unit.object_urls)),
+                    message=_writable(unit.error),
+                    subtask_uuid=_writable(unit.subtask_uuid or "") or None,
+                    action=_writable(unit.action_description or "") or None,
                 )
                 for unit in state.unit_errors
             ),
-            errors=tuple(state.errors),
+            errors=tuple(map(_writable, state.errors)),
             units_pending=state.units_pending_count,
             units_done=state.units_done_count,
             units_error=state.units_error_count,
@@ -335,9 +335,14 @@ def _text(error: Exception) -> str:
     message: Any = getattr(error, "message", None) or str(error) or type(error).__name__
     cause = error.__cause__
     detail = f" ({type(cause).__name__}: {cause})" if cause is not None and _is_sdk(error) else ""
-    text = " ".join(f"{message}{detail}".split())
+    text = _writable(" ".join(f"{message}{detail}".split()))
     # The SDK quotes whole replies; that of a proxy may be a page of markup.
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"
+
+
+def _writable(text: str) -> str:
+    """Return it without half surrogate pairs, which JSON can carry and neither UTF-8 nor Parquet can."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _listed_item(item: _ListedItem) -> RemoteItem:

@@ -80,6 +80,17 @@ def look_for(
     return FolderEvidence.collect(units, _newest_items(gateway, retry, folder_uuid, since))
 
 
+def gone_items(*, gateway: RegistrationGateway, retry: RetryPolicy, item_uuids: Sequence[str]) -> set[str]:
+    """Return which of the items Encord does not show any more; it does not say which, so a refused batch is halved."""
+    if not item_uuids or retry.read("looking items up", lambda: gateway.folders_of_items(item_uuids)) is not None:
+        return set()
+    if len(item_uuids) == 1:
+        return set(item_uuids)
+    middle = len(item_uuids) // 2
+    halves = (item_uuids[:middle], item_uuids[middle:])
+    return set().union(*(gone_items(gateway=gateway, retry=retry, item_uuids=half) for half in halves))
+
+
 def _newest_items(
     gateway: RegistrationGateway, retry: RetryPolicy, folder_uuid: str, since: datetime
 ) -> Iterator[RemoteItem]:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.gateway import JobReport, RemoteItem, UnitError
 
 
+_SAID_OF_ALL = frozenset({FailureReason.MANIFEST_REFUSED, FailureReason.CANCELLED, FailureReason.UNACCOUNTED})
+"""Reasons that tell nothing about the single object."""
+
+
 class _UnitVerdict(NamedTuple):
     verdict: Verdict
     item_uuid: str | None = None
@@ -136,13 +140,26 @@ def judge_refused(units: Sequence[PlannedUnit], message: str, *, attempt: int, a
     return ChunkOutcomes.of(outcome for unit in units for outcome in _outcomes(unit, verdict, attempt=attempt, at=at))
 
 
-def keep_registered(outcomes: ChunkOutcomes, earlier: Sequence[Outcome]) -> ChunkOutcomes:
+def contested_items(outcomes: ChunkOutcomes, earlier: Sequence[Outcome]) -> list[str]:
+    """Return the items of an earlier attempt whose objects Encord, asked again, calls bad: somebody may have deleted them."""
+    refused = {outcome.key for outcome in outcomes.failed if outcome.reason not in _SAID_OF_ALL}
+    return [outcome.item_uuid for outcome in earlier if outcome.key in refused and outcome.item_uuid] if refused else []
+
+
+def keep_registered(
+    outcomes: ChunkOutcomes, earlier: Sequence[Outcome], *, gone: Collection[str] = ()
+) -> ChunkOutcomes:
     """Return the outcomes with everything that an earlier attempt registered left registered.
 
     A retry sends the whole manifest again, so what is there already comes back as skipped, without its item, or fails
     together with the chunk; neither takes it out of the folder.
+
+    Args:
+        gone: items of ``contested_items`` that are not in Encord any more.
     """
-    registered = {outcome.key: outcome for outcome in earlier if outcome.verdict.is_registered}
+    registered = {
+        outcome.key: outcome for outcome in earlier if outcome.verdict.is_registered and outcome.item_uuid not in gone
+    }
     if not registered:
         return outcomes
     return ChunkOutcomes.of(

@@ -145,6 +145,30 @@ def test_a_registered_chunk_that_is_named_is_sent_again_only_by_force(fleet: Any
     fleet.assert_exactly_once()
 
 
+@pytest.mark.parametrize("is_back", [False, True], ids=["it is gone", "it is back meanwhile"])
+def test_an_item_that_is_contested_counts_as_registered_only_while_it_is_there(
+    fleet: Any,
+    is_back: bool,  # noqa: FBT001 - a pytest case
+):
+    nights(fleet, 1)
+    items = fleet.encord.items[fleet.encord.folders["fleet"]]
+    gone = items.pop()
+    chunk_of = {unit.title: chunk.chunk_id for chunk in fleet.chunks for unit in fleet.units_of(chunk)}
+
+    def fail(url: str) -> str | None:
+        if url != gone.url:
+            return None
+        if is_back:
+            items.append(gone)
+        return "404 not found"
+
+    fleet.encord.fails = fail
+    (result,) = fleet.register(errands=named_errands("fleet", statuses(fleet), [chunk_of[gone.name]], force=True))
+
+    assert result.failed == (0 if is_back else 1)
+    fleet.assert_exactly_once(failing=set() if is_back else {gone.url})
+
+
 def test_two_runs_that_chose_the_same_failure_retry_it_once(fleet: Any):
     fails_with(fleet, "503 try again")
     nights(fleet, 1)
