@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from registration_pipeline.inventory.arrow_columns import binaries, int32s
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NO_TEXT = -1
+_NO_TEXT = int32s([-1])[0]  # the length of what is null
+_EMPTY = binaries([b""]).cast(pa.string())[0]
 _INT32_BYTES, _INT64_BYTES = 4, 8
 
 
@@ -35,7 +37,7 @@ class ListingDigest:
         """Go on with the next rows."""
         for column, values, lengths in zip(batch.columns, self._values, self._lengths, strict=True):
             if pa.types.is_string(column.type):
-                lengths.update(_bytes_of(pc.fill_null(pc.binary_length(column), _NO_TEXT), _INT32_BYTES))
+                lengths.update(_bytes_of(pc.coalesce(pc.binary_length(column), _NO_TEXT), _INT32_BYTES))
                 for text in _texts(column):
                     values.update(text)
             else:
@@ -54,7 +56,7 @@ def _bytes_of(numbers: pa.Array, width: int) -> memoryview:
 
 def _texts(column: pa.StringArray) -> Iterator[memoryview]:
     """Yield the bytes of all texts; what stands behind a null is left out."""
-    column = pc.fill_null(column, "") if column.null_count else column
+    column = pc.coalesce(column, _EMPTY) if column.null_count else column
     offsets, data = column.buffers()[1:]
     if len(column) and data is not None:
         ends = memoryview(offsets).cast("i")

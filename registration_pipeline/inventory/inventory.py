@@ -205,8 +205,8 @@ class _Totals:
             raise self._disorder(self._last_key, first)
         # Arrow compares the UTF-8 bytes, which is also the order of code points that Python compares by.
         increasing = pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))
-        fault = pc.index(increasing, pa.scalar(value=False)).as_py()
-        if fault >= 0:
+        if not pc.all(increasing, min_count=0).as_py():
+            fault = pc.index(increasing, pa.scalar(value=False)).as_py()
             raise self._disorder(keys[fault].as_py(), keys[fault + 1].as_py())
         self._last_key = keys[-1].as_py()
         self.digest.add(batch)

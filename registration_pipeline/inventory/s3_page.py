@@ -2,9 +2,9 @@
 
 What does not belong here: asking for pages (``s3_requests.py``) and their order (``s3_ranges.py``).
 
-botocore makes Python objects of every field, which takes over twenty times as long as the request. One regular expression
-reads entries that all have the fields of the first, in its order; a page that it does not explain to the last byte
-is read by an XML parser.
+botocore makes Python objects of every field, which takes over twenty times as long as the request. Entries that are all
+written alike are cut out as columns (``s3_entries.py``). Where some lack a field, one regular expression reads those that
+have the fields of the first, in its order; a page that it does not explain to the last byte is read by an XML parser.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree as ET
 
@@ -20,15 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from botocore.utils import parse_timestamp
 
+from registration_pipeline.inventory.arrow_columns import binaries, int32s
+from registration_pipeline.inventory.s3_entries import FIELDS, REQUIRED, cut_columns
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    Column = Sequence[bytes | None]
-
-_FIELDS = ("Key", "LastModified", "ETag", "Size", "StorageClass")
-_REQUIRED = frozenset({"Key", "LastModified", "Size"})
 # Text that means the same to an XML parser: no markup, no entities, no control characters (line ends are normalised).
 _TEXT = rb"[^<>&\x00-\x1f]*"
 _CAPTURES = {
@@ -38,6 +36,7 @@ _CAPTURES = {
     "Size": rb"([0-9]+)",
     "StorageClass": rb"(" + _TEXT + rb")",
 }
+_LINE_END = binaries([b"\n"])[0]
 _ENTRY = re.compile(rb"<Contents>(.*?)</Contents>", re.DOTALL)
 _CHILDREN = rb"(?:<[A-Za-z0-9]+>[^<>]*</[A-Za-z0-9]+>)+"
 _FIELD = re.compile(rb"<([A-Za-z0-9]+)>((&quot;|&#34;|\")?[^<>]*|" + _CHILDREN + rb")</\1>")
@@ -61,21 +60,26 @@ class KeyBytesError(PageError):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The entries of a page, column by column, as text that has no XML left but is not decoded further.
+    """The entries of a page, column by column, as Arrow's binary: text that has no XML left but is not decoded further.
 
     Args:
         keys: as written, perhaps URL-encoded.
         times: as written.
-        e_tags: without quotes; None where an entry has none.
+        e_tags: without quotes; null where an entry has none.
         sizes: decimal digits.
-        storage_classes: None where an entry has none.
+        storage_classes: null where an entry has none.
     """
 
-    keys: Column
-    times: Column
-    e_tags: Column
-    sizes: Column
-    storage_classes: Column
+    keys: pa.Array
+    times: pa.Array
+    e_tags: pa.Array
+    sizes: pa.Array
+    storage_classes: pa.Array
+
+    @classmethod
+    def of(cls, columns: Iterable[Sequence[bytes | None]]) -> Self:
+        """Make it from the values of ``FIELDS``."""
+        return cls(*map(binaries, columns))
 
     def to_batch(self, *, is_url_encoded: bool) -> pa.RecordBatch:
         """Return the rows in ``INVENTORY_SCHEMA``.
@@ -83,14 +87,13 @@ class Contents:
         Raises:
             PageError: a key, size or time can't be read.
         """
-        keys = _decoded(self.keys) if is_url_encoded else self.keys
-        nothing = pa.nulls(len(keys), pa.string())
+        nothing = pa.nulls(len(self.keys), pa.string())
         columns = [
-            _key_column(keys, self.keys),
+            _key_column(_decoded(self.keys) if is_url_encoded else self.keys, self.keys),
             _numbers(self.sizes),
             _times(self.times),
-            _texts(self.e_tags),
-            _texts(self.storage_classes),
+            self.e_tags.cast(pa.string()),
+            self.storage_classes.cast(pa.string()),
             nothing,
             nothing,
         ]
@@ -103,28 +106,43 @@ def take_contents(body: bytes) -> tuple[Contents, bytes]:
     Raises:
         PageError: it is no XML, or an entry lacks a required field.
     """
-    return _by_expression(body) or contents_by_parser(body)
+    return _by_cutting(body) or _by_expression(body) or contents_by_parser(body)
+
+
+def _by_cutting(body: bytes) -> tuple[Contents, bytes] | None:
+    """Return what ``take_contents`` does, or None for a page whose entries are not all written alike."""
+    start, end = body.find(b"<Contents>"), body.rfind(b"</Contents>") + len(b"</Contents>")
+    if not 0 <= start < end:
+        return None
+    head, rest = body[:start], body[:start] + body[end:]
+    if not _is_nothing_but_entries_left_out(head, rest) or (columns := cut_columns(body, start, end)) is None:
+        return None
+    return Contents(*columns), rest
 
 
 def _by_expression(body: bytes) -> tuple[Contents, bytes] | None:
     """Return what ``take_contents`` does, or None for a page that is not explained to the last byte."""
     first = _ENTRY.search(body)
     if first is None:
-        return None if b"Contents" in body else (Contents((), (), (), (), ()), body)
+        return None if b"Contents" in body else (Contents.of([()] * len(FIELDS)), body)
     shape = _shape_of(first[1])
-    if shape is None or not {field.name for field in shape} >= _REQUIRED:
+    if shape is None or not {field.name for field in shape} >= REQUIRED:
         return None
     expression, captured = _expression(shape)
     # Head, then for each entry its captures and what stands between it and the next one; the last of these is the tail.
     pieces = expression.split(body)
     step = len(captured) + 1
     rest = pieces[0] + pieces[-1]
-    # A comment, a DOCTYPE or a declared encoding could change what the text means.
-    if b"Contents" in rest or b"<!" in rest or any(pieces[step:-1:step]) or not _is_utf8_document(pieces[0]):
+    if any(pieces[step:-1:step]) or not _is_nothing_but_entries_left_out(pieces[0], rest):
         return None
-    columns: dict[str, Column] = {name: pieces[place + 1 :: step] for place, name in enumerate(captured)}
-    nothing: Column = (None,) * len(columns["Key"])
-    return Contents(*(columns.get(name, nothing) for name in _FIELDS)), rest
+    columns = {name: pieces[place + 1 :: step] for place, name in enumerate(captured)}
+    nothing = (None,) * len(columns["Key"])
+    return Contents.of(columns.get(name, nothing) for name in FIELDS), rest
+
+
+def _is_nothing_but_entries_left_out(head: bytes, rest: bytes) -> bool:
+    # A comment, a DOCTYPE or a declared encoding could change what the text of the entries means.
+    return b"Contents" not in rest and b"<!" not in rest and _is_utf8_document(head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +160,7 @@ class _Field:
         inner = quote + _CAPTURES[self.name] + quote if self.name in _CAPTURES else self._inner()
         field = b"<" + tag + b">" + inner + b"</" + tag + b">"
         if self.name in _CAPTURES:
-            return field if self.name in _REQUIRED else b"(?:" + field + b")?"
+            return field if self.name in REQUIRED else b"(?:" + field + b")?"
         return b"(?:" + field + b")*"
 
     def _inner(self) -> bytes:
@@ -193,41 +211,45 @@ def contents_by_parser(body: bytes) -> tuple[Contents, bytes]:
     rows = [_row(entry) for entry in entries]
     for entry in entries:
         root.remove(entry)
-    columns = zip(*rows, strict=True) if rows else ((),) * len(_FIELDS)
-    return Contents(*columns), ET.tostring(root)
+    columns = zip(*rows, strict=True) if rows else ((),) * len(FIELDS)
+    return Contents.of(columns), ET.tostring(root)
 
 
 def _row(entry: ET.Element) -> tuple[bytes | None, ...]:
     fields = {_local(child.tag): (child.text or "").encode() for child in entry}
-    if missing := _REQUIRED - set(fields):
+    if missing := REQUIRED - set(fields):
         raise PageError(f"an entry has no {min(missing)}")
     if "ETag" in fields:
         fields["ETag"] = fields["ETag"].removeprefix(b'"').removesuffix(b'"')
-    return tuple(fields.get(name) for name in _FIELDS)
+    return tuple(fields.get(name) for name in FIELDS)
 
 
 def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _decoded(keys: Column) -> Column:
+def _decoded(keys: pa.Array) -> pa.Array:
+    """Return keys without their URL encoding, all of them joined with line ends meanwhile, which no URL has."""
+    rows = len(keys)
+    if not rows:
+        return keys
+    together = pa.ListArray.from_arrays(int32s([0, rows]), keys)
     # S3 writes a space as "+" and a plus sign as "%2B"; others write a space as "%20".
-    joined = b"".join(keys)  # type: ignore[arg-type]  # every entry has a key
-    if b"+" in joined:
-        keys = [key.replace(b"+", b" ") for key in keys]  # type: ignore[union-attr]
+    joined = pc.binary_join(together, _LINE_END)[0].as_py().replace(b"+", b" ")
     if b"%" in joined:
-        keys = [unquote_to_bytes(key) if b"%" in key else key for key in keys]  # type: ignore[operator,arg-type]
-    return keys
+        joined = unquote_to_bytes(joined)
+    elif b" " not in joined:
+        return keys
+    if joined.count(b"\n") != rows - 1:  # a key has one itself
+        return binaries([unquote_to_bytes(key.as_py().replace(b"+", b" ")) for key in keys])
+    return pc.split_pattern(binaries([joined]), pattern=b"\n").flatten()
 
 
-def _key_column(keys: Column, written: Column) -> pa.Array:
-    column = pa.array(keys, pa.binary())
+def _key_column(keys: pa.Array, written: pa.Array) -> pa.Array:
     try:
-        return column.cast(pa.string())
+        return keys.cast(pa.string())
     except pa.ArrowInvalid:
-        for key, original in zip(keys, written, strict=True):
-            assert key is not None
-            assert original is not None
+        for key, original in zip(keys.to_pylist(), written.to_pylist(), strict=True):
             try:
                 key.decode("utf-8")
             except UnicodeDecodeError:
@@ -235,24 +257,20 @@ def _key_column(keys: Column, written: Column) -> pa.Array:
         raise
 
 
-def _texts(column: Column) -> pa.Array:
-    return pa.array(column, pa.binary()).cast(pa.string())
-
-
-def _numbers(column: Column) -> pa.Array:
+def _numbers(column: pa.Array) -> pa.Array:
     try:
-        return pc.utf8_trim_whitespace(_texts(column)).cast(pa.int64())
+        return pc.utf8_trim_whitespace(column.cast(pa.string())).cast(pa.int64())
     except pa.ArrowInvalid as error:
         raise PageError(f"a size is not a number ({error})") from None
 
 
-def _times(column: Column) -> pa.Array:
+def _times(column: pa.Array) -> pa.Array:
     kind = INVENTORY_SCHEMA.field("last_modified").type
     try:
-        return _texts(column).cast(kind)
+        return column.cast(pa.string()).cast(kind)
     except pa.ArrowInvalid:
         # Not ISO 8601 with a zone and at most microseconds: as botocore would read it.
         try:
-            return pa.array([parse_timestamp((text or b"").decode()) for text in column], kind)
+            return pa.array([parse_timestamp(text.decode()) for text in column.to_pylist()], kind)
         except ValueError as error:
             raise PageError(f"a time can't be read ({error})") from None

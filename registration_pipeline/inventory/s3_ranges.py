@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from registration_pipeline.errors import HaltError, ServiceUnavailableError
 
@@ -297,4 +297,4 @@ class RangeLister:
 
 def _up_to(batch: pa.RecordBatch, key: str) -> pa.RecordBatch:
     """Return the rows whose key is not greater; keys increase."""
-    return batch.slice(0, pc.sum(pc.less_equal(batch.column("key"), key)).as_py() or 0)
+    return batch.slice(0, bisect_right(batch.column("key"), key, key=pa.StringScalar.as_py))

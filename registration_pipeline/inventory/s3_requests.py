@@ -6,6 +6,7 @@ What does not belong here: reading a page's XML (``s3_page.py``) and which pages
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -75,12 +76,15 @@ class S3Requests:
     def __init__(self, client: S3Client, bucket: str, prefix: str, *, source: str, page_size: int) -> None:
         self._client, self._bucket, self.prefix = client, bucket, prefix
         self._source, self._page_size = source, page_size
+        self._reader: ThreadPoolExecutor
         self._answer = threading.local()  # what the handlers saw of the request that this thread makes
         self._lock = threading.Lock()
         self.made = 0
         self.on_throttle: Callable[[], None] = lambda: None
 
     def __enter__(self) -> Self:
+        # One thread reads the pages of all: each thread that uses Arrow keeps some 8 MB for what it may need again.
+        self._reader = ThreadPoolExecutor(1, "s3-listing-reader")
         self._client.meta.events.register_first(_BEFORE_PARSE, self._take_contents)
         self._client.meta.events.register(_RECEIVED, self._notice_answer)
         return self
@@ -88,6 +92,7 @@ class S3Requests:
     def __exit__(self, *_: object) -> None:
         self._client.meta.events.unregister(_BEFORE_PARSE, self._take_contents)
         self._client.meta.events.unregister(_RECEIVED, self._notice_answer)
+        self._reader.shutdown(wait=False, cancel_futures=True)
 
     @property
     def was_throttled(self) -> bool:
@@ -111,6 +116,9 @@ class S3Requests:
             raise ListingError(
                 f"{self._what()} can't be read by this version of botocore. Install botocore 1.40 or later."
             )
+        return self._reader.submit(self._read, contents, answer, after=after, token=token).result()
+
+    def _read(self, contents: Contents, answer: ListObjectsV2OutputTypeDef, *, after: str, token: str | None) -> Page:
         batch = self._batch(contents, is_url_encoded=answer.get("EncodingType") == "url")
         following = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
         if answer.get("IsTruncated") and (not following or following == token):
@@ -170,7 +178,7 @@ class S3Requests:
             response_dict["status_code"] = _SERVER_ERROR
             return
         if body.rstrip().endswith(_END):
-            self._answer.contents, response_dict["body"] = take_contents(body)
+            self._answer.contents, response_dict["body"] = self._reader.submit(take_contents, body).result()
             return
         # A connection cut midway is not noticed by botocore's HTTP client, which switches off the check of Content-Length.
         # What is not whole XML is left to botocore, whose own handler makes an error of it that is retried.
@@ -201,8 +209,7 @@ class S3Requests:
     def _check_order(self, keys: pa.StringArray, page: Page, after: str, *, is_after_token: bool) -> None:
         assert page.first is not None
         # Arrow compares the UTF-8 bytes, which is also the order of code points that Python compares by.
-        is_increasing = pc.all(pc.less(keys.slice(0, len(keys) - 1), keys.slice(1)), min_count=0).as_py()
-        if not is_increasing:
+        if not pc.all(pc.less(keys.slice(0, len(keys) - 1), keys.slice(1)), min_count=0).as_py():
             raise ListingError(f"{self._what()} does not list in key order: {self._pair(keys)}. {self._broken()}")
         if page.first > after:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
+from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 import pytest
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    Reader = Callable[[bytes], tuple[s3_page.Contents, bytes] | None]
+
 HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
     "<Name>bucket</Name><Prefix></Prefix><IsTruncated>false</IsTruncated><EncodingType>url</EncodingType>"
@@ -27,6 +30,7 @@ TAIL = "<KeyCount>2</KeyCount></ListBucketResult>"
 TIME = "<LastModified>2026-11-21T02:00:00.000Z</LastModified>"
 OWNER = "<Owner><ID>75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf</ID><DisplayName>x y</DisplayName></Owner>"
 ETAG = "<ETag>&quot;0123456789abcdef0123456789abcdef&quot;</ETag>"
+COLUMNS = ("keys", "times", "e_tags", "sizes", "storage_classes")
 CLASS = "<StorageClass>GLACIER</StorageClass>"
 ENTRIES = {
     "amazon": f"<Key>KEY</Key>{TIME}{ETAG}<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumAlgorithm>SHA1"
@@ -57,15 +61,19 @@ def rows_of(
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
-@pytest.mark.parametrize("between", ["", "\n  "], ids=["no space", "space between entries"])
-def test_the_usual_ways_to_write_an_entry_need_no_parser(entry: str, between: str) -> None:
+@pytest.mark.parametrize(
+    ("read", "between"),
+    [(s3_page._by_cutting, ""), (s3_page._by_expression, ""), (s3_page._by_expression, "\n  ")],
+    ids=["cut", "expression", "expression, space between entries"],
+)
+def test_the_usual_ways_to_write_an_entry_need_no_parser(entry: str, read: Reader, between: str) -> None:
     body = page_of(
         *(entry.replace("KEY", f"a/{number}.jpg").replace("SIZE", str(number)) for number in range(3)), between=between
     )
 
-    by_expression = s3_page._by_expression(body)
-    assert by_expression is not None
-    rows = by_expression[0].to_batch(is_url_encoded=True)
+    found = read(body)
+    assert found is not None
+    rows = found[0].to_batch(is_url_encoded=True)
 
     assert rows.equals(rows_of(body, contents_by_parser))
     assert rows.column("key").to_pylist() == ["a/0.jpg", "a/1.jpg", "a/2.jpg"]
@@ -118,13 +126,74 @@ def test_both_ways_to_read_a_page_say_the_same(drawn: list[str], between: str, i
     )
 
 
+PRINTABLE = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=12)
+PIECES = st.one_of(
+    st.sampled_from(
+        ["<", ">", "&", '"', "\n", "\x01", "\x7f", "\u20ac", "&quot;", "&amp;", "]]>", "<!--", "</Key><Key>"]
+    ),
+    st.sampled_from(["<Contents>", "</Contents>", "<Size>7</Size>", "<Owner/>", "</Contents><Contents>", CLASS, TIME]),
+    PRINTABLE,
+)
+
+
+@st.composite
+def edited_pages(draw: st.DrawFn) -> bytes:
+    """Draw a page whose entries are all written alike, or all but for an edit somewhere among them."""
+    entry = draw(st.one_of(st.sampled_from(list(ENTRIES.values())), entries()))
+    keys = draw(st.lists(st.one_of(TEXT.map(quote), TEXT.map(quote_plus), PRINTABLE), min_size=1, max_size=4))
+    sizes = draw(st.lists(st.integers(0, 2**62), min_size=len(keys), max_size=len(keys)))
+    filled = [entry.replace("KEY", key).replace("SIZE", str(size)) for key, size in zip(keys, sizes, strict=True)]
+    body = page_of(*filled).decode()
+    if draw(st.booleans()):
+        begin, end = body.index("<Contents>"), body.rindex("</Contents>") + len("</Contents>")
+        place = draw(st.integers(begin, end))
+        body = body[:place] + draw(PIECES) + body[min(end, place + draw(st.integers(0, 12))) :]
+    return body.encode()
+
+
+@given(edited_pages(), st.booleans())
+def test_what_is_cut_into_columns_is_what_the_parser_reads(body: bytes, is_url_encoded: bool) -> None:  # noqa: FBT001
+    cut = s3_page._by_cutting(body)
+    if cut is None:
+        return
+    try:
+        expected, rest = contents_by_parser(body)
+    except PageError:
+        with pytest.raises(ET.ParseError):  # what is wrong is in the part that botocore parses
+            ET.fromstring(cut[1])
+        return
+
+    assert [getattr(cut[0], name).to_pylist() for name in COLUMNS] == [
+        getattr(expected, name).to_pylist() for name in COLUMNS
+    ]
+    assert ET.fromstring(cut[1]).tag == ET.fromstring(rest).tag
+    try:
+        rows = expected.to_batch(is_url_encoded=is_url_encoded)
+    except PageError as error:
+        with pytest.raises(type(error)):
+            cut[0].to_batch(is_url_encoded=is_url_encoded)
+    else:
+        assert cut[0].to_batch(is_url_encoded=is_url_encoded).equals(rows)
+
+
+@pytest.mark.parametrize("rows", [1, 1000, 1024, 1025, 3000])
+def test_pages_of_any_length_are_cut(rows: int) -> None:
+    keys = [f"a/{number:05d}" for number in range(rows)]
+    cut = s3_page._by_cutting(page_of(*(ENTRIES["amazon"].replace("KEY", key).replace("SIZE", "1") for key in keys)))
+
+    assert cut is not None
+    assert cut[0].to_batch(is_url_encoded=True).column("key").to_pylist() == keys
+
+
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), min_size=1, max_size=5), st.booleans())
 def test_every_key_comes_back_from_both_url_encodings(keys: list[str], has_plus: bool) -> None:  # noqa: FBT001
     encode = quote_plus if has_plus else quote
     body = page_of(*(ENTRIES["moto"].replace("KEY", encode(key)).replace("SIZE", "1") for key in keys))
 
-    assert s3_page._by_expression(body) is not None
-    assert rows_of(body, take_contents).column("key").to_pylist() == keys
+    for read in (s3_page._by_cutting, s3_page._by_expression):
+        found = read(body)
+        assert found is not None
+        assert found[0].to_batch(is_url_encoded=True).column("key").to_pylist() == keys
 
 
 def test_a_page_without_entries_has_no_rows() -> None:
