@@ -17,7 +17,7 @@ from registration_pipeline.errors import ListingError, StateCorruptError, UsageE
 from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.digest import ListingDigest
 from registration_pipeline.inventory.progress import ListingProgress
-from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.inventory.schema import DISTINCT_COLUMNS, INVENTORY_SCHEMA
 from registration_pipeline.state.commit import (
     FileSet,
     ParquetPartWriter,
@@ -114,7 +114,7 @@ def take_inventory(
 
 def _write_listing(lister: ObjectLister, files: FileSet, watch: _Watch) -> tuple[tuple[Part, ...], _Totals]:
     totals = _Totals(lister)
-    with ParquetPartWriter(files, INVENTORY_SCHEMA) as writer:
+    with ParquetPartWriter(files, INVENTORY_SCHEMA, distinct=DISTINCT_COLUMNS) as writer:
         for batch in lister.list_objects():
             totals.add(batch)
             writer.write(batch)

@@ -34,6 +34,9 @@ INVENTORY_SCHEMA: pa.Schema = pa.schema(
 Azure's access tier there; ``version`` is Google's generation or a version id, where the listing gives one.
 """
 
+DISTINCT_COLUMNS = ("key", "size", "last_modified", "e_tag", "version")
+"""Columns whose values hardly repeat, which Parquet's dictionaries only make slower."""
+
 
 def inventory_batch(
     *,

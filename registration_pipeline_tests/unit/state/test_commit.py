@@ -142,6 +142,20 @@ def test_small_batches_are_gathered_into_whole_row_groups_with_statistics(store:
     assert groups[0].column(0).compression == "ZSTD"
 
 
+def test_columns_that_hardly_repeat_get_no_dictionary(store: StateStore) -> None:
+    schema = pa.schema([("key", pa.string()), ("storage_class", pa.string())])
+    rows = pa.record_batch([["a", "b", "c"], ["STANDARD"] * 3], schema=schema)
+    with ParquetPartWriter(FileSet(store, FOLDER), schema, distinct=("key",)) as writer:
+        writer.write(rows)
+        [part] = writer.finish()
+
+    with open_part(store, part) as file:
+        columns = [file.metadata.row_group(0).column(index) for index in range(2)]
+        assert file.read().to_batches() == [rows]
+    assert [column.has_dictionary_page for column in columns] == [False, True]
+    assert columns[0].statistics.max == "c"
+
+
 def test_a_batch_larger_than_a_part_is_cut(store: StateStore) -> None:
     parts = write(store, [150_000], rows_per_part=70_000)
 
