@@ -7,6 +7,7 @@ keys after it are all keys. What does not belong here: requests and ranges (``s3
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from itertools import count, islice, takewhile
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ _DIGITS, _HEX_LETTERS = "0123456789", 6
 _LOWER, _UPPER = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DEPTH = 12
 """Varying characters that count: 12 digits number more objects than any bucket holds."""
+_ENOUGH_MISSES = 4
+"""Guesses of a character never seen at its place that may find nothing before only those seen there are expected."""
 
 _ASCII_END, _SURROGATES = 0x80, range(0xD800, 0xE000)
 
@@ -32,6 +35,7 @@ class KeySpace:
         self._prefix = prefix
         self._seen: dict[int, set[str]] = {}
         self._alphabets: dict[int, str] = {}
+        self._misses: Counter[int] = Counter()
         self._hints: list[str] = []
 
     def learn(self, keys: Iterable[str]) -> None:
@@ -41,7 +45,20 @@ class KeySpace:
                 seen = self._seen.setdefault(place, set())
                 if character not in seen:
                     seen.add(character)
+                    self._misses.pop(place, None)
                     self._alphabets.clear()
+
+    def missed(self, guess: str) -> None:
+        """Take note that a guess found nothing.
+
+        Folders that each number their files from zero all end at about the same number. Without this the end of each
+        would be searched anew: ``frame-5…``, ``frame-2…``, ``frame-1…``, ``frame-05…`` and so on.
+        """
+        place = next((place for place, one in enumerate(guess) if one not in self._seen.get(place, ())), None)
+        if place is not None:
+            self._misses[place] += 1
+            if self._misses[place] == _ENOUGH_MISSES:
+                self._alphabets.clear()
 
     def hint(self, keys: Iterable[str]) -> None:
         """Take note of good places to split, such as the beginnings of folders."""
@@ -124,17 +141,22 @@ class KeySpace:
     def _alphabet(self, place: int) -> str:
         """Return the characters to expect at a place, in order: those seen, and what goes with them where they vary."""
         if place not in self._alphabets:
-            seen = self._seen.get(place, set())
-            expected = set(seen)
-            if self._is_in_varying_number(place):
-                expected |= set(_DIGITS)
-            for letters in (_LOWER, _UPPER):
-                found = seen & set(letters)
-                is_hex = found <= set(letters[:_HEX_LETTERS]) and not seen.isdisjoint(_DIGITS)
-                if len(found) > 1 or (found and is_hex):
-                    expected |= set(letters[:_HEX_LETTERS] if is_hex else letters)
-            self._alphabets[place] = "".join(sorted(expected))
+            self._alphabets[place] = "".join(sorted(self._expected(place)))
         return self._alphabets[place]
+
+    def _expected(self, place: int) -> set[str]:
+        seen = self._seen.get(place, set())
+        if self._misses[place] >= _ENOUGH_MISSES:
+            return seen
+        expected = set(seen)
+        if self._is_in_varying_number(place):
+            expected |= set(_DIGITS)
+        for letters in (_LOWER, _UPPER):
+            found = seen & set(letters)
+            is_hex = found <= set(letters[:_HEX_LETTERS]) and not seen.isdisjoint(_DIGITS)
+            if len(found) > 1 or (found and is_hex):
+                expected |= set(letters[:_HEX_LETTERS] if is_hex else letters)
+        return expected
 
     def _is_in_varying_number(self, place: int) -> bool:
         """Tell whether a digit was seen here, and digits that differ here or in the same run of digits.

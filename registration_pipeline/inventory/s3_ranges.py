@@ -268,6 +268,7 @@ class RangeLister:
             batch, is_last = _up_to(batch, of.end), True
         if of.pages is None and batch.num_rows == 0:
             self._missed += 1
+            self._space.missed(of.position)
             self._tell_range_before(of)
         of.is_busy, of.is_done, of.token = False, is_last, page.token
         if page.first is not None and page.last is not None:

@@ -98,3 +98,31 @@ def test_what_is_left_is_told_in_pages() -> None:
     space = space_of(*map(flat, range(0, 3_000, 7)))
 
     assert space.remaining(flat(0), flat(999), flat(9_999)) == pytest.approx(9, rel=0.15)
+
+
+def test_guesses_that_find_nothing_teach_where_a_number_ends_until_it_grows() -> None:
+    keys = [f"camera/frame-{number:05d}.jpg" for number in range(1_000)]
+    space = space_of(*keys)
+
+    def pages_left() -> float:
+        return space.remaining(keys[0], keys[499], None)
+
+    expected = pages_left()
+    for digit in "5321":
+        space.missed(f"camera/frame-{digit}")
+
+    assert pages_left() == pytest.approx(expected / 10, rel=0.2)
+
+    space.learn(["camera/frame-10000.jpg"])
+
+    assert pages_left() == pytest.approx(expected)
+
+
+def test_a_guess_of_characters_that_exist_teaches_nothing() -> None:
+    keys = [f"camera/frame-{number:05d}.jpg" for number in range(1_000)]
+    space, other = space_of(*keys), space_of(*keys)
+
+    for _ in range(100):
+        space.missed("camera/frame-00777")
+
+    assert space.middle(keys[0], None) == other.middle(keys[0], None)
