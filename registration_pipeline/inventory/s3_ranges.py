@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.key_space import KeySpace
     from registration_pipeline.inventory.s3_requests import Page
 
-WINDOW_BYTES = 32_000_000
+WINDOW_BYTES = 24_000_000
 """Rows in memory from which on ranges far ahead wait; those just behind the first may use twice as much."""
 
 _WORTH_SPLITTING = 4.0  # pages that a range should still have; a split costs up to two requests that bring nothing
