@@ -31,6 +31,7 @@ WINDOW_BYTES = 24_000_000
 """Rows in memory from which on ranges far ahead wait; those just behind the first may use twice as much."""
 
 _WORTH_SPLITTING = 4.0  # pages that a range should still have; a split costs up to two requests that bring nothing
+_WORTH_WITH_MUCH_IN_MEMORY = 8.0  # then nobody is waited for, and it is only the fewest requests that count
 _FREE_MISSES = 32  # guesses that may find nothing at first: halving six digits and a few letters takes some 25
 _FOLDER_LEVELS = 4  # how deep the search for folders goes where each folder holds just one other
 _JOIN_SECONDS = 5.0
@@ -209,10 +210,11 @@ class RangeLister:
         """Split the largest range, or the first one worth it where memory is short, and return its second half."""
         if self._missed > _FREE_MISSES + self._listed // 8:
             return None  # the keys defy guessing: no more than an eighth of the requests may find nothing
+        least = _WORTH_SPLITTING if self._buffered < self._window / 2 else _WORTH_WITH_MUCH_IN_MEMORY
         worth = [
             (rank, known)
             for rank, known in enumerate(self._ranges)
-            if not known.is_done and (known.pages or 0) >= _WORTH_SPLITTING and self._has_room(rank + 1)
+            if not known.is_done and (known.pages or 0) >= least and self._has_room(rank + 1)
         ]
         if self._buffered < self._window:
             worth.sort(key=lambda pair: -(pair[1].pages or 0))
