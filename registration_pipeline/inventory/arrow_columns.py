@@ -24,11 +24,11 @@ def int32s(numbers: Iterable[int]) -> pa.Array:
 
 def binaries(values: Sequence[bytes | None]) -> pa.Array:
     """Return a column of bytes, or of nulls where they are None."""
-    ends = array("i", accumulate((len(value or b"") for value in values), initial=0))
-    present = pa.py_buffer(bytes(value is not None for value in values))
-    bits = pa.Array.from_buffers(pa.uint8(), len(values), [None, present]).cast(pa.bool_())
-    data = pa.py_buffer(b"".join(value for value in values if value is not None))
-    return pa.Array.from_buffers(pa.binary(), len(values), [bits.buffers()[1], pa.py_buffer(ends), data])
+    texts = [value or b"" for value in values]
+    ends, data = array("i", accumulate(map(len, texts), initial=0)), b"".join(texts)
+    present = pa.py_buffer(bytes(value is not None for value in values)) if None in values else None
+    bits = present and pa.Array.from_buffers(pa.uint8(), len(values), [None, present]).cast(pa.bool_()).buffers()[1]
+    return pa.Array.from_buffers(pa.binary(), len(values), [bits, pa.py_buffer(ends), pa.py_buffer(data)])
 
 
 def byte_scalar(character: str) -> pa.Scalar:
