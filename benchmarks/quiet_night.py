@@ -43,7 +43,7 @@ def run(objects: int, folder: Path) -> Table:
     verdict = "within" if rest / listing <= AIM else "above"
     table.notes.append(
         f"Beyond its listing it took {seconds_text(rest)}, {rest / listing:.1%} of it: {verdict} {AIM:.0%}. Starting Python "
-        "and Dagster is in it. A real bucket takes longer to list, so the share is smaller there."
+        "and Dagster is in it."
     )
     return table
 
