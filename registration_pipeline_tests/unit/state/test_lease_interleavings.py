@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,18 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
-from registration_pipeline.errors import LeaseLostError, StateError
+from registration_pipeline.errors import StateError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.lease import hold_lease
+from registration_pipeline_tests.unit.state.lease_world import START, is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registration_pipeline.state.lease import Lease
     from registration_pipeline.state.store import StateStore
-
-START = datetime(2026, 11, 21, 2, tzinfo=UTC)
 
 
 class Killed(BaseException):
@@ -130,14 +128,6 @@ class Process:
 
     def names(self, prefix: str) -> list[str]:
         return list(self.request(lambda: list(self.inner.names(prefix))))
-
-
-def is_held(lease: Lease) -> bool:
-    try:
-        lease.check()
-    except LeaseLostError:
-        return False
-    return True
 
 
 class World:
