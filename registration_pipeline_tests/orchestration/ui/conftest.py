@@ -85,9 +85,13 @@ class Ui:
         return data
 
     def kill(self) -> None:
-        """Kill ``dagster dev`` and all that it started, at once, as a power cut would."""
-        for pid in _tree(self.pid):
+        """Kill ``dagster dev`` and all that it started, at once, as a power cut would: nothing of it is left on return."""
+        tree = _tree(self.pid)
+        for pid in tree:
             os.kill(pid, signal.SIGKILL)
+        # A killed process lives on until its last system call is over, and a busy machine takes its time.
+        left = _living_after(tree, seconds=30)
+        assert left == [], f"killed, and still there: {left}"
 
     def loaded(self) -> bool:
         """Whether the webserver answers and has the code location."""
@@ -195,6 +199,14 @@ def _living(pids: list[int]) -> list[int]:
     return [pid for pid in pids if is_living(pid)]
 
 
+def _living_after(pids: list[int], *, seconds: float) -> list[int]:
+    """Return what is left of processes that are about to end."""
+    deadline = time.monotonic() + seconds
+    while _living(pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return _living(pids)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -235,10 +247,7 @@ def _end(process: subprocess.Popen[bytes]) -> list[int]:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    deadline = time.monotonic() + 30
-    while _living(tree) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    left = _living(tree)
+    left = _living_after(tree, seconds=30)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     return left

@@ -6,6 +6,7 @@ off jobs. It must let the product pass, and catch it with any one of its precaut
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ EVERYTHING = (
     | kinds("told: ", TOLD)
 )
 BROKEN = [
-    pytest.param(variants.UNSETTLED, "registered twice|in Encord", id="sent again without settling"),
+    pytest.param(variants.UNSETTLED, "registered twice", id="sent again without settling"),
     pytest.param(variants.LATE_INTENTS, "registered twice|in Encord", id="the intent is written after the start"),
     pytest.param(variants.NO_JOB_IDS, "registered twice|in Encord", id="job ids are not written"),
     pytest.param(variants.TRUSTING, "called registered", id="a job that has ended is taken for success"),
@@ -83,19 +84,23 @@ def run(fleet_type: Any, variant: variants.Variant, *, number: int, profile: set
     return reached
 
 
-def hunt(fleet_type: Any, variant: variants.Variant) -> None:
+def is_caught(fleet_type: Any, variant: variants.Variant, problem: str) -> bool:
+    """Hunt for this problem.
+
+    A broken product breaks other promises, too, and which one shows first depends on what hypothesis draws, which a change
+    of any module may change: on with the next seed then.
+    """
     for number in SEEDS:
-        run(fleet_type, variant, number=number, profile=HUNT)
+        try:
+            run(fleet_type, variant, number=number, profile=HUNT)
+        except AssertionError as caught:
+            if re.search(problem, str(caught)):
+                return True
+    return False
 
 
 def test_whatever_happens_every_object_is_registered_once(new_fleet: Any):
     run(new_fleet, variants.GOOD, number=1, profile=settings(PROFILE, max_examples=16))
-
-
-@pytest.mark.slow
-def test_sending_again_without_settling_is_caught(new_fleet: Any):
-    with pytest.raises(AssertionError, match="registered twice"):
-        run(new_fleet, variants.UNSETTLED, number=2, profile=HUNT)
 
 
 @pytest.fixture
@@ -165,5 +170,4 @@ def test_one_process_at_a_time_needs_no_lease(new_fleet: Any):
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("variant", "problem"), BROKEN)
 def test_a_broken_variant_is_caught_by_the_same_machine(new_fleet: Any, variant: variants.Variant, problem: str):
-    with pytest.raises(AssertionError, match=problem):
-        hunt(new_fleet, variant)
+    assert is_caught(new_fleet, variant, problem)
