@@ -9,6 +9,8 @@ from registration_pipeline.objects import remedy_of
 from registration_pipeline.state.layout import outcomes_name
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.manifest.manifest import Manifest
     from registration_pipeline.planning.plan import Plan
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 Metadata = dict[str, Any]
 SAMPLE_ROWS = 10
+INVENTORY_COLUMNS = ("key", "size", "last_modified", "storage_class")
+"""What is shown of an inventory's first rows."""
 
 
 def link(store: "StateStore", name: str) -> dg.MetadataValue[Any]:
@@ -51,9 +55,16 @@ def counts_table(counts: Mapping[str, int], what: str) -> dg.MetadataValue[Any]:
 
 
 def inventory_metadata(
-    store: "StateStore", inventory: "Inventory", sample: Sequence[Mapping[str, Any]], request_class: str
+    store: "StateStore", inventory: "Inventory", first: "pa.RecordBatch | None", request_class: str
 ) -> Metadata:
-    """Describe an inventory; ``sample`` is its first rows, ``request_class`` what its requests are charged as."""
+    """Describe an inventory.
+
+    Args:
+        store: the state.
+        inventory: of which.
+        first: its first rows, if it has any: ``INVENTORY_COLUMNS``.
+        request_class: what its requests are charged as.
+    """
     seconds = (inventory.finished_at - inventory.started_at).total_seconds()
     return {
         "dagster/row_count": inventory.objects,
@@ -64,9 +75,20 @@ def inventory_metadata(
         "requests_charged_as": request_class,
         "seconds": round(seconds, 3),
         "objects_per_second": round(inventory.objects / seconds) if seconds else 0,
-        "sample": table(sample, ("key", "size", "last_modified", "storage_class")),
+        "sample": table(_first_objects(first), INVENTORY_COLUMNS),
         "files": link(store, f"{inventory.source}/inventory/{inventory.inventory_id}/"),
     }
+
+
+def _first_objects(first: "pa.RecordBatch | None") -> list[dict[str, Any]]:
+    if first is None:
+        return []
+    shown = first.slice(0, SAMPLE_ROWS)
+    columns = {name: shown.column(name) for name in INVENTORY_COLUMNS}
+    # As text already here: Arrow loads pandas to make a time of Python's, which takes half a second.
+    columns["last_modified"] = columns["last_modified"].cast("string")
+    values = (column.to_pylist() for column in columns.values())
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,9 +54,7 @@ class Project:
     @cached_property
     def store(self) -> "StateStore":
         """The state."""
-        from registration_pipeline.state.factory import open_state_store
-
-        return open_state_store(self.settings.state)
+        return _open_store(self.settings.state, frozenset(self.environ.items()))
 
     @cached_property
     def gateway(self) -> "RegistrationGateway":
@@ -193,6 +191,18 @@ class Project:
         from registration_pipeline.submission.retry import RetryPolicy
 
         return cancel_chunk(self.store, source.name, chunk_id, gateway=self.gateway, retry=RetryPolicy())
+
+
+@lru_cache(maxsize=1)
+def _open_store(uri: str, _environ: frozenset[tuple[str, str]]) -> "StateStore":
+    """Open the state, or give the store that this process opened last, if it is that place in that environment.
+
+    A command and every step of its run load the configuration anew; what is remembered of a store, such as the journals
+    folded so far, they should have together.
+    """
+    from registration_pipeline.state.factory import open_state_store
+
+    return open_state_store(uri)
 
 
 def utc_now() -> datetime:

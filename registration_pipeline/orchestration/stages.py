@@ -87,8 +87,7 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
         warning = _emptied(source, inventory, expected)
         log.warning(warning)
         current_listener().notice(warning)
-    first = next(iter(read_inventory(project.store, inventory)), None)
-    sample = first.slice(0, metadata.SAMPLE_ROWS).to_pylist() if first is not None else []
+    first = next(iter(read_inventory(project.store, inventory, metadata.INVENTORY_COLUMNS)), None)
     rows = sum(part.rows for part in inventory.parts)
     complete = CheckReport(
         names.INVENTORY_COMPLETE,
@@ -104,7 +103,7 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
         metadata={"objects": inventory.objects, "objects_before": expected or 0},
     )
     charged = price_class(source.location.scheme, is_report=source.storage.inventory_report is not None)
-    return StageReport(metadata.inventory_metadata(project.store, inventory, sample, charged), (complete, kept))
+    return StageReport(metadata.inventory_metadata(project.store, inventory, first, charged), (complete, kept))
 
 
 def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None) -> str:

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
+from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 Census = Literal["rejected", "changed", "deleted"]
 
 _UNIT_ROWS: Final = GroupReader(("chunk_id", *UNIT_COLUMNS))
+_CHUNKS: Final[WeakKeyDictionary[StateStore, dict[tuple[Part, ...], tuple[PlannedChunk, ...]]]] = WeakKeyDictionary()
+"""What this process has read of a state already, by files, which never change: every stage of a run asks for all chunks."""
 _WAVE_ID: Final = re.compile(r"(?P<inventory_id>[0-9]{8}T[0-9]{6}Z)(?:-(?P<number>[1-9][0-9]*))?")
 
 
@@ -221,13 +224,20 @@ def load_chunks(store: StateStore, source: str, waves: Sequence[Wave] | None = N
         source: its name.
         waves: only the chunks of these; all committed waves by default.
     """
+    known = _CHUNKS.setdefault(store, {})
     chunks: dict[str, PlannedChunk] = {}
     for wave in load_waves(store, source) if waves is None else waves:
-        for batch in read_parts(store, wave.chunk_files):
-            for row in batch.to_pylist():
-                row["kind"] = MediaKind(row["kind"])
-                chunks[row["chunk_id"]] = PlannedChunk(wave_id=wave.wave_id, **row)
+        if wave.chunk_files not in known:
+            known[wave.chunk_files] = tuple(_read_chunks(store, wave))
+        chunks.update((chunk.chunk_id, chunk) for chunk in known[wave.chunk_files])
     return chunks
+
+
+def _read_chunks(store: StateStore, wave: Wave) -> Iterator[PlannedChunk]:
+    for batch in read_parts(store, wave.chunk_files):
+        for row in batch.to_pylist():
+            row["kind"] = MediaKind(row["kind"])
+            yield PlannedChunk(wave_id=wave.wave_id, **row)
 
 
 def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> ChunkUnits:

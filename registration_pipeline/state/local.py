@@ -94,8 +94,9 @@ class LocalStateStore:
     def folders(self, prefix: str) -> list[str]:
         """See ``StateStore.folders``. A folder without files counts as absent, as it does in a bucket."""
         check_prefix(prefix)
-        below = [entry.name for entry in _entries(self._root / prefix) if entry.is_dir()]
-        return sorted(name for name in below if any(_walk(self._root / prefix / name, name + "/")))
+        with _translated(self._root / prefix):
+            below = [name for name in _entries(f"{self._root / prefix}/") if name.endswith("/")]
+        return sorted(name[:-1] for name in below if any(_walk(self._root / prefix / name, name)))
 
     def delete(self, name: str) -> None:
         """See ``StateStore.delete``."""
@@ -175,22 +176,30 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder in the order of the whole names below it: folder ``a`` sorts as ``a/``."""
+def _entries(folder: str) -> list[str]:
+    """Return what a folder holds in the order of the whole names below it, folders with a slash: ``a`` sorts as ``a/``."""
     try:
-        with _reading(folder), os.scandir(folder) as found:
-            entries = [entry for entry in found if not entry.name.startswith(TEMPORARY_PREFIX)]
-    except StateNotFoundError:
-        return []
-    return sorted(entries, key=lambda entry: entry.name + "/" if entry.is_dir() else entry.name)
+        with os.scandir(folder) as found:
+            names = [entry.name + "/" if entry.is_dir() else entry.name for entry in found]
+    except OSError as error:
+        if error.errno in _MISSING:
+            return []
+        raise
+    return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    for entry in _entries(folder):
-        if entry.is_dir():
-            yield from _walk(folder / entry.name, f"{prefix}{entry.name}/")
+    with _translated(folder):
+        yield from _walk_below(f"{folder}/", prefix)
+
+
+def _walk_below(folder: str, prefix: str) -> Iterator[str]:
+    # Paths as text: a night lists the tens of thousands of small folders of the journal several times.
+    for name in _entries(folder):
+        if name.endswith("/"):
+            yield from _walk_below(folder + name, prefix + name)
         else:
-            yield prefix + entry.name
+            yield prefix + name
 
 
 @contextmanager

@@ -11,10 +11,13 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import groupby
+from operator import itemgetter
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.layout import journal_folder, journal_name
+from registration_pipeline.tracking.journal_memory import FoldedChunk, folded_chunks
 from registration_pipeline.tracking.journal_summary import SummaryReader, write_summary
 from registration_pipeline.tracking.states import (
     CLOSING_EVENTS,
@@ -110,11 +113,19 @@ class Journal:
     def all_progress(self) -> Iterator[ChunkProgress]:
         """Yield where every chunk that was ever attempted stands, in the order of chunk ids.
 
-        Verdicts come without their ``failures``: a bucket that may not be read has as many as it has objects.
+        Verdicts come without their ``failures``: a bucket that may not be read has as many as it has objects. What this
+        process has folded before is not read again.
         """
+        memory = folded_chunks(self._store, self._source)
         with SummaryReader(self._store, self._source) as summary:
             for chunk_id, names in self._chunks():
-                yield fold_events(chunk_id, self._without_failures(summary, chunk_id, names))
+                folded = memory.get(chunk_id)
+                if folded is None or folded.names != names:
+                    events, is_summarised = self._without_failures(summary, chunk_id, names)
+                    progress = fold_events(chunk_id, events)
+                    folded = FoldedChunk(names, progress, summary.name if is_summarised else None)
+                    memory[chunk_id] = folded
+                yield folded.progress
 
     def summarise(self) -> bool:
         """Write a new summary of all journals if reading them without would open many files; tell whether it did.
@@ -122,41 +133,45 @@ class Journal:
         Raises:
             StateCorruptError: an entry is not what was written.
         """
+        memory = folded_chunks(self._store, self._source)
+        chunks = missing = 0
         with SummaryReader(self._store, self._source) as summary:
-            chunks = 0
             for chunk_id, names in self._chunks():
                 chunks += 1
-                summary.entries(chunk_id, _base_names(names))
-            missing = chunks - summary.served
+                folded = memory.get(chunk_id)
+                is_in_it = folded is not None and folded.names == names and folded.is_in(summary.name)
+                missing += not is_in_it and summary.entries(chunk_id, names) is None
         if missing <= max(_FEWEST_MISSING, _MISSING_SHARE * chunks):
             return False
         write_summary(self._store, self._source, self._lines())
         return True
 
-    def _lines(self) -> Iterator[tuple[str, list[str], list[dict[str, Any]]]]:
+    def _lines(self) -> Iterator[tuple[str, Sequence[str], list[dict[str, Any]]]]:
         with SummaryReader(self._store, self._source) as summary:
             for chunk_id, names in self._chunks():
-                events = self._without_failures(summary, chunk_id, names)
+                events, _ = self._without_failures(summary, chunk_id, names)
                 if events[-1].kind in CLOSING_EVENTS:
-                    yield chunk_id, _base_names(names), list(map(_fields_of, events))
+                    yield chunk_id, names, list(map(_fields_of, events))
 
-    def _chunks(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield every chunk with the names of its entries, in the order in which the state lists them."""
+    def _chunks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield every chunk with the base names of its entries, in the order in which the state lists them."""
         names = self._store.names(journal_folder(self._source))
-        for chunk_id, owned in groupby(names, key=lambda name: name.split("/")[-2]):
-            yield chunk_id, list(owned)
+        split = (name.rsplit("/", 2) for name in names)
+        for chunk_id, owned in groupby(split, key=itemgetter(1)):
+            # A handful of names, the same in every chunk.
+            yield chunk_id, tuple(intern(parts[2]) for parts in owned)
 
-    def _without_failures(self, summary: SummaryReader, chunk_id: str, names: Sequence[str]) -> list[JournalEvent]:
-        known = summary.entries(chunk_id, _base_names(names))
+    def _without_failures(
+        self, summary: SummaryReader, chunk_id: str, names: Sequence[str]
+    ) -> tuple[list[JournalEvent], bool]:
+        """Return what the entries say, and whether the summary said it."""
+        known = summary.entries(chunk_id, names)
         with suppress(ValueError, KeyError, TypeError):  # damaged: the journal is the truth
             if known is not None:
-                return [_event_of(dict(fields)) for fields in known]
-        return [replace(event, failures=()) for event in self._read(names)]
+                return [_event_of(dict(fields)) for fields in known], True
+        folder = journal_folder(self._source, chunk_id)
+        return [replace(event, failures=()) for event in self._read(folder + name for name in names)], False
 
     def _read(self, names: Iterable[str]) -> list[JournalEvent]:
         events = [decode_event(self._store.read(name), name=name) for name in names]
         return sorted(events, key=lambda event: (event.attempt, _ORDER[event.kind]))
-
-
-def _base_names(names: Iterable[str]) -> list[str]:
-    return [name.rsplit("/", 1)[-1] for name in names]

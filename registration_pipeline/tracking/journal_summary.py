@@ -32,29 +32,24 @@ _DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, Stat
 
 
 class SummaryReader:
-    """Reads the newest summary forward, chunk by chunk. A context manager.
+    """Reads the newest summary forward, chunk by chunk, beginning when it is first asked. A context manager.
 
     Args:
         store: the state.
         source: its name.
+
+    Attributes:
+        name: of the summary; None if there is none.
     """
 
     def __init__(self, store: StateStore, source: str) -> None:
         self._store = store
-        self._name = max(store.names(journal_summary_folder(source)), default=None)
+        self.name = max(store.names(journal_summary_folder(source)), default=None)
         self._stack = ExitStack()
-        self._lines: Iterator[bytes] = iter(())
+        self._lines: Iterator[bytes] | None = None
         self._head: dict[str, Any] | None = None
-        self.served = 0
 
     def __enter__(self) -> Self:
-        if self._name is not None:
-            try:
-                file: Any = self._stack.enter_context(self._store.open(self._name))
-                self._lines = iter(self._stack.enter_context(gzip.open(file, "rb")))
-            except _DAMAGED:
-                self._lines = iter(())
-        self._advance()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -65,17 +60,28 @@ class SummaryReader:
 
         Chunks are asked for in the order in which the state lists their folders.
         """
+        if self._lines is None:
+            self._lines = self._open()
+            self._advance()
         while self._head is not None and self._head["chunk_id"] + "/" < chunk_id + "/":
             self._advance()
         if self._head is None or self._head["chunk_id"] != chunk_id or self._head["names"] != list(names):
             return None
-        self.served += 1
         entries: list[dict[str, Any]] = self._head["entries"]
         return entries
 
+    def _open(self) -> Iterator[bytes]:
+        if self.name is None:
+            return iter(())
+        try:
+            file: Any = self._stack.enter_context(self._store.open(self.name))
+            return iter(self._stack.enter_context(gzip.open(file, "rb")))
+        except _DAMAGED:
+            return iter(())
+
     def _advance(self) -> None:
         try:
-            line = next(self._lines, None)
+            line = next(self._lines or iter(()), None)
             self._head = None if line is None else json.loads(line)
             if self._head is not None:
                 str(self._head["chunk_id"]), list(self._head["names"]), list(self._head["entries"])
