@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from dagster import AssetCheckKey, AssetCheckSeverity
 
 from registration_pipeline.inventory.progress import ListingProgress
@@ -55,6 +56,7 @@ def is_not_emptied(pipeline: Pipeline, instance: DagsterInstance) -> tuple[bool,
     return found.passed, found.severity
 
 
+@pytest.mark.slow
 def test_the_inventory_before_says_how_many_objects_to_expect(pipeline: Pipeline, instance: DagsterInstance) -> None:
     pipeline.add_images(3)
     first = take_inventory(pipeline, instance)
@@ -65,6 +67,7 @@ def test_the_inventory_before_says_how_many_objects_to_expect(pipeline: Pipeline
     assert (first.notices, again.notices) == ([], [])
 
 
+@pytest.mark.slow
 def test_a_source_that_holds_nothing_any_more_is_warned_of(pipeline: Pipeline, instance: DagsterInstance) -> None:
     for path in pipeline.add_images(3):
         path.unlink()

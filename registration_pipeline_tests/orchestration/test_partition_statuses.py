@@ -48,7 +48,7 @@ def by_scattered_names(pipeline: Pipeline, instance: DagsterInstance) -> bool:
 
 
 CASES = [
-    pytest.param(by_range, *FEW, id="range run of the assets"),
+    pytest.param(by_range, *FEW, id="range run of the assets", marks=pytest.mark.slow),
     pytest.param(by_sync, *MANY, id="sync job, 50 chunks", marks=pytest.mark.slow),
     pytest.param(by_range, *MANY, id="range run of the assets, 50 chunks", marks=pytest.mark.slow),
     pytest.param(by_scattered_names, *MANY, id="submit job, 50 chunks", marks=pytest.mark.slow),

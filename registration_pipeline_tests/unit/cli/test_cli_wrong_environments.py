@@ -249,6 +249,10 @@ def filled(value: Any, places: dict[str, str]) -> Any:
     return value.format(**places) if isinstance(value, str) else value
 
 
+TRIED_AGAIN = ("key that nobody registered", "another web server at the domain", "nobody listens at the domain")
+"""What might pass by itself, so that the command waits for some seconds before it gives up."""
+
+
 def assert_refused(workplace: Workplace, places: dict[str, str], wrong: Wrong, says: tuple[str, ...], *command: str):
     began = time.monotonic()
     said = workplace.run(*command)
@@ -264,7 +268,9 @@ def assert_refused(workplace: Workplace, places: dict[str, str], wrong: Wrong, s
         assert [path for path in kept if path != workplace.config] == []
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in TRIED_AGAIN), id=name) for name in WRONG]
+)
 def test_check_says_what_is_wrong(workplace: Workplace, places: dict[str, str], make_wrong: Any, name: str):
     workplace.put("a.jpg")
     says = make_wrong(WRONG[name])
