@@ -72,6 +72,37 @@ def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk, units: 
     )
 
 
+def check_unchanged(store: StateStore, manifest: Manifest) -> None:
+    """See that a manifest which this process made or verified before still lies in the state.
+
+    Raises:
+        StateCorruptError: other bytes do.
+    """
+    found = hashlib.sha256(store.read(manifest.name)).hexdigest()
+    if found != manifest.sha256:
+        raise StateCorruptError(
+            f"{store.location(manifest.name)} was changed while it was about to be sent (sha256 {found}, made "
+            f"{manifest.sha256}). Nothing was sent; find out who changed it, delete it and run again."
+        )
+
+
+def check_sent_before(manifest: Manifest, sent: str | None) -> None:
+    """See that a chunk is sent with the same bytes ever after: Encord skips only what it knows.
+
+    Args:
+        manifest: what would be sent.
+        sent: the digest of what was sent before; None: nothing was.
+
+    Raises:
+        StateCorruptError: it is something else.
+    """
+    if sent and sent != manifest.sha256:
+        raise StateCorruptError(
+            f"{manifest.name} is not the manifest that was sent before (sha256 {manifest.sha256}, sent {sent}). Restore the "
+            "plan and the manifest of this chunk from a backup; nothing was sent."
+        )
+
+
 def _stored(store: StateStore, name: str, data: bytes) -> bytes:
     """Return what is under the name, after putting ``data`` there if it was free.
 

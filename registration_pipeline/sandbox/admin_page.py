@@ -196,6 +196,31 @@ def _violations(overview: Overview) -> Html:
 
 
 def _faults(overview: Overview) -> Html:
+    profile = tag("pre", dump_profile(overview.profile)) if overview.profile else tag("p", "No random profile.")
+    counts = table(
+        ["Way", ("Struck", "number")],
+        [(tag("code", way), _number(count)) for way, count in overview.strikes.items()],
+        empty="Nothing struck yet.",
+    )
+    in_force = section(
+        "faults",
+        "Faults in force",
+        _scripted_faults(overview),
+        tag("h3", "Random profile"),
+        profile,
+        tag("h3", "Plant one"),
+        tag("pre", _PLANT.format(admin=overview.admin)),
+    )
+    strikes = tag(
+        "div",
+        section("strikes", "How often each way struck", counts),
+        section("strike-log", "Latest strikes", _latest_strikes(overview), note=_shown(overview.strike_log)),
+        class_="columns",
+    )
+    return join([in_force, strikes])
+
+
+def _scripted_faults(overview: Overview) -> Html:
     rows = [
         (
             entry.id,
@@ -206,50 +231,25 @@ def _faults(overview: Overview) -> Html:
         )
         for entry in overview.scripted
     ]
-    scripted = table(
+    return table(
         [("Id", "number"), "", "Scripted fault", ("Matched", "number"), ("Struck", "number")],
         rows,
         empty="No scripted fault.",
     )
-    profile = tag("pre", dump_profile(overview.profile)) if overview.profile else tag("p", "No random profile.")
-    counts = table(
-        ["Way", ("Struck", "number")],
-        [(tag("code", way), _number(count)) for way, count in overview.strikes.items()],
-        empty="Nothing struck yet.",
-    )
-    latest = table(
-        [("At", "time"), ("Way", "tight"), ("Endpoint", "tight"), "", "By"],
-        [
-            (
-                _time(record.at),
-                tag("code", record.way),
-                record.endpoint,
-                badge("took effect", "wait") if record.committed else badge("no effect"),
-                "chance" if record.script_id is None else f"fault {record.script_id}",
-            )
-            for record in overview.strike_log
-        ],
-        empty="Nothing struck yet.",
-    )
-    return join(
-        [
-            section(
-                "faults",
-                "Faults in force",
-                scripted,
-                tag("h3", "Random profile"),
-                profile,
-                tag("h3", "Plant one"),
-                tag("pre", _PLANT.format(admin=overview.admin)),
-            ),
-            tag(
-                "div",
-                section("strikes", "How often each way struck", counts),
-                section("strike-log", "Latest strikes", latest, note=_shown(overview.strike_log)),
-                class_="columns",
-            ),
-        ]
-    )
+
+
+def _latest_strikes(overview: Overview) -> Html:
+    rows = [
+        (
+            _time(record.at),
+            tag("code", record.way),
+            record.endpoint,
+            badge("took effect", "wait") if record.committed else badge("no effect"),
+            "chance" if record.script_id is None else f"fault {record.script_id}",
+        )
+        for record in overview.strike_log
+    ]
+    return table([("At", "time"), ("Way", "tight"), ("Endpoint", "tight"), "", "By"], rows, empty="Nothing struck yet.")
 
 
 def _requests(overview: Overview) -> Html:

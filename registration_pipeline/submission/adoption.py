@@ -6,17 +6,17 @@ in Encord is the audit's (``tracking/audit.py``).
 
 from __future__ import annotations
 
-from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import StateConflictError, StateCorruptError
-from registration_pipeline.manifest.manifest import ensure_manifest
+from registration_pipeline.errors import StateConflictError
+from registration_pipeline.manifest.manifest import check_sent_before, ensure_manifest
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.result import ChunkResult, result_from_verdict
-from registration_pipeline.submission.verdicts import FolderEvidence, chunk_state, judge_adopted
+from registration_pipeline.submission.verdicts import FolderEvidence, judge_adopted, verdict_facts
 from registration_pipeline.tracking.failure_log import chunk_failures, write_chunk_failure_log
 from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.outcomes import ChunkOutcomes, read_outcomes, unit_failures, write_outcomes
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, read_outcomes, write_outcomes
 from registration_pipeline.tracking.states import FAILED_STATES, JournalEvent, JournalEventKind
 
 if TYPE_CHECKING:
@@ -64,32 +64,29 @@ def adopt_chunk(
     if progress.is_attempt_open:
         return None
     units = read_chunk_units(store, source, chunk)
-    earlier = read_outcomes(store, source, progress.verdict) if progress.verdict else []
     attempt, at = progress.attempt + 1, clock()
-    outcomes = _outcomes(units, earlier, found, progress, attempt=attempt, at=at)
+    outcomes = _outcomes(units, _earlier(store, source, progress), found, progress, attempt=attempt, at=at)
     if outcomes is None:
         return None
-    manifest = ensure_manifest(store, source, chunk)
-    sent = progress.first_intent.manifest_sha256 if progress.first_intent else None
-    if sent and sent != manifest.sha256:
-        raise StateCorruptError(
-            f"{manifest.name} is not the manifest that was sent before (sha256 {manifest.sha256}, sent {sent}). Restore the "
-            "plan and the manifest of this chunk from a backup; nothing was taken over."
-        )
-    intent = JournalEvent(
-        kind=JournalEventKind.INTENT,
-        chunk_id=chunk.chunk_id,
-        attempt=attempt,
-        at=at,
-        folder_uuid=folder_uuid,
-        manifest_sha256=manifest.sha256,
-        message=MESSAGE,
-    )
+    manifest = ensure_manifest(store, source, chunk, units)
+    check_sent_before(manifest, progress.sent_sha256)
+    entry = partial(JournalEvent, chunk_id=chunk.chunk_id, attempt=attempt, at=at, message=MESSAGE)
     try:
-        journal.append(intent)
+        journal.append(entry(kind=JournalEventKind.INTENT, folder_uuid=folder_uuid, manifest_sha256=manifest.sha256))
     except StateConflictError:
         return None  # somebody submits it at this moment
-    return _conclude(store, source, chunk, units, outcomes, attempt=attempt, at=at)
+    # Outcomes, failure log and verdict, in this order: the verdict vouches for the other two.
+    base_name = write_outcomes(store, source, chunk.chunk_id, attempt, outcomes)
+    if outcomes.failed:
+        rows = chunk_failures(source, chunk.chunk_id, outcomes)
+        write_chunk_failure_log(store, source, chunk.chunk_id, attempt, rows)
+    verdict = entry(kind=JournalEventKind.VERDICT, outcomes=base_name, **verdict_facts(units, outcomes))
+    journal.append(verdict)
+    return result_from_verdict(chunk, verdict, outcomes=outcomes)
+
+
+def _earlier(store: StateStore, source: str, progress: ChunkProgress) -> Sequence[Outcome]:
+    return read_outcomes(store, source, progress.verdict) if progress.verdict else []
 
 
 def _outcomes(
@@ -110,37 +107,3 @@ def _outcomes(
     adopted = judge_adopted(newly, FolderEvidence(by_unit_id=found), attempt=attempt, at=at)
     by_key = {outcome.key: outcome for outcome in (*earlier, *adopted)}
     return ChunkOutcomes.of(by_key[entry.key] for unit in units for entry in unit.objects)
-
-
-def _conclude(
-    store: StateStore,
-    source: str,
-    chunk: PlannedChunk,
-    units: Sequence[PlannedUnit],
-    outcomes: ChunkOutcomes,
-    *,
-    attempt: int,
-    at: datetime,
-) -> ChunkResult:
-    """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
-    base_name = write_outcomes(store, source, chunk.chunk_id, attempt, outcomes)
-    rows = chunk_failures(source, chunk.chunk_id, outcomes)
-    if rows:
-        write_chunk_failure_log(store, source, chunk.chunk_id, attempt, rows)
-    failed = len(outcomes.failed)
-    failures = unit_failures(units, outcomes)
-    verdict = JournalEvent(
-        kind=JournalEventKind.VERDICT,
-        chunk_id=chunk.chunk_id,
-        attempt=attempt,
-        at=at,
-        state=chunk_state(outcomes),
-        registered=len(outcomes) - failed,
-        failed=failed,
-        failures=failures,
-        reasons=dict(Counter(failure.reason for failure in failures)),
-        outcomes=base_name,
-        message=MESSAGE,
-    )
-    Journal(store, source).append(verdict)
-    return result_from_verdict(chunk, verdict, outcomes=outcomes)

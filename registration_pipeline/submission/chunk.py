@@ -12,8 +12,6 @@ waiting for quiet is ``registrar.py``, waiting for a job ``job_wait.py``, reachi
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import count
@@ -26,10 +24,9 @@ from registration_pipeline.errors import (
     PayloadTooLargeError,
     PermanentError,
     StateConflictError,
-    StateCorruptError,
     StoppedError,
 )
-from registration_pipeline.manifest.manifest import Manifest, ensure_manifest
+from registration_pipeline.manifest.manifest import Manifest, check_sent_before, check_unchanged, ensure_manifest
 from registration_pipeline.planning.parts import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.job_wait import JobWait
@@ -38,16 +35,16 @@ from registration_pipeline.submission.settle import gone_items, look_for
 from registration_pipeline.submission.split import PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
-    chunk_state,
     contested_items,
     judge_adopted,
     judge_job,
     judge_refused,
     keep_registered,
     unaccounted_units,
+    verdict_facts,
 )
 from registration_pipeline.tracking.failure_log import chunk_failures, write_chunk_failure_log
-from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, read_outcomes, unit_failures, write_outcomes
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, read_outcomes, write_outcomes
 from registration_pipeline.tracking.states import (
     FAILED_STATES,
     ChunkProgress,
@@ -270,18 +267,12 @@ class ChunkSubmission:
         if rows or self._has_leftovers:
             self._check_still_open()  # else it would replace the log of whoever concluded the attempt meanwhile
             write_chunk_failure_log(context.store, context.source, chunk_id, progress.attempt, rows)
-        failed = len(outcomes.failed)
-        failures = unit_failures(self._units(), outcomes) if failed else ()
         verdict = self._append(
             JournalEventKind.VERDICT,
             job_id=progress.job_id,
-            state=chunk_state(outcomes),
-            registered=len(outcomes) - failed,
-            failed=failed,
-            failures=failures,
-            reasons=dict(Counter(failure.reason for failure in failures)),
             outcomes=base_name,
             message=message,
+            **verdict_facts(self._units(), outcomes),
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
 
@@ -328,22 +319,12 @@ class ChunkSubmission:
         known = context.manifests.get(self.chunk.chunk_id)
         if known is None:
             return ensure_manifest(context.store, context.source, self.chunk, self._units())
-        found = hashlib.sha256(context.store.read(known.name)).hexdigest()
-        if found != known.sha256:
-            raise StateCorruptError(
-                f"{context.store.location(known.name)} was changed while it was about to be sent (sha256 {found}, made "
-                f"{known.sha256}). Nothing was sent; find out who changed it, delete it and run again."
-            )
+        check_unchanged(context.store, known)
         return known
 
     def _intend(self, manifest: Manifest, *, is_fresh: bool) -> None:
         progress = self._progress
-        sent = progress.first_intent.manifest_sha256 if progress.first_intent else None
-        if sent and sent != manifest.sha256:
-            raise StateCorruptError(
-                f"{manifest.name} is not the manifest that was sent before (sha256 {manifest.sha256}, sent {sent}). "
-                "Restore the plan and the manifest of this chunk from a backup; nothing was sent."
-            )
+        check_sent_before(manifest, progress.sent_sha256)
         self._append(
             JournalEventKind.INTENT,
             attempt=progress.attempt + 1,

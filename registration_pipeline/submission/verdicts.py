@@ -6,14 +6,15 @@ duplicates may be neither among the items nor counted; the number of errors may 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from urllib.parse import unquote
 
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.reasons import classify_message
-from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, Verdict
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, Verdict, unit_failures
 from registration_pipeline.tracking.states import ChunkState
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.planning.units import ChunkUnits, PlannedUnit
     from registration_pipeline.submission.gateway import JobReport, RemoteItem, UnitError
+    from registration_pipeline.tracking.states import UnitFailure
 
 
 _SAID_OF_ALL = frozenset({FailureReason.MANIFEST_REFUSED, FailureReason.CANCELLED, FailureReason.UNACCOUNTED})
@@ -34,6 +36,16 @@ class _UnitVerdict(NamedTuple):
     reason: FailureReason | None = None
     message: str | None = None
     subtask_uuid: str | None = None
+
+
+class VerdictFacts(TypedDict):
+    """What the journal's verdict says of a chunk's outcomes; counts are objects (``JournalEvent``)."""
+
+    state: ChunkState
+    registered: int
+    failed: int
+    failures: tuple[UnitFailure, ...]
+    reasons: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +187,19 @@ def chunk_state(outcomes: ChunkOutcomes) -> ChunkState:
     if not outcomes.failed:
         return ChunkState.SUCCEEDED
     return ChunkState.FAILED if len(outcomes.failed) == len(outcomes) else ChunkState.PARTIALLY_FAILED
+
+
+def verdict_facts(units: Sequence[PlannedUnit], outcomes: ChunkOutcomes) -> VerdictFacts:
+    """Return what the journal's verdict says of a chunk's outcomes."""
+    failed = len(outcomes.failed)
+    failures = unit_failures(units, outcomes) if failed else ()
+    return {
+        "state": chunk_state(outcomes),
+        "registered": len(outcomes) - failed,
+        "failed": failed,
+        "failures": failures,
+        "reasons": dict(Counter(failure.reason for failure in failures)),
+    }
 
 
 def _items_by_name(report: JobReport) -> dict[str, str]:

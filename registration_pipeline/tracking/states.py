@@ -172,6 +172,11 @@ class ChunkProgress:
     verdict: JournalEvent | None = None
     tries: int = 0
 
+    @property
+    def sent_sha256(self) -> str | None:
+        """The digest of the manifest that was first sent, or was about to be."""
+        return self.first_intent.manifest_sha256 if self.first_intent else None
+
 
 def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
     """Fold a chunk's events, given in the order of attempt and of ``TRANSITIONS``, into where it stands.
