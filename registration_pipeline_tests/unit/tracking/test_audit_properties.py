@@ -30,15 +30,20 @@ hands = st.one_of(
     st.tuples(st.just("change")),
     st.tuples(st.just("delete")),
 )
-worlds = st.fixed_dictionaries(
-    {
-        "objects": st.tuples(st.integers(1, 4), SIZES, SIZES),
-        "failing": st.sets(st.integers(0, 7), max_size=3),
-        "hands": st.lists(st.tuples(st.integers(0, 11), hands), max_size=10),
-        "partition": st.sampled_from([1, 2, 1000]),
-        "batch": st.sampled_from([1, 3, 1000]),
-    }
-)
+sendable_hands = hands.filter(lambda hand: hand[-1] != "encoded")
+"""Those after which a chunk can be sent again: Encord compares URLs, and would not know one again that was rewritten there."""
+
+
+def worlds_of(hands: Any) -> Any:
+    return st.fixed_dictionaries(
+        {
+            "objects": st.tuples(st.integers(1, 4), SIZES, SIZES),
+            "failing": st.sets(st.integers(0, 7), max_size=3),
+            "hands": st.lists(st.tuples(st.integers(0, 11), hands), max_size=10),
+            "partition": st.sampled_from([1, 2, 1000]),
+            "batch": st.sampled_from([1, 3, 1000]),
+        }
+    )
 
 
 def make_world(new_fleet: Any, auditor_of: Any, world: dict[str, Any]) -> Any:
@@ -150,7 +155,7 @@ def owner_of(fleet: Any, outcomes: dict[str, Any], item: RemoteItem) -> str | No
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(world=worlds)
+@given(world=worlds_of(hands))
 def test_the_audit_finds_what_a_comparison_of_everything_with_everything_finds(
     new_fleet: Any, auditor_of: Any, world: dict[str, Any]
 ):
@@ -163,7 +168,7 @@ def test_the_audit_finds_what_a_comparison_of_everything_with_everything_finds(
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(world=worlds)
+@given(world=worlds_of(sendable_hands))
 def test_adopting_and_syncing_any_world_makes_no_new_duplicate_and_leaves_nothing_unregistered(
     new_fleet: Any, auditor_of: Any, world: dict[str, Any]
 ):
