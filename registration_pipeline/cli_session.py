@@ -53,8 +53,9 @@ def run_jobs(
 
     errors: list[tuple[str, RegistrationPipelineError]] = []
     # The libraries stay for good: without looking at them each time, the garbage collector takes half a second of a quiet
-    # night's sync and not one of its eight.
-    gc.freeze()
+    # night's sync and not one of its eight. Once, because what is frozen is never freed: garbage of earlier runs must be.
+    if not gc.get_freeze_count():
+        gc.freeze()
     with open_instance(project.settings, project.environ) as instance:
         for job in jobs:
             with (

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import pyarrow as pa
@@ -19,7 +20,6 @@ from registration_pipeline.state.names import TEMPORARY_PREFIX, check_name, chec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _WAY_OUT = {
     errno.ENOSPC: "free space there, or set `state` in registration.yaml to a place with room",
@@ -89,14 +89,14 @@ class LocalStateStore:
     def names(self, prefix: str) -> Iterator[str]:
         """See ``StateStore.names``."""
         check_prefix(prefix)
-        return _walk(self._root / prefix, prefix)
+        return _walk(f"{self._root}/{prefix}", prefix)
 
     def folders(self, prefix: str) -> list[str]:
         """See ``StateStore.folders``. A folder without files counts as absent, as it does in a bucket."""
         check_prefix(prefix)
-        with _translated(self._root / prefix):
-            below = [name for name in _entries(f"{self._root / prefix}/") if name.endswith("/")]
-        return sorted(name[:-1] for name in below if any(_walk(self._root / prefix / name, name)))
+        folder = f"{self._root}/{prefix}"
+        below = [name for name in _entries(folder) if name.endswith("/")]
+        return sorted(name[:-1] for name in below if any(_walk(folder + name, name)))
 
     def delete(self, name: str) -> None:
         """See ``StateStore.delete``."""
@@ -184,20 +184,16 @@ def _entries(folder: str) -> list[str]:
     except OSError as error:
         if error.errno in _MISSING:
             return []
-        raise
+        with _translated(Path(folder)):
+            raise
     return sorted(name for name in names if not name.startswith(TEMPORARY_PREFIX))
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[str]:
-    with _translated(folder):
-        yield from _walk_below(f"{folder}/", prefix)
-
-
-def _walk_below(folder: str, prefix: str) -> Iterator[str]:
+def _walk(folder: str, prefix: str) -> Iterator[str]:
     # Paths as text: a night lists the tens of thousands of small folders of the journal several times.
     for name in _entries(folder):
         if name.endswith("/"):
-            yield from _walk_below(folder + name, prefix + name)
+            yield from _walk(folder + name, prefix + name)
         else:
             yield prefix + name
 

@@ -86,6 +86,17 @@ def test_a_folder_without_permission_is_a_state_error_for_readers_and_writers(pl
             act()
 
 
+def test_a_folder_without_permission_is_named_however_deep_it_lies(plain_user_folder: Path) -> None:
+    store = LocalStateStore(plain_user_folder)
+    store.create("fleet/journal/c-1/a", b"x")
+    (plain_user_folder / "fleet" / "journal" / "c-1").chmod(0)
+
+    with pytest.raises(StateError, match=r"fleet/journal/c-1: Permission denied"):
+        list(store.names("fleet/"))
+    with pytest.raises(StateError, match=r"fleet/journal/c-1: Permission denied"):
+        store.folders("fleet/journal/")
+
+
 def test_a_file_where_a_folder_is_needed_is_a_state_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("not a folder")
 
