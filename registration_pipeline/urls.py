@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from registration_pipeline.errors import ConfigurationError
-from registration_pipeline.settings_checks import URL_STYLES
-from registration_pipeline.settings_location import SourceScheme
-from registration_pipeline.settings_models import UrlStyle
+from registration_pipeline.settings.addresses import SourceScheme
+from registration_pipeline.settings.cross_checks import URL_STYLES
+from registration_pipeline.settings.models import UrlStyle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from registration_pipeline.settings_models import SourceSettings
+    from registration_pipeline.settings.models import SourceSettings
 
 # Encord's own forms: its documentation of private data, "AWS", "GCP", "Azure" and "OTC".
 _BASES = {

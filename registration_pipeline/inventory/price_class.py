@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from registration_pipeline.settings_location import SourceScheme
+from registration_pipeline.settings.addresses import SourceScheme
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

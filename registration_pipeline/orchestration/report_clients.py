@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.settings_report import parse_report_location
+from registration_pipeline.settings.report_address import parse_report_location
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

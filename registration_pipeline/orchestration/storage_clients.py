@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import ConfigurationError, CredentialsError
-from registration_pipeline.settings_location import SourceScheme
+from registration_pipeline.settings.addresses import SourceScheme
 from registration_pipeline.urls import obs_endpoint
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.globs import KeyRules
 from registration_pipeline.ids import rules_digest
 from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, UNPLANNED_SUFFIXES, media_kinds
 from registration_pipeline.planning.rejection import LIMITS, Rejection, find_rejection
 from registration_pipeline.planning.schema import REJECTED_SCHEMA
-from registration_pipeline.rules import KeyRules
 from registration_pipeline.urls import url_writer
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Which objects Encord would not take, found before anything is sent, with the way out for each.
 
-What does not belong here: the user's own rules (``rules.py``: those objects are excluded, not rejected) and what
+What does not belong here: the user's own rules (``globs.py``: those objects are excluded, not rejected) and what
 Encord says after it has looked (``submission``).
 """
 

@@ -12,7 +12,7 @@ import pytest
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
 from registration_pipeline.orchestration.storage_clients import make_lister
 from registration_pipeline.settings import SourceSettings, StorageSettings, UrlStyle
-from registration_pipeline.settings_checks import URL_STYLES
+from registration_pipeline.settings.cross_checks import URL_STYLES
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.urls import key_from_url, url_writer
 from registration_pipeline_tests.stores.hostile_keys import HOSTILE_KEYS

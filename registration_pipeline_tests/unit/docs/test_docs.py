@@ -21,7 +21,7 @@ from registration_pipeline.objects import FailureReason, MediaKind, RejectionRea
 from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, UNPLANNED_SUFFIXES
 from registration_pipeline.planning.rejection import LIMITS
 from registration_pipeline.sandbox.config import SandboxConfig
-from registration_pipeline.settings_models import (
+from registration_pipeline.settings.models import (
     LARGEST_CHUNK,
     ChunkSizes,
     EncordSettings,

@@ -16,8 +16,8 @@ from pydantic import ValidationError
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.settings import Settings, SourceScheme, UrlStyle, encord_domain, load_settings
-from registration_pipeline.settings_file import parse_configuration
-from registration_pipeline.settings_location import parse_location
+from registration_pipeline.settings.addresses import parse_location
+from registration_pipeline.settings.yaml_source import parse_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

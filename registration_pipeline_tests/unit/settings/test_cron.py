@@ -7,7 +7,7 @@ from dagster._utils.schedules import is_valid_cron_schedule
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registration_pipeline.settings_cron import cron_problem
+from registration_pipeline.settings.cron import cron_problem
 
 number = st.integers(-1, 70).map(str)
 word = st.one_of(number, st.sampled_from(["mon", "SUN", "jan", "Dec", "sunday", "", "L", "?", "07", "1.5", "x", "٣"]))

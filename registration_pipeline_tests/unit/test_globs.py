@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
-from registration_pipeline.rules import NO_INCLUDE_MATCHES, KeyRules, glob_problem
+from registration_pipeline.globs import NO_INCLUDE_MATCHES, KeyRules, glob_problem
 
 HOSTILE_KEYS = [
     "",

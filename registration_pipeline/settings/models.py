@@ -1,7 +1,7 @@
 """registration.yaml as frozen models: every key, its type, range and default.
 
-What does not belong here: reading the file (``settings.py``, which also is where other packages import these from)
-and rules that span several keys (``settings_checks.py``).
+What does not belong here: reading the file (``settings/load.py``, which also is where other packages import these from)
+and rules that span several keys (``settings/cross_checks.py``).
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from registration_pipeline.globs import glob_problem
 from registration_pipeline.objects import MediaKind  # noqa: TC001 - kept importable for readers of the models' types
-from registration_pipeline.rules import glob_problem
-from registration_pipeline.settings_cron import cron_problem
-from registration_pipeline.settings_location import (
+from registration_pipeline.settings.addresses import (
     SourceLocation,
     SourceScheme,
     parse_domain,
     parse_endpoint,
     parse_location,
 )
-from registration_pipeline.settings_report import parse_report_location
+from registration_pipeline.settings.cron import cron_problem
+from registration_pipeline.settings.report_address import parse_report_location
 
 LARGEST_CHUNK = 10_000
 """Units. Encord's best-practices page: data units at one time, Enterprise."""

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, SupportsIndex, final
 
 from registration_pipeline.errors import ConfigurationError, CredentialsError
-from registration_pipeline.settings_location import parse_domain
+from registration_pipeline.settings.addresses import parse_domain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from registration_pipeline.settings_models import Settings
+    from registration_pipeline.settings.models import Settings
 
 KEY_VARIABLE = "ENCORD_SSH_KEY"
 KEY_FILE_VARIABLE = "ENCORD_SSH_KEY_FILE"

@@ -1,7 +1,7 @@
-"""Reads registration.yaml and the environment into frozen models; import settings from here.
+"""Reads registration.yaml and the environment into frozen models.
 
-What does not belong here: the keys themselves (``settings_models.py``), YAML (``settings_file.py``), rules that span
-keys (``settings_checks.py``), Encord's key and domain (``settings_credentials.py``). Nothing is read at import.
+What does not belong here: the keys themselves (``models.py``), YAML (``yaml_source.py``), rules that span
+keys (``cross_checks.py``), Encord's key and domain (``credentials.py``). Nothing is read at import.
 """
 
 from __future__ import annotations
@@ -13,40 +13,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from registration_pipeline.errors import ConfigurationError
-from registration_pipeline.settings_checks import source_problems, target_problems
-from registration_pipeline.settings_credentials import SshPrivateKey, encord_domain, encord_private_key
-from registration_pipeline.settings_file import ConfigurationFile, Location, parse_configuration
-from registration_pipeline.settings_location import SourceLocation, SourceScheme, parse_state
-from registration_pipeline.settings_models import (
+from registration_pipeline.settings.addresses import parse_state
+from registration_pipeline.settings.cross_checks import source_problems, target_problems
+from registration_pipeline.settings.models import (
     ChunkSizes,
     EncordSettings,
     Settings,
     SourceEncordSettings,
     SourceSettings,
     StorageSettings,
-    UrlStyle,
 )
+from registration_pipeline.settings.yaml_source import ConfigurationFile, Location, parse_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic_core import ErrorDetails
-
-__all__ = [
-    "ChunkSizes",
-    "EncordSettings",
-    "Settings",
-    "SourceEncordSettings",
-    "SourceLocation",
-    "SourceScheme",
-    "SourceSettings",
-    "SshPrivateKey",
-    "StorageSettings",
-    "UrlStyle",
-    "encord_domain",
-    "encord_private_key",
-    "load_settings",
-]
 
 DEFAULT_FILE = "registration.yaml"
 DEFAULT_STATE = "./.registration"

@@ -1,6 +1,6 @@
 """Rules that span several keys of registration.yaml, applied once every key is right in itself.
 
-What does not belong here: a single key's type and range (``settings_models.py``). Problems come as (location, text);
+What does not belong here: a single key's type and range (``settings/models.py``). Problems come as (location, text);
 locations are relative to the source, or to the top for rules that span sources.
 """
 
@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from registration_pipeline.rules import KeyRules
-from registration_pipeline.settings_location import SourceScheme, lies_within
-from registration_pipeline.settings_models import UrlStyle
-from registration_pipeline.settings_report import REPORTING_SCHEMES
+from registration_pipeline.globs import KeyRules
+from registration_pipeline.settings.addresses import SourceScheme, lies_within
+from registration_pipeline.settings.models import UrlStyle
+from registration_pipeline.settings.report_address import REPORTING_SCHEMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
-    from registration_pipeline.settings_file import Location
-    from registration_pipeline.settings_models import SourceSettings
+    from registration_pipeline.settings.models import SourceSettings
+    from registration_pipeline.settings.yaml_source import Location
 
 Found = tuple["Location", str]
 

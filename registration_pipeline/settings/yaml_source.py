@@ -1,6 +1,6 @@
 """YAML text to plain values that remember where they stood: lines, duplicate keys, ``${NAME}`` from the environment.
 
-What does not belong here: what the keys mean (``settings.py``).
+What does not belong here: what the keys mean (``settings/load.py``).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from registration_pipeline.settings_report import ReportLocation, parse_report_location
+from registration_pipeline.settings.report_address import ReportLocation, parse_report_location
 
 
 @pytest.mark.parametrize(

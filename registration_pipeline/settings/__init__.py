@@ -1,0 +1,35 @@
+"""The configuration: registration.yaml and the environment as frozen models. Import settings from here.
+
+What does not belong here: opening what the settings name (``project/``). Nothing is read at import.
+"""
+
+from __future__ import annotations
+
+from registration_pipeline.settings.addresses import SourceLocation, SourceScheme
+from registration_pipeline.settings.credentials import SshPrivateKey, encord_domain, encord_private_key
+from registration_pipeline.settings.load import load_settings
+from registration_pipeline.settings.models import (
+    ChunkSizes,
+    EncordSettings,
+    Settings,
+    SourceEncordSettings,
+    SourceSettings,
+    StorageSettings,
+    UrlStyle,
+)
+
+__all__ = [
+    "ChunkSizes",
+    "EncordSettings",
+    "Settings",
+    "SourceEncordSettings",
+    "SourceLocation",
+    "SourceScheme",
+    "SourceSettings",
+    "SshPrivateKey",
+    "StorageSettings",
+    "UrlStyle",
+    "encord_domain",
+    "encord_private_key",
+    "load_settings",
+]
