@@ -100,7 +100,7 @@ def baseline_way(
 
 def sync(watch: Stopwatch) -> None:
     """Stage: the command, Dagster run and all; its libraries load inside, as they do for a user."""
-    from registration_pipeline.cli import run as run_command
+    from registration_pipeline.cli.app import run as run_command
 
     with watch:
         status = run_command(["sync", "--json"])

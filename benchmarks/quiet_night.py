@@ -50,7 +50,7 @@ def run(objects: int, folder: Path) -> Table:
 
 def prepare_registered(watch: Stopwatch) -> None:
     """Stage: list and plan everything, and write the journal that registering all chunks would have written."""
-    from registration_pipeline.cli import run as run_command
+    from registration_pipeline.cli.app import run as run_command
     from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.planning.wave import load_chunks
     from registration_pipeline.tracking.journal import Journal
@@ -83,7 +83,7 @@ def _entries(objects: int) -> list[dict[str, Any]]:
 
 def sync(watch: Stopwatch) -> None:
     """Stage: the command; its libraries load inside, as they do for a user."""
-    from registration_pipeline.cli import run as run_command
+    from registration_pipeline.cli.app import run as run_command
 
     with watch:
         status = run_command(["sync", "--json"])

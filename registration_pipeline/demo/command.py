@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 
-from registration_pipeline.cli_output import notice, print_json, say
+from registration_pipeline.cli.output import notice, print_json, say
 from registration_pipeline.demo.configuration import (
     DIRECTORY_SOURCE,
     configured_ports,

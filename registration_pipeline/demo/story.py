@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.markup import escape
 
-from registration_pipeline.cli_output import say, status_document
-from registration_pipeline.cli_session import DONE_WITH_FAILURES
+from registration_pipeline.cli.output import say, status_document
+from registration_pipeline.cli.session import DONE_WITH_FAILURES
 from registration_pipeline.demo.claims import check_claims, expectation
 from registration_pipeline.demo.configuration import BUCKET, BUCKET_SOURCE, DIRECTORY_SOURCE
 from registration_pipeline.demo.layout import bucket_layout, directory_layout

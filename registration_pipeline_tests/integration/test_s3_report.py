@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from registration_pipeline.cli import app
+from registration_pipeline.cli.app import app
 from registration_pipeline.errors import NotFoundError
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.orchestration.storage_clients import make_lister

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from registration_pipeline.cli import run
+from registration_pipeline.cli.app import run
 from registration_pipeline.orchestration.project import Project
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.sandbox.config import SandboxConfig

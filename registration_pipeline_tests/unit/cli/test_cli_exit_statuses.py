@@ -148,6 +148,6 @@ def test_130_for_ctrl_c(workplace: Workplace, raising: Callable[[str, BaseExcept
 def test_0_when_the_reader_of_the_output_has_seen_enough(
     workplace: Workplace, raising: Callable[[str, BaseException], None]
 ):
-    raising("registration_pipeline.cli_commands.print_json", BrokenPipeError())
+    raising("registration_pipeline.cli.commands.print_json", BrokenPipeError())
     said = workplace.run("status", "--json")
     assert (said.status, said.err) == (0, "")

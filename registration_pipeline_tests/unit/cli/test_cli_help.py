@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from registration_pipeline import __version__
-from registration_pipeline.cli import app, run
+from registration_pipeline.cli.app import app, run
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace

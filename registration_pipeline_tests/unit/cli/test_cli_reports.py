@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-from registration_pipeline.cli_commands import report_failures
-from registration_pipeline.cli_output import printable
+from registration_pipeline.cli.commands import report_failures
+from registration_pipeline.cli.output import printable
 from registration_pipeline.tracking import failure_files
 from registration_pipeline.tracking.failure_files import FailureRow
 

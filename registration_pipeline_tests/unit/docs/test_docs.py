@@ -16,7 +16,7 @@ import pytest
 import typer.main
 import yaml
 
-from registration_pipeline.cli import app
+from registration_pipeline.cli.app import app
 from registration_pipeline.objects import FailureReason, MediaKind, RejectionReason
 from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, UNPLANNED_SUFFIXES
 from registration_pipeline.planning.rejection import LIMITS

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from registration_pipeline.cli_commands import check_out
-from registration_pipeline.cli_output import notice, print_json, printable, say, stdout
-from registration_pipeline.cli_session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_project, run_jobs
+from registration_pipeline.cli.commands import check_out
+from registration_pipeline.cli.output import notice, print_json, printable, say, stdout
+from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_project, run_jobs
 from registration_pipeline.errors import UsageError
 from registration_pipeline.orchestration.audit import AUDIT_OP
 from registration_pipeline.orchestration.names import SourceNames

@@ -1,4 +1,4 @@
-"""The command line: every command, its options and its help. Work is done elsewhere; see ``cli_session.py``.
+"""The command line: every command, its options and its help. Work is done elsewhere; see ``cli/session.py``.
 
 Heavy modules are imported inside commands, so that ``--help`` answers at once.
 """
@@ -80,7 +80,7 @@ def sync(sources: SourcesArgument = None, config: ConfigOption = None, json: Jso
     Run it every night, or as often as you like: what is registered is never sent again, what was interrupted goes on where it
     stopped. Sources run one after the other; one that halts does not stop the others.
     """
-    from registration_pipeline.cli_commands import sync_sources
+    from registration_pipeline.cli.commands import sync_sources
 
     return sync_sources(_config(config), sources or [], as_json=json)
 
@@ -88,7 +88,7 @@ def sync(sources: SourcesArgument = None, config: ConfigOption = None, json: Jso
 @app.command()
 def inventory(source: SourceArgument, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
     """List the bucket into a new dated inventory (Parquet), and stop there."""
-    from registration_pipeline.cli_commands import inventory_source
+    from registration_pipeline.cli.commands import inventory_source
 
     return inventory_source(_config(config), source, as_json=json)
 
@@ -103,7 +103,7 @@ def plan(
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
     """Put the new objects of the latest inventory into chunks. Chunks that exist never change."""
-    from registration_pipeline.cli_commands import plan_source
+    from registration_pipeline.cli.commands import plan_source
 
     return plan_source(_config(config), source, dry_run=dry_run, as_json=json)
 
@@ -128,7 +128,7 @@ def submit(  # noqa: PLR0917 - Typer's form of options
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
     """Register the chunks that are due, resume those that were interrupted, and write the failure log."""
-    from registration_pipeline.cli_commands import submit_source
+    from registration_pipeline.cli.commands import submit_source
 
     if chunk and failed:
         raise UsageError("Give --chunk or --failed, not both: a failed chunk that is named is retried.")
@@ -150,7 +150,7 @@ def cancel(
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
     """Cancel the upload jobs of chunks that take too long. What they did not register is tried again by later runs."""
-    from registration_pipeline.cli_commands import cancel_chunks
+    from registration_pipeline.cli.commands import cancel_chunks
 
     return cancel_chunks(_config(config), source, chunk, as_json=json)
 
@@ -158,7 +158,7 @@ def cancel(
 @app.command()
 def status(sources: SourcesArgument = None, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
     """Where every object stands. The numbers always add up: objects = excluded + rejected + registered + pending + failed."""
-    from registration_pipeline.cli_commands import show_status
+    from registration_pipeline.cli.commands import show_status
 
     return show_status(_config(config), sources or [], as_json=json)
 
@@ -173,7 +173,7 @@ def failures(
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
     """Every object that is not registered, and why."""
-    from registration_pipeline.cli_commands import show_failures
+    from registration_pipeline.cli.commands import show_failures
 
     return show_failures(_config(config), sources or [], out=out, as_json=json)
 
@@ -192,7 +192,7 @@ def audit(
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
     """Bucket, ledger and Encord folder compared: missing, moved, duplicate, unknown, changed and gone objects."""
-    from registration_pipeline.cli_audit import audit_source
+    from registration_pipeline.cli.audit import audit_source
 
     return audit_source(_config(config), source, adopt=adopt, out=out, as_json=json)
 
@@ -200,7 +200,7 @@ def audit(
 @app.command()
 def check(sources: SourcesArgument = None, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
     """Preflight: configuration, bucket readable, Encord key valid, integration and folder found. Changes nothing."""
-    from registration_pipeline.cli_check import check_sources
+    from registration_pipeline.cli.check import check_sources
 
     return check_sources(_config(config), sources or [], as_json=json)
 

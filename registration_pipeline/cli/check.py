@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from registration_pipeline.cli_output import print_findings, print_json, say
-from registration_pipeline.cli_session import DONE, open_project
+from registration_pipeline.cli.output import print_findings, print_json, say
+from registration_pipeline.cli.session import DONE, open_project
 from registration_pipeline.orchestration.preflight import Finding, look_at
 
 

@@ -1,4 +1,4 @@
-"""The commands that work on sources: run the jobs, then show the state. Options are in ``cli.py``.
+"""The commands that work on sources: run the jobs, then show the state. Options are in ``cli/app.py``.
 
 Each returns the exit status.
 """
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from registration_pipeline.cli_output import (
+from registration_pipeline.cli.output import (
     LONGEST_SHOWN,
     is_stdout_ascii,
     notice,
@@ -24,7 +24,7 @@ from registration_pipeline.cli_output import (
     say,
     status_document,
 )
-from registration_pipeline.cli_session import DONE, JobRequest, exit_status, open_project, run_jobs
+from registration_pipeline.cli.session import DONE, JobRequest, exit_status, open_project, run_jobs
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.inventory.price_class import price_class

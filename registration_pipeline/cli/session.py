@@ -1,6 +1,6 @@
 """What every command does around its own work: the configuration, running jobs, and the exit status.
 
-Options and help texts are in ``cli.py``; what is printed is in ``cli_output.py``.
+Options and help texts are in ``cli/app.py``; what is printed is in ``cli/output.py``.
 """
 
 import gc
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.cli_output import not_registered, notice
+from registration_pipeline.cli.output import not_registered, notice
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.orchestration.project import Project
 
@@ -45,7 +45,7 @@ def run_jobs(
 
     A source that halts does not keep the next one from its turn.
     """
-    from registration_pipeline.cli_progress import TerminalListener
+    from registration_pipeline.cli.progress import TerminalListener
     from registration_pipeline.orchestration.instance import open_instance
     from registration_pipeline.orchestration.launch import run_job
     from registration_pipeline.orchestration.listener import listening

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from registration_pipeline.cli_output import printable, stderr
+from registration_pipeline.cli.output import printable, stderr
 from registration_pipeline.errors import RegistrationPipelineError
 
 if TYPE_CHECKING:
