@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from registration_pipeline.inventory.arrow_columns import binaries, int32s
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.tables.columns import binaries, int32s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Lists a source from its provider's inventory report instead of asking the store for every key.
 
 What does not belong here: a provider's folders and columns (``report_amazon.py``, ``report_google.py``, ``report_azure.py``),
-sorting (``report_sort.py``) and what is listed on top of a report (``report_top_up.py``).
+sorting (``tables/external_sort.py``) and what is listed on top of a report (``report_top_up.py``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from registration_pipeline.errors import ListingError, NotFoundError
 from registration_pipeline.inventory.report_manifest import damaged
 from registration_pipeline.inventory.report_place import setting
 from registration_pipeline.inventory.report_rows import read_columns
-from registration_pipeline.inventory.report_sort import KeySort
 from registration_pipeline.inventory.report_values import ValueProblemError, column_name
+from registration_pipeline.tables.external_sort import KeySort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

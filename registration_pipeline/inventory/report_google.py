@@ -1,6 +1,6 @@
 """Google Cloud Storage's inventory reports (Storage Insights): where they are, what a manifest says, what a row means.
 
-What does not belong here: reading files (``report_rows.py``) and sorting (``report_sort.py``).
+What does not belong here: reading files (``report_rows.py``) and sorting (``tables/external_sort.py``).
 
 Fields: `gcloud storage insights inventory-reports create`, ``--metadata-fields``. The manifest is not documented by Google;
 ``<configuration>_<time>_manifest.json`` with ``report_shards_file_names`` is what is delivered.

@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.inventory.report_sort import ROW_SCHEMA
 from registration_pipeline.inventory.report_values import ValueProblemError, column_name, numbers, text, times, unquoted
 from registration_pipeline.inventory.schema import BATCH_ROWS
+from registration_pipeline.tables.external_sort import ROW_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.inventory.arrow_columns import binaries, byte_scalar, int32s
+from registration_pipeline.tables.columns import binaries, byte_scalar, int32s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

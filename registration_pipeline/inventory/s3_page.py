@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from botocore.utils import parse_timestamp
 
-from registration_pipeline.inventory.arrow_columns import binaries, int32s
 from registration_pipeline.inventory.s3_entries import FIELDS, REQUIRED, cut_columns
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.tables.columns import binaries, int32s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

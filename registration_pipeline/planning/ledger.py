@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.planning.part_reader import read_sorted
 from registration_pipeline.planning.schema import CHANGED_SCHEMA, KNOWN_SCHEMA, PLAN_SCHEMA
+from registration_pipeline.tables.part_reader import read_sorted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

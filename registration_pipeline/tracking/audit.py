@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from registration_pipeline.tables.spill import SpillRoom, partitions_for
 from registration_pipeline.tracking.audit_join import AuditJoin
 from registration_pipeline.tracking.audit_lookup import LOOKUP_BATCH, Lookup
 from registration_pipeline.tracking.audit_match import judge_doubt
 from registration_pipeline.tracking.audit_report import AuditReport, FindingSpool, write_report
 from registration_pipeline.tracking.audit_sides import bucket_rows, folder_items, ledger_rows, open_books
 from registration_pipeline.tracking.audit_unrecorded import Adopter, Unrecordeds
-from registration_pipeline.tracking.spill import SpillRoom, partitions_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -26,8 +26,8 @@ from registration_pipeline.tracking.audit_rows import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from registration_pipeline.tables.spill import Spill, SpillRoom
     from registration_pipeline.tracking.audit_sides import Books
-    from registration_pipeline.tracking.spill import Spill, SpillRoom
 
 
 @dataclass(slots=True, kw_only=True)

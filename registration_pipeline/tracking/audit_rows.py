@@ -1,6 +1,6 @@
 """What each side of an audit says, as rows; and what the audit finds. No decisions.
 
-Rows that are set aside on disk are named tuples of plain values (``spill.py``).
+Rows that are set aside on disk are named tuples of plain values (``tables/spill.py``).
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from registration_pipeline.tracking.journal import Journal
 from registration_pipeline.tracking.states import FAILED_STATES
 
 if TYPE_CHECKING:
+    from registration_pipeline.tables.spill import Spill
     from registration_pipeline.tracking.audit_rows import FindingRow, Unrecorded
     from registration_pipeline.tracking.audit_sides import Books
-    from registration_pipeline.tracking.spill import Spill
 
 Adopter = Callable[[PlannedChunk, Mapping[str, str], str], int]
 """Takes a chunk over, given the items of its units by unit id and their folder, and returns how many units that were."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registration_pipeline.inventory.arrow_columns import binaries, byte_scalar, int32s
+from registration_pipeline.tables.columns import binaries, byte_scalar, int32s
 
 READ_A_PAGE = """
 import importlib.util, sys
