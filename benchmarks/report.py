@@ -113,9 +113,9 @@ def _write_file(path: Path, numbers: list[int], modified: datetime, form: str) -
 def take_from_report(watch: Stopwatch, *, root: str) -> None:
     """Stage: the pipeline's inventory, committed to a state on disk."""
     from registration_pipeline.inventory.inventory import take_inventory
-    from registration_pipeline.inventory.report import ReportLister
-    from registration_pipeline.inventory.report_amazon import AmazonReports
-    from registration_pipeline.inventory.report_place import LocalPlace
+    from registration_pipeline.inventory.reports.amazon import AmazonReports
+    from registration_pipeline.inventory.reports.lister import ReportLister
+    from registration_pipeline.inventory.reports.place import LocalPlace
     from registration_pipeline.state.local import LocalStateStore
 
     lister = ReportLister(LocalPlace(Path(root)), AmazonReports("bucket"), max_age=timedelta(days=8))

@@ -1,6 +1,6 @@
 """The seam to a store's listing.
 
-What does not belong here: implementations (``s3.py``, ``local.py``) and what becomes of the rows (``inventory.py``).
+What does not belong here: implementations (``inventory/s3/lister.py``, ``local.py``) and what becomes of the rows (``inventory.py``).
 """
 
 from __future__ import annotations

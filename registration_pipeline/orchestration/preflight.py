@@ -98,7 +98,7 @@ def _may_write(folder: Path) -> bool:
 def _bucket(project: Project, source: SourceSettings) -> str:
     lister = project.lister(source)
     if source.storage.inventory_report is not None:
-        from registration_pipeline.inventory.report import ReportLister
+        from registration_pipeline.inventory.reports.lister import ReportLister
 
         assert isinstance(lister, ReportLister)
         return lister.look()  # its first row is known only when all are sorted

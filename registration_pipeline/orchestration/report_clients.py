@@ -12,10 +12,10 @@ from registration_pipeline.settings.report_address import parse_report_location
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from registration_pipeline.inventory.report import ReportLister
-    from registration_pipeline.inventory.report_manifest import ReportService
-    from registration_pipeline.inventory.report_place import ReportPlace
-    from registration_pipeline.inventory.report_top_up import TopUp
+    from registration_pipeline.inventory.reports.lister import ReportLister
+    from registration_pipeline.inventory.reports.manifest import ReportService
+    from registration_pipeline.inventory.reports.place import ReportPlace
+    from registration_pipeline.inventory.reports.top_up import TopUp
     from registration_pipeline.settings import SourceSettings
 
 
@@ -29,7 +29,7 @@ def make_report_lister(source: "SourceSettings", *, notify: Callable[[str], None
     Raises:
         ConfigurationError: the AWS profile does not exist.
     """
-    from registration_pipeline.inventory.report import ReportLister
+    from registration_pipeline.inventory.reports.lister import ReportLister
 
     return ReportLister(
         _place(source),
@@ -49,13 +49,13 @@ def _client(source: "SourceSettings") -> "S3Client":
 
 
 def _place(source: "SourceSettings") -> "ReportPlace":
-    from registration_pipeline.inventory.report_place import LocalPlace
+    from registration_pipeline.inventory.reports.place import LocalPlace
 
     assert source.storage.inventory_report is not None
     report = parse_report_location(source.storage.inventory_report)
     if report.path is not None:
         return LocalPlace(report.path, source=source.name)
-    from registration_pipeline.inventory import report_bucket
+    from registration_pipeline.inventory.reports import bucket_places as report_bucket
 
     if report.scheme == "gs":
         return report_bucket.open_google_place(report.bucket, report.start, source=source.name)
@@ -67,25 +67,25 @@ def _place(source: "SourceSettings") -> "ReportPlace":
 def _service(source: "SourceSettings") -> "ReportService":
     location: Any = source.location
     if location.scheme == "gs":
-        from registration_pipeline.inventory.report_google import GoogleReports
+        from registration_pipeline.inventory.reports.google import GoogleReports
 
         return GoogleReports(location.bucket, source=source.name)
     if location.scheme == "az":
-        from registration_pipeline.inventory.report_azure import AzureReports
+        from registration_pipeline.inventory.reports.azure import AzureReports
 
         account = getattr(location, "account", "")
         return AzureReports(location.bucket, location.prefix, account=account or None, source=source.name)
-    from registration_pipeline.inventory.report_amazon import AmazonReports
-    from registration_pipeline.inventory.report_bucket import S3ConfigurationFilters
+    from registration_pipeline.inventory.reports.amazon import AmazonReports
+    from registration_pipeline.inventory.reports.bucket_places import S3ConfigurationFilters
 
     filters = S3ConfigurationFilters(_client(source), location.bucket)
     return AmazonReports(location.bucket, location.prefix, source=source.name, filters=filters)
 
 
 def _top_up(source: "SourceSettings") -> "TopUp":
-    from registration_pipeline.inventory.report_probe import S3FolderProbe
-    from registration_pipeline.inventory.report_top_up import TopUp
-    from registration_pipeline.inventory.s3 import S3Lister
+    from registration_pipeline.inventory.reports.top_up import TopUp
+    from registration_pipeline.inventory.s3.folder_probe import S3FolderProbe
+    from registration_pipeline.inventory.s3.lister import S3Lister
 
     client, location = _client(source), source.location
     return TopUp(

@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 from dagster_aws.s3 import S3Resource
 
-from registration_pipeline.inventory.s3_client import client_config
+from registration_pipeline.inventory.s3.client_config import client_config
 
 
 class ListingS3Resource(S3Resource):

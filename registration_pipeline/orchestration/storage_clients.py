@@ -80,7 +80,7 @@ def make_lister(
     if location.scheme is SourceScheme.AZ:
         with _extra("azure", source):
             return _azure_lister(source, environ)
-    from registration_pipeline.inventory.s3 import S3Lister
+    from registration_pipeline.inventory.s3.lister import S3Lister
 
     storage = source.storage
     if location.scheme is SourceScheme.OBS:
@@ -88,7 +88,7 @@ def make_lister(
         storage = storage.model_copy(update={"endpoint_url": obs_endpoint(source)})
     client = make_s3_client(storage, source=source.name)
     if storage.versions:
-        from registration_pipeline.inventory.s3_versions import S3VersionLister
+        from registration_pipeline.inventory.s3.versions import S3VersionLister
 
         return S3VersionLister(client, location.bucket, location.prefix, source=source.name)
     return S3Lister(client, location.bucket, location.prefix, source=source.name, concurrency=storage.concurrency)
@@ -108,8 +108,8 @@ def _extra(name: str, source: "SourceSettings") -> Iterator[None]:
 
 
 def _gcs_lister(source: "SourceSettings") -> "ObjectLister":
-    from registration_pipeline.inventory.gcs import GCSLister
-    from registration_pipeline.inventory.gcs_errors import gcs_errors
+    from registration_pipeline.inventory.gcs.errors import gcs_errors
+    from registration_pipeline.inventory.gcs.lister import GCSLister
     from registration_pipeline.orchestration.gcs_resource import ListingGCSResource
 
     location = source.location
@@ -119,7 +119,7 @@ def _gcs_lister(source: "SourceSettings") -> "ObjectLister":
 
 
 def _azure_lister(source: "SourceSettings", environ: Mapping[str, str]) -> "ObjectLister":
-    from registration_pipeline.inventory.azure import AzureLister
+    from registration_pipeline.inventory.azure.lister import AzureLister
     from registration_pipeline.orchestration.azure_resource import azure_resource
 
     location = source.location

@@ -1,6 +1,6 @@
 """Sorts the rows of a report by key in constant memory, and settles keys that come more than once.
 
-What does not belong here: where rows come from (``report_rows.py``) and what becomes of them.
+What does not belong here: where rows come from (``inventory/reports/rows.py``) and what becomes of them.
 
 Rows are collected up to a limit, sorted, written to disk as a run, and the runs are merged block by block. Arrow compares the
 bytes of UTF-8 text, which is the order of an inventory; no collation is involved.

@@ -17,7 +17,7 @@ from registration_pipeline.errors import (
     PermissionDeniedError,
     ServiceUnavailableError,
 )
-from registration_pipeline.inventory.s3 import S3Lister
+from registration_pipeline.inventory.s3.lister import S3Lister
 from registration_pipeline.orchestration.s3_resource import ListingS3Resource
 from registration_pipeline_tests.answers import saying
 

@@ -12,7 +12,7 @@ from moto.s3.models import s3_backends
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
-from registration_pipeline.inventory.s3 import S3Lister
+from registration_pipeline.inventory.s3.lister import S3Lister
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.orchestration.storage_clients import make_lister, make_s3_client
 from registration_pipeline.settings import SourceSettings, StorageSettings

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registration_pipeline.errors import ListingError
-from registration_pipeline.inventory.report_bucket import S3Place
-from registration_pipeline.inventory.report_probe import S3FolderProbe
-from registration_pipeline.inventory.s3_versions import S3VersionLister
+from registration_pipeline.inventory.reports.bucket_places import S3Place
+from registration_pipeline.inventory.s3.folder_probe import S3FolderProbe
+from registration_pipeline.inventory.s3.versions import S3VersionLister
 from registration_pipeline_tests.integration.listing_store import ListingStore, Reply, running
 
 if TYPE_CHECKING:

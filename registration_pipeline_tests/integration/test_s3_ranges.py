@@ -11,7 +11,7 @@ from moto.s3.models import s3_backends
 
 from registration_pipeline.errors import CredentialsError, HaltError, ListingError, ServiceUnavailableError
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory, take_inventory
-from registration_pipeline.inventory.s3 import S3Lister
+from registration_pipeline.inventory.s3.lister import S3Lister
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline_tests.integration.listing_store import ListingStore, Reply, error_body, running
 

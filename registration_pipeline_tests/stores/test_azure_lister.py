@@ -17,7 +17,7 @@ from registration_pipeline.errors import (
     PermissionDeniedError,
     ServiceUnavailableError,
 )
-from registration_pipeline.inventory.azure import AzureLister
+from registration_pipeline.inventory.azure.lister import AzureLister
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.orchestration.azure_resource import azure_resource
 from registration_pipeline.orchestration.storage_clients import make_lister

@@ -18,7 +18,7 @@ from registration_pipeline.errors import (
     PermissionDeniedError,
     ServiceUnavailableError,
 )
-from registration_pipeline.inventory.gcs import GCSLister
+from registration_pipeline.inventory.gcs.lister import GCSLister
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.orchestration.gcs_resource import ListingGCSResource
 from registration_pipeline.orchestration.storage_clients import make_lister

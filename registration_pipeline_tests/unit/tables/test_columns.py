@@ -13,7 +13,7 @@ from registration_pipeline.tables.columns import binaries, byte_scalar, int32s
 
 READ_A_PAGE = """
 import importlib.util, sys
-from registration_pipeline.inventory import s3_page
+from registration_pipeline.inventory.s3 import page as s3_page
 from registration_pipeline.inventory.digest import ListingDigest
 
 entry = (

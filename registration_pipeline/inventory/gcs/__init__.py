@@ -1,0 +1,1 @@
+"""Listing Google Cloud Storage: the lister and what its errors mean."""

@@ -1,0 +1,239 @@
+"""Report files in buckets: S3 through boto3, Google Cloud Storage and Azure through obstore.
+
+What does not belong here: what the files say, and listing the buckets that are registered. obstore changes some keys, which
+does no harm here: providers choose the names of their reports, and those are plain.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from registration_pipeline.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError
+from registration_pipeline.inventory.reports.place import CHUNK_BYTES, Level, missing_file, setting
+from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_s3 import S3Client
+    from obstore.store import ObjectStore
+
+_NO_FILE = {"NoSuchKey", "404", "NotFound"}
+_NOT_ALLOWED = {"AccessDenied", "403", "Forbidden"}
+
+
+class S3Place:
+    """A prefix of an S3 bucket.
+
+    Args:
+        client: a boto3 S3 client.
+        bucket: its name.
+        start: the folder to look in; empty, or ending in ``/``.
+        source: the source's name, for error texts.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, start: str = "", *, source: str = "<name>") -> None:
+        self._client, self._bucket, self._start, self._source = client, bucket, start, source
+        self._requests = 0
+
+    @property
+    def start(self) -> str:
+        """See ``ReportPlace.start``."""
+        return self._start
+
+    @property
+    def requests(self) -> int:
+        """See ``ReportPlace.requests``."""
+        return self._requests
+
+    def location(self, name: str) -> str:
+        """See ``ReportPlace.location``."""
+        return f"s3://{self._bucket}/{name}"
+
+    def level(self, folder: str) -> Level:
+        """See ``ReportPlace.level``."""
+        folders: list[str] = []
+        names: list[str] = []
+        token: dict[str, Any] = {}
+        while True:
+            self._requests += 1
+            with self._translated(folder):
+                page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=folder, Delimiter="/", **token)
+            require_listing(page, bucket=self._bucket, source=self._source)
+            folders += (entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
+            names += (entry["Key"] for entry in page.get("Contents", ()))
+            if not page.get("IsTruncated"):
+                return Level(tuple(folders), tuple(names))
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def size(self, name: str) -> int | None:
+        """See ``ReportPlace.size``."""
+        self._requests += 1
+        try:
+            with self._translated(name):
+                return self._client.head_object(Bucket=self._bucket, Key=name)["ContentLength"]
+        except NotFoundError:
+            return None
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """See ``ReportPlace.chunks``."""
+        self._requests += 1
+        with self._translated(name):
+            yield from self._client.get_object(Bucket=self._bucket, Key=name)["Body"].iter_chunks(CHUNK_BYTES)
+
+    @contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        key = setting(self._source)
+        with s3_errors(bucket=self._bucket, source=self._source):
+            try:
+                yield
+            except ClientError as error:
+                code = str(error.response.get("Error", {}).get("Code", ""))
+                if code == "NoSuchBucket":
+                    raise NotFoundError(f"Bucket {self._bucket} does not exist ({code}). Mend `{key}`.") from None
+                if code in _NO_FILE:
+                    raise missing_file(self.location(name), key) from None
+                if code in _NOT_ALLOWED:
+                    raise PermissionDeniedError(
+                        f"Not allowed to read {self.location(name)} ({code}). Grant these credentials s3:ListBucket on "
+                        f"arn:aws:s3:::{self._bucket} and s3:GetObject on arn:aws:s3:::{self._bucket}/* (and kms:Decrypt "
+                        f"if the reports are encrypted with KMS), or mend `{key}`."
+                    ) from None
+                raise
+
+
+class ObjectStorePlace:
+    """A prefix of a Google Cloud Storage bucket or an Azure container.
+
+    Args:
+        store: an obstore store of the whole bucket.
+        uri: where that is, for people, e.g. ``gs://reports``.
+        start: the folder to look in; empty, or ending in ``/``.
+        source: the source's name, for error texts.
+    """
+
+    def __init__(self, store: ObjectStore, uri: str, start: str = "", *, source: str = "<name>") -> None:
+        self._store, self._uri, self._start, self._setting = store, uri.rstrip("/"), start, setting(source)
+        self._requests = 0
+
+    @property
+    def start(self) -> str:
+        """See ``ReportPlace.start``."""
+        return self._start
+
+    @property
+    def requests(self) -> int:
+        """See ``ReportPlace.requests``."""
+        return self._requests
+
+    def location(self, name: str) -> str:
+        """See ``ReportPlace.location``."""
+        return f"{self._uri}/{name}"
+
+    def level(self, folder: str) -> Level:
+        """See ``ReportPlace.level``."""
+        import obstore
+
+        self._requests += 1
+        with self._translated(folder):
+            found = obstore.list_with_delimiter(self._store, folder or None)
+        folders = tuple(f"{path.rstrip('/')}/" for path in found["common_prefixes"])
+        return Level(folders, tuple(entry["path"] for entry in found["objects"]))
+
+    def size(self, name: str) -> int | None:
+        """See ``ReportPlace.size``."""
+        import obstore
+
+        self._requests += 1
+        try:
+            with self._translated(name):
+                return int(obstore.head(self._store, name)["size"])
+        except NotFoundError:
+            return None
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """See ``ReportPlace.chunks``.
+
+        Each chunk is a request of its own: obstore gives up on one that takes longer than 30 seconds, its body included, and
+        files of reports can be gigabytes. If the file is replaced meanwhile, the store refuses the next chunk.
+        """
+        import obstore
+
+        self._requests += 1
+        with self._translated(name):
+            meta = obstore.head(self._store, name)
+        for start in range(0, int(meta["size"]), CHUNK_BYTES):
+            self._requests += 1
+            end = min(start + CHUNK_BYTES, int(meta["size"]))
+            with self._translated(name):
+                piece = obstore.get(self._store, name, options={"range": (start, end), "if_match": meta["e_tag"]})
+                data = bytes(piece.bytes())
+            yield data
+
+    @contextmanager
+    def _translated(self, name: str) -> Iterator[None]:
+        """Turn obstore's exceptions into ours, without their texts: those hold request URLs, which can be signed."""
+        from obstore.exceptions import BaseError, UnauthenticatedError
+        from obstore.exceptions import PermissionDeniedError as RefusedError
+
+        try:
+            yield
+        except FileNotFoundError:
+            raise missing_file(self.location(name), self._setting) from None
+        except (RefusedError, UnauthenticatedError) as error:
+            raise PermissionDeniedError(
+                f"Not allowed to read {self.location(name)} ({type(error).__name__}). Grant these credentials leave to "
+                f"list and read there (storage.objects.list and storage.objects.get; Storage Blob Data Reader on Azure), "
+                f"or mend `{self._setting}`."
+            ) from None
+        except BaseError as error:
+            raise ServiceUnavailableError(
+                f"The store did not serve {self.location(name)} ({type(error).__name__}). Check the network, the "
+                f"provider's credentials in the environment and `{self._setting}`, then run again."
+            ) from None
+
+
+def open_google_place(bucket: str, start: str, *, source: str) -> ObjectStorePlace:
+    """Return a place in Google Cloud Storage; credentials are Google's application default ones."""
+    from obstore.store import GCSStore
+
+    return ObjectStorePlace(GCSStore(bucket), f"gs://{bucket}", start, source=source)
+
+
+def open_azure_place(container: str, account: str | None, start: str, *, source: str) -> ObjectStorePlace:
+    """Return a place in Azure Blob Storage; credentials come from the environment, as for a state there."""
+    from obstore.store import AzureStore
+
+    config: Any = {} if account is None else {"account_name": account}
+    uri = f"az://{container}@{account}" if account else f"az://{container}"
+    return ObjectStorePlace(AzureStore(container, config=config), uri, start, source=source)
+
+
+class S3ConfigurationFilters:
+    """``ConfigurationFilters`` that asks S3; whoever may not ask is told nothing.
+
+    Args:
+        client: a boto3 S3 client.
+        bucket: the source's, which the configurations belong to.
+    """
+
+    def __init__(self, client: S3Client, bucket: str) -> None:
+        self._client, self._bucket = client, bucket
+        self._known: dict[str, str | None] = {}
+
+    def prefix_of(self, configuration: str) -> str | None:
+        """See ``ConfigurationFilters.prefix_of``."""
+        if configuration not in self._known:
+            self._known[configuration] = self._asked(configuration)
+        return self._known[configuration]
+
+    def _asked(self, configuration: str) -> str | None:
+        try:
+            answer = self._client.get_bucket_inventory_configuration(Bucket=self._bucket, Id=configuration)
+        except (ClientError, BotoCoreError):
+            # No permission, a configuration deleted since, a copy without a network: the report itself is still good.
+            return None
+        return answer["InventoryConfiguration"].get("Filter", {}).get("Prefix", "")

@@ -1,0 +1,88 @@
+"""Lists one folder of an S3 bucket with ListObjectsV2 and a delimiter, for the top-up of a report.
+
+What does not belong here: listing a whole source (``lister.py``) and deciding which folders to list (``inventory/reports/top_up.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from registration_pipeline.errors import ListingError
+from registration_pipeline.inventory.reports.top_up import FolderPage
+from registration_pipeline.inventory.reports.values import ValueProblemError, decoded_key
+from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
+from registration_pipeline.inventory.schema import inventory_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mypy_boto3_s3 import S3Client
+
+
+class S3FolderProbe:
+    """``FolderProbe`` of an S3 bucket.
+
+    Args:
+        client: a boto3 S3 client.
+        bucket: its name.
+        source: the source's name, for error texts.
+        page_size: keys and folders per request.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, *, source: str = "<name>", page_size: int = 1000) -> None:
+        self._client, self._bucket, self._source, self._page_size = client, bucket, source, page_size
+        self._requests = 0
+
+    @property
+    def requests(self) -> int:
+        """See ``FolderProbe.requests``."""
+        return self._requests
+
+    def pages(self, folder: str) -> Iterator[FolderPage]:
+        """See ``FolderProbe.pages``."""
+        token: str | None = None
+        while True:
+            self._requests += 1
+            resume: dict[str, Any] = {} if token is None else {"ContinuationToken": token}
+            with s3_errors(bucket=self._bucket, source=self._source):
+                page = self._client.list_objects_v2(
+                    Bucket=self._bucket,
+                    Prefix=folder,
+                    Delimiter="/",
+                    MaxKeys=self._page_size,
+                    EncodingType="url",
+                    **resume,
+                )
+            require_listing(page, bucket=self._bucket, source=self._source)
+            yield self._page(page)
+            if not page.get("IsTruncated"):
+                return
+            following = page.get("NextContinuationToken")
+            if not following or following == token:
+                raise ListingError(
+                    f"s3://{self._bucket}/{folder}: the store says that there is more, but not where to go on. Run again; if "
+                    f"it happens again, set `sources.{self._source}.storage.top_up` to false."
+                )
+            token = following
+
+    def _page(self, page: Any) -> FolderPage:
+        is_encoded = page.get("EncodingType") == "url"
+        contents = page.get("Contents", ())
+        try:
+            keys = [decoded_key(entry["Key"]) if is_encoded else entry["Key"] for entry in contents]
+            folders = [
+                decoded_key(entry["Prefix"]) if is_encoded else entry["Prefix"]
+                for entry in page.get("CommonPrefixes", ())
+            ]
+        except ValueProblemError as problem:
+            raise ListingError(
+                f"Bucket {self._bucket}: {problem}. Mend it, or narrow the prefix in `sources.{self._source}.uri`."
+            ) from None
+        objects = inventory_batch(
+            keys=keys,
+            sizes=[entry["Size"] for entry in contents],
+            last_modified=[entry["LastModified"] for entry in contents],
+            e_tags=[entry["ETag"].strip('"') if "ETag" in entry else None for entry in contents],
+            storage_classes=[entry.get("StorageClass") for entry in contents],
+        )
+        return FolderPage(objects, tuple(folders))

@@ -1,0 +1,93 @@
+"""Lists an S3 bucket with ListObjectsV2, keys byte for byte, in many places at once.
+
+What does not belong here: building the client (``orchestration/``) and its options (``client_config.py``), single pages
+(``requests.py``, ``page.py``) and who lists which keys (``ranges.py``, ``key_space.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from registration_pipeline.inventory.s3.key_space import KeySpace
+from registration_pipeline.inventory.s3.ranges import KeyRange, RangeLister
+from registration_pipeline.inventory.s3.requests import S3Requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+    from mypy_boto3_s3 import S3Client
+
+CONCURRENCY = 16
+"""Requests at once: S3 serves 5,500 a second for each prefix (user guide, "Optimizing Amazon S3 performance")."""
+
+FAN_OUT_AFTER = 2000
+"""Objects that are listed one page after the other before there is more than one request at once: two full pages."""
+
+
+class S3Lister:
+    """``ObjectLister`` of the objects of a bucket below a prefix.
+
+    Keys are asked for in URL encoding, because keys with control characters are no legal XML, and are decoded here
+    rather than by botocore, which would put U+FFFD in the place of bytes that are not UTF-8.
+
+    Args:
+        client: a boto3 S3 client; it owns credentials, region, retries and timeouts.
+        bucket: its name.
+        prefix: keys start with it; not necessarily a folder.
+        source: the source's name, for error texts.
+        page_size: keys per request; 1,000 is the most that S3 gives (API reference, ListObjectsV2).
+        concurrency: the most requests at once; 1 lists page after page with nothing but continuation tokens.
+        fan_out_after: objects that must have been listed before there is more than one request at once.
+    """
+
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        prefix: str = "",
+        *,
+        source: str = "<name>",
+        page_size: int = 1000,
+        concurrency: int = CONCURRENCY,
+        fan_out_after: int = FAN_OUT_AFTER,
+    ) -> None:
+        self._bucket, self._prefix = bucket, prefix
+        self._concurrency, self._fan_out_after = concurrency, fan_out_after
+        self._requests = S3Requests(client, bucket, prefix, source=source, page_size=page_size)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were made so far, those that botocore repeats included."""
+        return self._requests.made
+
+    @property
+    def description(self) -> str:
+        """The bucket, the prefix and the API."""
+        return f"s3://{self._bucket}/{self._prefix} via ListObjectsV2"
+
+    def list_objects(self) -> Iterator[pa.RecordBatch]:
+        """See ``ObjectLister.list_objects``; a batch is a page, or what of it belongs to the range that it was asked for.
+
+        Raises:
+            NotFoundError: no such bucket, at least not in this region.
+            PermissionDeniedError: the principal may not list it.
+            CredentialsError: there are no usable credentials.
+            ServiceUnavailableError: the endpoint does not answer, after the client's retries.
+            ListingError: the answer can't be recorded exactly.
+        """
+        with self._requests:
+            rest, space = KeyRange("", None), KeySpace(self._prefix)
+            objects = 0
+            while not rest.is_done and (self._concurrency == 1 or objects < self._fan_out_after):
+                page = self._requests.page(after=rest.position, token=rest.token)
+                rest.token, rest.is_done = page.token, page.token is None
+                if page.first is None or page.last is None:
+                    continue
+                rest.position = page.last
+                space.learn((page.first, page.last))
+                objects += page.batch.num_rows
+                yield page.batch
+            if not rest.is_done:
+                with RangeLister(self._requests, space, rest, concurrency=self._concurrency) as ranges:
+                    yield from ranges.batches()
