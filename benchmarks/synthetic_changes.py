@@ -59,8 +59,8 @@ def planned_rows(store: StateStore, source: str, objects: int) -> None:
     """Commit a wave that holds every object in chunks of 1,000 images, none of them submitted."""
     from registration_pipeline.objects import MediaKind
     from registration_pipeline.planning.lineage import commit_wave
-    from registration_pipeline.planning.plan_writer import StateWaveWriter
     from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave
+    from registration_pipeline.planning.wave_writer import StateWaveWriter
 
     chunks = tuple(
         PlannedChunk(

@@ -22,9 +22,9 @@ from registration_pipeline.planning.chunking import ChunkCutter
 from registration_pipeline.planning.decision import Decider, Decision, digest_rules
 from registration_pipeline.planning.ledger import Ledger, LedgerMatch
 from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, settle_lineage
-from registration_pipeline.planning.plan_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave, load_chunks, load_waves
+from registration_pipeline.planning.wave_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

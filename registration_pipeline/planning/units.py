@@ -1,6 +1,6 @@
 """The units of a chunk: as columns for what is done to all of them, as tuples for what needs one at a time.
 
-What does not belong here: reading them from a plan (``wave.py``) and halving them (``parts.py``).
+What does not belong here: reading them from a plan (``wave.py``) and halving them (``halves.py``).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import PermanentError
-from registration_pipeline.planning.parts import is_within
+from registration_pipeline.planning.halves import is_within
 from registration_pipeline.tracking.journal import Journal
 from registration_pipeline.tracking.states import ChunkState
 

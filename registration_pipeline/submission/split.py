@@ -1,6 +1,6 @@
 """What the parts of a refused chunk share: whose parts they are, and when going on to halve is without hope.
 
-The order of acts is ``chunk.py``; ids and members of parts are ``planning/parts.py``.
+The order of acts is ``chunk.py``; ids and members of parts are ``planning/halves.py``.
 """
 
 from __future__ import annotations

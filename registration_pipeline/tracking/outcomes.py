@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError, StateNotFoundError
 from registration_pipeline.objects import FailureReason
-from registration_pipeline.planning.parts import read_units
+from registration_pipeline.planning.halves import read_units
 from registration_pipeline.state.layout import outcomes_name
 from registration_pipeline.tracking.journal import Journal
 from registration_pipeline.tracking.states import JournalEventKind, UnitFailure

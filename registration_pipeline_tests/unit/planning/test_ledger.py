@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.planning.ledger import Ledger
-from registration_pipeline.planning.plan_writer import StateWaveWriter
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.wave import PlanCounts, Wave
+from registration_pipeline.planning.wave_writer import StateWaveWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

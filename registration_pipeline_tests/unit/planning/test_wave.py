@@ -11,10 +11,10 @@ from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
 from registration_pipeline.planning.lineage import commit_wave
-from registration_pipeline.planning.plan_writer import StateWaveWriter
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.units import PlannedObject, PlannedUnit
 from registration_pipeline.planning.wave import PlanCounts, Wave, load_chunks, load_waves, read_chunk_units, wave_order
+from registration_pipeline.planning.wave_writer import StateWaveWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

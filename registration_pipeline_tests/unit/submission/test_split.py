@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.errors import AmbiguousError, HaltError, PayloadTooLargeError, PermanentError
-from registration_pipeline.planning.parts import halve, is_within, read_units
+from registration_pipeline.planning.halves import halve, is_within, read_units
 from registration_pipeline.submission.scripted_gateway import StartScript
 from registration_pipeline.submission.split import HOPELESS_AFTER
 from registration_pipeline.tracking.states import ChunkState
