@@ -83,7 +83,7 @@ def _median(measured: Sequence[Measured]) -> float:
 
 def make_manifests(watch: Stopwatch) -> None:
     """Stage: every manifest of the plan, as the manifest stage of a sync makes them."""
-    from registration_pipeline.manifest.manifest import ensure_manifest
+    from registration_pipeline.manifest.files import ensure_manifest
     from registration_pipeline.planning.wave import load_chunks
 
     project, _ = load_project()
@@ -100,7 +100,7 @@ def submit_and_judge(watch: Stopwatch) -> None:
     """Stage: from manifests that are made to the last verdict, as the registration stage of a sync goes on."""
     import registration_pipeline.submission.chunk
     import registration_pipeline.submission.encord_gateway  # both before the clock starts
-    from registration_pipeline.manifest.manifest import ensure_manifest
+    from registration_pipeline.manifest.files import ensure_manifest
     from registration_pipeline.tracking.due import due_errands
     from registration_pipeline.tracking.status import chunk_statuses
 

@@ -66,7 +66,7 @@ def dump_one_document(watch: Stopwatch, *, keys: str, out: str) -> None:
 
 def make_manifests(watch: Stopwatch) -> None:
     """Stage: every manifest of the plan."""
-    from registration_pipeline.manifest.manifest import ensure_manifest
+    from registration_pipeline.manifest.files import ensure_manifest
     from registration_pipeline.planning.wave import load_chunks
 
     project, _ = load_project()

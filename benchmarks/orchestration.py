@@ -114,7 +114,7 @@ def sync_without_dagster(watch: Stopwatch) -> None:
     """Stage: what the stages of the run call, in their order (see ``orchestration/stages.py``)."""
     import registration_pipeline.submission.chunk
     import registration_pipeline.submission.encord_gateway  # all before the clock starts
-    from registration_pipeline.manifest.manifest import ensure_manifest
+    from registration_pipeline.manifest.files import ensure_manifest
     from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.planning.wave import load_chunks
     from registration_pipeline.tracking.due import due_errands

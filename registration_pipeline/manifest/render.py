@@ -1,6 +1,6 @@
 """From the units of a chunk to the canonical bytes of its manifest. A pure function: no state, no clock.
 
-What does not belong here: the key table (``format.py``) and keeping the bytes (``manifest.py``).
+What does not belong here: the key table (``format.py``) and keeping the bytes (``files.py``).
 """
 
 from __future__ import annotations

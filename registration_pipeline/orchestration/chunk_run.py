@@ -25,7 +25,7 @@ from registration_pipeline.orchestration.stages import (
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
-    from registration_pipeline.manifest.manifest import Manifest
+    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import Errand
 

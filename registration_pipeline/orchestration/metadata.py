@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from registration_pipeline.inventory.inventory import Inventory
-    from registration_pipeline.manifest.manifest import Manifest
+    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore

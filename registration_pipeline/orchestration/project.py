@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
-    from registration_pipeline.manifest.manifest import Manifest
+    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.cancel import CancelledJob

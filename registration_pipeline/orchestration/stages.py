@@ -20,7 +20,7 @@ from registration_pipeline.settings import SourceSettings
 if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.progress import ListingProgress
-    from registration_pipeline.manifest.manifest import Manifest
+    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import Errand
@@ -185,7 +185,7 @@ def manifest_stage(
     project: Project, source: SourceSettings, chunks: "Sequence[PlannedChunk]"
 ) -> Generator[dg.AssetMaterialization, None, tuple[CheckReport, "dict[str, Manifest]"]]:
     """Make the manifests of the chunks; one with violations is reported and does not stop the others."""
-    from registration_pipeline.manifest.manifest import ensure_manifest
+    from registration_pipeline.manifest.files import ensure_manifest
 
     key = SourceNames(source.name).manifest
     listener = current_listener()

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError
-from registration_pipeline.manifest.manifest import check_sent_before, ensure_manifest
+from registration_pipeline.manifest.files import check_sent_before, ensure_manifest
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.result import ChunkResult, result_from_verdict
 from registration_pipeline.submission.verdicts import FolderEvidence, judge_adopted, verdict_facts

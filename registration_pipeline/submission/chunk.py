@@ -26,7 +26,7 @@ from registration_pipeline.errors import (
     StateConflictError,
     StoppedError,
 )
-from registration_pipeline.manifest.manifest import Manifest, check_sent_before, check_unchanged, ensure_manifest
+from registration_pipeline.manifest.files import Manifest, check_sent_before, check_unchanged, ensure_manifest
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.job_wait import JobWait

@@ -16,7 +16,7 @@ from registration_pipeline.tracking.journal import Journal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from registration_pipeline.manifest.manifest import Manifest
+    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.target import Target

@@ -226,7 +226,7 @@ def test_a_long_throttled_process_sees_that_another_one_took_over(fleet: Any, la
 
 
 def _manifest(fleet: Any) -> Any:
-    from registration_pipeline.manifest.manifest import ensure_manifest
+    from registration_pipeline.manifest.files import ensure_manifest
 
     return ensure_manifest(fleet.store, "fleet", fleet.chunks[0])
 

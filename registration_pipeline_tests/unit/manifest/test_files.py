@@ -11,7 +11,7 @@ import pytest
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.inventory.inventory import take_inventory
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
-from registration_pipeline.manifest.manifest import ensure_manifest
+from registration_pipeline.manifest.files import ensure_manifest
 from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
