@@ -132,9 +132,9 @@ def _item_rows(
 def _conclude(store: Any, chunk_id: str, units: Sequence[Any], folder: str, numbers: Mapping[str, int]) -> None:
     from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.submission.verdicts import FolderEvidence, judge_adopted
-    from registration_pipeline.tracking.journal import Journal
+    from registration_pipeline.tracking.journal.journal import Journal
+    from registration_pipeline.tracking.journal.states import ChunkState, JournalEvent, JournalEventKind
     from registration_pipeline.tracking.outcomes import write_outcomes
-    from registration_pipeline.tracking.states import ChunkState, JournalEvent, JournalEventKind
 
     found = FolderEvidence(by_unit_id={unit.unit_id: item_uuid_of(numbers[unit.objects[0].key]) for unit in units})
     outcomes = judge_adopted(units, found, attempt=1, at=utc_now())

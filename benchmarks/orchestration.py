@@ -118,7 +118,7 @@ def sync_without_dagster(watch: Stopwatch) -> None:
     from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.planning.wave import load_chunks
     from registration_pipeline.tracking.due import due_errands
-    from registration_pipeline.tracking.failure_log import source_failures, write_source_failure_log
+    from registration_pipeline.tracking.failures.log import source_failures, write_source_failure_log
     from registration_pipeline.tracking.status import chunk_statuses, source_status
 
     project, source = load_project()

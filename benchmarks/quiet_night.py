@@ -53,8 +53,8 @@ def prepare_registered(watch: Stopwatch) -> None:
     from registration_pipeline.cli.app import run as run_command
     from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.planning.wave import load_chunks
-    from registration_pipeline.tracking.journal import Journal
-    from registration_pipeline.tracking.states import JournalEvent
+    from registration_pipeline.tracking.journal.journal import Journal
+    from registration_pipeline.tracking.journal.states import JournalEvent
 
     with watch:
         for command in ("inventory", "plan"):
@@ -71,7 +71,7 @@ def prepare_registered(watch: Stopwatch) -> None:
 
 def _entries(objects: int) -> list[dict[str, Any]]:
     """Return what the three entries of a chunk say that went through at once."""
-    from registration_pipeline.tracking.states import ChunkState, JournalEventKind
+    from registration_pipeline.tracking.journal.states import ChunkState, JournalEventKind
 
     concluded = {"state": ChunkState.SUCCEEDED, "registered": objects, "outcomes": "0001-000000000000.parquet"}
     return [

@@ -33,7 +33,7 @@ from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.wave import load_waves
 from registration_pipeline.state.commit import temporary_space
 from registration_pipeline.tracking.due import named_errands
-from registration_pipeline.tracking.failure_files import FailureRow, FailureTally, write_failures
+from registration_pipeline.tracking.failures.files import FailureRow, FailureTally, write_failures
 from registration_pipeline.tracking.status import chunk_statuses
 
 _OUT_SUFFIXES = (".csv", ".parquet", ".json")

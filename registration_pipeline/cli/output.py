@@ -16,8 +16,8 @@ from rich.table import Table
 from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.preflight import Finding
 from registration_pipeline.planning.plan import Plan
-from registration_pipeline.tracking.failure_files import FailureRow, FailureTally
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.failures.files import FailureRow, FailureTally
+from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
 
 _SOURCES_PER_TABLE = 3

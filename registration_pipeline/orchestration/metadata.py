@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
-    from registration_pipeline.tracking.failure_files import FailureTally
+    from registration_pipeline.tracking.failures.files import FailureTally
     from registration_pipeline.tracking.status import SourceStatus
 
 Metadata = dict[str, Any]

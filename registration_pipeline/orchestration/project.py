@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import Errand
-    from registration_pipeline.tracking.failure_files import FailureRow
+    from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline.tracking.status import SourceStatus
 
 
@@ -125,7 +125,7 @@ class Project:
 
     def failures(self, source: SourceSettings) -> "Iterator[FailureRow]":
         """Yield every object of the source's latest inventory that is not registered, and why."""
-        from registration_pipeline.tracking.failure_log import source_failures
+        from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
         with view_of_latest(self.store, source) as view:

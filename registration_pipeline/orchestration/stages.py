@@ -168,9 +168,9 @@ def add_partitions(instance: dg.DagsterInstance, source: SourceNames, chunk_ids:
 
 def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
     """Write the source's failure log from the state."""
-    from registration_pipeline.tracking.failure_files import FailureTally
-    from registration_pipeline.tracking.failure_log import write_source_failure_log
-    from registration_pipeline.tracking.journal import Journal
+    from registration_pipeline.tracking.failures.files import FailureTally
+    from registration_pipeline.tracking.failures.log import write_source_failure_log
+    from registration_pipeline.tracking.journal.journal import Journal
 
     current_listener().stage_started(source.name, "failure log", None)
     tally = FailureTally(metadata.SAMPLE_ROWS)

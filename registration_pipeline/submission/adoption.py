@@ -14,10 +14,10 @@ from registration_pipeline.manifest.files import check_sent_before, ensure_manif
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.result import ChunkResult, result_from_verdict
 from registration_pipeline.submission.verdicts import FolderEvidence, judge_adopted, verdict_facts
-from registration_pipeline.tracking.failure_log import chunk_failures, write_chunk_failure_log
-from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.failures.log import chunk_failures, write_chunk_failure_log
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import FAILED_STATES, JournalEvent, JournalEventKind
 from registration_pipeline.tracking.outcomes import ChunkOutcomes, read_outcomes, write_outcomes
-from registration_pipeline.tracking.states import FAILED_STATES, JournalEvent, JournalEventKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.units import PlannedUnit
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.journal.states import ChunkProgress
     from registration_pipeline.tracking.outcomes import Outcome
-    from registration_pipeline.tracking.states import ChunkProgress
 
 MESSAGE = "adopted by audit: found in the folder, nothing was sent"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import PermanentError
 from registration_pipeline.planning.halves import is_within
-from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import ChunkState
 
 if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore

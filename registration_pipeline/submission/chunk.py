@@ -43,9 +43,8 @@ from registration_pipeline.submission.verdicts import (
     unaccounted_units,
     verdict_facts,
 )
-from registration_pipeline.tracking.failure_log import chunk_failures, write_chunk_failure_log
-from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, read_outcomes, write_outcomes
-from registration_pipeline.tracking.states import (
+from registration_pipeline.tracking.failures.log import chunk_failures, write_chunk_failure_log
+from registration_pipeline.tracking.journal.states import (
     FAILED_STATES,
     ChunkProgress,
     ChunkState,
@@ -53,6 +52,7 @@ from registration_pipeline.tracking.states import (
     JournalEventKind,
     fold_events,
 )
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, read_outcomes, write_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from registration_pipeline.errors import StoppedError
 from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.submission.slots import Slots
-from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.journal.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

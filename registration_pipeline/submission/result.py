@@ -6,14 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.journal.states import ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.tracking.journal.states import JournalEvent
     from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome
-    from registration_pipeline.tracking.states import JournalEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
-    from registration_pipeline.tracking.states import ChunkProgress
+    from registration_pipeline.tracking.journal.states import ChunkProgress
 
 HOPELESS_AFTER = 8
 """So many units refused alone, and no part accepted: the refusal is not about single entries. Halving a chunk of 1,000 down

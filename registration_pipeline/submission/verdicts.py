@@ -14,8 +14,8 @@ from urllib.parse import unquote
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.reasons import classify_message
+from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, Verdict, unit_failures
-from registration_pipeline.tracking.states import ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.planning.units import ChunkUnits, PlannedUnit
     from registration_pipeline.submission.gateway import JobReport, RemoteItem, UnitError
-    from registration_pipeline.tracking.states import UnitFailure
+    from registration_pipeline.tracking.journal.states import UnitFailure
 
 
 _SAID_OF_ALL = frozenset({FailureReason.MANIFEST_REFUSED, FailureReason.CANCELLED, FailureReason.UNACCOUNTED})

@@ -17,9 +17,9 @@ from registration_pipeline.planning.ledger import Ledger
 from registration_pipeline.planning.wave import load_chunks, load_waves
 from registration_pipeline.state.commit import read_parts
 from registration_pipeline.tracking.audit_rows import AuditFinding, BucketRow, ItemRow, LedgerRow
-from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import ChunkProgress
 from registration_pipeline.tracking.outcomes import read_outcomes
-from registration_pipeline.tracking.states import ChunkProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

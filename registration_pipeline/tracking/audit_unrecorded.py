@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.planning.wave import PlannedChunk
 from registration_pipeline.tracking.audit_match import unknown
-from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.states import FAILED_STATES
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import FAILED_STATES
 
 if TYPE_CHECKING:
     from registration_pipeline.tables.spill import Spill

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.objects import FailureReason
-from registration_pipeline.tracking.states import FAILED_STATES, ChunkState
+from registration_pipeline.tracking.journal.states import FAILED_STATES, ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

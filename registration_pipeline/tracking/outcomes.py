@@ -21,8 +21,8 @@ from registration_pipeline.errors import StateConflictError, StateCorruptError, 
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.planning.halves import read_units
 from registration_pipeline.state.layout import outcomes_name
-from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.states import JournalEventKind, UnitFailure
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import JournalEventKind, UnitFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.planning.units import PlannedUnit
     from registration_pipeline.state.store import StateStore
-    from registration_pipeline.tracking.states import JournalEvent
+    from registration_pipeline.tracking.journal.states import JournalEvent
 
 
 class Verdict(StrEnum):

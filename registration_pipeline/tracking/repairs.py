@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from registration_pipeline.planning.wave import load_waves, read_census
 from registration_pipeline.tracking.due import has_failed
-from registration_pipeline.tracking.failure_log import failed_keys
+from registration_pipeline.tracking.failures.log import failed_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

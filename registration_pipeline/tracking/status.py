@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
-from registration_pipeline.tracking.failure_log import count_by_chunk, failed_keys
-from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.states import ChunkProgress, ChunkState
+from registration_pipeline.tracking.failures.log import count_by_chunk, failed_keys
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import ChunkProgress, ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

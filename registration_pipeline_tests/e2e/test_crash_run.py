@@ -11,7 +11,7 @@ import pytest
 
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.planning.wave import load_waves
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import chunk_statuses
 from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
 

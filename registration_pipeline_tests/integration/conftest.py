@@ -22,7 +22,7 @@ from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.submission.target import resolve_target
 from registration_pipeline.tracking.due import due_errands, named_errands
-from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 

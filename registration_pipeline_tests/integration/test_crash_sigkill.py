@@ -14,8 +14,8 @@ import pytest
 
 from registration_pipeline.sandbox.endpoints import Endpoint
 from registration_pipeline.sandbox.faults import Effect, Fault
-from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import ChunkState
 
 pytestmark = pytest.mark.slow
 

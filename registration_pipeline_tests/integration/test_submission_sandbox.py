@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from registration_pipeline.errors import CredentialsError, NotFoundError, PermissionDeniedError, ServiceUnavailableError
 from registration_pipeline.sandbox.rules import UnitRule
-from registration_pipeline.tracking.failure_log import source_failures
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.failures.log import source_failures
+from registration_pipeline.tracking.journal.states import ChunkState
 
 pytestmark = pytest.mark.slow
 

@@ -19,7 +19,7 @@ from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.submission.cancel import cancel_chunk
 from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.tracking.due import due_errands, failed_errands, named_errands
-from registration_pipeline.tracking.failure_log import source_failures
+from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.repairs import repaired_chunks
 from registration_pipeline.tracking.status import chunk_statuses, source_status

@@ -28,7 +28,7 @@ from registration_pipeline.submission.scripted_gateway import ScriptedGateway
 from registration_pipeline.submission.slots import Slots
 from registration_pipeline.submission.target import resolve_target
 from registration_pipeline.tracking.due import Errand
-from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 

@@ -14,8 +14,8 @@ import pytest
 
 from registration_pipeline.cli.commands import report_failures
 from registration_pipeline.cli.output import printable
-from registration_pipeline.tracking import failure_files
-from registration_pipeline.tracking.failure_files import FailureRow
+from registration_pipeline.tracking.failures import files as failure_files
+from registration_pipeline.tracking.failures.files import FailureRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,8 +31,8 @@ from registration_pipeline.settings.models import (
     StorageSettings,
     UrlStyle,
 )
-from registration_pipeline.tracking.failure_files import COLUMNS
-from registration_pipeline.tracking.states import JournalEventKind
+from registration_pipeline.tracking.failures.files import COLUMNS
+from registration_pipeline.tracking.journal.states import JournalEventKind
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -20,7 +20,7 @@ from registration_pipeline.submission.result import ChunkResult, InDoubt
 from registration_pipeline.submission.retry import RetryPolicy, StoppedError
 from registration_pipeline.submission.scripted_gateway import ScriptedGateway, StartScript
 from registration_pipeline.submission.verdicts import judge_refused
-from registration_pipeline.tracking.states import ChunkState, JournalEvent, JournalEventKind
+from registration_pipeline.tracking.journal.states import ChunkState, JournalEvent, JournalEventKind
 
 
 @pytest.fixture

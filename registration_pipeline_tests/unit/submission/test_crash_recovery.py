@@ -10,7 +10,7 @@ import pytest
 
 from registration_pipeline.errors import HaltError
 from registration_pipeline.submission.scripted_gateway import StartScript
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.journal.states import ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from registration_pipeline.objects import FailureReason
 from registration_pipeline.submission.cancel import cancel_chunk
 from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.submission.scripted_gateway import ScriptedGateway
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.journal.states import ChunkState
 
 FOREVER = 10**9
 

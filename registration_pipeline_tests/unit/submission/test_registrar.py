@@ -15,7 +15,7 @@ from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.retry import RetryPolicy, StoppedError
 from registration_pipeline.submission.scripted_gateway import ScriptedGateway, StartScript
 from registration_pipeline.submission.slots import Slots
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.journal.states import ChunkState
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from registration_pipeline.errors import AmbiguousError, HaltError, PayloadTooLa
 from registration_pipeline.planning.halves import halve, is_within, read_units
 from registration_pipeline.submission.scripted_gateway import StartScript
 from registration_pipeline.submission.split import HOPELESS_AFTER
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.journal.states import ChunkState
 
 
 def urls_of(manifest: dict[str, Any]) -> list[str]:

@@ -23,8 +23,8 @@ from registration_pipeline.submission.verdicts import (
     keep_registered,
     unaccounted_units,
 )
+from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.outcomes import Outcome, Verdict
-from registration_pipeline.tracking.states import ChunkState
 
 AT = datetime(2026, 11, 21, 2, tzinfo=UTC)
 NOTHING = FolderEvidence()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registration_pipeline.submission.adoption import MESSAGE, adopt_chunk
-from registration_pipeline.tracking.failure_log import source_failures
-from registration_pipeline.tracking.states import ChunkState
+from registration_pipeline.tracking.failures.log import source_failures
+from registration_pipeline.tracking.journal.states import ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.submission.scripted_gateway import StartScript
-from registration_pipeline.tracking.failure_log import source_failures
+from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.latest_view import view_of_latest
 from registration_pipeline.tracking.status import source_status
 

@@ -10,7 +10,7 @@ from obstore.store import MemoryStore
 from registration_pipeline.errors import StateConflictError, StateNotFoundError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.local import LocalStateStore
-from registration_pipeline.tracking.failure_log import source_failures
+from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.latest_view import StoreOverlay, view_of_latest
 from registration_pipeline.tracking.status import source_status
 

@@ -9,7 +9,7 @@ from obstore.store import MemoryStore
 
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.state.bucket import BucketStateStore
-from registration_pipeline.tracking.failure_log import source_failures
+from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.status import source_status
 
 if TYPE_CHECKING:

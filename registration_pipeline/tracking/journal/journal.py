@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.layout import journal_folder, journal_name
-from registration_pipeline.tracking.journal_memory import FoldedChunk, folded_chunks
-from registration_pipeline.tracking.journal_summary import SummaryReader, write_summary
-from registration_pipeline.tracking.states import (
+from registration_pipeline.tracking.journal.memory import FoldedChunk, folded_chunks
+from registration_pipeline.tracking.journal.states import (
     CLOSING_EVENTS,
     ChunkProgress,
     ChunkState,
@@ -28,6 +27,7 @@ from registration_pipeline.tracking.states import (
     UnitFailure,
     fold_events,
 )
+from registration_pipeline.tracking.journal.summary import SummaryReader, write_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -23,8 +23,8 @@ from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.layout import failures_name
 from registration_pipeline.tracking.audit_report import write_report
 from registration_pipeline.tracking.audit_rows import FindingRow
-from registration_pipeline.tracking.failure_files import COLUMNS, FailureRow, write_failures
-from registration_pipeline.tracking.failure_log import (
+from registration_pipeline.tracking.failures.files import COLUMNS, FailureRow, write_failures
+from registration_pipeline.tracking.failures.log import (
     source_failures,
     write_chunk_failure_log,
     write_source_failure_log,

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from registration_pipeline.state.bucket import BucketStateStore
-from registration_pipeline.tracking import journal as journal_module
-from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.states import UnitFailure
-from registration_pipeline_tests.unit.tracking.test_journal import CLOSED, INTENT, JOB, VERDICT, event
+from registration_pipeline.tracking.journal import journal as journal_module
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import UnitFailure
+from registration_pipeline_tests.unit.tracking.journal.test_journal import CLOSED, INTENT, JOB, VERDICT, event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from registration_pipeline.tracking.states import ChunkProgress
+    from registration_pipeline.tracking.journal.states import ChunkProgress
 
 SUMMARY = "fleet/journal_summary/00000001.jsonl.gz"
 ATTEMPTS = st.lists(st.sampled_from([*CLOSED, (INTENT,), (INTENT, JOB)]), min_size=1, max_size=3)

@@ -12,8 +12,8 @@ from obstore.store import MemoryStore
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.bucket import BucketStateStore
-from registration_pipeline.tracking.journal import Journal, decode_event, encode_event
-from registration_pipeline.tracking.states import (
+from registration_pipeline.tracking.journal.journal import Journal, decode_event, encode_event
+from registration_pipeline.tracking.journal.states import (
     CLOSING_EVENTS,
     TRANSITIONS,
     ChunkState,

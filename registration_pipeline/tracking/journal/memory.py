@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
-    from registration_pipeline.tracking.states import ChunkProgress
+    from registration_pipeline.tracking.journal.states import ChunkProgress
 
 
 class FoldedChunk(NamedTuple):

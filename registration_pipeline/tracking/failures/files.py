@@ -1,6 +1,6 @@
 """A row of the failure log, and how rows become files: Parquet, CSV and JSON, as a stream.
 
-What does not belong here: which rows there are (``failure_log.py``).
+What does not belong here: which rows there are (``log.py``).
 """
 
 from __future__ import annotations

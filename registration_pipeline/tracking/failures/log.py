@@ -1,7 +1,7 @@
 """Every object that is not registered and why, per chunk and per source, and where that is kept.
 
 Excluded objects are not here (the user asked for it), nor are pending ones (nothing has gone wrong). What a row is and how it
-becomes a file is in ``failure_files.py``.
+becomes a file is in ``files.py``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
 from registration_pipeline.state.commit import temporary_space
 from registration_pipeline.state.layout import failure_log_name, failures_name
-from registration_pipeline.tracking.failure_files import FailureRow, write_failures
-from registration_pipeline.tracking.journal import Journal
+from registration_pipeline.tracking.failures.files import FailureRow, write_failures
+from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from registration_pipeline.planning.wave import Wave
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.journal.states import ChunkProgress
     from registration_pipeline.tracking.outcomes import ChunkOutcomes
-    from registration_pipeline.tracking.states import ChunkProgress
 
 STAGE_PLAN = "plan"
 STAGE_REGISTRATION = "registration"

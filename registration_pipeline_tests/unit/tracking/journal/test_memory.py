@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from registration_pipeline.tracking import journal as journal_module
-from registration_pipeline.tracking.journal import Journal
-from registration_pipeline.tracking.states import ChunkState
-from registration_pipeline_tests.unit.tracking.test_journal import CLOSED, INTENT, JOB, VERDICT
-from registration_pipeline_tests.unit.tracking.test_journal_summary import (
+from registration_pipeline.tracking.journal import journal as journal_module
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import ChunkState
+from registration_pipeline_tests.unit.tracking.journal.test_journal import CLOSED, INTENT, JOB, VERDICT
+from registration_pipeline_tests.unit.tracking.journal.test_summary import (
     CountingStore,
     progress,
     without_summary,
