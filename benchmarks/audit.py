@@ -200,9 +200,9 @@ def list_through_sdk(watch: Stopwatch, *, url: str, key_file: str) -> None:
 
 def compare_in_dictionaries(watch: Stopwatch) -> None:
     """Stage: the same three sides as the audit reads them, in memory; told apart are all but missing and moved ones."""
+    from registration_pipeline.audit.sides import folder_items, ledger_rows, open_books
     from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
     from registration_pipeline.submission.retry import RetryPolicy
-    from registration_pipeline.tracking.audit_sides import folder_items, ledger_rows, open_books
 
     project, source = load_project()
     gateway, store = project.gateway, project.store
@@ -230,7 +230,7 @@ def compare_in_dictionaries(watch: Stopwatch) -> None:
 
 def audit(watch: Stopwatch) -> None:
     """Stage: the audit, up to its report in the state."""
-    import registration_pipeline.tracking.audit
+    import registration_pipeline.audit.audit
     from registration_pipeline.orchestration.audit import audit_stage
 
     project, source = load_project()

@@ -1,4 +1,4 @@
-"""The ``audit`` command: runs the job, then shows what it found. Comparing is in ``tracking/audit.py``."""
+"""The ``audit`` command: runs the job, then shows what it found. Comparing is in ``audit/audit.py``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
+from registration_pipeline.audit.report import AuditReport, latest_audit, write_findings
+from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.cli.commands import check_out
 from registration_pipeline.cli.output import notice, print_json, printable, say, stdout
 from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_project, run_jobs
 from registration_pipeline.errors import UsageError
 from registration_pipeline.orchestration.audit import AUDIT_OP
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.tracking.audit_report import AuditReport, latest_audit, write_findings
-from registration_pipeline.tracking.audit_rows import AuditFinding
 
 if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore

@@ -1,6 +1,6 @@
 """The audit in Dagster: a job that the command runs, and an asset check that can be executed by itself.
 
-What belongs here is opening what an audit needs and showing what it found; comparing is in ``tracking/audit.py``.
+What belongs here is opening what an audit needs and showing what it found; comparing is in ``audit/audit.py``.
 """
 
 import threading
@@ -19,10 +19,10 @@ from registration_pipeline.orchestration.stages import CheckReport
 from registration_pipeline.settings import SourceSettings, encord_domain
 
 if TYPE_CHECKING:
+    from registration_pipeline.audit.report import AuditReport
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
-    from registration_pipeline.tracking.audit_report import AuditReport
 
 AUDIT_OP = "compare_all_three"
 
@@ -93,10 +93,10 @@ def audit_stage(
         log: told what was found.
         adopted: takes the chunks that were taken over, and allows that; None: nothing is taken over.
     """
+    from registration_pipeline.audit.audit import audit_source
     from registration_pipeline.state.lease import hold_lease
     from registration_pipeline.submission.pace import shared_pace
     from registration_pipeline.submission.retry import RetryPolicy
-    from registration_pipeline.tracking.audit import audit_source
 
     stop = threading.Event()
     retry = RetryPolicy(
@@ -135,7 +135,7 @@ class _Adopter:
         self._project, self._source, self._may_write, self._adopted = project, source, may_write, adopted
 
     def __call__(self, chunk: "PlannedChunk", found: Mapping[str, str], folder_uuid: str) -> int:
-        from registration_pipeline.submission.adoption import adopt_chunk
+        from registration_pipeline.audit.adoption import adopt_chunk
 
         self._may_write()
         result = adopt_chunk(
@@ -168,7 +168,7 @@ class _Stages:
 
 def audit_check(store: "StateStore", report: "AuditReport") -> CheckReport:
     """Return an audit as the result of the check, with what to do about each finding."""
-    from registration_pipeline.tracking.audit_rows import AuditFinding
+    from registration_pipeline.audit.rows import AuditFinding
 
     rows = [
         {

@@ -12,22 +12,22 @@ from uuid import UUID, uuid4
 import pytest
 from encord import EncordUserClient
 
+from registration_pipeline.audit.adoption import adopt_chunk
+from registration_pipeline.audit.audit import audit_source
+from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.inventory.inventory import take_inventory
 from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.sandbox.endpoints import Endpoint
 from registration_pipeline.sandbox.faults import Effect, Fault
 from registration_pipeline.sandbox.rules import UnitRule
-from registration_pipeline.submission.adoption import adopt_chunk
 from registration_pipeline.submission.encord_gateway import EncordGateway
 from registration_pipeline.submission.retry import RetryPolicy
-from registration_pipeline.tracking.audit import audit_source
-from registration_pipeline.tracking.audit_report import audit_findings
 
 if TYPE_CHECKING:
     from encord.storage import StorageFolder
 
-    from registration_pipeline.tracking.audit_report import AuditReport
+    from registration_pipeline.audit.report import AuditReport
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dagster import AssetCheckKey, DagsterInstance, ExecuteInProcessResult, TableMetadataValue
 
+from registration_pipeline.audit.report import latest_audit
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import AUDIT_OP
 from registration_pipeline.orchestration.launch import run_job
-from registration_pipeline.tracking.audit_report import latest_audit
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline

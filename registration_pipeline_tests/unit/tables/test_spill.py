@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
+from registration_pipeline.audit import report as audit_report
+from registration_pipeline.audit.report import FindingSpool
+from registration_pipeline.audit.rows import FindingRow
 from registration_pipeline.errors import StateError
 from registration_pipeline.tables import spill as spills
 from registration_pipeline.tables.spill import Spill, SpillRoom, partitions_for
-from registration_pipeline.tracking import audit_report
-from registration_pipeline.tracking.audit_report import FindingSpool
-from registration_pipeline.tracking.audit_rows import FindingRow
 
 
 class Word(NamedTuple):

@@ -10,17 +10,17 @@ from uuid import uuid4
 
 import pytest
 
-from registration_pipeline.submission.adoption import adopt_chunk
+from registration_pipeline.audit.adoption import adopt_chunk
+from registration_pipeline.audit.audit import audit_source
+from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.submission.gateway import RemoteItem
 from registration_pipeline.submission.retry import RetryPolicy
-from registration_pipeline.tracking.audit import audit_source
-from registration_pipeline.tracking.audit_report import audit_findings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from registration_pipeline.tracking.audit_report import AuditReport
-    from registration_pipeline.tracking.audit_rows import FindingRow
+    from registration_pipeline.audit.report import AuditReport
+    from registration_pipeline.audit.rows import FindingRow
 
 HOME = "fleet"
 

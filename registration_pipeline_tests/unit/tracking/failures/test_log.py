@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
+from registration_pipeline.audit.report import write_report
+from registration_pipeline.audit.rows import FindingRow
 from registration_pipeline.errors import StateError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.layout import failures_name
-from registration_pipeline.tracking.audit_report import write_report
-from registration_pipeline.tracking.audit_rows import FindingRow
 from registration_pipeline.tracking.failures.files import COLUMNS, FailureRow, write_failures
 from registration_pipeline.tracking.failures.log import (
     source_failures,

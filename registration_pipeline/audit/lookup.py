@@ -1,6 +1,6 @@
 """Where the items are that the ledger names and no listed folder shows: asked of Encord in bulk, within a limit.
 
-What does not belong here: what an answer means (``audit_match.py``).
+What does not belong here: what an answer means (``match.py``).
 
 Encord refuses a whole batch when one item of it does not exist, and does not say which. So each batch is asked for once, and
 only then the refused ones are halved, as long as the limit allows: batches that were moved together cost one request each,
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from registration_pipeline.tracking.audit_rows import Doubt
+    from registration_pipeline.audit.rows import Doubt
 
 LOOKUP_BATCH: Final = 1_000
 """Items per request: what the SDK's bulk calls are documented for."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.audit.rows import AuditFinding, BucketRow, ItemRow, LedgerRow
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.planning.ledger import Ledger
 from registration_pipeline.planning.wave import load_chunks, load_waves
 from registration_pipeline.state.commit import read_parts
-from registration_pipeline.tracking.audit_rows import AuditFinding, BucketRow, ItemRow, LedgerRow
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkProgress
 from registration_pipeline.tracking.outcomes import read_outcomes

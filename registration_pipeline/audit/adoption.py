@@ -1,7 +1,7 @@
 """Concluding a chunk without sending anything, because its units are in Encord already.
 
 What belongs here: which chunks may be taken over, and the order of writes, which is that of a submission. Finding out what is
-in Encord is the audit's (``tracking/audit.py``).
+in Encord is the audit's (``audit/audit.py``).
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from registration_pipeline.audit.rows import AuditFinding, FindingRow, row_order
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.state.commit import Part, canonical_json, read_marker, read_parts, temporary_space
 from registration_pipeline.state.layout import COMMIT_MARKER, audit_folder
 from registration_pipeline.tables.spill import Spill
-from registration_pipeline.tracking.audit_rows import AuditFinding, FindingRow, row_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

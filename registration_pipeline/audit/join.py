@@ -1,7 +1,7 @@
 """Whose an item is, and what follows: the sides joined out of core, a hash partition at a time.
 
 The way of the rows: ledger and bucket meet by key; then ledger and items meet by URL, the items that are left by their UUID,
-and those that are still left by our provenance key. What follows for one unit is in ``audit_match.py``.
+and those that are still left by our provenance key. What follows for one unit is in ``match.py``.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registration_pipeline.tracking.audit_match import decoded, differing, judge_unit, stranger
-from registration_pipeline.tracking.audit_rows import (
+from registration_pipeline.audit.match import decoded, differing, judge_unit, stranger
+from registration_pipeline.audit.rows import (
     AuditFinding,
     BucketRow,
     Doubt,
@@ -26,8 +26,8 @@ from registration_pipeline.tracking.audit_rows import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from registration_pipeline.audit.sides import Books
     from registration_pipeline.tables.spill import Spill, SpillRoom
-    from registration_pipeline.tracking.audit_sides import Books
 
 
 @dataclass(slots=True, kw_only=True)

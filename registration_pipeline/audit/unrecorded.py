@@ -1,6 +1,6 @@
 """Items of ours that the ledger does not know to be registered: taken over chunk by chunk, or reported.
 
-What belongs here is going through them; taking a chunk over is the caller's (``submission/adoption.py``).
+What belongs here is going through them; taking a chunk over is the caller's (``audit/adoption.py``).
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from registration_pipeline.audit.match import unknown
 from registration_pipeline.planning.wave import PlannedChunk
-from registration_pipeline.tracking.audit_match import unknown
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import FAILED_STATES
 
 if TYPE_CHECKING:
+    from registration_pipeline.audit.rows import FindingRow, Unrecorded
+    from registration_pipeline.audit.sides import Books
     from registration_pipeline.tables.spill import Spill
-    from registration_pipeline.tracking.audit_rows import FindingRow, Unrecorded
-    from registration_pipeline.tracking.audit_sides import Books
 
 Adopter = Callable[[PlannedChunk, Mapping[str, str], str], int]
 """Takes a chunk over, given the items of its units by unit id and their folder, and returns how many units that were."""

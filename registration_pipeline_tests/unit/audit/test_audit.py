@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from registration_pipeline.audit.audit import AuditLimits
+from registration_pipeline.audit.report import audit_findings
+from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.errors import PermissionDeniedError, TransientError, UsageError
 from registration_pipeline.submission.scripted_gateway import StartScript
-from registration_pipeline.tracking.audit import AuditLimits
-from registration_pipeline.tracking.audit_report import audit_findings
-from registration_pipeline.tracking.audit_rows import AuditFinding
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registration_pipeline.tracking.audit import AuditLimits
+from registration_pipeline.audit.audit import AuditLimits
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.gateway import RemoteItem

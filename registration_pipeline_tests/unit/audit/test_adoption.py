@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registration_pipeline.submission.adoption import MESSAGE, adopt_chunk
+from registration_pipeline.audit.adoption import MESSAGE, adopt_chunk
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.journal.states import ChunkState
 

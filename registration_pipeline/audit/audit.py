@@ -1,7 +1,7 @@
 """The audit: the latest inventory, the ledger and the folders of Encord compared three ways, in bounded memory.
 
-What belongs here is the order of things; the sides are in ``audit_sides.py``, the join in ``audit_join.py``, and what a unit's
-items mean in ``audit_match.py``. Why it is done this way: docs/decisions/009-audit.md.
+What belongs here is the order of things; the sides are in ``sides.py``, the join in ``join.py``, and what a unit's
+items mean in ``match.py``. Why it is done this way: docs/decisions/009-audit.md.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from registration_pipeline.audit.join import AuditJoin
+from registration_pipeline.audit.lookup import LOOKUP_BATCH, Lookup
+from registration_pipeline.audit.match import judge_doubt
+from registration_pipeline.audit.report import AuditReport, FindingSpool, write_report
+from registration_pipeline.audit.sides import bucket_rows, folder_items, ledger_rows, open_books
+from registration_pipeline.audit.unrecorded import Adopter, Unrecordeds
 from registration_pipeline.tables.spill import SpillRoom, partitions_for
-from registration_pipeline.tracking.audit_join import AuditJoin
-from registration_pipeline.tracking.audit_lookup import LOOKUP_BATCH, Lookup
-from registration_pipeline.tracking.audit_match import judge_doubt
-from registration_pipeline.tracking.audit_report import AuditReport, FindingSpool, write_report
-from registration_pipeline.tracking.audit_sides import bucket_rows, folder_items, ledger_rows, open_books
-from registration_pipeline.tracking.audit_unrecorded import Adopter, Unrecordeds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from registration_pipeline.audit.rows import Doubt
+    from registration_pipeline.audit.sides import Books
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.retry import RetryPolicy
-    from registration_pipeline.tracking.audit_rows import Doubt
-    from registration_pipeline.tracking.audit_sides import Books
 
 _Row = TypeVar("_Row")
 

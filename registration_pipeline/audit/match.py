@@ -1,7 +1,7 @@
 """What the items of one unit mean, given what the ledger says of it: pure functions over values.
 
-What does not belong here: finding out whose an item is (``audit_join.py``), looking items up elsewhere (``audit_lookup.py``)
-and taking over what the ledger does not know (``audit_unrecorded.py``).
+What does not belong here: finding out whose an item is (``join.py``), looking items up elsewhere (``lookup.py``)
+and taking over what the ledger does not know (``unrecorded.py``).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from registration_pipeline.tracking.audit_rows import AuditFinding, Doubt, FindingRow, Unrecorded
+from registration_pipeline.audit.rows import AuditFinding, Doubt, FindingRow, Unrecorded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registration_pipeline.tracking.audit_rows import ItemRow, LedgerRow, MatchedItem
+    from registration_pipeline.audit.rows import ItemRow, LedgerRow, MatchedItem
 
 
 @dataclass(slots=True)
