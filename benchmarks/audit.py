@@ -202,7 +202,7 @@ def compare_in_dictionaries(watch: Stopwatch) -> None:
     """Stage: the same three sides as the audit reads them, in memory; told apart are all but missing and moved ones."""
     from registration_pipeline.audit.sides import folder_items, ledger_rows, open_books
     from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
-    from registration_pipeline.submission.retry import RetryPolicy
+    from registration_pipeline.submission.calls.retry import RetryPolicy
 
     project, source = load_project()
     gateway, store = project.gateway, project.store

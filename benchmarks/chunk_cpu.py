@@ -99,7 +99,7 @@ def make_manifests(watch: Stopwatch) -> None:
 def submit_and_judge(watch: Stopwatch) -> None:
     """Stage: from manifests that are made to the last verdict, as the registration stage of a sync goes on."""
     import registration_pipeline.submission.chunk
-    import registration_pipeline.submission.encord_gateway  # both before the clock starts
+    import registration_pipeline.submission.encord.gateway  # both before the clock starts
     from registration_pipeline.manifest.files import ensure_manifest
     from registration_pipeline.tracking.due import due_errands
     from registration_pipeline.tracking.status import chunk_statuses

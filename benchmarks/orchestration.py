@@ -96,7 +96,7 @@ def sync_with_dagster(watch: Stopwatch) -> None:
     """Stage: the sync job as the command line runs it; making the instance's database is not counted."""
     import os
 
-    import registration_pipeline.submission.encord_gateway  # before the clock starts
+    import registration_pipeline.submission.encord.gateway  # before the clock starts
     from registration_pipeline.orchestration.instance import open_instance
     from registration_pipeline.orchestration.launch import run_job
 
@@ -113,7 +113,7 @@ def sync_with_dagster(watch: Stopwatch) -> None:
 def sync_without_dagster(watch: Stopwatch) -> None:
     """Stage: what the stages of the run call, in their order (see ``orchestration/stages.py``)."""
     import registration_pipeline.submission.chunk
-    import registration_pipeline.submission.encord_gateway  # all before the clock starts
+    import registration_pipeline.submission.encord.gateway  # all before the clock starts
     from registration_pipeline.manifest.files import ensure_manifest
     from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.planning.wave import load_chunks

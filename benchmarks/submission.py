@@ -110,7 +110,7 @@ def submit_in_turn(
 def register_all(watch: Stopwatch) -> None:
     """Stage: from a plan to the last chunk's verdict, manifests and journal included."""
     import registration_pipeline.submission.chunk
-    import registration_pipeline.submission.encord_gateway  # both before the clock starts
+    import registration_pipeline.submission.encord.gateway  # both before the clock starts
     from registration_pipeline.tracking.due import due_errands
     from registration_pipeline.tracking.status import chunk_statuses
 

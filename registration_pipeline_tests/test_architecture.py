@@ -56,11 +56,11 @@ def test_only_the_shell_imports_dagster(package: str) -> None:
 
 
 def test_only_the_encord_gateway_imports_the_sdk() -> None:
-    assert imports_of("encord") == {"submission/encord_gateway.py"}
+    assert imports_of("encord") == {"submission/encord/gateway.py"}
 
 
 def test_only_the_retry_module_imports_tenacity() -> None:
-    assert imports_of("tenacity") == {"submission/retry.py"}
+    assert imports_of("tenacity") == {"submission/calls/retry.py"}
 
 
 def test_the_pipeline_does_not_know_its_sandbox_or_demo() -> None:

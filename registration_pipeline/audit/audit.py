@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from registration_pipeline.audit.rows import Doubt
     from registration_pipeline.audit.sides import Books
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import RegistrationGateway
-    from registration_pipeline.submission.retry import RetryPolicy
 
 _Row = TypeVar("_Row")
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.planning.wave import PlannedChunk, Wave
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import RegistrationGateway, RemoteItem
-    from registration_pipeline.submission.retry import RetryPolicy
 
 _PLAN_COLUMNS = ("unit_id", "key", "object_url", "chunk_id")
 

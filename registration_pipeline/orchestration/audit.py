@@ -95,8 +95,8 @@ def audit_stage(
     """
     from registration_pipeline.audit.audit import audit_source
     from registration_pipeline.state.lease import hold_lease
-    from registration_pipeline.submission.pace import shared_pace
-    from registration_pipeline.submission.retry import RetryPolicy
+    from registration_pipeline.submission.calls.pace import shared_pace
+    from registration_pipeline.submission.calls.retry import RetryPolicy
 
     stop = threading.Event()
     retry = RetryPolicy(

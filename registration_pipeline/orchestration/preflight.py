@@ -125,6 +125,6 @@ def _folder(project: Project, source: SourceSettings) -> str:
 
 
 def _patiently(what: str, call: Callable[[], str | None]) -> str | None:
-    from registration_pipeline.submission.retry import RetryPolicy
+    from registration_pipeline.submission.calls.retry import RetryPolicy
 
     return RetryPolicy(attempts=_TRIES).read(what, call)

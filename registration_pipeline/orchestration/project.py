@@ -64,7 +64,7 @@ class Project:
             CredentialsError: no key in the environment.
             ConfigurationError: a key that can't be used.
         """
-        from registration_pipeline.submission.encord_gateway import EncordGateway
+        from registration_pipeline.submission.encord.gateway import EncordGateway
 
         key = encord_private_key(self.environ)
         return EncordGateway(
@@ -153,11 +153,11 @@ class Project:
             HaltError: nothing more may be sent.
         """
         from registration_pipeline.state.lease import hold_lease
+        from registration_pipeline.submission.calls.pace import shared_pace
+        from registration_pipeline.submission.calls.retry import RetryPolicy
+        from registration_pipeline.submission.calls.slots import Slots
         from registration_pipeline.submission.context import SubmissionContext
-        from registration_pipeline.submission.pace import shared_pace
         from registration_pipeline.submission.registrar import register_chunks
-        from registration_pipeline.submission.retry import RetryPolicy
-        from registration_pipeline.submission.slots import Slots
         from registration_pipeline.submission.target import resolve_target
 
         if not errands:
@@ -187,8 +187,8 @@ class Project:
 
     def cancel(self, source: SourceSettings, chunk_id: str) -> "list[CancelledJob]":
         """Cancel the open upload jobs of a chunk and of its parts."""
+        from registration_pipeline.submission.calls.retry import RetryPolicy
         from registration_pipeline.submission.cancel import cancel_chunk
-        from registration_pipeline.submission.retry import RetryPolicy
 
         return cancel_chunk(self.store, source.name, chunk_id, gateway=self.gateway, retry=RetryPolicy())
 

@@ -1,6 +1,6 @@
 """Encord's key and address from the environment. The key's text never leaves ``SshPrivateKey`` unasked.
 
-What does not belong here: making a client from them (``submission/encord_gateway.py``); the stores' credentials, which
+What does not belong here: making a client from them (``submission/encord/gateway.py``); the stores' credentials, which
 their own libraries find.
 """
 

@@ -12,8 +12,8 @@ from registration_pipeline.tracking.journal.states import ChunkState
 
 if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import RegistrationGateway
-    from registration_pipeline.submission.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StoppedError
-from registration_pipeline.submission.retry import RetryPolicy
-from registration_pipeline.submission.slots import Slots
+from registration_pipeline.submission.calls.retry import RetryPolicy
+from registration_pipeline.submission.calls.slots import Slots
 from registration_pipeline.tracking.journal.journal import Journal
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from registration_pipeline.planning.units import PlannedUnit
+    from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import ItemPage, RegistrationGateway, RemoteItem
-    from registration_pipeline.submission.retry import RetryPolicy
 
 MOST_PAGES = 20
 """Of 1,000 items: a folder may hold ten million, and a night may have registered most of them since."""

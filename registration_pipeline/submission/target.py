@@ -9,8 +9,8 @@ from registration_pipeline.errors import AmbiguousError, PermanentError, Service
 
 if TYPE_CHECKING:
     from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import RegistrationGateway
-    from registration_pipeline.submission.retry import RetryPolicy
 
 _CREATE_TRIES = 3
 _SECONDS_BEFORE_LOOKING_AGAIN = 2.0

@@ -16,10 +16,10 @@ from typing import Any
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.context import SubmissionContext
-from registration_pipeline.submission.encord_gateway import EncordGateway
+from registration_pipeline.submission.encord.gateway import EncordGateway
 from registration_pipeline.submission.registrar import register_chunks
-from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.submission.target import resolve_target
 from registration_pipeline.tracking.due import Errand
 

@@ -21,8 +21,8 @@ from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.sandbox.endpoints import Endpoint
 from registration_pipeline.sandbox.faults import Effect, Fault
 from registration_pipeline.sandbox.rules import UnitRule
-from registration_pipeline.submission.encord_gateway import EncordGateway
-from registration_pipeline.submission.retry import RetryPolicy
+from registration_pipeline.submission.calls.retry import RetryPolicy
+from registration_pipeline.submission.encord.gateway import EncordGateway
 
 if TYPE_CHECKING:
     from encord.storage import StorageFolder

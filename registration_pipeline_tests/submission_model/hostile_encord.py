@@ -21,7 +21,7 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.manifest.format import CHUNK_METADATA_KEY, UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import ItemPage, JobItem, JobReport, JobStatus, RemoteItem, UnitError
-from registration_pipeline.submission.scripted_gateway import ScriptedGateway, StartScript
+from registration_pipeline.submission.testing import ScriptedGateway, StartScript
 
 if TYPE_CHECKING:
     from collections.abc import Callable

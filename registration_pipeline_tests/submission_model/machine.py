@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from registration_pipeline.submission.gateway import JobStatus
-from registration_pipeline.submission.scripted_gateway import StartScript
+from registration_pipeline.submission.testing import StartScript
 from registration_pipeline_tests.submission_model.hostile_encord import Fate, read_fault
 from registration_pipeline_tests.submission_model.variants import GOOD, Variant
 from registration_pipeline_tests.submission_model.world import World

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from registration_pipeline.errors import HaltError, StateError
 from registration_pipeline.state.lease import hold_lease
 from registration_pipeline.submission import registrar
-from registration_pipeline.submission.retry import RetryPolicy
-from registration_pipeline.submission.slots import Slots
+from registration_pipeline.submission.calls.retry import RetryPolicy
+from registration_pipeline.submission.calls.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ from obstore.store import MemoryStore
 
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.state.bucket import BucketStateStore
+from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.cancel import cancel_chunk
-from registration_pipeline.submission.retry import RetryPolicy
 from registration_pipeline.tracking.due import due_errands, failed_errands, named_errands
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.outcomes import read_outcomes

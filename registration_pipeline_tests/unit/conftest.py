@@ -20,13 +20,13 @@ from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.planning.wave import load_chunks, read_chunk_units
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.bucket import BucketStateStore
+from registration_pipeline.submission.calls.retry import RetryPolicy
+from registration_pipeline.submission.calls.slots import Slots
 from registration_pipeline.submission.chunk import ChunkSubmission
 from registration_pipeline.submission.context import SubmissionContext
 from registration_pipeline.submission.registrar import register_chunks
-from registration_pipeline.submission.retry import RetryPolicy
-from registration_pipeline.submission.scripted_gateway import ScriptedGateway
-from registration_pipeline.submission.slots import Slots
 from registration_pipeline.submission.target import resolve_target
+from registration_pipeline.submission.testing import ScriptedGateway
 from registration_pipeline.tracking.due import Errand
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes

@@ -10,7 +10,7 @@ from registration_pipeline.audit.audit import AuditLimits
 from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.errors import PermissionDeniedError, TransientError, UsageError
-from registration_pipeline.submission.scripted_gateway import StartScript
+from registration_pipeline.submission.testing import StartScript
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registration_pipeline.sandbox.faults import Effect, Fate, Fault
-from registration_pipeline.submission.encord_gateway import EncordGateway
+from registration_pipeline.submission.encord.gateway import EncordGateway
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace

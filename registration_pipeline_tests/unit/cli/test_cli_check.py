@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registration_pipeline.settings import encord_private_key
-from registration_pipeline.submission.encord_gateway import EncordGateway
+from registration_pipeline.submission.encord.gateway import EncordGateway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,10 +15,10 @@ from registration_pipeline.errors import (
     StateCorruptError,
     TransientError,
 )
+from registration_pipeline.submission.calls.retry import RetryPolicy, StoppedError
 from registration_pipeline.submission.gateway import JobReport, JobStatus
 from registration_pipeline.submission.result import ChunkResult, InDoubt
-from registration_pipeline.submission.retry import RetryPolicy, StoppedError
-from registration_pipeline.submission.scripted_gateway import ScriptedGateway, StartScript
+from registration_pipeline.submission.testing import ScriptedGateway, StartScript
 from registration_pipeline.submission.verdicts import judge_refused
 from registration_pipeline.tracking.journal.states import ChunkState, JournalEvent, JournalEventKind
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registration_pipeline.errors import HaltError
-from registration_pipeline.submission.scripted_gateway import StartScript
+from registration_pipeline.submission.testing import StartScript
 from registration_pipeline.tracking.journal.states import ChunkState
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import pytest
 
 from registration_pipeline.errors import PermanentError, ServiceUnavailableError
 from registration_pipeline.objects import FailureReason
+from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.cancel import cancel_chunk
-from registration_pipeline.submission.retry import RetryPolicy
-from registration_pipeline.submission.scripted_gateway import ScriptedGateway
+from registration_pipeline.submission.testing import ScriptedGateway
 from registration_pipeline.tracking.journal.states import ChunkState
 
 FOREVER = 10**9

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from registration_pipeline.errors import CredentialsError, ServiceUnavailableError, StateError, TransientError
+from registration_pipeline.submission.calls.retry import RetryPolicy, StoppedError
+from registration_pipeline.submission.calls.slots import Slots
 from registration_pipeline.submission.chunk import ChunkSubmission
 from registration_pipeline.submission.gateway import JobReport, JobStatus
 from registration_pipeline.submission.registrar import register_chunks
-from registration_pipeline.submission.retry import RetryPolicy, StoppedError
-from registration_pipeline.submission.scripted_gateway import ScriptedGateway, StartScript
-from registration_pipeline.submission.slots import Slots
+from registration_pipeline.submission.testing import ScriptedGateway, StartScript
 from registration_pipeline.tracking.journal.states import ChunkState
 
 

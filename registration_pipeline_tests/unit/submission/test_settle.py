@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registration_pipeline.errors import NotFoundError, PermanentError, ServiceUnavailableError, TransientError
-from registration_pipeline.submission.retry import RetryPolicy
-from registration_pipeline.submission.scripted_gateway import ScriptedGateway
+from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.settle import wait_for_quiet
+from registration_pipeline.submission.testing import ScriptedGateway
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from registration_pipeline.errors import AmbiguousError, HaltError, PayloadTooLargeError, PermanentError
 from registration_pipeline.planning.halves import halve, is_within, read_units
-from registration_pipeline.submission.scripted_gateway import StartScript
 from registration_pipeline.submission.split import HOPELESS_AFTER
+from registration_pipeline.submission.testing import StartScript
 from registration_pipeline.tracking.journal.states import ChunkState
 
 

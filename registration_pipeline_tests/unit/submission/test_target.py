@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from registration_pipeline.errors import AmbiguousError, NotFoundError, PermanentError, ServiceUnavailableError
-from registration_pipeline.submission.retry import RetryPolicy
-from registration_pipeline.submission.scripted_gateway import ScriptedGateway
+from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.target import Target, resolve_target
+from registration_pipeline.submission.testing import ScriptedGateway
 
 FOLDER = "00000000-0000-4000-8000-000000000001"
 

@@ -13,8 +13,8 @@ import pytest
 from registration_pipeline.audit.adoption import adopt_chunk
 from registration_pipeline.audit.audit import audit_source
 from registration_pipeline.audit.report import audit_findings
+from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.gateway import RemoteItem
-from registration_pipeline.submission.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registration_pipeline.submission.scripted_gateway import StartScript
+from registration_pipeline.submission.testing import StartScript
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.latest_view import view_of_latest
 from registration_pipeline.tracking.status import source_status

@@ -18,7 +18,7 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     TransientError,
 )
-from registration_pipeline.submission.retry import RetryPolicy, StoppedError
+from registration_pipeline.submission.calls.retry import RetryPolicy, StoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

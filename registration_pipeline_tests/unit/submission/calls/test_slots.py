@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registration_pipeline.errors import HaltError, StoppedError
-from registration_pipeline.submission.slots import Slots
+from registration_pipeline.submission.calls.slots import Slots
 
 NEVER = threading.Event()
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from encord.exceptions import EncordException
 
-from registration_pipeline.submission.encord_gateway import _UploadJob, _writable
+from registration_pipeline.submission.encord.gateway import _UploadJob, _writable
 from registration_pipeline.submission.gateway import JobItem, JobStatus
 
 

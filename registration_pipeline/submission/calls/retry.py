@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tenacity import RetryCallState
 
-    from registration_pipeline.submission.pace import Pace
+    from registration_pipeline.submission.calls.pace import Pace
 
 __all__ = ["RetryPolicy", "StoppedError"]
 

@@ -1,7 +1,7 @@
 """Encord through its own SDK: the only module that imports ``encord``.
 
 What belongs here: making the client, calling it, and turning its replies and exceptions into our own. What an exception
-means is data in ``error_table.py``; whether to repeat is decided by the callers.
+means is data in ``submission/calls/retry_table.py``; whether to repeat is decided by the callers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from registration_pipeline.errors import (
     TransientError,
 )
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
-from registration_pipeline.submission.error_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
+from registration_pipeline.submission.calls.retry_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
 from registration_pipeline.submission.gateway import ItemPage, JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
 if TYPE_CHECKING:

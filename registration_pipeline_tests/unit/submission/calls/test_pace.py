@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.errors import StoppedError
-from registration_pipeline.submission.pace import Pace, shared_pace
+from registration_pipeline.submission.calls.pace import Pace, shared_pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

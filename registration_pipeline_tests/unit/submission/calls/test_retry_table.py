@@ -19,8 +19,8 @@ from registration_pipeline.errors import (
     ThrottledError,
     TransientError,
 )
-from registration_pipeline.submission.encord_gateway import EncordGateway
-from registration_pipeline.submission.error_table import ERROR_TABLE, Fault, fault_of
+from registration_pipeline.submission.calls.retry_table import ERROR_TABLE, Fault, fault_of
+from registration_pipeline.submission.encord.gateway import EncordGateway
 
 
 def sdk_exception_classes() -> list[str]:

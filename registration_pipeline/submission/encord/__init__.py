@@ -1,0 +1,1 @@
+"""The Encord SDK behind the gateway protocol: the only place that imports it."""
