@@ -130,7 +130,7 @@ def _item_rows(
 
 
 def _conclude(store: Any, chunk_id: str, units: Sequence[Any], folder: str, numbers: Mapping[str, int]) -> None:
-    from registration_pipeline.orchestration.project import utc_now
+    from registration_pipeline.project.project import utc_now
     from registration_pipeline.submission.verdicts import FolderEvidence, judge_adopted
     from registration_pipeline.tracking.journal.journal import Journal
     from registration_pipeline.tracking.journal.states import ChunkState, JournalEvent, JournalEventKind
@@ -181,7 +181,7 @@ class ChangedLister(SyntheticLister):
 def list_changed(watch: Stopwatch, *, objects: int) -> None:
     """Stage: take the second inventory."""
     from registration_pipeline.inventory.inventory import take_inventory
-    from registration_pipeline.orchestration.project import utc_now
+    from registration_pipeline.project.project import utc_now
 
     project, _ = load_project()
     with watch:

@@ -50,7 +50,7 @@ def _add(table: Table, name: str, objects: int, measured: Measured) -> None:
 def prepare_ledger(watch: Stopwatch, *, objects: int) -> None:
     """Stage: a wave that holds every object, and a later inventory that differs."""
     from registration_pipeline.inventory.inventory import take_inventory
-    from registration_pipeline.orchestration.project import utc_now
+    from registration_pipeline.project.project import utc_now
 
     project, _ = load_project()
     with watch:

@@ -115,8 +115,8 @@ def sync_without_dagster(watch: Stopwatch) -> None:
     import registration_pipeline.submission.chunk
     import registration_pipeline.submission.encord.gateway  # all before the clock starts
     from registration_pipeline.manifest.files import ensure_manifest
-    from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.planning.wave import load_chunks
+    from registration_pipeline.project.project import utc_now
     from registration_pipeline.tracking.due import due_errands
     from registration_pipeline.tracking.failures.log import source_failures, write_source_failure_log
     from registration_pipeline.tracking.status import chunk_statuses, source_status

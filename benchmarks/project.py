@@ -71,7 +71,7 @@ def environment(config: Path, sandbox: Server | None = None) -> dict[str, str]:
 
 def load_project() -> tuple[Any, Any]:
     """Return the project of ``REGISTRATION_CONFIG`` and its source. Inside a stage only."""
-    from registration_pipeline.orchestration.project import Project
+    from registration_pipeline.project.project import Project
 
     project = Project.load()
     return project, project.source(SOURCE)
@@ -80,7 +80,7 @@ def load_project() -> tuple[Any, Any]:
 def prepare(watch: Stopwatch, *, objects: int, plan: bool) -> None:
     """Stage: make an inventory of synthetic objects, and plan it if asked to."""
     from registration_pipeline.inventory.inventory import take_inventory
-    from registration_pipeline.orchestration.project import utc_now
+    from registration_pipeline.project.project import utc_now
 
     project, source = load_project()
     with watch:

@@ -51,8 +51,8 @@ def run(objects: int, folder: Path) -> Table:
 def prepare_registered(watch: Stopwatch) -> None:
     """Stage: list and plan everything, and write the journal that registering all chunks would have written."""
     from registration_pipeline.cli.app import run as run_command
-    from registration_pipeline.orchestration.project import utc_now
     from registration_pipeline.planning.wave import load_chunks
+    from registration_pipeline.project.project import utc_now
     from registration_pipeline.tracking.journal.journal import Journal
     from registration_pipeline.tracking.journal.states import JournalEvent
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.cli.output import not_registered, notice
 from registration_pipeline.errors import RegistrationPipelineError
-from registration_pipeline.orchestration.project import Project
+from registration_pipeline.project.project import Project
 
 if TYPE_CHECKING:
     from registration_pipeline.tracking.status import SourceStatus

@@ -1,6 +1,6 @@
 """dagster-azure's blob resource with the client options that listing needs, and the credentials that users expect.
 
-What does not belong here: which source gets which client (``storage_clients.py``).
+What does not belong here: which source gets which client (``project/clients/listers.py``).
 """
 
 from collections.abc import Mapping

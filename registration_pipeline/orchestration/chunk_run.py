@@ -11,7 +11,6 @@ import dagster as dg
 
 from registration_pipeline.orchestration.listener import errors_as_failures
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.project import Project
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.stages import (
     CheckReport,
@@ -22,6 +21,7 @@ from registration_pipeline.orchestration.stages import (
     no_failed_chunks,
     registration_stage,
 )
+from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """dagster-gcp's GCS resource with the client options that listing needs.
 
-What does not belong here: which source gets which client (``storage_clients.py``).
+What does not belong here: which source gets which client (``project/clients/listers.py``).
 """
 
 from typing import Any

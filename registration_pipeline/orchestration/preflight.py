@@ -16,7 +16,7 @@ from registration_pipeline.errors import (
     StateError,
 )
 from registration_pipeline.orchestration.instance import dagster_home
-from registration_pipeline.orchestration.project import Project
+from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 
 _TRIES = 3  # a preflight is waited for by a person

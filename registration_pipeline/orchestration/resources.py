@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from registration_pipeline.orchestration.project import Project
+from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 
 

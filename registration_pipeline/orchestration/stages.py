@@ -14,7 +14,7 @@ import dagster as dg
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.listener import current_listener
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.project import Project, utc_now
+from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from registration_pipeline.cli.app import app
 from registration_pipeline.errors import NotFoundError
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
-from registration_pipeline.orchestration.storage_clients import make_lister
+from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline_tests.report_deliveries.delivery import AmazonDelivery, Entry, entries

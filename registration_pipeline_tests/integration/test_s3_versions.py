@@ -8,8 +8,8 @@ import pytest
 
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
 from registration_pipeline.inventory.s3.versions import S3VersionLister
-from registration_pipeline.orchestration.project import utc_now
-from registration_pipeline.orchestration.storage_clients import make_lister
+from registration_pipeline.project.clients.listers import make_lister
+from registration_pipeline.project.project import utc_now
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
 

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from registration_pipeline.inventory.inventory import take_inventory
-from registration_pipeline.orchestration.project import Project
 from registration_pipeline.planning.plan import plan_source
+from registration_pipeline.project.project import Project
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.server import Sandbox
 

@@ -25,9 +25,9 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from registration_pipeline.definitions import build_definitions
 from registration_pipeline.orchestration.instance import dagster_home, open_instance, prepare_home
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.project import Project
 from registration_pipeline.orchestration.stages import plan_stage
 from registration_pipeline.planning.wave import load_chunks
+from registration_pipeline.project.project import Project
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.rules import UnitRule
 from registration_pipeline.sandbox.server import Sandbox

@@ -31,7 +31,7 @@ SYNC = textwrap.dedent("""
     import os, sys
     from registration_pipeline.orchestration.instance import open_instance
     from registration_pipeline.orchestration.launch import _remote_origin, run_job
-    from registration_pipeline.orchestration.project import Project
+    from registration_pipeline.project.project import Project
     from registration_pipeline.orchestration.stale_runs import clearing_stale_runs
 
     def tell(text):

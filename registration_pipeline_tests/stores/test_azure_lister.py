@@ -20,7 +20,7 @@ from registration_pipeline.errors import (
 from registration_pipeline.inventory.azure.lister import AzureLister
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.orchestration.azure_resource import azure_resource
-from registration_pipeline.orchestration.storage_clients import make_lister
+from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings, StorageSettings
 from registration_pipeline_tests.answers import saying, server
 from registration_pipeline_tests.stores.processes import AZURITE_ACCOUNT, AZURITE_KEY

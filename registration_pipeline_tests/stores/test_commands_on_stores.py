@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registration_pipeline.errors import ConfigurationError
-from registration_pipeline.orchestration.storage_clients import make_lister
+from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline_tests.e2e.command_project import CommandProject, configure, open_sandbox
 from registration_pipeline_tests.stores.processes import AZURITE_ACCOUNT

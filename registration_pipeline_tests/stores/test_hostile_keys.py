@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
-from registration_pipeline.orchestration.storage_clients import make_lister
+from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings, StorageSettings, UrlStyle
 from registration_pipeline.settings.cross_checks import URL_STYLES
 from registration_pipeline.state.local import LocalStateStore

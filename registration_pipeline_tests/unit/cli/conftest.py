@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from registration_pipeline.cli.app import run
-from registration_pipeline.orchestration.project import Project
 from registration_pipeline.planning.wave import load_chunks
+from registration_pipeline.project.project import Project
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.rules import UnitRule
 from registration_pipeline.sandbox.server import Sandbox

@@ -21,7 +21,7 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.inventory.local import LocalLister
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
-from registration_pipeline.orchestration.storage_clients import make_lister
+from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings
 
 # Names that sort differently with and without the slash of a directory behind them come often.

@@ -66,7 +66,7 @@ def make_lister(
     """
     location = source.location
     if source.storage.inventory_report is not None:
-        from registration_pipeline.orchestration.report_clients import make_report_lister
+        from registration_pipeline.project.clients.reports import make_report_lister
 
         return make_report_lister(source, notify=notify)
     if location.scheme is SourceScheme.FILE:

@@ -92,7 +92,7 @@ class Project:
 
     def lister(self, source: SourceSettings, notify: Callable[[str], None] = lambda _: None) -> "ObjectLister":
         """Return the lister of the source's store."""
-        from registration_pipeline.orchestration.storage_clients import make_lister
+        from registration_pipeline.project.clients.listers import make_lister
 
         return make_lister(source, self.environ, notify=notify)
 

@@ -1,6 +1,6 @@
 """From a source's settings to the lister of its provider's inventory reports.
 
-What does not belong here: reading reports (``inventory/report*.py``), and listing stores (``storage_clients.py``).
+What does not belong here: reading reports (``inventory/report*.py``), and listing stores (``listers.py``).
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def make_report_lister(source: "SourceSettings", *, notify: Callable[[str], None
 
 
 def _client(source: "SourceSettings") -> "S3Client":
-    from registration_pipeline.orchestration.storage_clients import make_s3_client
+    from registration_pipeline.project.clients.listers import make_s3_client
 
     return make_s3_client(source.storage, source=source.name)
 

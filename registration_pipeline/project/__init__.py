@@ -1,0 +1,1 @@
+"""A loaded configuration with its state, listers, readers and gateway, each opened on first use. Nothing of Dagster."""
