@@ -97,8 +97,8 @@ def sync_with_dagster(watch: Stopwatch) -> None:
     import os
 
     import registration_pipeline.submission.encord.gateway  # before the clock starts
-    from registration_pipeline.orchestration.instance import open_instance
-    from registration_pipeline.orchestration.launch import run_job
+    from registration_pipeline.orchestration.runs.instance import open_instance
+    from registration_pipeline.orchestration.runs.launch import run_job
 
     project, _ = load_project()
     with open_instance(project.settings, os.environ) as instance:

@@ -12,7 +12,7 @@ from registration_pipeline.orchestration.assets import build_assets
 from registration_pipeline.orchestration.audit import build_audit_check
 from registration_pipeline.orchestration.jobs import build_jobs, build_schedule
 from registration_pipeline.orchestration.resources import ProjectResource
-from registration_pipeline.orchestration.stale_runs import build_stale_run_sensor
+from registration_pipeline.orchestration.runs.stale_runs import build_stale_run_sensor
 from registration_pipeline.settings import Settings, load_settings
 from registration_pipeline.settings.load import DEFAULT_FILE
 

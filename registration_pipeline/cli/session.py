@@ -46,10 +46,10 @@ def run_jobs(
     A source that halts does not keep the next one from its turn.
     """
     from registration_pipeline.cli.progress import TerminalListener
-    from registration_pipeline.orchestration.instance import open_instance
-    from registration_pipeline.orchestration.launch import run_job
-    from registration_pipeline.orchestration.listener import listening
-    from registration_pipeline.orchestration.stale_runs import clearing_stale_runs
+    from registration_pipeline.orchestration.runs.instance import open_instance
+    from registration_pipeline.orchestration.runs.launch import run_job
+    from registration_pipeline.orchestration.runs.listener import listening
+    from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
 
     errors: list[tuple[str, RegistrationPipelineError]] = []
     # The libraries stay for good: without looking at them each time, the garbage collector takes half a second of a quiet

@@ -11,9 +11,9 @@ import dagster as dg
 
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.chunk_run import ChunkRun
-from registration_pipeline.orchestration.listener import errors_as_failures
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,

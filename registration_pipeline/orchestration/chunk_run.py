@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 
-from registration_pipeline.orchestration.listener import errors_as_failures
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     Log,

@@ -15,7 +15,7 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     StateError,
 )
-from registration_pipeline.orchestration.instance import dagster_home
+from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 

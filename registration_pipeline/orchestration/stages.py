@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from registration_pipeline.orchestration import metadata, names
-from registration_pipeline.orchestration.listener import current_listener
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.runs.listener import current_listener
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 

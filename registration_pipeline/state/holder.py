@@ -1,6 +1,6 @@
 """Which process it is, and whether it still lives: pid, start, boot, name space. Only the operating system is asked here.
 
-What does not belong here: what a process holds (``lease.py``), and Dagster's runs (``orchestration/processes.py``).
+What does not belong here: what a process holds (``lease.py``), and Dagster's runs (``orchestration/runs/processes.py``).
 """
 
 from __future__ import annotations

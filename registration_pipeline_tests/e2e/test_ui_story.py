@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from registration_pipeline.demo.media import media_bytes
-from registration_pipeline.orchestration.instance import prepare_home
+from registration_pipeline.orchestration.runs.instance import prepare_home
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.rules import UnitRule
 from registration_pipeline.sandbox.server import Sandbox

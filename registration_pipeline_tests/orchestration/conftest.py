@@ -23,8 +23,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from registration_pipeline.definitions import build_definitions
-from registration_pipeline.orchestration.instance import dagster_home, open_instance, prepare_home
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.runs.instance import dagster_home, open_instance, prepare_home
 from registration_pipeline.orchestration.stages import plan_stage
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.project.project import Project

@@ -14,7 +14,7 @@ from dagster import (
     TableMetadataValue,
 )
 
-from registration_pipeline.orchestration.launch import run_job
+from registration_pipeline.orchestration.runs.launch import run_job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

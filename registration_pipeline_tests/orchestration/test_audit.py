@@ -11,7 +11,7 @@ from dagster import AssetCheckKey, DagsterInstance, ExecuteInProcessResult, Tabl
 from registration_pipeline.audit.report import latest_audit
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import AUDIT_OP
-from registration_pipeline.orchestration.launch import run_job
+from registration_pipeline.orchestration.runs.launch import run_job
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline

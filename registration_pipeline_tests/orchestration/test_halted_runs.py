@@ -14,8 +14,8 @@ from registration_pipeline.errors import (
     NotFoundError,
     RegistrationPipelineError,
 )
-from registration_pipeline.orchestration.launch import run_job
-from registration_pipeline.orchestration.listener import SilentListener, listening
+from registration_pipeline.orchestration.runs.launch import run_job
+from registration_pipeline.orchestration.runs.listener import SilentListener, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable

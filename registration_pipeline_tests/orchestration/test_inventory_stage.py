@@ -9,8 +9,8 @@ from dagster import AssetCheckKey, AssetCheckSeverity
 
 from registration_pipeline.inventory.progress import ListingProgress
 from registration_pipeline.orchestration import names
-from registration_pipeline.orchestration.launch import run_job
-from registration_pipeline.orchestration.listener import SilentListener, listening
+from registration_pipeline.orchestration.runs.launch import run_job
+from registration_pipeline.orchestration.runs.listener import SilentListener, listening
 from registration_pipeline.orchestration.stages import ListingReporter
 from registration_pipeline_tests.orchestration.conftest import SOURCE
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterInstance, TableMetadataValue
 
-from registration_pipeline.orchestration.launch import run_job
 from registration_pipeline.orchestration.names import MANIFESTS_VALID, NO_FAILED_CHUNKS
+from registration_pipeline.orchestration.runs.launch import run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable

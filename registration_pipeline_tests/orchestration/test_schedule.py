@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from dagster import DagsterInstance, RunRequest, build_schedule_context
 
-from registration_pipeline.orchestration.launch import run_job
 from registration_pipeline.orchestration.names import SOURCE_TAG
+from registration_pipeline.orchestration.runs.launch import run_job
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from dagster._core.storage.event_log import SqlEventLogStorage
 
-from registration_pipeline.orchestration.instance import open_instance
-from registration_pipeline.orchestration.stale_runs import clear_stale_runs
+from registration_pipeline.orchestration.runs.instance import open_instance
+from registration_pipeline.orchestration.runs.stale_runs import clear_stale_runs
 from registration_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_commands_may_open_a_new_instance_at_once(settings: Settings):
     script = (
         "import sys; from pathlib import Path\n"
         "from registration_pipeline.settings import load_settings\n"
-        "from registration_pipeline.orchestration.instance import open_instance\n"
+        "from registration_pipeline.orchestration.runs.instance import open_instance\n"
         "settings = load_settings(Path(sys.argv[1]), {})\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "with open_instance(settings, {}) as instance: instance.get_runs()\n"

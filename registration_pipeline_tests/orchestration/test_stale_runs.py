@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_context
 
-from registration_pipeline.orchestration.launch import _remote_origin, run_job
-from registration_pipeline.orchestration.processes import WORKER_TAG, worker_tag
-from registration_pipeline.orchestration.stale_runs import (
+from registration_pipeline.orchestration.runs.launch import _remote_origin, run_job
+from registration_pipeline.orchestration.runs.processes import WORKER_TAG, worker_tag
+from registration_pipeline.orchestration.runs.stale_runs import (
     build_stale_run_sensor,
     clear_stale_runs,
     clearing_stale_runs,
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 SYNC = textwrap.dedent("""
     import os, sys
-    from registration_pipeline.orchestration.instance import open_instance
-    from registration_pipeline.orchestration.launch import _remote_origin, run_job
+    from registration_pipeline.orchestration.runs.instance import open_instance
+    from registration_pipeline.orchestration.runs.launch import _remote_origin, run_job
     from registration_pipeline.project.project import Project
-    from registration_pipeline.orchestration.stale_runs import clearing_stale_runs
+    from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
 
     def tell(text):
         print(text, file=sys.stderr, flush=True)

@@ -10,8 +10,8 @@ import pytest
 from dagster import AssetCheckKey, DagsterInstance, DagsterRunStatus
 
 from registration_pipeline.orchestration import names
-from registration_pipeline.orchestration.instance import open_instance
-from registration_pipeline.orchestration.launch import run_job
+from registration_pipeline.orchestration.runs.instance import open_instance
+from registration_pipeline.orchestration.runs.launch import run_job
 
 if TYPE_CHECKING:
     from dagster import AssetKey

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registration_pipeline.orchestration.launch import run_job
+from registration_pipeline.orchestration.runs.launch import run_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
-from registration_pipeline.orchestration.instance import open_instance
-from registration_pipeline.orchestration.launch import run_job
-from registration_pipeline.orchestration.stale_runs import clear_stale_runs, clearing_stale_runs
+from registration_pipeline.orchestration.runs.instance import open_instance
+from registration_pipeline.orchestration.runs.launch import run_job
+from registration_pipeline.orchestration.runs.stale_runs import clear_stale_runs, clearing_stale_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

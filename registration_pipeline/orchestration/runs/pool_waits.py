@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from registration_pipeline.orchestration.names import source_of_pool
-from registration_pipeline.orchestration.processes import WORKER_TAG, worker_tag
+from registration_pipeline.orchestration.runs.processes import WORKER_TAG, worker_tag
 
 
 def waits_of_this_process(instance: dg.DagsterInstance) -> Iterator[str]:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
 
-from registration_pipeline.orchestration.pool_waits import waits_of_this_process
-from registration_pipeline.orchestration.processes import (
+from registration_pipeline.orchestration.runs.pool_waits import waits_of_this_process
+from registration_pipeline.orchestration.runs.processes import (
     WORKER_TAG,
     boot_id,
     is_alive,

@@ -22,7 +22,7 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._core.utils import make_new_run_id
 
 from registration_pipeline.orchestration.names import CODE_LOCATION, DEFINITIONS_MODULE
-from registration_pipeline.orchestration.processes import worker_tag
+from registration_pipeline.orchestration.runs.processes import worker_tag
 
 # The run's own log keeps everything; the terminal belongs to the command.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

@@ -1,0 +1,1 @@
+"""Runs of this project in Dagster: launching, following, and recognising those whose process is gone."""
