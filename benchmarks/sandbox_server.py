@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from benchmarks.servers import announce, farewell
+from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.config import SandboxConfig
-from registration_pipeline.sandbox.endpoints import Endpoint
 from registration_pipeline.sandbox.server import Sandbox
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.demo.home import DemoHome
     from registration_pipeline.demo.servers import DemoServers
-    from registration_pipeline.sandbox.insight import JobRecord
+    from registration_pipeline.sandbox.admin.insight import JobRecord
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.status import SourceStatus
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.sandbox.rules import UnitRule
+from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 
 if TYPE_CHECKING:
     from pathlib import Path

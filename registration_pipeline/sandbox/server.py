@@ -13,25 +13,25 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.sandbox.admin_api import build_admin
-from registration_pipeline.sandbox.app import build_app
+from registration_pipeline.sandbox.admin.api import build_admin
+from registration_pipeline.sandbox.admin.insight import Insight, JobRecord, RegisteredItem, ViolationRecord
+from registration_pipeline.sandbox.api.app import build_app
+from registration_pipeline.sandbox.api.service import Service
+from registration_pipeline.sandbox.api.traffic import EndpointTraffic, Traffic
 from registration_pipeline.sandbox.config import DEFAULT_INTEGRATION_TITLE, SandboxConfig
-from registration_pipeline.sandbox.connections import Connections
 from registration_pipeline.sandbox.database import Database
-from registration_pipeline.sandbox.fault_plan import FaultPlan, FaultRecord
-from registration_pipeline.sandbox.insight import Insight, JobRecord, RegisteredItem, ViolationRecord
-from registration_pipeline.sandbox.jobs import JobBoard, JobRunner
+from registration_pipeline.sandbox.faults.connections import Connections
+from registration_pipeline.sandbox.faults.plan import FaultPlan, FaultRecord
+from registration_pipeline.sandbox.jobs.runner import JobBoard, JobRunner
+from registration_pipeline.sandbox.jobs.unit_rules import RULES_FILE, UnitRule, write_rules
 from registration_pipeline.sandbox.keys import KEY_FILE, authorised_user, ensure_key_pair
 from registration_pipeline.sandbox.listener import Listener
-from registration_pipeline.sandbox.rules import RULES_FILE, UnitRule, write_rules
-from registration_pipeline.sandbox.service import Service
-from registration_pipeline.sandbox.traffic import EndpointTraffic, Traffic
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType, TracebackType
 
-    from registration_pipeline.sandbox.faults import Fault, RandomFaults
+    from registration_pipeline.sandbox.faults.values import Fault, RandomFaults
 
 ADMIN_HOST = "127.0.0.1"
 """The admin port asks nobody who they are, so nobody else reaches it."""

@@ -16,8 +16,8 @@ import pytest
 from encord.exceptions import InvalidArgumentsError, PayloadTooLargeError, UnknownException
 
 from registration_pipeline.manifest import validate
-from registration_pipeline.sandbox import manifests
 from registration_pipeline.sandbox.config import BODY_LIMIT_BYTES
+from registration_pipeline.sandbox.jobs import manifests
 from registration_pipeline_tests.random_manifests.agreement import (
     NO_OBJECT,
     NOT_SENT,

@@ -20,7 +20,7 @@ from registration_pipeline.manifest import format as format_table
 from registration_pipeline.manifest import items, validate
 from registration_pipeline.manifest.format import ITEM_FORMATS, ItemFormat, JsonType
 from registration_pipeline.planning.rejection import LIMITS
-from registration_pipeline.sandbox import manifests
+from registration_pipeline.sandbox.jobs import manifests
 from registration_pipeline_tests.random_manifests.agreement import Case, refusal, violations_of
 from registration_pipeline_tests.random_manifests.catalogue import (
     ALONE,

@@ -12,9 +12,9 @@ import requests
 from encord.exceptions import InvalidArgumentsError, RequestException, UnknownException
 
 from registration_pipeline.errors import UsageError
+from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.config import SandboxConfig
-from registration_pipeline.sandbox.endpoints import Endpoint
-from registration_pipeline.sandbox.faults import Effect, Fault, Kind, RandomFaults, When
+from registration_pipeline.sandbox.faults.values import Effect, Fault, Kind, RandomFaults, When
 from registration_pipeline.sandbox.server import Sandbox, banner, connection
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from encord.http.constants import RequestsSettings
 from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.sandbox.endpoints import Endpoint
-from registration_pipeline.sandbox.faults import Effect, Fault, When
+from registration_pipeline.sandbox.api.endpoints import Endpoint
+from registration_pipeline.sandbox.faults.values import Effect, Fault, When
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 from encord.exceptions import AuthorisationError, RequestException, ResourceNotFoundError, UnknownException
 from encord.orm.dataset import LongPollingStatus
 
-from registration_pipeline.sandbox.faults import Effect, Fate, Fault, When
+from registration_pipeline.sandbox.faults.values import Effect, Fate, Fault, When
 
 if TYPE_CHECKING:
     from collections.abc import Callable

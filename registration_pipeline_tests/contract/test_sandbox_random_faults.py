@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import requests
 from encord.exceptions import EncordException
 
-from registration_pipeline.sandbox.endpoints import Endpoint
-from registration_pipeline.sandbox.faults import JOB_KINDS, Kind, RandomFaults
+from registration_pipeline.sandbox.api.endpoints import Endpoint
+from registration_pipeline.sandbox.faults.values import JOB_KINDS, Kind, RandomFaults
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from encord.orm.dataset import LongPollingStatus
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.config import DedupeAt, ErrorText, RetryAfter, SummaryUploadJobs, UrlMatching
-from registration_pipeline.sandbox.faults import Effect, Fate, Fault
+from registration_pipeline.sandbox.faults.values import Effect, Fate, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ import yaml
 from registration_pipeline.demo.media import media_bytes
 from registration_pipeline.orchestration.runs.instance import prepare_home
 from registration_pipeline.sandbox.config import SandboxConfig
-from registration_pipeline.sandbox.rules import UnitRule
+from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.settings import load_settings
 from registration_pipeline.state.factory import open_state_store

@@ -18,9 +18,9 @@ from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.inventory.inventory import take_inventory
 from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.planning.wave import load_chunks
-from registration_pipeline.sandbox.endpoints import Endpoint
-from registration_pipeline.sandbox.faults import Effect, Fault
-from registration_pipeline.sandbox.rules import UnitRule
+from registration_pipeline.sandbox.api.endpoints import Endpoint
+from registration_pipeline.sandbox.faults.values import Effect, Fault
+from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.encord.gateway import EncordGateway
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from registration_pipeline.sandbox.endpoints import Endpoint
-from registration_pipeline.sandbox.faults import Effect, Fault
+from registration_pipeline.sandbox.api.endpoints import Endpoint
+from registration_pipeline.sandbox.faults.values import Effect, Fault
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkState
 

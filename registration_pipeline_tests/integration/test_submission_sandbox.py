@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from registration_pipeline.errors import CredentialsError, NotFoundError, PermissionDeniedError, ServiceUnavailableError
-from registration_pipeline.sandbox.rules import UnitRule
+from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.journal.states import ChunkState
 

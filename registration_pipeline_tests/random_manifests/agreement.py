@@ -26,7 +26,7 @@ import requests
 from encord.orm.storage import PostUploadJobParams
 
 from registration_pipeline.manifest import validate
-from registration_pipeline.sandbox import manifests
+from registration_pipeline.sandbox.jobs import manifests
 from registration_pipeline_tests.random_manifests.draft import OTHER_CASING
 from registration_pipeline_tests.random_manifests.mutation import Expected
 

@@ -20,7 +20,7 @@ from registration_pipeline.cli.app import run
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.project.project import Project
 from registration_pipeline.sandbox.config import SandboxConfig
-from registration_pipeline.sandbox.rules import UnitRule
+from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.tracking.due import Errand
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registration_pipeline.sandbox.faults import Effect, Fate, Fault
+from registration_pipeline.sandbox.faults.values import Effect, Fate, Fault
 from registration_pipeline.submission.encord.gateway import EncordGateway
 
 if TYPE_CHECKING:

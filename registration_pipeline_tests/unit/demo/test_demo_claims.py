@@ -10,7 +10,7 @@ import pytest
 
 from registration_pipeline.demo.claims import Expectation, check_claims
 from registration_pipeline.demo.observation import Observation
-from registration_pipeline.sandbox.insight import JobRecord
+from registration_pipeline.sandbox.admin.insight import JobRecord
 from registration_pipeline.tracking.status import SourceStatus
 
 if TYPE_CHECKING:

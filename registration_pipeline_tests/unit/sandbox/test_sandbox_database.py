@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registration_pipeline.sandbox.api.pages import PageRequest, Selection, fetch_merged_page, fetch_page, page_body
+from registration_pipeline.sandbox.api.wire import decode_token
 from registration_pipeline.sandbox.database import DATABASE_FILE, Database
-from registration_pipeline.sandbox.pages import PageRequest, Selection, fetch_merged_page, fetch_page, page_body
-from registration_pipeline.sandbox.wire import decode_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, cast
 from starlette.applications import Starlette
 from starlette.routing import Mount, Router
 
-from registration_pipeline.sandbox import folders_api, items_api, uploads_api
-from registration_pipeline.sandbox.endpoints import BASE_PATH, EndpointFinder
-from registration_pipeline.sandbox.fault_gate import FaultGate
-from registration_pipeline.sandbox.rate_limit import RateLimit
-from registration_pipeline.sandbox.service import service_of
-from registration_pipeline.sandbox.signatures import SignatureRefusedError, SignedRequest, verify_signature
-from registration_pipeline.sandbox.traffic import TrafficCounter
-from registration_pipeline.sandbox.wire import ApiError, error_response
+from registration_pipeline.sandbox.api import folders as folders_api
+from registration_pipeline.sandbox.api import items as items_api
+from registration_pipeline.sandbox.api import uploads as uploads_api
+from registration_pipeline.sandbox.api.endpoints import BASE_PATH, EndpointFinder
+from registration_pipeline.sandbox.api.service import service_of
+from registration_pipeline.sandbox.api.signatures import SignatureRefusedError, SignedRequest, verify_signature
+from registration_pipeline.sandbox.api.traffic import TrafficCounter
+from registration_pipeline.sandbox.api.wire import ApiError, error_response
+from registration_pipeline.sandbox.faults.gate import FaultGate
+from registration_pipeline.sandbox.faults.rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from registration_pipeline.sandbox.service import Service
+    from registration_pipeline.sandbox.api.service import Service
 
 ROUTES = [*folders_api.ROUTES, *items_api.ROUTES, *uploads_api.ROUTES]
 

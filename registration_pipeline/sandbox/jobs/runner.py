@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from registration_pipeline.sandbox.readers import Examined, ObjectReader, build_reader, examine
-from registration_pipeline.sandbox.registration import meet_fate, register_slice
-from registration_pipeline.sandbox.submissions import ERROR, PENDING, Submission, load_submission
-from registration_pipeline.sandbox.wire import timestamp
+from registration_pipeline.sandbox.api.wire import timestamp
+from registration_pipeline.sandbox.jobs.readers import Examined, ObjectReader, build_reader, examine
+from registration_pipeline.sandbox.jobs.registration import meet_fate, register_slice
+from registration_pipeline.sandbox.jobs.submissions import ERROR, PENDING, Submission, load_submission
 
 if TYPE_CHECKING:
     import sqlite3

@@ -14,20 +14,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.sandbox.folders_api import folder_row
-from registration_pipeline.sandbox.manifests import ExternalFiles, ManifestRefusedError, parse_external_files
-from registration_pipeline.sandbox.rules import RULES_FILE, read_rules
-from registration_pipeline.sandbox.service import Service, service_of
-from registration_pipeline.sandbox.submissions import (
-    PENDING,
-    accept_job,
-    add_violation,
-    cancel_job,
-    find_job,
-    job_state,
-    units_in_flight,
-)
-from registration_pipeline.sandbox.wire import (
+from registration_pipeline.sandbox.api.folders import folder_row
+from registration_pipeline.sandbox.api.service import Service, service_of
+from registration_pipeline.sandbox.api.wire import (
     json_body,
     parse_uuid,
     path_uuid,
@@ -36,6 +25,17 @@ from registration_pipeline.sandbox.wire import (
     unprocessable,
     whole_number,
 )
+from registration_pipeline.sandbox.jobs.manifests import ExternalFiles, ManifestRefusedError, parse_external_files
+from registration_pipeline.sandbox.jobs.submissions import (
+    PENDING,
+    accept_job,
+    add_violation,
+    cancel_job,
+    find_job,
+    job_state,
+    units_in_flight,
+)
+from registration_pipeline.sandbox.jobs.unit_rules import RULES_FILE, read_rules
 
 if TYPE_CHECKING:
     import sqlite3

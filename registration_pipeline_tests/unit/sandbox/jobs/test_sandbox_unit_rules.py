@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.sandbox.rules import UnitRule, read_rules, write_rules
+from registration_pipeline.sandbox.jobs.unit_rules import UnitRule, read_rules, write_rules
 
 if TYPE_CHECKING:
     from pathlib import Path

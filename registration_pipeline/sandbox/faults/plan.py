@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.sandbox.endpoints import Endpoint
-from registration_pipeline.sandbox.faults import Fault, RandomFaults
-from registration_pipeline.sandbox.submissions import UNIT_RULE_PREFIX
-from registration_pipeline.sandbox.wire import timestamp
+from registration_pipeline.sandbox.api.endpoints import Endpoint
+from registration_pipeline.sandbox.api.wire import timestamp
+from registration_pipeline.sandbox.faults.values import Fault, RandomFaults
+from registration_pipeline.sandbox.jobs.submissions import UNIT_RULE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.sandbox.pages import Selection
+from registration_pipeline.sandbox.api.pages import Selection
 
 if TYPE_CHECKING:
     import sqlite3

@@ -8,11 +8,11 @@ import pytest
 
 from registration_pipeline.sandbox.config import DedupeAt, SandboxConfig
 from registration_pipeline.sandbox.database import Database
-from registration_pipeline.sandbox.manifests import parse_external_files
-from registration_pipeline.sandbox.readers import Examined
-from registration_pipeline.sandbox.registration import register_slice
-from registration_pipeline.sandbox.rules import UnitRule
-from registration_pipeline.sandbox.submissions import accept_job, cancel_job, job_state, load_submission
+from registration_pipeline.sandbox.jobs.manifests import parse_external_files
+from registration_pipeline.sandbox.jobs.readers import Examined
+from registration_pipeline.sandbox.jobs.registration import register_slice
+from registration_pipeline.sandbox.jobs.submissions import accept_job, cancel_job, job_state, load_submission
+from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from registration_pipeline.sandbox.signatures import SignatureRefusedError, SignedRequest, verify_signature
+from registration_pipeline.sandbox.api.signatures import SignatureRefusedError, SignedRequest, verify_signature
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 KEY_ID = KEY.public_key().public_bytes_raw().hex()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from registration_pipeline.sandbox import manifests
-from registration_pipeline.sandbox.manifests import ManifestRefusedError, parse_external_files
+from registration_pipeline.sandbox.jobs import manifests
+from registration_pipeline.sandbox.jobs.manifests import ManifestRefusedError, parse_external_files
 
 
 def images(**keys: Any) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.sandbox.app import ROUTES
+from registration_pipeline.sandbox.api.app import ROUTES
+from registration_pipeline.sandbox.api.endpoints import Endpoint, EndpointFinder
 from registration_pipeline.sandbox.database import Database
-from registration_pipeline.sandbox.endpoints import Endpoint, EndpointFinder
-from registration_pipeline.sandbox.fault_plan import FaultPlan, dump_fault, dump_profile, load_fault, load_profile
-from registration_pipeline.sandbox.faults import JOB_KINDS, Effect, Fate, Fault, Kind, RandomFaults, When
+from registration_pipeline.sandbox.faults.plan import FaultPlan, dump_fault, dump_profile, load_fault, load_profile
+from registration_pipeline.sandbox.faults.values import JOB_KINDS, Effect, Fate, Fault, Kind, RandomFaults, When
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from registration_pipeline.sandbox.connections import drain
-from registration_pipeline.sandbox.faults import Effect, Fault, When
-from registration_pipeline.sandbox.wire import retry_after_header
+from registration_pipeline.sandbox.api.wire import retry_after_header
+from registration_pipeline.sandbox.faults.connections import drain
+from registration_pipeline.sandbox.faults.values import Effect, Fault, When
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from registration_pipeline.sandbox.connections import Connections
-    from registration_pipeline.sandbox.fault_plan import FaultPlan, Strike
-    from registration_pipeline.sandbox.jobs import JobBoard
+    from registration_pipeline.sandbox.faults.connections import Connections
+    from registration_pipeline.sandbox.faults.plan import FaultPlan, Strike
+    from registration_pipeline.sandbox.jobs.runner import JobBoard
 
 _UNPROCESSABLE = 422
 _NO_CONTENT = 204

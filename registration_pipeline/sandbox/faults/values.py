@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.sandbox.endpoints import Endpoint
+from registration_pipeline.sandbox.api.endpoints import Endpoint
 
 PAST_TIMEOUT_SECONDS = 200.0
 """Longer than the 180 s that Encord's SDK waits for an answer."""

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from registration_pipeline.sandbox.config import SummaryUploadJobs
-from registration_pipeline.sandbox.pages import Selection, fetch_page, page_body, read_page_request
-from registration_pipeline.sandbox.service import Service, service_of
-from registration_pipeline.sandbox.wire import (
+from registration_pipeline.sandbox.api.pages import Selection, fetch_page, page_body, read_page_request
+from registration_pipeline.sandbox.api.service import Service, service_of
+from registration_pipeline.sandbox.api.wire import (
     flag,
     json_body,
     listed_until,
@@ -27,6 +26,7 @@ from registration_pipeline.sandbox.wire import (
     timestamp,
     unprocessable,
 )
+from registration_pipeline.sandbox.config import SummaryUploadJobs
 
 if TYPE_CHECKING:
     import sqlite3

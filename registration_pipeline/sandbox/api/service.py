@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from registration_pipeline.sandbox.api.traffic import Traffic
     from registration_pipeline.sandbox.config import SandboxConfig
-    from registration_pipeline.sandbox.connections import Connections
     from registration_pipeline.sandbox.database import Database
-    from registration_pipeline.sandbox.fault_plan import FaultPlan
-    from registration_pipeline.sandbox.jobs import JobBoard, JobRunner
-    from registration_pipeline.sandbox.traffic import Traffic
+    from registration_pipeline.sandbox.faults.connections import Connections
+    from registration_pipeline.sandbox.faults.plan import FaultPlan
+    from registration_pipeline.sandbox.jobs.runner import JobBoard, JobRunner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from registration_pipeline.sandbox.config import UrlMatching
-from registration_pipeline.sandbox.manifests import KINDS
+from registration_pipeline.sandbox.jobs.manifests import KINDS
 
 if TYPE_CHECKING:
-    from registration_pipeline.sandbox.manifests import SubmittedUnit
+    from registration_pipeline.sandbox.jobs.manifests import SubmittedUnit
 
 _UNESCAPED = "/!$&'()*+,;=:@~"
 

@@ -20,9 +20,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.sandbox.admin_page import SHOWN_ITEMS, SHOWN_ROWS, Overview, folder_page, overview_page
-from registration_pipeline.sandbox.fault_plan import dump_fault, dump_profile, load_fault, load_profile
-from registration_pipeline.sandbox.rules import RULES_FILE, dump_rules, parse_rules, read_rules, write_rules
+from registration_pipeline.sandbox.admin.page import SHOWN_ITEMS, SHOWN_ROWS, Overview, folder_page, overview_page
+from registration_pipeline.sandbox.faults.plan import dump_fault, dump_profile, load_fault, load_profile
+from registration_pipeline.sandbox.jobs.unit_rules import RULES_FILE, dump_rules, parse_rules, read_rules, write_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from registration_pipeline.sandbox.insight import Insight
-    from registration_pipeline.sandbox.service import Service
+    from registration_pipeline.sandbox.admin.insight import Insight
+    from registration_pipeline.sandbox.api.service import Service
 
 _LISTED_ROWS = 1000
 """Most rows of a JSON list, unless ``?limit=`` says otherwise."""

@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from registration_pipeline.sandbox.admin_html import Headings, Html, badge, document, join, section, table, tag, void
-from registration_pipeline.sandbox.fault_plan import dump_fault, dump_profile
+from registration_pipeline.sandbox.admin.html import Headings, Html, badge, document, join, section, table, tag, void
+from registration_pipeline.sandbox.faults.plan import dump_fault, dump_profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from registration_pipeline.sandbox.fault_plan import FaultRecord, ScriptedFault
-    from registration_pipeline.sandbox.faults import RandomFaults
-    from registration_pipeline.sandbox.insight import (
+    from registration_pipeline.sandbox.admin.insight import (
         DuplicateRecord,
         FolderRecord,
         JobRecord,
         RegisteredItem,
         ViolationRecord,
     )
-    from registration_pipeline.sandbox.traffic import EndpointTraffic, RequestRecord
+    from registration_pipeline.sandbox.api.traffic import EndpointTraffic, RequestRecord
+    from registration_pipeline.sandbox.faults.plan import FaultRecord, ScriptedFault
+    from registration_pipeline.sandbox.faults.values import RandomFaults
 
 SHOWN_ROWS = 50
 """Rows of each table on the first page."""

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from registration_pipeline.sandbox.folders_api import folder_row, folders_below
-from registration_pipeline.sandbox.pages import Selection, fetch_merged_page, page_body, read_page_request
-from registration_pipeline.sandbox.service import Service, service_of
-from registration_pipeline.sandbox.url_forms import normalise_url
-from registration_pipeline.sandbox.wire import (
+from registration_pipeline.sandbox.api.folders import folder_row, folders_below
+from registration_pipeline.sandbox.api.pages import Selection, fetch_merged_page, page_body, read_page_request
+from registration_pipeline.sandbox.api.service import Service, service_of
+from registration_pipeline.sandbox.api.wire import (
     flag,
     json_body,
     listed_until,
@@ -28,6 +27,7 @@ from registration_pipeline.sandbox.wire import (
     timestamp,
     unprocessable,
 )
+from registration_pipeline.sandbox.jobs.url_forms import normalise_url
 
 if TYPE_CHECKING:
     import sqlite3

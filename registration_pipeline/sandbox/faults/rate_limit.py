@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
+from registration_pipeline.sandbox.api.wire import retry_after_header
 from registration_pipeline.sandbox.config import RetryAfter
-from registration_pipeline.sandbox.connections import drain
-from registration_pipeline.sandbox.wire import retry_after_header
+from registration_pipeline.sandbox.faults.connections import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.sandbox.wire import (
+from registration_pipeline.sandbox.api.wire import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
     decode_token,

@@ -13,18 +13,18 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from registration_pipeline.sandbox.api.wire import timestamp
 from registration_pipeline.sandbox.config import SandboxConfig, SkippedCountsAs
-from registration_pipeline.sandbox.faults import Fate
-from registration_pipeline.sandbox.manifests import KINDS, SubmittedUnit
-from registration_pipeline.sandbox.submissions import CANCELLED, DONE, ERROR, PENDING, Submission, end_job
-from registration_pipeline.sandbox.url_forms import match_key
-from registration_pipeline.sandbox.wire import timestamp
+from registration_pipeline.sandbox.faults.values import Fate
+from registration_pipeline.sandbox.jobs.manifests import KINDS, SubmittedUnit
+from registration_pipeline.sandbox.jobs.submissions import CANCELLED, DONE, ERROR, PENDING, Submission, end_job
+from registration_pipeline.sandbox.jobs.url_forms import match_key
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from registration_pipeline.sandbox.readers import Examined
+    from registration_pipeline.sandbox.jobs.readers import Examined
 
 _INSERT = """
 INSERT INTO items (uuid, folder_id, identity, frames, item_type, name, description, client_metadata, owner, created_at,

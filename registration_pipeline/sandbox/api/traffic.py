@@ -13,12 +13,12 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from registration_pipeline.sandbox.wire import timestamp
+from registration_pipeline.sandbox.api.wire import timestamp
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from registration_pipeline.sandbox.endpoints import Endpoint, EndpointFinder
+    from registration_pipeline.sandbox.api.endpoints import Endpoint, EndpointFinder
 
 KEPT_REQUESTS = 500
 _FIRST_ERROR = 400

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from registration_pipeline.sandbox.api.wire import timestamp
 from registration_pipeline.sandbox.config import DedupeAt, UrlMatching
-from registration_pipeline.sandbox.faults import Fate, Fault
-from registration_pipeline.sandbox.manifests import ExternalFiles, SubmittedUnit
-from registration_pipeline.sandbox.rules import UnitRule, dump_rules, parse_rules
-from registration_pipeline.sandbox.url_forms import match_key
-from registration_pipeline.sandbox.wire import timestamp
+from registration_pipeline.sandbox.faults.values import Fate, Fault
+from registration_pipeline.sandbox.jobs.manifests import ExternalFiles, SubmittedUnit
+from registration_pipeline.sandbox.jobs.unit_rules import UnitRule, dump_rules, parse_rules
+from registration_pipeline.sandbox.jobs.url_forms import match_key
 
 if TYPE_CHECKING:
     import sqlite3

@@ -1,0 +1,1 @@
+"""The HTTP side of the sandbox: the application, its endpoints, signatures and traffic."""

@@ -1,0 +1,1 @@
+"""Upload jobs of the sandbox: accepting manifests, opening objects, registering units."""
