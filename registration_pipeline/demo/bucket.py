@@ -18,7 +18,7 @@ from botocore.config import Config
 
 from registration_pipeline.demo.extra import MOTO, require_demo_extra
 from registration_pipeline.demo.key_map import MappedKey, read_key_map
-from registration_pipeline.demo.media import content_type
+from registration_pipeline.demo.media.media import content_type
 from registration_pipeline.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registration_pipeline.demo.key_map import MappedKey, write_key_map
-from registration_pipeline.demo.media import media_bytes, write_bytes, write_media
-from registration_pipeline.demo.names import media_names
-from registration_pipeline.demo.subject import Subject
+from registration_pipeline.demo.media.media import media_bytes, write_bytes, write_media
+from registration_pipeline.demo.media.names import media_names
+from registration_pipeline.demo.media.subject import Subject
 from registration_pipeline.objects import MediaKind, RejectionReason
 
 if TYPE_CHECKING:

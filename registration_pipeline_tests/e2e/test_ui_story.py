@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from registration_pipeline.demo.media import media_bytes
+from registration_pipeline.demo.media.media import media_bytes
 from registration_pipeline.orchestration.runs.instance import prepare_home
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.jobs.unit_rules import UnitRule

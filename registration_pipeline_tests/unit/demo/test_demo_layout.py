@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 
 from registration_pipeline.demo.key_map import key_map_path, read_key_map
 from registration_pipeline.demo.layout import broken_bytes, bucket_layout, directory_layout
-from registration_pipeline.demo.media import media_bytes
+from registration_pipeline.demo.media.media import media_bytes
 from registration_pipeline.errors import UsageError
 from registration_pipeline.objects import RejectionReason
 

@@ -14,7 +14,7 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from registration_pipeline.demo.subject import Subject
+    from registration_pipeline.demo.media.subject import Subject
 
 _SAMPLES_PER_SECOND = 8000
 _FADE_SAMPLES = 400

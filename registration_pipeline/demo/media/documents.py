@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from registration_pipeline.demo.subject import Subject
+    from registration_pipeline.demo.media.subject import Subject
 
 _FINDINGS = (
     "Lens clean, no condensation.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 if TYPE_CHECKING:
-    from registration_pipeline.demo.subject import Subject
+    from registration_pipeline.demo.media.subject import Subject
 
 FRAME_SIZE = (320, 240)
 """Width and height in pixels: large enough to look at, small enough for thousands of files."""

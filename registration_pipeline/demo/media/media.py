@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registration_pipeline.demo.documents import render_html, render_json, render_pdf, render_text
 from registration_pipeline.demo.extra import PILLOW, require_demo_extra
-from registration_pipeline.demo.mp4 import Clip, mux_mp4, mux_quicktime
-from registration_pipeline.demo.names import media_names
-from registration_pipeline.demo.signals import render_nifti, render_nifti_gz, render_wav
-from registration_pipeline.demo.subject import Subject
+from registration_pipeline.demo.media.documents import render_html, render_json, render_pdf, render_text
+from registration_pipeline.demo.media.mp4 import Clip, mux_mp4, mux_quicktime
+from registration_pipeline.demo.media.names import media_names
+from registration_pipeline.demo.media.signals import render_nifti, render_nifti_gz, render_wav
+from registration_pipeline.demo.media.subject import Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,7 +84,7 @@ def content_type(name: str) -> str:
 def _picture(form: str) -> Callable[[Subject], bytes]:
     def render(subject: Subject) -> bytes:
         require_demo_extra(PILLOW)
-        from registration_pipeline.demo import pictures
+        from registration_pipeline.demo.media import pictures
 
         renderers: Mapping[str, Callable[[Subject], bytes]] = {
             "jpeg": pictures.render_jpeg,
@@ -100,7 +100,7 @@ def _picture(form: str) -> Callable[[Subject], bytes]:
 def _video(mux: Callable[[Clip], bytes]) -> Callable[[Subject], bytes]:
     def render(subject: Subject) -> bytes:
         require_demo_extra(PILLOW)
-        from registration_pipeline.demo.pictures import FRAME_SIZE, render_jpeg
+        from registration_pipeline.demo.media.pictures import FRAME_SIZE, render_jpeg
 
         width, height = FRAME_SIZE
         frames = [render_jpeg(subject, frame=frame) for frame in range(_CLIP_FRAMES)]

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from registration_pipeline.demo.extra import require_demo_extra
-from registration_pipeline.demo.media import content_type, generate_media, media_bytes
-from registration_pipeline.demo.names import media_names
+from registration_pipeline.demo.media.media import content_type, generate_media, media_bytes
+from registration_pipeline.demo.media.names import media_names
 from registration_pipeline.errors import UsageError
 from registration_pipeline.objects import MediaKind
 

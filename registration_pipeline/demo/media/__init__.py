@@ -1,0 +1,1 @@
+"""Generated media: valid small files of each kind, by name and seed."""
