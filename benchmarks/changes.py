@@ -76,7 +76,7 @@ def join_tables(watch: Stopwatch) -> None:
 
     from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
     from registration_pipeline.planning.wave import load_waves
-    from registration_pipeline.state.commit import read_parts
+    from registration_pipeline.state.parquet import read_parts
 
     project, _ = load_project()
     columns = ["key", "size", "last_modified", "e_tag"]

@@ -20,8 +20,10 @@ import pyarrow.parquet as pq
 
 from registration_pipeline.audit.rows import AuditFinding, FindingRow, row_order
 from registration_pipeline.errors import StateCorruptError
-from registration_pipeline.state.commit import Part, canonical_json, read_marker, read_parts, temporary_space
 from registration_pipeline.state.layout import COMMIT_MARKER, audit_folder
+from registration_pipeline.state.markers import canonical_json, read_marker
+from registration_pipeline.state.parquet import Part, read_parts
+from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tables.spill import Spill
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.planning.ledger import Ledger
 from registration_pipeline.planning.wave import load_chunks, load_waves
-from registration_pipeline.state.commit import read_parts
+from registration_pipeline.state.parquet import read_parts
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkProgress
 from registration_pipeline.tracking.outcomes import read_outcomes

@@ -31,7 +31,7 @@ from registration_pipeline.inventory.price_class import price_class
 from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.wave import load_waves
-from registration_pipeline.state.commit import temporary_space
+from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tracking.due import named_errands
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally, write_failures
 from registration_pipeline.tracking.status import chunk_statuses

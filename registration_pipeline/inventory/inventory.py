@@ -18,14 +18,9 @@ from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.digest import ListingDigest
 from registration_pipeline.inventory.progress import ListingProgress
 from registration_pipeline.inventory.schema import DISTINCT_COLUMNS, INVENTORY_SCHEMA
-from registration_pipeline.state.commit import (
-    FileSet,
-    ParquetPartWriter,
-    Part,
-    read_marker,
-    read_parts,
-)
 from registration_pipeline.state.layout import inventory_folder
+from registration_pipeline.state.markers import FileSet, read_marker
+from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,6 +1,7 @@
 """The seam to a store's listing.
 
-What does not belong here: implementations (``inventory/s3/lister.py``, ``local.py``) and what becomes of the rows (``inventory.py``).
+What does not belong here: implementations (``local.py``, ``lister.py`` of each provider) and what becomes of the rows
+(``inventory.py``).
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.planning.wave import Wave, is_wave_id, load_waves, wave_order
-from registration_pipeline.state.commit import canonical_json
 from registration_pipeline.state.layout import (
     COMMIT_MARKER,
     census_folder,
@@ -23,11 +22,12 @@ from registration_pipeline.state.layout import (
     lineage_name,
     plan_folder,
 )
+from registration_pipeline.state.markers import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registration_pipeline.state.commit import Part
+    from registration_pipeline.state.parquet import Part
     from registration_pipeline.state.store import StateStore
 
 

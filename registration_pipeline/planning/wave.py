@@ -19,8 +19,9 @@ from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.units import UNIT_COLUMNS, ChunkUnits
-from registration_pipeline.state.commit import Part, read_marker, read_parts
 from registration_pipeline.state.layout import COMMIT_MARKER, plan_folder
+from registration_pipeline.state.markers import read_marker
+from registration_pipeline.state.parquet import Part, read_parts
 from registration_pipeline.tables.part_reader import GroupReader
 
 if TYPE_CHECKING:

@@ -19,8 +19,9 @@ from registration_pipeline.planning.schema import (
     PLAN_SCHEMA,
     REJECTED_SCHEMA,
 )
-from registration_pipeline.state.commit import PART_ROWS, ROW_GROUP_ROWS, FileSet, ParquetPartWriter, Part
 from registration_pipeline.state.layout import census_folder, plan_folder
+from registration_pipeline.state.markers import FileSet
+from registration_pipeline.state.parquet import PART_ROWS, ROW_GROUP_ROWS, ParquetPartWriter, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

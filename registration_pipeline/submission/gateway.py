@@ -1,7 +1,7 @@
 """The seam to Encord: the few things that registration needs, in our own words.
 
-What belongs here: the protocol and its values. The implementation that imports the SDK is ``submission/encord/gateway.py``; what its
-errors mean is ``submission/calls/retry_table.py``.
+What belongs here: the protocol and its values. The implementation that imports the SDK is in ``encord/``; what its errors mean
+is in ``calls/retry_table.py``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reads sorted Parquet parts of a plan by row group, so that memory stays flat and a chunk is found quickly.
 
-What does not belong here: what the rows mean (``wave.py``, ``ledger.py``) and writing parts (``state/commit.py``).
+What does not belong here: what the rows mean (``wave.py``, ``ledger.py``) and writing parts (``state/markers.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 import pyarrow as pa
 
 from registration_pipeline.errors import StateCorruptError
-from registration_pipeline.state.commit import Part, open_part
+from registration_pipeline.state.parquet import Part, open_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

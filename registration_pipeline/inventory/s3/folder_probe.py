@@ -1,6 +1,7 @@
 """Lists one folder of an S3 bucket with ListObjectsV2 and a delimiter, for the top-up of a report.
 
-What does not belong here: listing a whole source (``lister.py``) and deciding which folders to list (``inventory/reports/top_up.py``).
+What does not belong here: listing a whole source (``lister.py``) and deciding which folders to list
+(``inventory/reports/top_up.py``).
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 
 from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
-from registration_pipeline.state.commit import temporary_space
 from registration_pipeline.state.layout import failure_log_name, failures_name
+from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tracking.failures.files import FailureRow, write_failures
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes

@@ -15,8 +15,8 @@ from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.planning.plan import Plan, plan_source
 from registration_pipeline.planning.wave import load_waves
 from registration_pipeline.settings import SourceSettings
-from registration_pipeline.state.commit import read_parts
 from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline.state.parquet import read_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

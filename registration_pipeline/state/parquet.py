@@ -1,17 +1,11 @@
-"""A set of files that counts only from the moment its commit marker names them; and its Parquet parts.
+"""Parquet parts of the state: written whole, read in a stream, checked against what their commit marker says.
 
-What does not belong here: what the rows mean (inventory, planning) and where a folder lies (``layout.py``).
-
-Parts get names nobody used before, the marker is written last and create-only, and readers open just what it names.
-So a crash leaves files that nobody reads, and of two writers in one folder exactly one is believed.
+What does not belong here: what the rows mean (inventory, planning) and the marker that names the parts (``markers.py``).
 """
 
 from __future__ import annotations
 
-import json
-import secrets
 import tempfile
-from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from registration_pipeline.errors import StateConflictError, StateCorruptError, StateError, StateNotFoundError
-from registration_pipeline.state.layout import COMMIT_MARKER
+from registration_pipeline.errors import StateCorruptError, StateNotFoundError
+from registration_pipeline.state.markers import RESTORE
+from registration_pipeline.state.temporary import temporary_space
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from registration_pipeline.state.markers import FileSet
     from registration_pipeline.state.store import StateStore
 
 ROW_GROUP_ROWS = 65_536
@@ -59,86 +55,6 @@ class Part:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Read the form it has in a commit marker."""
         return cls(str(value["name"]), int(value["rows"]))
-
-
-class FileSet:
-    """The files one writer puts into ``folder``; nobody trusts them before ``commit``.
-
-    Args:
-        store: the state.
-        folder: a folder of the state, ending in ``/``.
-    """
-
-    def __init__(self, store: StateStore, folder: str) -> None:
-        self.store, self.folder = store, folder
-        self._nonce = secrets.token_hex(4)
-        self._numbers: Counter[str] = Counter()
-        self._names: list[str] = []
-
-    def new_name(self, stem: str, suffix: str) -> str:
-        """Return a name nobody used before: ``<folder><stem>-<nonce>-00000.<suffix>``, counting up per stem.
-
-        ``commit`` expects a file under every name that was given out.
-        """
-        name = f"{self.folder}{stem}-{self._nonce}-{self._numbers[stem]:05d}.{suffix}"
-        self._numbers[stem] += 1
-        self._names.append(name)
-        return name
-
-    def commit(self, payload: Mapping[str, Any]) -> None:
-        """Make the set count, by writing ``payload``, which names its files, as the marker.
-
-        Raises:
-            StateConflictError: the folder is committed already, or somebody took this writer for dead and removed
-                its files.
-        """
-        if self._names:
-            missing = set(self._names).difference(self.store.names(self.folder))
-            if missing:
-                raise StateConflictError(
-                    f"{self.store.location(min(missing))} was removed before it was committed: another run of the same "
-                    "source cleared it away. Let that run finish, then run again."
-                )
-        self.store.create(self.folder + COMMIT_MARKER, canonical_json(payload))
-
-
-def canonical_json(value: Mapping[str, Any]) -> bytes:
-    """Return the one way this package writes a JSON document: sorted keys, no spaces, ASCII, newline at the end."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii") + b"\n"
-
-
-def read_marker(store: StateStore, folder: str) -> dict[str, Any] | None:
-    """Return what the commit marker of ``folder`` says, or None where nothing is committed.
-
-    Raises:
-        StateCorruptError: the marker is not a JSON object.
-    """
-    name = folder + COMMIT_MARKER
-    try:
-        marker = json.loads(store.read(name))
-    except StateNotFoundError:
-        return None
-    except ValueError as error:
-        raise StateCorruptError(f"{store.location(name)} is not JSON ({error}). {_RESTORE}") from error
-    if not isinstance(marker, dict):
-        raise StateCorruptError(f"{store.location(name)} is not a JSON object. {_RESTORE}")
-    return marker
-
-
-def discard_leftovers(store: StateStore, folder: str) -> int:
-    """Remove what a writer that died left in ``folder``; a committed folder is left alone.
-
-    Returns:
-        how many files were removed.
-    """
-    removed = 0
-    for name in list(store.names(folder)):
-        if store.exists(folder + COMMIT_MARKER):
-            break
-        store.delete(name)
-        removed += 1
-    return removed
 
 
 class ParquetPartWriter:
@@ -280,12 +196,9 @@ def open_part(store: StateStore, part: Part) -> Iterator[pq.ParquetFile]:
         if file.metadata.num_rows != part.rows:
             raise StateCorruptError(
                 f"{store.location(part.name)} holds {file.metadata.num_rows} rows, but {part.rows} were committed. "
-                f"{_RESTORE}"
+                f"{RESTORE}"
             )
         yield file
-
-
-_RESTORE = "Restore it from a backup, or delete its folder to have it made again."
 
 
 @contextmanager
@@ -294,25 +207,9 @@ def _vouched_for(store: StateStore, part: Part) -> Iterator[None]:
         yield
     except StateNotFoundError:
         raise StateCorruptError(
-            f"{store.location(part.name)} is missing, though its commit marker names it. {_RESTORE}"
+            f"{store.location(part.name)} is missing, though its commit marker names it. {RESTORE}"
         ) from None
     except (pa.ArrowException, OSError) as error:
         raise StateCorruptError(
-            f"{store.location(part.name)} can't be read: {str(error).strip()}. {_RESTORE}"
-        ) from error
-
-
-@contextmanager
-def temporary_space(what: str, path: Path) -> Iterator[None]:
-    """Say of ``what`` is being prepared in the system's temporary folder that there is no room for it.
-
-    Raises:
-        StateError: in the place of an ``OSError``.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise StateError(
-            f"{what} can't be prepared at {path}: {error.strerror or error}. Free space in the temporary folder, or "
-            "set TMPDIR to a folder with room."
+            f"{store.location(part.name)} can't be read: {str(error).strip()}. {RESTORE}"
         ) from error

@@ -14,17 +14,9 @@ from obstore.store import MemoryStore
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.bucket import BucketStateStore
-from registration_pipeline.state.commit import (
-    FileSet,
-    ParquetPartWriter,
-    Part,
-    canonical_json,
-    discard_leftovers,
-    open_part,
-    read_marker,
-    read_parts,
-)
 from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline.state.markers import FileSet, canonical_json, discard_leftovers, read_marker
+from registration_pipeline.state.parquet import ParquetPartWriter, Part, open_part, read_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

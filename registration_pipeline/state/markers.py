@@ -1,0 +1,104 @@
+"""A set of files that counts only from the moment its commit marker names them.
+
+What does not belong here: what the files hold (``parquet.py``, inventory, planning) and where a folder lies (``layout.py``).
+
+Files get names nobody used before, the marker is written last and create-only, and readers open just what it names.
+So a crash leaves files that nobody reads, and of two writers in one folder exactly one is believed.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from registration_pipeline.errors import StateConflictError, StateCorruptError, StateNotFoundError
+from registration_pipeline.state.layout import COMMIT_MARKER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from registration_pipeline.state.store import StateStore
+
+RESTORE: Final = "Restore it from a backup, or delete its folder to have it made again."
+
+
+class FileSet:
+    """The files one writer puts into ``folder``; nobody trusts them before ``commit``.
+
+    Args:
+        store: the state.
+        folder: a folder of the state, ending in ``/``.
+    """
+
+    def __init__(self, store: StateStore, folder: str) -> None:
+        self.store, self.folder = store, folder
+        self._nonce = secrets.token_hex(4)
+        self._numbers: Counter[str] = Counter()
+        self._names: list[str] = []
+
+    def new_name(self, stem: str, suffix: str) -> str:
+        """Return a name nobody used before: ``<folder><stem>-<nonce>-00000.<suffix>``, counting up per stem.
+
+        ``commit`` expects a file under every name that was given out.
+        """
+        name = f"{self.folder}{stem}-{self._nonce}-{self._numbers[stem]:05d}.{suffix}"
+        self._numbers[stem] += 1
+        self._names.append(name)
+        return name
+
+    def commit(self, payload: Mapping[str, Any]) -> None:
+        """Make the set count, by writing ``payload``, which names its files, as the marker.
+
+        Raises:
+            StateConflictError: the folder is committed already, or somebody took this writer for dead and removed
+                its files.
+        """
+        if self._names:
+            missing = set(self._names).difference(self.store.names(self.folder))
+            if missing:
+                raise StateConflictError(
+                    f"{self.store.location(min(missing))} was removed before it was committed: another run of the same "
+                    "source cleared it away. Let that run finish, then run again."
+                )
+        self.store.create(self.folder + COMMIT_MARKER, canonical_json(payload))
+
+
+def canonical_json(value: Mapping[str, Any]) -> bytes:
+    """Return the one way this package writes a JSON document: sorted keys, no spaces, ASCII, newline at the end."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def read_marker(store: StateStore, folder: str) -> dict[str, Any] | None:
+    """Return what the commit marker of ``folder`` says, or None where nothing is committed.
+
+    Raises:
+        StateCorruptError: the marker is not a JSON object.
+    """
+    name = folder + COMMIT_MARKER
+    try:
+        marker = json.loads(store.read(name))
+    except StateNotFoundError:
+        return None
+    except ValueError as error:
+        raise StateCorruptError(f"{store.location(name)} is not JSON ({error}). {RESTORE}") from error
+    if not isinstance(marker, dict):
+        raise StateCorruptError(f"{store.location(name)} is not a JSON object. {RESTORE}")
+    return marker
+
+
+def discard_leftovers(store: StateStore, folder: str) -> int:
+    """Remove what a writer that died left in ``folder``; a committed folder is left alone.
+
+    Returns:
+        how many files were removed.
+    """
+    removed = 0
+    for name in list(store.names(folder)):
+        if store.exists(folder + COMMIT_MARKER):
+            break
+        store.delete(name)
+        removed += 1
+    return removed
