@@ -1,44 +1,28 @@
-"""Encord through its own SDK: the only module that imports ``encord``.
+"""Encord through its own SDK: making the client and calling it.
 
-What belongs here: making the client, calling it, and turning its replies and exceptions into our own. What an exception
-means is data in ``submission/calls/retry_table.py``; whether to repeat is decided by the callers.
+What does not belong here: reading replies (``replies.py``) and what exceptions mean (``errors.py``); whether to repeat is
+decided by the callers.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import requests
 from encord import EncordUserClient
 from encord import exceptions as encord_exceptions
 from encord.http.constants import RequestsSettings
 from encord.http.v2.api_client import ApiClient
 from encord.http.v2.payloads import Page
-from encord.orm.base_dto import BaseDTO
 from encord.orm.storage import FoldersSortBy, GetUploadJobParams, ListItemsParams
-from pydantic import BaseModel, ConfigDict, PlainValidator, field_validator
-from pydantic.alias_generators import to_camel
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from registration_pipeline import __version__
-from registration_pipeline.errors import (
-    AmbiguousError,
-    CredentialsError,
-    NotFoundError,
-    PayloadTooLargeError,
-    PermanentError,
-    PermissionDeniedError,
-    ThrottledError,
-    TransientError,
-)
-from registration_pipeline.manifest.format import UNIT_METADATA_KEY
-from registration_pipeline.submission.calls.retry_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
-from registration_pipeline.submission.gateway import ItemPage, JobItem, JobReport, JobStatus, RemoteItem, UnitError
+from registration_pipeline.errors import NotFoundError, PermanentError
+from registration_pipeline.submission.encord.errors import translate
+from registration_pipeline.submission.encord.replies import ListedItem, UploadJob, job_report, listed_item
+from registration_pipeline.submission.gateway import ItemPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,64 +30,13 @@ if TYPE_CHECKING:
 
     from encord.storage import StorageFolder
 
+    from registration_pipeline.submission.gateway import JobReport
+
 # The SDK's own retries are off, so that layers do not multiply and every 429 reaches the one pace that all share: the SDK
 # would sleep through a Retry-After of up to six hours in each thread by itself (contract, sections 4.2 and 6.4).
 _SDK_RETRIES = 0
 _CONNECT_TIMEOUT_SECONDS = 20
-_LONGEST_TEXT = 1000
 _PAGE_SIZE = 1000  # list_items: documented maximum
-
-
-class _ListedItem(BaseModel):
-    """What a listing is read for: the SDK's own item takes 18 times as long to parse, and fails on kinds that are new."""
-
-    model_config = ConfigDict(alias_generator=to_camel)
-
-    uuid: UUID
-    name: str
-    client_metadata: str | None = None
-    created_at: datetime
-    is_tombstone: bool = False
-    url: str | None = None
-
-    @field_validator("created_at")
-    @classmethod
-    def _in_utc(cls, value: datetime) -> datetime:
-        # The contract, section 3: a time without an offset is UTC.
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-def _job_items(value: Any) -> tuple[JobItem, ...]:
-    # A model for each of a thousand takes six times as long; what else an item may hold one day is not looked at.
-    try:
-        items = tuple([JobItem(item["itemUuid"], item["name"]) for item in value])
-    except (TypeError, KeyError) as error:
-        raise ValueError("each must be an object with itemUuid and name") from error
-    if not all(isinstance(text, str) for item in items for text in item):
-        raise ValueError("itemUuid and name must be strings")
-    return items
-
-
-class _UnitError(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel)
-
-    object_urls: list[str]
-    error: str
-    subtask_uuid: str | None = None
-    action_description: str | None = None
-
-
-class _UploadJob(BaseDTO):
-    """What a job is polled for: the SDK's own state takes ten times as long to parse."""
-
-    status: JobStatus
-    items_with_names: Annotated[tuple[JobItem, ...], PlainValidator(_job_items)]
-    errors: list[str]
-    units_pending_count: int
-    units_done_count: int
-    units_error_count: int
-    units_cancelled_count: int
-    unit_errors: list[_UnitError]
 
 
 class EncordGateway:
@@ -189,29 +122,12 @@ class EncordGateway:
         the retries that are ours to make.
         """
         with self._translated(f"upload job {job_id}"):
-            state: _UploadJob = ApiClient(self._client.user_config.config).get(
+            state: UploadJob = ApiClient(self._client.user_config.config).get(
                 f"storage/folders/{folder_uuid}/data-upload-jobs/{UUID(job_id)}",
                 params=GetUploadJobParams(timeout_seconds=wait_seconds),
-                result_type=_UploadJob,
+                result_type=UploadJob,
             )
-        return JobReport(
-            status=state.status,
-            items=state.items_with_names,
-            unit_errors=tuple(
-                UnitError(
-                    object_urls=tuple(map(_writable, unit.object_urls)),
-                    message=_writable(unit.error),
-                    subtask_uuid=_writable(unit.subtask_uuid or "") or None,
-                    action=_writable(unit.action_description or "") or None,
-                )
-                for unit in state.unit_errors
-            ),
-            errors=tuple(map(_writable, state.errors)),
-            units_pending=state.units_pending_count,
-            units_done=state.units_done_count,
-            units_error=state.units_error_count,
-            units_cancelled=state.units_cancelled_count,
-        )
+        return job_report(state)
 
     def cancel_job(self, *, folder_uuid: str, job_id: str) -> int:
         """See ``RegistrationGateway``."""
@@ -241,11 +157,11 @@ class EncordGateway:
             include_client_metadata=True,
         )
         with self._translated(f"items of folder {folder_uuid}"):
-            page: Page[_ListedItem] = ApiClient(self._client.user_config.config).get(
-                f"storage/folders/{folder_uuid}/items", params=params, result_type=Page[_ListedItem]
+            page: Page[ListedItem] = ApiClient(self._client.user_config.config).get(
+                f"storage/folders/{folder_uuid}/items", params=params, result_type=Page[ListedItem]
             )
             # A tombstone is what is left of a deleted item.
-            items = (_listed_item(item) for item in page.results if not item.is_tombstone)
+            items = (listed_item(item) for item in page.results if not item.is_tombstone)
             return ItemPage(tuple(items), page.next_page_token)
 
     def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
@@ -268,98 +184,7 @@ class EncordGateway:
         try:
             yield
         except Exception as error:
-            raise self._translate(error, what, is_start=is_start) from error
-
-    def _translate(self, error: Exception, what: str, *, is_start: bool) -> Exception:
-        fault = _fault(error, is_start=is_start)
-        said = _text(error)
-        if fault is Fault.TRANSIENT and _was_not_sent(error):
-            return TransientError(f"{what}: {self._domain} can't be reached ({_unreachable(error)})")
-        if fault in (Fault.TRANSIENT, Fault.THROTTLED):
-            hint = getattr(error, "retry_after", None)
-            kind = ThrottledError if fault is Fault.THROTTLED else TransientError
-            return kind(f"{what} at {self._domain}: {said}", retry_after_seconds=float(hint) if hint else None)
-        if fault is Fault.HALT_CREDENTIALS:
-            return CredentialsError(
-                f"Encord at {self._domain} refused the key ({said}). Check that ENCORD_SSH_KEY or ENCORD_SSH_KEY_FILE holds "
-                "a key that is registered in Encord, and that ENCORD_DOMAIN names its region.",
-                is_reply=True,
-            )
-        if fault is Fault.HALT_PERMISSION:
-            return PermissionDeniedError(
-                f"Encord at {self._domain} does not allow this: {what}: {said}. The folder or integration does not exist, or "
-                "the key's user may not use it; registering needs the Admin role on the integration.",
-                is_reply=True,
-            )
-        if fault is Fault.HALT_MISSING:
-            return NotFoundError(
-                f"Encord at {self._domain} does not find what this needs: {what}: {said}. Check that the folder and the "
-                "integration of the source exist; if the folder was deleted, restore it in Encord.",
-                is_reply=True,
-            )
-        kinds = {Fault.TOO_LARGE: PayloadTooLargeError, Fault.AMBIGUOUS: AmbiguousError}
-        return kinds.get(fault, PermanentError)(f"{what}: {said}")
-
-
-def _fault(error: Exception, *, is_start: bool) -> Fault:
-    """Look the exception up, after the two cases that its class alone does not tell."""
-    if _was_not_sent(error):
-        return NOT_SENT.start if is_start else NOT_SENT.read
-    if type(error) is encord_exceptions.UnknownException and isinstance(getattr(error, "message", None), list):
-        return UNPROCESSABLE.start if is_start else UNPROCESSABLE.read
-    return fault_of(type(error).__name__ if _is_sdk(error) else "", is_start=is_start)
-
-
-def _is_sdk(error: Exception) -> bool:
-    # requests has a RequestException of its own; only the SDK's is in the table.
-    return type(error).__module__.startswith("encord.")
-
-
-def _was_not_sent(error: Exception) -> bool:
-    cause = error.__cause__
-    if not isinstance(error, encord_exceptions.RequestException) or not isinstance(cause, requests.ConnectionError):
-        return False
-    reason = getattr(cause.args[0], "reason", None) if cause.args else None
-    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
-
-
-def _unreachable(error: Exception) -> str:
-    """Return why a connection could not be made, without the requests around it."""
-    cause = error.__cause__
-    reason = str(getattr(cause.args[0], "reason", cause)) if cause is not None and cause.args else str(cause)
-    return reason.rpartition(": ")[2]
-
-
-def _text(error: Exception) -> str:
-    """Return what was said, in one line, with the transport's cause when the SDK's own words hide it."""
-    message: Any = getattr(error, "message", None) or str(error) or type(error).__name__
-    cause = error.__cause__
-    detail = f" ({type(cause).__name__}: {cause})" if cause is not None and _is_sdk(error) else ""
-    text = _writable(" ".join(f"{message}{detail}".split()))
-    # The SDK quotes whole replies; that of a proxy may be a page of markup.
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"
-
-
-def _writable(text: str) -> str:
-    """Return it without half surrogate pairs, which JSON can carry and neither UTF-8 nor Parquet can."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _listed_item(item: _ListedItem) -> RemoteItem:
-    # Somebody else's metadata can be megabytes; ours is parsed only where our key is in it.
-    metadata = item.client_metadata or ""
-    return RemoteItem(
-        item_uuid=str(item.uuid),
-        name=item.name,
-        url=item.url,
-        unit_id=_unit_id(json.loads(metadata)) if UNIT_METADATA_KEY in metadata else None,
-        created_at=item.created_at,
-    )
-
-
-def _unit_id(metadata: Any) -> str | None:
-    unit_id = metadata.get(UNIT_METADATA_KEY) if isinstance(metadata, dict) else None
-    return unit_id if isinstance(unit_id, str) else None
+            raise translate(error, what, domain=self._domain, is_start=is_start) from error
 
 
 def _is_uuid(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The error table covers the installed SDK, and the gateway applies it to exceptions as the SDK raises them."""
+"""The retry table covers the installed SDK, and is applied to exceptions as the SDK raises them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from registration_pipeline.errors import (
     TransientError,
 )
 from registration_pipeline.submission.calls.retry_table import ERROR_TABLE, Fault, fault_of
-from registration_pipeline.submission.encord.gateway import EncordGateway
+from registration_pipeline.submission.encord.errors import translate
 
 
 def sdk_exception_classes() -> list[str]:
@@ -39,11 +39,6 @@ def test_the_table_names_no_class_that_the_installed_sdk_lacks() -> None:
 def test_an_unknown_exception_leaves_a_start_in_doubt_and_lets_a_read_be_repeated() -> None:
     assert fault_of("NeverHeardOf", is_start=True) is Fault.AMBIGUOUS
     assert fault_of("NeverHeardOf", is_start=False) is Fault.TRANSIENT
-
-
-@pytest.fixture
-def gateway(ssh_private_key: str) -> EncordGateway:
-    return EncordGateway(ssh_private_key=ssh_private_key, domain="http://127.0.0.1:9")
 
 
 def refused_connection() -> Exception:
@@ -79,10 +74,8 @@ STARTS = [
 
 
 @pytest.mark.parametrize(("error", "expected"), STARTS)
-def test_a_start_is_repeated_only_when_it_certainly_had_no_effect(
-    gateway: EncordGateway, error: Exception, expected: type[Exception]
-) -> None:
-    assert type(gateway._translate(error, "start", is_start=True)) is expected
+def test_a_start_is_repeated_only_when_it_certainly_had_no_effect(error: Exception, expected: type[Exception]) -> None:
+    assert type(translate(error, "start", domain="https://encord.invalid", is_start=True)) is expected
 
 
 READS = [
@@ -96,16 +89,14 @@ READS = [
 
 
 @pytest.mark.parametrize(("error", "expected"), READS)
-def test_a_read_is_repeated_when_the_reply_was_lost(
-    gateway: EncordGateway, error: Exception, expected: type[Exception]
-) -> None:
-    assert type(gateway._translate(error, "read", is_start=False)) is expected
+def test_a_read_is_repeated_when_the_reply_was_lost(error: Exception, expected: type[Exception]) -> None:
+    assert type(translate(error, "read", domain="https://encord.invalid", is_start=False)) is expected
 
 
-def test_the_servers_wait_is_handed_on(gateway: EncordGateway) -> None:
+def test_the_servers_wait_is_handed_on() -> None:
     error = encord.exceptions.RateLimitExceededError(retry_after=7)
 
-    translated = gateway._translate(error, "read", is_start=False)
+    translated = translate(error, "read", domain="https://encord.invalid", is_start=False)
 
     assert isinstance(translated, TransientError)
     assert translated.retry_after_seconds == 7

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from encord.exceptions import EncordException
 
-from registration_pipeline.submission.encord.gateway import _UploadJob, _writable
+from registration_pipeline.submission.encord.replies import UploadJob, writable
 from registration_pipeline.submission.gateway import JobItem, JobStatus
 
 
@@ -25,13 +25,13 @@ def reply(items: Any) -> dict[str, Any]:
 
 
 def test_the_items_of_a_job_are_read_whatever_else_they_hold() -> None:
-    job = _UploadJob.from_dict(reply([{"itemUuid": "1", "name": "a", "size": 7}, {"itemUuid": "2", "name": "b"}]))
+    job = UploadJob.from_dict(reply([{"itemUuid": "1", "name": "a", "size": 7}, {"itemUuid": "2", "name": "b"}]))
 
     assert (job.status, job.items_with_names) == (JobStatus.DONE, (JobItem("1", "a"), JobItem("2", "b")))
 
 
 def test_half_a_surrogate_pair_is_written_in_ascii() -> None:
-    assert _writable("broken \ud83d, whole \N{GRINNING FACE}") == "broken \\ud83d, whole \N{GRINNING FACE}"
+    assert writable("broken \ud83d, whole \N{GRINNING FACE}") == "broken \\ud83d, whole \N{GRINNING FACE}"
 
 
 @pytest.mark.parametrize(
@@ -41,4 +41,4 @@ def test_half_a_surrogate_pair_is_written_in_ascii() -> None:
 )
 def test_a_reply_of_another_shape_is_the_same_error_as_any_malformed_reply(items: Any) -> None:
     with pytest.raises(EncordException, match="itemsWithNames"):
-        _UploadJob.from_dict(reply(items))
+        UploadJob.from_dict(reply(items))

@@ -1,0 +1,105 @@
+"""What exceptions of the Encord SDK come to: our own exceptions, with what was asked and what to do.
+
+What does not belong here: the table itself (``calls/retry_table.py``) and whether to repeat (the callers).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import requests
+from encord import exceptions as encord_exceptions
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from registration_pipeline.errors import (
+    AmbiguousError,
+    CredentialsError,
+    NotFoundError,
+    PayloadTooLargeError,
+    PermanentError,
+    PermissionDeniedError,
+    ThrottledError,
+    TransientError,
+)
+from registration_pipeline.submission.calls.retry_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
+from registration_pipeline.submission.encord.replies import writable
+
+_LONGEST_TEXT: Final = 1000
+
+
+def translate(error: Exception, what: str, *, domain: str, is_start: bool) -> Exception:
+    """Return what an exception that came out of the SDK means in our own words.
+
+    Args:
+        error: as the SDK raised it.
+        what: what was asked, for people.
+        domain: which Encord was asked.
+        is_start: whether it came out of the start of a job, which may have happened all the same.
+    """
+    fault = _fault(error, is_start=is_start)
+    said = _text(error)
+    if fault is Fault.TRANSIENT and _was_not_sent(error):
+        return TransientError(f"{what}: {domain} can't be reached ({_unreachable(error)})")
+    if fault in (Fault.TRANSIENT, Fault.THROTTLED):
+        hint = getattr(error, "retry_after", None)
+        kind = ThrottledError if fault is Fault.THROTTLED else TransientError
+        return kind(f"{what} at {domain}: {said}", retry_after_seconds=float(hint) if hint else None)
+    if fault is Fault.HALT_CREDENTIALS:
+        return CredentialsError(
+            f"Encord at {domain} refused the key ({said}). Check that ENCORD_SSH_KEY or ENCORD_SSH_KEY_FILE holds "
+            "a key that is registered in Encord, and that ENCORD_DOMAIN names its region.",
+            is_reply=True,
+        )
+    if fault is Fault.HALT_PERMISSION:
+        return PermissionDeniedError(
+            f"Encord at {domain} does not allow this: {what}: {said}. The folder or integration does not exist, or "
+            "the key's user may not use it; registering needs the Admin role on the integration.",
+            is_reply=True,
+        )
+    if fault is Fault.HALT_MISSING:
+        return NotFoundError(
+            f"Encord at {domain} does not find what this needs: {what}: {said}. Check that the folder and the "
+            "integration of the source exist; if the folder was deleted, restore it in Encord.",
+            is_reply=True,
+        )
+    kinds = {Fault.TOO_LARGE: PayloadTooLargeError, Fault.AMBIGUOUS: AmbiguousError}
+    return kinds.get(fault, PermanentError)(f"{what}: {said}")
+
+
+def _fault(error: Exception, *, is_start: bool) -> Fault:
+    """Look the exception up, after the two cases that its class alone does not tell."""
+    if _was_not_sent(error):
+        return NOT_SENT.start if is_start else NOT_SENT.read
+    if type(error) is encord_exceptions.UnknownException and isinstance(getattr(error, "message", None), list):
+        return UNPROCESSABLE.start if is_start else UNPROCESSABLE.read
+    return fault_of(type(error).__name__ if _is_sdk(error) else "", is_start=is_start)
+
+
+def _is_sdk(error: Exception) -> bool:
+    # requests has a RequestException of its own; only the SDK's is in the table.
+    return type(error).__module__.startswith("encord.")
+
+
+def _was_not_sent(error: Exception) -> bool:
+    cause = error.__cause__
+    if not isinstance(error, encord_exceptions.RequestException) or not isinstance(cause, requests.ConnectionError):
+        return False
+    reason = getattr(cause.args[0], "reason", None) if cause.args else None
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+
+
+def _unreachable(error: Exception) -> str:
+    """Return why a connection could not be made, without the requests around it."""
+    cause = error.__cause__
+    reason = str(getattr(cause.args[0], "reason", cause)) if cause is not None and cause.args else str(cause)
+    return reason.rpartition(": ")[2]
+
+
+def _text(error: Exception) -> str:
+    """Return what was said, in one line, with the transport's cause when the SDK's own words hide it."""
+    message: Any = getattr(error, "message", None) or str(error) or type(error).__name__
+    cause = error.__cause__
+    detail = f" ({type(cause).__name__}: {cause})" if cause is not None and _is_sdk(error) else ""
+    text = writable(" ".join(f"{message}{detail}".split()))
+    # The SDK quotes whole replies; that of a proxy may be a page of markup.
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"

@@ -1,0 +1,115 @@
+"""What Encord's replies are read into: models of ours, and the values of the gateway that come of them.
+
+What does not belong here: asking (``gateway.py``) and what exceptions mean (``errors.py``).
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID  # noqa: TC003 - pydantic reads annotations at run time
+
+from encord.orm.base_dto import BaseDTO
+from pydantic import BaseModel, ConfigDict, PlainValidator, field_validator
+from pydantic.alias_generators import to_camel
+
+from registration_pipeline.manifest.format import UNIT_METADATA_KEY
+from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
+
+
+class ListedItem(BaseModel):
+    """What a listing is read for: the SDK's own item takes 18 times as long to parse, and fails on kinds that are new."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    uuid: UUID
+    name: str
+    client_metadata: str | None = None
+    created_at: datetime
+    is_tombstone: bool = False
+    url: str | None = None
+
+    @field_validator("created_at")
+    @classmethod
+    def _in_utc(cls, value: datetime) -> datetime:
+        # The contract, section 3: a time without an offset is UTC.
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _job_items(value: Any) -> tuple[JobItem, ...]:
+    # A model for each of a thousand takes six times as long; what else an item may hold one day is not looked at.
+    try:
+        items = tuple([JobItem(item["itemUuid"], item["name"]) for item in value])
+    except (TypeError, KeyError) as error:
+        raise ValueError("each must be an object with itemUuid and name") from error
+    if not all(isinstance(text, str) for item in items for text in item):
+        raise ValueError("itemUuid and name must be strings")
+    return items
+
+
+class _UnitError(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    object_urls: list[str]
+    error: str
+    subtask_uuid: str | None = None
+    action_description: str | None = None
+
+
+class UploadJob(BaseDTO):
+    """What a job is polled for: the SDK's own state takes ten times as long to parse."""
+
+    status: JobStatus
+    items_with_names: Annotated[tuple[JobItem, ...], PlainValidator(_job_items)]
+    errors: list[str]
+    units_pending_count: int
+    units_done_count: int
+    units_error_count: int
+    units_cancelled_count: int
+    unit_errors: list[_UnitError]
+
+
+def job_report(state: UploadJob) -> JobReport:
+    """Return an upload job's reply in the gateway's words."""
+    return JobReport(
+        status=state.status,
+        items=state.items_with_names,
+        unit_errors=tuple(
+            UnitError(
+                object_urls=tuple(map(writable, unit.object_urls)),
+                message=writable(unit.error),
+                subtask_uuid=writable(unit.subtask_uuid or "") or None,
+                action=writable(unit.action_description or "") or None,
+            )
+            for unit in state.unit_errors
+        ),
+        errors=tuple(map(writable, state.errors)),
+        units_pending=state.units_pending_count,
+        units_done=state.units_done_count,
+        units_error=state.units_error_count,
+        units_cancelled=state.units_cancelled_count,
+    )
+
+
+def listed_item(item: ListedItem) -> RemoteItem:
+    """Return a listed item in the gateway's words."""
+    # Somebody else's metadata can be megabytes; ours is parsed only where our key is in it.
+    metadata = item.client_metadata or ""
+    return RemoteItem(
+        item_uuid=str(item.uuid),
+        name=item.name,
+        url=item.url,
+        unit_id=_unit_id(json.loads(metadata)) if UNIT_METADATA_KEY in metadata else None,
+        created_at=item.created_at,
+    )
+
+
+def _unit_id(metadata: Any) -> str | None:
+    unit_id = metadata.get(UNIT_METADATA_KEY) if isinstance(metadata, dict) else None
+    return unit_id if isinstance(unit_id, str) else None
+
+
+def writable(text: str) -> str:
+    """Return it without half surrogate pairs, which JSON can carry and neither UTF-8 nor Parquet can."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
