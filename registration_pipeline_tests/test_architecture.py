@@ -50,6 +50,79 @@ def imports_of(root: str) -> set[str]:
     }
 
 
+LAYERS = (
+    ("demo",),
+    ("cli", "definitions", "__main__"),
+    ("orchestration",),
+    ("project",),
+    ("audit",),
+    ("submission",),
+    ("manifest", "tracking"),
+    ("planning",),
+    ("facts",),
+    ("inventory",),
+    ("tables",),
+    ("state",),
+    ("urls",),
+    ("settings",),
+    ("ids",),
+    ("globs", "limits", "objects"),
+    ("sandbox",),
+    ("errors",),
+)
+"""A package or module imports from its own layer and from those below it, never from one above."""
+
+LAYER_OF = {name: number for number, layer in enumerate(LAYERS) for name in layer}
+
+ALLOWED_UPWARDS = {
+    # The command that runs the demo: the demo runs the other commands, so one of the two arrows points up.
+    ("cli/app.py", "demo"),
+    # The resources of dagster-aws and its like, until clients are handed in.
+    ("project/clients/listers.py", "orchestration"),
+}
+
+
+def test_imports_point_down_the_layers() -> None:
+    upwards = {
+        (relative(path), name)
+        for path in MODULES
+        for name in imported_rooms(path)
+        if LAYER_OF[name] < LAYER_OF[room_of(path)] and (relative(path), name) not in ALLOWED_UPWARDS
+    }
+
+    assert upwards == set()
+
+
+def test_no_two_rooms_of_one_layer_import_each_other() -> None:
+    arrows = {(room_of(path), name) for path in MODULES for name in imported_rooms(path)}
+
+    assert {(one, other) for one, other in arrows if one != other and (other, one) in arrows} <= {
+        ("cli", "demo"),
+        ("demo", "cli"),
+        ("project", "orchestration"),
+        ("orchestration", "project"),
+    }
+
+
+def test_every_room_has_a_layer() -> None:
+    assert {room_of(path) for path in MODULES} - {"__init__"} - LAYER_OF.keys() == set()
+
+
+def room_of(path: Path) -> str:
+    """Return the package or module at the top level that a file belongs to."""
+    return relative(path).split("/")[0].removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Return the packages and modules at the top level that a file imports from, its own left out."""
+    named = {
+        name.split(".")[1]
+        for name in imported_names(path)
+        if name.startswith("registration_pipeline.") and name != "registration_pipeline.__version__"
+    }
+    return named - {room_of(path)}
+
+
 @pytest.mark.parametrize("package", ["dagster", "dagster_aws", "dagster_azure", "dagster_gcp"])
 def test_only_the_shell_imports_dagster(package: str) -> None:
     assert {file for file in imports_of(package) if not file.startswith(SHELL)} == set()

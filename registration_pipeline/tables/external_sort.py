@@ -1,6 +1,6 @@
-"""Sorts the rows of a report by key in constant memory, and settles keys that come more than once.
+"""Sorts any number of rows by a text column in constant memory.
 
-What does not belong here: where rows come from (``inventory/reports/rows.py``) and what becomes of them.
+What does not belong here: where rows come from and what becomes of them, such as settling keys that come more than once.
 
 Rows are collected up to a limit, sorted, written to disk as a run, and the runs are merged block by block. Arrow compares the
 bytes of UTF-8 text, which is the order of an inventory; no collation is involved.
@@ -8,19 +8,14 @@ bytes of UTF-8 text, which is the order of an inventory; no collation is involve
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.inventory.schema import BATCH_ROWS, INVENTORY_SCHEMA
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-ROW_SCHEMA: pa.Schema = INVENTORY_SCHEMA.append(pa.field("gone", pa.bool_(), nullable=False))
-"""An inventory's columns and whether the row says that the object is gone (a delete marker)."""
 
 RUN_BYTES = 128 << 20
 """Arrow bytes that are sorted at once. Sorting copies them about twice, so this bounds the peak at some 400 MB."""
@@ -31,37 +26,38 @@ BLOCK_BYTES = 256 << 10
 FAN_IN = 128
 """Runs merged at once: with blocks of 256 KiB some 50 MB of buffers, and far below 1,024 open files."""
 
-# Later values win: the newest row of a key, then the greatest version, then whatever makes the choice the same every time.
-_PRECEDENCE = [
-    (column, "ascending")
-    for column in ("key", "last_modified", "version", "gone", "e_tag", "size", "storage_class", "content_type")
-]
 
-
-class KeySort:
-    """Takes rows in any order and gives them back by key, each key once.
-
-    Rows that agree in everything are one. Of rows that do not, the last modified one stands, then the greatest version id.
-    A key whose standing row says that it is gone is left out.
+class ExternalSort:
+    """Takes rows in any order and gives them back by the text column ``key``, in the order of its bytes.
 
     Args:
         folder: where runs go; an empty temporary folder of the caller's.
+        schema: of the rows; it has a column ``key`` of text without nulls.
+        settle: sorts a table by ``key`` and leaves of equal keys what the caller wants, the same however often it is asked.
         run_bytes: Arrow bytes that are sorted at once.
         block_bytes: Arrow bytes of a run that are read at a time.
         fan_in: runs merged at once.
     """
 
     def __init__(
-        self, folder: Path, *, run_bytes: int = RUN_BYTES, block_bytes: int = BLOCK_BYTES, fan_in: int = FAN_IN
+        self,
+        folder: Path,
+        schema: pa.Schema,
+        settle: Callable[[pa.Table], pa.Table],
+        *,
+        run_bytes: int = RUN_BYTES,
+        block_bytes: int = BLOCK_BYTES,
+        fan_in: int = FAN_IN,
     ) -> None:
-        self._folder, self._run_bytes, self._block_bytes, self._fan_in = folder, run_bytes, block_bytes, fan_in
+        self._folder, self._schema, self._settle = folder, schema, settle
+        self._run_bytes, self._block_bytes, self._fan_in = run_bytes, block_bytes, fan_in
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
         self._runs: list[Path] = []
         self._runs_written = 0
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Take rows of ``ROW_SCHEMA``.
+        """Take rows of the schema.
 
         Raises:
             OSError: the folder can't hold them.
@@ -73,33 +69,32 @@ class KeySort:
         if self._pending_bytes >= self._run_bytes:
             self._write_run([self._sorted_pending()])
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield everything, in batches of ``INVENTORY_SCHEMA`` with strictly increasing keys. Call once.
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield everything, in tables of increasing keys. Call once.
 
         Raises:
             OSError: the folder can't hold the runs.
         """
         last = self._sorted_pending()
         if not self._runs:
-            yield from _present(last)
+            yield last
             return
         self._write_run([last])
         while len(self._runs) > self._fan_in:
             merged, self._runs = self._runs[: self._fan_in], self._runs[self._fan_in :]
             self._write_run(self._merged(merged))
-        for table in self._merged(self._runs):
-            yield from _present(table)
+        yield from self._merged(self._runs)
 
     def _sorted_pending(self) -> pa.Table:
-        table = pa.Table.from_batches(self._pending, ROW_SCHEMA).combine_chunks()
+        table = pa.Table.from_batches(self._pending, self._schema).combine_chunks()
         self._pending, self._pending_bytes = [], 0
-        return _settled(table)
+        return self._settle(table)
 
     def _write_run(self, tables: Iterator[pa.Table] | Sequence[pa.Table]) -> None:
         path = self._folder / f"run-{self._runs_written:06d}.arrows"
         self._runs_written += 1
         options = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, ROW_SCHEMA, options=options) as stream:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, self._schema, options=options) as stream:
             for table in tables:
                 rows = max(self._block_bytes * table.num_rows // max(table.nbytes, 1), 64)
                 stream.write_table(table, max_chunksize=rows)
@@ -112,12 +107,12 @@ class KeySort:
             while True:
                 for run in runs:
                     run.refill()
-                # Every run is read beyond this key or to its end, and holds a key once: up to it all rows are at hand.
+                # Every run is read beyond this key or to its end: up to it all rows are at hand.
                 bounds = [run.last_key for run in runs if not run.is_at_end]
                 pieces = [run.take_through(min(bounds) if bounds else None) for run in runs]
                 table = pa.concat_tables(pieces).combine_chunks()
                 if table.num_rows:
-                    yield _settled(table)
+                    yield self._settle(table)
                 if not bounds:
                     return
         finally:
@@ -133,7 +128,7 @@ class _Run:
     def __init__(self, path: Path) -> None:
         self._file = pa.OSFile(str(path), "rb")
         self._stream = pa.ipc.open_stream(self._file)
-        self._rows: pa.Table = ROW_SCHEMA.empty_table()
+        self._rows: pa.Table = self._stream.schema.empty_table()
         self._block_rows = 0
         self.is_at_end = False
 
@@ -163,29 +158,3 @@ class _Run:
     def close(self) -> None:
         self._stream.close()
         self._file.close()
-
-
-def _settled(table: pa.Table) -> pa.Table:
-    """Return one chunk of rows by key, each key once."""
-    keys = _keys(table)
-    if pc.all(pc.less(keys[:-1], keys[1:])).as_py():
-        return table
-    table = table.take(pc.sort_indices(keys))
-    keys = _keys(table)
-    is_repeated = pc.equal(keys[:-1], keys[1:])
-    if not pc.any(is_repeated).as_py():
-        return table
-    table = table.sort_by(_PRECEDENCE).combine_chunks()
-    keys = _keys(table)
-    is_last: Any = pa.concat_arrays([pc.not_equal(keys[:-1], keys[1:]), pa.array([True])])
-    return table.filter(is_last)
-
-
-def _keys(table: pa.Table) -> pa.Array:
-    column = table.column("key")
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _present(table: pa.Table) -> Iterator[pa.RecordBatch]:
-    rows = table.filter(pc.invert(table.column("gone"))).drop_columns("gone").cast(INVENTORY_SCHEMA)
-    yield from (batch for batch in rows.to_batches(max_chunksize=BATCH_ROWS) if batch.num_rows)

@@ -1,6 +1,6 @@
 """Amazon S3 Inventory: where its reports are, what a manifest says, and what a row means.
 
-What does not belong here: reading files (``rows.py``) and sorting (``tables/external_sort.py``).
+What does not belong here: reading files (``rows.py``) and sorting (``sort.py``).
 
 Folders, manifest and schema: Amazon S3 user guide, "Locating your inventory list" and "Amazon S3 Inventory list".
 """

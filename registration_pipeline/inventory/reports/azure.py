@@ -1,6 +1,6 @@
 """Azure Blob Inventory: where its reports are, what a manifest says, and what a row means.
 
-What does not belong here: reading files (``rows.py``) and sorting (``tables/external_sort.py``).
+What does not belong here: reading files (``rows.py``) and sorting (``sort.py``).
 
 Folders, manifest and fields: Microsoft's page "Azure Storage blob inventory".
 """

@@ -1,6 +1,6 @@
 """Google Cloud Storage's inventory reports (Storage Insights): where they are, what a manifest says, what a row means.
 
-What does not belong here: reading files (``rows.py``) and sorting (``tables/external_sort.py``).
+What does not belong here: reading files (``rows.py``) and sorting (``sort.py``).
 
 Fields: `gcloud storage insights inventory-reports create`, ``--metadata-fields``. The manifest is not documented by Google;
 ``<configuration>_<time>_manifest.json`` with ``report_shards_file_names`` is what is delivered.

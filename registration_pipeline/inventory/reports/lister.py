@@ -1,7 +1,7 @@
 """Lists a source from its provider's inventory report instead of asking the store for every key.
 
 What does not belong here: a provider's folders and columns (``amazon.py``, ``google.py``, ``azure.py``),
-sorting (``tables/external_sort.py``) and what is listed on top of a report (``top_up.py``).
+sorting (``sort.py``) and what is listed on top of a report (``top_up.py``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from registration_pipeline.errors import ListingError, NotFoundError
 from registration_pipeline.inventory.reports.manifest import damaged
 from registration_pipeline.inventory.reports.place import setting
 from registration_pipeline.inventory.reports.rows import read_columns
+from registration_pipeline.inventory.reports.sort import KeySort
 from registration_pipeline.inventory.reports.values import ValueProblemError, column_name
-from registration_pipeline.tables.external_sort import KeySort
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

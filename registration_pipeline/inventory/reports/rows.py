@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.inventory.reports.sort import ROW_SCHEMA
 from registration_pipeline.inventory.reports.values import (
     ValueProblemError,
     column_name,
@@ -25,7 +26,6 @@ from registration_pipeline.inventory.reports.values import (
     unquoted,
 )
 from registration_pipeline.inventory.schema import BATCH_ROWS
-from registration_pipeline.tables.external_sort import ROW_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

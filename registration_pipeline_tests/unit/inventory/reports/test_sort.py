@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registration_pipeline.inventory.reports.sort import ROW_SCHEMA, KeySort
 from registration_pipeline.inventory.schema import BATCH_ROWS, INVENTORY_SCHEMA
-from registration_pipeline.tables.external_sort import ROW_SCHEMA, KeySort
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
