@@ -6,7 +6,6 @@ What does not belong here: finding anything.
 from __future__ import annotations
 
 import csv
-import heapq
 import json
 import shutil
 from collections import Counter
@@ -24,7 +23,7 @@ from registration_pipeline.state.layout import COMMIT_MARKER, audit_folder
 from registration_pipeline.state.markers import canonical_json, read_marker
 from registration_pipeline.state.parquet import Part, read_parts
 from registration_pipeline.state.temporary import temporary_space
-from registration_pipeline.tables.spill import Spill
+from registration_pipeline.tables.external_sort import ExternalSort
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,9 +34,8 @@ if TYPE_CHECKING:
 SAMPLE_ROWS: Final = 5
 """Rows of each finding that the summary holds."""
 
-_RUN_ROWS: Final = 100_000
-_FAN_IN: Final = 64
-"""Runs merged at once: each is an open file, of which a process may have 1,024."""
+_RUN_BYTES: Final = 32 << 20
+"""Arrow bytes of findings that are sorted at once: some 100,000 rows."""
 
 _BATCH_ROWS: Final = 10_000
 FINDING_SCHEMA: pa.Schema = pa.schema(
@@ -47,6 +45,11 @@ FINDING_SCHEMA: pa.Schema = pa.schema(
     ]
 )
 AUDIT_COLUMNS = FindingRow._fields
+_SPOOL_ORDER: Final = ("rank", "order_key", "order_url", "order_item")
+_SPOOL_SCHEMA: pa.Schema = pa.schema(
+    [pa.field("rank", pa.int8()), *(pa.field(name, pa.string()) for name in _SPOOL_ORDER[1:]), *FINDING_SCHEMA]
+)
+"""A finding behind what it is sorted by (``rows.row_order``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,38 +139,30 @@ class FindingSpool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._sort = ExternalSort(folder, _SPOOL_SCHEMA, by=_SPOOL_ORDER, run_bytes=_RUN_BYTES)
         self._rows: list[FindingRow] = []
-        self._runs: list[Spill[FindingRow]] = []
-        self._written = 0
 
     def add(self, row: FindingRow) -> None:
         """Take a finding."""
         self._rows.append(row)
-        if len(self._rows) == _RUN_ROWS:
-            self._end_run()
+        if len(self._rows) == _BATCH_ROWS:
+            self._flush()
 
     def sorted_rows(self) -> Iterator[FindingRow]:
         """Yield all findings by kind, key and item."""
-        self._end_run()
-        return self._merged()
+        if self._rows:
+            self._flush()
+        with temporary_space("The findings of the audit", self._folder):
+            for table in self._sort.tables():
+                columns = [table.column(name).to_pylist() for name in AUDIT_COLUMNS]
+                yield from map(FindingRow._make, zip(*columns, strict=True))
 
-    def _end_run(self) -> None:
-        self._write_run(sorted(self._rows, key=row_order))
+    def _flush(self) -> None:
+        columns = zip(*((*row_order(row), *row) for row in self._rows), strict=True)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SPOOL_SCHEMA, strict=True)]
         self._rows = []
-        if len(self._runs) == _FAN_IN:
-            self._write_run(self._merged())
-
-    def _write_run(self, rows: Iterable[FindingRow]) -> None:
-        run = Spill(self._folder, f"findings-{self._written}", FindingRow, partitions=1)
-        self._written += 1
-        for row in rows:
-            run.add(b"", row)
-        self._runs.append(run)
-
-    def _merged(self) -> Iterator[FindingRow]:
-        """Take the runs that there are, and yield their rows in order."""
-        runs, self._runs = self._runs, []
-        return heapq.merge(*(run.take(0) for run in runs), key=row_order)
+        with temporary_space("The findings of the audit", self._folder):
+            self._sort.add(pa.RecordBatch.from_arrays(arrays, schema=_SPOOL_SCHEMA))
 
 
 @dataclass(slots=True)

@@ -117,7 +117,7 @@ def _planned_rows(store: StateStore, wave: Wave, chunk_ids: pa.Array) -> Iterato
 
 def bucket_rows(books: Books) -> Iterator[BucketRow]:
     """Yield the planned objects that the latest inventory holds otherwise, or not at all."""
-    ledger = Ledger(books.store, books.waves)
+    ledger = Ledger(books.store, (wave.parts for wave in books.waves))
     for batch in read_inventory(books.store, books.inventory):
         if batch.num_rows == 0:
             continue

@@ -1,36 +1,46 @@
-"""Which objects of an inventory were planned before: a streaming merge of the inventory with every committed wave.
+"""Which objects of an inventory were planned before: a streaming merge of the inventory with everything planned.
 
-What does not belong here: what happens to objects that were not (``decision.py``).
+What does not belong here: what happens to objects that were not (``decision.py``), and which files hold what was planned
+(``history.py``).
 
-Inventory and waves are sorted by key. For each inventory batch, every wave gives its rows up to the last key of the
-batch; the match itself runs in Arrow. Memory holds one batch of the inventory and one small batch per wave.
+Inventory and ledger are sorted by key. For each inventory batch, every run of the ledger gives its rows up to the last key of
+the batch; the match itself runs in Arrow. Memory holds one batch of the inventory and one small batch per run, of at most
+``_MOST_RUNS`` runs: if there are more, the smallest are sorted into one in the temporary folder first.
 """
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.planning.schema import CHANGED_SCHEMA, KNOWN_SCHEMA, PLAN_SCHEMA
+from registration_pipeline.planning.schema import CHANGED_SCHEMA, KNOWN_SCHEMA, LEDGER_SCHEMA
+from registration_pipeline.state.temporary import temporary_space
+from registration_pipeline.tables.external_sort import ExternalSort
 from registration_pipeline.tables.part_reader import read_sorted
+from registration_pipeline.tables.sorted_merge import SortedMerge, key_at, rows_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
-    from registration_pipeline.planning.wave import Wave
+    from registration_pipeline.state.parquet import Part
     from registration_pipeline.state.store import StateStore
 
-_COLUMNS: Final = ("key", "chunk_id", "size", "last_modified", "e_tag")
-_SCHEMA: Final = pa.schema([PLAN_SCHEMA.field(name) for name in _COLUMNS])
+Run: TypeAlias = "tuple[Part, ...]"
+"""Files that hold rows in order of their keys, one behind the other."""
 
 _ROWS_IN_HAND: Final = 262_144
-"""Rows that all waves together keep decoded ahead of the inventory."""
+"""Rows that all runs together keep decoded ahead of the inventory."""
 
-_FEWEST_ROWS: Final = 4_096
-"""Rows that a single wave decodes at once, however many waves there are: less would be slow."""
+_MOST_RUNS: Final = 32
+"""Runs merged at once, 8,192 rows of each: a source has so many only if its compacted ledger was lost."""
+
+_SORT_BYTES: Final = 32 << 20
+"""Arrow bytes that are sorted at once when there are more runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +65,12 @@ class Ledger:
 
     Args:
         store: the state.
-        waves: the committed waves.
-        batch_rows: how many rows each wave decodes at once; by default as many as memory allows.
+        runs: what was planned, each key once in all runs together.
+        batch_rows: how many rows of each run are decoded at once; by default as many as memory allows.
     """
 
-    def __init__(self, store: StateStore, waves: Sequence[Wave], *, batch_rows: int | None = None) -> None:
-        filled = [wave for wave in waves if wave.parts]
-        batch_rows = batch_rows or max(_FEWEST_ROWS, _ROWS_IN_HAND // max(len(filled), 1))
-        self._cursors = [_Cursor(_wave_rows(store, wave, batch_rows)) for wave in filled]
+    def __init__(self, store: StateStore, runs: Iterable[Run], *, batch_rows: int | None = None) -> None:
+        self._rows = merged_runs(store, runs, batch_rows=batch_rows)
 
     def match(self, batch: pa.RecordBatch) -> Iterator[LedgerMatch]:
         """Compare the next inventory batch, in pieces that together are the batch.
@@ -70,59 +78,50 @@ class Ledger:
         Args:
             batch: not empty; batches come in the order of their keys.
         """
-        last_key = _key_at(batch, batch.num_rows - 1)
+        last_key = key_at(batch, batch.num_rows - 1)
         offset = 0
         while True:
-            # No further than every wave has been read: a wave may hold any number of rows below the batch's last key.
-            bound = min([last_key, *self._bounds()])
-            cut = batch.num_rows if bound == last_key else _rows_until(batch, bound)
-            yield _match(batch.slice(offset, cut - offset), self._take_until(bound))
+            # No further than every run has been read: a run may hold any number of rows below the batch's last key.
+            bound = min(last_key, self._rows.bound() or last_key)
+            cut = batch.num_rows if bound == last_key else rows_until(batch, bound)
+            yield _match(batch.slice(offset, cut - offset), self._rows.take_until(bound))
             offset = cut
             if bound == last_key:
                 return
 
     def rest(self) -> Iterator[pa.RecordBatch]:
         """Yield, as ``KNOWN_SCHEMA`` and sorted, the ledger's rows behind the last inventory batch: all deleted."""
-        while True:
-            bounds = self._bounds()
-            if not bounds:
-                return
-            yield self._take_until(min(bounds)).sort_by("key").select(KNOWN_SCHEMA.names)
-
-    def _bounds(self) -> list[str]:
-        return [bound for cursor in self._cursors if (bound := cursor.last_key_in_hand()) is not None]
-
-    def _take_until(self, last_key: str) -> pa.RecordBatch:
-        taken = [piece for cursor in self._cursors for piece in cursor.take_until(last_key)]
-        return _one_batch(taken)
+        return (rows.sort_by("key").select(KNOWN_SCHEMA.names) for rows in self._rows)
 
 
-class _Cursor:
-    """Reads one wave forward."""
+def merged_runs(store: StateStore, runs: Iterable[Run], *, batch_rows: int | None = None) -> SortedMerge:
+    """Return the rows of all runs, as ``LEDGER_SCHEMA``.
 
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
-        self._batches = batches
-        self._in_hand: pa.RecordBatch | None = None
+    Raises:
+        StateCorruptError: a file is missing or unreadable.
+        StateError: the temporary folder has no room for what must be sorted first.
+    """
+    by_size = sorted(filter(None, runs), key=lambda run: sum(part.rows for part in run), reverse=True)
+    few, many = by_size[:_MOST_RUNS], by_size[_MOST_RUNS:]
+    batch_rows = batch_rows or _ROWS_IN_HAND // max(len(few), 4)
+    streams = [_run_rows(store, run, batch_rows) for run in few]
+    return SortedMerge([*streams, *([_sorted_together(store, many)] if many else [])], LEDGER_SCHEMA)
 
-    def last_key_in_hand(self) -> str | None:
-        """Return the last key of the batch in hand, reading one if needed; None at the end."""
-        if self._in_hand is None or self._in_hand.num_rows == 0:
-            self._in_hand = next(self._batches, None)
-        return None if self._in_hand is None else _key_at(self._in_hand, self._in_hand.num_rows - 1)
 
-    def take_until(self, last_key: str) -> Iterator[pa.RecordBatch]:
-        """Yield the rows not yet taken whose key is not behind ``last_key``."""
-        while (bound := self.last_key_in_hand()) is not None and self._in_hand is not None:
-            batch = self._in_hand
-            if bound <= last_key:
-                self._in_hand = None
-                yield batch
-                continue
-            cut = _rows_until(batch, last_key)
-            if cut:
-                self._in_hand = batch.slice(cut)
-                yield batch.slice(0, cut)
-            return
+def _run_rows(store: StateStore, run: Run, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    for part in run:
+        yield from read_sorted(store, part, columns=LEDGER_SCHEMA.names, batch_rows=batch_rows)
+
+
+def _sorted_together(store: StateStore, runs: Iterable[Run]) -> Iterator[pa.RecordBatch]:
+    with tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True) as folder:
+        sort = ExternalSort(Path(folder), LEDGER_SCHEMA, run_bytes=_SORT_BYTES)
+        with temporary_space("The ledger", Path(folder)):
+            for run in runs:
+                for rows in _run_rows(store, run, _ROWS_IN_HAND):
+                    sort.add(rows)
+            for table in sort.tables():
+                yield from table.to_batches()
 
 
 def _match(rows: pa.RecordBatch, planned: pa.RecordBatch) -> LedgerMatch:
@@ -151,37 +150,9 @@ def _without(planned: pa.RecordBatch, found: pa.Int32Array) -> pa.RecordBatch:
     return rows.filter(pc.invert(pc.is_in(places, value_set=found)))
 
 
-def _rows_until(batch: pa.RecordBatch, last_key: str) -> int:
-    """Return how many rows of a sorted batch have a key that is not behind ``last_key``."""
-    low, high = 0, batch.num_rows
-    while low < high:
-        middle = (low + high) // 2
-        if _key_at(batch, middle) <= last_key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-def _key_at(batch: pa.RecordBatch, row: int) -> str:
-    key: str = batch.column(0)[row].as_py()
-    return key
-
-
-def _wave_rows(store: StateStore, wave: Wave, batch_rows: int) -> Iterator[pa.RecordBatch]:
-    for part in wave.parts:
-        yield from read_sorted(store, part, columns=_COLUMNS, batch_rows=batch_rows)
-
-
 def _differs(before: pa.RecordBatch, now: pa.RecordBatch) -> pa.BooleanArray:
     """Compare ETags where both have one; elsewhere size and time decide."""
     other_tag = pc.not_equal(before.column("e_tag"), now.column("e_tag"))
     other_size = pc.not_equal(before.column("size"), now.column("size"))
     other_time = pc.not_equal(before.column("last_modified"), now.column("last_modified"))
     return pc.coalesce(other_tag, pc.or_(other_size, other_time))
-
-
-def _one_batch(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    if not batches:
-        return pa.RecordBatch.from_pylist([], schema=_SCHEMA)
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)

@@ -14,7 +14,8 @@ import json
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
-from registration_pipeline.planning.wave import Wave, is_wave_id, load_waves, wave_order
+from registration_pipeline.planning.history import load_history
+from registration_pipeline.planning.wave import Wave, is_wave_id, wave_order
 from registration_pipeline.state.layout import (
     COMMIT_MARKER,
     census_folder,
@@ -25,30 +26,33 @@ from registration_pipeline.state.layout import (
 from registration_pipeline.state.markers import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.state.parquet import Part
     from registration_pipeline.state.store import StateStore
 
 
-def settle_lineage(store: StateStore, source: str) -> tuple[list[Wave], int]:
+def settle_lineage(store: StateStore, history: PlanHistory, *, is_trusted: bool = True) -> tuple[PlanHistory, int]:
     """Finish the commit of a planner that died in the middle of it.
 
+    Args:
+        store: the state.
+        history: what was planned so far.
+        is_trusted: as ``history.load_history`` was asked.
+
     Returns:
-        the committed waves in order, and the number that the next wave has to take.
+        the history, with that wave if there is one, and the number that the next wave has to take.
 
     Raises:
         StateCorruptError: the last entry of the lineage can't be read.
     """
-    entries = list(store.names(lineage_folder(source)))
-    waves = load_waves(store, source)
+    entries = list(store.names(lineage_folder(history.source)))
     if not entries:
-        return waves, 1
+        return history, 1
     wave = _read_entry(store, entries[-1])
-    if all(wave.wave_id != committed.wave_id for committed in waves) and _has_its_files(store, wave):
+    if wave.wave_id not in history.wave_ids and _has_its_files(store, wave):
         _publish_marker(store, wave)
-        waves = load_waves(store, source)
-    return waves, int(entries[-1].rsplit("/", 1)[-1].removesuffix(".json")) + 1
+        history = load_history(store, history.source, is_trusted=is_trusted)
+    return history, int(entries[-1].rsplit("/", 1)[-1].removesuffix(".json")) + 1
 
 
 def commit_wave(store: StateStore, wave: Wave, number: int) -> bool:
@@ -57,7 +61,7 @@ def commit_wave(store: StateStore, wave: Wave, number: int) -> bool:
     Args:
         store: the state.
         wave: what its commit marker will say.
-        number: what ``settle_lineage`` gave together with the waves that this one was built on.
+        number: what ``settle_lineage`` gave together with what this wave was built on.
 
     Returns:
         False if another planner took the number first: the wave was built on an outdated ledger and must be planned
@@ -71,28 +75,34 @@ def commit_wave(store: StateStore, wave: Wave, number: int) -> bool:
     return True
 
 
-def discard_uncommitted(store: StateStore, waves: Sequence[Wave]) -> int:
-    """Remove what planners left behind that died or lost the race, up to the last of ``waves``.
+def discard_uncommitted(store: StateStore, history: PlanHistory, wave: Wave) -> int:
+    """Remove what planners left behind that died or lost the race, up to a wave that was just committed.
 
     Safe while others plan: whoever still works on one of these folders built on fewer waves and can't commit any more;
-    who builds on all of ``waves`` writes a later folder.
+    who builds on all waves writes a later folder. A committed folder is searched twice, after its own commit and the next.
 
     Args:
         store: the state.
-        waves: all committed waves of one source in order, at least one.
+        history: what the wave was built on.
+        wave: the latest of all.
 
     Returns:
         how many files were removed.
     """
-    source, newest = waves[-1].source, wave_order(waves[-1].wave_id)
-    kept = {part.name for wave in waves for part in wave_files(wave)}
+    newest = wave_order(wave.wave_id)
+    finished = [one for one in (history.latest, wave) if one is not None]
+    kept = {part.name for one in finished for part in wave_files(one)}
+    searched = {one.wave_id for one in finished}
     removed = 0
-    for root in (plan_folder(source), census_folder(source)):
-        for name in list(store.names(root)):
-            wave_id, _, file = name.removeprefix(root).partition("/")
-            if name not in kept and file.endswith(".parquet") and is_wave_id(wave_id) and wave_order(wave_id) <= newest:
-                store.delete(name)
-                removed += 1
+    for folder_of in (plan_folder, census_folder):
+        for wave_id in store.folders(folder_of(wave.source)):
+            is_done = wave_id in history.wave_ids and wave_id not in searched
+            if is_done or not is_wave_id(wave_id) or wave_order(wave_id) > newest:
+                continue
+            for name in list(store.names(folder_of(wave.source, wave_id))):
+                if name not in kept and name.endswith(".parquet"):
+                    store.delete(name)
+                    removed += 1
     return removed
 
 

@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.errors import StateConflictError, UsageError
+from registration_pipeline.errors import StateConflictError, StateCorruptError, UsageError
 from registration_pipeline.ids import unit_id
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
 from registration_pipeline.planning.decision import Decider, Decision, digest_rules
+from registration_pipeline.planning.history import PlanHistory, compact, load_history
 from registration_pipeline.planning.ledger import Ledger, LedgerMatch
 from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, settle_lineage
 from registration_pipeline.planning.schema import PLAN_SCHEMA
-from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave, load_chunks, load_waves
+from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave, read_chunks
 from registration_pipeline.planning.wave_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from registration_pipeline.inventory.inventory import Inventory
@@ -45,11 +47,13 @@ class Plan:
     Args:
         wave: what it added.
         chunks: the chunks of that wave, in the order of their first keys.
+        history: all that was planned so far; for a dry run without the wave.
         created: False if the wave existed already, and for a dry run.
     """
 
     wave: Wave
     chunks: tuple[PlannedChunk, ...]
+    history: PlanHistory
     created: bool
 
 
@@ -60,6 +64,7 @@ def plan_source(
     clock: Callable[[], datetime],
     inventory: Inventory | None = None,
     dry_run: bool = False,
+    compacts: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> Plan:
     """Put every eligible object of an inventory that is in no chunk yet into exactly one.
@@ -73,6 +78,7 @@ def plan_source(
         clock: for ``planned_at``.
         inventory: what to plan; the latest one by default.
         dry_run: decide and count, but write nothing.
+        compacts: write the compacted ledger afterwards; without, later nights read more files.
         progress: called with the number of objects looked at so far.
 
     Raises:
@@ -80,25 +86,31 @@ def plan_source(
         StateConflictError: other planners committed first, again and again.
         StateCorruptError: a committed file is missing or unreadable.
     """
-    digest = digest_rules(source)
+    digest, is_trusted = digest_rules(source), True
     for _ in range(_MOST_ATTEMPTS):
-        waves, number = (load_waves(store, source.name), 0) if dry_run else settle_lineage(store, source.name)
+        history = load_history(store, source.name, is_trusted=is_trusted)
+        history, number = (history, 0) if dry_run else settle_lineage(store, history, is_trusted=is_trusted)
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
         planned = inventory or _newest_inventory(store, source.name)
-        existing = _existing_wave(waves, planned, digest)
+        existing = _existing_wave(store, history, planned, digest)
         if existing is not None:
-            return Plan(existing, tuple(load_chunks(store, source.name, [existing]).values()), created=False)
-        chunks: tuple[PlannedChunk, ...] = ()
-        wave = _carried_over(waves, planned, digest, planned_at=clock())
-        if wave is None:
-            run = _PlanningRun(store, source, planned, waves, progress)
-            with nullcontext(DryRunWriter()) if dry_run else run.state_writer() as writer:
-                files = run.write(writer)
-            wave, chunks = run.wave(digest, files, planned_at=clock()), run.chunks
-        if dry_run or commit_wave(store, wave, number):
-            if not dry_run:
-                discard_uncommitted(store, [*waves, wave])
-            return Plan(wave, chunks, created=not dry_run)
+            return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
+        run = _PlanningRun(store, source, planned, history, progress)
+        try:
+            wave = _carried_over(history, planned, digest, planned_at=clock()) or run.plan(
+                digest, clock, dry_run=dry_run
+            )
+        except StateCorruptError:
+            if not history.is_compacted:
+                raise
+            is_trusted = False  # its files are damaged, or two other planners have replaced it meanwhile
+            continue
+        if dry_run:
+            return Plan(wave, run.chunks, history, created=False)
+        if commit_wave(store, wave, number):
+            discard_uncommitted(store, history, wave)
+            history = history.followed_by(wave)
+            return Plan(wave, run.chunks, compact(store, history, number) if compacts else history, created=True)
     raise StateConflictError(
         f"Other planning runs of source {source.name} committed first, {_MOST_ATTEMPTS} times in a row. Let them finish, "
         "then run again"
@@ -151,38 +163,42 @@ class _PlanningRun:
         store: StateStore,
         source: SourceSettings,
         inventory: Inventory,
-        waves: Sequence[Wave],
+        history: PlanHistory,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._store, self._source, self._inventory, self._progress = store, source, inventory, progress
-        self._wave_id = _next_wave_id(waves, inventory.inventory_id)
-        self._ledger = Ledger(store, waves)
+        self._wave_id = _next_wave_id(history, inventory.inventory_id)
+        self._runs = history.runs
         self._decider = Decider(source, inventory.started_at)
         self._cutter = ChunkCutter(self._wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind})
         self._tally = _Tally()
         self.chunks: tuple[PlannedChunk, ...] = ()
 
-    def state_writer(self) -> StateWaveWriter:
-        """Return the writer that puts this run's rows into the state."""
-        return StateWaveWriter(self._store, self._source.name, self._wave_id)
+    def plan(self, rules_digest: str, clock: Callable[[], datetime], *, dry_run: bool) -> Wave:
+        """Decide about every object, write the wave's files unless it is a dry run, and return the wave."""
+        writer: AbstractContextManager[WaveWriter] = (
+            nullcontext(DryRunWriter()) if dry_run else StateWaveWriter(self._store, self._source.name, self._wave_id)
+        )
+        with writer as opened:
+            files = self._write(opened)
+        return self._wave(rules_digest, files, planned_at=clock())
 
-    def write(self, writer: WaveWriter) -> WaveFiles:
-        """Stream the inventory through ledger, decisions and chunks into the writer."""
+    def _write(self, writer: WaveWriter) -> WaveFiles:
+        ledger = Ledger(self._store, self._runs)
         for batch in read_inventory(self._store, self._inventory):
             if batch.num_rows == 0:
                 continue
-            for match in self._ledger.match(batch):
+            for match in ledger.match(batch):
                 self._write_match(writer, match)
             if self._progress is not None:
                 self._progress(self._tally.objects)
-        for deleted in self._ledger.rest():
+        for deleted in ledger.rest():
             writer.write_deleted(deleted)
             self._tally.deleted += deleted.num_rows
         self.chunks = self._cutter.finish()
         return writer.finish(self.chunks)
 
-    def wave(self, rules_digest: str, files: WaveFiles, *, planned_at: datetime) -> Wave:
-        """Return the wave that ``write`` has written."""
+    def _wave(self, rules_digest: str, files: WaveFiles, *, planned_at: datetime) -> Wave:
         return Wave(
             wave_id=self._wave_id,
             source=self._source.name,
@@ -245,35 +261,35 @@ def _newest_inventory(store: StateStore, source: str) -> Inventory:
     return inventory
 
 
-def _existing_wave(waves: Sequence[Wave], inventory: Inventory, digest: str) -> Wave | None:
+def _existing_wave(store: StateStore, history: PlanHistory, inventory: Inventory, digest: str) -> Wave | None:
     """Return the wave that planning this inventory under these rules gave, if it is still the last word."""
-    of_inventory = [wave for wave in waves if wave.inventory_id == inventory.inventory_id]
-    if of_inventory and of_inventory[-1].rules_digest == digest:
-        return of_inventory[-1]
-    if waves and waves[-1].inventory_id > inventory.inventory_id:
+    last = history.last_wave_of(store, inventory.inventory_id)
+    if last is not None and last.rules_digest == digest:
+        return last
+    if history.latest is not None and history.latest.inventory_id > inventory.inventory_id:
         raise UsageError(
-            f"Inventory {inventory.inventory_id} of source {inventory.source} is older than {waves[-1].inventory_id}, "
-            "which is planned already: plan the latest inventory"
+            f"Inventory {inventory.inventory_id} of source {inventory.source} is older than "
+            f"{history.latest.inventory_id}, which is planned already: plan the latest inventory"
         )
     return None
 
 
 def _carried_over(
-    waves: Sequence[Wave], inventory: Inventory, rules_digest: str, *, planned_at: datetime
+    history: PlanHistory, inventory: Inventory, rules_digest: str, *, planned_at: datetime
 ) -> Wave | None:
     """Return the wave of an inventory that holds the same rows as the one planned last, without reading either.
 
     Whatever was new then is known now, and nothing else can be another: the same objects meet the same rules. Only those
     that were held back for their age must be looked at again. The census files are shared.
     """
-    last = waves[-1] if waves else None
+    last = history.latest
     if last is None or last.counts.held or last.rules_digest != rules_digest:
         return None
     if not inventory.digest or last.listing_digest != inventory.digest:
         return None
     return replace(
         last,
-        wave_id=_next_wave_id(waves, inventory.inventory_id),
+        wave_id=_next_wave_id(history, inventory.inventory_id),
         inventory_id=inventory.inventory_id,
         counts=replace(last.counts, known=last.counts.known + last.counts.new, new=0),
         parts=(),
@@ -283,6 +299,6 @@ def _carried_over(
     )
 
 
-def _next_wave_id(waves: Sequence[Wave], inventory_id: str) -> str:
-    again = sum(wave.inventory_id == inventory_id for wave in waves)
+def _next_wave_id(history: PlanHistory, inventory_id: str) -> str:
+    again = len(history.waves_of(inventory_id))
     return inventory_id if again == 0 else f"{inventory_id}-{again + 1}"

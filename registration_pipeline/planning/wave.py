@@ -10,14 +10,13 @@ from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
-from weakref import WeakKeyDictionary
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.objects import MediaKind
-from registration_pipeline.planning.schema import PLAN_SCHEMA
+from registration_pipeline.planning.schema import CHUNK_SCHEMA, PLAN_SCHEMA
 from registration_pipeline.planning.units import UNIT_COLUMNS, ChunkUnits
 from registration_pipeline.state.layout import COMMIT_MARKER, plan_folder
 from registration_pipeline.state.markers import read_marker
@@ -25,15 +24,13 @@ from registration_pipeline.state.parquet import Part, read_parts
 from registration_pipeline.tables.part_reader import GroupReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.state.store import StateStore
 
 Census = Literal["rejected", "changed", "deleted"]
 
 _UNIT_ROWS: Final = GroupReader(("chunk_id", *UNIT_COLUMNS))
-_CHUNKS: Final[WeakKeyDictionary[StateStore, dict[tuple[Part, ...], tuple[PlannedChunk, ...]]]] = WeakKeyDictionary()
-"""What this process has read of a state already, by files, which never change: every stage of a run asks for all chunks."""
 _WAVE_ID: Final = re.compile(r"(?P<inventory_id>[0-9]{8}T[0-9]{6}Z)(?:-(?P<number>[1-9][0-9]*))?")
 
 
@@ -225,20 +222,16 @@ def load_chunks(store: StateStore, source: str, waves: Sequence[Wave] | None = N
         source: its name.
         waves: only the chunks of these; all committed waves by default.
     """
-    known = _CHUNKS.setdefault(store, {})
-    chunks: dict[str, PlannedChunk] = {}
-    for wave in load_waves(store, source) if waves is None else waves:
-        if wave.chunk_files not in known:
-            known[wave.chunk_files] = tuple(_read_chunks(store, wave))
-        chunks.update((chunk.chunk_id, chunk) for chunk in known[wave.chunk_files])
-    return chunks
+    waves = load_waves(store, source) if waves is None else waves
+    return {chunk.chunk_id: chunk for wave in waves for chunk in read_chunks(store, wave.chunk_files)}
 
 
-def _read_chunks(store: StateStore, wave: Wave) -> Iterator[PlannedChunk]:
-    for batch in read_parts(store, wave.chunk_files):
+def read_chunks(store: StateStore, files: Iterable[Part]) -> Iterator[PlannedChunk]:
+    """Yield the chunks in ``CHUNK_SCHEMA`` files, which may be of several waves."""
+    for batch in read_parts(store, files, CHUNK_SCHEMA.names):
         for row in batch.to_pylist():
-            row["kind"] = MediaKind(row["kind"])
-            yield PlannedChunk(wave_id=wave.wave_id, **row)
+            kind = MediaKind(row.pop("kind"))
+            yield PlannedChunk(wave_id=row["chunk_id"].rpartition(f"-{kind}-")[0], kind=kind, **row)
 
 
 def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> ChunkUnits:

@@ -4,6 +4,7 @@
 <source>/inventory/<inventory_id>/writer.json                           who lists it, until it is committed
 <source>/plan/<wave_id>/part-*.parquet, _SUCCESS.json
 <source>/lineage/<number>.json                                          the waves in the order they were committed
+<source>/ledger/<number>/{keys,chunks}-*.parquet, _SUCCESS.json         all waves up to a number of the lineage, compacted
 <source>/census/<wave_id>/{chunks,rejected,changed,deleted}-*.parquet   what else that planning run found
 <source>/manifests/<chunk_id>.json
 <source>/journal/<chunk_id>/<attempt>-<event>.json
@@ -43,6 +44,11 @@ def lineage_folder(source: str) -> str:
 def lineage_name(source: str, number: int) -> str:
     """Return the name of one entry of the lineage; ``number`` counts from 1."""
     return f"{source}/lineage/{number:08d}.json"
+
+
+def ledger_folder(source: str, number: int | None = None) -> str:
+    """Return the folder of one compacted ledger, or of all; ``number`` is that of the lineage's last entry in it."""
+    return f"{source}/ledger/" if number is None else f"{source}/ledger/{number:08d}/"
 
 
 def census_folder(source: str, wave_id: str | None = None) -> str:

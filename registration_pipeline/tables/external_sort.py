@@ -1,17 +1,19 @@
-"""Sorts any number of rows by a text column in constant memory.
+"""Sorts any number of rows by some of their columns in constant memory.
 
 What does not belong here: where rows come from and what becomes of them, such as settling keys that come more than once.
 
-Rows are collected up to a limit, sorted, written to disk as a run, and the runs are merged block by block. Arrow compares the
-bytes of UTF-8 text, which is the order of an inventory; no collation is involved.
+Rows are collected up to a limit, sorted, written to disk as a run, and the runs are merged block by block
+(``sorted_merge.py``). Arrow compares the bytes of UTF-8 text, which is the order of an inventory; no collation is involved.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from registration_pipeline.tables.sorted_merge import SortedMerge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,12 +30,14 @@ FAN_IN = 128
 
 
 class ExternalSort:
-    """Takes rows in any order and gives them back by the text column ``key``, in the order of its bytes.
+    """Takes rows in any order and gives them back by the columns ``by``, text in the order of its bytes.
 
     Args:
         folder: where runs go; an empty temporary folder of the caller's.
-        schema: of the rows; it has a column ``key`` of text without nulls.
-        settle: sorts a table by ``key`` and leaves of equal keys what the caller wants, the same however often it is asked.
+        schema: of the rows.
+        settle: sorts a table by ``by`` and leaves of equal keys what the caller wants, the same however often it is asked; by
+            default all rows, in any order.
+        by: the columns of the key, the most significant first; without nulls.
         run_bytes: Arrow bytes that are sorted at once.
         block_bytes: Arrow bytes of a run that are read at a time.
         fan_in: runs merged at once.
@@ -43,13 +47,15 @@ class ExternalSort:
         self,
         folder: Path,
         schema: pa.Schema,
-        settle: Callable[[pa.Table], pa.Table],
+        settle: Callable[[pa.Table], pa.Table] | None = None,
         *,
+        by: Sequence[str] = ("key",),
         run_bytes: int = RUN_BYTES,
         block_bytes: int = BLOCK_BYTES,
         fan_in: int = FAN_IN,
     ) -> None:
-        self._folder, self._schema, self._settle = folder, schema, settle
+        self._folder, self._schema, self._by = folder, schema, tuple(by)
+        self._settle = settle or self._sorted
         self._run_bytes, self._block_bytes, self._fan_in = run_bytes, block_bytes, fan_in
         self._pending: list[pa.RecordBatch] = []
         self._pending_bytes = 0
@@ -90,6 +96,9 @@ class ExternalSort:
         self._pending, self._pending_bytes = [], 0
         return self._settle(table)
 
+    def _sorted(self, table: pa.Table) -> pa.Table:
+        return table.sort_by([(name, "ascending") for name in self._by])
+
     def _write_run(self, tables: Iterator[pa.Table] | Sequence[pa.Table]) -> None:
         path = self._folder / f"run-{self._runs_written:06d}.arrows"
         self._runs_written += 1
@@ -102,59 +111,14 @@ class ExternalSort:
 
     def _merged(self, paths: Sequence[Path]) -> Iterator[pa.Table]:
         """Yield the rows of all runs by key, and remove the runs' files at the end."""
-        runs = [_Run(path) for path in paths]
-        try:
-            while True:
-                for run in runs:
-                    run.refill()
-                # Every run is read beyond this key or to its end: up to it all rows are at hand.
-                bounds = [run.last_key for run in runs if not run.is_at_end]
-                pieces = [run.take_through(min(bounds) if bounds else None) for run in runs]
-                table = pa.concat_tables(pieces).combine_chunks()
-                if table.num_rows:
-                    yield self._settle(table)
-                if not bounds:
-                    return
-        finally:
-            for run in runs:
-                run.close()
+        with ExitStack() as stack:
             for path in paths:
-                path.unlink(missing_ok=True)
+                stack.callback(path.unlink, missing_ok=True)
+            runs = [_batches(stack, path) for path in paths]
+            for rows in SortedMerge(runs, self._schema, self._by):
+                yield self._settle(pa.Table.from_batches([rows]))
 
 
-class _Run:
-    """A sorted run on disk, read block by block."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = pa.OSFile(str(path), "rb")
-        self._stream = pa.ipc.open_stream(self._file)
-        self._rows: pa.Table = self._stream.schema.empty_table()
-        self._block_rows = 0
-        self.is_at_end = False
-
-    @property
-    def last_key(self) -> str:
-        key: str = self._rows.column("key")[-1].as_py()
-        return key
-
-    def refill(self) -> None:
-        """Read on while less than half a block is left, so that every round of the merge gets somewhere."""
-        while not self.is_at_end and self._rows.num_rows * 2 <= self._block_rows:
-            try:
-                block = pa.Table.from_batches([self._stream.read_next_batch()])
-            except StopIteration:
-                self.is_at_end = True
-                return
-            self._block_rows = block.num_rows
-            self._rows = pa.concat_tables([self._rows, block])
-
-    def take_through(self, bound: str | None) -> pa.Table:
-        """Remove and return the rows up to and including a key; all of them without one."""
-        keys = self._rows.column("key")
-        count = len(keys) if bound is None else pc.sum(pc.less_equal(keys, bound)).as_py() or 0
-        taken, self._rows = self._rows.slice(0, count), self._rows.slice(count)
-        return taken
-
-    def close(self) -> None:
-        self._stream.close()
-        self._file.close()
+def _batches(stack: ExitStack, path: Path) -> Iterator[pa.RecordBatch]:
+    file = stack.enter_context(pa.OSFile(str(path), "rb"))
+    return iter(stack.enter_context(pa.ipc.open_stream(file)))

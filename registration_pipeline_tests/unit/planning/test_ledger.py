@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.planning import ledger as ledger_module
 from registration_pipeline.planning.ledger import Ledger
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.wave import PlanCounts, Wave
@@ -17,6 +18,8 @@ from registration_pipeline.planning.wave_writer import StateWaveWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from registration_pipeline.state.parquet import Part
 
 KEYS = st.text(alphabet="abcé\U0001f600/", min_size=1, max_size=4)
 
@@ -57,7 +60,17 @@ def write_wave(bucket: Any, number: int, objects: dict[str, int]) -> Wave:
     )
 
 
-@settings(deadline=None, max_examples=60)
+def runs_of(waves: list[Wave]) -> list[tuple[Part, ...]]:
+    return [wave.parts for wave in waves]
+
+
+@pytest.fixture(params=[32, 1], ids=["merged at once", "sorted together first"], autouse=True)
+def most_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let few runs be too many to be merged at once."""
+    monkeypatch.setattr(ledger_module, "_MOST_RUNS", request.param)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     planned=st.dictionaries(KEYS, st.tuples(st.integers(0, 3), st.integers(1, 2)), max_size=25),
     listed=st.dictionaries(KEYS, st.integers(1, 2), max_size=25),
@@ -79,7 +92,7 @@ def test_the_merge_agrees_with_set_arithmetic(
     rows = [{"key": key, "size": size, "last_modified": bucket.now} for key, size in sorted(listed.items())]
     inventory = pa.RecordBatch.from_pylist(rows, schema=INVENTORY_SCHEMA)
 
-    ledger = Ledger(bucket.store, waves, batch_rows=batch_rows)
+    ledger = Ledger(bucket.store, runs_of(waves), batch_rows=batch_rows)
     matches = [
         match for start in range(0, len(rows), slice_rows) for match in ledger.match(inventory.slice(start, slice_rows))
     ]
@@ -105,7 +118,7 @@ def test_a_sparse_inventory_does_not_pull_a_whole_wave_into_memory(new_bucket: C
     rows = [{"key": key, "size": 1, "last_modified": bucket.now} for key in ("0000", "0999")]
     inventory = pa.RecordBatch.from_pylist(rows, schema=INVENTORY_SCHEMA)
 
-    matches = list(Ledger(bucket.store, [wave], batch_rows=10).match(inventory))
+    matches = list(Ledger(bucket.store, runs_of([wave]), batch_rows=10).match(inventory))
 
     assert max(match.deleted.num_rows for match in matches) <= 10
     assert sum(match.deleted.num_rows for match in matches) == 998
@@ -118,7 +131,7 @@ def test_small_waves_are_not_kept_open(new_bucket: Callable[..., Any]) -> None:
     waves = [write_wave(bucket, number, {f"{number:04d}": 1, f"{number:04d}-z": 1}) for number in range(50)]
     row = {"key": "0000", "size": 1, "last_modified": bucket.now}
     before = len(list(Path("/proc/self/fd").iterdir()))
-    ledger = Ledger(bucket.store, waves)
+    ledger = Ledger(bucket.store, runs_of(waves))
     list(ledger.match(pa.RecordBatch.from_pylist([row], schema=INVENTORY_SCHEMA)))
 
     assert len(list(Path("/proc/self/fd").iterdir())) - before < 5

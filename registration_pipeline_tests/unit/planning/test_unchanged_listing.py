@@ -52,7 +52,7 @@ def test_nothing_is_written_but_the_wave_itself(bucket: Any) -> None:
     again = bucket.sync()
 
     new = sorted(name.split("/")[1] for name in bucket.files().keys() - before.keys())
-    assert new == ["inventory", "inventory", "lineage", "plan"]
+    assert new == ["inventory", "inventory", "ledger", "lineage", "plan"]
     assert again.created
     assert again.wave.rejected_files == first.wave.rejected_files
     assert (again.wave.counts.known, again.wave.counts.new) == (1, 0)

@@ -110,29 +110,6 @@ def test_an_uncommitted_wave_is_not_there(bucket: Any) -> None:
     assert load_chunks(bucket.store, "cams") == {}
 
 
-def test_the_chunks_of_a_wave_are_read_once_and_those_of_the_next_one_come_in(
-    bucket: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[str] = []
-    read = bucket.store.open
-
-    def noted(name: str) -> Any:
-        opened.append(name)
-        return read(name)
-
-    bucket.put("raw/a.jpg")
-    first = bucket.sync()
-    load_chunks(bucket.store, "cams")
-    monkeypatch.setattr(bucket.store, "open", noted)
-
-    assert list(load_chunks(bucket.store, "cams")) == [chunk.chunk_id for chunk in first.chunks]
-    assert opened == []
-
-    bucket.put("raw/b.jpg")
-    second = bucket.sync()
-    assert list(load_chunks(bucket.store, "cams").values()) == [*first.chunks, *second.chunks]
-
-
 def test_a_missing_part_is_reported(bucket: Any) -> None:
     bucket.put("raw/a.jpg")
     plan = bucket.sync()

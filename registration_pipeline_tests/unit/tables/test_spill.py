@@ -101,7 +101,8 @@ def test_partitions_grow_with_the_rows_up_to_a_limit(rows: int, partitions: int)
 def test_findings_are_sorted_with_few_open_files_however_many_runs_there_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_report, "_RUN_ROWS", 2)
+    monkeypatch.setattr(audit_report, "_RUN_BYTES", 2)
+    monkeypatch.setattr(audit_report, "_BATCH_ROWS", 2)
     spool = FindingSpool(tmp_path)
     keys = [f"{number * 7919 % 1000:04d}" for number in range(1000)]
     for key in keys:

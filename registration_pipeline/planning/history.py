@@ -1,0 +1,245 @@
+"""All that was planned so far, as one value that is read in few requests however many waves there are.
+
+What does not belong here: what a wave holds (``wave.py``), committing one (``lineage.py``) and matching (``ledger.py``).
+
+``ledger/<number>/``, the compacted ledger, stands for every wave up to that number of the lineage: the newest wave whole, and
+of all of them the ids, the keys and the chunks, as runs of files. A run is either a wave's own files or one file merged from
+several runs. It can always be made again from the waves: one that is missing, damaged or does not fit the waves in the state
+costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from registration_pipeline.errors import StateConflictError, StateCorruptError
+from registration_pipeline.planning.ledger import Run, merged_runs
+from registration_pipeline.planning.schema import CHUNK_SCHEMA, LEDGER_SCHEMA
+from registration_pipeline.planning.wave import Wave, is_wave_id, load_chunks, load_wave, read_chunks, wave_order
+from registration_pipeline.state.layout import COMMIT_MARKER, ledger_folder, plan_folder
+from registration_pipeline.state.markers import FileSet, read_marker
+from registration_pipeline.state.parquet import ROW_GROUP_ROWS, ParquetPartWriter, Part, read_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.state.store import StateStore
+
+_SMALL_RUN: Final = ROW_GROUP_ROWS
+"""Rows that are merged again and again without a thought: it takes a tenth of a second."""
+
+_KEPT: Final = 2
+"""Compacted ledgers that are kept: somebody may be reading the one before the newest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanHistory:
+    """Every committed wave of a source.
+
+    Args:
+        source: its name.
+        wave_ids: the waves in the order they were planned.
+        latest: the last of them; None: there is none.
+        runs: the keys of all waves, in runs sorted by key.
+        chunk_runs: the chunks of all waves, in planning order.
+        is_compacted: whether any of it was read from the compacted ledger.
+    """
+
+    source: str
+    wave_ids: tuple[str, ...] = ()
+    latest: Wave | None = None
+    runs: tuple[Run, ...] = ()
+    chunk_runs: tuple[Run, ...] = ()
+    is_compacted: bool = field(default=False, compare=False)
+
+    def followed_by(self, wave: Wave) -> PlanHistory:
+        """Return the history with one more wave."""
+        return replace(
+            self,
+            wave_ids=(*self.wave_ids, wave.wave_id),
+            latest=wave,
+            runs=(*self.runs, wave.parts) if wave.parts else self.runs,
+            chunk_runs=(*self.chunk_runs, wave.chunk_files) if wave.chunk_files else self.chunk_runs,
+        )
+
+    def last_wave_of(self, store: StateStore, inventory_id: str) -> Wave | None:
+        """Return the last wave that planned an inventory, or None."""
+        wave_id = max(self.waves_of(inventory_id), key=wave_order, default=None)
+        if self.latest is not None and wave_id == self.latest.wave_id:
+            return self.latest
+        return None if wave_id is None else load_wave(store, self.source, wave_id)
+
+    def waves_of(self, inventory_id: str) -> list[str]:
+        """Return the ids of the waves that planned an inventory."""
+        return [wave_id for wave_id in self.wave_ids if wave_order(wave_id)[0] == inventory_id]
+
+
+def load_history(store: StateStore, source: str, *, is_trusted: bool = True) -> PlanHistory:
+    """Read what was planned so far: from the compacted ledger, and from the markers of the waves that are not in it.
+
+    Args:
+        store: the state.
+        source: its name.
+        is_trusted: False: without the compacted ledger, because it turned out to be damaged.
+
+    Raises:
+        StateCorruptError: a wave's commit marker is not one of a plan.
+    """
+    wave_ids = sorted(filter(is_wave_id, store.folders(plan_folder(source))), key=wave_order)
+    history = (_compacted(store, source, wave_ids) if is_trusted else None) or PlanHistory(source=source)
+    for wave_id in (wave_id for wave_id in wave_ids if wave_id not in set(history.wave_ids)):
+        wave = load_wave(store, source, wave_id)
+        if wave is not None:
+            history = history.followed_by(wave)
+    return history
+
+
+def load_chunks_of(store: StateStore, history: PlanHistory) -> dict[str, PlannedChunk]:
+    """Return every chunk by its id, in planning order.
+
+    Raises:
+        StateCorruptError: a file of a wave is missing or unreadable.
+    """
+    try:
+        return {chunk.chunk_id: chunk for run in history.chunk_runs for chunk in read_chunks(store, run)}
+    except StateCorruptError:
+        if not history.is_compacted:
+            raise
+    waves = (load_wave(store, history.source, wave_id) for wave_id in history.wave_ids)
+    return load_chunks(store, history.source, [wave for wave in waves if wave is not None])
+
+
+def compact(store: StateStore, history: PlanHistory, number: int) -> PlanHistory:
+    """Write the compacted ledger of a history, and remove those that nobody can be reading any more.
+
+    Small runs are merged into one; a larger one only with at least half as many rows behind it, so each row is copied a few
+    times in its life (decision 018). Of two writers one wins, and either's is right.
+
+    Args:
+        store: the state.
+        history: with the wave that took ``number`` as its latest.
+        number: its number in the lineage.
+
+    Returns:
+        the history in its new files.
+
+    Raises:
+        StateCorruptError: a file of a wave is missing or unreadable.
+        StateError: the state can't be written.
+    """
+    files = FileSet(store, ledger_folder(history.source, number))
+    try:
+        compacted = replace(
+            history,
+            runs=_with_last_merged(files, history.runs, LEDGER_SCHEMA, "keys"),
+            chunk_runs=_with_last_merged(files, history.chunk_runs, CHUNK_SCHEMA, "chunks"),
+            is_compacted=True,
+        )
+    except StateCorruptError:
+        if not history.is_compacted:
+            raise
+        return compact(store, load_history(store, history.source, is_trusted=False), number)
+    try:
+        files.commit(_to_json(compacted))
+    except StateConflictError:  # another writer was here, or a later one has cleared this away
+        return history
+    _remove_outdated(store, history.source)
+    return compacted
+
+
+def runs_to_merge(rows: Sequence[int]) -> int:
+    """Return how many of the last runs become one; 1 or less: none do.
+
+    Args:
+        rows: of each run, the oldest first.
+    """
+    count, total = min(len(rows), 1), sum(rows[-1:])
+    while count < len(rows):
+        older = rows[-count - 1]
+        if older >= 2 * total and older + total > _SMALL_RUN:
+            break
+        count, total = count + 1, total + older
+    return count
+
+
+def _with_last_merged(files: FileSet, runs: tuple[Run, ...], schema: pa.Schema, stem: str) -> tuple[Run, ...]:
+    count = runs_to_merge([sum(part.rows for part in run) for run in runs])
+    if count <= 1:
+        return runs
+    kept, merged = runs[:-count], runs[-count:]
+    rows = _by_key(files.store, merged) if schema is LEDGER_SCHEMA else _one_after_the_other(files.store, merged)
+    with ParquetPartWriter(files, schema, stem=stem) as writer:
+        for batch in rows:
+            writer.write(batch)
+        return (*kept, writer.finish())
+
+
+def _by_key(store: StateStore, runs: Sequence[Run]) -> Iterator[pa.RecordBatch]:
+    return (batch.sort_by("key") for batch in merged_runs(store, runs))
+
+
+def _one_after_the_other(store: StateStore, runs: Sequence[Run]) -> Iterator[pa.RecordBatch]:
+    return (batch for run in runs for batch in read_parts(store, run, CHUNK_SCHEMA.names))
+
+
+def _compacted(store: StateStore, source: str, wave_ids: Sequence[str]) -> PlanHistory | None:
+    """Return what the newest compacted ledger says; None unless its files and its waves are all there."""
+    names = list(store.names(ledger_folder(source)))
+    markers = [name for name in names if name.endswith(COMMIT_MARKER)]
+    history = _read(store, markers[-1]) if markers else None
+    if history is None or not {name for name in _files(history) if name.startswith(ledger_folder(source))} <= {*names}:
+        return None
+    # A wave whose folder was removed to have it planned again is not in the state any more.
+    return history if {*history.wave_ids} <= {*wave_ids} else None
+
+
+def _read(store: StateStore, marker: str) -> PlanHistory | None:
+    try:
+        return _from_json(read_marker(store, marker.removesuffix(COMMIT_MARKER)) or {})
+    except (KeyError, TypeError, ValueError, StateCorruptError):
+        return None
+
+
+def _files(history: PlanHistory | None) -> set[str]:
+    runs = (*history.runs, *history.chunk_runs) if history else ()
+    return {part.name for run in runs for part in run}
+
+
+def _to_json(history: PlanHistory) -> dict[str, Any]:
+    assert history.latest is not None
+    return {
+        "source": history.source,
+        "wave_ids": list(history.wave_ids),
+        "latest": history.latest.to_json(),
+        "runs": [[part.to_json() for part in run] for run in history.runs],
+        "chunk_runs": [[part.to_json() for part in run] for run in history.chunk_runs],
+    }
+
+
+def _from_json(value: Mapping[str, Any]) -> PlanHistory:
+    return PlanHistory(
+        source=str(value["source"]),
+        wave_ids=tuple(value["wave_ids"]),
+        latest=Wave.from_json(value["latest"]),
+        runs=_runs_from_json(value["runs"]),
+        chunk_runs=_runs_from_json(value["chunk_runs"]),
+        is_compacted=True,
+    )
+
+
+def _runs_from_json(value: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[Run, ...]:
+    return tuple(tuple(Part.from_json(part) for part in run) for run in value)
+
+
+def _remove_outdated(store: StateStore, source: str) -> None:
+    """Remove what the newest ledgers do not name; files behind the newest belong to a writer that is at work."""
+    names = list(store.names(ledger_folder(source)))
+    markers = [name for name in names if name.endswith(COMMIT_MARKER)][-_KEPT:]
+    kept = {*markers, *(name for marker in markers for name in _files(_read(store, marker)))}
+    for name in names:
+        if name not in kept and name < markers[-1]:
+            store.delete(name)

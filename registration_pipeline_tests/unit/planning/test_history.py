@@ -1,0 +1,221 @@
+"""The compacted ledger saves requests and changes nothing, whatever state it is in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.planning import history as history_module
+from registration_pipeline.planning.history import (
+    PlanHistory,
+    compact,
+    load_chunks_of,
+    load_history,
+    runs_to_merge,
+)
+from registration_pipeline.planning.ledger import merged_runs
+from registration_pipeline.planning.wave import load_chunks, load_waves
+from registration_pipeline.state.local import LocalStateStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SMALL = history_module._SMALL_RUN
+
+
+def keys_of(bucket: Any, history: PlanHistory) -> dict[str, str]:
+    rows = [row for batch in merged_runs(bucket.store, history.runs) for row in batch.to_pylist()]
+    keys = {row["key"]: row["chunk_id"] for row in rows}
+    assert len(keys) == len(rows)
+    return keys
+
+
+def assert_says_what_the_waves_say(bucket: Any) -> PlanHistory:
+    trusted = load_history(bucket.store, "cams")
+    waves = load_waves(bucket.store, "cams")
+    assert trusted.wave_ids == tuple(wave.wave_id for wave in waves)
+    assert trusted.latest == (waves[-1] if waves else None)
+    assert load_chunks_of(bucket.store, trusted) == load_chunks(bucket.store, "cams")
+    assert list(load_chunks_of(bucket.store, trusted)) == list(load_chunks(bucket.store, "cams"))
+    assert keys_of(bucket, trusted) == {row["key"]: row["chunk_id"] for row in bucket.planned_rows()}
+    return trusted
+
+
+def night(bucket: Any, number: int, *, objects: int = 1) -> None:
+    bucket.put(*(f"raw/{number:04d}-{index}.jpg" for index in range(objects)))
+    bucket.sync()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    nights=st.lists(st.integers(0, 3), max_size=7),
+    small=st.sampled_from([0, 4, SMALL]),
+    lost=st.sets(st.integers(0, 6)),
+)
+def test_it_says_what_the_waves_say_after_every_night(
+    new_bucket: Callable[..., Any], nights: list[int], small: int, lost: set[int]
+) -> None:
+    bucket = new_bucket(chunk_size={"images": 2})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history_module, "_SMALL_RUN", small)
+        for number, objects in enumerate(nights):
+            night(bucket, number, objects=objects)
+            if number in lost:
+                for name in list(bucket.store.names("cams/ledger/")):
+                    bucket.store.delete(name)
+            assert assert_says_what_the_waves_say(bucket).is_compacted == (number not in lost)
+
+
+def test_after_many_nights_there_are_few_files(bucket: Any) -> None:
+    for number in range(40):
+        night(bucket, number)
+    history = load_history(bucket.store, "cams")
+
+    assert len(history.wave_ids) == 40
+    assert [sum(part.rows for part in run) for run in history.runs] == [40]
+    assert len(history.chunk_runs) == 1
+    assert len(list(bucket.store.names("cams/ledger/"))) <= 6, "two ledgers of a marker, keys and chunks"
+
+
+def test_the_first_wave_is_not_copied(bucket: Any) -> None:
+    night(bucket, 0, objects=5)
+    history = load_history(bucket.store, "cams")
+
+    assert history.is_compacted
+    assert history.runs == (load_waves(bucket.store, "cams")[0].parts,)
+    assert [name.rsplit("/", 1)[-1] for name in bucket.store.names("cams/ledger/")] == ["_SUCCESS.json"]
+
+
+def garble(bucket: Any, name: str) -> None:
+    bucket.store.delete(name)
+    bucket.store.create(name, b"garbled")
+
+
+@pytest.mark.parametrize("damage", [garble, lambda bucket, name: bucket.store.delete(name)], ids=["garbled", "gone"])
+@pytest.mark.parametrize("which", ["keys", "chunks", "_SUCCESS"])
+def test_damage_costs_time_and_nothing_else(bucket: Any, which: str, damage: Callable[[Any, str], None]) -> None:
+    for number in range(3):
+        night(bucket, number)
+    damaged = [name for name in bucket.store.names("cams/ledger/") if f"/{which}" in name]
+    assert damaged
+    for name in damaged:
+        damage(bucket, name)
+
+    assert load_chunks_of(bucket.store, load_history(bucket.store, "cams")) == load_chunks(bucket.store, "cams")
+    assert bucket.plan(dry_run=True).wave.counts.new == 1
+    night(bucket, 3)
+
+    history = assert_says_what_the_waves_say(bucket)
+    assert history.is_compacted
+
+
+def test_damage_of_a_wave_is_reported(bucket: Any) -> None:
+    night(bucket, 0)
+    bucket.store.delete(load_waves(bucket.store, "cams")[0].parts[0].name)
+    bucket.put("raw/more.jpg")
+
+    with pytest.raises(StateCorruptError, match="missing"):
+        bucket.sync()
+
+
+def test_a_ledger_that_names_a_wave_that_was_removed_is_not_used(bucket: Any) -> None:
+    for number in range(3):
+        night(bucket, number)
+    removed = load_waves(bucket.store, "cams")[1]
+    for name in list(bucket.store.names(f"cams/plan/{removed.wave_id}/")):
+        bucket.store.delete(name)
+    (bucket.store._root / f"cams/plan/{removed.wave_id}").rmdir()
+
+    assert not assert_says_what_the_waves_say(bucket).is_compacted
+    assert "raw/0001-0.jpg" not in keys_of(bucket, load_history(bucket.store, "cams"))
+
+
+def test_a_reader_of_the_ledger_before_the_newest_finds_its_files(bucket: Any) -> None:
+    for number in range(4):
+        night(bucket, number)
+    reader = load_history(bucket.store, "cams")
+    night(bucket, 4)
+
+    assert len(keys_of(bucket, reader)) == 4
+
+
+def test_a_planner_whose_files_are_replaced_while_it_reads_reads_again(bucket: Any) -> None:
+    for number in range(3):
+        night(bucket, number)
+    bucket.put("raw/mine.jpg")
+    mine, rules = bucket.inventory(), bucket.source
+
+    class Overtaken(LocalStateStore):
+        """Lets others plan three times before the first file of the ledger is opened, so that it is removed."""
+
+        is_overtaken = False
+
+        def open(self, name: str) -> Any:
+            if "/ledger/" in name and not self.is_overtaken:
+                self.is_overtaken = True
+                for excluded in ("mine.jpg", "other.jpg", "third.jpg"):
+                    bucket.configure(exclude=[excluded])
+                    bucket.plan(inventory=mine)
+                    bucket.source = rules
+                assert not self.exists(name)
+            return super().open(name)
+
+    plan = bucket.plan(inventory=mine, store=Overtaken(bucket.store._root))
+
+    assert plan.created
+    assert plan.wave.wave_id.endswith("-4")
+    assert_says_what_the_waves_say(bucket)
+
+
+def test_of_two_writers_of_one_ledger_one_wins(bucket: Any) -> None:
+    for number in range(3):
+        night(bucket, number)
+    history = load_history(bucket.store, "cams", is_trusted=False)
+    before = bucket.files("ledger/")
+
+    assert compact(bucket.store, history, 3) == history
+    marker = "cams/ledger/00000003/_SUCCESS.json"
+    assert bucket.store.read(marker) == before[marker]
+    assert_says_what_the_waves_say(bucket)
+
+
+@settings(max_examples=200)
+@given(nights=st.lists(st.integers(1, 3 * SMALL), min_size=1, max_size=200))
+def test_runs_stay_few_and_rows_are_copied_a_few_times(nights: list[int]) -> None:
+    runs: list[int] = []
+    copied = 0
+    for rows in nights:
+        runs.append(rows)
+        count = runs_to_merge(runs)
+        if count > 1:
+            merged = sum(runs[-count:])
+            copied += merged
+            runs[-count:] = [merged]
+
+    total = sum(nights)
+    assert sum(runs) == total
+    doublings = (total // SMALL).bit_length()
+    assert len(runs) <= 2 + doublings
+    assert copied <= total * 2 * (1 + doublings) + len(nights) * SMALL
+
+
+@pytest.mark.parametrize(
+    ("rows", "merged"),
+    [
+        ([], 0),
+        ([5], 1),
+        ([5, 1], 2),
+        ([10 * SMALL, SMALL], 1),
+        ([10 * SMALL, 5, 5], 2),
+        ([3 * SMALL, 2 * SMALL], 2),
+        ([100 * SMALL, 3 * SMALL, 2 * SMALL], 2),
+        ([9 * SMALL, 3 * SMALL, 2 * SMALL], 3),
+    ],
+    ids=str,
+)
+def test_a_run_is_merged_when_it_is_small_or_half_as_much_is_behind_it(rows: list[int], merged: int) -> None:
+    assert runs_to_merge(rows) == merged
