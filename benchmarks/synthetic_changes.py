@@ -85,9 +85,11 @@ def planned_rows(store: StateStore, source: str, objects: int) -> None:
         source=source,
         inventory_id=WAVE,
         rules_digest="",
+        listing_digest="",
         counts=counts,
         parts=files.parts,
         part_first_keys=files.part_first_keys,
+        unit_files=files.unit_files,
         chunk_files=files.chunk_files,
         planned_at=PLANNED_AT,
     )

@@ -31,7 +31,7 @@ def unit_id(source: str, kind: MediaKind, first_key: str) -> str:
 
 
 def chunk_id(wave_id: str, kind: MediaKind, index: int) -> str:
-    """Return e.g. ``20261121T020000Z-images-00001``; sorts in planning order up to 99,999 chunks per wave and kind.
+    """Return e.g. ``20261121T020000Z-images-000001``; sorts in planning order up to 999,999 chunks per wave and kind.
 
     Args:
         wave_id: the wave that planned the chunk.
@@ -43,7 +43,7 @@ def chunk_id(wave_id: str, kind: MediaKind, index: int) -> str:
     """
     if index < 1 or not _ID_CHARACTERS.fullmatch(wave_id):
         raise ValueError(f"no chunk id can be made of wave {wave_id!r} and index {index}")
-    return f"{wave_id}-{kind}-{index:05d}"
+    return f"{wave_id}-{kind}-{index:06d}"
 
 
 def inventory_id(at: datetime) -> str:

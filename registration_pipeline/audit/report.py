@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 from registration_pipeline.audit.rows import AuditFinding, FindingRow, row_order
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.state.layout import COMMIT_MARKER, audit_folder
-from registration_pipeline.state.markers import canonical_json, read_marker
-from registration_pipeline.state.parquet import Part, read_parts
+from registration_pipeline.state.markers import read_marker
+from registration_pipeline.state.parquet import Part, file_digest, read_parts
+from registration_pipeline.state.sealed import sealed_json
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tables.external_sort import ExternalSort
 
@@ -203,11 +204,11 @@ def write_report(
         audit_id=audit_id,
         findings={finding.value: tally.counts[finding.value] for finding in AuditFinding},
         sample=tuple(tally.sample),
-        parquet=Part(names[0], tally.counts.total()),
+        parquet=Part(names[0], tally.counts.total(), *file_digest(parquet)),
         csv=names[1],
         **facts,
     )
-    store.create(marked + COMMIT_MARKER, canonical_json(report.to_json()))
+    store.create(marked + COMMIT_MARKER, sealed_json(report.to_json()))
     return report
 
 

@@ -93,6 +93,8 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
     plan = project.plan(source, dry_run=dry_run)
     if as_json:
         chunks = [{**asdict(chunk), "kind": chunk.kind.value} for chunk in plan.chunks]
+        for chunk in chunks:
+            del chunk["first_row"]  # of no use outside the state
         counts = asdict(plan.wave.counts)
         print_json(
             {

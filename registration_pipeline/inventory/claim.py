@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder, inventory_writer_name
-from registration_pipeline.state.markers import canonical_json, discard_leftovers
+from registration_pipeline.state.markers import discard_leftovers
+from registration_pipeline.state.sealed import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -171,6 +171,7 @@ def _rejected_rows(
             pa.array([rejection.reason.value for rejection in rejections], pa.string()),
             pa.array([rejection.message for rejection in rejections], pa.string()),
             pa.array([urls[index] for index in rejected], pa.string()),
+            pa.nulls(len(rejected), pa.string()),
         ],
         schema=REJECTED_SCHEMA,
     )

@@ -72,4 +72,5 @@ def _part(chunk: PlannedChunk, part_id: str, units: ChunkUnits) -> PlannedChunk:
         bytes=sum(units.values("size")),
         first_key=keys[0],
         last_key=keys[-1],
+        first_row=None,
     )

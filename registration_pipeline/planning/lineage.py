@@ -10,7 +10,6 @@ next planner writes it.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
@@ -23,7 +22,7 @@ from registration_pipeline.state.layout import (
     lineage_name,
     plan_folder,
 )
-from registration_pipeline.state.markers import canonical_json
+from registration_pipeline.state.sealed import read_sealed, sealed_json
 
 if TYPE_CHECKING:
     from registration_pipeline.planning.history import PlanHistory
@@ -68,7 +67,7 @@ def commit_wave(store: StateStore, wave: Wave, number: int) -> bool:
         again.
     """
     try:
-        store.create(lineage_name(wave.source, number), canonical_json(wave.to_json()))
+        store.create(lineage_name(wave.source, number), sealed_json(wave.to_json()))
     except StateConflictError:
         return False
     _publish_marker(store, wave)
@@ -108,12 +107,20 @@ def discard_uncommitted(store: StateStore, history: PlanHistory, wave: Wave) -> 
 
 def wave_files(wave: Wave) -> list[Part]:
     """Return every file that the commit marker of a wave names."""
-    return [*wave.parts, *wave.chunk_files, *wave.rejected_files, *wave.changed_files, *wave.deleted_files]
+    return [
+        *wave.parts,
+        *wave.unit_files,
+        *wave.group_files,
+        *wave.chunk_files,
+        *wave.rejected_files,
+        *wave.changed_files,
+        *wave.deleted_files,
+    ]
 
 
 def _publish_marker(store: StateStore, wave: Wave) -> None:
     try:
-        store.create(plan_folder(wave.source, wave.wave_id) + COMMIT_MARKER, canonical_json(wave.to_json()))
+        store.create(plan_folder(wave.source, wave.wave_id) + COMMIT_MARKER, sealed_json(wave.to_json()))
     except StateConflictError:
         # The next planner found the lineage entry and finished for us, with the same content.
         return
@@ -121,7 +128,7 @@ def _publish_marker(store: StateStore, wave: Wave) -> None:
 
 def _read_entry(store: StateStore, name: str) -> Wave:
     try:
-        return Wave.from_json(json.loads(store.read(name)))
+        return Wave.from_json(read_sealed(store, name, "Restore it from a backup."))
     except (KeyError, TypeError, ValueError) as error:
         raise StateCorruptError(
             f"{store.location(name)} is no entry of a plan's lineage ({error!r}). Restore it from a backup"

@@ -195,8 +195,9 @@ class _PlanningRun:
         for deleted in ledger.rest():
             writer.write_deleted(deleted)
             self._tally.deleted += deleted.num_rows
-        self.chunks = self._cutter.finish()
-        return writer.finish(self.chunks)
+        files = writer.finish(self._cutter.finish())
+        self.chunks = files.chunks
+        return files
 
     def _wave(self, rules_digest: str, files: WaveFiles, *, planned_at: datetime) -> Wave:
         return Wave(
@@ -208,6 +209,7 @@ class _PlanningRun:
             counts=self._tally.counts(),
             parts=files.parts,
             part_first_keys=files.part_first_keys,
+            unit_files=files.unit_files,
             chunk_files=files.chunk_files,
             rejected_files=files.rejected_files,
             changed_files=files.changed_files,
@@ -247,6 +249,7 @@ class _PlanningRun:
                 rows.column("last_modified"),
                 rows.column("e_tag"),
                 rows.column("version"),
+                *(pa.nulls(len(keys), pa.string()) for _ in ("group_key", "client_metadata", "media_metadata")),
             ],
             schema=PLAN_SCHEMA,
         )
@@ -294,6 +297,8 @@ def _carried_over(
         counts=replace(last.counts, known=last.counts.known + last.counts.new, new=0),
         parts=(),
         part_first_keys=(),
+        unit_files=(),
+        group_files=(),
         chunk_files=(),
         planned_at=planned_at,
     )

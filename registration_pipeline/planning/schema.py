@@ -25,10 +25,16 @@ PLAN_SCHEMA: pa.Schema = pa.schema(
         _required("last_modified", _TIME),
         pa.field("e_tag", pa.string()),
         pa.field("version", pa.string()),
+        pa.field("group_key", pa.string()),
+        pa.field("client_metadata", pa.string()),
+        pa.field("media_metadata", pa.string()),
     ]
 )
 """One row per planned object, sorted by key. ``unit_index``: position of the unit in its chunk; ``position``: of the
-object in its unit; both from 0."""
+object in its unit; both from 0. ``group_key`` is what names a unit of several objects; null for single ones. The metadata is
+canonical JSON, on the row of position 0; null: there is none.
+
+A wave's unit files hold the rows of chunks that are found by place once more, in the order of chunk, unit and position."""
 
 CHUNK_SCHEMA: pa.Schema = pa.schema(
     [
@@ -39,9 +45,22 @@ CHUNK_SCHEMA: pa.Schema = pa.schema(
         _required("bytes", pa.int64()),
         _required("first_key", pa.string()),
         _required("last_key", pa.string()),
+        pa.field("first_row", pa.int64()),
     ]
 )
-"""One row per chunk, in the order in which their first keys come."""
+"""One row per chunk, in the order in which their first keys come. ``first_row``: where its rows begin in the unit files of its
+wave, counted over all of them from 0; null: they are found between its keys in the plan."""
+
+GROUP_SCHEMA: pa.Schema = pa.schema(
+    [
+        _required("group_key", pa.string()),
+        _required("chunk_id", pa.string()),
+        _required("unit_index", pa.int32()),
+        _required("unit_id", pa.string()),
+        _required("objects", pa.int64()),
+    ]
+)
+"""One row per unit of several objects, sorted by ``group_key``: how a later member finds that its unit is planned already."""
 
 REJECTED_SCHEMA: pa.Schema = pa.schema(
     [
@@ -51,6 +70,7 @@ REJECTED_SCHEMA: pa.Schema = pa.schema(
         _required("reason", pa.string()),
         _required("message", pa.string()),
         _required("object_url", pa.string()),
+        pa.field("group_key", pa.string()),
     ]
 )
 """One row per object of the inventory that Encord would not take, sorted by key."""

@@ -76,6 +76,7 @@ class PlannedChunk:
         bytes: sum of their sizes.
         first_key: smallest key in it.
         last_key: largest key in it.
+        first_row: where its rows begin in the unit files of its wave; None: they lie between its keys in the plan.
     """
 
     chunk_id: str
@@ -86,6 +87,22 @@ class PlannedChunk:
     bytes: int
     first_key: str
     last_key: str
+    first_row: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactsUsed:
+    """A set of facts that a wave was planned with.
+
+    Args:
+        name: what was read: ``headers``, a table…
+        facts_id: which reading of it.
+        digest: of its content.
+    """
+
+    name: str
+    facts_id: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +114,17 @@ class Wave:
         source: its source.
         inventory_id: what was planned.
         rules_digest: of everything that decides about an object.
-        listing_digest: of what was planned; empty in waves of older versions.
+        listing_digest: of what was planned; empty where the inventory has none.
         counts: where every object went.
         parts: the new objects, sorted by key.
         part_first_keys: the first key of each part.
+        unit_files: the rows of chunks that are found by their place, once more.
+        group_files: ``GROUP_SCHEMA``; the units of several objects.
         chunk_files: the chunks.
         rejected_files: every rejected object of the inventory, whether or not an earlier wave rejected it too.
         changed_files: known objects that changed.
         deleted_files: known objects that are gone.
+        facts: what was known about objects beyond the listing.
         planned_at: UTC.
     """
 
@@ -112,14 +132,17 @@ class Wave:
     source: str
     inventory_id: str
     rules_digest: str
-    listing_digest: str = ""
+    listing_digest: str
     counts: PlanCounts
     parts: tuple[Part, ...] = ()
     part_first_keys: tuple[str, ...] = ()
+    unit_files: tuple[Part, ...] = ()
+    group_files: tuple[Part, ...] = ()
     chunk_files: tuple[Part, ...] = ()
     rejected_files: tuple[Part, ...] = ()
     changed_files: tuple[Part, ...] = ()
     deleted_files: tuple[Part, ...] = ()
+    facts: tuple[FactsUsed, ...] = ()
     planned_at: datetime
 
     def to_json(self) -> dict[str, Any]:
@@ -133,10 +156,13 @@ class Wave:
             "counts": asdict(self.counts),
             "parts": [part.to_json() for part in self.parts],
             "part_first_keys": list(self.part_first_keys),
+            "unit_files": [part.to_json() for part in self.unit_files],
+            "group_files": [part.to_json() for part in self.group_files],
             "chunk_files": [part.to_json() for part in self.chunk_files],
             "rejected_files": [part.to_json() for part in self.rejected_files],
             "changed_files": [part.to_json() for part in self.changed_files],
             "deleted_files": [part.to_json() for part in self.deleted_files],
+            "facts": [asdict(facts) for facts in self.facts],
             "planned_at": self.planned_at.isoformat(),
         }
 
@@ -156,14 +182,17 @@ class Wave:
             source=str(value["source"]),
             inventory_id=str(value["inventory_id"]),
             rules_digest=str(value["rules_digest"]),
-            listing_digest=str(value.get("listing_digest", "")),
+            listing_digest=str(value["listing_digest"]),
             counts=PlanCounts(**value["counts"]),
             parts=files("parts"),
             part_first_keys=tuple(value["part_first_keys"]),
+            unit_files=files("unit_files"),
+            group_files=files("group_files"),
             chunk_files=files("chunk_files"),
             rejected_files=files("rejected_files"),
             changed_files=files("changed_files"),
             deleted_files=files("deleted_files"),
+            facts=tuple(FactsUsed(**facts) for facts in value["facts"]),
             planned_at=datetime.fromisoformat(value["planned_at"]),
         )
 
@@ -176,7 +205,7 @@ def wave_order(wave_id: str) -> tuple[str, int]:
     """
     match = _WAVE_ID.fullmatch(wave_id)
     if match is None:
-        raise ValueError(f"{wave_id!r} is no wave id: it looks like 20261121T020000Z or 20261121T020000Z-2")
+        raise ValueError(f"{wave_id!r} is not a wave id; expected e.g. 20261121T020000Z or 20261121T020000Z-2")
     return match["inventory_id"], int(match["number"] or 1)
 
 
@@ -199,7 +228,7 @@ def load_wave(store: StateStore, source: str, wave_id: str) -> Wave | None:
     except (KeyError, TypeError, ValueError) as error:
         where = store.location(plan_folder(source, wave_id) + COMMIT_MARKER)
         raise StateCorruptError(
-            f"{where} is no commit marker of a plan ({error!r}). Restore it from a backup"
+            f"{where} is not a commit marker of a plan ({error!r}). Restore it from a backup"
         ) from error
 
 
@@ -235,7 +264,7 @@ def read_chunks(store: StateStore, files: Iterable[Part]) -> Iterator[PlannedChu
 
 
 def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> ChunkUnits:
-    """Return the units of a chunk in the order of ``unit_index``, reading only row groups that can hold them.
+    """Return the units of a chunk in the order of ``unit_index``, reading only the row groups that hold or can hold them.
 
     Raises:
         StateCorruptError: the wave is not committed, or its parts hold another number of units than the chunk has.
@@ -244,11 +273,7 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> Chu
     if wave is None:
         where = store.location(plan_folder(source, chunk.wave_id) + COMMIT_MARKER)
         raise StateCorruptError(f"{where} is missing, so chunk {chunk.chunk_id} has no plan. Restore it from a backup")
-    tables = [
-        _rows_of(table, chunk.chunk_id)
-        for part in _parts_between(wave, chunk.first_key, chunk.last_key)
-        for table in _UNIT_ROWS.groups(store, part, first_key=chunk.first_key, last_key=chunk.last_key)
-    ]
+    tables = [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk)]
     units = ChunkUnits(pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table())
     if len(units) != chunk.units or units.objects != chunk.objects:
         raise StateCorruptError(
@@ -263,6 +288,14 @@ def read_census(store: StateStore, wave: Wave, which: Census) -> Iterator[pa.Rec
     """Stream what else a planning run found: ``rejected``, ``changed`` or ``deleted`` objects, sorted by key."""
     files = {"rejected": wave.rejected_files, "changed": wave.changed_files, "deleted": wave.deleted_files}
     return read_parts(store, files[which])
+
+
+def _groups_of(store: StateStore, wave: Wave, chunk: PlannedChunk) -> Iterator[pa.Table]:
+    if chunk.first_row is not None:
+        yield from _UNIT_ROWS.rows(store, wave.unit_files, first_row=chunk.first_row, rows=chunk.objects)
+        return
+    for part in _parts_between(wave, chunk.first_key, chunk.last_key):
+        yield from _UNIT_ROWS.groups(store, part, first_key=chunk.first_key, last_key=chunk.last_key)
 
 
 def _parts_between(wave: Wave, first_key: str, last_key: str) -> tuple[Part, ...]:

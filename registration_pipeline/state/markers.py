@@ -8,13 +8,13 @@ So a crash leaves files that nobody reads, and of two writers in one folder exac
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from registration_pipeline.errors import StateConflictError, StateCorruptError, StateNotFoundError
+from registration_pipeline.errors import StateConflictError, StateNotFoundError
 from registration_pipeline.state.layout import COMMIT_MARKER
+from registration_pipeline.state.sealed import read_sealed, sealed_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,31 +62,19 @@ class FileSet:
                     f"{self.store.location(min(missing))} was removed before it was committed: another run of the same "
                     "source cleared it away. Let that run finish, then run again."
                 )
-        self.store.create(self.folder + COMMIT_MARKER, canonical_json(payload))
-
-
-def canonical_json(value: Mapping[str, Any]) -> bytes:
-    """Return the one way this package writes a JSON document: sorted keys, no spaces, ASCII, newline at the end."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii") + b"\n"
+        self.store.create(self.folder + COMMIT_MARKER, sealed_json(payload))
 
 
 def read_marker(store: StateStore, folder: str) -> dict[str, Any] | None:
     """Return what the commit marker of ``folder`` says, or None where nothing is committed.
 
     Raises:
-        StateCorruptError: the marker is not a JSON object.
+        StateCorruptError: the marker is not what was written.
     """
-    name = folder + COMMIT_MARKER
     try:
-        marker = json.loads(store.read(name))
+        return read_sealed(store, folder + COMMIT_MARKER, RESTORE)
     except StateNotFoundError:
         return None
-    except ValueError as error:
-        raise StateCorruptError(f"{store.location(name)} is not JSON ({error}). {RESTORE}") from error
-    if not isinstance(marker, dict):
-        raise StateCorruptError(f"{store.location(name)} is not a JSON object. {RESTORE}")
-    return marker
 
 
 def discard_leftovers(store: StateStore, folder: str) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from xxhash import xxh3_128
 
 from registration_pipeline.errors import StateCorruptError, StateNotFoundError
 from registration_pipeline.state.markers import RESTORE
@@ -30,6 +31,7 @@ ROW_GROUP_ROWS = 65_536
 PART_ROWS = 1_000_000
 """Rows per part: 10 to 30 MB compressed, so that a part uploads in one conditional request."""
 
+_BLOCK_BYTES = 1 << 20
 _ZSTD_LEVEL = (
     1  # keys and ETags come out 4 % smaller than at level 3 (listings and plans alike), in two thirds of the time
 )
@@ -42,19 +44,23 @@ class Part:
     Args:
         name: its whole name in the state, source included.
         rows: how many rows it holds.
+        bytes: its size.
+        digest: XXH3-128 of its bytes, as 32 hexadecimal digits.
     """
 
     name: str
     rows: int
+    bytes: int
+    digest: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the form it has in a commit marker."""
-        return {"name": self.name, "rows": self.rows}
+        return {"name": self.name, "rows": self.rows, "bytes": self.bytes, "xxh3": self.digest}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Read the form it has in a commit marker."""
-        return cls(str(value["name"]), int(value["rows"]))
+        return cls(str(value["name"]), int(value["rows"]), int(value["bytes"]), str(value["xxh3"]))
 
 
 class ParquetPartWriter:
@@ -150,9 +156,24 @@ class ParquetPartWriter:
             self._writer.close()
         self._writer = None
         name = self._files.new_name(self._stem, "parquet")
+        with temporary_space("A part", self._path):
+            size, digest = file_digest(self._path)
         self._files.store.create_from_file(name, self._path)
-        self._parts.append(Part(name, self._rows_in_part))
+        self._parts.append(Part(name, self._rows_in_part, size, digest))
         self._rows_in_part = 0
+
+
+def file_digest(path: Path) -> tuple[int, str]:
+    """Return the size of a file in bytes and the XXH3-128 digest of its content, as 32 hexadecimal digits.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    digest = xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+        return file.tell(), digest.hexdigest()
 
 
 def read_parts(

@@ -43,6 +43,7 @@ class GroupReader:
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = list(columns)
         self._bounds: _Recent[tuple[str, str], list[_Bounds]] = _Recent(_PARTS_IN_HAND)
+        self._sizes: _Recent[tuple[str, str], list[int]] = _Recent(_PARTS_IN_HAND)
         self._tables: _Recent[tuple[str, str, int], pa.Table] = _Recent(_GROUPS_IN_HAND)
 
     def groups(self, store: StateStore, part: Part, *, first_key: str, last_key: str) -> Iterator[pa.Table]:
@@ -61,13 +62,52 @@ class GroupReader:
             for group, within in enumerate(bounds):
                 if within is not None and (within[0] > last_key or within[1] < first_key):
                     continue
-                table = self._tables.get((*where, group))
-                if table is None:
+                if self._tables.get((*where, group)) is None:
                     file = file or stack.enter_context(open_part(store, part))
-                    with _readable(store, part):
-                        table = file.read_row_group(group, columns=self._columns, use_threads=False)
-                    self._tables.put((*where, group), table)
-                yield table
+                yield self._table(store, part, group, file)
+
+    def rows(self, store: StateStore, parts: Sequence[Part], *, first_row: int, rows: int) -> Iterator[pa.Table]:
+        """Yield rows by their place, in tables.
+
+        Args:
+            store: the state.
+            parts: files whose rows are counted one after the other.
+            first_row: where the rows begin, from 0.
+            rows: how many they are.
+
+        Raises:
+            StateCorruptError: a part is missing or unreadable.
+        """
+        part_begins = 0
+        for part in parts:
+            begin, end = max(first_row, part_begins), min(first_row + rows, part_begins + part.rows)
+            if begin < end:
+                yield from self._rows_of(store, part, begin - part_begins, end - part_begins)
+            part_begins += part.rows
+
+    def _rows_of(self, store: StateStore, part: Part, begin: int, end: int) -> Iterator[pa.Table]:
+        where = (store.uri, part.name)
+        with open_part(store, part) as file:
+            sizes = self._sizes.get(where) or self._sizes.put(
+                where, [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            )
+            group_begins = 0
+            for group, size in enumerate(sizes):
+                first, last = max(begin, group_begins), min(end, group_begins + size)
+                if first < last:
+                    yield self._table(store, part, group, file).slice(first - group_begins, last - first)
+                group_begins += size
+
+    def _table(self, store: StateStore, part: Part, group: int, file: pq.ParquetFile | None) -> pa.Table:
+        where = (store.uri, part.name, group)
+        table = self._tables.get(where)
+        if table is None:
+            with ExitStack() as stack:
+                file = file or stack.enter_context(open_part(store, part))
+                with _readable(store, part):
+                    table = file.read_row_group(group, columns=self._columns, use_threads=False)
+            self._tables.put(where, table)
+        return table
 
 
 class _Recent(Generic[Key, Value]):

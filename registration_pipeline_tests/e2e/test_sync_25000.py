@@ -156,7 +156,7 @@ def test_a_bucket_of_25000_objects_is_registered_once_and_then_only_what_is_new(
     after = project.digests("manifests")
     assert {name: after[name] for name in manifests} == manifests
     new = sorted(name.removesuffix(".json").split("-", 1)[1] for name in after.keys() - manifests.keys())
-    assert new == ["images-00001", "pdfs-00001", "videos-00001"]
+    assert new == ["images-000001", "pdfs-000001", "videos-000001"]
     assert waves.items() <= project.digests("plan").items()
     assert project.sandbox.duplicates() == {}
 

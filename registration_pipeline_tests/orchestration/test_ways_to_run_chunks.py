@@ -110,13 +110,13 @@ def test_a_lost_event_log_is_filled_again_from_the_state_without_sending(pipelin
 def test_a_partition_that_the_state_does_not_know_fails_and_is_named(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
-    instance.add_dynamic_partitions(pipeline.own.partitions, ["20261121T020000Z-images-00001"])
+    instance.add_dynamic_partitions(pipeline.own.partitions, ["20261121T020000Z-images-000001"])
     job = pipeline.definitions.resolve_implicit_global_asset_job_def()
 
     result = job.execute_in_process(
         instance=instance,
         asset_selection=[pipeline.own.registration],
-        tags={"dagster/partition": "20261121T020000Z-images-00001"},
+        tags={"dagster/partition": "20261121T020000Z-images-000001"},
         raise_on_error=False,
     )
 
@@ -124,4 +124,4 @@ def test_a_partition_that_the_state_does_not_know_fails_and_is_named(
     (failure,) = result.get_step_failure_events()
     user_failure = failure.step_failure_data.user_failure_data
     assert user_failure is not None
-    assert "has no chunk '20261121T020000Z-images-00001'" in (user_failure.description or "")
+    assert "has no chunk '20261121T020000Z-images-000001'" in (user_failure.description or "")

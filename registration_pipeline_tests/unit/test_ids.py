@@ -20,7 +20,7 @@ times = st.datetimes(timezones=st.timezones()).filter(lambda at: 2 <= at.year <=
 def test_ids_keep_their_values_for_ever() -> None:
     assert unit_id("fleet", MediaKind.IMAGE, "raw/a.jpg") == "8f293b269b1d6b88"
     assert rules_digest({"include": ["**/*.jpg"], "exclude": []}) == "3ed1a1b19e139ab8"
-    assert chunk_id("20261121T020000Z", MediaKind.IMAGE, 1) == "20261121T020000Z-images-00001"
+    assert chunk_id("20261121T020000Z", MediaKind.IMAGE, 1) == "20261121T020000Z-images-000001"
     assert chunk_id("20261121T020000Z-2", MediaKind.VIDEO, 123456) == "20261121T020000Z-2-videos-123456"
     assert inventory_id(datetime(2026, 11, 21, 2, 0, 0, 999999, tzinfo=UTC)) == "20261121T020000Z"
 

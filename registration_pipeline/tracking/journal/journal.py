@@ -5,7 +5,6 @@ What may follow what is in ``states.py``; when to write which event is decided b
 
 from __future__ import annotations
 
-import json
 import secrets
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.layout import journal_folder, journal_name
+from registration_pipeline.state.sealed import open_sealed, sealed_json
 from registration_pipeline.tracking.journal.memory import FoldedChunk, folded_chunks
 from registration_pipeline.tracking.journal.states import (
     CLOSING_EVENTS,
@@ -44,8 +44,8 @@ _MISSING_SHARE = 0.05
 
 
 def encode_event(event: JournalEvent) -> bytes:
-    """Return the event as canonical JSON."""
-    return json.dumps(_fields_of(event), sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    """Return the event as a document with its digest."""
+    return sealed_json(_fields_of(event))
 
 
 def _fields_of(event: JournalEvent) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def decode_event(data: bytes, *, name: str) -> JournalEvent:
         StateCorruptError: the file is not what ``encode_event`` writes.
     """
     try:
-        return _event_of(json.loads(data))
+        return _event_of(open_sealed(data))
     except (ValueError, KeyError, TypeError) as error:
         raise StateCorruptError(f"{name} is not a journal entry ({error}); restore it from a backup.") from error
 

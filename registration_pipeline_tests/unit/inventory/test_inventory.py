@@ -30,6 +30,7 @@ from registration_pipeline.inventory.inventory import (
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA, inventory_batch
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
+from registration_pipeline.state.sealed import sealed_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -276,7 +277,7 @@ def test_any_keys_in_utf8_order_are_accepted_and_come_back_exactly(keys: set[str
 
 
 def test_a_garbled_marker_is_corrupt(store: BucketStateStore) -> None:
-    store.create("fleet/inventory/20261121T120000Z/_SUCCESS.json", b'{"objects":1}')
+    store.create("fleet/inventory/20261121T120000Z/_SUCCESS.json", sealed_json({"objects": 1}))
 
     with pytest.raises(StateCorruptError, match=r"20261121T120000Z/ lacks or garbles 'bytes'"):
         latest_inventory(store, "fleet")

@@ -27,7 +27,7 @@ def rendered(titles: Sequence[str], *, kind: MediaKind = MediaKind.IMAGE, urls: 
         PlannedUnit(f"{index:016x}", kind, title, (PlannedObject(title, url, 1),), index)
         for index, (title, url) in enumerate(zip(titles, named, strict=True))
     ]
-    return render_manifest("20261121T020000Z-images-00001", ChunkUnits.of(units))
+    return render_manifest("20261121T020000Z-images-000001", ChunkUnits.of(units))
 
 
 @pytest.mark.parametrize("kind", list(MediaKind), ids=str)
@@ -102,7 +102,7 @@ def test_a_manifest_is_what_the_json_module_makes_of_the_same_document(titles: l
         item: dict[str, Any] = {"objectUrl": f"s3://bucket/{index}", "title": title}
         if "clientMetadata" in ITEM_FORMATS[kind.value].keys:
             item["clientMetadata"] = {
-                "registration.chunk": "20261121T020000Z-images-00001",
+                "registration.chunk": "20261121T020000Z-images-000001",
                 "registration.unit": f"{index:016x}",
             }
         items.append(item)

@@ -55,9 +55,9 @@ def chunk(store: LocalStateStore) -> PlannedChunk:
 
 def test_a_manifest_is_kept_under_its_chunks_name(store: LocalStateStore, chunk: PlannedChunk) -> None:
     manifest = ensure_manifest(store, "cams", chunk)
-    data = store.read("cams/manifests/20261121T020000Z-images-00001.json")
+    data = store.read("cams/manifests/20261121T020000Z-images-000001.json")
 
-    assert manifest.name == "cams/manifests/20261121T020000Z-images-00001.json"
+    assert manifest.name == "cams/manifests/20261121T020000Z-images-000001.json"
     assert manifest.sha256 == hashlib.sha256(data).hexdigest()
     assert manifest.bytes == len(data)
     assert manifest.violations == ()
@@ -83,7 +83,7 @@ def test_a_manifest_that_somebody_changed_is_not_believed(store: LocalStateStore
     store.delete(name)
     store.create(name, changed)
 
-    with pytest.raises(StateCorruptError, match="is not what chunk 20261121T020000Z-images-00001 was planned as"):
+    with pytest.raises(StateCorruptError, match="is not what chunk 20261121T020000Z-images-000001 was planned as"):
         ensure_manifest(store, "cams", chunk)
     assert store.read(name) == changed
 

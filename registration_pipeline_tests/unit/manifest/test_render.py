@@ -19,7 +19,7 @@ from registration_pipeline.urls import url_writer
 if TYPE_CHECKING:
     from random import Random
 
-CHUNK_ID = "20261121T020000Z-images-00001"
+CHUNK_ID = "20261121T020000Z-images-000001"
 WRITTEN_AT = datetime(2026, 11, 20, tzinfo=UTC)
 SOURCE = SourceSettings.model_validate(
     {"name": "cams", "uri": "s3://bucket/raw/", "storage": {"region": "eu-west-2"}, "encord": {"integration": "aws"}}
@@ -37,10 +37,10 @@ def test_the_bytes_of_a_manifest_are_these() -> None:
 
     assert render_manifest(CHUNK_ID, ChunkUnits.of(units)) == (
         b'{"images":['
-        b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-00001",'
+        b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-000001",'
         b'"registration.unit":"00000000000000aa"},'
         b'"objectUrl":"https://bucket.s3.eu-west-2.amazonaws.com/raw/a%2B1.jpg","title":"raw/a+1.jpg"},'
-        b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-00001",'
+        b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-000001",'
         b'"registration.unit":"00000000000000bb"},'
         b'"objectUrl":"https://bucket.s3.eu-west-2.amazonaws.com/raw/b%20%C3%A9.jpg","title":"raw/b \\u00e9.jpg"}'
         b'],"skip_duplicate_urls":true}\n'

@@ -39,7 +39,7 @@ def test_chunk_ids_count_per_kind_from_one() -> None:
     cutter = ChunkCutter(WAVE, dict.fromkeys(MediaKind, 1))
     ids = [cutter.place(kind, "k", "k", size=1, url_bytes=1)[0] for kind in (MediaKind.IMAGE, MediaKind.PDF) * 2]
 
-    assert ids == [f"{WAVE}-images-00001", f"{WAVE}-pdfs-00001", f"{WAVE}-images-00002", f"{WAVE}-pdfs-00002"]
+    assert ids == [f"{WAVE}-images-000001", f"{WAVE}-pdfs-000001", f"{WAVE}-images-000002", f"{WAVE}-pdfs-000002"]
 
 
 def test_a_chunk_is_closed_before_its_manifest_can_grow_over_the_limit() -> None:

@@ -53,6 +53,7 @@ def write_wave(bucket: Any, number: int, objects: dict[str, int]) -> Wave:
         source="cams",
         inventory_id=wave_id,
         rules_digest="",
+        listing_digest="",
         counts=PlanCounts(),
         parts=files.parts,
         part_first_keys=files.part_first_keys,

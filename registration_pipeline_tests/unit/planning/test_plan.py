@@ -25,14 +25,14 @@ def test_new_objects_are_planned_once_and_later_ones_make_new_chunks(bucket: Any
 
     assert first.created
     assert [chunk.chunk_id for chunk in first.chunks] == [
-        "20261121T020001Z-images-00001",
-        "20261121T020001Z-videos-00001",
+        "20261121T020001Z-images-000001",
+        "20261121T020001Z-videos-000001",
     ]
     assert (second.wave.counts.known, second.wave.counts.new) == (3, 2)
     assert bucket.members() == {
-        "20261121T020001Z-images-00001": ["raw/a.jpg", "raw/c.jpg"],
-        "20261121T020001Z-videos-00001": ["raw/b.mp4"],
-        "20261121T020002Z-images-00001": ["raw/b.jpg", "raw/d.jpg"],
+        "20261121T020001Z-images-000001": ["raw/a.jpg", "raw/c.jpg"],
+        "20261121T020001Z-videos-000001": ["raw/b.mp4"],
+        "20261121T020002Z-images-000001": ["raw/b.jpg", "raw/d.jpg"],
     }
     assert before.items() <= bucket.files("plan/").items()
 
@@ -243,4 +243,4 @@ def test_waves_and_chunks_load_in_planning_order(new_bucket: Callable[..., Any])
 
     assert planned[-1].endswith("-11")
     assert [wave.wave_id for wave in load_waves(bucket.store, "cams")] == planned
-    assert list(load_chunks(bucket.store, "cams")) == [f"{planned[0]}-images-{number:05d}" for number in (1, 2, 3)]
+    assert list(load_chunks(bucket.store, "cams")) == [f"{planned[0]}-images-{number:06d}" for number in (1, 2, 3)]

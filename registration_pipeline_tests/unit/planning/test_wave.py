@@ -15,6 +15,7 @@ from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.units import PlannedObject, PlannedUnit
 from registration_pipeline.planning.wave import PlanCounts, Wave, load_chunks, load_waves, read_chunk_units, wave_order
 from registration_pipeline.planning.wave_writer import StateWaveWriter
+from registration_pipeline.state.sealed import sealed_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,9 @@ pa = pytest.importorskip("pyarrow")
 WAVE = "20261121T020000Z"
 
 
-def write_units(bucket: Any, units: list[PlannedUnit], *, chunk_units: int, rows_per_part: int) -> Wave:
+def write_units(
+    bucket: Any, units: list[PlannedUnit], *, chunk_units: int, rows_per_part: int, farthest_rows: int = 65_536
+) -> Wave:
     """Commit a wave of units with any number of objects, as planning will once units are grouped."""
     cutter = ChunkCutter(WAVE, dict.fromkeys(MediaKind, chunk_units))
     rows = []
@@ -36,7 +39,9 @@ def write_units(bucket: Any, units: list[PlannedUnit], *, chunk_units: int, rows
             row |= {"unit_id": unit.unit_id, "kind": unit.kind.value, "title": unit.title, "position": position}
             rows.append(row | {"chunk_id": place[0], "unit_index": place[1], "last_modified": bucket.now})
     rows.sort(key=lambda row: row["key"])
-    with StateWaveWriter(bucket.store, "cams", WAVE, rows_per_part=rows_per_part) as writer:
+    with StateWaveWriter(
+        bucket.store, "cams", WAVE, rows_per_part=rows_per_part, farthest_rows=farthest_rows
+    ) as writer:
         for start in range(0, len(rows), 5):
             writer.write_new(pa.RecordBatch.from_pylist(rows[start : start + 5], schema=PLAN_SCHEMA))
         files = writer.finish(cutter.finish())
@@ -45,9 +50,11 @@ def write_units(bucket: Any, units: list[PlannedUnit], *, chunk_units: int, rows
         source="cams",
         inventory_id=WAVE,
         rules_digest="",
+        listing_digest="",
         counts=PlanCounts(),
         parts=files.parts,
         part_first_keys=files.part_first_keys,
+        unit_files=files.unit_files,
         chunk_files=files.chunk_files,
         planned_at=bucket.now,
     )
@@ -87,6 +94,40 @@ def test_a_chunk_reads_back_as_the_units_that_were_planned(
     assert read == {unit.unit_id: unit for unit in units}
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    kinds=st.lists(st.sampled_from([MediaKind.IMAGE, MediaKind.PDF, MediaKind.AUDIO]), min_size=1, max_size=40),
+    chunk_units=st.integers(1, 6),
+    rows_per_part=st.integers(1, 9),
+    farthest_rows=st.integers(1, 8),
+)
+def test_a_chunk_reads_back_the_same_whether_it_is_found_by_place_or_by_its_keys(
+    new_bucket: Callable[..., Any],
+    kinds: list[MediaKind],
+    chunk_units: int,
+    rows_per_part: int,
+    farthest_rows: int,
+) -> None:
+    units = [
+        PlannedUnit(f"{number:03d}", kind, f"t{number}", (PlannedObject(f"{number:03d}", f"s3://b/{number}", 1),), 0)
+        for number, kind in enumerate(kinds)
+    ]
+    bucket = new_bucket()
+    wave = write_units(bucket, units, chunk_units=chunk_units, rows_per_part=rows_per_part, farthest_rows=farthest_rows)
+
+    chunks = load_chunks(bucket.store, "cams")
+
+    spans = {chunk.chunk_id: int(chunk.last_key) - int(chunk.first_key) for chunk in chunks.values()}
+    placed = {chunk.chunk_id for chunk in chunks.values() if chunk.first_row is not None}
+    assert placed == {chunk_id for chunk_id, span in spans.items() if span >= farthest_rows}
+    assert sum(part.rows for part in wave.unit_files) == sum(chunks[chunk_id].objects for chunk_id in placed)
+    for chunk in chunks.values():
+        by_keys = replace(chunk, first_row=None)
+        assert list(read_chunk_units(bucket.store, "cams", chunk)) == list(
+            read_chunk_units(bucket.store, "cams", by_keys)
+        )
+
+
 def test_a_wave_survives_its_commit_marker(bucket: Any) -> None:
     bucket.configure(exclude=["*.mp4"])
     bucket.put("raw/a.jpg", "raw/b.mp4", "raw/c.zip")
@@ -97,9 +138,9 @@ def test_a_wave_survives_its_commit_marker(bucket: Any) -> None:
 
 
 def test_a_commit_marker_that_is_not_a_plans_is_reported_with_its_place(bucket: Any) -> None:
-    bucket.store.create(f"cams/plan/{WAVE}/_SUCCESS.json", b'{"objects":1}')
+    bucket.store.create(f"cams/plan/{WAVE}/_SUCCESS.json", sealed_json({"objects": 1}))
 
-    with pytest.raises(StateCorruptError, match=r"_SUCCESS\.json is no commit marker of a plan"):
+    with pytest.raises(StateCorruptError, match=r"_SUCCESS\.json is not a commit marker of a plan"):
         load_waves(bucket.store, "cams")
 
 
@@ -135,5 +176,5 @@ def test_wave_ids_order_by_inventory_and_then_by_number() -> None:
     as_text = sorted(ids)
     assert as_text != ids
     assert sorted(as_text, key=wave_order) == ids
-    with pytest.raises(ValueError, match="no wave id"):
+    with pytest.raises(ValueError, match="is not a wave id"):
         wave_order("latest")

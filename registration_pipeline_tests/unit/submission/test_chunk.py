@@ -15,6 +15,7 @@ from registration_pipeline.errors import (
     StateCorruptError,
     TransientError,
 )
+from registration_pipeline.state.sealed import open_sealed, sealed_json
 from registration_pipeline.submission.calls.retry import RetryPolicy, StoppedError
 from registration_pipeline.submission.gateway import JobReport, JobStatus
 from registration_pipeline.submission.result import ChunkResult, InDoubt
@@ -137,10 +138,9 @@ def test_a_manifest_other_than_the_one_that_was_sent_is_not_sent(fleet: Any):
         fleet.submission().advance()
     chunk_id = fleet.chunks[0].chunk_id
     intent = f"fleet/journal/{chunk_id}/0001-intent.json"
-    data = fleet.store.read(intent)
-    sha = fleet.journal.progress(chunk_id).first_intent.manifest_sha256.encode()
+    fields = open_sealed(fleet.store.read(intent))
     fleet.store.delete(intent)
-    fleet.store.create(intent, data.replace(sha, b"0" * 64))
+    fleet.store.create(intent, sealed_json({**fields, "manifest_sha256": "0" * 64}))
 
     with pytest.raises(StateCorruptError, match="is not the manifest that was sent before"):
         fleet.submission().advance()
@@ -172,7 +172,7 @@ def test_a_second_process_leaves_the_chunk_to_the_first(fleet: Any):
     second._load()
     fleet.submission().advance()
 
-    with pytest.raises(StoppedError, match=r"Another process works on chunk .*-images-00001"):
+    with pytest.raises(StoppedError, match=r"Another process works on chunk .*-images-000001"):
         second._start()
     fleet.assert_exactly_once()
 

@@ -171,7 +171,7 @@ def test_a_second_process_can_not_append_the_same_event(store: BucketStateStore)
 def test_the_journals_of_many_chunks_fold_apart(store: BucketStateStore):
     """A chunk of wave ``x-2`` sorts between the files of ``x``'s neighbours; each must stay whole."""
     journal = Journal(store, "fleet")
-    chunk_ids = ["w-images-00001", "w-images-00001-2", "w-2-images-00001", "w", "w_"]
+    chunk_ids = ["w-images-000001", "w-images-000001-2", "w-2-images-000001", "w", "w_"]
     for chunk_id in chunk_ids:
         for kind, attempt in [(INTENT, 1), (JOB, 1), (VERDICT, 1), (INTENT, 2), (JOB, 2)]:
             journal.append(JournalEvent(kind=kind, chunk_id=chunk_id, attempt=attempt, at=AT, job_id=chunk_id))
