@@ -27,7 +27,7 @@ def audit_source(config: Path | None, name: str, *, adopt: bool, out: Path | Non
     source = project.source(name)
     own = SourceNames(source.name)
     run_config = {"ops": {f"{own.ident}_{AUDIT_OP}": {"config": {"adopt": adopt}}}}
-    errors = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
+    errors, _ = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
     if errors:
         return exit_status([], errors)
     report = latest_audit(project.store, source.name)

@@ -1,9 +1,11 @@
 """The configuration as a Dagster resource: it holds a path and nothing else; secrets are read when a run needs them."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
@@ -13,6 +15,7 @@ class ProjectResource(dg.ConfigurableResource):
     """Loads ``registration.yaml`` anew for every step, so that a run sees the file as it is and not as it was once."""
 
     config_path: str = Field(description="The registration.yaml that the code location was loaded from, absolute.")
+    _held: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what the last step read of the state (Project.held)
 
     def load_source(self, name: str) -> tuple[Project, SourceSettings]:
         """Return the configuration with the environment of this process, and one of its sources.
@@ -20,5 +23,5 @@ class ProjectResource(dg.ConfigurableResource):
         Raises:
             UsageError: the file is wrong, or the source is not in it any more.
         """
-        project = Project.load(Path(self.config_path))
+        project = replace(Project.load(Path(self.config_path)), held=self._held)
         return project, project.source(name)

@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.layout import journal_folder, journal_name
-from registration_pipeline.tracking.journal.memory import FoldedChunk, folded_chunks
 from registration_pipeline.tracking.journal.states import (
     CLOSING_EVENTS,
     ChunkProgress,
@@ -30,7 +29,7 @@ from registration_pipeline.tracking.journal.states import (
 from registration_pipeline.tracking.journal.summary import SummaryReader, write_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.state.store import StateStore
 
@@ -75,6 +74,20 @@ def _event_of(fields: dict[str, Any]) -> JournalEvent:
     return JournalEvent(**fields)
 
 
+class FoldedChunk(NamedTuple):
+    """A chunk's journal, folded.
+
+    Args:
+        names: the base names of its entries.
+        progress: what they come to.
+        summary: the name of the summary that holds just these entries; None: no summary did.
+    """
+
+    names: tuple[str, ...]
+    progress: ChunkProgress
+    summary: str | None
+
+
 class Journal:
     """The journal of one source."""
 
@@ -111,47 +124,57 @@ class Journal:
         return self._store.folders(journal_folder(self._source))
 
     def all_progress(self) -> Iterator[ChunkProgress]:
-        """Yield where every chunk that was ever attempted stands, in the order of chunk ids.
+        """Yield where every chunk that was ever attempted stands, in the order of chunk ids; see ``fold_all``."""
+        return (folded.progress for folded in self.fold_all().values())
 
-        Verdicts come without their ``failures``: a bucket that may not be read has as many as it has objects. What this
-        process has folded before is not read again.
-        """
-        memory = folded_chunks(self._store, self._source)
-        with SummaryReader(self._store, self._source) as summary:
-            for chunk_id, names in self._chunks():
-                folded = memory.get(chunk_id)
-                if folded is None or folded.names != names:
-                    events, is_summarised = self._without_failures(summary, chunk_id, names)
-                    progress = fold_events(chunk_id, events)
-                    folded = FoldedChunk(names, progress, summary.name if is_summarised else None)
-                    memory[chunk_id] = folded
-                yield folded.progress
+    def fold_all(self, known: Mapping[str, FoldedChunk] | None = None) -> dict[str, FoldedChunk]:
+        """List all journals, and fold each that is not among the ``known`` ones with just the entries that it has now.
 
-    def summarise(self) -> bool:
-        """Write a new summary of all journals if reading them without would open many files; tell whether it did.
+        Verdicts come without their ``failures``: a bucket that may not be read has as many as it has objects.
+
+        Args:
+            known: what an earlier call returned. Entries never change, so a chunk with the same ones is where it was.
+
+        Returns:
+            every chunk that was ever attempted, by id, in the order of ids.
 
         Raises:
             StateCorruptError: an entry is not what was written.
         """
-        memory = folded_chunks(self._store, self._source)
-        chunks = missing = 0
+        known, folded = known or {}, dict[str, FoldedChunk]()
         with SummaryReader(self._store, self._source) as summary:
             for chunk_id, names in self._chunks():
-                chunks += 1
-                folded = memory.get(chunk_id)
-                is_in_it = folded is not None and folded.names == names and folded.is_in(summary.name)
-                missing += not is_in_it and summary.entries(chunk_id, names) is None
-        if missing <= max(_FEWEST_MISSING, _MISSING_SHARE * chunks):
+                before = known.get(chunk_id)
+                if before is not None and before.names == names:
+                    folded[chunk_id] = before
+                    continue
+                events, is_summarised = self._without_failures(summary, chunk_id, names)
+                progress = fold_events(chunk_id, events)
+                folded[chunk_id] = FoldedChunk(names, progress, summary.name if is_summarised else None)
+        return folded
+
+    def summarise(self, folded: Mapping[str, FoldedChunk] | None = None) -> bool:
+        """Write a new summary of all journals if reading them without would open many files; tell whether it did.
+
+        Args:
+            folded: what ``fold_all`` returned last; by default it is asked.
+
+        Raises:
+            StateCorruptError: an entry is not what was written.
+        """
+        folded = self.fold_all() if folded is None else folded
+        missing = sum(one.summary is None for one in folded.values())
+        if missing <= max(_FEWEST_MISSING, _MISSING_SHARE * len(folded)):
             return False
-        write_summary(self._store, self._source, self._lines())
+        write_summary(self._store, self._source, self._lines(folded))
         return True
 
-    def _lines(self) -> Iterator[tuple[str, Sequence[str], list[dict[str, Any]]]]:
+    def _lines(self, folded: Mapping[str, FoldedChunk]) -> Iterator[tuple[str, Sequence[str], list[dict[str, Any]]]]:
         with SummaryReader(self._store, self._source) as summary:
-            for chunk_id, names in self._chunks():
-                events, _ = self._without_failures(summary, chunk_id, names)
-                if events[-1].kind in CLOSING_EVENTS:
-                    yield chunk_id, names, list(map(_fields_of, events))
+            for chunk_id, one in folded.items():
+                if not one.progress.is_attempt_open:
+                    events, _ = self._without_failures(summary, chunk_id, one.names)
+                    yield chunk_id, one.names, list(map(_fields_of, events))
 
     def _chunks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield every chunk with the base names of its entries, in the order in which the state lists them."""

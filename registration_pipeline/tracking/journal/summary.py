@@ -74,8 +74,8 @@ class SummaryReader:
         if self.name is None:
             return iter(())
         try:
-            file: Any = self._stack.enter_context(self._store.open(self.name))
-            return iter(self._stack.enter_context(gzip.open(file, "rb")))
+            path = self._stack.enter_context(self._store.local_file(self.name))  # in one request, whatever its size
+            return iter(self._stack.enter_context(gzip.open(path, "rb")))
         except _DAMAGED:
             return iter(())
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from registration_pipeline_tests.unit.tracking.journal.test_journal import CLOSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from registration_pipeline.tracking.journal.states import ChunkProgress
 
@@ -169,9 +171,11 @@ def test_a_damaged_one_costs_nothing_but_time(store: CountingStore, damage: Call
 
 def test_one_that_is_removed_while_it_is_about_to_be_read_is_done_without(store: CountingStore) -> None:
     class Removing(CountingStore):
-        def open(self, name: str) -> IO[bytes]:
+        @contextmanager
+        def local_file(self, name: str) -> Iterator[Path]:
             self.delete(name)
-            return super().open(name)
+            with super().local_file(name) as path:
+                yield path
 
     racing = Removing()
     racing._store = store._store
