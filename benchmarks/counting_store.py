@@ -1,4 +1,4 @@
-"""A state in memory that counts the requests that it would make of a bucket. ``python -m benchmarks nights`` and tests use it."""
+"""A state in memory that counts the requests that it would make of a bucket; for ``nights.py`` and for tests."""
 
 from __future__ import annotations
 

@@ -175,11 +175,13 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
     current_listener().stage_started(source.name, "failure log", None)
     tally = FailureTally(metadata.SAMPLE_ROWS)
     log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
-    written = write_source_failure_log(project.store, source.name, log_id, tally.watch(project.failures(source)))
+    snapshot = project.snapshot(source)
+    rows = tally.watch(project.failures(source, snapshot))
+    written = write_source_failure_log(project.store, source.name, log_id, rows)
     log(f"{tally.rows:,} objects are not registered: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
-    Journal(project.store, source.name).summarise(project.snapshot(source).journals)
-    status = project.status(source)
+    Journal(project.store, source.name).summarise(snapshot.journals)
+    status = project.status(source, snapshot)
     current_listener().counted(status)
     return StageReport(metadata.failure_log_metadata(project.store, status, tally, written))
 

@@ -137,21 +137,31 @@ class Project:
 
         return current_snapshot(self.store, source.name, self.held, history=history)
 
-    def status(self, source: SourceSettings) -> "SourceStatus":
-        """Count where every object of the source's latest inventory stands, planned or not."""
+    def status(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "SourceStatus":
+        """Count where every object of the source's latest inventory stands, planned or not.
+
+        Args:
+            source: which.
+            snapshot: of a moment ago; by default the current one.
+        """
         from registration_pipeline.tracking.latest_view import view_of_latest
         from registration_pipeline.tracking.status import source_status
 
-        with view_of_latest(self.store, source, self.snapshot(source)) as (view, snapshot):
-            return source_status(view, source.name, snapshot, max_attempts=source.max_attempts)
+        with view_of_latest(self.store, source, snapshot or self.snapshot(source)) as (view, seen):
+            return source_status(view, source.name, seen, max_attempts=source.max_attempts)
 
-    def failures(self, source: SourceSettings) -> "Iterator[FailureRow]":
-        """Yield every object of the source's latest inventory that is not registered, and why."""
+    def failures(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "Iterator[FailureRow]":
+        """Yield every object of the source's latest inventory that is not registered, and why.
+
+        Args:
+            source: which.
+            snapshot: of a moment ago; by default the current one.
+        """
         from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
-        with view_of_latest(self.store, source, self.snapshot(source)) as (view, snapshot):
-            yield from source_failures(view, source.name, snapshot)
+        with view_of_latest(self.store, source, snapshot or self.snapshot(source)) as (view, seen):
+            yield from source_failures(view, source.name, seen)
 
     def register(
         self,

@@ -1,7 +1,7 @@
 """The names of the state's files, as ``INTERFACE`` fixes them. Only names belong here.
 
 <source>/inventory/<inventory_id>/part-*.parquet, _SUCCESS.json
-<source>/inventory/<inventory_id>/writer.json                           who lists it, until it is committed
+<source>/inventory_writers/<inventory_id>.json                          who lists it, until it is committed
 <source>/plan/<wave_id>/part-*.parquet, _SUCCESS.json
 <source>/lineage/<number>.json                                          the waves in the order they were committed
 <source>/ledger/<number>/{keys,chunks}-*.parquet, _SUCCESS.json         all waves up to a number of the lineage, compacted
@@ -26,9 +26,14 @@ def inventory_folder(source: str, inventory_id: str | None = None) -> str:
     return f"{source}/inventory/" if inventory_id is None else f"{source}/inventory/{inventory_id}/"
 
 
+def inventory_writers_folder(source: str) -> str:
+    """Return the folder of the files that say who is taking inventories; usually empty, however many inventories there are."""
+    return f"{source}/inventory_writers/"
+
+
 def inventory_writer_name(source: str, inventory_id: str) -> str:
     """Return the name of the file that says who is taking an inventory, until it is committed."""
-    return f"{source}/inventory/{inventory_id}/writer.json"
+    return f"{source}/inventory_writers/{inventory_id}.json"
 
 
 def plan_folder(source: str, wave_id: str | None = None) -> str:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 120.0
 MAX_ATTEMPTS = 3
 _MOST_ACTS = 5_000
-_MAY_GO = ("/lease/", "/failures/", "/inventory/", "/plan/", "/census/", "/ledger/")
+_MAY_GO = ("/lease/", "/failures/", "/inventory/", "/inventory_writers/", "/plan/", "/census/", "/ledger/")
 
 
 class WatchedStore:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -16,7 +17,8 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
-from registration_pipeline.state.layout import journal_folder, journal_name
+from registration_pipeline.state.layout import journal_folder, journal_name, journal_summary_folder
+from registration_pipeline.tables.tiers import runs_to_merge
 from registration_pipeline.tracking.journal.states import (
     CLOSING_EVENTS,
     ChunkProgress,
@@ -37,9 +39,8 @@ if TYPE_CHECKING:
 _ORDER = {kind: position for position, kind in enumerate(JournalEventKind)}
 _EMPTY: tuple[object, ...] = (None, (), {})
 
-# Reading a hundred entries takes less than writing a summary; a twentieth of them is little beside the rest.
-_FEWEST_MISSING = 100
-_MISSING_SHARE = 0.05
+# Lines that may be written every night: it takes a tenth of a second.
+_SMALL = 8_192
 
 
 def encode_event(event: JournalEvent) -> bytes:
@@ -148,13 +149,12 @@ class Journal:
                 if before is not None and before.names == names:
                     folded[chunk_id] = before
                     continue
-                events, is_summarised = self._without_failures(summary, chunk_id, names)
-                progress = fold_events(chunk_id, events)
-                folded[chunk_id] = FoldedChunk(names, progress, summary.name if is_summarised else None)
+                events, said_by = self._without_failures(summary, chunk_id, names)
+                folded[chunk_id] = FoldedChunk(names, fold_events(chunk_id, events), said_by)
         return folded
 
     def summarise(self, folded: Mapping[str, FoldedChunk] | None = None) -> bool:
-        """Write a new summary of all journals if reading them without would open many files; tell whether it did.
+        """Write the concluded chunks that are in no summary to a new one, with those of small summaries; tell whether any.
 
         Args:
             folded: what ``fold_all`` returned last; by default it is asked.
@@ -163,10 +163,14 @@ class Journal:
             StateCorruptError: an entry is not what was written.
         """
         folded = self.fold_all() if folded is None else folded
-        missing = sum(one.summary is None for one in folded.values())
-        if missing <= max(_FEWEST_MISSING, _MISSING_SHARE * len(folded)):
+        found = Counter(one.summary for one in folded.values() if not one.progress.is_attempt_open)
+        if not found[None]:
             return False
-        write_summary(self._store, self._source, self._lines(folded))
+        present = list(self._store.names(journal_summary_folder(self._source)))
+        named = [name for name in present if found[name]]
+        kept = named[: len(named) + 1 - runs_to_merge([*(found[name] for name in named), found[None]], small=_SMALL)]
+        lines = self._lines({chunk_id: one for chunk_id, one in folded.items() if one.summary not in kept})
+        write_summary(self._store, self._source, lines, replaces=[name for name in present if name not in kept])
         return True
 
     def _lines(self, folded: Mapping[str, FoldedChunk]) -> Iterator[tuple[str, Sequence[str], list[dict[str, Any]]]]:
@@ -186,14 +190,14 @@ class Journal:
 
     def _without_failures(
         self, summary: SummaryReader, chunk_id: str, names: Sequence[str]
-    ) -> tuple[list[JournalEvent], bool]:
-        """Return what the entries say, and whether the summary said it."""
+    ) -> tuple[list[JournalEvent], str | None]:
+        """Return what the entries say, and the name of the summary that said it."""
         known = summary.entries(chunk_id, names)
         with suppress(ValueError, KeyError, TypeError):  # damaged: the journal is the truth
             if known is not None:
-                return [_event_of(dict(fields)) for fields in known], True
+                return [_event_of(dict(fields)) for fields in known[1]], known[0]
         folder = journal_folder(self._source, chunk_id)
-        return [replace(event, failures=()) for event in self._read(folder + name for name in names)], False
+        return [replace(event, failures=()) for event in self._read(folder + name for name in names)], None
 
     def _read(self, names: Iterable[str]) -> list[JournalEvent]:
         events = [decode_event(self._store.read(name), name=name) for name in names]

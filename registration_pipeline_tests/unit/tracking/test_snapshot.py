@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.state.lease import hold_lease
-from registration_pipeline.tracking.journal import journal as journal_module
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.snapshot import current_snapshot, read_snapshot
@@ -65,12 +64,6 @@ def store() -> ListingStore:
     for number in range(20):
         write(store, f"c-{number:05d}", [(INTENT, JOB, VERDICT)])
     return store
-
-
-@pytest.fixture(autouse=True)
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let few chunks be worth a summary."""
-    monkeypatch.setattr(journal_module, "_FEWEST_MISSING", 0)
 
 
 def submission(store: ListingStore, source: str = "fleet") -> Any:
