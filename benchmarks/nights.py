@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import run_stage
@@ -12,6 +10,8 @@ from benchmarks.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -71,8 +71,8 @@ def live(store: Any, *, nights: int, chunks: int) -> None:
 
     source = Project.load().source(SOURCE)
     for night in range(1, nights + 1):
-        _take_inventory(store, night * chunks)
-        plan = plan_source(store=store, source=source, clock=_now)
+        take_inventory_of(store, night * chunks)
+        plan = plan_source(store=store, source=source, clock=now)
         assert len(plan.chunks) == chunks
         register(store, [chunk.chunk_id for chunk in plan.chunks])
         Journal(store, SOURCE).summarise()
@@ -82,16 +82,16 @@ def register(store: Any, chunk_ids: list[str]) -> None:
     """Write what registering chunks of one object would have written to the journal, and a term of the lease."""
     from threading import Event
 
-    from benchmarks.quiet_night import _entries
+    from benchmarks.quiet_night import entries_of
     from registration_pipeline.state.lease import hold_lease
     from registration_pipeline.tracking.journal.journal import Journal
     from registration_pipeline.tracking.journal.states import JournalEvent
 
     journal = Journal(store, SOURCE)
-    with hold_lease(store, SOURCE, clock=_now, notify=print, stop=Event()):
+    with hold_lease(store, SOURCE, clock=now, notify=print, stop=Event()):
         for chunk_id in chunk_ids:
-            for facts in _entries(1):
-                journal.append(JournalEvent(chunk_id=chunk_id, attempt=1, at=_now(), **facts))
+            for facts in entries_of(1):
+                journal.append(JournalEvent(chunk_id=chunk_id, attempt=1, at=now(), **facts))
 
 
 def sync(store: Any, objects: int) -> None:
@@ -134,21 +134,15 @@ class _Listed:
         return SyntheticLister(self._objects).list_objects()
 
 
-def _take_inventory(store: Any, objects: int) -> None:
+def take_inventory_of(store: Any, objects: int) -> None:
+    """List a bucket of so many objects."""
     from registration_pipeline.inventory.inventory import take_inventory
 
-    take_inventory(lister=_Listed(objects), store=store, source=SOURCE, clock=_now)
+    take_inventory(lister=_Listed(objects), store=store, source=SOURCE, clock=now)
 
 
-def _now() -> Any:
+def now() -> datetime:
+    """Return the time."""
     from registration_pipeline.project.project import utc_now
 
     return utc_now()
-
-
-if __name__ == "__main__":
-    import tempfile
-
-    os.environ.setdefault("TMPDIR", "/dev/shm")
-    with tempfile.TemporaryDirectory() as here:
-        print(run(0, Path(here)).text())
