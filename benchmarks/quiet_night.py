@@ -62,14 +62,14 @@ def prepare_registered(watch: Stopwatch) -> None:
         project, _ = load_project()
         journal = Journal(project.store, SOURCE)
         for chunk in load_chunks(project.store, SOURCE).values():
-            for facts in _entries(chunk.objects):
+            for facts in entries_of(chunk.objects):
                 journal.append(JournalEvent(chunk_id=chunk.chunk_id, attempt=1, at=utc_now(), **facts))
         journal.summarise()
         # Dagster is shown what was registered without it, which would else be a part of the measured night.
         assert run_command(["submit", SOURCE, "--json"]) == 0
 
 
-def _entries(objects: int) -> list[dict[str, Any]]:
+def entries_of(objects: int) -> list[dict[str, Any]]:
     """Return what the three entries of a chunk say that went through at once."""
     from registration_pipeline.tracking.journal.states import ChunkState, JournalEventKind
 

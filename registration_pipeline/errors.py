@@ -4,7 +4,8 @@ What does not belong here: translating somebody else's exceptions (that is done 
 
     RegistrationPipelineError             exit 1
     ├── UsageError                        exit 2   the command line names something that does not exist
-    │   └── ConfigurationError            exit 2   registration.yaml or the environment; names file, line and key
+    │   ├── ConfigurationError            exit 2   registration.yaml or the environment; names file, line and key
+    │   └── StateLayoutError              exit 2   the state was written by another version
     ├── HaltError                         exit 4   nothing more may be sent; nothing is lost; run again
     │   ├── StoppedError                           work was left because the submission stops
     │   ├── CredentialsError                       a key is missing, malformed or refused
@@ -58,6 +59,10 @@ class ConfigurationError(UsageError):
         self.problem, self.file, self.line, self.key = problem, file, line, key
         where = f"{file}:{line}" if file and line else file
         super().__init__(": ".join(part for part in (where, key, problem) if part))
+
+
+class StateLayoutError(UsageError):
+    """The state has a layout that this version does not know, or does not say which it has."""
 
 
 class HaltError(RegistrationPipelineError):

@@ -10,7 +10,7 @@ from registration_pipeline.audit.report import AuditReport, latest_audit, write_
 from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.cli.commands import check_out
 from registration_pipeline.cli.output import notice, print_json, printable, say, stdout
-from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_project, run_jobs
+from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_source, run_jobs
 from registration_pipeline.errors import UsageError
 from registration_pipeline.orchestration.audit import AUDIT_OP
 from registration_pipeline.orchestration.names import SourceNames
@@ -23,11 +23,10 @@ def audit_source(config: Path | None, name: str, *, adopt: bool, out: Path | Non
     """Compare a source's bucket, ledger and Encord folder, and show what differs."""
     if out is not None:
         check_out(out)
-    project = open_project(config)
-    source = project.source(name)
+    project, source = open_source(config, name)
     own = SourceNames(source.name)
     run_config = {"ops": {f"{own.ident}_{AUDIT_OP}": {"config": {"adopt": adopt}}}}
-    errors = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
+    errors, _ = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
     if errors:
         return exit_status([], errors)
     report = latest_audit(project.store, source.name)

@@ -24,13 +24,13 @@ from registration_pipeline.cli.output import (
     say,
     status_document,
 )
-from registration_pipeline.cli.session import DONE, JobRequest, exit_status, open_project, run_jobs
+from registration_pipeline.cli.session import DONE, JobRequest, exit_status, open_source, open_sources, run_jobs
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.inventory.price_class import price_class
 from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.planning.wave import load_waves
+from registration_pipeline.planning.history import load_history
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tracking.due import named_errands
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally, write_failures
@@ -41,20 +41,18 @@ _OUT_SUFFIXES = (".csv", ".parquet", ".json")
 
 def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
     """Run the whole way of every chosen source."""
-    project = open_project(config)
-    sources = project.chosen(names)
+    project, sources = open_sources(config, names)
     jobs = [JobRequest(source.name, SourceNames(source.name).sync_job) for source in sources]
-    errors = run_jobs(project, jobs, quiet=as_json)
-    statuses = [project.status(source) for source in sources]
+    errors, counted = run_jobs(project, jobs, quiet=as_json)
+    statuses = [counted.get(source.name) or project.status(source) for source in sources]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     return exit_status(statuses, errors)
 
 
 def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
     """Take an inventory."""
-    project = open_project(config)
-    source = project.source(name)
-    errors = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
+    project, source = open_source(config, name)
+    errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
     if errors:
         return exit_status([], errors)
     taken = latest_inventory(project.store, source.name)
@@ -84,10 +82,9 @@ def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
 
 def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool) -> int:
     """Plan the latest inventory, or show what a plan would add."""
-    project = open_project(config)
-    source = project.source(name)
+    project, source = open_source(config, name)
     if not dry_run:
-        errors = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
+        errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
         if errors:
             return exit_status([], errors)
     plan = project.plan(source, dry_run=dry_run)
@@ -114,20 +111,19 @@ def submit_source(
     config: Path | None, name: str, *, chunk_ids: Sequence[str], failed: bool, force: bool, as_json: bool
 ) -> int:
     """Register the chunks that are due, that failed, or that were named."""
-    project = open_project(config)
-    source = project.source(name)
+    project, source = open_source(config, name)
     own = SourceNames(source.name)
-    if not load_waves(project.store, source.name):
+    if load_history(project.store, source.name).latest is None:
         raise UsageError(
             f"Source {source.name!r} has no plan to submit: run `registration-pipeline sync {source.name}`, or "
             f"`inventory` and `plan` first."
         )
     if chunk_ids:  # a mistyped id is an answer of the command line, not a failed run
-        named_errands(source.name, chunk_statuses(project.store, source.name), chunk_ids)
+        named_errands(source.name, chunk_statuses(project.store, source.name, project.snapshot(source)), chunk_ids)
     selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed, "force": force}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
-    errors = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
-    statuses = [project.status(source)]
+    errors, counted = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
+    statuses = [counted.get(source.name) or project.status(source)]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     if statuses[0].quarantined and not force:
         notice(
@@ -140,9 +136,8 @@ def submit_source(
 
 def cancel_chunks(config: Path | None, name: str, chunk_ids: Sequence[str], *, as_json: bool) -> int:
     """Cancel the open upload jobs of chunks."""
-    project = open_project(config)
-    source = project.source(name)
-    named_errands(source.name, chunk_statuses(project.store, source.name), chunk_ids)
+    project, source = open_source(config, name)
+    named_errands(source.name, chunk_statuses(project.store, source.name, project.snapshot(source)), chunk_ids)
     cancelled = [one for chunk_id in chunk_ids for one in project.cancel(source, chunk_id)]
     if as_json:
         print_json([asdict(one) for one in cancelled])
@@ -156,16 +151,15 @@ def cancel_chunks(config: Path | None, name: str, chunk_ids: Sequence[str], *, a
 
 def show_status(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
     """Show where every object stands."""
-    project = open_project(config)
-    statuses = [project.status(source) for source in project.chosen(names)]
+    project, sources = open_sources(config, names)
+    statuses = [project.status(source) for source in sources]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     return DONE
 
 
 def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None, as_json: bool) -> int:
     """Show or write every object that is not registered."""
-    project = open_project(config)
-    sources = project.chosen(names)
+    project, sources = open_sources(config, names)
     if out is not None:
         check_out(out)
     rows = (row for source in sources for row in project.failures(source))

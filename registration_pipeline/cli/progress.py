@@ -21,6 +21,7 @@ from registration_pipeline.errors import RegistrationPipelineError
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.status import SourceStatus
 
 
 class _CountColumn(MofNCompleteColumn):
@@ -53,6 +54,7 @@ class TerminalListener:
         )
         self._task: TaskID | None = None
         self.error: RegistrationPipelineError | None = None
+        self.status: SourceStatus | None = None
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -87,6 +89,10 @@ class TerminalListener:
         if result.has_failures and result.is_new:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(result.reasons.items()))
             self._say(f"{source}: chunk {result.chunk.chunk_id}: {result.failed} objects failed ({reasons})")
+
+    def counted(self, status: "SourceStatus") -> None:
+        """See ``RunListener``."""
+        self.status = status
 
     def notice(self, text: str) -> None:
         """See ``RunListener``."""

@@ -8,13 +8,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registration_pipeline.cli.output import not_registered, notice
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.project.project import Project
+from registration_pipeline.state.version import require_layout
 
 if TYPE_CHECKING:
+    from registration_pipeline.settings import SourceSettings
     from registration_pipeline.tracking.status import SourceStatus
 
 DONE = 0
@@ -29,6 +31,26 @@ def open_project(config: Path | None) -> Project:
     return project
 
 
+def open_sources(config: Path | None, names: Sequence[str]) -> "tuple[Project, list[SourceSettings]]":
+    """Load the configuration and return the sources of those names, all without one, after checking the layout of their states.
+
+    Raises:
+        UsageError: a source is not in the configuration, or its state was written by another version.
+        StateError: the state can't be read.
+    """
+    project = open_project(config)
+    sources = project.chosen(names)
+    for source in sources:
+        require_layout(project.store, source.name)
+    return project, sources
+
+
+def open_source(config: Path | None, name: str) -> "tuple[Project, SourceSettings]":
+    """Load the configuration and return one source, as ``open_sources`` does."""
+    project, (source,) = open_sources(config, [name])
+    return project, source
+
+
 @dataclass(frozen=True, slots=True)
 class JobRequest:
     """A job to run for a source."""
@@ -38,20 +60,27 @@ class JobRequest:
     run_config: Mapping[str, Any] | None = None
 
 
-def run_jobs(
-    project: Project, jobs: Sequence[JobRequest], *, quiet: bool
-) -> list[tuple[str, RegistrationPipelineError]]:
-    """Run jobs one after the other and return the sources whose run was ended by an error, each with its error.
+class JobResults(NamedTuple):
+    """What came of jobs.
 
-    A source that halts does not keep the next one from its turn.
+    Args:
+        errors: the sources whose run was ended by an error, each with its error.
+        statuses: where every object stands, by source, for the runs that came to their end.
     """
+
+    errors: "list[tuple[str, RegistrationPipelineError]]"
+    statuses: "dict[str, SourceStatus]"
+
+
+def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> JobResults:
+    """Run jobs one after the other. A source that halts does not keep the next one from its turn."""
     from registration_pipeline.cli.progress import TerminalListener
     from registration_pipeline.orchestration.runs.instance import open_instance
     from registration_pipeline.orchestration.runs.launch import run_job
     from registration_pipeline.orchestration.runs.listener import listening
     from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
 
-    errors: list[tuple[str, RegistrationPipelineError]] = []
+    results = JobResults([], {})
     # The libraries stay for good: without looking at them each time, the garbage collector takes half a second of a quiet
     # night's sync and not one of its eight. Once, because what is frozen is never freed: garbage of earlier runs must be.
     if not gc.get_freeze_count():
@@ -65,8 +94,10 @@ def run_jobs(
             ):
                 run_job(instance, job.job_name, job.run_config)
             if listener.error is not None:
-                errors.append((job.source, listener.error))
-    return errors
+                results.errors.append((job.source, listener.error))
+            if listener.status is not None:
+                results.statuses[job.source] = listener.status
+    return results
 
 
 def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, RegistrationPipelineError]]) -> int:

@@ -2,8 +2,9 @@
 
 What does not belong here: what is listed (``lister.py``) and when an inventory counts (``inventory.py``).
 
-Who claims an id writes who it is into the folder, before anything else. That name is create-only, so no two share a folder;
-and whoever comes later removes what the dead left behind, but nothing of a listing that is still under way.
+A writer creates a file with its name before anything else, and removes it last. That file is create-only, so no two share an
+inventory's folder; and the next writer removes what dead ones left behind, but nothing of a listing that is still under way.
+These files have a folder of their own: it holds a few, where the inventories of years have many.
 """
 
 from __future__ import annotations
@@ -15,7 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
 from registration_pipeline.state.holder import Holder
-from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder, inventory_writer_name
+from registration_pipeline.state.layout import (
+    COMMIT_MARKER,
+    inventory_folder,
+    inventory_writer_name,
+    inventory_writers_folder,
+)
 from registration_pipeline.state.markers import discard_leftovers
 from registration_pipeline.state.sealed import canonical_json
 
@@ -51,6 +57,7 @@ def claimed_inventory_id(store: StateStore, source: str, now: datetime) -> Itera
     except BaseException:
         with suppress(StateError):  # what went wrong first matters more, and the next inventory clears it away
             discard_leftovers(store, folder)
+            store.delete(claim)
         raise
     with suppress(StateError):  # nobody reads it any more
         store.delete(claim)
@@ -69,14 +76,14 @@ def _claim(store: StateStore, source: str, time: datetime) -> str:
 
 def _clear_the_way(store: StateStore, source: str, now: datetime) -> list[str]:
     """Return the ids that are taken, after removing what the dead left behind."""
-    folder, committed = inventory_folder(source), dict[str, bool]()
-    for name in store.names(folder):
-        inventory_id, _, rest = name.removeprefix(folder).partition("/")
-        committed[inventory_id] = committed.get(inventory_id, False) or rest == COMMIT_MARKER
-    for inventory_id, is_committed in committed.items():
-        if not is_committed and _is_abandoned(store, source, inventory_id, now):
-            discard_leftovers(store, inventory_folder(source, inventory_id))
-    return list(committed)
+    prefix = inventory_writers_folder(source)
+    claimed = [name.removeprefix(prefix).removesuffix(".json") for name in store.names(prefix)]
+    for inventory_id in claimed:
+        folder = inventory_folder(source, inventory_id)
+        if store.exists(folder + COMMIT_MARKER) or _is_abandoned(store, source, inventory_id, now):
+            discard_leftovers(store, folder)
+            store.delete(inventory_writer_name(source, inventory_id))
+    return [*store.folders(inventory_folder(source)), *claimed]
 
 
 def _is_abandoned(store: StateStore, source: str, inventory_id: str, now: datetime) -> bool:
@@ -85,10 +92,10 @@ def _is_abandoned(store: StateStore, source: str, inventory_id: str, now: dateti
         return True
     try:
         writer = Holder.from_json(json.loads(store.read(inventory_writer_name(source, inventory_id))))
-    except (StateNotFoundError, ValueError, TypeError, KeyError):
-        return (
-            True  # its writer is the first to be written, so this is what was left after a clearing that was cut short
-        )
+    except StateNotFoundError:
+        return False  # committed, or given up, at this moment
+    except (ValueError, TypeError, KeyError):
+        return True
     return writer.is_dead_for_certain()
 
 

@@ -21,6 +21,7 @@ from registration_pipeline.inventory.schema import DISTINCT_COLUMNS, INVENTORY_S
 from registration_pipeline.state.layout import inventory_folder
 from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
+from registration_pipeline.state.version import ensure_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -83,8 +84,10 @@ def take_inventory(
     Raises:
         ListingError: the keys are not strictly increasing.
         HaltError: what the lister raises.
+        StateLayoutError: the state was written by another version.
         StateConflictError: it took longer than ``claim.ABANDONED_AFTER`` and another inventory cleared it away.
     """
+    ensure_layout(store, source, clock)
     started_at = clock().astimezone(UTC)
     last = latest_inventory(store, source) if progress else None
     watch = _Watch(lister, progress, monotonic, expected=last.objects if last else None)

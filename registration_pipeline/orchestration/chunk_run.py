@@ -53,7 +53,7 @@ class ChunkRun:
         from registration_pipeline.tracking.status import chunk_statuses
 
         with errors_as_failures():
-            statuses = chunk_statuses(self.project.store, self.source.name)
+            statuses = chunk_statuses(self.project.store, self.source.name, self.project.snapshot(self.source))
             return named_errands(self.source.name, statuses, chunk_ids, force=force)
 
     def due(
@@ -74,8 +74,9 @@ class ChunkRun:
 
         with errors_as_failures():
             store, source = self.project.store, self.source
-            statuses = chunk_statuses(store, source.name)
-            repaired = repaired_chunks(store, source.name, statuses)
+            snapshot = self.project.snapshot(source)
+            statuses = chunk_statuses(store, source.name, snapshot)
+            repaired = repaired_chunks(store, snapshot, statuses)
             retries = failed_errands(statuses, max_attempts=source.max_attempts, repaired=repaired, force=force)
             due = due_errands(statuses, max_attempts=source.max_attempts, repaired=repaired)
             chosen = {errand.chunk.chunk_id: errand for errand in retries} if failed else {}
@@ -87,10 +88,8 @@ class ChunkRun:
 
     def check(self) -> list[CheckReport]:
         """Look at every planned chunk and send nothing: what executing only the checks means."""
-        from registration_pipeline.planning.wave import load_chunks
-
         with errors_as_failures():
-            chunks = list(load_chunks(self.project.store, self.source.name).values())
+            chunks = list(self.project.snapshot(self.source).chunks.values())
             valid, _ = _result_of(manifest_stage(self.project, self.source, chunks))
             return [valid, no_failed_chunks(self.project, self.source)]
 

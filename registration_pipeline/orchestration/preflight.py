@@ -18,6 +18,7 @@ from registration_pipeline.errors import (
 from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.state.version import require_layout
 
 _TRIES = 3  # a preflight is waited for by a person
 _NOBODY_TO_ASK = (ServiceUnavailableError, CredentialsError, ConfigurationError)
@@ -68,7 +69,7 @@ def _finding(source: SourceSettings, what: str, look: Callable[[], str]) -> Find
 
 def _state(project: Project, source: SourceSettings) -> str:
     uri = project.store.uri
-    project.store.folders(f"{source.name}/")
+    require_layout(project.store, source.name)
     if "://" in uri:
         return f"{uri} can be read"
     if not _may_write(Path(uri)):

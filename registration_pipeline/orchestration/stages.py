@@ -141,14 +141,14 @@ class ListingReporter:
 
 def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterInstance, log: Log) -> StageReport:
     """Plan the latest inventory and make every planned chunk a partition."""
-    from registration_pipeline.planning.wave import load_chunks
     from registration_pipeline.tracking.status import source_status
 
     current_listener().stage_started(source.name, "plan", None)
     plan = project.plan(source)
     log(f"{plan.wave.counts.new:,} new objects in {len(plan.chunks)} chunks of wave {plan.wave.wave_id}")
-    add_partitions(instance, SourceNames(source.name), list(load_chunks(project.store, source.name)))
-    status = source_status(project.store, source.name)
+    snapshot = project.snapshot(source, plan.history)
+    add_partitions(instance, SourceNames(source.name), list(snapshot.chunks))
+    status = source_status(project.store, source.name, snapshot)
     accounted = CheckReport(
         names.EVERY_OBJECT_ACCOUNTED,
         SourceNames(source.name).chunk_plan,
@@ -175,10 +175,15 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
     current_listener().stage_started(source.name, "failure log", None)
     tally = FailureTally(metadata.SAMPLE_ROWS)
     log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
-    written = write_source_failure_log(project.store, source.name, log_id, tally.watch(project.failures(source)))
+    snapshot = project.snapshot(source)
+    rows = tally.watch(project.failures(source, snapshot))
+    written = write_source_failure_log(project.store, source.name, log_id, rows)
     log(f"{tally.rows:,} objects are not registered: {project.store.location(written[1])}")
-    Journal(project.store, source.name).summarise()  # here, because everything else that happens at the end only reads
-    return StageReport(metadata.failure_log_metadata(project.store, project.status(source), tally, written))
+    # Here, because everything else that happens at the end only reads.
+    Journal(project.store, source.name).summarise(snapshot.journals)
+    status = project.status(source, snapshot)
+    current_listener().counted(status)
+    return StageReport(metadata.failure_log_metadata(project.store, status, tally, written))
 
 
 def manifest_stage(
@@ -244,7 +249,8 @@ def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
     from registration_pipeline.tracking.due import failed_chunks
     from registration_pipeline.tracking.status import chunk_statuses
 
-    failed = [chunk.chunk_id for chunk in failed_chunks(chunk_statuses(project.store, source.name))]
+    statuses = chunk_statuses(project.store, source.name, project.snapshot(source))
+    failed = [chunk.chunk_id for chunk in failed_chunks(statuses)]
     return CheckReport(
         names.NO_FAILED_CHUNKS,
         SourceNames(source.name).registration,

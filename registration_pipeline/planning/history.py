@@ -20,6 +20,7 @@ from registration_pipeline.planning.wave import Wave, is_wave_id, load_chunks, l
 from registration_pipeline.state.layout import COMMIT_MARKER, ledger_folder, plan_folder
 from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ROW_GROUP_ROWS, ParquetPartWriter, Part, read_parts
+from registration_pipeline.tables.tiers import runs_to_merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -151,23 +152,8 @@ def compact(store: StateStore, history: PlanHistory, number: int) -> PlanHistory
     return compacted
 
 
-def runs_to_merge(rows: Sequence[int]) -> int:
-    """Return how many of the last runs become one; 1 or less: none do.
-
-    Args:
-        rows: of each run, the oldest first.
-    """
-    count, total = min(len(rows), 1), sum(rows[-1:])
-    while count < len(rows):
-        older = rows[-count - 1]
-        if older >= 2 * total and older + total > _SMALL_RUN:
-            break
-        count, total = count + 1, total + older
-    return count
-
-
 def _with_last_merged(files: FileSet, runs: tuple[Run, ...], schema: pa.Schema, stem: str) -> tuple[Run, ...]:
-    count = runs_to_merge([sum(part.rows for part in run) for run in runs])
+    count = runs_to_merge([sum(part.rows for part in run) for run in runs], small=_SMALL_RUN)
     if count <= 1:
         return runs
     kept, merged = runs[:-count], runs[-count:]

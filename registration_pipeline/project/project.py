@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.manifest.files import Manifest
+    from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.cancel import CancelledJob
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import Errand
     from registration_pipeline.tracking.failures.files import FailureRow
+    from registration_pipeline.tracking.snapshot import Held, SourceSnapshot
     from registration_pipeline.tracking.status import SourceStatus
 
 
@@ -36,10 +38,17 @@ _LONGEST_SLICE_SECONDS = 10
 
 @dataclass(frozen=True)
 class Project:
-    """A loaded ``registration.yaml`` and the environment that it is read with."""
+    """A loaded ``registration.yaml`` and the environment that it is read with.
+
+    Args:
+        settings: the file.
+        environ: the environment.
+        held: what was read of the state last; the steps of a run hand it on.
+    """
 
     settings: Settings
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
+    held: "Held" = field(repr=False, compare=False, default_factory=dict)
 
     @classmethod
     def load(cls, config: Path | None = None, environ: Mapping[str, str] | None = None) -> "Project":
@@ -54,7 +63,9 @@ class Project:
     @cached_property
     def store(self) -> "StateStore":
         """The state."""
-        return _open_store(self.settings.state, frozenset(self.environ.items()))
+        from registration_pipeline.state.factory import open_state_store
+
+        return open_state_store(self.settings.state)
 
     @cached_property
     def gateway(self) -> "RegistrationGateway":
@@ -115,21 +126,42 @@ class Project:
 
         return plan_source(store=self.store, source=source, clock=utc_now, dry_run=dry_run)
 
-    def status(self, source: SourceSettings) -> "SourceStatus":
-        """Count where every object of the source's latest inventory stands, planned or not."""
+    def snapshot(self, source: SourceSettings, history: "PlanHistory | None" = None) -> "SourceSnapshot":
+        """Return what is planned and where each chunk stands, read again only as far as it has changed.
+
+        Args:
+            source: which.
+            history: what was planned, if it was read a moment ago.
+        """
+        from registration_pipeline.tracking.snapshot import current_snapshot
+
+        return current_snapshot(self.store, source.name, self.held, history=history)
+
+    def status(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "SourceStatus":
+        """Count where every object of the source's latest inventory stands, planned or not.
+
+        Args:
+            source: which.
+            snapshot: of a moment ago; by default the current one.
+        """
         from registration_pipeline.tracking.latest_view import view_of_latest
         from registration_pipeline.tracking.status import source_status
 
-        with view_of_latest(self.store, source) as view:
-            return source_status(view, source.name, max_attempts=source.max_attempts)
+        with view_of_latest(self.store, source, snapshot or self.snapshot(source)) as (view, seen):
+            return source_status(view, source.name, seen, max_attempts=source.max_attempts)
 
-    def failures(self, source: SourceSettings) -> "Iterator[FailureRow]":
-        """Yield every object of the source's latest inventory that is not registered, and why."""
+    def failures(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "Iterator[FailureRow]":
+        """Yield every object of the source's latest inventory that is not registered, and why.
+
+        Args:
+            source: which.
+            snapshot: of a moment ago; by default the current one.
+        """
         from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
-        with view_of_latest(self.store, source) as view:
-            yield from source_failures(view, source.name)
+        with view_of_latest(self.store, source, snapshot or self.snapshot(source)) as (view, seen):
+            yield from source_failures(view, source.name, seen)
 
     def register(
         self,
@@ -191,18 +223,6 @@ class Project:
         from registration_pipeline.submission.cancel import cancel_chunk
 
         return cancel_chunk(self.store, source.name, chunk_id, gateway=self.gateway, retry=RetryPolicy())
-
-
-@lru_cache(maxsize=1)
-def _open_store(uri: str, _environ: frozenset[tuple[str, str]]) -> "StateStore":
-    """Open the state, or give the store that this process opened last, if it is that place in that environment.
-
-    A command and every step of its run load the configuration anew; what is remembered of a store, such as the journals
-    folded so far, they should have together.
-    """
-    from registration_pipeline.state.factory import open_state_store
-
-    return open_state_store(uri)
 
 
 def utc_now() -> datetime:

@@ -1,8 +1,9 @@
 """The names of the state's files, as ``INTERFACE`` fixes them. Only names belong here.
 
+<source>/state.json                                                     the version of the layout; written first
 <source>/inventory/<inventory_id>/part-*.parquet, _SUCCESS.json
-<source>/inventory/<inventory_id>/writer.json                           who lists it, until it is committed
-<source>/plan/<wave_id>/part-*.parquet, _SUCCESS.json
+<source>/inventory_writers/<inventory_id>.json                          who lists it, until it is committed
+<source>/plan/<wave_id>/{part,units,groups}-*.parquet, _SUCCESS.json
 <source>/lineage/<number>.json                                          the waves in the order they were committed
 <source>/ledger/<number>/{keys,chunks}-*.parquet, _SUCCESS.json         all waves up to a number of the lineage, compacted
 <source>/census/<wave_id>/{chunks,rejected,changed,deleted}-*.parquet   what else that planning run found
@@ -14,6 +15,12 @@
 <source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
 <source>/audit/<UTC time>/findings.{parquet,csv}, _SUCCESS.json         what an audit found
 <source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
+<source>/facts/<name>/<facts_id>/part-*.parquet, _SUCCESS.json          what was read about objects, by key and ETag
+
+Kept free for what is to come, so that neither the ledger nor the status ever reads it:
+
+<source>/upserts/{plan,census,lineage}/…                                a lineage of its own, laid out as that of the source
+<source>/links/<chunk_id>.json                                          items that were linked to datasets
 """
 
 from __future__ import annotations
@@ -21,14 +28,24 @@ from __future__ import annotations
 COMMIT_MARKER = "_SUCCESS.json"
 
 
+def state_version_name(source: str) -> str:
+    """Return the name of the file that says which layout a source's state has."""
+    return f"{source}/state.json"
+
+
 def inventory_folder(source: str, inventory_id: str | None = None) -> str:
     """Return the folder of one inventory, or of all."""
     return f"{source}/inventory/" if inventory_id is None else f"{source}/inventory/{inventory_id}/"
 
 
+def inventory_writers_folder(source: str) -> str:
+    """Return the folder of the files that say who is taking inventories; usually empty, however many inventories there are."""
+    return f"{source}/inventory_writers/"
+
+
 def inventory_writer_name(source: str, inventory_id: str) -> str:
     """Return the name of the file that says who is taking an inventory, until it is committed."""
-    return f"{source}/inventory/{inventory_id}/writer.json"
+    return f"{source}/inventory_writers/{inventory_id}.json"
 
 
 def plan_folder(source: str, wave_id: str | None = None) -> str:
@@ -49,6 +66,11 @@ def lineage_name(source: str, number: int) -> str:
 def ledger_folder(source: str, number: int | None = None) -> str:
     """Return the folder of one compacted ledger, or of all; ``number`` is that of the lineage's last entry in it."""
     return f"{source}/ledger/" if number is None else f"{source}/ledger/{number:08d}/"
+
+
+def facts_folder(source: str, name: str, facts_id: str | None = None) -> str:
+    """Return the folder of one set of facts, or of all sets of that name."""
+    return f"{source}/facts/{name}/" if facts_id is None else f"{source}/facts/{name}/{facts_id}/"
 
 
 def census_folder(source: str, wave_id: str | None = None) -> str:

@@ -99,6 +99,16 @@ def hold_lease(
         _close(lease, source, notify)
 
 
+def newest_term(store: StateStore, source: str) -> tuple[int, bool]:
+    """Return the newest term of a source's lease, 0 if there was none, and whether it has ended in order.
+
+    Raises:
+        StateError: the state can't be read.
+    """
+    sight = _LeaseFiles(store, source).newest()
+    return (0, True) if sight is None else (sight.term, sight.is_released)
+
+
 def _close(lease: Lease, source: str, notify: Callable[[str], object]) -> None:
     try:
         lease.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from heapq import merge
 from itertools import groupby
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import IO, TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError
 from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.planning.history import load_chunks_of
 from registration_pipeline.planning.plan import plan_source
-from registration_pipeline.planning.wave import load_waves
 from registration_pipeline.state.local import LocalStateStore
 
 if TYPE_CHECKING:
@@ -25,24 +26,29 @@ if TYPE_CHECKING:
 
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.snapshot import SourceSnapshot
 
 
 @contextmanager
-def view_of_latest(store: StateStore, source: SourceSettings) -> Iterator[StateStore]:
-    """Give the state to count over: ``store`` itself when the newest inventory is planned, which is the usual case.
+def view_of_latest(
+    store: StateStore, source: SourceSettings, snapshot: SourceSnapshot
+) -> Iterator[tuple[StateStore, SourceSnapshot]]:
+    """Give the state to count over, and its snapshot: those given when the newest inventory is planned, as it usually is.
 
     Otherwise planning it costs as much as ``plan --dry-run``, and its files go to a temporary folder that is removed at the
     end of the ``with`` block.
     """
     inventory = latest_inventory(store, source.name)
-    planned = [wave.inventory_id for wave in load_waves(store, source.name)]
-    if inventory is None or (planned and planned[-1] >= inventory.inventory_id):
-        yield store
+    latest = snapshot.history.latest
+    if inventory is None or (latest is not None and latest.inventory_id >= inventory.inventory_id):
+        yield store, snapshot
         return
     with tempfile.TemporaryDirectory(prefix="registration-view-") as folder:
         view = StoreOverlay(store, LocalStateStore(Path(folder)))
-        plan_source(store=view, source=source, clock=lambda: inventory.finished_at, inventory=inventory)
-        yield view
+        plan = plan_source(
+            store=view, source=source, clock=lambda: inventory.finished_at, inventory=inventory, compacts=False
+        )
+        yield view, replace(snapshot, history=plan.history, chunks=load_chunks_of(view, plan.history))
 
 
 class StoreOverlay:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.planning.wave import load_waves, read_census
+from registration_pipeline.planning.wave import read_census
 from registration_pipeline.tracking.due import has_failed
 from registration_pipeline.tracking.failures.log import failed_keys
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.snapshot import SourceSnapshot
     from registration_pipeline.tracking.status import ChunkStatus
 
 
-def repaired_chunks(store: StateStore, source: str, statuses: Mapping[str, ChunkStatus]) -> frozenset[str]:
+def repaired_chunks(store: StateStore, snapshot: SourceSnapshot, statuses: Mapping[str, ChunkStatus]) -> frozenset[str]:
     """Return the chunks with a failed object that the latest inventory shows written after the last attempt began.
 
     The store's clock is compared with ours: one that is behind makes a repair be found a night later, or by a retry.
@@ -28,9 +29,9 @@ def repaired_chunks(store: StateStore, source: str, statuses: Mapping[str, Chunk
         for chunk_id, status in statuses.items()
         if has_failed(status) and status.progress.began is not None
     }
-    waves = load_waves(store, source) if began else []
+    latest = snapshot.history.latest if began else None
     rewritten: dict[str, set[str]] = {}
-    for batch in read_census(store, waves[-1], "changed") if waves else ():
+    for batch in read_census(store, latest, "changed") if latest else ():
         if "last_modified" not in batch.schema.names:
             return frozenset()  # written by a version that did not record it
         rows = batch.filter(pc.is_in(batch.column("chunk_id"), pa.array(list(began), pa.string()))).to_pylist()
@@ -40,5 +41,5 @@ def repaired_chunks(store: StateStore, source: str, statuses: Mapping[str, Chunk
     return frozenset(
         chunk_id
         for chunk_id, keys in rewritten.items()
-        if keys & failed_keys(store, source, statuses[chunk_id].progress)
+        if keys & failed_keys(store, snapshot.source, statuses[chunk_id].progress)
     )

@@ -9,10 +9,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
+from registration_pipeline.planning.wave import read_census
 from registration_pipeline.tracking.failures.log import count_by_chunk, failed_keys
-from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkProgress, ChunkState
+from registration_pipeline.tracking.snapshot import read_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.snapshot import SourceSnapshot
 
 
 _COUNTED_AS_SUBMITTED = frozenset({ChunkState.INTENDED, ChunkState.SPLIT})
@@ -81,30 +82,39 @@ class SourceStatus:
         }
 
 
-def chunk_statuses(store: StateStore, source: str, waves: list[Wave] | None = None) -> dict[str, ChunkStatus]:
-    """Return every planned chunk of the source and where it stands, in planning order."""
-    progress = {found.chunk_id: found for found in Journal(store, source).all_progress()}
-    return {
-        chunk_id: ChunkStatus(chunk=chunk, progress=progress.get(chunk_id) or ChunkProgress(chunk_id=chunk_id))
-        for chunk_id, chunk in load_chunks(store, source, waves).items()
-    }
-
-
-def source_status(store: StateStore, source: str, *, max_attempts: int | None = None) -> SourceStatus:
-    """Count where every object of the latest planned inventory stands.
-
-    To count over one that is not planned yet, give the store of ``latest_view.view_of_latest``.
+def chunk_statuses(store: StateStore, source: str, snapshot: SourceSnapshot | None = None) -> dict[str, ChunkStatus]:
+    """Return every planned chunk of the source and where it stands, in planning order.
 
     Args:
         store: the state.
         source: its name.
+        snapshot: of the source; by default it is read.
+    """
+    snapshot = snapshot or read_snapshot(store, source)
+    return {
+        chunk_id: ChunkStatus(chunk=chunk, progress=snapshot.progress_of(chunk_id))
+        for chunk_id, chunk in snapshot.chunks.items()
+    }
+
+
+def source_status(
+    store: StateStore, source: str, snapshot: SourceSnapshot | None = None, *, max_attempts: int | None = None
+) -> SourceStatus:
+    """Count where every object of the latest planned inventory stands.
+
+    To count over one that is not planned yet, give what ``latest_view.view_of_latest`` gives.
+
+    Args:
+        store: the state.
+        source: its name.
+        snapshot: of the source; by default it is read.
         max_attempts: after so many tries a chunk's failed objects count as quarantined; None: none do.
     """
-    waves = load_waves(store, source)
-    if not waves:
+    snapshot = snapshot or read_snapshot(store, source)
+    latest = snapshot.history.latest
+    if latest is None:
         return SourceStatus(source=source)
-    latest = waves[-1]
-    statuses = chunk_statuses(store, source, waves)
+    statuses = chunk_statuses(store, source, snapshot)
     tally = _tally(store, source, latest, statuses, max_attempts)
     counts: PlanCounts = latest.counts
     verdict_times = [status.progress.verdict.at for status in statuses.values() if status.progress.verdict]

@@ -28,7 +28,7 @@ FEW = 15
 would hit the start of the interpreter."""
 
 STAGES = (
-    "inventory/*/writer.json",
+    "inventory_writers/*.json",
     "inventory/*/_SUCCESS.json",
     "plan/*/_SUCCESS.json",
     "manifests/*.json",

@@ -22,6 +22,7 @@ from registration_pipeline.tracking.due import due_errands, failed_errands, name
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.repairs import repaired_chunks
+from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 from registration_pipeline_tests.submission_model.hostile_encord import HostileEncord
 from registration_pipeline_tests.submission_model.process import Killed, Process
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 120.0
 MAX_ATTEMPTS = 3
 _MOST_ACTS = 5_000
-_MAY_GO = ("/lease/", "/failures/", "/inventory/", "/plan/", "/census/")
+_MAY_GO = ("/lease/", "/failures/", "/inventory/", "/inventory_writers/", "/plan/", "/census/", "/ledger/")
 
 
 class WatchedStore:
@@ -195,14 +196,16 @@ class World:
 
     def nightly(self) -> list[Errand]:
         """Choose what a nightly run does."""
-        statuses = chunk_statuses(self.fleet.store, "fleet")
-        repaired = repaired_chunks(self.fleet.store, "fleet", statuses)
+        snapshot = read_snapshot(self.fleet.store, "fleet")
+        statuses = chunk_statuses(self.fleet.store, "fleet", snapshot)
+        repaired = repaired_chunks(self.fleet.store, snapshot, statuses)
         return due_errands(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired)
 
     def retries(self, *, force: bool) -> list[Errand]:
         """Choose what a person's retry of everything that failed does."""
-        statuses = chunk_statuses(self.fleet.store, "fleet")
-        repaired = repaired_chunks(self.fleet.store, "fleet", statuses)
+        snapshot = read_snapshot(self.fleet.store, "fleet")
+        statuses = chunk_statuses(self.fleet.store, "fleet", snapshot)
+        repaired = repaired_chunks(self.fleet.store, snapshot, statuses)
         return failed_errands(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired, force=force)
 
     def named(self) -> list[Errand]:

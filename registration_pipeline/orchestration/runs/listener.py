@@ -14,6 +14,7 @@ from registration_pipeline.errors import RegistrationPipelineError
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.status import SourceStatus
 
 
 class RunListener(Protocol):
@@ -27,6 +28,9 @@ class RunListener(Protocol):
 
     def chunk_concluded(self, source: str, result: "ChunkResult") -> None:
         """Say that a chunk has its verdict."""
+
+    def counted(self, status: "SourceStatus") -> None:
+        """Say where every object of the source stands at the end of the run."""
 
     def notice(self, text: str) -> None:
         """Say something that a person should know now."""
@@ -45,6 +49,9 @@ class SilentListener:
         """See ``RunListener``."""
 
     def chunk_concluded(self, source: str, result: "ChunkResult") -> None:
+        """See ``RunListener``."""
+
+    def counted(self, status: "SourceStatus") -> None:
         """See ``RunListener``."""
 
     def notice(self, text: str) -> None:

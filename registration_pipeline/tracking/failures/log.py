@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.errors import StateConflictError
-from registration_pipeline.planning.wave import load_chunks, load_waves, read_census
+from registration_pipeline.planning.wave import read_census
 from registration_pipeline.state.layout import failure_log_name, failures_name
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tracking.failures.files import FailureRow, write_failures
-from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
+from registration_pipeline.tracking.snapshot import read_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.journal.states import ChunkProgress
     from registration_pipeline.tracking.outcomes import ChunkOutcomes
+    from registration_pipeline.tracking.snapshot import SourceSnapshot
 
 STAGE_PLAN = "plan"
 STAGE_REGISTRATION = "registration"
@@ -55,21 +56,25 @@ def chunk_failures(source: str, chunk_id: str, outcomes: ChunkOutcomes) -> list[
     ]
 
 
-def source_failures(store: StateStore, source: str) -> Iterator[FailureRow]:
+def source_failures(store: StateStore, source: str, snapshot: SourceSnapshot | None = None) -> Iterator[FailureRow]:
     """Yield every object of the latest planned inventory that was rejected, then every one that failed.
 
     Streams: one chunk's outcomes and one batch of rejections are in memory at a time.
+
+    Args:
+        store: the state.
+        source: its name.
+        snapshot: of the source; by default it is read.
     """
-    waves = load_waves(store, source)
-    if not waves:
+    snapshot = snapshot or read_snapshot(store, source)
+    latest = snapshot.history.latest
+    if latest is None:
         return
-    latest = waves[-1]
     yield from _rejected(store, source, latest)
-    known = load_chunks(store, source, waves)
     failed = {
-        progress.chunk_id: progress.verdict
-        for progress in Journal(store, source).all_progress()
-        if progress.verdict is not None and progress.verdict.failed and progress.chunk_id in known
+        chunk_id: folded.progress.verdict
+        for chunk_id, folded in snapshot.journals.items()
+        if folded.progress.verdict is not None and folded.progress.verdict.failed and chunk_id in snapshot.chunks
     }
     deleted = count_by_chunk(read_census(store, latest, "deleted"), failed)
     for chunk_id, verdict in failed.items():

@@ -6,18 +6,19 @@ What may follow what is in ``states.py``; when to write which event is decided b
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
-from registration_pipeline.state.layout import journal_folder, journal_name
+from registration_pipeline.state.layout import journal_folder, journal_name, journal_summary_folder
 from registration_pipeline.state.sealed import open_sealed, sealed_json
-from registration_pipeline.tracking.journal.memory import FoldedChunk, folded_chunks
+from registration_pipeline.tables.tiers import runs_to_merge
 from registration_pipeline.tracking.journal.states import (
     CLOSING_EVENTS,
     ChunkProgress,
@@ -30,7 +31,7 @@ from registration_pipeline.tracking.journal.states import (
 from registration_pipeline.tracking.journal.summary import SummaryReader, write_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.state.store import StateStore
 
@@ -38,9 +39,8 @@ if TYPE_CHECKING:
 _ORDER = {kind: position for position, kind in enumerate(JournalEventKind)}
 _EMPTY: tuple[object, ...] = (None, (), {})
 
-# Reading a hundred entries takes less than writing a summary; a twentieth of them is little beside the rest.
-_FEWEST_MISSING = 100
-_MISSING_SHARE = 0.05
+# Lines that may be written every night: it takes a tenth of a second.
+_SMALL = 8_192
 
 
 def encode_event(event: JournalEvent) -> bytes:
@@ -73,6 +73,20 @@ def _event_of(fields: dict[str, Any]) -> JournalEvent:
         fields["state"] = ChunkState(fields["state"])
     fields["failures"] = tuple(UnitFailure(**failure) for failure in fields.get("failures", ()))
     return JournalEvent(**fields)
+
+
+class FoldedChunk(NamedTuple):
+    """A chunk's journal, folded.
+
+    Args:
+        names: the base names of its entries.
+        progress: what they come to.
+        summary: the name of the summary that holds just these entries; None: no summary did.
+    """
+
+    names: tuple[str, ...]
+    progress: ChunkProgress
+    summary: str | None
 
 
 class Journal:
@@ -111,47 +125,60 @@ class Journal:
         return self._store.folders(journal_folder(self._source))
 
     def all_progress(self) -> Iterator[ChunkProgress]:
-        """Yield where every chunk that was ever attempted stands, in the order of chunk ids.
+        """Yield where every chunk that was ever attempted stands, in the order of chunk ids; see ``fold_all``."""
+        return (folded.progress for folded in self.fold_all().values())
 
-        Verdicts come without their ``failures``: a bucket that may not be read has as many as it has objects. What this
-        process has folded before is not read again.
-        """
-        memory = folded_chunks(self._store, self._source)
-        with SummaryReader(self._store, self._source) as summary:
-            for chunk_id, names in self._chunks():
-                folded = memory.get(chunk_id)
-                if folded is None or folded.names != names:
-                    events, is_summarised = self._without_failures(summary, chunk_id, names)
-                    progress = fold_events(chunk_id, events)
-                    folded = FoldedChunk(names, progress, summary.name if is_summarised else None)
-                    memory[chunk_id] = folded
-                yield folded.progress
+    def fold_all(self, known: Mapping[str, FoldedChunk] | None = None) -> dict[str, FoldedChunk]:
+        """List all journals, and fold each that is not among the ``known`` ones with just the entries that it has now.
 
-    def summarise(self) -> bool:
-        """Write a new summary of all journals if reading them without would open many files; tell whether it did.
+        Verdicts come without their ``failures``: a bucket that may not be read has as many as it has objects.
+
+        Args:
+            known: what an earlier call returned. Entries never change, so a chunk with the same ones is where it was.
+
+        Returns:
+            every chunk that was ever attempted, by id, in the order of ids.
 
         Raises:
             StateCorruptError: an entry is not what was written.
         """
-        memory = folded_chunks(self._store, self._source)
-        chunks = missing = 0
+        known, folded = known or {}, dict[str, FoldedChunk]()
         with SummaryReader(self._store, self._source) as summary:
             for chunk_id, names in self._chunks():
-                chunks += 1
-                folded = memory.get(chunk_id)
-                is_in_it = folded is not None and folded.names == names and folded.is_in(summary.name)
-                missing += not is_in_it and summary.entries(chunk_id, names) is None
-        if missing <= max(_FEWEST_MISSING, _MISSING_SHARE * chunks):
+                before = known.get(chunk_id)
+                if before is not None and before.names == names:
+                    folded[chunk_id] = before
+                    continue
+                events, said_by = self._without_failures(summary, chunk_id, names)
+                folded[chunk_id] = FoldedChunk(names, fold_events(chunk_id, events), said_by)
+        return folded
+
+    def summarise(self, folded: Mapping[str, FoldedChunk] | None = None) -> bool:
+        """Write the concluded chunks that are in no summary to a new one, with those of small summaries; tell whether any.
+
+        Args:
+            folded: what ``fold_all`` returned last; by default it is asked.
+
+        Raises:
+            StateCorruptError: an entry is not what was written.
+        """
+        folded = self.fold_all() if folded is None else folded
+        found = Counter(one.summary for one in folded.values() if not one.progress.is_attempt_open)
+        if not found[None]:
             return False
-        write_summary(self._store, self._source, self._lines())
+        present = list(self._store.names(journal_summary_folder(self._source)))
+        named = [name for name in present if found[name]]
+        kept = named[: len(named) + 1 - runs_to_merge([*(found[name] for name in named), found[None]], small=_SMALL)]
+        lines = self._lines({chunk_id: one for chunk_id, one in folded.items() if one.summary not in kept})
+        write_summary(self._store, self._source, lines, replaces=[name for name in present if name not in kept])
         return True
 
-    def _lines(self) -> Iterator[tuple[str, Sequence[str], list[dict[str, Any]]]]:
+    def _lines(self, folded: Mapping[str, FoldedChunk]) -> Iterator[tuple[str, Sequence[str], list[dict[str, Any]]]]:
         with SummaryReader(self._store, self._source) as summary:
-            for chunk_id, names in self._chunks():
-                events, _ = self._without_failures(summary, chunk_id, names)
-                if events[-1].kind in CLOSING_EVENTS:
-                    yield chunk_id, names, list(map(_fields_of, events))
+            for chunk_id, one in folded.items():
+                if not one.progress.is_attempt_open:
+                    events, _ = self._without_failures(summary, chunk_id, one.names)
+                    yield chunk_id, one.names, list(map(_fields_of, events))
 
     def _chunks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield every chunk with the base names of its entries, in the order in which the state lists them."""
@@ -163,14 +190,14 @@ class Journal:
 
     def _without_failures(
         self, summary: SummaryReader, chunk_id: str, names: Sequence[str]
-    ) -> tuple[list[JournalEvent], bool]:
-        """Return what the entries say, and whether the summary said it."""
+    ) -> tuple[list[JournalEvent], str | None]:
+        """Return what the entries say, and the name of the summary that said it."""
         known = summary.entries(chunk_id, names)
         with suppress(ValueError, KeyError, TypeError):  # damaged: the journal is the truth
             if known is not None:
-                return [_event_of(dict(fields)) for fields in known], True
+                return [_event_of(dict(fields)) for fields in known[1]], known[0]
         folder = journal_folder(self._source, chunk_id)
-        return [replace(event, failures=()) for event in self._read(folder + name for name in names)], False
+        return [replace(event, failures=()) for event in self._read(folder + name for name in names)], None
 
     def _read(self, names: Iterable[str]) -> list[JournalEvent]:
         events = [decode_event(self._store.read(name), name=name) for name in names]

@@ -1,10 +1,10 @@
-"""What the journals of concluded chunks say, gathered in one file, so that a night does not open every entry of every night.
+"""What the journals of concluded chunks say, gathered in few files, so that a night does not open every entry of every night.
 
 The journal is the truth: a chunk's line counts only while the chunk has exactly the entries that it was made from, and a
 summary that is missing, damaged or outdated costs time and nothing else. What does not belong here: what entries mean
 (``states.py``) and single journals (``journal.py``).
 
-Lines are in the order in which the state lists the journals, so that both are read side by side in constant memory.
+Lines are in the order in which the state lists the journals, so that all are read side by side in constant memory.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.errors import StateConflictError, StateNotFoundError
 from registration_pipeline.state.layout import journal_summary_folder, journal_summary_name
+from registration_pipeline.state.temporary import temporary_space
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,22 +33,21 @@ _DAMAGED = (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error, Stat
 
 
 class SummaryReader:
-    """Reads the newest summary forward, chunk by chunk, beginning when it is first asked. A context manager.
+    """Reads all summaries forward, chunk by chunk, beginning when it is first asked. A context manager.
 
     Args:
         store: the state.
         source: its name.
 
     Attributes:
-        name: of the summary; None if there is none.
+        names: of the summaries, the oldest first.
     """
 
     def __init__(self, store: StateStore, source: str) -> None:
-        self._store = store
-        self.name = max(store.names(journal_summary_folder(source)), default=None)
+        self.names = list(store.names(journal_summary_folder(source)))
         self._stack = ExitStack()
-        self._lines: Iterator[bytes] | None = None
-        self._head: dict[str, Any] | None = None
+        # Of two that have the same chunk, the newer one is more likely to have all its entries.
+        self._lines = [_Lines(self._stack, store, name) for name in reversed(self.names)]
 
     def __enter__(self) -> Self:
         return self
@@ -55,27 +55,40 @@ class SummaryReader:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def entries(self, chunk_id: str, names: Sequence[str]) -> list[dict[str, Any]] | None:
-        """Return what the entries of those base names say; None if the summary does not have just them.
+    def entries(self, chunk_id: str, names: Sequence[str]) -> tuple[str, list[dict[str, Any]]] | None:
+        """Return a summary that has just the entries of those base names, and what they say; None: no summary has.
 
         Chunks are asked for in the order in which the state lists their folders.
         """
+        found = None
+        for lines in self._lines:
+            line = lines.forward_to(chunk_id)
+            if found is None and line is not None and line["names"] == list(names):
+                found = lines.name, line["entries"]
+        return found
+
+
+class _Lines:
+    """Reads one summary forward; a damaged one has no more lines."""
+
+    def __init__(self, stack: ExitStack, store: StateStore, name: str) -> None:
+        self._stack, self._store, self.name = stack, store, name
+        self._lines: Iterator[bytes] | None = None
+        self._head: dict[str, Any] | None = None
+
+    def forward_to(self, chunk_id: str) -> dict[str, Any] | None:
+        """Return a chunk's line, or None."""
         if self._lines is None:
             self._lines = self._open()
             self._advance()
         while self._head is not None and self._head["chunk_id"] + "/" < chunk_id + "/":
             self._advance()
-        if self._head is None or self._head["chunk_id"] != chunk_id or self._head["names"] != list(names):
-            return None
-        entries: list[dict[str, Any]] = self._head["entries"]
-        return entries
+        return self._head if self._head is not None and self._head["chunk_id"] == chunk_id else None
 
     def _open(self) -> Iterator[bytes]:
-        if self.name is None:
-            return iter(())
         try:
-            file: Any = self._stack.enter_context(self._store.open(self.name))
-            return iter(self._stack.enter_context(gzip.open(file, "rb")))
+            path = self._stack.enter_context(self._store.local_file(self.name))  # in one request, whatever its size
+            return iter(self._stack.enter_context(gzip.open(path, "rb")))
         except _DAMAGED:
             return iter(())
 
@@ -89,29 +102,27 @@ class SummaryReader:
             self._head, self._lines = None, iter(())
 
 
-def write_summary(store: StateStore, source: str, lines: Iterable[Line]) -> None:
-    """Write a new summary and remove the older ones. Of two writers one wins, and either's is right.
+def write_summary(store: StateStore, source: str, lines: Iterable[Line], *, replaces: Iterable[str]) -> None:
+    """Write a new summary and remove those that it replaces. Of two writers one wins, and either's is right.
 
     Raises:
         StateError: the state can't be written.
     """
-    older = sorted(store.names(journal_summary_folder(source)))
-    number = 1 + (int(older[-1].rsplit("/", 1)[-1].split(".")[0]) if older else 0)
+    newest = max(store.names(journal_summary_folder(source)), default="/0.")
+    number = 1 + int(newest.rsplit("/", 1)[-1].split(".")[0])
     with tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "summary"
-        try:
-            with path.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as file:
-                _write_lines(file, lines)
-        except OSError as error:
-            raise StateError(
-                f"The summary of the journal can't be prepared at {path}: {error.strerror or error}. Free space in the "
-                "temporary folder, or set TMPDIR to a folder with room."
-            ) from error
+        with (
+            temporary_space("The summary of the journal", path),
+            path.open("wb") as raw,
+            gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1, mtime=0) as file,
+        ):
+            _write_lines(file, lines)
         try:
             store.create_from_file(journal_summary_name(source, number), path)
         except StateConflictError:
             return
-    for name in older:
+    for name in replaces:
         store.delete(name)
 
 

@@ -87,13 +87,3 @@ def test_the_state_moves_with_its_folder(workplace: Workplace, tmp_path: Path):
     shutil.copy(workplace.config, tmp_path / "moved/registration.yaml")
     said = workplace.run("status", "--json", "--config", str(tmp_path / "moved/registration.yaml"))
     assert said.document["sources"]["fleet-cameras"]["registered"] == 1
-
-
-def test_a_command_and_the_steps_of_its_run_share_what_is_known_of_the_state(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
-):
-    store = workplace.project.store
-    assert workplace.project.store is store
-
-    monkeypatch.setenv("AWS_REGION", "eu-north-1")
-    assert workplace.project.store is not store, "another environment may be another account"

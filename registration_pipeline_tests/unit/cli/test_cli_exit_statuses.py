@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,6 +85,8 @@ def test_4_for_a_damaged_commit_marker(workplace: Workplace, command: str, damag
     workplace.plan()
     (marker,) = workplace.root.glob("state/fleet-cameras/plan/*/_SUCCESS.json")
     marker.write_bytes(damage)
+    if command in {"status", "failures"}:  # the compacted ledger answers them without the wave
+        shutil.rmtree(workplace.root / "state/fleet-cameras/ledger")
     said = workplace.run(command, "fleet-cameras")
     assert said.status == 4
     assert str(marker) in said.words

@@ -136,12 +136,14 @@ def test_a_listing_that_fails_commits_nothing_and_leaves_nothing(store: BucketSt
     assert latest_inventory(store, "fleet") is None
 
 
-def leftovers_of(store: BucketStateStore, writer: Holder | None, inventory_id: str = "20261121T120000Z") -> list[str]:
-    folder = f"fleet/inventory/{inventory_id}/"
-    store.create(f"{folder}part-0123abcd-00000.parquet", b"half")
-    if writer is not None:
-        store.create(f"{folder}writer.json", json.dumps(writer.to_json()).encode())
-    return list(store.names(folder))
+WRITER = "fleet/inventory_writers/20261121T120000Z.json"
+
+
+def leftovers_of(store: BucketStateStore, writer: Holder, *, parts: bool = True) -> list[str]:
+    store.create(WRITER, json.dumps(writer.to_json()).encode())
+    if parts:
+        store.create("fleet/inventory/20261121T120000Z/part-0123abcd-00000.parquet", b"half")
+    return list(store.names("fleet/"))
 
 
 LIVING = Holder.current(NOON)
@@ -150,17 +152,20 @@ ELSEWHERE = replace(LIVING, host="elsewhere", boot="another")
 
 
 @pytest.mark.parametrize(
-    ("writer", "now"),
+    ("writer", "now", "parts"),
     [
-        pytest.param(DEAD, NOON, id="its process is gone"),
-        pytest.param(None, NOON, id="a clearing was cut short"),
-        pytest.param(ELSEWHERE, NOON + timedelta(days=7, seconds=1), id="of another machine, a week ago"),
+        pytest.param(DEAD, NOON, True, id="its process is gone"),
+        pytest.param(DEAD, NOON, False, id="a clearing was cut short"),
+        pytest.param(ELSEWHERE, NOON + timedelta(days=7, seconds=1), True, id="of another machine, a week ago"),
     ],
 )
 def test_what_a_dead_listing_left_is_cleared_away_by_the_next(
-    store: BucketStateStore, writer: Holder | None, now: datetime
+    store: BucketStateStore,
+    writer: Holder,
+    now: datetime,
+    parts: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
-    leftovers_of(store, writer)
+    leftovers_of(store, writer, parts=parts)
 
     taken = take(store, ["a"], clock=now)
 
@@ -178,7 +183,18 @@ def test_what_a_listing_under_way_has_written_stays(store: BucketStateStore, wri
     taken = take(store, ["a"])
 
     assert taken.inventory_id == "20261121T120001Z"
-    assert list(store.names("fleet/inventory/20261121T120000Z/")) == files
+    assert set(store.names("fleet/")) > set(files)
+
+
+def test_the_claim_of_a_writer_that_died_after_its_commit_is_removed_and_the_inventory_stays(
+    store: BucketStateStore,
+) -> None:
+    first = take(store, ["a"])
+    store.create(WRITER, json.dumps(LIVING.to_json()).encode())
+    take(store, ["b"])
+
+    assert keys_in(store, load_inventory(store, "fleet", first.inventory_id)) == ["a"]
+    assert list(store.names("fleet/inventory_writers/")) == []
 
 
 def test_listings_that_begin_in_the_same_second_each_make_an_inventory(store: BucketStateStore) -> None:
@@ -194,7 +210,7 @@ def test_listings_that_begin_in_the_same_second_each_make_an_inventory(store: Bu
     assert (taken.inventory_id, inner[0].inventory_id) == ("20261121T120000Z", "20261121T120001Z")
     assert keys_in(store, taken) == ["a", "b"]
     assert keys_in(store, inner[0]) == ["other"]
-    assert not any(name.endswith("writer.json") for name in store.names("fleet/"))
+    assert list(store.names("fleet/inventory_writers/")) == []
 
 
 def test_an_earlier_inventory_stays_when_a_later_one_dies(store: BucketStateStore) -> None:

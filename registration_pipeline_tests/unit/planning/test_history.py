@@ -15,7 +15,6 @@ from registration_pipeline.planning.history import (
     compact,
     load_chunks_of,
     load_history,
-    runs_to_merge,
 )
 from registration_pipeline.planning.ledger import merged_runs
 from registration_pipeline.planning.wave import load_chunks, load_waves
@@ -181,41 +180,3 @@ def test_of_two_writers_of_one_ledger_one_wins(bucket: Any) -> None:
     marker = "cams/ledger/00000003/_SUCCESS.json"
     assert bucket.store.read(marker) == before[marker]
     assert_says_what_the_waves_say(bucket)
-
-
-@settings(max_examples=200)
-@given(nights=st.lists(st.integers(1, 3 * SMALL), min_size=1, max_size=200))
-def test_runs_stay_few_and_rows_are_copied_a_few_times(nights: list[int]) -> None:
-    runs: list[int] = []
-    copied = 0
-    for rows in nights:
-        runs.append(rows)
-        count = runs_to_merge(runs)
-        if count > 1:
-            merged = sum(runs[-count:])
-            copied += merged
-            runs[-count:] = [merged]
-
-    total = sum(nights)
-    assert sum(runs) == total
-    doublings = (total // SMALL).bit_length()
-    assert len(runs) <= 2 + doublings
-    assert copied <= total * 2 * (1 + doublings) + len(nights) * SMALL
-
-
-@pytest.mark.parametrize(
-    ("rows", "merged"),
-    [
-        ([], 0),
-        ([5], 1),
-        ([5, 1], 2),
-        ([10 * SMALL, SMALL], 1),
-        ([10 * SMALL, 5, 5], 2),
-        ([3 * SMALL, 2 * SMALL], 2),
-        ([100 * SMALL, 3 * SMALL, 2 * SMALL], 2),
-        ([9 * SMALL, 3 * SMALL, 2 * SMALL], 3),
-    ],
-    ids=str,
-)
-def test_a_run_is_merged_when_it_is_small_or_half_as_much_is_behind_it(rows: list[int], merged: int) -> None:
-    assert runs_to_merge(rows) == merged

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from registration_pipeline.submission.testing import StartScript
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.latest_view import view_of_latest
+from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline.tracking.status import source_status
 
 if TYPE_CHECKING:
@@ -139,9 +140,10 @@ class Rehearsal:
         self.model.listed = {key: dict(facts) for key, facts in self.fleet.objects.items()}
         self.model.listed_at = self.fleet.time.clock()
         before = list(self.fleet.store.names(""))
-        with view_of_latest(self.fleet.store, self.fleet.source) as view:
-            status = source_status(view, "fleet")
-            failures = sum(1 for _ in source_failures(view, "fleet"))
+        read = read_snapshot(self.fleet.store, "fleet")
+        with view_of_latest(self.fleet.store, self.fleet.source, read) as (view, snapshot):
+            status = source_status(view, "fleet", snapshot)
+            failures = sum(1 for _ in source_failures(view, "fleet", snapshot))
         assert list(self.fleet.store.names("")) == before
         # Planning is due anyway; it has to come to what the view said.
         self.fleet.plan()

@@ -8,6 +8,7 @@ import pytest
 
 from registration_pipeline.tracking.due import due_errands, failed_errands, named_errands
 from registration_pipeline.tracking.repairs import repaired_chunks
+from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 
 MAX_ATTEMPTS = 3
@@ -18,7 +19,7 @@ def statuses(fleet: Any) -> Any:
 
 
 def repaired(fleet: Any) -> frozenset[str]:
-    return repaired_chunks(fleet.store, "fleet", statuses(fleet))
+    return repaired_chunks(fleet.store, read_snapshot(fleet.store, "fleet"), statuses(fleet))
 
 
 def due(fleet: Any) -> list[Any]:

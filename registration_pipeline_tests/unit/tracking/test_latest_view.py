@@ -12,6 +12,7 @@ from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.latest_view import StoreOverlay, view_of_latest
+from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline.tracking.status import source_status
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ def test_a_first_inventory_without_a_plan_is_counted(new_fleet: Any):
     fleet = new_fleet(exclude=["c.*"]).put("raw/a.jpg", "raw/c.jpg").put("raw/b.jpg", size=0)
     fleet.take_inventory()
 
-    with view_of_latest(fleet.store, fleet.source) as view:
-        status = source_status(view, "fleet")
-        rejected = [row.key for row in source_failures(view, "fleet")]
+    with view_of_latest(fleet.store, fleet.source, read_snapshot(fleet.store, "fleet")) as (view, snapshot):
+        status = source_status(view, "fleet", snapshot)
+        rejected = [row.key for row in source_failures(view, "fleet", snapshot)]
 
     assert (status.objects, status.excluded, status.rejected, status.pending) == (3, 1, 1, 1)
     assert rejected == ["raw/b.jpg"]
@@ -39,8 +40,8 @@ def test_a_later_inventory_is_counted_with_what_is_registered_already(fleet_of: 
     fleet.take_inventory()
     before = list(fleet.store.names(""))
 
-    with view_of_latest(fleet.store, fleet.source) as view:
-        seen = source_status(view, "fleet")
+    with view_of_latest(fleet.store, fleet.source, read_snapshot(fleet.store, "fleet")) as (view, snapshot):
+        seen = source_status(view, "fleet", snapshot)
 
     assert (seen.objects, seen.registered, seen.pending, seen.changed, seen.deleted) == (2, 1, 1, 1, 1)
     assert list(fleet.store.names("")) == before
@@ -51,10 +52,10 @@ def test_a_later_inventory_is_counted_with_what_is_registered_already(fleet_of: 
 def test_a_planned_inventory_is_counted_in_the_state_itself(fleet_of: Any, new_fleet: Any):
     fleet, empty = fleet_of("a.jpg"), new_fleet()
 
-    with view_of_latest(fleet.store, fleet.source) as view:
-        assert view is fleet.store
-    with view_of_latest(empty.store, empty.source) as view:
-        assert view is empty.store
+    for one in (fleet, empty):
+        snapshot = read_snapshot(one.store, "fleet")
+        with view_of_latest(one.store, one.source, snapshot) as seen:
+            assert seen == (one.store, snapshot)
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ from registration_pipeline_tests.unit.tracking.journal.test_journal import CLOSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from registration_pipeline.tracking.journal.states import ChunkProgress
 
@@ -43,10 +45,11 @@ def store() -> CountingStore:
     return CountingStore()
 
 
-@pytest.fixture(autouse=True)
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let few chunks be worth a summary."""
-    monkeypatch.setattr(journal_module, "_FEWEST_MISSING", 0)
+@pytest.fixture(autouse=True, params=[8_192, 0], ids=["small ones", "none is small"])
+def small(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let summaries of few chunks be small, and too large to be written again and again."""
+    monkeypatch.setattr(journal_module, "_SMALL", request.param)
+    return int(request.param)
 
 
 def write(store: Any, chunk_id: str, attempts: list[Any], first: int = 1) -> None:
@@ -91,6 +94,8 @@ def test_what_it_says_is_what_the_journals_say(chunks: dict[str, Any], later: di
     fresh = CountingStore()
     fresh._store = store._store
     assert progress(fresh) == without_summary(store), "read by a process that remembers nothing"
+    Journal(fresh, "fleet").summarise()
+    assert progress(fresh) == without_summary(store)
 
 
 def test_concluded_chunks_are_not_opened_again(store: CountingStore) -> None:
@@ -105,20 +110,29 @@ def test_concluded_chunks_are_not_opened_again(store: CountingStore) -> None:
     assert store.reads == 2, "an open attempt goes on, so it is not in the summary"
 
 
-def test_it_is_made_anew_when_it_has_missed_too_much_and_the_old_one_goes(store: CountingStore) -> None:
-    for number in range(40):
-        write(store, f"c-{number:05d}", [(INTENT, JOB, VERDICT)])
+def test_small_ones_are_merged_and_a_large_one_stays_beside_them(store: CountingStore, small: int) -> None:
     journal = Journal(store, "fleet")
-    assert journal.summarise()
-    write(store, "d-1", [(INTENT, JOB, VERDICT)])
-    assert not journal.summarise(), "one of 41 is less than a twentieth"
-    for number in range(2, 5):
-        write(store, f"d-{number}", [(INTENT, JOB, VERDICT)])
+    for night, chunks in enumerate([40, 1, 1, 1]):
+        for number in range(chunks):
+            write(store, f"c-{night}-{number:05d}", [(INTENT, JOB, VERDICT)])
+        assert journal.summarise()
+        assert not journal.summarise(), "there is nothing more to write"
 
-    assert journal.summarise()
+    numbers = [int(name.split("/")[-1][:8]) for name in store.names("fleet/journal_summary/")]
+    assert numbers == ([4] if small else [1, 3, 4])
+    store.reads = 0
+    assert progress(store) == without_summary(store)
+    assert store.reads == 0, "no entry is opened"
+
+
+def test_one_that_holds_nothing_any_more_is_removed(store: CountingStore) -> None:
+    journal = Journal(store, "fleet")
+    write(store, "c-1", [(INTENT, JOB, VERDICT)])
+    journal.summarise()
+    write(store, "c-1", [(INTENT, JOB, VERDICT)], first=2)
+    journal.summarise()
 
     assert list(store.names("fleet/journal_summary/")) == ["fleet/journal_summary/00000002.jsonl.gz"]
-    assert progress(store) == without_summary(store)
 
 
 def test_it_does_not_hold_what_only_the_failure_log_needs(store: CountingStore) -> None:
@@ -169,9 +183,11 @@ def test_a_damaged_one_costs_nothing_but_time(store: CountingStore, damage: Call
 
 def test_one_that_is_removed_while_it_is_about_to_be_read_is_done_without(store: CountingStore) -> None:
     class Removing(CountingStore):
-        def open(self, name: str) -> IO[bytes]:
+        @contextmanager
+        def local_file(self, name: str) -> Iterator[Path]:
             self.delete(name)
-            return super().open(name)
+            with super().local_file(name) as path:
+                yield path
 
     racing = Removing()
     racing._store = store._store

@@ -1,0 +1,148 @@
+"""What a quiet night asks of a state in a bucket: after 10 and 300 nights, and after 1,000 and 100,000 chunks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measure import run_stage
+from benchmarks.project import SOURCE, environment, write_configuration
+from benchmarks.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from benchmarks.measure import Stopwatch
+
+NIGHTS = (10, 300)
+CHUNKS = (1_000, 100_000)
+MOST_FOR_NIGHTS = 10
+MOST_FOR_CHUNKS = 350
+_KINDS = ("GET", "HEAD", "LIST", "PUT", "DELETE")
+
+
+def run(objects: int, folder: Path) -> Table:  # noqa: ARG001 - the number of nights and chunks is given
+    """Count the requests of a night's sync; everything is written below ``folder``."""
+    table = Table(
+        "nights: requests to a state in a bucket, of a `sync` in which nothing is new",
+        ("after", *_KINDS, "together", "of these for journals"),
+    )
+    totals: dict[tuple[int, int], int] = {}
+    for nights, chunks in [*((nights, 1) for nights in NIGHTS), *((1, chunks) for chunks in CHUNKS)]:
+        place = folder / f"{nights}-{chunks}"
+        config = write_configuration(place, chunk_size=1)
+        counted = run_stage(quiet_night, environment(config), nights=nights, chunks=chunks).facts
+        requests = counted["requests"]
+        totals[nights, chunks] = sum(requests.values())
+        what = f"{nights} nights of one new chunk" if chunks == 1 else f"one night of {chunks:,} chunks"
+        numbers = [f"{requests.get(kind, 0):,}" for kind in _KINDS]
+        table.add(what, *numbers, f"{totals[nights, chunks]:,}", f"{counted['listed'].get('journal/', 0):,}")
+    more_nights = totals[NIGHTS[1], 1] - totals[NIGHTS[0], 1]
+    more_chunks = totals[1, CHUNKS[1]] - totals[1, CHUNKS[0]]
+    table.notes.append(_verdict(f"{NIGHTS[1]} nights instead of {NIGHTS[0]}", more_nights, MOST_FOR_NIGHTS))
+    table.notes.append(_verdict(f"{CHUNKS[1]:,} chunks instead of {CHUNKS[0]:,}", more_chunks, MOST_FOR_CHUNKS))
+    return table
+
+
+def _verdict(what: str, more: int, most: int) -> str:
+    return f"{what}: {more:+,} requests, {'within' if more <= most else 'above'} {most}."
+
+
+def quiet_night(watch: Stopwatch, *, nights: int, chunks: int) -> None:
+    """Stage: make a state in memory with so many nights of so many new chunks, then count what one more sync asks."""
+    from benchmarks.counting_store import CountingStore
+
+    past = CountingStore()
+    live(past, nights=nights, chunks=chunks)
+    store = CountingStore(past)
+    with watch:
+        sync(store, nights * chunks)
+    watch.facts.update(requests=dict(store.requests), listed=dict(store.listed))
+
+
+def live(store: Any, *, nights: int, chunks: int) -> None:
+    """List, plan and register night after night, each with so many new objects, a chunk for each."""
+    from registration_pipeline.planning.plan import plan_source
+    from registration_pipeline.project.project import Project
+    from registration_pipeline.tracking.journal.journal import Journal
+
+    source = Project.load().source(SOURCE)
+    for night in range(1, nights + 1):
+        take_inventory_of(store, night * chunks)
+        plan = plan_source(store=store, source=source, clock=now)
+        assert len(plan.chunks) == chunks
+        register(store, [chunk.chunk_id for chunk in plan.chunks])
+        Journal(store, SOURCE).summarise()
+
+
+def register(store: Any, chunk_ids: list[str]) -> None:
+    """Write what registering chunks of one object would have written to the journal, and a term of the lease."""
+    from threading import Event
+
+    from benchmarks.quiet_night import entries_of
+    from registration_pipeline.state.lease import hold_lease
+    from registration_pipeline.tracking.journal.journal import Journal
+    from registration_pipeline.tracking.journal.states import JournalEvent
+
+    journal = Journal(store, SOURCE)
+    with hold_lease(store, SOURCE, clock=now, notify=print, stop=Event()):
+        for chunk_id in chunk_ids:
+            for facts in entries_of(1):
+                journal.append(JournalEvent(chunk_id=chunk_id, attempt=1, at=now(), **facts))
+
+
+def sync(store: Any, objects: int) -> None:
+    """Run the command on that state and a bucket of so many objects, in this process.
+
+    Dagster is given for an answer that it shows every chunk as registered: recording 100,000 of them would take an hour.
+    """
+    from unittest.mock import patch
+
+    from dagster import DagsterInstance
+
+    from registration_pipeline.cli.app import run as run_command
+    from registration_pipeline.planning.history import load_chunks_of, load_history
+
+    shown = set(load_chunks_of(store, load_history(store, SOURCE)))
+    store.requests.clear()
+    store.listed.clear()
+
+    with (
+        patch("registration_pipeline.state.factory.open_state_store", lambda _: store),
+        patch.object(DagsterInstance, "get_materialized_partitions", lambda *_, **__: shown),
+        patch("registration_pipeline.project.clients.listers.make_lister", lambda *_, **__: _Listed(objects)),
+    ):
+        status = run_command(["sync", SOURCE, "--json"])
+    assert status == 0, status
+
+
+class _Listed:
+    """``ObjectLister`` of that many keys, in order."""
+
+    requests = 0
+    description = "a benchmark's bucket"
+
+    def __init__(self, objects: int) -> None:
+        self._objects = objects
+
+    def list_objects(self) -> Iterator[pa.RecordBatch]:
+        from benchmarks.synthetic import SyntheticLister
+
+        return SyntheticLister(self._objects).list_objects()
+
+
+def take_inventory_of(store: Any, objects: int) -> None:
+    """List a bucket of so many objects."""
+    from registration_pipeline.inventory.inventory import take_inventory
+
+    take_inventory(lister=_Listed(objects), store=store, source=SOURCE, clock=now)
+
+
+def now() -> datetime:
+    """Return the time."""
+    from registration_pipeline.project.project import utc_now
+
+    return utc_now()

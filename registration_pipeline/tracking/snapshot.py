@@ -1,0 +1,124 @@
+"""What is planned and where each chunk stands, read once and handed from one stage of a run to the next.
+
+What does not belong here: what the journals mean (``journal/``) and which files hold the plan (``planning/history.py``).
+
+Journals change only under the lease of the source, and waves only come in. So a snapshot is current as long as there is no
+other wave, no other term of the lease, and nobody holds it: two listings of a few names tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from registration_pipeline.planning.history import PlanHistory, load_chunks_of, load_history
+from registration_pipeline.state.layout import plan_folder
+from registration_pipeline.state.lease import newest_term
+from registration_pipeline.tracking.journal.journal import FoldedChunk, Journal
+from registration_pipeline.tracking.journal.states import ChunkProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.state.store import StateStore
+
+Held: TypeAlias = "dict[tuple[str, str], SourceSnapshot]"
+"""The snapshot that a run or a command has read last, by the state's place and the source; one at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """What tells whether a source's state is as it was.
+
+    Args:
+        waves: folders of waves, committed or not.
+        term: of the newest holder of the lease, 0 if there was none.
+        is_quiet: nobody holds the lease.
+    """
+
+    waves: tuple[str, ...]
+    term: int
+    is_quiet: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSnapshot:
+    """The state of a source at one moment.
+
+    Args:
+        source: its name.
+        history: all that was planned.
+        chunks: every planned chunk by its id, in planning order.
+        journals: every chunk, and part of one, that was ever attempted, by its id.
+        stamp: taken before anything was read.
+    """
+
+    source: str
+    history: PlanHistory
+    chunks: Mapping[str, PlannedChunk]
+    journals: Mapping[str, FoldedChunk]
+    stamp: Stamp
+
+    def progress_of(self, chunk_id: str) -> ChunkProgress:
+        """Return where a chunk stands."""
+        folded = self.journals.get(chunk_id)
+        return ChunkProgress(chunk_id=chunk_id) if folded is None else folded.progress
+
+
+def read_snapshot(
+    store: StateStore,
+    source: str,
+    *,
+    history: PlanHistory | None = None,
+    known: Mapping[str, FoldedChunk] | None = None,
+) -> SourceSnapshot:
+    """Read the state of a source.
+
+    Args:
+        store: the state.
+        source: its name.
+        history: what was planned, if it was read a moment ago.
+        known: journals of an earlier snapshot; only those that have other entries by now are read.
+
+    Raises:
+        StateCorruptError: a file of the state is damaged.
+    """
+    stamp = _stamp(store, source)
+    history = history or load_history(store, source)
+    return SourceSnapshot(
+        source=source,
+        history=history,
+        chunks=load_chunks_of(store, history),
+        journals=Journal(store, source).fold_all(known),
+        stamp=stamp,
+    )
+
+
+def current_snapshot(
+    store: StateStore, source: str, held: Held, *, history: PlanHistory | None = None
+) -> SourceSnapshot:
+    """Return the snapshot that is held while it is current; else read what has changed since and hold that.
+
+    Args:
+        store: the state.
+        source: its name.
+        held: of the run or command.
+        history: what was planned, if it was read a moment ago.
+
+    Raises:
+        StateCorruptError: a file of the state is damaged.
+    """
+    place = (store.uri, source)
+    before = held.get(place)
+    if history is None and before is not None and before.stamp.is_quiet and before.stamp == _stamp(store, source):
+        return before
+    snapshot = read_snapshot(store, source, history=history, known=before.journals if before else None)
+    held.clear()  # a process that works on many sources keeps no more than one
+    held[place] = snapshot
+    return snapshot
+
+
+def _stamp(store: StateStore, source: str) -> Stamp:
+    term, is_quiet = newest_term(store, source)
+    return Stamp(waves=tuple(store.folders(plan_folder(source))), term=term, is_quiet=is_quiet)
