@@ -32,7 +32,7 @@ def open_project(config: Path | None) -> Project:
 
 
 def open_sources(config: Path | None, names: Sequence[str]) -> "tuple[Project, list[SourceSettings]]":
-    """Load the configuration and return the sources of those names, all without one, after checking the layout of their states.
+    """Load the configuration and return the named sources, or all, each with a state that this version can read.
 
     Raises:
         UsageError: a source is not in the configuration, or its state was written by another version.

@@ -82,7 +82,7 @@ def write_facts(
         for batch in batches:
             writer.write(batch)
         parts = writer.finish()
-    digest = xxh3_128_hexdigest("".join(part.digest for part in parts))
+    digest = xxh3_128_hexdigest("".join(part.digest for part in parts).encode("ascii"))
     facts = FactSet(name=name, facts_id=facts_id, source=source, parts=parts, digest=digest, made_at=made_at)
     files.commit(_to_json(facts))
     return facts

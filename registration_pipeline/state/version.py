@@ -24,8 +24,8 @@ LAYOUT: Final = 1
 
 _ADVICE: Final = (
     "Nothing was changed. Use the version of registration-pipeline that wrote it; or move the folder away and run "
-    "`registration-pipeline inventory {source}`, `plan {source}` and `audit {source} --adopt`, which make a new state from the "
-    "bucket and from Encord without sending anything."
+    "`registration-pipeline inventory {source}`, `plan {source}` and `audit {source} --adopt`, which make a new state from "
+    "the bucket and from Encord without sending anything."
 )
 
 
