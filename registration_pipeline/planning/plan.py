@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from registration_pipeline.errors import StateConflictError, UsageError
 from registration_pipeline.ids import unit_id
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
+from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
 from registration_pipeline.planning.decision import Decider, Decision, digest_rules
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
 
@@ -59,6 +61,7 @@ def plan_source(
     source: SourceSettings,
     clock: Callable[[], datetime],
     inventory: Inventory | None = None,
+    limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE],
     dry_run: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Plan:
@@ -72,6 +75,7 @@ def plan_source(
         source: its rules.
         clock: for ``planned_at``.
         inventory: what to plan; the latest one by default.
+        limits: what Encord accepts in one manifest.
         dry_run: decide and count, but write nothing.
         progress: called with the number of objects looked at so far.
 
@@ -91,7 +95,7 @@ def plan_source(
         chunks: tuple[PlannedChunk, ...] = ()
         wave = _carried_over(waves, planned, digest, planned_at=clock())
         if wave is None:
-            run = _PlanningRun(store, source, planned, waves, progress)
+            run = _PlanningRun(store, source, planned, waves, limits=limits, progress=progress)
             with nullcontext(DryRunWriter()) if dry_run else run.state_writer() as writer:
                 files = run.write(writer)
             wave, chunks = run.wave(digest, files, planned_at=clock()), run.chunks
@@ -152,13 +156,15 @@ class _PlanningRun:
         source: SourceSettings,
         inventory: Inventory,
         waves: Sequence[Wave],
+        *,
+        limits: ManifestLimits,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._store, self._source, self._inventory, self._progress = store, source, inventory, progress
         self._wave_id = _next_wave_id(waves, inventory.inventory_id)
         self._ledger = Ledger(store, waves)
         self._decider = Decider(source, inventory.started_at)
-        self._cutter = ChunkCutter(self._wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind})
+        self._cutter = ChunkCutter(self._wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind}, limits)
         self._tally = _Tally()
         self.chunks: tuple[PlannedChunk, ...] = ()
 

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError
 from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
 from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.planning.wave import load_waves
 from registration_pipeline.state.local import LocalStateStore
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
 
 
 @contextmanager
-def view_of_latest(store: StateStore, source: SourceSettings) -> Iterator[StateStore]:
+def view_of_latest(
+    store: StateStore,
+    source: SourceSettings,
+    limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE],
+) -> Iterator[StateStore]:
     """Give the state to count over: ``store`` itself when the newest inventory is planned, which is the usual case.
 
     Otherwise planning it costs as much as ``plan --dry-run``, and its files go to a temporary folder that is removed at the
@@ -41,7 +47,7 @@ def view_of_latest(store: StateStore, source: SourceSettings) -> Iterator[StateS
         return
     with tempfile.TemporaryDirectory(prefix="registration-view-") as folder:
         view = StoreOverlay(store, LocalStateStore(Path(folder)))
-        plan_source(store=view, source=source, clock=lambda: inventory.finished_at, inventory=inventory)
+        plan_source(store=view, source=source, clock=lambda: inventory.finished_at, inventory=inventory, limits=limits)
         yield view
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registration_pipeline.objects import MediaKind
-from registration_pipeline.planning.chunking import MOST_BYTES_BESIDE_URLS, MOST_MANIFEST_BYTES, ChunkCutter
+from registration_pipeline.planning.chunking import MARGIN_BYTES, ChunkCutter, manifest_bytes
 
 WAVE = "20261121T020000Z"
 UNITS = st.lists(st.tuples(st.sampled_from(MediaKind), st.integers(1, 9)), max_size=60)
@@ -47,7 +47,7 @@ def test_a_chunk_is_closed_before_its_manifest_can_grow_over_the_limit() -> None
     for index in range(10_000):
         cutter.place(MediaKind.IMAGE, f"{index:05d}", f"{index:05d}", size=1, url_bytes=16_384)
 
-    fitting = MOST_MANIFEST_BYTES // (16_384 + MOST_BYTES_BESIDE_URLS)
+    fitting = (100_000_000 - MARGIN_BYTES) // manifest_bytes(url_bytes=16_384, objects=1)
     assert [chunk.units for chunk in cutter.finish()] == [fitting, fitting, 10_000 - 2 * fitting]
 
 
