@@ -63,8 +63,13 @@ def test_a_lost_state_is_rebuilt_from_the_folder_unit_by_unit(
         fleet.store.delete(name)
     plan_groups(fleet, world.groups, chunk_units=drawn["chunk_units"])
 
+    found = auditor.rows()
     report = auditor.audit(adopt=True)
 
+    assert sorted((row.finding, row.key) for row in found) == sorted(
+        ("unknown", group.keys[0]) for group in world.groups
+    )
+    assert (report.units, report.registered_units) == (len(world.groups), 0)
     assert report.is_clean
     assert report.adopted_chunks == len(fleet.chunks)
     assert fleet.status().units.registered == len(world.groups)
