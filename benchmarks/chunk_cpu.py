@@ -111,7 +111,7 @@ def submit_and_judge(watch: Stopwatch) -> None:
     with watch:
         results = list(project.register(source, errands, notify=print, manifests=manifests))
     watch.facts.update(chunks=len(results), system_seconds=os.times().system - before.system)
-    assert not any(result.failed for result in results)
+    assert not any(result.failed_objects for result in results)
     del registration_pipeline
 
 

@@ -131,7 +131,7 @@ def sync_without_dagster(watch: Stopwatch) -> None:
         errands = due_errands(chunk_statuses(store, SOURCE), max_attempts=1)
         manifests = {errand.chunk.chunk_id: ensure_manifest(store, SOURCE, errand.chunk) for errand in errands}
         results = project.register(source, errands, notify=print, manifests=manifests)
-        failed = sum(result.failed for result in results)
+        failed = sum(result.failed_objects for result in results)
         chunk_statuses(store, SOURCE)
         log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
         write_source_failure_log(store, SOURCE, log_id, source_failures(store, SOURCE))

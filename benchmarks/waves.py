@@ -115,6 +115,7 @@ def write_wave(store: Any, number: int, rows: pa.Table) -> Wave:
         source=SOURCE,
         inventory_id=wave_id,
         rules_digest="",
+        listing_digest="",
         counts=PlanCounts(objects=count, new=count),
         parts=files.parts,
         part_first_keys=files.part_first_keys,

@@ -122,7 +122,7 @@ def audit_stage(
             progress=_Stages(source.name),
         )
     found = ", ".join(f"{count:,} {finding}" for finding, count in report.findings.items() if count) or "no findings"
-    log(f"audit {report.audit_id}: {found} in {report.objects:,} objects and {report.items:,} items")
+    log(f"audit {report.audit_id}: {found} in {report.units:,} units and {report.items:,} items")
     return report
 
 
@@ -179,7 +179,10 @@ def audit_check(store: "StateStore", report: "AuditReport") -> CheckReport:
         }
         for finding in AuditFinding
     ]
-    numbers = ("objects", "registered", "items", "under_way", "adopted_units", "partly_present", "not_looked_up")
+    numbers = (
+        *("units", "objects", "registered_units", "registered_objects", "items", "under_way"),
+        *("adopted_units", "partly_present", "not_looked_up"),
+    )
     shown: dict[str, Any] = {
         "audit": report.audit_id,
         "inventory": report.inventory_id,

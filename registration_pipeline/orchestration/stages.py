@@ -178,7 +178,7 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
     snapshot = project.snapshot(source)
     rows = tally.watch(project.failures(source, snapshot))
     written = write_source_failure_log(project.store, source.name, log_id, rows)
-    log(f"{tally.rows:,} objects are not registered: {project.store.location(written[1])}")
+    log(f"{tally.objects:,} objects are not registered: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
     Journal(project.store, source.name).summarise(snapshot.journals)
     status = project.status(source, snapshot)
@@ -237,7 +237,10 @@ def registration_stage(
         shown = metadata.registration_metadata(project.store, source.name, result)
         if result.has_failures:
             failed.append(result)
-            log(f"chunk {result.chunk.chunk_id}: {result.failed} of {result.chunk.objects} objects failed")
+            log(
+                f"chunk {result.chunk.chunk_id}: {result.failed_units} of {result.chunk.units} units failed, "
+                f"{result.failed_objects} of {result.chunk.objects} objects"
+            )
             yield dg.AssetObservation(key, partition=result.chunk.chunk_id, metadata=shown)
         else:
             yield dg.AssetMaterialization(key, partition=result.chunk.chunk_id, metadata=shown)
@@ -266,15 +269,16 @@ def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
 
 def failure_of(failed: Sequence["ChunkResult"], source: str) -> dg.Failure:
     """Return the failure that marks a run's unfinished chunks as failed; Dagster must not retry what Encord refused."""
-    objects = sum(result.failed for result in failed)
+    units, objects = sum(result.failed_units for result in failed), sum(result.failed_objects for result in failed)
     return dg.Failure(
         description=(
-            f"{len(failed)} chunks have {objects} objects that Encord refused; all others are registered. The failure log "
+            f"{len(failed)} chunks have {units} units ({objects} objects) that Encord refused; all others are registered. The "
+            "failure log "
             f"says which and why: `registration-pipeline failures {source}`. Retry the failed partitions after mending them."
         ),
         metadata={
             "failed_chunks": dg.MetadataValue.json([result.chunk.chunk_id for result in failed]),
-            "reasons": metadata.counts_table(_sum_reasons(failed), "reason"),
+            "reasons": metadata.counts_table(_sum_reasons(failed), "reason", "units"),
         },
         allow_retries=False,
     )

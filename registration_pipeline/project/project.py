@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import UsageError
+from registration_pipeline.limits import MANIFEST_LIMITS, ManifestLimits
 from registration_pipeline.settings import Settings, SourceSettings, encord_domain, encord_private_key, load_settings
 
 if TYPE_CHECKING:
@@ -120,11 +121,16 @@ class Project:
             lister=self.lister(source, notify), store=self.store, source=source.name, clock=utc_now, progress=progress
         )
 
+    @property
+    def manifest_limits(self) -> ManifestLimits:
+        """What Encord accepts in one manifest under ``encord.plan``."""
+        return MANIFEST_LIMITS[self.settings.encord.plan]
+
     def plan(self, source: SourceSettings, *, dry_run: bool = False) -> "Plan":
         """Plan what the latest inventory holds and no wave has planned yet."""
         from registration_pipeline.planning.plan import plan_source
 
-        return plan_source(store=self.store, source=source, clock=utc_now, dry_run=dry_run)
+        return plan_source(store=self.store, source=source, clock=utc_now, limits=self.manifest_limits, dry_run=dry_run)
 
     def snapshot(self, source: SourceSettings, history: "PlanHistory | None" = None) -> "SourceSnapshot":
         """Return what is planned and where each chunk stands, read again only as far as it has changed.
@@ -147,11 +153,14 @@ class Project:
         from registration_pipeline.tracking.latest_view import view_of_latest
         from registration_pipeline.tracking.status import source_status
 
-        with view_of_latest(self.store, source, snapshot or self.snapshot(source)) as (view, seen):
+        with view_of_latest(self.store, source, snapshot or self.snapshot(source), self.manifest_limits) as (
+            view,
+            seen,
+        ):
             return source_status(view, source.name, seen, max_attempts=source.max_attempts)
 
     def failures(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "Iterator[FailureRow]":
-        """Yield every object of the source's latest inventory that is not registered, and why.
+        """Yield what is not registered of the source's latest inventory, and why.
 
         Args:
             source: which.
@@ -160,7 +169,10 @@ class Project:
         from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
-        with view_of_latest(self.store, source, snapshot or self.snapshot(source)) as (view, seen):
+        with view_of_latest(self.store, source, snapshot or self.snapshot(source), self.manifest_limits) as (
+            view,
+            seen,
+        ):
             yield from source_failures(view, source.name, seen)
 
     def register(

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from registration_pipeline.manifest import format as format_table
+from registration_pipeline import limits
 from registration_pipeline.manifest import items, validate
 from registration_pipeline.manifest.format import ITEM_FORMATS, ItemFormat, JsonType
-from registration_pipeline.planning.rejection import LIMITS
 from registration_pipeline.sandbox.jobs import manifests
 from registration_pipeline_tests.random_manifests.agreement import Case, refusal, violations_of
 from registration_pipeline_tests.random_manifests.catalogue import (
@@ -105,7 +104,7 @@ def _complaint(number: int, validator: types.ModuleType, sandbox: types.ModuleTy
 def _complaints_about_sizes(
     validator: types.ModuleType = validate, sandbox: types.ModuleType | None = None
 ) -> Iterator[str]:
-    urls = URL_LIMIT + validator.MAX_URLS - format_table.MAX_URLS  # off by what the validator is off by
+    urls = URL_LIMIT + validator.MAX_URLS - limits.MAX_URLS  # off by what the validator is off by
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(validator, "MAX_MANIFEST_BYTES", BODY_LIMIT)
         patch.setattr(validator, "MAX_URLS", urls)
@@ -210,19 +209,19 @@ def test_a_sandbox_without_one_refusal_is_caught(line: int) -> None:
     assert next(_complaints(sandbox=_without_line(manifests, line)), None)
 
 
-LOW, HIGH = format_table.INTEGER_RANGE.start, format_table.INTEGER_RANGE.stop
+LOW, HIGH = limits.INTEGER_RANGE.start, limits.INTEGER_RANGE.stop
 SEQUENCE = ITEM_FORMATS["image_groups"].max_sequence_urls or 0
 OFF: dict[str, tuple[Callable[[int], types.ModuleType], tuple[str, ...]]] = {
     "URL": (
-        lambda by: _validator(_item_checks(LIMITS=replace(LIMITS, url_bytes=LIMITS.url_bytes + by))),
+        lambda by: _validator(_item_checks(MAX_URL_BYTES=limits.MAX_URL_BYTES + by)),
         ("URL at the limit", "URL over the limit"),
     ),
     "title": (
-        lambda by: _validator(_item_checks(LIMITS=replace(LIMITS, title_characters=LIMITS.title_characters + by))),
+        lambda by: _validator(_item_checks(MAX_TITLE_CHARACTERS=limits.MAX_TITLE_CHARACTERS + by)),
         ("title at the limit", "title over the limit"),
     ),
     "metadata": (
-        lambda by: _validator(_item_checks(MAX_CLIENT_METADATA_BYTES=format_table.MAX_CLIENT_METADATA_BYTES + by)),
+        lambda by: _validator(_item_checks(MAX_CLIENT_METADATA_BYTES=limits.MAX_CLIENT_METADATA_BYTES + by)),
         ("metadata at the limit", "metadata over the limit"),
     ),
     "lowest number": (
@@ -238,11 +237,11 @@ OFF: dict[str, tuple[Callable[[int], types.ModuleType], tuple[str, ...]]] = {
         ("sequence at the limit", "sequence over the limit"),
     ),
     "items": (
-        lambda by: _validator(MAX_ITEMS=format_table.MAX_ITEMS + by),
+        lambda by: _validator(MAX_ITEMS=limits.MAX_ITEMS + by),
         ("items at the limit", "items over the limit"),
     ),
     "depth": (
-        lambda by: _validator(MAX_DEPTH=format_table.MAX_DEPTH + by),
+        lambda by: _validator(MAX_DEPTH=limits.MAX_DEPTH + by),
         ("metadata as deep as the SDK can send", "metadata deeper than the SDK can send"),
     ),
 }
@@ -259,8 +258,8 @@ def test_a_limit_that_is_off_by_one_is_caught(limit: str, by: int) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("MAX_URLS", format_table.MAX_URLS - 1),
-        ("MAX_URLS", format_table.MAX_URLS + 1),
+        ("MAX_URLS", limits.MAX_URLS - 1),
+        ("MAX_URLS", limits.MAX_URLS + 1),
         ("MAX_GROWTH", 1),
         ("ENVELOPE_BYTES", 0),
         ("ENVELOPE_BYTES", 2_000),

@@ -73,7 +73,7 @@ class SandboxAudit:
             folder_uuid=folder_uuid,
             clock=self.clock,
         )
-        return result.registered if result else 0
+        return result.registered_units if result else 0
 
     def rows(self) -> list[tuple[str, str | None]]:
         report = self.audit()
@@ -126,7 +126,7 @@ def test_a_registered_source_of_several_pages_has_no_findings(audited: Any):
     report = audit.audit()
 
     assert report.is_clean
-    assert (report.objects, report.registered, report.items) == (2500, 2500, 2500)
+    assert (report.objects, report.registered_objects, report.items) == (2500, 2500, 2500)
 
 
 def test_each_of_six_planted_discrepancies_is_found(audited: Any):
