@@ -33,7 +33,7 @@ def announced(context: dg.OpExecutionContext, key: dg.AssetKey, errands: "Sequen
 
 
 def _planned(context: dg.OpExecutionContext, key: dg.AssetKey, partition: str) -> dg.EventLogEntry:
-    """Return the event as Dagster builds it; the builder is private, and a test looks at the resulting status."""
+    """Return the event as Dagster builds it; the builder is private, and a test checks the resulting status."""
     event = dg.DagsterEvent.build_asset_materialization_planned_event(
         context.job_name,
         str(context.op_handle),

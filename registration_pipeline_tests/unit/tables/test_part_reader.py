@@ -24,7 +24,7 @@ THREADS = 8
 
 
 class SlowStore:
-    """A store that takes its time to open a file, so that whoever else wants it asks meanwhile; the first may fail."""
+    """A store that takes its time to open a file, so that other threads ask for it meanwhile; the first may fail."""
 
     def __init__(self, inner: StateStore, *, fails: int = 0) -> None:
         self.inner, self.opened, self.fails = inner, 0, fails
