@@ -151,7 +151,7 @@ def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
         failed: list[ChunkResult] = []
         if selected:
             errands = run.named(context.partition_keys)
-            failed = yield from run.register(errands, selected, checks=checks)
+            failed = yield from run.register(errands, selected, total=len(errands), checks=checks)
         chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
         yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
         if failed:

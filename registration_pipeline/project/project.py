@@ -6,10 +6,11 @@ Used by assets and commands alike. No Dagster objects and no decisions here; hea
 import difflib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,12 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
-    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
-    from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.tracking.due import Errand
     from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline.tracking.snapshot import Held, SourceSnapshot
@@ -178,20 +178,20 @@ class Project:
     def register(
         self,
         source: SourceSettings,
-        errands: "Sequence[Errand]",
+        errands: "Iterable[Errand]",
         *,
         notify: Callable[[str], None],
-        manifests: "Mapping[str, Manifest] | None" = None,
-    ) -> "Iterator[ChunkResult]":
+        with_manifests: bool = False,
+    ) -> "Generator[ReadyChunk | ChunkResult, None, None]":
         """Bring the chunks to their verdicts, yielding results as they come; nothing is asked of Encord without chunks.
 
         Waits while another process submits the source.
 
         Args:
             source: where they belong.
-            errands: the chunks.
+            errands: the chunks, taken one by one as there is room for them.
             notify: tells people what takes long.
-            manifests: those that this process has made already, by chunk id.
+            with_manifests: yield each chunk with its manifest too, before it is sent.
 
         Raises:
             HaltError: nothing more may be sent.
@@ -201,10 +201,12 @@ class Project:
         from registration_pipeline.submission.calls.retry import RetryPolicy
         from registration_pipeline.submission.calls.slots import Slots
         from registration_pipeline.submission.context import SubmissionContext
-        from registration_pipeline.submission.registrar import register_chunks
+        from registration_pipeline.submission.registrar import stream_chunks
         from registration_pipeline.submission.target import resolve_target
 
-        if not errands:
+        waiting = iter(errands)
+        first = next(waiting, None)
+        if first is None:
             return
         stop = threading.Event()
         pace = shared_pace(encord_domain(self.settings, self.environ))
@@ -223,11 +225,9 @@ class Project:
                 notify=notify,
                 slice_seconds=min(_LONGEST_SLICE_SECONDS, self.settings.encord.timeout_seconds // 2),
                 job_timeout_seconds=source.job_timeout_seconds,
-                manifests=manifests or {},
+                settle_seconds=source.settle_seconds,
             )
-            yield from register_chunks(
-                context, errands, max_in_flight=source.max_in_flight, settle_seconds=source.settle_seconds
-            )
+            yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
 
     def cancel(self, source: SourceSettings, chunk_id: str) -> "list[CancelledJob]":
         """Cancel the open upload jobs of a chunk and of its parts."""

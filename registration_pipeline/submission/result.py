@@ -11,6 +11,7 @@ from registration_pipeline.tracking.outcomes import failed_units
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.tracking.journal.states import JournalEvent
     from registration_pipeline.tracking.outcomes import ChunkOutcomes, FailedUnit
@@ -29,6 +30,14 @@ class InDoubt:
     folder_uuid: str
     seen: Mapping[str, tuple[int, ChunkState]]
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyChunk:
+    """A chunk whose manifest is in the state, right before it is sent."""
+
+    chunk: PlannedChunk
+    manifest: Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,12 +73,13 @@ class SandboxFleet:
             gateway=gateway,
             target=resolve_target(gateway, policy, self.source),
             retry=policy,
+            settle_seconds=settle_seconds,
         )
         statuses = chunk_statuses(self.store, "fleet")
         errands = (
             named_errands("fleet", statuses, list(statuses)) if retry_failed else due_errands(statuses, max_attempts=1)
         )
-        yield from register_chunks(context, errands, max_in_flight=4, settle_seconds=settle_seconds)
+        yield from register_chunks(context, errands)
 
     def registered_urls(self) -> list[str]:
         """Return what the sandbox was given, duplicates included, over all folders."""

@@ -209,10 +209,8 @@ class Fleet:
     ) -> Iterator[ChunkResult]:
         options.setdefault("slots", Slots(max_in_flight))
         return register_chunks(
-            self.context(**options),
+            self.context(settle_seconds=settle_seconds, **options),
             self.errands(retry_failed=retry_failed) if errands is None else errands,
-            max_in_flight=max_in_flight,
-            settle_seconds=settle_seconds,
         )
 
     def errands(self, *, retry_failed: bool = False) -> list[Errand]:
