@@ -1,6 +1,7 @@
 """The test of agreement is able to fail: a validator or a sandbox with one rule less, or a limit off by one, is caught.
 
-Rules are removed from the source, one statement at a time, so a rule that is added later is covered without a word here.
+Rules are removed from the source, one statement at a time, so a rule that is added later is covered without a word here. A
+change tries a sample of them, ``make soak`` tries all.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from registration_pipeline import limits
 from registration_pipeline.manifest import items, validate
 from registration_pipeline.manifest.format import ITEM_FORMATS, ItemFormat, JsonType
 from registration_pipeline.sandbox.jobs import manifests
+from registration_pipeline_tests.doses import sample
 from registration_pipeline_tests.random_manifests.agreement import Case, refusal, violations_of
 from registration_pipeline_tests.random_manifests.catalogue import (
     ALONE,
@@ -37,6 +39,8 @@ from registration_pipeline_tests.random_manifests.sizes import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+pytestmark = pytest.mark.soak
 
 _CHEAP: Final = [number for number in range(ALONE * len(CATALOGUE)) if not mutations_of(number)[0].is_costly]
 _COSTLY: Final = [number for number in range(4 * len(CATALOGUE)) if mutations_of(number)[0].is_costly]
@@ -194,17 +198,17 @@ def _formats(kind: str, **changes: Any) -> types.ModuleType:
     return _validator(ITEM_FORMATS={**ITEM_FORMATS, kind: replace(ITEM_FORMATS[kind], **changes)})
 
 
-@pytest.mark.parametrize("line", _lines(items, _finds_a_violation))
+@pytest.mark.parametrize("line", sample(_lines(items, _finds_a_violation)))
 def test_a_validator_without_one_check_of_items_is_caught(line: int) -> None:
     assert next(_complaints(_validator(_without_line(items, line))), None)
 
 
-@pytest.mark.parametrize("line", _lines(validate, _finds_a_violation))
+@pytest.mark.parametrize("line", sample(_lines(validate, _finds_a_violation)))
 def test_a_validator_without_one_check_of_the_document_is_caught(line: int) -> None:
     assert next(_complaints(_without_line(validate, line)), None)
 
 
-@pytest.mark.parametrize("line", _lines(manifests, _refuses))
+@pytest.mark.parametrize("line", sample(_lines(manifests, _refuses)))
 def test_a_sandbox_without_one_refusal_is_caught(line: int) -> None:
     assert next(_complaints(sandbox=_without_line(manifests, line)), None)
 
@@ -247,8 +251,7 @@ OFF: dict[str, tuple[Callable[[int], types.ModuleType], tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("by", [-1, 1])
-@pytest.mark.parametrize("limit", OFF)
+@pytest.mark.parametrize(("limit", "by"), sample([(limit, by) for limit in OFF for by in (-1, 1)]))
 def test_a_limit_that_is_off_by_one_is_caught(limit: str, by: int) -> None:
     change, told_by = OFF[limit]
 
@@ -286,7 +289,7 @@ ENTRIES = [
 
 
 @pytest.mark.parametrize("change", ["left out", "of another type"])
-@pytest.mark.parametrize(("kind", "table", "key"), ENTRIES, ids=["-".join(entry) for entry in ENTRIES])
+@pytest.mark.parametrize(("kind", "table", "key"), sample(ENTRIES), ids=sample(["-".join(entry) for entry in ENTRIES]))
 def test_an_entry_of_the_key_table_that_is_wrong_is_caught(kind: str, table: str, key: str, change: str) -> None:
     entries = dict(getattr(ITEM_FORMATS[kind], table))
     entries.update({key: OTHER_TYPE[entries[key]]}) if change == "of another type" else entries.pop(key)
