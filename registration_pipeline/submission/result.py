@@ -37,7 +37,7 @@ class ChunkResult:
 
     Args:
         reasons: failed objects by reason; empty when the verdict was only read back.
-        outcomes: base name of the file with the verdict for every object; None where an older version wrote it.
+        outcomes: base name of the file with the verdict for every object; None while there is none.
         failures: a sample of the failed objects, at most ``SAMPLE_SIZE``.
         is_new: whether this run reached the verdict, as against having found it in the journal.
     """
