@@ -14,7 +14,7 @@ MEMORY = $(shell test -w /dev/shm && test "$$(df --output=avail /dev/shm | tail 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-ui lint format check-definitions bench lock chromium clean
+.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-ui soak lint format check-definitions bench lock chromium clean
 
 setup: $(VENV)/.installed  ## the environment to run the product and the demo
 setup-dev: $(VENV)/.installed-dev  ## the same with test and lint tools
@@ -45,21 +45,27 @@ $(EMULATORS)/.installed: $(addprefix $(EMULATOR_FILES)/,package.json package-loc
 	touch $@
 
 demo: setup  ## the whole main job on generated media, a local S3 server and the sandbox
-	$(BIN)/registration-pipeline demo --dir $(DEMO_DIR)
+	$(BIN)/registration-pipeline demo --dir "$(DEMO_DIR)" $(DEMO_OPTIONS)
 
 dev: setup  ## the Dagster UI on the demo, until Ctrl-C
-	$(BIN)/registration-pipeline demo --dir $(DEMO_DIR) --ui
+	$(BIN)/registration-pipeline demo --dir "$(DEMO_DIR)" --ui
 
 test: test-fast test-slow  ## all tests except those in a browser
 
 test-fast: setup-dev  ## no servers, no crashes
 	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'not slow and not ui' -n 3 --dist worksteal
 
-test-slow: setup-dev emulators  ## real servers, crashes, tens of thousands of objects
-	$(BIN)/python -m pytest -q -m 'slow and not ui' -n 4 --dist worksteal
+test-slow: export MAKE_DEMO := $(MAKE)
+test-slow: setup-dev emulators  ## real servers, crashes, the demo, thousands of objects
+	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'slow and not ui' -n 5 --dist loadgroup --durations=10
 
 test-ui: setup-dev chromium  ## the Dagster UI in Chromium
 	$(BIN)/python -m pytest -q -m ui
+
+soak: export TEST_DOSES := soak
+soak: export HYPOTHESIS_PROFILE := thorough
+soak: setup-dev emulators  ## before a release: every campaign at length, about an hour; prints what it counted
+	$(BIN)/python -m pytest -q -m '(soak or hypothesis) and not ui' -n 4 --dist loadgroup --durations=10
 
 lint: setup-dev  ## ruff and mypy strict
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,18 +33,16 @@ def run(objects: int, folder: Path) -> Table:
     baseline = _median([one[0] for one in rounds])
     names = (
         "baseline: SDK calls in turn, the same manifests",
-        "manifests: made, validated, written",
-        "submitted, judged",
+        "pipeline: manifest made, validated, written; submitted, judged",
+        "of which manifests, made on their own",
     )
     for name, measured in zip(names, zip(*rounds, strict=True), strict=True):
         _add(table, name, measured, baseline)
-    together = [
-        made.cpu_seconds / made.facts["chunks"] + sent.cpu_seconds / sent.facts["chunks"] for _, made, sent in rounds
-    ]
+    together = [sent.cpu_seconds / sent.facts["chunks"] for _, sent, _ in rounds]
     cost = statistics.median(together)
     verdict = "within" if cost < AIM_SECONDS else "above"
     table.notes.append(
-        f"The pipeline together: {milliseconds(cost)} a chunk ({', '.join(map(milliseconds, together))}), {verdict} the aim "
+        f"The pipeline: {milliseconds(cost)} a chunk ({', '.join(map(milliseconds, together))}), {verdict} the aim "
         f"of {milliseconds(AIM_SECONDS)}; {cost / baseline:.1f} times the baseline's CPU."
     )
     return table
@@ -53,14 +52,15 @@ def _round(objects: int, folder: Path) -> tuple[Measured, Measured, Measured]:
     with sandbox_server(folder / "sandbox", job_seconds=0) as sandbox:
         environ = environment(write_configuration(folder), sandbox)
         run_stage(prepare, environ, objects=objects, plan=True)
-        made = run_stage(make_manifests, environ)
         sent = run_stage(submit_and_judge, environ)
+        shutil.rmtree(folder / STATE / SOURCE / "manifests")
+        made = run_stage(make_manifests, environ)
     assert (sandbox.farewell["registered"], sandbox.farewell["duplicates"]) == (objects, 0), sandbox.farewell
     with sandbox_server(folder / "sandbox-baseline", job_seconds=0) as sandbox:
         manifests = str(folder / STATE / SOURCE / "manifests")
         baseline = run_stage(submit_in_turn, manifests=manifests, **sandbox.facts)
     assert sandbox.farewell["registered"] == objects, sandbox.farewell
-    return baseline, made, sent
+    return baseline, sent, made
 
 
 def _add(table: Table, name: str, measured: Sequence[Measured], baseline_seconds: float) -> None:
@@ -82,7 +82,7 @@ def _median(measured: Sequence[Measured]) -> float:
 
 
 def make_manifests(watch: Stopwatch) -> None:
-    """Stage: every manifest of the plan, as the manifest stage of a sync makes them."""
+    """Stage: every manifest of the plan, and nothing is sent."""
     from registration_pipeline.manifest.files import ensure_manifest
     from registration_pipeline.planning.wave import load_chunks
 
@@ -97,21 +97,23 @@ def make_manifests(watch: Stopwatch) -> None:
 
 
 def submit_and_judge(watch: Stopwatch) -> None:
-    """Stage: from manifests that are made to the last verdict, as the registration stage of a sync goes on."""
+    """Stage: from the plan to the last verdict, as the registration of a sync goes on."""
     import registration_pipeline.submission.chunk
     import registration_pipeline.submission.encord.gateway  # both before the clock starts
     from registration_pipeline.manifest.files import ensure_manifest
+    from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import due_errands
     from registration_pipeline.tracking.status import chunk_statuses
 
     project, source = load_project()
     errands = due_errands(chunk_statuses(project.store, SOURCE), max_attempts=1)
-    manifests = {one.chunk.chunk_id: ensure_manifest(project.store, SOURCE, one.chunk) for one in errands}
+    ensure_manifest(project.store, SOURCE, errands[0].chunk)  # Arrow loads its libraries for its first value
     before = os.times()
     with watch:
-        results = list(project.register(source, errands, notify=print, manifests=manifests))
+        stream = project.register(source, errands, notify=print, with_manifests=True)
+        results = [found for found in stream if isinstance(found, ChunkResult)]
     watch.facts.update(chunks=len(results), system_seconds=os.times().system - before.system)
-    assert not any(result.failed for result in results)
+    assert not any(result.failed_objects for result in results)
     del registration_pipeline
 
 

@@ -37,6 +37,11 @@ class CountingStore(BucketStateStore):
         self.requests: Counter[str] = Counter()
         self.listed: Counter[str] = Counter()
 
+    def reset(self) -> None:
+        """Count from zero."""
+        self.requests.clear()
+        self.listed.clear()
+
     def create(self, name: str, data: bytes) -> None:
         """See ``StateStore.create``."""
         self.requests["PUT"] += 1

@@ -76,6 +76,6 @@ def register_all(watch: Stopwatch) -> None:
     project, source = load_project()
     with watch:
         errands = due_errands(chunk_statuses(project.store, source.name), max_attempts=1)
-        failed = sum(result.failed for result in project.register(source, errands, notify=print))
+        failed = sum(result.failed_objects for result in project.register(source, errands, notify=print))
     assert not failed
     del registration_pipeline

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import run_stage
@@ -9,7 +12,7 @@ from benchmarks.project import SOURCE, environment, write_configuration
 from benchmarks.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -40,6 +43,10 @@ def run(objects: int, folder: Path) -> Table:  # noqa: ARG001 - the number of ni
         what = f"{nights} nights of one new chunk" if chunks == 1 else f"one night of {chunks:,} chunks"
         numbers = [f"{requests.get(kind, 0):,}" for kind in _KINDS]
         table.add(what, *numbers, f"{totals[nights, chunks]:,}", f"{counted['listed'].get('journal/', 0):,}")
+    place = folder / "moto"
+    served = run_stage(night_on_s3, environment(write_configuration(place, chunk_size=1)), nights=NIGHTS[0]).facts
+    numbers = [f"{served['requests'].get(kind, 0):,}" for kind in _KINDS]
+    table.add(f"{NIGHTS[0]} nights, counted by moto's server", *numbers, f"{sum(served['requests'].values()):,}", "")
     more_nights = totals[NIGHTS[1], 1] - totals[NIGHTS[0], 1]
     more_chunks = totals[1, CHUNKS[1]] - totals[1, CHUNKS[0]]
     table.notes.append(_verdict(f"{NIGHTS[1]} nights instead of {NIGHTS[0]}", more_nights, MOST_FOR_NIGHTS))
@@ -59,8 +66,56 @@ def quiet_night(watch: Stopwatch, *, nights: int, chunks: int) -> None:
     live(past, nights=nights, chunks=chunks)
     store = CountingStore(past)
     with watch:
-        sync(store, nights * chunks)
+        sync(store, nights * chunks, before=store.reset)
     watch.facts.update(requests=dict(store.requests), listed=dict(store.listed))
+
+
+def night_on_s3(watch: Stopwatch, *, nights: int) -> None:
+    """Stage: the same with the state in a real S3 client's bucket, and the server counts."""
+    import obstore
+
+    from benchmarks.counting_store import CountingStore
+    from registration_pipeline.state.bucket import open_bucket_state_store
+
+    past = CountingStore()
+    live(past, nights=nights, chunks=1)
+    with s3_server() as requests:
+        store = open_bucket_state_store("s3://nights/state")
+        for name in past.names(""):
+            obstore.put(store._store, name, past.read(name))  # noqa: SLF001 - as it is, not through the state's rules
+        with watch:
+            sync(store, nights, before=requests.clear)
+    watch.facts.update(requests=dict(requests))
+
+
+@contextmanager
+def s3_server() -> Iterator[Counter[str]]:
+    """Run moto's server in this process, and give what it counts; the environment of S3 clients is set."""
+    import logging
+    from threading import Thread
+
+    import boto3
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    from benchmarks.bucket_server import QuietRequestHandler
+
+    requests: Counter[str] = Counter()
+    app = DomainDispatcherApplication(create_backend_app)
+
+    def counted(environ: dict[str, Any], start_response: Any) -> Any:
+        method = "LIST" if "list-type=2" in environ.get("QUERY_STRING", "") else environ["REQUEST_METHOD"]
+        requests["DELETE" if method == "POST" else method] += 1  # obstore posts what is to be deleted
+        return app(environ, start_response)
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = make_server("127.0.0.1", 0, counted, threaded=True, request_handler=QuietRequestHandler)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    os.environ.update(AWS_ENDPOINT_URL=f"http://127.0.0.1:{server.server_port}", AWS_REGION="us-east-1")
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="nights")
+    yield requests
+    server.shutdown()
+    server.server_close()
 
 
 def live(store: Any, *, nights: int, chunks: int) -> None:
@@ -94,8 +149,8 @@ def register(store: Any, chunk_ids: list[str]) -> None:
                 journal.append(JournalEvent(chunk_id=chunk_id, attempt=1, at=now(), **facts))
 
 
-def sync(store: Any, objects: int) -> None:
-    """Run the command on that state and a bucket of so many objects, in this process.
+def sync(store: Any, objects: int, *, before: Callable[[], object] = lambda: None) -> None:
+    """Run the command on that state and a bucket of so many objects, in this process, calling ``before`` before it.
 
     Dagster is given for an answer that it shows every chunk as registered: recording 100,000 of them would take an hour.
     """
@@ -107,8 +162,7 @@ def sync(store: Any, objects: int) -> None:
     from registration_pipeline.planning.history import load_chunks_of, load_history
 
     shown = set(load_chunks_of(store, load_history(store, SOURCE)))
-    store.requests.clear()
-    store.listed.clear()
+    before()
 
     with (
         patch("registration_pipeline.state.factory.open_state_store", lambda _: store),

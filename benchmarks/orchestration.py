@@ -114,9 +114,9 @@ def sync_without_dagster(watch: Stopwatch) -> None:
     """Stage: what the stages of the run call, in their order (see ``orchestration/stages.py``)."""
     import registration_pipeline.submission.chunk
     import registration_pipeline.submission.encord.gateway  # all before the clock starts
-    from registration_pipeline.manifest.files import ensure_manifest
     from registration_pipeline.planning.wave import load_chunks
     from registration_pipeline.project.project import utc_now
+    from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import due_errands
     from registration_pipeline.tracking.failures.log import source_failures, write_source_failure_log
     from registration_pipeline.tracking.status import chunk_statuses, source_status
@@ -129,9 +129,8 @@ def sync_without_dagster(watch: Stopwatch) -> None:
         load_chunks(store, SOURCE)
         source_status(store, SOURCE)
         errands = due_errands(chunk_statuses(store, SOURCE), max_attempts=1)
-        manifests = {errand.chunk.chunk_id: ensure_manifest(store, SOURCE, errand.chunk) for errand in errands}
-        results = project.register(source, errands, notify=print, manifests=manifests)
-        failed = sum(result.failed for result in results)
+        stream = project.register(source, errands, notify=print, with_manifests=True)
+        failed = sum(found.failed_objects for found in stream if isinstance(found, ChunkResult))
         chunk_statuses(store, SOURCE)
         log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
         write_source_failure_log(store, SOURCE, log_id, source_failures(store, SOURCE))

@@ -118,6 +118,6 @@ def register_all(watch: Stopwatch) -> None:
     with watch:
         errands = due_errands(chunk_statuses(project.store, source.name), max_attempts=1)
         results = project.register(source, errands, notify=print)
-        failed = sum(result.failed for result in results)
+        failed = sum(result.failed_objects for result in results)
     assert not failed
     del registration_pipeline

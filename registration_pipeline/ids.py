@@ -24,10 +24,17 @@ _ID_LENGTH = 16
 together with its chunk."""
 
 
-def unit_id(source: str, kind: MediaKind, first_key: str) -> str:
-    """Return the id of a unit: 16 hex digits from the source's name, the kind and the unit's first key."""
+def unit_id(source: str, kind: MediaKind, name: str) -> str:
+    """Return the id of a unit: 16 hex digits from the source's name, the kind and what names the unit in both.
+
+    Args:
+        source: its name.
+        kind: of the unit. A kind has either single objects or groups (``KINDS``), so that a key and a group's key that are
+            the same text give different ids.
+        name: the key of a single object; the group's key of a unit of several. A group keeps its id when members come or go.
+    """
     # Neither a source's name nor a kind can hold a zero byte, so the three parts can't run into each other.
-    return _digest(f"{source}\0{kind}\0{first_key}")
+    return _digest(f"{source}\0{kind}\0{name}")
 
 
 def chunk_id(wave_id: str, kind: MediaKind, index: int) -> str:

@@ -1,20 +1,22 @@
-"""The words of the domain as types: object, kind, and the closed sets of reasons.
+"""The words of the domain as types: kinds with their table, and the closed sets of reasons.
 
-What does not belong here: how an object is listed, classified, rendered or stored.
+What does not belong here: how an object is listed, classified, rendered or stored, and Encord's limits (``limits.py``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 
 class MediaKind(StrEnum):
-    """What Encord registers. The value is the top-level key of the JSON upload format and of ``chunk_size``."""
+    """What a unit is. The value is a key of ``chunk_size`` and part of chunk ids; everything else is in ``KINDS``."""
 
     IMAGE = "images"
     VIDEO = "videos"
@@ -22,6 +24,60 @@ class MediaKind(StrEnum):
     PDF = "pdfs"
     TEXT = "text"
     NIFTI = "nifti"
+    IMAGE_GROUP = "image_groups"
+    IMAGE_SEQUENCE = "image_sequences"
+    DICOM_SERIES = "dicom_series"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindSpec:
+    """What there is to know of a kind.
+
+    Args:
+        kind: which one.
+        list_key: the list of Encord's JSON upload format that its units go to; groups and sequences share one.
+        chunk_units: units per chunk, unless the source's ``chunk_size`` says otherwise.
+        is_group: whether a unit has several objects, named ``objectUrl_0``, ``objectUrl_1``…
+        create_video: the value of ``createVideo``, which makes a sequence of an image group; None: the key is not written.
+    """
+
+    kind: MediaKind
+    list_key: str
+    chunk_units: int
+    is_group: bool = False
+    create_video: bool | None = None
+
+
+KINDS: Mapping[MediaKind, KindSpec] = MappingProxyType(
+    {
+        spec.kind: spec
+        for spec in (
+            # Encord's upload page: "limit uploads to 100 videos and up to 1000 images at a time".
+            KindSpec(kind=MediaKind.IMAGE, list_key="images", chunk_units=1000),
+            KindSpec(kind=MediaKind.VIDEO, list_key="videos", chunk_units=100),
+            KindSpec(kind=MediaKind.AUDIO, list_key="audio", chunk_units=1000),
+            KindSpec(kind=MediaKind.PDF, list_key="pdfs", chunk_units=1000),
+            KindSpec(kind=MediaKind.TEXT, list_key="text", chunk_units=1000),
+            KindSpec(kind=MediaKind.NIFTI, list_key="nifti", chunk_units=1000),
+            KindSpec(
+                kind=MediaKind.IMAGE_GROUP,
+                list_key="image_groups",
+                chunk_units=100,
+                is_group=True,
+                create_video=False,
+            ),
+            KindSpec(
+                kind=MediaKind.IMAGE_SEQUENCE,
+                list_key="image_groups",
+                chunk_units=100,
+                is_group=True,
+                create_video=True,
+            ),
+            KindSpec(kind=MediaKind.DICOM_SERIES, list_key="dicom_series", chunk_units=100, is_group=True),
+        )
+    }
+)
+"""Every kind. Nothing plans the last three yet: no rule says which objects make one unit."""
 
 
 class RejectionReason(StrEnum):

@@ -5,16 +5,19 @@ What does not belong here: fixtures of one stage; those live beside its tests.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import tempfile
+import types
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+import uvicorn.server
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
@@ -27,6 +30,24 @@ if TYPE_CHECKING:
 # the browser). The fast tier doesn't even import them: each of its workers would spend seconds on moto, boto3 and their like.
 SLOW_FOLDERS: Final = tuple(
     Path(__file__).parent / name for name in ("contract", "e2e", "integration", "orchestration/ui", "stores")
+)
+
+# What takes longest, in this order.
+LONGEST: Final = (
+    "test_crash_run.py",
+    "test_demo_command.py",
+    "test_fault_run.py",
+    "test_model.py",
+    "test_backfills.py",
+    "test_cli_interrupt.py",
+    "test_killed_daemon.py",
+    "test_command_runs_in_the_ui.py",
+    "test_asset_graph.py",
+    "test_two_syncs.py",
+    "test_sync_thousands.py",
+    "test_interrupted_listing.py",
+    "test_manifest_agreement.py",
+    "test_manifest_agreement_can_fail.py",
 )
 
 REGION: Final = "eu-west-2"
@@ -52,6 +73,18 @@ def no_configuration_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REGISTRATION_CONFIG")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def servers_that_stop_at_once() -> Iterator[None]:
+    """Uvicorn notices every tenth of a second that it shall stop, and then waits another: hundreds of tests stop a sandbox."""
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.sleep(seconds / 20)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uvicorn.server, "asyncio", types.SimpleNamespace(**(vars(asyncio) | {"sleep": sleep})))
+        yield
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what ``-m 'not slow'`` would only throw away again; None leaves it to others."""
     return True if collection_path in SLOW_FOLDERS and "not slow" in config.option.markexpr else None
@@ -62,6 +95,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(folder in item.path.parents for folder in SLOW_FOLDERS) and not item.get_closest_marker("ui"):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(specname="pytest_collection_modifyitems", trylast=True)
+def longest_first(items: list[pytest.Item]) -> None:
+    """Put the longest tests first: workers take tests from the list in order, and none of these must be left for the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
 
 TOLD: Final = "told"

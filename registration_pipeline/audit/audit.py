@@ -139,8 +139,10 @@ class _Audit:
         unrecordeds = Unrecordeds(books, self.spool.add, adopter)
         unrecordeds.resolve(joined.unrecorded)
         return {
+            "units": joined.units,
             "objects": joined.objects,
-            "registered": joined.registered,
+            "registered_units": joined.registered_units,
+            "registered_objects": joined.registered_objects,
             "items": joined.items,
             "under_way": unrecordeds.under_way,
             "adopted_chunks": unrecordeds.adopted_chunks,

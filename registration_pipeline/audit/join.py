@@ -13,6 +13,7 @@ from registration_pipeline.audit.match import decoded, differing, judge_unit, st
 from registration_pipeline.audit.rows import (
     AuditFinding,
     BucketRow,
+    DifferingObject,
     Doubt,
     FindingRow,
     ItemRow,
@@ -24,7 +25,7 @@ from registration_pipeline.audit.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from registration_pipeline.audit.sides import Books
     from registration_pipeline.tables.spill import Spill, SpillRoom
@@ -41,8 +42,10 @@ class Joined:
 
     doubts: Spill[Doubt]
     unrecorded: Spill[Unrecorded]
+    units: int = 0
     objects: int = 0
-    registered: int = 0
+    registered_units: int = 0
+    registered_objects: int = 0
     items: int = 0
 
 
@@ -62,6 +65,7 @@ class AuditJoin:
     joined: Joined = field(init=False)
     _ledger_by_key: Spill[LedgerRow] = field(init=False)
     _ledger_by_unit: Spill[LedgerRow] = field(init=False)
+    _differing_by_unit: Spill[DifferingObject] = field(init=False)
     _units_by_url: Spill[UnitOfUrl] = field(init=False)
     _units_by_item: Spill[UnitOfItem] = field(init=False)
     _items_by_url: Spill[ItemRow] = field(init=False)
@@ -73,6 +77,7 @@ class AuditJoin:
         room = self.room
         self._ledger_by_key = room.spill("ledger-by-key", LedgerRow)
         self._ledger_by_unit = room.spill("ledger-by-unit", LedgerRow)
+        self._differing_by_unit = room.spill("differing-by-unit", DifferingObject)
         self._units_by_url = room.spill("units-by-url", UnitOfUrl)
         self._units_by_item = room.spill("units-by-item", UnitOfItem)
         self._items_by_url = room.spill("items-by-url", ItemRow)
@@ -85,21 +90,24 @@ class AuditJoin:
         """Take what is planned."""
         for row in rows:
             self.joined.objects += 1
-            self.joined.registered += row.is_registered
+            self.joined.registered_objects += row.is_registered
+            self.joined.units += row.is_first
+            self.joined.registered_units += row.is_first and row.is_registered
             self._ledger_by_key.add(row.key.encode(), row)
 
     def add_bucket(self, rows: Iterable[BucketRow]) -> None:
-        """Take what the bucket holds otherwise, report it where it is registered, and send the ledger on its way."""
+        """Take what the bucket holds otherwise, keep it for the registered units, and route the ledger by unit."""
         by_key = self.room.spill("bucket-by-key", BucketRow)
         for row in rows:
             by_key.add(row.key.encode(), row)
         for partition in by_key.partitions:
             findings = dict(by_key.take(partition))
-            for unit in self._ledger_by_key.take(partition):
-                if unit.is_registered and unit.key in findings:
-                    home = self.books.home_of(unit.chunk_id)
-                    self.report(differing(unit, AuditFinding(findings[unit.key]), home))
-                self._route(unit)
+            for planned in self._ledger_by_key.take(partition):
+                if planned.is_registered and planned.key in findings:
+                    differs = DifferingObject(planned.unit_id, planned.key, planned.object_url, findings[planned.key])
+                    self._differing_by_unit.add(planned.unit_id.encode(), differs)
+                if planned.is_first:
+                    self._route(planned)
 
     def add_items(self, rows: Iterable[ItemRow]) -> None:
         """Take what the folders hold."""
@@ -154,6 +162,16 @@ class AuditJoin:
                     self.report(stranger(item))
             for unit in units.values():
                 self._judge(unit, items.get(unit.unit_id, []))
+            self._report_differing(units, self._differing_by_unit.take(partition))
+
+    def _report_differing(self, units: Mapping[str, LedgerRow], objects: Iterable[DifferingObject]) -> None:
+        """Report each unit once for changed and once for missing objects, however many of its objects that are."""
+        by_unit: dict[tuple[str, str], list[DifferingObject]] = {}
+        for one in objects:
+            by_unit.setdefault((one.unit_id, one.finding), []).append(one)
+        for (unit_id, finding), found in by_unit.items():
+            unit = units[unit_id]
+            self.report(differing(unit, AuditFinding(finding), found, self.books.home_of(unit.chunk_id)))
 
     def _judge(self, unit: LedgerRow, items: list[MatchedItem]) -> None:
         verdict = judge_unit(unit, items, self.books.home_of(unit.chunk_id))

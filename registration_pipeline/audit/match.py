@@ -15,7 +15,7 @@ from registration_pipeline.audit.rows import AuditFinding, Doubt, FindingRow, Un
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registration_pipeline.audit.rows import ItemRow, LedgerRow, MatchedItem
+    from registration_pipeline.audit.rows import DifferingObject, ItemRow, LedgerRow, MatchedItem
 
 
 @dataclass(slots=True)
@@ -106,9 +106,26 @@ def stranger(item: ItemRow) -> FindingRow:
     )
 
 
-def differing(unit: LedgerRow, finding: AuditFinding, home: str | None) -> FindingRow:
-    """Return the finding for a registered object that the bucket holds otherwise, or no longer."""
-    return _row(finding, unit, unit.item_uuid, home, None)
+def differing(
+    unit: LedgerRow, finding: AuditFinding, objects: Sequence[DifferingObject], home: str | None
+) -> FindingRow:
+    """Return the finding for a registered unit of which the bucket holds objects otherwise, or no longer.
+
+    Args:
+        unit: what the ledger says.
+        finding: changed or gone.
+        objects: of the unit, at least one; the row names the one with the smallest key.
+        home: the folder that the unit's chunk goes to.
+    """
+    named = min(objects, key=lambda one: one.key)
+    others = len(objects) - 1
+    detail = None
+    if others:
+        detail = f"and {others:,} more objects of the unit"
+    elif named.key != unit.key:
+        detail = f"one object of the unit that begins with {unit.key!r}"
+    row = _row(finding, unit, unit.item_uuid, home, detail)
+    return row._replace(key=named.key, object_url=named.object_url)
 
 
 def missing(unit: LedgerRow | Doubt, home: str | None, detail: str | None) -> FindingRow:

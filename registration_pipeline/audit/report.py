@@ -61,8 +61,10 @@ class AuditReport:
         audit_id: UTC time of its start.
         inventory_id: the listing of the bucket that was compared.
         folders: the folders of Encord that were listed.
+        units: planned units.
         objects: planned objects.
-        registered: of these, registered according to the ledger.
+        registered_units: units that are registered according to the ledger.
+        registered_objects: their objects.
         items: items in the folders.
         findings: rows of the report by finding; a finding that did not occur is there with 0.
         under_way: items of chunks that were being submitted; they are no findings.
@@ -82,8 +84,10 @@ class AuditReport:
     started_at: datetime
     finished_at: datetime
     folders: tuple[str, ...]
+    units: int
     objects: int
-    registered: int
+    registered_units: int
+    registered_objects: int
     items: int
     findings: Mapping[str, int]
     under_way: int = 0

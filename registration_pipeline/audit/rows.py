@@ -67,7 +67,11 @@ RANKS = {finding: rank for rank, finding in enumerate(AuditFinding)}
 
 
 class LedgerRow(NamedTuple):
-    """One planned object, and whether it is registered."""
+    """One planned object, and whether its unit is registered.
+
+    Args:
+        is_first: whether it is the first object of its unit. That one stands for the unit: its key and URL name it.
+    """
 
     unit_id: str
     key: str
@@ -75,12 +79,22 @@ class LedgerRow(NamedTuple):
     chunk_id: str
     is_registered: bool
     item_uuid: str | None
+    is_first: bool = True
 
 
 class BucketRow(NamedTuple):
     """One planned object that the bucket no longer holds as it was planned."""
 
     key: str
+    finding: str
+
+
+class DifferingObject(NamedTuple):
+    """One object of a registered unit that the bucket no longer holds as it was planned."""
+
+    unit_id: str
+    key: str
+    object_url: str
     finding: str
 
 

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import RegistrationGateway, RemoteItem
+    from registration_pipeline.tracking.outcomes import Outcome
 
-_PLAN_COLUMNS = ("unit_id", "key", "object_url", "chunk_id")
+_PLAN_COLUMNS = ("unit_id", "key", "object_url", "chunk_id", "position")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,21 +99,28 @@ def ledger_rows(books: Books) -> Iterator[LedgerRow]:
         if verdict is None:
             untried.setdefault(chunk.wave_id, []).append(chunk_id)
             continue
-        for outcome in read_outcomes(books.store, books.source, verdict):
-            is_registered = outcome.verdict.is_registered
-            item_uuid = outcome.item_uuid if is_registered else None
-            yield LedgerRow(outcome.unit_id, outcome.key, outcome.object_url, chunk_id, is_registered, item_uuid)
+        yield from _judged_rows(chunk_id, read_outcomes(books.store, books.source, verdict))
     for wave in books.waves:
         if wave.wave_id in untried:
             yield from _planned_rows(books.store, wave, pa.array(untried[wave.wave_id], pa.string()))
+
+
+def _judged_rows(chunk_id: str, outcomes: Iterable[Outcome]) -> Iterator[LedgerRow]:
+    """Yield the rows of a chunk; the outcomes of a unit follow each other, that of its first object first."""
+    before: str | None = None
+    for outcome in outcomes:
+        is_registered, unit_id = outcome.verdict.is_registered, outcome.unit_id
+        item_uuid = outcome.item_uuid if is_registered else None
+        is_first, before = unit_id != before, unit_id
+        yield LedgerRow(unit_id, outcome.key, outcome.object_url, chunk_id, is_registered, item_uuid, is_first)
 
 
 def _planned_rows(store: StateStore, wave: Wave, chunk_ids: pa.Array) -> Iterator[LedgerRow]:
     for batch in read_parts(store, wave.parts, _PLAN_COLUMNS):
         rows = batch.filter(pc.is_in(batch.column("chunk_id"), chunk_ids))
         columns = [column.to_pylist() for column in rows.columns]
-        for unit_id, key, object_url, chunk_id in zip(*columns, strict=True):
-            yield LedgerRow(unit_id, key, object_url, chunk_id, is_registered=False, item_uuid=None)
+        for unit_id, key, object_url, chunk_id, position in zip(*columns, strict=True):
+            yield LedgerRow(unit_id, key, object_url, chunk_id, False, None, position == 0)
 
 
 def bucket_rows(books: Books) -> Iterator[BucketRow]:

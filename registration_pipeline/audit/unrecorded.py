@@ -69,7 +69,7 @@ class Unrecordeds:
     def _report(self, chunk: PlannedChunk, left: list[Unrecorded], found: int) -> None:
         """Report items, each with what can be done about it."""
         progress = self.books.progress_of(chunk.chunk_id)
-        known = progress.verdict.registered if progress.verdict else 0
+        known = chunk.units - progress.verdict.failed_units if progress.verdict else 0
         is_whole = progress.state in FAILED_STATES or found + known >= chunk.units
         self.partly_present += not is_whole
         for item in left:

@@ -172,7 +172,7 @@ def failures(
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
-    """Every object that is not registered, and why."""
+    """What is not registered and why: a row per failed unit and per rejected object."""
     from registration_pipeline.cli.commands import show_failures
 
     return show_failures(_config(config), sources or [], out=out, as_json=json)

@@ -56,7 +56,8 @@ def _print(store: "StateStore", report: AuditReport) -> None:
     seconds = (report.finished_at - report.started_at).total_seconds()
     folders = "1 folder" if len(report.folders) == 1 else f"{len(report.folders)} folders"
     say(
-        f"{report.source}: {report.objects:,} planned objects, {report.registered:,} of them registered; "
+        f"{report.source}: {report.units:,} planned units ({report.objects:,} objects), {report.registered_units:,} of them "
+        f"registered; "
         f"{report.items:,} items in {folders} of Encord; inventory {report.inventory_id}; {seconds:.1f} s"
     )
     stdout().print(_counts(report))

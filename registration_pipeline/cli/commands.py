@@ -158,7 +158,7 @@ def show_status(config: Path | None, names: Sequence[str], *, as_json: bool) -> 
 
 
 def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None, as_json: bool) -> int:
-    """Show or write every object that is not registered."""
+    """Show or write what is not registered: a row per failed unit and per rejected object."""
     project, sources = open_sources(config, names)
     if out is not None:
         check_out(out)

@@ -23,9 +23,9 @@ from registration_pipeline.tracking.status import SourceStatus
 _SOURCES_PER_TABLE = 3
 _LABELS = {
     "objects": "objects in the bucket",
-    "changed": "changed since",
-    "deleted": "deleted since",
-    "quarantined": "failed, left alone",
+    "changed": "objects changed since",
+    "deleted": "objects deleted since",
+    "quarantined": "objects failed, left alone",
 }
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
 LONGEST_SHOWN = 20
@@ -95,7 +95,10 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
     for status in statuses:
         table.add_column(status.source, justify="right", overflow="fold")
     for name in _COUNTS:
-        table.add_row(_LABELS.get(name, name), *(f"{document[name]:,}" for document in documents))
+        table.add_row(_LABELS.get(name, f"objects {name}"), *(f"{document[name]:,}" for document in documents))
+    table.add_section()
+    for name in documents[0]["units"]:
+        table.add_row(f"units {name}", *(f"{document['units'][name]:,}" for document in documents))
     table.add_section()
     for state in (state for state in ChunkState if state.value in documents[0]["chunks"]):
         label = f"chunks {state.value.replace('_', ' ')}"
@@ -111,19 +114,20 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
     counts = plan.wave.counts
     verb = "would add" if dry_run else "holds"
     say(f"{escape(source)}: wave {plan.wave.wave_id} {verb} {counts.new:,} new objects in {len(plan.chunks):,} chunks")
-    numbers = ("objects", "known", "new", "excluded", "rejected", "held", "changed", "deleted")
-    say("  " + ", ".join(f"{getattr(counts, name):,} {name}" for name in numbers))
+    numbers = ("known", "new", "excluded", "rejected", "held", "changed", "deleted")
+    say(f"  {counts.objects:,} objects: " + ", ".join(f"{getattr(counts, name):,} {name}" for name in numbers))
     for reason, count in sorted(counts.rejected_by_reason.items()):
-        say(f"  rejected: {count:,} {reason}")
+        say(f"  rejected objects: {count:,} {reason}")
     for rule, count in sorted(counts.excluded_by_rule.items()):
-        say(f"  excluded: {count:,} by {_cell(rule)}")
+        say(f"  excluded objects: {count:,} by {_cell(rule)}")
     if plan.chunks:
         table = Table()
-        for name in ("chunk", "kind", "units", "bytes", "first key"):
+        for name in ("chunk", "kind", "units", "objects", "bytes", "first key"):
             table.add_column(name, overflow="fold")
         for chunk in plan.chunks[:LONGEST_SHOWN]:
             table.add_row(
-                chunk.chunk_id, chunk.kind.value, f"{chunk.units:,}", f"{chunk.bytes:,}", _cell(chunk.first_key)
+                *(chunk.chunk_id, chunk.kind.value),
+                *(f"{chunk.units:,}", f"{chunk.objects:,}", f"{chunk.bytes:,}", _cell(chunk.first_key)),
             )
         stdout().print(table)
     if len(plan.chunks) > LONGEST_SHOWN:
@@ -144,28 +148,34 @@ def print_failures(tally: FailureTally, statuses: Iterable[SourceStatus]) -> Non
             say(f"{status.source}: {_without_failures(status)}")
         return
     show = _list_failures if stdout().width < _TABLE_COLUMNS else _print_failure_table
-    show(tally.sample, tally.rows)
+    show(tally.sample, tally.objects)
     if tally.rows > len(tally.sample):
-        say(f"… and {tally.rows - len(tally.sample):,} more: --out FILE.csv writes all of them.")
-    for reason, count in sorted(tally.reasons.items()):
-        say(f"{reason}: {count:,}, {remedy_of(reason)}")
+        say(f"… and {tally.rows - len(tally.sample):,} more rows: --out FILE.csv writes all of them.")
+    for reason, rows in sorted(tally.reasons.items()):
+        say(f"{reason}: {_counted(rows, tally.objects_by_reason[reason])}, {remedy_of(reason)}")
 
 
 def _print_failure_table(shown: Sequence[FailureRow], count: int) -> None:
     table = Table(title=not_registered(count), title_justify="left", title_style="bold")
-    for name in ("source", "key", "stage", "reason", "message"):
+    for name in ("source", "key", "objects", "stage", "reason", "message"):
         table.add_column(name, overflow="fold")
     for row in shown:
-        table.add_row(*(_cell(value or "") for value in (row.source, row.key, row.stage, row.reason, row.message)))
+        values = (row.source, row.key, f"{row.objects:,}", row.stage, row.reason, row.message)
+        table.add_row(*(_cell(value or "") for value in values))
     stdout().print(table)
 
 
 def _list_failures(shown: Sequence[FailureRow], count: int) -> None:
-    """Print each key on a line of its own: five columns of a narrow table would break it into pieces."""
+    """Print each key on a line of its own: six columns of a narrow table would break it into pieces."""
     say(not_registered(count))
     for row in shown:
-        say(_cell(row.key))
+        say(_cell(row.key) + (f" and {row.objects - 1:,} more objects of its unit" if row.objects > 1 else ""))
         say(f"    {row.source}, {row.stage}: {row.reason}: {_cell(row.message or '')}")
+
+
+def _counted(rows: int, objects: int) -> str:
+    """Say how many objects are behind rows of the failure log; most are one object each."""
+    return f"{objects:,}" if rows == objects else f"{objects:,} objects in {rows:,} rows"
 
 
 def not_registered(count: int) -> str:

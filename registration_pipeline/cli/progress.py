@@ -88,7 +88,7 @@ class TerminalListener:
         """See ``RunListener``."""
         if result.has_failures and result.is_new:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(result.reasons.items()))
-            self._say(f"{source}: chunk {result.chunk.chunk_id}: {result.failed} objects failed ({reasons})")
+            self._say(f"{source}: chunk {result.chunk.chunk_id}: {result.failed_units} units failed ({reasons})")
 
     def counted(self, status: "SourceStatus") -> None:
         """See ``RunListener``."""

@@ -87,8 +87,8 @@ def take_inventory(
         StateLayoutError: the state was written by another version.
         StateConflictError: it took longer than ``claim.ABANDONED_AFTER`` and another inventory cleared it away.
     """
-    ensure_layout(store, source, clock)
     started_at = clock().astimezone(UTC)
+    ensure_layout(store, source, started_at)
     last = latest_inventory(store, source) if progress else None
     watch = _Watch(lister, progress, monotonic, expected=last.objects if last else None)
     with claimed_inventory_id(store, source, started_at) as inventory_id:

@@ -72,20 +72,6 @@ def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk, units: 
     )
 
 
-def check_unchanged(store: StateStore, manifest: Manifest) -> None:
-    """See that a manifest which this process made or verified before still lies in the state.
-
-    Raises:
-        StateCorruptError: other bytes do.
-    """
-    found = hashlib.sha256(store.read(manifest.name)).hexdigest()
-    if found != manifest.sha256:
-        raise StateCorruptError(
-            f"{store.location(manifest.name)} was changed while it was about to be sent (sha256 {found}, made "
-            f"{manifest.sha256}). Nothing was sent; find out who changed it, delete it and run again."
-        )
-
-
 def check_sent_before(manifest: Manifest, sent: str | None) -> None:
     """See that a chunk is sent with the same bytes ever after: Encord skips only what it knows.
 

@@ -1,6 +1,7 @@
-"""The key table of Encord's JSON upload format: what may stand where, and how much of it.
+"""The key table of Encord's JSON upload format: what may be where.
 
-What does not belong here: writing it (``render.py``) and checking it (``validate.py``). A key that Encord renames is
+What does not belong here: writing it (``render.py``), checking it (``validate.py``) and how much of it there may be
+(``limits.py``). A key that Encord renames is
 renamed here and nowhere else. The names are those that the examples of Encord's registration pages print; where an
 example and a field list differ (PDF and text metadata), the example is followed. Types are those of the SDK's typed form.
 """
@@ -12,7 +13,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from registration_pipeline.objects import MediaKind
+from registration_pipeline.limits import MAX_SEQUENCE_IMAGES
+from registration_pipeline.objects import KINDS, MediaKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +66,7 @@ _GROUPED: Final = {**_DESCRIBED, CREATE_VIDEO: JsonType.BOOLEAN}
 
 ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
     {
-        MediaKind.IMAGE.value: ItemFormat(
+        KINDS[MediaKind.IMAGE].list_key: ItemFormat(
             keys=_GROUPED,
             media_metadata_key="imageMetadata",
             media_metadata={
@@ -74,7 +76,7 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
                 "height": JsonType.INTEGER,
             },
         ),
-        MediaKind.VIDEO.value: ItemFormat(
+        KINDS[MediaKind.VIDEO].list_key: ItemFormat(
             keys=_GROUPED,
             media_metadata_key="videoMetadata",
             media_metadata={
@@ -86,7 +88,7 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
                 "mime_type": JsonType.STRING,
             },
         ),
-        MediaKind.AUDIO.value: ItemFormat(
+        KINDS[MediaKind.AUDIO].list_key: ItemFormat(
             keys=_DESCRIBED,
             media_metadata_key="audioMetadata",
             media_metadata={
@@ -99,48 +101,26 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
                 "num_channels": JsonType.INTEGER,
             },
         ),
-        MediaKind.PDF.value: ItemFormat(
+        KINDS[MediaKind.PDF].list_key: ItemFormat(
             keys=_DESCRIBED,
             media_metadata_key="pdfMetadata",
             media_metadata={"fileSize": JsonType.INTEGER, "numPages": JsonType.INTEGER},
         ),
-        MediaKind.TEXT.value: ItemFormat(
+        KINDS[MediaKind.TEXT].list_key: ItemFormat(
             keys=_DESCRIBED,
             media_metadata_key="textMetadata",
             media_metadata={"fileSize": JsonType.INTEGER, "mime_type": JsonType.STRING},
         ),
         # The page on NIfTI prints no clientMetadata for the JSON form.
-        MediaKind.NIFTI.value: ItemFormat(keys=_TITLED),
-        # Images of a sequence: Encord's page on registering cloud data.
-        "image_groups": ItemFormat(keys=_GROUPED, is_group=True, max_sequence_urls=32_767),
-        "dicom_series": ItemFormat(keys=_GROUPED, is_group=True),
+        KINDS[MediaKind.NIFTI].list_key: ItemFormat(keys=_TITLED),
+        # Image sequences go to the same list.
+        KINDS[MediaKind.IMAGE_GROUP].list_key: ItemFormat(
+            keys=_GROUPED, is_group=True, max_sequence_urls=MAX_SEQUENCE_IMAGES
+        ),
+        KINDS[MediaKind.DICOM_SERIES].list_key: ItemFormat(keys=_GROUPED, is_group=True),
     }
 )
 """Top-level key -> what its items look like."""
 
 FLAGS: Final = (SKIP_DUPLICATE_URLS, UPSERT_METADATA)
 """Top-level booleans. The first makes sending a manifest again harmless; the second needs the first."""
-
-MAX_ITEMS: Final = 10_000
-"""Entries per JSON file: Encord's best-practices page, Enterprise plan (2,500 on Team, 1,000 on Free)."""
-
-MAX_URLS: Final = 1_000_000
-"""URLs per JSON file: Encord's page on registering cloud data."""
-
-MAX_MANIFEST_BYTES: Final = 100_000_000
-"""100 MB per JSON file: the best-practices page. Taken as decimal, the smaller reading, since it is ours to stay below."""
-
-MAX_CLIENT_METADATA_BYTES: Final = 10_000_000
-"""10 MB per item as it is sent: Encord's page on client metadata; decimal for the same reason."""
-
-MAX_DEPTH: Final = 255
-"""Objects and lists within each other: more than that the SDK (pydantic, in fact) can't send."""
-
-MAX_GROWTH: Final = 6
-"""The SDK reads the file and writes it anew, escaped and spaced out: one byte (U+007F) becomes at most six."""
-
-ENVELOPE_BYTES: Final = 512
-"""At most so much is sent around the manifest: integration, flag and a file name of 255 bytes."""
-
-INTEGER_RANGE: Final = range(-(2**63), 2**63)
-"""Whole numbers beyond 64 bits fit no database's column."""

@@ -9,19 +9,22 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from registration_pipeline.limits import (
+    INTEGER_RANGE,
+    MAX_CLIENT_METADATA_BYTES,
+    MAX_TITLE_CHARACTERS,
+    MAX_URL_BYTES,
+)
 from registration_pipeline.manifest.format import (
     CLIENT_METADATA,
     CREATE_VIDEO,
     GROUP_URL_PREFIX,
-    INTEGER_RANGE,
-    MAX_CLIENT_METADATA_BYTES,
     OBJECT_URL,
     TITLE,
     ItemFormat,
     JsonType,
 )
 from registration_pipeline.manifest.violation import Violation
-from registration_pipeline.planning.rejection import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,8 +88,8 @@ class ItemChecker:
         if _WHITESPACE_OR_CONTROL.search(url):
             yield Violation(place, "holds whitespace or control characters: percent-encode them")
         length = len(url.encode("utf-8", "surrogatepass"))
-        if length > LIMITS.url_bytes:
-            yield Violation(place, f"is {length:,} bytes long; Encord takes {LIMITS.url_bytes:,}")
+        if length > MAX_URL_BYTES:
+            yield Violation(place, f"is {length:,} bytes long; Encord takes {MAX_URL_BYTES:,}")
         first = self._where_by_url.setdefault(url, place)
         if first != place:
             yield Violation(place, f"is the same as {first}")
@@ -100,8 +103,8 @@ class ItemChecker:
             return  # the type is reported with the other keys of the table
         if not title:
             yield Violation(place, "must not be empty")
-        if len(title) > LIMITS.title_characters:
-            yield Violation(place, f"is {len(title):,} characters long; Encord takes {LIMITS.title_characters}")
+        if len(title) > MAX_TITLE_CHARACTERS:
+            yield Violation(place, f"is {len(title):,} characters long; Encord takes {MAX_TITLE_CHARACTERS}")
         first = self._where_by_title.setdefault(title, place)
         if first != place:
             yield Violation(place, f"is the same as {first}")

@@ -10,19 +10,16 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.manifest.canonical import is_canonical_and_valid
-from registration_pipeline.manifest.format import (
-    CLIENT_METADATA,
+from registration_pipeline.limits import (
     ENVELOPE_BYTES,
-    FLAGS,
-    ITEM_FORMATS,
     MAX_DEPTH,
     MAX_GROWTH,
     MAX_ITEMS,
     MAX_MANIFEST_BYTES,
     MAX_URLS,
-    SKIP_DUPLICATE_URLS,
 )
+from registration_pipeline.manifest.canonical import is_canonical_and_valid
+from registration_pipeline.manifest.format import CLIENT_METADATA, FLAGS, ITEM_FORMATS, SKIP_DUPLICATE_URLS
 from registration_pipeline.manifest.items import ItemChecker
 from registration_pipeline.manifest.violation import Violation
 

@@ -88,7 +88,9 @@ def _failure_log(source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
     described = _described(source, own.failure_log, deps=[own.registration], kinds={"csv", "parquet"})
 
-    @dg.asset(**described, description="Every object that is not registered, and why.")
+    @dg.asset(
+        **described, description="What is not registered, and why: a row per failed unit and per rejected object."
+    )
     def failure_log(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         with errors_as_failures():
             return _result(failure_log_stage(*project.load_source(source.name), context.log.info))
@@ -149,7 +151,7 @@ def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
         failed: list[ChunkResult] = []
         if selected:
             errands = run.named(context.partition_keys)
-            failed = yield from run.register(errands, selected, checks=checks)
+            failed = yield from run.register(errands, selected, total=len(errands), checks=checks)
         chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
         yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
         if failed:

@@ -13,8 +13,8 @@ import dagster as dg
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures
-from registration_pipeline.orchestration.stages import CheckReport
+from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
+from registration_pipeline.orchestration.stages import CheckReport, registration_event
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings, encord_domain
 
@@ -48,7 +48,7 @@ def build_audit_job(source: SourceSettings) -> dg.JobDefinition:
         with errors_as_failures():
             loaded = project.load_source(source.name)
             report = audit_stage(*loaded, context.log.info, adopted=adopted if config.adopt else None)
-        yield from (_adoption_event(loaded[0].store, own, result) for result in adopted)
+        yield from (registration_event(loaded[0].store, own, result) for result in adopted)
         check: Any = audit_check(loaded[0].store, report).as_event()  # Dagster takes it, and its annotation does not
         context.log_event(check)
 
@@ -106,9 +106,7 @@ def audit_stage(
     lease = (
         nullcontext()
         if adopted is None
-        else hold_lease(
-            project.store, source.name, clock=utc_now, notify=_both(current_listener().notice, log), stop=stop
-        )
+        else hold_lease(project.store, source.name, clock=utc_now, notify=notice_and_log(log), stop=stop)
     )
     with lease as held:
         report = audit_source(
@@ -122,7 +120,7 @@ def audit_stage(
             progress=_Stages(source.name),
         )
     found = ", ".join(f"{count:,} {finding}" for finding, count in report.findings.items() if count) or "no findings"
-    log(f"audit {report.audit_id}: {found} in {report.objects:,} objects and {report.items:,} items")
+    log(f"audit {report.audit_id}: {found} in {report.units:,} units and {report.items:,} items")
     return report
 
 
@@ -179,7 +177,10 @@ def audit_check(store: "StateStore", report: "AuditReport") -> CheckReport:
         }
         for finding in AuditFinding
     ]
-    numbers = ("objects", "registered", "items", "under_way", "adopted_units", "partly_present", "not_looked_up")
+    numbers = (
+        *("units", "objects", "registered_units", "registered_objects", "items", "under_way"),
+        *("adopted_units", "partly_present", "not_looked_up"),
+    )
     shown: dict[str, Any] = {
         "audit": report.audit_id,
         "inventory": report.inventory_id,
@@ -193,19 +194,3 @@ def audit_check(store: "StateStore", report: "AuditReport") -> CheckReport:
     return CheckReport(
         names.AUDIT_CLEAN, SourceNames(report.source).registration, passed=report.is_clean, metadata=shown
     )
-
-
-def _adoption_event(
-    store: "StateStore", own: SourceNames, result: "ChunkResult"
-) -> dg.AssetMaterialization | dg.AssetObservation:
-    kind = dg.AssetObservation if result.has_failures else dg.AssetMaterialization
-    shown = metadata.registration_metadata(store, own.source, result)
-    return kind(own.registration, partition=result.chunk.chunk_id, metadata=shown)
-
-
-def _both(first: Log, second: Log) -> Log:
-    def say(text: str) -> None:
-        first(text)
-        second(text)
-
-    return say

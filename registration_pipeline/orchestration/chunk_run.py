@@ -3,7 +3,7 @@
 What belongs here is the order of the stages and which chunks a run means; the stages themselves are in ``stages.py``.
 """
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,6 +15,7 @@ from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     Log,
+    ManifestTally,
     StageReport,
     failure_log_stage,
     manifest_stage,
@@ -25,7 +26,6 @@ from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
-    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import Errand
 
@@ -90,30 +90,38 @@ class ChunkRun:
         """Look at every planned chunk and send nothing: what executing only the checks means."""
         with errors_as_failures():
             chunks = list(self.project.snapshot(self.source).chunks.values())
-            valid, _ = _result_of(manifest_stage(self.project, self.source, chunks))
+            valid = _result_of(manifest_stage(self.project, self.source, chunks))
             return [valid, no_failed_chunks(self.project, self.source)]
 
     def register(
         self,
-        errands: "Sequence[Errand]",
+        errands: "Iterable[Errand]",
         selected: Collection[dg.AssetKey],
         *,
+        total: int,
         checks: list[CheckReport],
     ) -> "Generator[ChunkEvent, None, list[ChunkResult]]":
-        """Yield the events of the selected assets, add to ``checks``, and return the results with failures."""
+        """Yield the events of the selected assets, add to ``checks``, and return the results with failures.
+
+        Args:
+            errands: the chunks, taken one by one as there is room for them.
+            selected: manifests, registrations or both. With both, each chunk is sent as soon as its manifest is made.
+            total: how many chunks they are.
+            checks: takes the results of the checks.
+        """
         own = SourceNames(self.source.name)
-        failed: list[ChunkResult] = []
-        manifests: dict[str, Manifest] = {}
         with errors_as_failures():
-            if own.manifest in selected:
+            if own.registration not in selected:
                 chunks = [errand.chunk for errand in errands]
-                report, manifests = yield from manifest_stage(self.project, self.source, chunks)
-                checks.append(report)
-            if own.registration in selected:
-                failed = yield from registration_stage(
-                    self.project, self.source, errands, manifests=manifests, log=self.log
-                )
-                checks.append(no_failed_chunks(self.project, self.source))
+                checks.append((yield from manifest_stage(self.project, self.source, chunks)))
+                return []
+            manifests = ManifestTally(self.project, self.source) if own.manifest in selected else None
+            failed = yield from registration_stage(
+                self.project, self.source, errands, total=total, manifests=manifests, log=self.log
+            )
+            if manifests is not None:
+                checks.append(manifests.check())
+            checks.append(no_failed_chunks(self.project, self.source))
         return failed
 
     def failure_log(self) -> StageReport:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
 
 from registration_pipeline.orchestration import names
@@ -17,6 +16,7 @@ from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
+from registration_pipeline.orchestration.runs.planned_events import announced
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,
@@ -156,11 +156,11 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
         else:
             shown = context.instance.get_materialized_partitions(own.registration)
             errands = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
-        _announce(context, own.registration, [errand.chunk.chunk_id for errand in errands])
         checks: list[CheckReport] = []
         failed = yield from run.register(
-            errands,
+            announced(context, own.registration, errands),
             {own.manifest, own.registration},
+            total=len(errands),
             checks=checks,
         )
         _log_checks(context, checks)
@@ -184,20 +184,3 @@ def _events(context: dg.OpExecutionContext, key: dg.AssetKey, report: StageRepor
 def _log_checks(context: dg.OpExecutionContext, checks: Any) -> None:
     for check in checks:
         context.log_event(check.as_event())
-
-
-def _announce(context: dg.OpExecutionContext, key: dg.AssetKey, chunk_ids: list[str]) -> None:
-    """Say that the run means to materialize these partitions.
-
-    Dagster does so for asset runs; without it, a chunk that fails in an op would show as missing instead of failed. The
-    event's builder is private, so ``dagster`` is pinned below 1.14 and a test looks at the resulting status.
-    """
-    for chunk_id in chunk_ids:
-        context.instance.report_dagster_event(
-            DagsterEvent.build_asset_materialization_planned_event(
-                context.job_name,
-                str(context.op_handle),
-                AssetMaterializationPlannedData(key, partition=chunk_id, partitions_subset=None),
-            ),
-            run_id=context.run_id,
-        )

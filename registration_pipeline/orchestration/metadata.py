@@ -1,6 +1,7 @@
 """What people see of an asset in the UI: counts, tables, reasons and links. Nothing is computed here that is not shown."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -48,10 +49,16 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> dg.Metad
     return dg.MetadataValue.table(records=records, schema=schema)
 
 
-def counts_table(counts: Mapping[str, int], what: str) -> dg.MetadataValue[Any]:
-    """Return counts by name as a table, largest first."""
-    rows = [{what: name, "objects": count} for name, count in sorted(counts.items(), key=lambda item: -item[1])]
-    return table(rows, (what, "objects"))
+def counts_table(counts: Mapping[str, int], what: str, counted: str = "objects") -> dg.MetadataValue[Any]:
+    """Return counts by name as a table, largest first.
+
+    Args:
+        counts: name to count.
+        what: heading of the names.
+        counted: heading of the counts: objects or units.
+    """
+    rows = [{what: name, counted: count} for name, count in sorted(counts.items(), key=lambda item: -item[1])]
+    return table(rows, (what, counted))
 
 
 def inventory_metadata(
@@ -94,16 +101,18 @@ def _first_objects(first: "pa.RecordBatch | None") -> list[dict[str, Any]]:
 def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
     """Describe what a planning run added and what else it found."""
     counts = plan.wave.counts
-    numbers = ("objects", "new", "known", "excluded", "rejected", "held", "changed", "deleted")
+    numbers = ("new", "known", "excluded", "rejected", "held", "changed", "deleted")
     return {
-        **{name: getattr(counts, name) for name in numbers},
+        "objects": counts.objects,
+        **{f"{name}_objects": getattr(counts, name) for name in numbers},
+        "new_units": sum(chunk.units for chunk in plan.chunks) if plan.created else 0,
         "new_chunks": len(plan.chunks) if plan.created else 0,
         "wave_id": plan.wave.wave_id,
         "rejected_by_reason": counts_table(counts.rejected_by_reason, "reason"),
         "excluded_by_rule": counts_table(counts.excluded_by_rule, "rule"),
         "chunks": table(
             [{**chunk_row(chunk)} for chunk in plan.chunks[:SAMPLE_ROWS]],
-            ("chunk_id", "kind", "units", "bytes", "first_key"),
+            ("chunk_id", "kind", "units", "objects", "bytes", "first_key"),
         ),
         "files": link(store, f"{plan.wave.source}/plan/{plan.wave.wave_id}/"),
     }
@@ -115,15 +124,18 @@ def chunk_row(chunk: "PlannedChunk") -> Mapping[str, Any]:
         "chunk_id": chunk.chunk_id,
         "kind": chunk.kind.value,
         "units": chunk.units,
+        "objects": chunk.objects,
         "bytes": chunk.bytes,
         "first_key": chunk.first_key,
     }
 
 
 def manifest_metadata(store: "StateStore", chunk: "PlannedChunk", manifest: "Manifest") -> Metadata:
-    """Describe a chunk's manifest."""
+    """Describe a chunk's manifest; its rows are units."""
     return {
         "dagster/partition_row_count": chunk.units,
+        "units": chunk.units,
+        "objects": chunk.objects,
         "kind": chunk.kind.value,
         "bytes": manifest.bytes,
         "sha256": manifest.sha256,
@@ -133,12 +145,14 @@ def manifest_metadata(store: "StateStore", chunk: "PlannedChunk", manifest: "Man
 
 
 def registration_metadata(store: "StateStore", source: str, result: "ChunkResult") -> Metadata:
-    """Describe a concluded chunk, with its failures when there are any."""
+    """Describe a concluded chunk, with its failures when there are any; its rows are the registered units."""
     chunk_id, attempt = result.chunk.chunk_id, result.attempt
     shown: Metadata = {
-        "dagster/partition_row_count": result.registered,
-        "registered": result.registered,
-        "failed": result.failed,
+        "dagster/partition_row_count": result.registered_units,
+        "registered_units": result.registered_units,
+        "registered_objects": result.registered_objects,
+        "failed_units": result.failed_units,
+        "failed_objects": result.failed_objects,
         "kind": result.chunk.kind.value,
         "bytes": result.chunk.bytes,
         "attempt": attempt,
@@ -152,29 +166,40 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
     if result.has_failures:
         shown["failure_log"] = link(store, f"{source}/failures/{chunk_id}/{attempt:04d}.csv")
     if result.failures:
-        shown["reasons"] = reasons_table(result.reasons)
+        shown["reasons"] = reasons_table({"units": result.reasons})
         shown["sample_of_failures"] = table(
-            [{"key": one.key, "reason": one.reason, "message": one.message} for one in result.failures],
-            ("key", "reason", "message"),
+            [
+                {"key": first.key, "objects": objects, "reason": first.reason, "message": first.message}
+                for first, objects in result.failures
+            ],
+            ("key", "objects", "reason", "message"),
         )
     return shown
 
 
-def reasons_table(reasons: Mapping[str, int]) -> dg.MetadataValue[Any]:
-    """Show objects by reason, and who has to act."""
+def reasons_table(counts: Mapping[str, Mapping[str, int]]) -> dg.MetadataValue[Any]:
+    """Show what is not registered by reason, and who has to act.
+
+    Args:
+        counts: by what is counted, the counts by reason; all have the same reasons.
+    """
+    reasons = sorted(next(iter(counts.values())))
     rows = [
-        {"reason": reason, "objects": count, "what to do": remedy_of(reason)}
-        for reason, count in sorted(reasons.items())
+        {
+            "reason": reason,
+            **{what: by_reason[reason] for what, by_reason in counts.items()},
+            "what to do": remedy_of(reason),
+        }
+        for reason in reasons
     ]
-    return table(rows, ("reason", "objects", "what to do"))
+    return table(rows, ("reason", *counts, "what to do"))
 
 
 def failure_log_metadata(
     store: "StateStore", status: "SourceStatus", tally: "FailureTally", names: Sequence[str]
 ) -> Metadata:
-    """Describe the failure log of a source and where all its objects stand."""
+    """Describe the failure log of a source and where all its objects stand; its rows are failed units and rejected objects."""
     counted = (
-        "objects",
         "excluded",
         "rejected",
         "registered",
@@ -186,14 +211,22 @@ def failure_log_metadata(
     )
     return {
         "dagster/row_count": tally.rows,
-        **{name: getattr(status, name) for name in counted},
-        "reasons": reasons_table(tally.reasons),
+        "objects": status.objects,
+        **{f"{name}_objects": getattr(status, name) for name in counted},
+        **{f"{name}_units": count for name, count in asdict(status.units).items()},
+        "reasons": reasons_table({"rows": tally.reasons, "objects": tally.objects_by_reason}),
         "sample": table(
             [
-                {"key": row.key, "stage": row.stage, "reason": row.reason, "message": row.message}
+                {
+                    "key": row.key,
+                    "objects": row.objects,
+                    "stage": row.stage,
+                    "reason": row.reason,
+                    "message": row.message,
+                }
                 for row in tally.sample
             ],
-            ("key", "stage", "reason", "message"),
+            ("key", "objects", "stage", "reason", "message"),
         ),
         "parquet": link(store, names[0]),
         "csv": link(store, names[1]),

@@ -28,5 +28,5 @@ class ProjectResource(dg.ConfigurableResource):
         """
         project = replace(Project.load(Path(self.config_path)), held=self._held)
         source = project.source(name)
-        ensure_layout(project.store, name, utc_now)
+        ensure_layout(project.store, name, utc_now())
         return project, source

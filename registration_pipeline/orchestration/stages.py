@@ -5,15 +5,16 @@ turning results into metadata and checks; deciding belongs to the core.
 """
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.runs.listener import current_listener
+from registration_pipeline.orchestration.runs.listener import current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import Errand
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 _PARTITIONS_PER_CALL = 10_000
 
 _LOG_SECONDS = 30.0
+_MOST_INVALID_SHOWN = 100
+"""Chunks whose violations the check lists; each manifest's own event counts them."""
 
 Log = Callable[[str], None]
 
@@ -81,7 +85,7 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
     expected = (previous.objects or None) if previous else None
     say: Log = log.info
     current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
-    inventory = project.take_inventory(source, ListingReporter(say), _both(current_listener().notice, say))
+    inventory = project.take_inventory(source, ListingReporter(say), notice_and_log(say))
     say(f"{inventory.objects:,} objects, {inventory.bytes:,} bytes from {inventory.listing}")
     if not inventory.objects:
         warning = _emptied(source, inventory, expected)
@@ -178,7 +182,7 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
     snapshot = project.snapshot(source)
     rows = tally.watch(project.failures(source, snapshot))
     written = write_source_failure_log(project.store, source.name, log_id, rows)
-    log(f"{tally.rows:,} objects are not registered: {project.store.location(written[1])}")
+    log(f"{tally.objects:,} objects are not registered: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
     Journal(project.store, source.name).summarise(snapshot.journals)
     status = project.status(source, snapshot)
@@ -186,62 +190,111 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
     return StageReport(metadata.failure_log_metadata(project.store, status, tally, written))
 
 
+class ManifestTally:
+    """What a run shows of its manifests: an event for each as it is made, and one check at the end. Keeps none of them."""
+
+    def __init__(self, project: Project, source: SourceSettings) -> None:
+        self._store, self._key = project.store, SourceNames(source.name).manifest
+        self._manifests, self._invalid = 0, 0
+        self._violations: dict[str, list[str]] = {}
+
+    def event(self, chunk: "PlannedChunk", manifest: "Manifest") -> dg.AssetMaterialization:
+        """Count a manifest; one with violations is reported and does not stop the others."""
+        self._manifests += 1
+        if manifest.violations:
+            self._invalid += 1
+            if self._invalid <= _MOST_INVALID_SHOWN:
+                self._violations[chunk.chunk_id] = [f"{one.where}: {one.problem}" for one in manifest.violations]
+        shown = metadata.manifest_metadata(self._store, chunk, manifest)
+        return dg.AssetMaterialization(self._key, partition=chunk.chunk_id, metadata=shown)
+
+    def check(self) -> CheckReport:
+        """Return the check over all manifests that were counted."""
+        return CheckReport(
+            names.MANIFESTS_VALID,
+            self._key,
+            passed=not self._invalid,
+            metadata={
+                "manifests": self._manifests,
+                "invalid": self._invalid,
+                "violations": dg.MetadataValue.json(self._violations),
+            },
+        )
+
+
 def manifest_stage(
     project: Project, source: SourceSettings, chunks: "Sequence[PlannedChunk]"
-) -> Generator[dg.AssetMaterialization, None, tuple[CheckReport, "dict[str, Manifest]"]]:
-    """Make the manifests of the chunks; one with violations is reported and does not stop the others."""
+) -> Generator[dg.AssetMaterialization, None, CheckReport]:
+    """Make the manifests of the chunks and send nothing."""
     from registration_pipeline.manifest.files import ensure_manifest
 
-    key = SourceNames(source.name).manifest
     listener = current_listener()
     listener.stage_started(source.name, "manifests", len(chunks))
-    violations: dict[str, list[str]] = {}
-    manifests: dict[str, Manifest] = {}
+    tally = ManifestTally(project, source)
     for done, chunk in enumerate(chunks, start=1):
-        manifest = manifests[chunk.chunk_id] = ensure_manifest(project.store, source.name, chunk)
-        shown = metadata.manifest_metadata(project.store, chunk, manifest)
-        if manifest.violations:
-            violations[chunk.chunk_id] = [f"{one.where}: {one.problem}" for one in manifest.violations]
-        yield dg.AssetMaterialization(key, partition=chunk.chunk_id, metadata=shown)
+        yield tally.event(chunk, ensure_manifest(project.store, source.name, chunk))
         listener.advanced(done)
-    report = CheckReport(
-        names.MANIFESTS_VALID,
-        key,
-        passed=not violations,
-        metadata={"manifests": len(chunks), "violations": dg.MetadataValue.json(violations)},
-    )
-    return report, manifests
+    return tally.check()
 
 
 def registration_stage(
     project: Project,
     source: SourceSettings,
-    errands: "Sequence[Errand]",
+    errands: "Iterable[Errand]",
     *,
-    manifests: "Mapping[str, Manifest]",
+    total: int,
+    manifests: ManifestTally | None,
     log: Log,
 ) -> Generator[dg.AssetMaterialization | dg.AssetObservation, None, list["ChunkResult"]]:
     """Register the chunks: a materialization for each that went through, an observation for each that did not.
 
+    Args:
+        project: the configuration.
+        source: where the chunks belong.
+        errands: the chunks, taken one by one as there is room for them.
+        total: how many they are.
+        manifests: the event of each chunk's manifest comes too, right before the chunk is sent; None: manifests are made and
+            not shown.
+        log: takes a line.
+
     Returns:
-        The results with failures.
+        The results with failures, without their samples.
     """
-    key = SourceNames(source.name).registration
+    from registration_pipeline.submission.result import ReadyChunk
+
     listener = current_listener()
-    listener.stage_started(source.name, "registration", len(errands))
+    listener.stage_started(source.name, "registration", total)
     failed: list[ChunkResult] = []
-    results = project.register(source, errands, notify=_both(listener.notice, log), manifests=manifests)
-    for done, result in enumerate(results, start=1):
-        listener.chunk_concluded(source.name, result)
-        listener.advanced(done)
-        shown = metadata.registration_metadata(project.store, source.name, result)
-        if result.has_failures:
-            failed.append(result)
-            log(f"chunk {result.chunk.chunk_id}: {result.failed} of {result.chunk.objects} objects failed")
-            yield dg.AssetObservation(key, partition=result.chunk.chunk_id, metadata=shown)
-        else:
-            yield dg.AssetMaterialization(key, partition=result.chunk.chunk_id, metadata=shown)
+    done = 0
+    found = project.register(source, errands, notify=notice_and_log(log), with_manifests=manifests is not None)
+    # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
+    # and the threads would go on.
+    with closing(found):
+        for one in found:
+            if isinstance(one, ReadyChunk):
+                assert manifests is not None
+                yield manifests.event(one.chunk, one.manifest)
+                continue
+            done += 1
+            listener.chunk_concluded(source.name, one)
+            listener.advanced(done)
+            if one.has_failures:
+                failed.append(replace(one, failures=()))
+                log(
+                    f"chunk {one.chunk.chunk_id}: {one.failed_units} of {one.chunk.units} units failed, "
+                    f"{one.failed_objects} of {one.chunk.objects} objects"
+                )
+            yield registration_event(project.store, SourceNames(source.name), one)
     return failed
+
+
+def registration_event(
+    store: "StateStore", own: SourceNames, result: "ChunkResult"
+) -> dg.AssetMaterialization | dg.AssetObservation:
+    """Return what shows a concluded chunk: a materialization if all of it is registered, else an observation."""
+    kind = dg.AssetObservation if result.has_failures else dg.AssetMaterialization
+    shown = metadata.registration_metadata(store, own.source, result)
+    return kind(own.registration, partition=result.chunk.chunk_id, metadata=shown)
 
 
 def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
@@ -266,15 +319,16 @@ def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
 
 def failure_of(failed: Sequence["ChunkResult"], source: str) -> dg.Failure:
     """Return the failure that marks a run's unfinished chunks as failed; Dagster must not retry what Encord refused."""
-    objects = sum(result.failed for result in failed)
+    units, objects = sum(result.failed_units for result in failed), sum(result.failed_objects for result in failed)
     return dg.Failure(
         description=(
-            f"{len(failed)} chunks have {objects} objects that Encord refused; all others are registered. The failure log "
+            f"{len(failed)} chunks have {units} units ({objects} objects) that Encord refused; all others are registered. The "
+            "failure log "
             f"says which and why: `registration-pipeline failures {source}`. Retry the failed partitions after mending them."
         ),
         metadata={
             "failed_chunks": dg.MetadataValue.json([result.chunk.chunk_id for result in failed]),
-            "reasons": metadata.counts_table(_sum_reasons(failed), "reason"),
+            "reasons": metadata.counts_table(_sum_reasons(failed), "reason", "units"),
         },
         allow_retries=False,
     )
@@ -286,11 +340,3 @@ def _sum_reasons(failed: Sequence["ChunkResult"]) -> dict[str, int]:
         for reason, count in result.reasons.items():
             reasons[reason] = reasons.get(reason, 0) + count
     return reasons
-
-
-def _both(first: Log, second: Log) -> Log:
-    def tell(text: str) -> None:
-        first(text)
-        second(text)
-
-    return tell

@@ -17,8 +17,14 @@ import pyarrow.compute as pc
 
 from registration_pipeline.globs import KeyRules
 from registration_pipeline.ids import rules_digest
+from registration_pipeline.limits import (
+    ARCHIVED_STORAGE_CLASSES,
+    MAX_OBJECT_BYTES,
+    MAX_TITLE_CHARACTERS,
+    MAX_URL_BYTES,
+)
 from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, UNPLANNED_SUFFIXES, media_kinds
-from registration_pipeline.planning.rejection import LIMITS, Rejection, find_rejection
+from registration_pipeline.planning.rejection import Rejection, find_rejection
 from registration_pipeline.planning.schema import REJECTED_SCHEMA
 from registration_pipeline.urls import url_writer
 
@@ -130,10 +136,10 @@ def digest_rules(source: SourceSettings) -> str:
             "suffixes": {suffix: kind.value for suffix, kind in KIND_BY_SUFFIX.items()},
             "unplanned_suffixes": sorted(UNPLANNED_SUFFIXES),
             "content_types": {name: kind.value for name, kind in KIND_BY_CONTENT_TYPE.items()},
-            "object_bytes": {kind.value: size for kind, size in LIMITS.object_bytes.items()},
-            "url_bytes": LIMITS.url_bytes,
-            "title_characters": LIMITS.title_characters,
-            "archived_storage_classes": sorted(LIMITS.archived_storage_classes),
+            "object_bytes": {kind.value: size for kind, size in MAX_OBJECT_BYTES.items()},
+            "url_bytes": MAX_URL_BYTES,
+            "title_characters": MAX_TITLE_CHARACTERS,
+            "archived_storage_classes": sorted(ARCHIVED_STORAGE_CLASSES),
         }
     )
 

@@ -92,8 +92,9 @@ def load_history(store: StateStore, source: str, *, is_trusted: bool = True) -> 
     """
     wave_ids = sorted(filter(is_wave_id, store.folders(plan_folder(source))), key=wave_order)
     history = (_compacted(store, source, wave_ids) if is_trusted else None) or PlanHistory(source=source)
-    for wave_id in (wave_id for wave_id in wave_ids if wave_id not in set(history.wave_ids)):
-        wave = load_wave(store, source, wave_id)
+    compacted = set(history.wave_ids)
+    for wave_id in wave_ids:
+        wave = None if wave_id in compacted else load_wave(store, source, wave_id)
         if wave is not None:
             history = history.followed_by(wave)
     return history

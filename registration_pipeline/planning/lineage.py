@@ -91,12 +91,11 @@ def discard_uncommitted(store: StateStore, history: PlanHistory, wave: Wave) -> 
     newest = wave_order(wave.wave_id)
     finished = [one for one in (history.latest, wave) if one is not None]
     kept = {part.name for one in finished for part in wave_files(one)}
-    searched = {one.wave_id for one in finished}
+    done = {*history.wave_ids} - {one.wave_id for one in finished}
     removed = 0
     for folder_of in (plan_folder, census_folder):
         for wave_id in store.folders(folder_of(wave.source)):
-            is_done = wave_id in history.wave_ids and wave_id not in searched
-            if is_done or not is_wave_id(wave_id) or wave_order(wave_id) > newest:
+            if wave_id in done or not is_wave_id(wave_id) or wave_order(wave_id) > newest:
                 continue
             for name in list(store.names(folder_of(wave.source, wave_id))):
                 if name not in kept and name.endswith(".parquet"):

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from registration_pipeline.errors import StateConflictError, StateCorruptError, UsageError
 from registration_pipeline.ids import unit_id
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
+from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
 from registration_pipeline.planning.decision import Decider, Decision, digest_rules
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
 
@@ -63,6 +65,7 @@ def plan_source(
     source: SourceSettings,
     clock: Callable[[], datetime],
     inventory: Inventory | None = None,
+    limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE],
     dry_run: bool = False,
     compacts: bool = True,
     progress: Callable[[int], None] | None = None,
@@ -77,6 +80,7 @@ def plan_source(
         source: its rules.
         clock: for ``planned_at``.
         inventory: what to plan; the latest one by default.
+        limits: what Encord accepts in one manifest.
         dry_run: decide and count, but write nothing.
         compacts: write the compacted ledger afterwards; without, later nights read more files.
         progress: called with the number of objects looked at so far.
@@ -95,7 +99,7 @@ def plan_source(
         existing = _existing_wave(store, history, planned, digest)
         if existing is not None:
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
-        run = _PlanningRun(store, source, planned, history, progress)
+        run = _PlanningRun(store, source, planned, history, limits=limits, progress=progress)
         try:
             wave = _carried_over(history, planned, digest, planned_at=clock()) or run.plan(
                 digest, clock, dry_run=dry_run
@@ -164,13 +168,15 @@ class _PlanningRun:
         source: SourceSettings,
         inventory: Inventory,
         history: PlanHistory,
+        *,
+        limits: ManifestLimits,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._store, self._source, self._inventory, self._progress = store, source, inventory, progress
         self._wave_id = _next_wave_id(history, inventory.inventory_id)
         self._runs = history.runs
         self._decider = Decider(source, inventory.started_at)
-        self._cutter = ChunkCutter(self._wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind})
+        self._cutter = ChunkCutter(self._wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind}, limits)
         self._tally = _Tally()
         self.chunks: tuple[PlannedChunk, ...] = ()
 

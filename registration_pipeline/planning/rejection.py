@@ -1,50 +1,25 @@
 """Which objects Encord would not take, found before anything is sent, with the way out for each.
 
-What does not belong here: the user's own rules (``globs.py``: those objects are excluded, not rejected) and what
-Encord says after it has looked (``submission``).
+What does not belong here: the user's own rules (``globs.py``: those objects are excluded, not rejected), the limits themselves
+(``limits.py``) and what Encord says after it has read the object (``submission``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from registration_pipeline.objects import MediaKind, RejectionReason
+from registration_pipeline.limits import (
+    ARCHIVED_STORAGE_CLASSES,
+    MAX_OBJECT_BYTES,
+    MAX_TITLE_CHARACTERS,
+    MAX_URL_BYTES,
+)
+from registration_pipeline.objects import RejectionReason
 from registration_pipeline.planning.kinds import suffix_of, unplanned_note
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What Encord takes. Where a page says "GB" or "KB" the binary unit is meant here.
-
-    Reading them as binary can at worst send an object that Encord then refuses by name, while the decimal reading
-    would hold back objects that it takes.
-
-    Args:
-        object_bytes: largest object per kind. Encord's best-practices page: 1 GB for images and for videos; it
-            publishes no limit for the other kinds, so none is applied.
-        url_bytes: Encord's page on registering cloud data: 16 KB per URL.
-        title_characters: Encord's page on registering GCP data: file names of up to 300 characters.
-        archived_storage_classes: classes that must be restored before anyone can read the object: S3's (user guide,
-            "Archived objects"; GLACIER_IR is readable at once and is not among them) and Azure's access tier Archive
-            ("Access tiers for blob data"). Google's ARCHIVE, in capitals, is readable at once.
-    """
-
-    object_bytes: Mapping[MediaKind, int]
-    url_bytes: int
-    title_characters: int
-    archived_storage_classes: frozenset[str]
-
-
-LIMITS: Final = Limits(
-    object_bytes={MediaKind.IMAGE: 1024**3, MediaKind.VIDEO: 1024**3},
-    url_bytes=16 * 1024,
-    title_characters=300,
-    archived_storage_classes=frozenset({"GLACIER", "DEEP_ARCHIVE", "Archive"}),
-)
+    from registration_pipeline.objects import MediaKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +53,15 @@ def find_rejection(
     """
     if kind is None or size <= 0 or key.endswith("/"):
         return _not_media(key, size, content_type)
-    limit = LIMITS.object_bytes.get(kind)
+    limit = MAX_OBJECT_BYTES.get(kind)
     if limit is not None and size > limit:
         return _too_large(key, size, kind, limit)
-    if storage_class in LIMITS.archived_storage_classes:
+    if storage_class in ARCHIVED_STORAGE_CLASSES:
         return _archived(key, storage_class)
     url_bytes = len(url) if url.isascii() else len(url.encode())
-    if url_bytes > LIMITS.url_bytes:
+    if url_bytes > MAX_URL_BYTES:
         return _url_too_long(key, url_bytes)
-    if len(title) > LIMITS.title_characters:
+    if len(title) > MAX_TITLE_CHARACTERS:
         return _title_too_long(key, title)
     return None
 
@@ -131,13 +106,13 @@ def _archived(key: str, storage_class: str | None) -> Rejection:
 def _url_too_long(key: str, url_bytes: int) -> Rejection:
     return Rejection(
         RejectionReason.URL_TOO_LONG,
-        f"{key!r} gives a URL of {url_bytes:,} bytes: Encord takes {LIMITS.url_bytes:,}. Copy it to a shorter key",
+        f"{key!r} gives a URL of {url_bytes:,} bytes: Encord takes {MAX_URL_BYTES:,}. Copy it to a shorter key",
     )
 
 
 def _title_too_long(key: str, title: str) -> Rejection:
     return Rejection(
         RejectionReason.TITLE_TOO_LONG,
-        f"{key!r} gives a title of {len(title):,} characters: Encord takes {LIMITS.title_characters}. Copy it to a "
+        f"{key!r} gives a title of {len(title):,} characters: Encord takes {MAX_TITLE_CHARACTERS}. Copy it to a "
         "shorter key",
     )

@@ -6,27 +6,28 @@ Used by assets and commands alike. No Dagster objects and no decisions here; hea
 import difflib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import UsageError
+from registration_pipeline.limits import MANIFEST_LIMITS, ManifestLimits
 from registration_pipeline.settings import Settings, SourceSettings, encord_domain, encord_private_key, load_settings
 
 if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
-    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
-    from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.tracking.due import Errand
     from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline.tracking.snapshot import Held, SourceSnapshot
@@ -120,11 +121,16 @@ class Project:
             lister=self.lister(source, notify), store=self.store, source=source.name, clock=utc_now, progress=progress
         )
 
+    @property
+    def manifest_limits(self) -> ManifestLimits:
+        """What Encord accepts in one manifest under ``encord.plan``."""
+        return MANIFEST_LIMITS[self.settings.encord.plan]
+
     def plan(self, source: SourceSettings, *, dry_run: bool = False) -> "Plan":
         """Plan what the latest inventory holds and no wave has planned yet."""
         from registration_pipeline.planning.plan import plan_source
 
-        return plan_source(store=self.store, source=source, clock=utc_now, dry_run=dry_run)
+        return plan_source(store=self.store, source=source, clock=utc_now, limits=self.manifest_limits, dry_run=dry_run)
 
     def snapshot(self, source: SourceSettings, history: "PlanHistory | None" = None) -> "SourceSnapshot":
         """Return what is planned and where each chunk stands, read again only as far as it has changed.
@@ -147,11 +153,14 @@ class Project:
         from registration_pipeline.tracking.latest_view import view_of_latest
         from registration_pipeline.tracking.status import source_status
 
-        with view_of_latest(self.store, source, snapshot or self.snapshot(source)) as (view, seen):
+        with view_of_latest(self.store, source, snapshot or self.snapshot(source), self.manifest_limits) as (
+            view,
+            seen,
+        ):
             return source_status(view, source.name, seen, max_attempts=source.max_attempts)
 
     def failures(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "Iterator[FailureRow]":
-        """Yield every object of the source's latest inventory that is not registered, and why.
+        """Yield what is not registered of the source's latest inventory, and why.
 
         Args:
             source: which.
@@ -160,26 +169,29 @@ class Project:
         from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
-        with view_of_latest(self.store, source, snapshot or self.snapshot(source)) as (view, seen):
+        with view_of_latest(self.store, source, snapshot or self.snapshot(source), self.manifest_limits) as (
+            view,
+            seen,
+        ):
             yield from source_failures(view, source.name, seen)
 
     def register(
         self,
         source: SourceSettings,
-        errands: "Sequence[Errand]",
+        errands: "Iterable[Errand]",
         *,
         notify: Callable[[str], None],
-        manifests: "Mapping[str, Manifest] | None" = None,
-    ) -> "Iterator[ChunkResult]":
+        with_manifests: bool = False,
+    ) -> "Generator[ReadyChunk | ChunkResult, None, None]":
         """Bring the chunks to their verdicts, yielding results as they come; nothing is asked of Encord without chunks.
 
         Waits while another process submits the source.
 
         Args:
             source: where they belong.
-            errands: the chunks.
+            errands: the chunks, taken one by one as there is room for them.
             notify: tells people what takes long.
-            manifests: those that this process has made already, by chunk id.
+            with_manifests: yield each chunk with its manifest too, before it is sent.
 
         Raises:
             HaltError: nothing more may be sent.
@@ -189,10 +201,12 @@ class Project:
         from registration_pipeline.submission.calls.retry import RetryPolicy
         from registration_pipeline.submission.calls.slots import Slots
         from registration_pipeline.submission.context import SubmissionContext
-        from registration_pipeline.submission.registrar import register_chunks
+        from registration_pipeline.submission.registrar import stream_chunks
         from registration_pipeline.submission.target import resolve_target
 
-        if not errands:
+        waiting = iter(errands)
+        first = next(waiting, None)
+        if first is None:
             return
         stop = threading.Event()
         pace = shared_pace(encord_domain(self.settings, self.environ))
@@ -211,11 +225,9 @@ class Project:
                 notify=notify,
                 slice_seconds=min(_LONGEST_SLICE_SECONDS, self.settings.encord.timeout_seconds // 2),
                 job_timeout_seconds=source.job_timeout_seconds,
-                manifests=manifests or {},
+                settle_seconds=source.settle_seconds,
             )
-            yield from register_chunks(
-                context, errands, max_in_flight=source.max_in_flight, settle_seconds=source.settle_seconds
-            )
+            yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
 
     def cancel(self, source: SourceSettings, chunk_id: str) -> "list[CancelledJob]":
         """Cancel the open upload jobs of a chunk and of its parts."""

@@ -7,9 +7,12 @@ locations are relative to the source, or to the top for rules that span sources.
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import TYPE_CHECKING
 
 from registration_pipeline.globs import KeyRules
+from registration_pipeline.limits import MANIFEST_LIMITS
+from registration_pipeline.objects import MediaKind
 from registration_pipeline.settings.addresses import SourceScheme, lies_within
 from registration_pipeline.settings.models import UrlStyle
 from registration_pipeline.settings.report_address import REPORTING_SCHEMES
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
+    from registration_pipeline.limits import EncordPlan
     from registration_pipeline.settings.models import SourceSettings
     from registration_pipeline.settings.yaml_source import Location
 
@@ -56,6 +60,20 @@ def source_problems(source: SourceSettings, state: str, doubtful: AbstractSet[st
             yield ("url_style",), "file:/// sources have url_style: file; leave the key out"
     if not doubtful & {"include", "exclude"} and _lists_its_own_state(source, state):
         yield ("uri",), "the state lies inside this source and would be registered; move it, or exclude its folder"
+
+
+def plan_problems(sources: Iterable[SourceSettings], plan: EncordPlan) -> Iterator[Found]:
+    """Yield the chunk sizes that are larger than Encord accepts under its plan.
+
+    Args:
+        sources: right in themselves.
+        plan: ``encord.plan``.
+    """
+    limit = MANIFEST_LIMITS[plan].entries
+    for source, kind in product(sources, MediaKind):
+        if source.chunk_size.of(kind) > limit:
+            text = f"must be {limit} or less: encord.plan {plan} allows {limit:,} units per manifest"
+            yield ("sources", source.name, "chunk_size", kind.value), text
 
 
 def _report_problems(source: SourceSettings) -> Iterator[Found]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings.addresses import parse_state
-from registration_pipeline.settings.cross_checks import source_problems, target_problems
+from registration_pipeline.settings.cross_checks import plan_problems, source_problems, target_problems
 from registration_pipeline.settings.models import (
     ChunkSizes,
     EncordSettings,
@@ -112,6 +112,9 @@ class _SettingsReader:
         state = self._state(values.get("state"))
         encord = self._model(EncordSettings, values.get("encord") or {}, ("encord",))
         sources = self._sources(values.get("sources"), state)
+        if encord is not None:
+            for location, text in plan_problems(sources, encord.plan):
+                self._parsed.add(location, text)
         for location, text in target_problems(sources):
             self._parsed.add(location, text)
         if self._parsed.problems or encord is None:

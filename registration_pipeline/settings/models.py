@@ -14,7 +14,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from registration_pipeline.globs import glob_problem
-from registration_pipeline.objects import MediaKind  # noqa: TC001 - kept importable for readers of the models' types
+from registration_pipeline.limits import MAX_ITEMS, EncordPlan
+from registration_pipeline.objects import KINDS, MediaKind
 from registration_pipeline.settings.addresses import (
     SourceLocation,
     SourceScheme,
@@ -24,9 +25,6 @@ from registration_pipeline.settings.addresses import (
 )
 from registration_pipeline.settings.cron import cron_problem
 from registration_pipeline.settings.report_address import parse_report_location
-
-LARGEST_CHUNK = 10_000
-"""Units. Encord's best-practices page: data units at one time, Enterprise."""
 
 
 class UrlStyle(StrEnum):
@@ -105,7 +103,7 @@ def _source_name(name: str) -> str:
 
 
 WholeNumber = Annotated[int, BeforeValidator(_not_a_boolean)]
-ChunkSize = Annotated[WholeNumber, Field(ge=1, le=LARGEST_CHUNK)]
+ChunkSize = Annotated[WholeNumber, Field(ge=1, le=MAX_ITEMS)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Name = Annotated[str, Field(min_length=1)]
 
@@ -120,10 +118,12 @@ class EncordSettings(_Model):
     Args:
         domain: its address.
         timeout_seconds: how long one reply may take.
+        plan: what was bought from Encord; it limits units per manifest, and bytes.
     """
 
     domain: Annotated[str, AfterValidator(parse_domain)] = "https://api.encord.com"
     timeout_seconds: Annotated[WholeNumber, Field(ge=3, le=600)] = 120
+    plan: EncordPlan = EncordPlan.ENTERPRISE
 
 
 class StorageSettings(_Model):
@@ -165,17 +165,17 @@ class SourceEncordSettings(_Model):
 
 
 class ChunkSizes(_Model):
-    """Units per chunk and kind.
+    """Units per chunk and kind. Defaults are those of the kind table; ``encord.plan`` may allow less than the most here."""
 
-    Encord's upload page: "limit uploads to 100 videos and up to 1000 images at a time".
-    """
-
-    images: ChunkSize = 1000
-    videos: ChunkSize = 100
-    audio: ChunkSize = 1000
-    pdfs: ChunkSize = 1000
-    text: ChunkSize = 1000
-    nifti: ChunkSize = 1000
+    images: ChunkSize = KINDS[MediaKind.IMAGE].chunk_units
+    videos: ChunkSize = KINDS[MediaKind.VIDEO].chunk_units
+    audio: ChunkSize = KINDS[MediaKind.AUDIO].chunk_units
+    pdfs: ChunkSize = KINDS[MediaKind.PDF].chunk_units
+    text: ChunkSize = KINDS[MediaKind.TEXT].chunk_units
+    nifti: ChunkSize = KINDS[MediaKind.NIFTI].chunk_units
+    image_groups: ChunkSize = KINDS[MediaKind.IMAGE_GROUP].chunk_units
+    image_sequences: ChunkSize = KINDS[MediaKind.IMAGE_SEQUENCE].chunk_units
+    dicom_series: ChunkSize = KINDS[MediaKind.DICOM_SERIES].chunk_units
 
     def of(self, kind: MediaKind) -> int:
         """Return the units per chunk of one kind."""

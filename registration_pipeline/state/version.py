@@ -14,7 +14,6 @@ from registration_pipeline.state.layout import state_version_name
 from registration_pipeline.state.sealed import open_sealed, sealed_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from registration_pipeline.state.store import StateStore
@@ -67,8 +66,13 @@ def require_layout(store: StateStore, source: str) -> bool:
     return True
 
 
-def ensure_layout(store: StateStore, source: str, clock: Callable[[], datetime]) -> None:
+def ensure_layout(store: StateStore, source: str, at: datetime) -> None:
     """Check as ``require_layout`` does, and note the layout where there is no state yet: before anything else is written.
+
+    Args:
+        store: the state.
+        source: its name.
+        at: the time, UTC.
 
     Raises:
         StateLayoutError: the state has another layout, or does not say which.
@@ -79,7 +83,7 @@ def ensure_layout(store: StateStore, source: str, clock: Callable[[], datetime])
     document = {
         "layout": LAYOUT,
         "source": source,
-        "created_at": clock().isoformat(),
+        "created_at": at.isoformat(),
         "created_by": __version__,
     }
     try:

@@ -26,7 +26,7 @@ from registration_pipeline.errors import (
     StateConflictError,
     StoppedError,
 )
-from registration_pipeline.manifest.files import Manifest, check_sent_before, check_unchanged, ensure_manifest
+from registration_pipeline.manifest.files import Manifest, check_sent_before, ensure_manifest
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.job_wait import JobWait
@@ -79,7 +79,18 @@ class ChunkSubmission:
     part: PartOf | None = None
     _events: list[JournalEvent] = field(default_factory=list)
     _members: ChunkUnits | None = None
+    _made: Manifest | None = None
     _has_leftovers: bool = False
+
+    def manifest(self) -> Manifest:
+        """Make or verify the chunk's manifest, once.
+
+        Raises:
+            StateCorruptError: the stored one has other bytes, or the plan of the chunk is damaged.
+        """
+        if self._made is None:
+            self._made = ensure_manifest(self.context.store, self.context.source, self.chunk, self._units())
+        return self._made
 
     def advance(
         self, *, after_attempt: int | None = None, is_fresh: bool = False, is_forced: bool = False
@@ -134,7 +145,7 @@ class ChunkSubmission:
         return self._start(is_fresh=is_fresh)
 
     def _start(self, *, is_fresh: bool = False) -> ChunkResult | InDoubt:
-        manifest = self._manifest()
+        manifest = self.manifest()
         refusal: Exception | None = None
         with self.context.slots.taken(self.context.stop):
             self.context.check_stop("No further chunk is started because the submission stops; run again.")
@@ -312,15 +323,6 @@ class ChunkSubmission:
             f"Another process works on chunk {self.chunk.chunk_id} ({how}). It will conclude the chunk; run again when it "
             "has ended."
         )
-
-    def _manifest(self) -> Manifest:
-        """Make or verify the manifest; one that this process made before is only looked at for being the same bytes."""
-        context = self.context
-        known = context.manifests.get(self.chunk.chunk_id)
-        if known is None:
-            return ensure_manifest(context.store, context.source, self.chunk, self._units())
-        check_unchanged(context.store, known)
-        return known
 
     def _intend(self, manifest: Manifest, *, is_fresh: bool) -> None:
         progress = self._progress

@@ -14,9 +14,8 @@ from registration_pipeline.submission.calls.slots import Slots
 from registration_pipeline.tracking.journal.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.target import Target
@@ -35,13 +34,14 @@ class SubmissionContext:
         stop: set when nothing more may be sent.
         may_send: asked right before every start; raises when another process may have taken the source over.
         slots: room for open upload jobs.
+        ahead: chunks that are made ready or concluded while all slots are taken, so that no room for a job stays empty.
         notify: tells people what takes long.
         sleep: injected in tests; by default a wait that ``stop`` ends.
         slow_poll_seconds: pause between polls of a job whose server answers PENDING without holding the request.
         slice_seconds: the longest single poll. A stop waits for the polls under way, so this is also how long Ctrl-C takes.
         job_timeout_seconds: an upload job that takes longer is cancelled.
         job_warning_seconds: an upload job that takes longer is told about, and again each time that time has doubled.
-        manifests: manifests that this process has made or verified already, by chunk id.
+        settle_seconds: how long the folder has been quiet before a chunk in doubt is adopted or sent again.
     """
 
     store: StateStore
@@ -52,6 +52,7 @@ class SubmissionContext:
     stop: threading.Event = field(default_factory=threading.Event)
     may_send: Callable[[], None] = lambda: None
     slots: Slots = field(default_factory=lambda: Slots(4))
+    ahead: int = 2
     notify: Callable[[str], None] = lambda _: None
     clock: Callable[[], datetime] = _utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -60,7 +61,7 @@ class SubmissionContext:
     slice_seconds: int = 10
     job_timeout_seconds: float = 86_400
     job_warning_seconds: float = 1_800
-    manifests: Mapping[str, Manifest] = field(default_factory=dict)
+    settle_seconds: float = 120
 
     @property
     def calls(self) -> RetryPolicy:

@@ -5,61 +5,80 @@ The order of acts for one chunk is in ``chunk.py``.
 
 from __future__ import annotations
 
-import collections
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import HaltError, ServiceUnavailableError, StoppedError
 from registration_pipeline.submission.chunk import ChunkSubmission
-from registration_pipeline.submission.result import ChunkResult, InDoubt
+from registration_pipeline.submission.result import ChunkResult, InDoubt, ReadyChunk
 from registration_pipeline.submission.settle import wait_for_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.tracking.due import Errand
 
+    Work = Callable[[], "_Prepared | ChunkResult | InDoubt"]
+
 _MAX_SETTLE_ROUNDS = 5
-_AHEAD = 2
-"""Chunks that are made ready or concluded while ``max_in_flight`` jobs are open, so that no room for a job stays empty."""
 
 
-def register_chunks(
-    context: SubmissionContext, errands: Sequence[Errand], *, max_in_flight: int, settle_seconds: float
-) -> Iterator[ChunkResult]:
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What to show of a chunk that is ready, and the call that takes it further once that was shown."""
+
+    shown: ReadyChunk
+    send: Callable[[], ChunkResult | InDoubt]
+
+
+def register_chunks(context: SubmissionContext, errands: Iterable[Errand]) -> Iterator[ChunkResult]:
     """Bring every chunk to its verdict and yield results as they come; the caller's thread does nothing else.
-
-    Chunks whose start is in doubt wait until all others are through, then until their folder has been quiet for
-    ``settle_seconds``, and are then adopted or sent again.
-
-    Args:
-        max_in_flight: how many upload jobs may be open; ``context.slots`` sees to it.
 
     Raises:
         HaltError: nothing more may be sent. Results reached before it have been yielded.
     """
+    with closing(stream_chunks(context, errands, with_manifests=False)) as stream:
+        for found in stream:
+            if isinstance(found, ChunkResult):
+                yield found
+
+
+def stream_chunks(
+    context: SubmissionContext, errands: Iterable[Errand], *, with_manifests: bool
+) -> Generator[ReadyChunk | ChunkResult, None, None]:
+    """Bring every chunk to its verdict and yield what comes, as it comes: ready chunks and results.
+
+    A chunk is taken from ``errands`` when there is room for it, so no more than ``context.slots.most + context.ahead`` are
+    in memory. Chunks whose start is in doubt wait until all others are through, then until their folder has been quiet for
+    ``context.settle_seconds``, and are then adopted or sent again.
+
+    Args:
+        context: what every chunk needs.
+        errands: the chunks; drawn from in the caller's thread.
+        with_manifests: make or verify the manifest of every chunk, also of one that needs none any more, and yield the chunk
+            with it. It is sent once the caller has come back for more.
+
+    Raises:
+        HaltError: nothing more may be sent. Results reached before it have been yielded.
+        StateCorruptError: a manifest or the plan of a chunk was changed; nothing more is started.
+    """
+    begin = _prepare if with_manifests else _advance
     in_doubt: list[InDoubt] = []
-    work = [
-        partial(
-            ChunkSubmission(context, errand.chunk).advance,
-            after_attempt=errand.after_attempt,
-            is_fresh=errand.is_fresh,
-            is_forced=errand.is_forced,
-        )
-        for errand in errands
-    ]
-    yield from _run(context, work, max_in_flight + _AHEAD, in_doubt)
+    yield from _run(context, (partial(begin, context, errand) for errand in errands), in_doubt)
     for _ in range(_MAX_SETTLE_ROUNDS):
         if not in_doubt:
             return
-        settled = _settle(context, in_doubt, settle_seconds)
+        settled = _settle(context, in_doubt)
         work = [
             partial(ChunkSubmission(context, doubt.chunk).resolve, doubt, settled_seconds=settled) for doubt in in_doubt
         ]
         in_doubt = []
-        yield from _run(context, work, max_in_flight + _AHEAD, in_doubt)
+        yield from _run(context, work, in_doubt)
     if not in_doubt:
         return
     raise ServiceUnavailableError(
@@ -68,8 +87,21 @@ def register_chunks(
     )
 
 
-def _settle(context: SubmissionContext, in_doubt: Sequence[InDoubt], settle_seconds: float) -> float:
-    sample = in_doubt[0]
+def _prepare(context: SubmissionContext, errand: Errand) -> _Prepared:
+    submission = ChunkSubmission(context, errand.chunk)
+    ready = ReadyChunk(chunk=errand.chunk, manifest=submission.manifest())
+    return _Prepared(ready, partial(_advance, context, errand, submission))
+
+
+def _advance(
+    context: SubmissionContext, errand: Errand, submission: ChunkSubmission | None = None
+) -> ChunkResult | InDoubt:
+    submission = submission or ChunkSubmission(context, errand.chunk)
+    return submission.advance(after_attempt=errand.after_attempt, is_fresh=errand.is_fresh, is_forced=errand.is_forced)
+
+
+def _settle(context: SubmissionContext, in_doubt: Sequence[InDoubt]) -> float:
+    sample, settle_seconds = in_doubt[0], context.settle_seconds
     context.notify(
         f"{len(in_doubt)} chunk(s) may or may not have reached Encord, e.g. {sample.chunk.chunk_id} ({sample.message}); "
         f"waiting for {settle_seconds:.0f} s of quiet in the folder before anything is sent again"
@@ -88,20 +120,19 @@ def _settle(context: SubmissionContext, in_doubt: Sequence[InDoubt], settle_seco
 
 
 def _run(
-    context: SubmissionContext,
-    work: Iterable[Callable[[], ChunkResult | InDoubt]],
-    at_once: int,
-    in_doubt: list[InDoubt],
-) -> Iterator[ChunkResult]:
-    """Run the work with at most ``at_once`` at a time; queue only that many, so memory is bounded too."""
-    queue = collections.deque(work)
-    running: set[Future[ChunkResult | InDoubt]] = set()
+    context: SubmissionContext, work: Iterable[Work], in_doubt: list[InDoubt]
+) -> Iterator[ReadyChunk | ChunkResult]:
+    """Run the work, as much of it at a time as there is room for; take no more of it, so memory is bounded too."""
+    at_once, waiting = context.slots.most + context.ahead, iter(work)
+    running: set[Future[_Prepared | ChunkResult | InDoubt]] = set()
     halted: HaltError | None = None
     with ThreadPoolExecutor(at_once, thread_name_prefix="submission") as pool:
         try:
-            while running or (queue and halted is None):
-                while queue and halted is None and len(running) < at_once:
-                    running.add(pool.submit(queue.popleft()))
+            while True:
+                if halted is None:
+                    running.update(map(pool.submit, islice(waiting, at_once - len(running))))
+                if not running:
+                    break
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     error = future.exception()
@@ -109,14 +140,15 @@ def _run(
                         halted = halted if halted and not isinstance(halted, StoppedError) else error
                         context.stop.set()
                         continue
-                    result = future.result()
-                    if isinstance(result, InDoubt):
-                        in_doubt.append(result)
-                    else:
-                        yield result
-        finally:
-            # Also when the caller stops early or something unexpected came up: threads end at their next step.
-            if running or queue:
-                context.stop.set()
+                    found = future.result()
+                    if isinstance(found, InDoubt):
+                        in_doubt.append(found)
+                        continue
+                    yield found.shown if isinstance(found, _Prepared) else found
+                    if isinstance(found, _Prepared) and halted is None:
+                        running.add(pool.submit(found.send))
+        except BaseException:
+            context.stop.set()  # the caller stops early or something unexpected came up: threads end at their next step
+            raise
     if halted is not None:
         raise halted

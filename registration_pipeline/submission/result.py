@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from registration_pipeline.tracking.journal.states import ChunkState
+from registration_pipeline.tracking.outcomes import failed_units
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.tracking.journal.states import JournalEvent
-    from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome
+    from registration_pipeline.tracking.outcomes import ChunkOutcomes, FailedUnit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,27 +33,41 @@ class InDoubt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyChunk:
+    """A chunk whose manifest is in the state, right before it is sent."""
+
+    chunk: PlannedChunk
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkResult:
-    """A concluded chunk. Counts are objects.
+    """A concluded chunk.
 
     Args:
-        reasons: failed objects by reason; empty when the verdict was only read back.
-        outcomes: base name of the file with the verdict for every object; None while there is none.
-        failures: a sample of the failed objects, at most ``SAMPLE_SIZE``.
+        reasons: failed units by reason.
+        outcomes: base name of the file with the verdict for every object.
+        failures: a sample of the failed units, at most ``SAMPLE_SIZE``; empty when the verdict was only read back.
         is_new: whether this run reached the verdict, as against having found it in the journal.
     """
 
     chunk: PlannedChunk
     state: ChunkState
     attempt: int
-    registered: int
-    failed: int
+    registered_objects: int
+    failed_objects: int
+    failed_units: int
     job_id: str | None
     message: str | None
     is_new: bool
     outcomes: str | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
-    failures: Sequence[Outcome] = ()
+    failures: Sequence[FailedUnit] = ()
+
+    @property
+    def registered_units(self) -> int:
+        """How many units are registered."""
+        return self.chunk.units - self.failed_units
 
     @property
     def has_failures(self) -> bool:
@@ -67,17 +82,18 @@ def result_from_verdict(
     chunk: PlannedChunk, verdict: JournalEvent, *, outcomes: ChunkOutcomes | None = None
 ) -> ChunkResult:
     """Return the result that a verdict stands for; with ``outcomes`` it is one that was reached just now."""
-    failed = outcomes.failed if outcomes is not None else ()
+    failed = failed_units(outcomes) if outcomes is not None else []
     return ChunkResult(
         chunk=chunk,
         state=verdict.state or ChunkState.FAILED,
         attempt=verdict.attempt,
-        registered=verdict.registered,
-        failed=verdict.failed,
+        registered_objects=verdict.registered,
+        failed_objects=verdict.failed,
+        failed_units=verdict.failed_units,
         job_id=verdict.job_id,
         message=verdict.message,
         is_new=outcomes is not None,
         outcomes=verdict.outcomes,
-        reasons=Counter(str(outcome.reason) for outcome in failed),
+        reasons=verdict.reasons,
         failures=tuple(failed[:SAMPLE_SIZE]),
     )

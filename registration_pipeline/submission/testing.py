@@ -23,11 +23,11 @@ from registration_pipeline.errors import (
     PermanentError,
     ThrottledError,
 )
-from registration_pipeline.manifest.format import UNIT_METADATA_KEY
+from registration_pipeline.manifest.format import GROUP_URL_PREFIX, OBJECT_URL, UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import ItemPage, JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -50,7 +50,7 @@ class _PendingJob:
     due: datetime
     folder_uuid: str
     manifest: dict[str, Any]
-    present: frozenset[str]
+    present: frozenset[tuple[str, ...]]
 
 
 @dataclass(slots=True)
@@ -59,7 +59,8 @@ class ScriptedGateway:
 
     Args:
         starts: what the next starts do, in order; then ``ACCEPT``.
-        fails: tells the error text for an object URL, or None when it registers.
+        fails: tells the error text for an object URL, or None when it registers. A unit of several objects fails with the
+            first of them that does.
         refuses: tells the error for a whole manifest, or None when it is taken.
         folders: name to UUID.
         integrations: title to UUID.
@@ -81,6 +82,7 @@ class ScriptedGateway:
     items: dict[str, list[RemoteItem]] = field(default_factory=dict)
     jobs: dict[str, JobReport] = field(default_factory=dict)
     manifests: list[bytes] = field(default_factory=list)
+    _urls_of_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _pending: dict[str, _PendingJob] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -173,13 +175,15 @@ class ScriptedGateway:
     def urls(self) -> list[str]:
         """Return every registered URL of every folder, duplicates included."""
         self._work()
-        return [item.url or "" for items in self.items.values() for item in items]
+        items = (item for items in self.items.values() for item in items)
+        return [url for item in items for url in self._urls_of_groups.get(item.item_uuid, (item.url or "",))]
 
     def _accept(self, folder_uuid: str, manifest: dict[str, Any]) -> str:
         self._work()
         job_id = str(uuid5(NAMESPACE_URL, f"job/{len(self.jobs)}"))
         skips = manifest.get("skip_duplicate_urls")
-        present = frozenset(item.url for item in self.items.get(folder_uuid, ()) if skips and item.url)
+        held = self.items.get(folder_uuid, ()) if skips else ()
+        present = frozenset(self._urls_of_groups.get(item.item_uuid, (item.url or "",)) for item in held)
         due = self.clock() + timedelta(seconds=self.job_seconds)
         self.jobs[job_id] = JobReport(status=JobStatus.PENDING)
         self._pending[job_id] = _PendingJob(due=due, folder_uuid=folder_uuid, manifest=manifest, present=present)
@@ -194,29 +198,22 @@ class ScriptedGateway:
                 job = self._pending.pop(job_id)
                 self.jobs[job_id] = self._register(job.folder_uuid, job.manifest, job.present)
 
-    def _register(self, folder_uuid: str, manifest: dict[str, Any], present: frozenset[str]) -> JobReport:
+    def _register(self, folder_uuid: str, manifest: dict[str, Any], present: frozenset[tuple[str, ...]]) -> JobReport:
         folder = self.items.setdefault(folder_uuid, [])
         registered: list[JobItem] = []
         errors: list[UnitError] = []
         for unit in (unit for units in manifest.values() if isinstance(units, list) for unit in units):
-            url = unit["objectUrl"]
-            text = self.fails(url)
-            if url in present:
+            urls = _urls_of(unit)
+            if urls in present:
                 continue
+            text = next(filter(None, map(self.fails, urls)), None)
             if text is not None:
-                errors.append(UnitError(object_urls=(url,), message=text, subtask_uuid=str(uuid5(NAMESPACE_URL, url))))
+                errors.append(
+                    UnitError(object_urls=urls, message=text, subtask_uuid=str(uuid5(NAMESPACE_URL, urls[0])))
+                )
                 continue
             item_uuid = str(uuid5(NAMESPACE_URL, f"item/{folder_uuid}/{next(self._numbers)}"))
-            metadata = unit.get("clientMetadata", {})
-            folder.append(
-                RemoteItem(
-                    item_uuid=item_uuid,
-                    name=unit["title"],
-                    url=url,
-                    unit_id=metadata.get(UNIT_METADATA_KEY),
-                    created_at=self.clock(),
-                )
-            )
+            folder.append(self._item(item_uuid, unit, urls))
             registered.append(JobItem(item_uuid, unit["title"]))
         return JobReport(
             status=JobStatus.DONE,
@@ -225,3 +222,24 @@ class ScriptedGateway:
             units_done=len(registered),
             units_error=len(errors),
         )
+
+    def _item(self, item_uuid: str, unit: Mapping[str, Any], urls: tuple[str, ...]) -> RemoteItem:
+        """Return a unit's item; a listing shows no URL of an item that has several objects, as in the sandbox."""
+        is_group = OBJECT_URL not in unit
+        if is_group:
+            self._urls_of_groups[item_uuid] = urls
+        return RemoteItem(
+            item_uuid=item_uuid,
+            name=unit["title"],
+            url=None if is_group else urls[0],
+            unit_id=unit.get("clientMetadata", {}).get(UNIT_METADATA_KEY),
+            created_at=self.clock(),
+        )
+
+
+def _urls_of(unit: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the URLs of an entry of a manifest in the order of their positions."""
+    if OBJECT_URL in unit:
+        return (unit[OBJECT_URL],)
+    positions = sorted(int(key.removeprefix(GROUP_URL_PREFIX)) for key in unit if key.startswith(GROUP_URL_PREFIX))
+    return tuple(unit[f"{GROUP_URL_PREFIX}{position}"] for position in positions)

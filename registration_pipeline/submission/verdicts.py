@@ -39,7 +39,10 @@ class _UnitVerdict(NamedTuple):
 
 
 class VerdictFacts(TypedDict):
-    """What the journal's verdict says of a chunk's outcomes; counts are objects (``JournalEvent``)."""
+    """What the journal's verdict says of a chunk's outcomes.
+
+    ``registered`` and ``failed`` count objects; ``failures`` and ``reasons`` are about units (``JournalEvent``).
+    """
 
     state: ChunkState
     registered: int
@@ -153,9 +156,13 @@ def judge_refused(units: Sequence[PlannedUnit], message: str, *, attempt: int, a
 
 
 def contested_items(outcomes: ChunkOutcomes, earlier: Sequence[Outcome]) -> list[str]:
-    """Return the items of an earlier attempt whose objects Encord, asked again, calls bad: somebody may have deleted them."""
-    refused = {outcome.key for outcome in outcomes.failed if outcome.reason not in _SAID_OF_ALL}
-    return [outcome.item_uuid for outcome in earlier if outcome.key in refused and outcome.item_uuid] if refused else []
+    """Return the items of an earlier attempt whose units Encord, asked again, calls bad: they may have been deleted since.
+
+    Each item is named once, however many objects its unit has.
+    """
+    refused = {outcome.unit_id for outcome in outcomes.failed if outcome.reason not in _SAID_OF_ALL}
+    found = (outcome.item_uuid for outcome in earlier if outcome.unit_id in refused and outcome.item_uuid)
+    return list(dict.fromkeys(found)) if refused else []
 
 
 def keep_registered(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.state.parquet import Part, open_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow.parquet as pq
 
@@ -31,6 +32,8 @@ _KEY_COLUMN: Final = 0
 _PARTS_IN_HAND: Final = 64
 _GROUPS_IN_HAND: Final = 4
 """Neighbouring chunks share row groups, and several chunks are under way at once. A group of a plan has some thousand rows."""
+_MAKERS: Final = 16
+"""Values that are made at the same time, at most; different keys mostly don't wait for each other."""
 
 
 class GroupReader:
@@ -53,18 +56,12 @@ class GroupReader:
             StateCorruptError: the part is missing or unreadable.
         """
         where = (store.uri, part.name)
-        bounds = self._bounds.get(where)
         with ExitStack() as stack:
-            file: pq.ParquetFile | None = None
-            if bounds is None:
-                file = stack.enter_context(open_part(store, part))
-                bounds = self._bounds.put(where, [_bounds(file, group) for group in range(file.num_row_groups)])
+            opened = cache(lambda: stack.enter_context(open_part(store, part)))
+            bounds = self._bounds.get(where, lambda: _bounds_of_groups(opened()))
             for group, within in enumerate(bounds):
-                if within is not None and (within[0] > last_key or within[1] < first_key):
-                    continue
-                if self._tables.get((*where, group)) is None:
-                    file = file or stack.enter_context(open_part(store, part))
-                yield self._table(store, part, group, file)
+                if within is None or (within[0] <= last_key and within[1] >= first_key):
+                    yield self._tables.get((*where, group), partial(self._decode, store, part, opened, group))
 
     def rows(self, store: StateStore, parts: Sequence[Part], *, first_row: int, rows: int) -> Iterator[pa.Table]:
         """Yield rows by their place, in tables.
@@ -87,27 +84,20 @@ class GroupReader:
 
     def _rows_of(self, store: StateStore, part: Part, begin: int, end: int) -> Iterator[pa.Table]:
         where = (store.uri, part.name)
-        with open_part(store, part) as file:
-            sizes = self._sizes.get(where) or self._sizes.put(
-                where, [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
-            )
+        with ExitStack() as stack:
+            opened = cache(lambda: stack.enter_context(open_part(store, part)))
             group_begins = 0
-            for group, size in enumerate(sizes):
+            for group, size in enumerate(self._sizes.get(where, lambda: _sizes_of_groups(opened()))):
                 first, last = max(begin, group_begins), min(end, group_begins + size)
                 if first < last:
-                    yield self._table(store, part, group, file).slice(first - group_begins, last - first)
+                    table = self._tables.get((*where, group), partial(self._decode, store, part, opened, group))
+                    yield table.slice(first - group_begins, last - first)
                 group_begins += size
 
-    def _table(self, store: StateStore, part: Part, group: int, file: pq.ParquetFile | None) -> pa.Table:
-        where = (store.uri, part.name, group)
-        table = self._tables.get(where)
-        if table is None:
-            with ExitStack() as stack:
-                file = file or stack.enter_context(open_part(store, part))
-                with _readable(store, part):
-                    table = file.read_row_group(group, columns=self._columns, use_threads=False)
-            self._tables.put(where, table)
-        return table
+    def _decode(self, store: StateStore, part: Part, opened: Callable[[], pq.ParquetFile], group: int) -> pa.Table:
+        file = opened()
+        with _readable(store, part):
+            return file.read_row_group(group, columns=self._columns, use_threads=False)
 
 
 class _Recent(Generic[Key, Value]):
@@ -116,14 +106,29 @@ class _Recent(Generic[Key, Value]):
     def __init__(self, size: int) -> None:
         self._size, self._values = size, OrderedDict[Key, Value]()
         self._lock = threading.Lock()
+        self._makers = tuple(threading.Lock() for _ in range(_MAKERS))
 
-    def get(self, key: Key) -> Value | None:
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """Return the value of a key; ``make`` is called if it is not in hand.
+
+        One thread makes it for all that ask at once: chunks that begin together lie in the same row group, and each of their
+        threads would hold a copy while it decodes it.
+        """
+        value = self._known(key)
+        if value is None:
+            with self._makers[hash(key) % _MAKERS]:
+                value = self._known(key)
+                if value is None:
+                    value = self._put(key, make())
+        return value
+
+    def _known(self, key: Key) -> Value | None:
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
-    def put(self, key: Key, value: Value) -> Value:
+    def _put(self, key: Key, value: Value) -> Value:
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
@@ -156,6 +161,14 @@ def read_sorted(store: StateStore, part: Part, *, columns: Sequence[str], batch_
                 ahead = batch.select(list(columns))
     if ahead is not None:
         yield ahead
+
+
+def _sizes_of_groups(file: pq.ParquetFile) -> list[int]:
+    return [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+
+
+def _bounds_of_groups(file: pq.ParquetFile) -> list[_Bounds]:
+    return [_bounds(file, group) for group in range(file.num_row_groups)]
 
 
 def _bounds(file: pq.ParquetFile, group: int) -> _Bounds:

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError
 from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
 from registration_pipeline.planning.history import load_chunks_of
 from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.state.local import LocalStateStore
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.snapshot import SourceSnapshot
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def view_of_latest(
-    store: StateStore, source: SourceSettings, snapshot: SourceSnapshot
+    store: StateStore,
+    source: SourceSettings,
+    snapshot: SourceSnapshot,
+    limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE],
 ) -> Iterator[tuple[StateStore, SourceSnapshot]]:
     """Give the state to count over, and its snapshot: those given when the newest inventory is planned, as it usually is.
 
@@ -46,7 +51,12 @@ def view_of_latest(
     with tempfile.TemporaryDirectory(prefix="registration-view-") as folder:
         view = StoreOverlay(store, LocalStateStore(Path(folder)))
         plan = plan_source(
-            store=view, source=source, clock=lambda: inventory.finished_at, inventory=inventory, compacts=False
+            store=view,
+            source=source,
+            clock=lambda: inventory.finished_at,
+            inventory=inventory,
+            limits=limits,
+            compacts=False,
         )
         yield view, replace(snapshot, history=plan.history, chunks=load_chunks_of(view, plan.history))
 

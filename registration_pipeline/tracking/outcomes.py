@@ -7,10 +7,12 @@ file, so that two writers can never replace each other's, and holds every failur
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import pyarrow as pa
@@ -25,7 +27,7 @@ from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import JournalEventKind, UnitFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
     from datetime import datetime
 
     from registration_pipeline.planning.units import PlannedUnit
@@ -68,6 +70,18 @@ class Outcome(NamedTuple):
     reason: FailureReason | None = None
     message: str | None = None
     subtask_uuid: str | None = None
+
+
+class FailedUnit(NamedTuple):
+    """A unit that is not registered.
+
+    Args:
+        first: the outcome of its first object.
+        objects: how many objects it has.
+    """
+
+    first: Outcome
+    objects: int
 
 
 OUTCOME_SCHEMA = pa.schema(
@@ -134,6 +148,19 @@ class ChunkOutcomes(Sequence[Outcome]):
     @cached_property
     def _outcomes(self) -> list[Outcome]:
         return _tuples(self.table)
+
+
+def failed_units(outcomes: ChunkOutcomes, *, without: Container[str] = ()) -> list[FailedUnit]:
+    """Return the failed units of a chunk, in its order.
+
+    Args:
+        outcomes: of all its objects.
+        without: keys that don't count, because the bucket does not hold them any more. A unit without any other object is
+            left out.
+    """
+    counted = (outcome for outcome in outcomes.failed if outcome.key not in without)
+    members = (list(group) for _, group in groupby(counted, key=operator.attrgetter("unit_id")))
+    return [FailedUnit(found[0], len(found)) for found in members]
 
 
 def _tuples(table: pa.Table) -> list[Outcome]:

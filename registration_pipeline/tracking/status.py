@@ -6,21 +6,31 @@ Only counting belongs here; the table and the JSON of the ``status`` command are
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from registration_pipeline.planning.wave import read_census
+from registration_pipeline.objects import KINDS
+from registration_pipeline.planning.wave import read_census, read_chunk_units
 from registration_pipeline.tracking.failures.log import count_by_chunk, failed_keys
 from registration_pipeline.tracking.journal.states import ChunkProgress, ChunkState
 from registration_pipeline.tracking.snapshot import read_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
     from datetime import datetime
 
     from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.snapshot import SourceSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitCounts:
+    """Units by where they stand. A unit counts as long as the bucket holds any of its objects."""
+
+    registered: int = 0
+    pending: int = 0
+    failed: int = 0
 
 
 _COUNTED_AS_SUBMITTED = frozenset({ChunkState.INTENDED, ChunkState.SPLIT})
@@ -36,7 +46,7 @@ class ChunkStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceStatus:
-    """Counts over the latest planned inventory.
+    """Counts over the latest planned inventory: of objects, but for ``units`` and ``chunks``.
 
     ``objects == excluded + rejected + registered + pending + failed``, always. ``deleted`` objects are counted apart,
     ``changed`` ones are among the registered, ``quarantined`` ones (tried as often as is allowed) among the failed.
@@ -52,6 +62,7 @@ class SourceStatus:
     changed: int = 0
     deleted: int = 0
     quarantined: int = 0
+    units: UnitCounts = UnitCounts()
     chunks: Mapping[ChunkState, int] = field(default_factory=dict)
     inventory_id: str | None = None
     last_sync_at: datetime | None = None
@@ -75,6 +86,7 @@ class SourceStatus:
             "failed": self.failed,
             "changed": self.changed,
             "deleted": self.deleted,
+            "units": asdict(self.units),
             "chunks": shown,
             "inventory_id": self.inventory_id,
             "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
@@ -129,6 +141,11 @@ def source_status(
         changed=tally["changed"],
         deleted=tally["deleted"],
         quarantined=tally["quarantined"],
+        units=UnitCounts(
+            registered=tally["registered units"],
+            pending=tally["pending units"] + counts.held,  # of held objects each is a unit: groups are not planned yet
+            failed=tally["failed units"],
+        ),
         chunks=Counter(status.progress.state for status in statuses.values()),
         inventory_id=latest.inventory_id,
         last_sync_at=max([latest.planned_at, *verdict_times]),
@@ -140,24 +157,56 @@ def _tally(
 ) -> Counter[str]:
     """Count planned objects that the latest inventory holds by where they stand, and registered ones that differ."""
     with_failures = {chunk_id for chunk_id, status in statuses.items() if _has_failures(status)}
-    deleted = count_by_chunk(read_census(store, latest, "deleted"), with_failures)
+    thinned = _thinned_groups(store, latest, statuses)
+    deleted = count_by_chunk(read_census(store, latest, "deleted"), with_failures | thinned)
     changed = count_by_chunk(read_census(store, latest, "changed"), with_failures)
     tally: Counter[str] = Counter()
     for chunk_id, status in statuses.items():
         gone, verdict = deleted.objects[chunk_id], status.progress.verdict
+        keys = deleted.keys_by_chunk.get(chunk_id, set())
         if verdict is None:
             tally["pending"] += status.chunk.objects - gone
+            tally["pending units"] += status.chunk.units - _gone_units(store, source, status, gone, keys)
             continue
         is_touched = chunk_id in deleted.keys_by_chunk or chunk_id in changed.keys_by_chunk
         failed = failed_keys(store, source, status.progress) if is_touched else frozenset[str]()
-        gone_failed = len(deleted.keys_by_chunk.get(chunk_id, set()) & failed)
+        gone_failed = len(keys & failed)
+        gone_units = _gone_units(store, source, status, gone, keys)
+        gone_failed_units = _gone_units(store, source, status, gone_failed, keys & failed)
         tally["registered"] += verdict.registered - (gone - gone_failed)
         tally["failed"] += verdict.failed - gone_failed
+        tally["registered units"] += status.chunk.units - verdict.failed_units - (gone_units - gone_failed_units)
+        tally["failed units"] += verdict.failed_units - gone_failed_units
         if max_attempts is not None and status.progress.tries >= max_attempts:
             tally["quarantined"] += verdict.failed - gone_failed
         tally["deleted"] += gone - gone_failed
         tally["changed"] += changed.objects[chunk_id] - len(changed.keys_by_chunk.get(chunk_id, set()) & failed)
     return tally
+
+
+def _thinned_groups(store: StateStore, latest: Wave, statuses: Mapping[str, ChunkStatus]) -> set[str]:
+    """Return the chunks of groups that lost some of their objects: which units are gone follows from the keys alone."""
+    groups = {chunk_id for chunk_id, status in statuses.items() if KINDS[status.chunk.kind].is_group}
+    if not groups:
+        return groups
+    gone = count_by_chunk(read_census(store, latest, "deleted"), frozenset()).objects
+    return {chunk_id for chunk_id in groups if 0 < gone[chunk_id] < statuses[chunk_id].chunk.objects}
+
+
+def _gone_units(store: StateStore, source: str, status: ChunkStatus, gone: int, keys: Container[str]) -> int:
+    """Return how many units of a chunk have no object left.
+
+    Args:
+        gone: how many objects are gone.
+        keys: of a chunk of groups of which not all are gone, which.
+    """
+    chunk = status.chunk
+    if not KINDS[chunk.kind].is_group or not gone:
+        return gone
+    if gone == chunk.objects:
+        return chunk.units
+    units = read_chunk_units(store, source, chunk)
+    return sum(all(entry.key in keys for entry in unit.objects) for unit in units)
 
 
 def _has_failures(status: ChunkStatus) -> bool:

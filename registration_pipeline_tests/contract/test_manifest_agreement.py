@@ -1,4 +1,4 @@
-"""10,000 random manifests through the validator, and through the real SDK over HTTP to the sandbox.
+"""10,000 random manifests through the validator, and through the real SDK to the sandbox: some over HTTP, the others without.
 
 What is judged and what agreement means is said in ``random_manifests/agreement.py``; how the manifests are made in
 ``random_manifests/catalogue.py``. That this test can fail is shown in ``test_manifest_agreement_can_fail.py``.
@@ -18,12 +18,14 @@ from encord.exceptions import InvalidArgumentsError, PayloadTooLargeError, Unkno
 from registration_pipeline.manifest import validate
 from registration_pipeline.sandbox.config import BODY_LIMIT_BYTES
 from registration_pipeline.sandbox.jobs import manifests
+from registration_pipeline_tests.doses import DOSES
 from registration_pipeline_tests.random_manifests.agreement import (
     NO_OBJECT,
     NOT_SENT,
     OWN_RULES,
     TOO_LARGE,
     Case,
+    judge,
     refusal,
     violations_of,
 )
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.random_manifests.catalogue import RandomManifest
 
 MANIFESTS: Final = 10_000
-SHARDS: Final = 5
+SHARDS: Final = max(1, DOSES.http_manifests // 2_000)
 
 
 def test_every_mutation_is_used_often_and_alone() -> None:
@@ -59,6 +61,31 @@ def test_every_mutation_is_used_often_and_alone() -> None:
     assert ALONE * len(CATALOGUE) < MANIFESTS / 2
 
 
+def numbers_over_http() -> list[int]:
+    """Every mutation alone once, and as many others as the dose allows, evenly spread."""
+    alone, rest = list(range(len(CATALOGUE))), range(len(CATALOGUE), MANIFESTS)
+    return alone + list(rest[:: -(-len(rest) // (DOSES.http_manifests - len(alone)))])
+
+
+def test_without_http_the_validator_accepts_what_the_sandbox_takes_of_all_other_manifests() -> None:
+    """Manifests of megabytes take a hundred times as long as the others and are judged over HTTP only."""
+    sent = set(numbers_over_http())
+    numbers = [
+        number
+        for number in range(MANIFESTS)
+        if number not in sent and not any(mutation.is_costly for mutation in mutations_of(number))
+    ]
+    verdicts = Counter[Expected]()
+    for number in numbers:
+        case = judge(random_manifest(number))
+        assert case.complaint is None
+        verdicts[case.verdict] += 1
+
+    assert len(numbers) + len(sent) > MANIFESTS * 0.95
+    assert not numbers or min(verdicts[verdict] for verdict in Expected) > len(numbers) / 20
+
+
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_whatever_the_validator_accepts_the_sandbox_takes_and_the_other_way_round(
@@ -66,18 +93,20 @@ def test_whatever_the_validator_accepts_the_sandbox_takes_and_the_other_way_roun
     connect: Callable[[Sandbox], EncordUserClient],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    *,
+    tell: Callable[[str], None],
     shard: int,
 ) -> None:
     caplog.set_level(logging.ERROR)  # the sandbox remarks on each casing that it meets
     running = start_sandbox()
-    made = (random_manifest(number) for number in range(shard, MANIFESTS, SHARDS))
+    made = (random_manifest(number) for number in numbers_over_http()[shard::SHARDS])
     cases = _sent(made, running, connect(running).create_storage_folder("fleet"), tmp_path / "manifest.json")
 
     assert [case.complaint for case in cases if case.complaint] == []
     assert {name for case in cases for name in case.own_rules} == OWN_RULES.keys()
     assert {case.manifest.mutations for case in cases} >= {(mutation,) for mutation in CATALOGUE}
     accepted, taken = sum(not case.violations for case in cases), sum(case.refusal is None for case in cases)
-    print(f"{len(cases)} manifests: the validator accepts {accepted}, the sandbox takes {taken}")
+    tell(f"{len(cases)} manifests over HTTP: the validator accepts {accepted}, the sandbox takes {taken}")
     assert len(cases) / 4 < accepted < taken < len(cases) * 3 / 4
     _assert_registered(running, taken)
 

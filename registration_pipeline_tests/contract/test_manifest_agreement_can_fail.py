@@ -1,6 +1,7 @@
 """The test of agreement is able to fail: a validator or a sandbox with one rule less, or a limit off by one, is caught.
 
-Rules are removed from the source, one statement at a time, so a rule that is added later is covered without a word here.
+Rules are removed from the source, one statement at a time, so a rule that is added later is covered without a word here. A
+change tries a sample of them, ``make soak`` tries all.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from registration_pipeline.manifest import format as format_table
+from registration_pipeline import limits
 from registration_pipeline.manifest import items, validate
 from registration_pipeline.manifest.format import ITEM_FORMATS, ItemFormat, JsonType
-from registration_pipeline.planning.rejection import LIMITS
 from registration_pipeline.sandbox.jobs import manifests
+from registration_pipeline_tests.doses import sample
 from registration_pipeline_tests.random_manifests.agreement import Case, refusal, violations_of
 from registration_pipeline_tests.random_manifests.catalogue import (
     ALONE,
@@ -38,6 +39,8 @@ from registration_pipeline_tests.random_manifests.sizes import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+pytestmark = pytest.mark.soak
 
 _CHEAP: Final = [number for number in range(ALONE * len(CATALOGUE)) if not mutations_of(number)[0].is_costly]
 _COSTLY: Final = [number for number in range(4 * len(CATALOGUE)) if mutations_of(number)[0].is_costly]
@@ -105,7 +108,7 @@ def _complaint(number: int, validator: types.ModuleType, sandbox: types.ModuleTy
 def _complaints_about_sizes(
     validator: types.ModuleType = validate, sandbox: types.ModuleType | None = None
 ) -> Iterator[str]:
-    urls = URL_LIMIT + validator.MAX_URLS - format_table.MAX_URLS  # off by what the validator is off by
+    urls = URL_LIMIT + validator.MAX_URLS - limits.MAX_URLS  # off by what the validator is off by
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(validator, "MAX_MANIFEST_BYTES", BODY_LIMIT)
         patch.setattr(validator, "MAX_URLS", urls)
@@ -195,34 +198,34 @@ def _formats(kind: str, **changes: Any) -> types.ModuleType:
     return _validator(ITEM_FORMATS={**ITEM_FORMATS, kind: replace(ITEM_FORMATS[kind], **changes)})
 
 
-@pytest.mark.parametrize("line", _lines(items, _finds_a_violation))
+@pytest.mark.parametrize("line", sample(_lines(items, _finds_a_violation)))
 def test_a_validator_without_one_check_of_items_is_caught(line: int) -> None:
     assert next(_complaints(_validator(_without_line(items, line))), None)
 
 
-@pytest.mark.parametrize("line", _lines(validate, _finds_a_violation))
+@pytest.mark.parametrize("line", sample(_lines(validate, _finds_a_violation)))
 def test_a_validator_without_one_check_of_the_document_is_caught(line: int) -> None:
     assert next(_complaints(_without_line(validate, line)), None)
 
 
-@pytest.mark.parametrize("line", _lines(manifests, _refuses))
+@pytest.mark.parametrize("line", sample(_lines(manifests, _refuses)))
 def test_a_sandbox_without_one_refusal_is_caught(line: int) -> None:
     assert next(_complaints(sandbox=_without_line(manifests, line)), None)
 
 
-LOW, HIGH = format_table.INTEGER_RANGE.start, format_table.INTEGER_RANGE.stop
+LOW, HIGH = limits.INTEGER_RANGE.start, limits.INTEGER_RANGE.stop
 SEQUENCE = ITEM_FORMATS["image_groups"].max_sequence_urls or 0
 OFF: dict[str, tuple[Callable[[int], types.ModuleType], tuple[str, ...]]] = {
     "URL": (
-        lambda by: _validator(_item_checks(LIMITS=replace(LIMITS, url_bytes=LIMITS.url_bytes + by))),
+        lambda by: _validator(_item_checks(MAX_URL_BYTES=limits.MAX_URL_BYTES + by)),
         ("URL at the limit", "URL over the limit"),
     ),
     "title": (
-        lambda by: _validator(_item_checks(LIMITS=replace(LIMITS, title_characters=LIMITS.title_characters + by))),
+        lambda by: _validator(_item_checks(MAX_TITLE_CHARACTERS=limits.MAX_TITLE_CHARACTERS + by)),
         ("title at the limit", "title over the limit"),
     ),
     "metadata": (
-        lambda by: _validator(_item_checks(MAX_CLIENT_METADATA_BYTES=format_table.MAX_CLIENT_METADATA_BYTES + by)),
+        lambda by: _validator(_item_checks(MAX_CLIENT_METADATA_BYTES=limits.MAX_CLIENT_METADATA_BYTES + by)),
         ("metadata at the limit", "metadata over the limit"),
     ),
     "lowest number": (
@@ -238,18 +241,17 @@ OFF: dict[str, tuple[Callable[[int], types.ModuleType], tuple[str, ...]]] = {
         ("sequence at the limit", "sequence over the limit"),
     ),
     "items": (
-        lambda by: _validator(MAX_ITEMS=format_table.MAX_ITEMS + by),
+        lambda by: _validator(MAX_ITEMS=limits.MAX_ITEMS + by),
         ("items at the limit", "items over the limit"),
     ),
     "depth": (
-        lambda by: _validator(MAX_DEPTH=format_table.MAX_DEPTH + by),
+        lambda by: _validator(MAX_DEPTH=limits.MAX_DEPTH + by),
         ("metadata as deep as the SDK can send", "metadata deeper than the SDK can send"),
     ),
 }
 
 
-@pytest.mark.parametrize("by", [-1, 1])
-@pytest.mark.parametrize("limit", OFF)
+@pytest.mark.parametrize(("limit", "by"), sample([(limit, by) for limit in OFF for by in (-1, 1)]))
 def test_a_limit_that_is_off_by_one_is_caught(limit: str, by: int) -> None:
     change, told_by = OFF[limit]
 
@@ -259,8 +261,8 @@ def test_a_limit_that_is_off_by_one_is_caught(limit: str, by: int) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("MAX_URLS", format_table.MAX_URLS - 1),
-        ("MAX_URLS", format_table.MAX_URLS + 1),
+        ("MAX_URLS", limits.MAX_URLS - 1),
+        ("MAX_URLS", limits.MAX_URLS + 1),
         ("MAX_GROWTH", 1),
         ("ENVELOPE_BYTES", 0),
         ("ENVELOPE_BYTES", 2_000),
@@ -287,7 +289,7 @@ ENTRIES = [
 
 
 @pytest.mark.parametrize("change", ["left out", "of another type"])
-@pytest.mark.parametrize(("kind", "table", "key"), ENTRIES, ids=["-".join(entry) for entry in ENTRIES])
+@pytest.mark.parametrize(("kind", "table", "key"), sample(ENTRIES), ids=sample(["-".join(entry) for entry in ENTRIES]))
 def test_an_entry_of_the_key_table_that_is_wrong_is_caught(kind: str, table: str, key: str, change: str) -> None:
     entries = dict(getattr(ITEM_FORMATS[kind], table))
     entries.update({key: OTHER_TYPE[entries[key]]}) if change == "of another type" else entries.pop(key)

@@ -13,6 +13,7 @@ from registration_pipeline.sandbox.faults.values import Effect, Fate, Fault, Whe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from uuid import UUID
 
     from encord import EncordUserClient
@@ -192,7 +193,7 @@ def test_units_fail_a_few_times_and_then_succeed(sandbox: Sandbox, folder: Stora
 
 
 def test_a_share_of_the_units_fails_and_the_seed_says_which(
-    start_sandbox: StartSandbox, connect: Callable[[Sandbox], EncordUserClient], tmp_path: Any
+    start_sandbox: StartSandbox, connect: Callable[[Sandbox], EncordUserClient], tmp_path: Path
 ) -> None:
     seen: dict[tuple[int, str], set[str]] = {}
     for seed, data in ((1, "a"), (1, "b"), (2, "c")):

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 SOURCE = "fleet-cameras"
-OBJECTS = 40
+OBJECTS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A source of 40 chunks of one object each, and the processes of the test."""
+    """A source of twelve chunks of one object each, and the processes of the test."""
 
     root: Path
     sandbox: Sandbox
@@ -48,7 +48,7 @@ class Project:
         self.processes.append(process)
         return process
 
-    def start_submitting(self, jobs: int = 5) -> subprocess.Popen[str]:
+    def start_submitting(self, jobs: int = 3) -> subprocess.Popen[str]:
         """Start a sync and return once so many jobs were started in Encord."""
         process = self.start("sync")
         deadline = time.monotonic() + 60
@@ -199,17 +199,5 @@ def test_two_syncs_at_once_register_everything_once(make_project: Callable[[floa
         assert "Traceback" not in err
         assert process.returncode == 0 or "run again" in err
     assert 0 in [process.returncode for process in both]
-    project.assert_exactly_once(project.finish())
-    assert len(project.sandbox.jobs()) == OBJECTS
-
-
-def test_nothing_is_submitted_while_another_sync_submits(make_project: Callable[[float], Project]):
-    project = make_project(0.3)
-    first = project.start_submitting()
-    second = project.start("sync", "--json")
-    _, err = second.communicate(timeout=200)
-    assert second.returncode in (0, 4), err
-    first.communicate(timeout=200)
-    assert first.returncode == 0
     project.assert_exactly_once(project.finish())
     assert len(project.sandbox.jobs()) == OBJECTS

@@ -200,7 +200,7 @@ def test_the_quickstart_story_in_the_ui(story: Story, page: Page) -> None:
     choose(page, story.url, "failure_log")
     story.wait_until("the failure log", lambda: list((story.root / "state" / SOURCE / "failure_log").glob("*.csv")))
     page.goto(f"{story.url}/assets/{SOURCE}/failure_log")
-    page.get_by_text("registered", exact=True).first.wait_for(timeout=60_000)
+    page.get_by_text("registered_objects", exact=True).first.wait_for(timeout=60_000)
     picture(page, "failure-log")
 
     assert len(story.sandbox.jobs()) == jobs_before + 3

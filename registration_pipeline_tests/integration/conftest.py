@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pytest
@@ -27,10 +27,11 @@ from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.status import SourceStatus
 
 START = datetime(2026, 11, 21, 2, tzinfo=UTC)
 
@@ -73,19 +74,20 @@ class SandboxFleet:
             gateway=gateway,
             target=resolve_target(gateway, policy, self.source),
             retry=policy,
+            settle_seconds=settle_seconds,
         )
         statuses = chunk_statuses(self.store, "fleet")
         errands = (
             named_errands("fleet", statuses, list(statuses)) if retry_failed else due_errands(statuses, max_attempts=1)
         )
-        yield from register_chunks(context, errands, max_in_flight=4, settle_seconds=settle_seconds)
+        yield from register_chunks(context, errands)
 
     def registered_urls(self) -> list[str]:
         """Return what the sandbox was given, duplicates included, over all folders."""
         folders = {job.folder_uuid for job in self.sandbox.jobs()}
         return sorted(url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls)
 
-    def status(self) -> Any:
+    def status(self) -> SourceStatus:
         return source_status(self.store, "fleet")
 
     def assert_exactly_once(self) -> None:
@@ -105,14 +107,31 @@ class SandboxFleet:
         assert status.registered == len(self.urls())
 
 
+class MakeSandboxFleet(Protocol):
+    """Makes a planned source beside a sandbox of its own.
+
+    Args:
+        objects: how many images there are.
+        images: how many of them are in a chunk.
+        encord: more of the source's ``encord`` section.
+        settings: settings of the sandbox.
+    """
+
+    def __call__(
+        self, *, objects: int = 5, images: int = 2, encord: dict[str, Any] | None = None, **settings: Any
+    ) -> SandboxFleet: ...
+
+
 @pytest.fixture
-def sandbox_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SandboxFleet]]:
+def sandbox_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSandboxFleet]:
     """Make a planned source beside a sandbox: ``sandbox_fleet(objects=5, images=2, job_seconds=0.5)``."""
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "127.0.0.1,localhost")
     started: list[Sandbox] = []
 
-    def make(*, objects: int = 5, images: int = 2, encord: dict[str, Any] | None = None, **settings: Any) -> Any:
+    def make(
+        *, objects: int = 5, images: int = 2, encord: dict[str, Any] | None = None, **settings: Any
+    ) -> SandboxFleet:
         defaults: dict[str, Any] = {"data": tmp_path / "encord", "job_seconds": 0.0}
         sandbox = Sandbox(SandboxConfig(**defaults | settings))
         started.append(sandbox)

@@ -17,6 +17,7 @@ from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.submission.calls.retry import RetryPolicy
+from registration_pipeline.submission.calls.slots import Slots
 from registration_pipeline.submission.context import SubmissionContext
 from registration_pipeline.submission.encord.gateway import EncordGateway
 from registration_pipeline.submission.registrar import register_chunks
@@ -83,9 +84,11 @@ def main(root: str, domain: str, key_file: str, *kill: str) -> None:
     sys.stdout.flush()
     retry = RetryPolicy(cap_seconds=0.2)
     target = resolve_target(gateway, retry, source)
-    context = SubmissionContext(store=store, source="fleet", gateway=gateway, target=target, retry=retry)
+    context = SubmissionContext(
+        store=store, source="fleet", gateway=gateway, target=target, retry=retry, slots=Slots(2), settle_seconds=1
+    )
     errands = [Errand(chunk=chunk) for chunk in load_chunks(store, "fleet").values()]
-    for _ in register_chunks(context, errands, max_in_flight=2, settle_seconds=1):
+    for _ in register_chunks(context, errands):
         pass
 
 

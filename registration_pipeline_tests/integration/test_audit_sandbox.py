@@ -6,9 +6,10 @@ import shutil
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID, uuid4
 
+import pyarrow as pa
 import pytest
 from encord import EncordUserClient
 
@@ -25,9 +26,13 @@ from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.encord.gateway import EncordGateway
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from encord.storage import StorageFolder
 
     from registration_pipeline.audit.report import AuditReport
+    from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline_tests.integration.conftest import MakeSandboxFleet, SandboxFleet
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +42,7 @@ START = datetime(2026, 11, 21, 2, tzinfo=UTC)
 class SandboxAudit:
     """A registered source, the SDK as a person uses it, and audits."""
 
-    def __init__(self, fleet: Any) -> None:
+    def __init__(self, fleet: SandboxFleet) -> None:
         self.fleet = fleet
         self._hours = count(1)
         key = fleet.sandbox.private_key_path.read_text()
@@ -50,7 +55,7 @@ class SandboxAudit:
         assert uuid is not None
         return self.client.get_storage_folder(uuid)
 
-    def clock(self) -> Any:
+    def clock(self) -> datetime:
         return START + timedelta(hours=next(self._hours))
 
     def audit(self, *, adopt: bool = False) -> AuditReport:
@@ -64,7 +69,7 @@ class SandboxAudit:
             adopter=self._adopt if adopt else None,
         )
 
-    def _adopt(self, chunk: Any, found: Any, folder_uuid: str) -> int:
+    def _adopt(self, chunk: PlannedChunk, found: Mapping[str, str], folder_uuid: str) -> int:
         result = adopt_chunk(
             store=self.fleet.store,
             source="fleet",
@@ -73,7 +78,7 @@ class SandboxAudit:
             folder_uuid=folder_uuid,
             clock=self.clock,
         )
-        return result.registered if result else 0
+        return result.registered_units if result else 0
 
     def rows(self) -> list[tuple[str, str | None]]:
         report = self.audit()
@@ -88,7 +93,7 @@ class SandboxAudit:
         job = self.folder.add_private_data_to_folder_start(self.fleet.sandbox.integration_uuid(), manifest, True)
         assert not self.folder.add_private_data_to_folder_get_result(job, timeout_seconds=20).unit_errors
 
-    def list_again(self, change: Any) -> None:
+    def list_again(self, change: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
         """Take another inventory, of other rows than the fleet's own."""
         take_inventory(lister=_Changed(self.fleet, change), store=self.fleet.store, source="fleet", clock=self.clock)
 
@@ -97,15 +102,21 @@ class _Changed:
     requests = 1
     description = "numbers, changed"
 
-    def __init__(self, fleet: Any, change: Any) -> None:
+    def __init__(self, fleet: SandboxFleet, change: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
         self._fleet, self._change = fleet, change
 
-    def list_objects(self) -> Any:
+    def list_objects(self) -> Iterator[pa.RecordBatch]:
         return map(self._change, self._fleet.list_objects())
 
 
+class MakeAudit(Protocol):
+    """Registers so many objects in chunks of 1,000; the options are those of ``sandbox_fleet``."""
+
+    def __call__(self, objects: int, **options: Any) -> SandboxAudit: ...
+
+
 @pytest.fixture
-def audited(sandbox_fleet: Any) -> Any:
+def audited(sandbox_fleet: MakeSandboxFleet) -> MakeAudit:
     """Registers so many objects in chunks of 1,000."""
 
     def make(objects: int, **options: Any) -> SandboxAudit:
@@ -120,16 +131,16 @@ def key_of(number: int) -> str:
     return f"raw/é +%{number:05d}.jpg"
 
 
-def test_a_registered_source_of_several_pages_has_no_findings(audited: Any):
+def test_a_registered_source_of_several_pages_has_no_findings(audited: MakeAudit):
     audit = audited(2500)
 
     report = audit.audit()
 
     assert report.is_clean
-    assert (report.objects, report.registered, report.items) == (2500, 2500, 2500)
+    assert (report.objects, report.registered_objects, report.items) == (2500, 2500, 2500)
 
 
-def test_each_of_six_planted_discrepancies_is_found(audited: Any):
+def test_each_of_six_planted_discrepancies_is_found(audited: MakeAudit):
     audit = audited(2500)
     items, folder = audit.items(), audit.folder
     archive = audit.client.create_storage_folder("archive")
@@ -151,14 +162,14 @@ def test_each_of_six_planted_discrepancies_is_found(audited: Any):
     ]
 
 
-def without(batch: Any, *, gone: int, changed: int) -> Any:
+def without(batch: pa.RecordBatch, *, gone: int, changed: int) -> pa.RecordBatch:
     rows = batch.to_pylist()
     rows[changed]["e_tag"] = "another"
     del rows[gone]
-    return type(batch).from_pylist(rows, schema=batch.schema)
+    return pa.RecordBatch.from_pylist(rows, schema=batch.schema)
 
 
-def test_a_page_that_fails_is_asked_for_again_alone(audited: Any):
+def test_a_page_that_fails_is_asked_for_again_alone(audited: MakeAudit):
     audit = audited(2500)
     audit.fleet.sandbox.script(Fault(effect=Effect.STATUS, endpoint=Endpoint.LIST_ITEMS, skip=1, status=503, times=2))
 
@@ -168,7 +179,7 @@ def test_a_page_that_fails_is_asked_for_again_alone(audited: Any):
     assert sum(audit.fleet.sandbox.fault_counts().values()) == 2
 
 
-def test_after_the_state_was_lost_it_is_rebuilt_from_the_folder_and_nothing_is_sent(audited: Any):
+def test_after_the_state_was_lost_it_is_rebuilt_from_the_folder_and_nothing_is_sent(audited: MakeAudit):
     audit = audited(3000)
     fleet, jobs = audit.fleet, len(audit.fleet.sandbox.jobs())
     forget(audit)
@@ -182,7 +193,7 @@ def test_after_the_state_was_lost_it_is_rebuilt_from_the_folder_and_nothing_is_s
     assert audit.audit().is_clean
 
 
-def test_with_half_a_chunk_deleted_too_exactly_the_missing_half_is_registered(audited: Any):
+def test_with_half_a_chunk_deleted_too_exactly_the_missing_half_is_registered(audited: MakeAudit):
     audit = audited(3000)
     fleet, items = audit.fleet, audit.items()
     deleted = [items[key_of(number)] for number in range(1000, 1500)]
@@ -211,7 +222,7 @@ def forget(audit: SandboxAudit) -> None:
     fleet.chunks = list(load_chunks(fleet.store, "fleet").values())
 
 
-def test_failed_units_that_were_registered_by_hand_are_taken_over(sandbox_fleet: Any):
+def test_failed_units_that_were_registered_by_hand_are_taken_over(sandbox_fleet: MakeSandboxFleet):
     fleet = sandbox_fleet(objects=5, images=1000)
     fleet.sandbox.plant(UnitRule(r"0000[13]\.jpg", "403 Forbidden"))
     list(fleet.register())
@@ -226,7 +237,7 @@ def test_failed_units_that_were_registered_by_hand_are_taken_over(sandbox_fleet:
     assert (status.registered, status.failed) == (4, 1)
 
 
-def test_pages_hold_what_the_sdk_lists(audited: Any):
+def test_pages_hold_what_the_sdk_lists(audited: MakeAudit):
     audit = audited(1500)
     folder = audit.folder
     read = partial(audit.gateway.items_page, str(folder.uuid))
@@ -235,7 +246,7 @@ def test_pages_hold_what_the_sdk_lists(audited: Any):
 
     assert (len(first.items), len(second.items), second.next_token) == (1000, 500, None)
     listed = {
-        str(item.uuid): (item.name, item.url, item.client_metadata["registration.unit"], item.created_at)
+        str(item.uuid): (item.name, item.url, (item.client_metadata or {})["registration.unit"], item.created_at)
         for item in folder.list_items(page_size=1000)
     }
     paged = {
@@ -244,7 +255,7 @@ def test_pages_hold_what_the_sdk_lists(audited: Any):
     assert paged == listed
 
 
-def test_items_are_looked_up_all_or_none(audited: Any):
+def test_items_are_looked_up_all_or_none(audited: MakeAudit):
     audit = audited(20)
     uuids = [str(uuid) for uuid in audit.items().values()]
 

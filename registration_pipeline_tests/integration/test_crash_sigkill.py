@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,25 +16,29 @@ from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.faults.values import Effect, Fault
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkState
+from registration_pipeline_tests.doses import DOSES
+
+if TYPE_CHECKING:
+    from registration_pipeline_tests.integration.conftest import MakeSandboxFleet, SandboxFleet
 
 pytestmark = pytest.mark.slow
 
 CHILD = Path(__file__).with_name("crash_child.py")
 
 
-def start_child(fleet: Any, *arguments: str) -> subprocess.Popen[str]:
+def start_child(fleet: SandboxFleet, *arguments: str) -> subprocess.Popen[str]:
     sandbox = fleet.sandbox
     command = [sys.executable, str(CHILD), fleet.store.uri, sandbox.url, str(sandbox.private_key_path), *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def run_child(fleet: Any, *arguments: str) -> int:
+def run_child(fleet: SandboxFleet, *arguments: str) -> int:
     """Return the exit status; minus nine for a process that was killed."""
     with start_child(fleet, *arguments) as child:
         return child.wait(timeout=120)
 
 
-def states(fleet: Any) -> set[ChunkState]:
+def states(fleet: SandboxFleet) -> set[ChunkState]:
     journal = Journal(fleet.store, "fleet")
     return {journal.progress(chunk.chunk_id).state for chunk in fleet.chunks}
 
@@ -52,7 +56,9 @@ def states(fleet: Any) -> set[ChunkState]:
         pytest.param(("after", "-closed"), ChunkState.SUCCEEDED, id="after the verdict"),
     ],
 )
-def test_killed_at_a_named_point_and_run_again(sandbox_fleet: Any, arguments: Any, left: ChunkState, number: str):
+def test_killed_at_a_named_point_and_run_again(
+    sandbox_fleet: MakeSandboxFleet, arguments: tuple[str, str], left: ChunkState, number: str
+):
     fleet = sandbox_fleet(objects=8, images=2, job_seconds=0.1)
 
     assert run_child(fleet, *arguments, number) == -signal.SIGKILL
@@ -70,7 +76,9 @@ def test_killed_at_a_named_point_and_run_again(sandbox_fleet: Any, arguments: An
         pytest.param(("before", "-b/0001-closed"), ChunkState.SPLIT, id="before the verdict of the last part"),
     ],
 )
-def test_killed_while_a_chunk_is_submitted_in_parts(sandbox_fleet: Any, arguments: Any, left: ChunkState):
+def test_killed_while_a_chunk_is_submitted_in_parts(
+    sandbox_fleet: MakeSandboxFleet, arguments: tuple[str, str], left: ChunkState
+):
     fleet = sandbox_fleet(objects=8, images=8, job_seconds=0.1)
     fleet.sandbox.script(Fault(effect=Effect.STATUS, status=413, endpoint=Endpoint.START_JOB))
 
@@ -82,7 +90,7 @@ def test_killed_while_a_chunk_is_submitted_in_parts(sandbox_fleet: Any, argument
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_the_end_of_an_attempt_whose_start_was_lost(sandbox_fleet: Any, moment: str):
+def test_killed_at_the_end_of_an_attempt_whose_start_was_lost(sandbox_fleet: MakeSandboxFleet, moment: str):
     """Not one unit came through, so the attempt is closed as lost and followed by another."""
     fleet = sandbox_fleet(objects=2, images=2, job_seconds=0.1)
     fleet.sandbox.script(Fault(effect=Effect.CUT, endpoint=Endpoint.START_JOB))
@@ -94,18 +102,19 @@ def test_killed_at_the_end_of_an_attempt_whose_start_was_lost(sandbox_fleet: Any
     fleet.assert_exactly_once()
 
 
-def test_killed_at_fifteen_random_moments_and_run_again_until_done(sandbox_fleet: Any):
+@pytest.mark.soak
+def test_killed_at_random_moments_and_run_again_until_done(sandbox_fleet: MakeSandboxFleet):
     fleet = sandbox_fleet(objects=40, images=2, job_seconds=0.5)
     moments = random.Random(20261121)
     kills = 0
-    for _ in range(15):
+    for _ in range(DOSES.kill_moments):
         with start_child(fleet) as child:
             assert child.stdout is not None
             assert child.stdout.readline() == "ready\n"
             time.sleep(moments.uniform(0.05, 0.5))
             child.kill()
             kills += child.wait(timeout=60) == -signal.SIGKILL
-    assert kills >= 8
+    assert kills >= DOSES.kill_moments / 2
     assert run_child(fleet) == 0
 
     assert len(fleet.chunks) == 20

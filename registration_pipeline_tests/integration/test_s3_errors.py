@@ -5,7 +5,7 @@ The answers come from a real HTTP server on loopback that says just that; moto c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,7 +22,11 @@ from registration_pipeline.orchestration.s3_resource import ListingS3Resource
 from registration_pipeline_tests.answers import saying
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
+
+    from registration_pipeline_tests.conftest import S3Bucket
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +110,7 @@ def test_a_redirect_that_leads_to_a_redirect_ends_and_names_the_region(aws_envir
         list_from(endpoint)
 
 
-def test_a_missing_bucket_on_a_real_server_is_not_found(s3_bucket: Any) -> None:
+def test_a_missing_bucket_on_a_real_server_is_not_found(s3_bucket: Callable[[], S3Bucket]) -> None:
     client = s3_bucket().client
 
     with pytest.raises(NotFoundError, match=r"no-such-bucket does not exist"):

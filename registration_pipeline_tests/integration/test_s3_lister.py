@@ -19,9 +19,12 @@ from registration_pipeline.settings import SourceSettings, StorageSettings
 from registration_pipeline.state.local import LocalStateStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pyarrow as pa
+
+    from registration_pipeline_tests.conftest import S3Bucket
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +97,7 @@ def keys_of(batches: list[pa.RecordBatch]) -> list[str]:
     return [key for batch in batches for key in batch.column("key").to_pylist()]
 
 
-def put_hostile_keys(bucket: Any) -> None:
+def put_hostile_keys(bucket: S3Bucket) -> None:
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
     for key in HOSTILE_KEYS:
         if key in NEWLINE_KEYS:
@@ -104,7 +107,7 @@ def put_hostile_keys(bucket: Any) -> None:
 
 
 @pytest.mark.parametrize("page_size", [1, 7, 1000])
-def test_hostile_keys_come_out_exactly_and_in_order(s3_bucket: Any, page_size: int) -> None:
+def test_hostile_keys_come_out_exactly_and_in_order(s3_bucket: Callable[[], S3Bucket], page_size: int) -> None:
     bucket = s3_bucket()
     put_hostile_keys(bucket)
 
@@ -117,7 +120,7 @@ def test_hostile_keys_come_out_exactly_and_in_order(s3_bucket: Any, page_size: i
 
 
 @pytest.mark.parametrize("prefix", ["a", "a/", "é", "a b/%2F+/", "none/"])
-def test_only_keys_below_the_prefix_are_listed(s3_bucket: Any, prefix: str) -> None:
+def test_only_keys_below_the_prefix_are_listed(s3_bucket: Callable[[], S3Bucket], prefix: str) -> None:
     bucket = s3_bucket()
     keys = ["a", "a/x", "ab", "b/a/x", "é/x", "a b/%2F+/x", "a b//+/x"]
     for key in keys:
@@ -128,7 +131,7 @@ def test_only_keys_below_the_prefix_are_listed(s3_bucket: Any, prefix: str) -> N
     assert listed == sorted(key for key in keys if key.startswith(prefix))
 
 
-def test_every_column_is_what_the_store_says(s3_bucket: Any) -> None:
+def test_every_column_is_what_the_store_says(s3_bucket: Callable[[], S3Bucket]) -> None:
     bucket = s3_bucket()
     before = datetime.now(UTC) - timedelta(seconds=2)
     bucket.client.put_object(Bucket=bucket.name, Key="warm", Body=b"12345")
@@ -145,7 +148,7 @@ def test_every_column_is_what_the_store_says(s3_bucket: Any) -> None:
     assert warm["content_type"] is warm["version"] is None
 
 
-def test_an_empty_bucket_has_no_rows(s3_bucket: Any) -> None:
+def test_an_empty_bucket_has_no_rows(s3_bucket: Callable[[], S3Bucket]) -> None:
     bucket = s3_bucket()
     lister = S3Lister(bucket.client, bucket.name)
 
@@ -154,7 +157,7 @@ def test_an_empty_bucket_has_no_rows(s3_bucket: Any) -> None:
     assert lister.description == f"s3://{bucket.name}/ via ListObjectsV2"
 
 
-def test_an_inventory_of_a_bucket_reads_back_from_the_state(s3_bucket: Any, tmp_path: Path) -> None:
+def test_an_inventory_of_a_bucket_reads_back_from_the_state(s3_bucket: Callable[[], S3Bucket], tmp_path: Path) -> None:
     bucket = s3_bucket()
     put_hostile_keys(bucket)
     source = SourceSettings(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Interfere = Callable[[int, Mapping[str, str], Reply], Reply]
 
+    from registration_pipeline_tests.conftest import S3Bucket
+
 pytestmark = pytest.mark.slow
 
 KEYS = [f"raw/camera-{number // 100:03d}/é +%{number % 100:03d}.jpg" for number in range(3_000)]
@@ -48,7 +50,7 @@ def test_all_keys_come_in_order_however_many_requests_there_are_at_once(aws_envi
         assert any("start-after" in asked for asked in store.asked) is (concurrency > 1)
 
 
-def test_moto_lists_hostile_keys_from_many_places(s3_bucket: Any) -> None:
+def test_moto_lists_hostile_keys_from_many_places(s3_bucket: Callable[[], S3Bucket]) -> None:
     bucket = s3_bucket()
     keys = sorted(
         f"{name}{number:02d}" for name in ("a b/", "a+b/", "a%2F", "é\t", "\U0001f600", "dbl//") for number in range(40)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from registration_pipeline_tests.conftest import S3Bucket
+
 pytestmark = pytest.mark.slow
 
 YESTERDAY = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(days=1)
@@ -30,7 +32,7 @@ QUIET = YESTERDAY - timedelta(days=60)
 class ReportedBucket:
     """A bucket whose reports are in another."""
 
-    def __init__(self, bucket: Any, reports: Any, folder: Path) -> None:
+    def __init__(self, bucket: S3Bucket, reports: S3Bucket, folder: Path) -> None:
         self.bucket, self.reports, self._folder = bucket, reports, folder
 
     def deliver(self, *files: list[Entry], form: str = "Parquet", configuration: str = "nightly") -> None:

@@ -23,7 +23,10 @@ from registration_pipeline.state import bucket as bucket_module
 from registration_pipeline.state.bucket import BucketStateStore, open_bucket_state_store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from registration_pipeline_tests.conftest import S3Bucket
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +68,7 @@ def test_a_store_that_does_not_answer_is_a_state_error_without_secrets(
 
 
 def test_credentials_come_from_a_botocore_profile(
-    s3_bucket: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    s3_bucket: Callable[[], S3Bucket], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     bucket = s3_bucket()
     (tmp_path / "credentials").write_text("[mine]\naws_access_key_id = a\naws_secret_access_key = b\n")
@@ -121,7 +124,7 @@ def test_the_region_variable_wins_over_the_profile(
 
 
 def test_a_long_file_goes_up_in_parts_and_still_conflicts(
-    s3_bucket: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    s3_bucket: Callable[[], S3Bucket], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(bucket_module, "CONDITIONAL_UPLOAD_BYTES", 1 << 20)
     store = open_bucket_state_store(f"s3://{s3_bucket().name}/state")

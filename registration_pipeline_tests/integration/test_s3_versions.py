@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,18 +14,21 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from registration_pipeline_tests.conftest import S3Bucket
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def bucket(s3_bucket: Any) -> Any:
+def bucket(s3_bucket: Callable[[], S3Bucket]) -> S3Bucket:
     return s3_bucket()
 
 
 @pytest.fixture
-def versioned(bucket: Any) -> dict[str, str]:
+def versioned(bucket: S3Bucket) -> dict[str, str]:
     """Fill a versioned bucket and return the version id of each object that is there now."""
     client = bucket.client
     client.put_object(Bucket=bucket.name, Key="raw/before versioning.jpg", Body=b"old")
@@ -50,7 +53,7 @@ def versioned(bucket: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("page_size", [1, 3, 1000])
 def test_the_current_versions_are_listed_whatever_the_pages(
-    bucket: Any, versioned: dict[str, str], page_size: int, tmp_path: Path
+    bucket: S3Bucket, versioned: dict[str, str], page_size: int, tmp_path: Path
 ) -> None:
     lister = S3VersionLister(bucket.client, bucket.name, "raw/", page_size=page_size)
     state = LocalStateStore(tmp_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -14,6 +14,11 @@ from registration_pipeline.errors import CredentialsError, NotFoundError, Permis
 from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.journal.states import ChunkState
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from registration_pipeline_tests.integration.conftest import MakeSandboxFleet
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +37,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return log
 
 
-def test_every_object_of_three_chunks_is_registered_once(sandbox_fleet: Any):
+def test_every_object_of_three_chunks_is_registered_once(sandbox_fleet: MakeSandboxFleet):
     fleet = sandbox_fleet(objects=5, images=2)
 
     results = list(fleet.register())
@@ -42,7 +47,7 @@ def test_every_object_of_three_chunks_is_registered_once(sandbox_fleet: Any):
     fleet.assert_exactly_once()
 
 
-def test_a_second_run_sends_nothing(sandbox_fleet: Any, sent: list[str]):
+def test_a_second_run_sends_nothing(sandbox_fleet: MakeSandboxFleet, sent: list[str]):
     fleet = sandbox_fleet()
     list(fleet.register())
     sent.clear()
@@ -53,7 +58,9 @@ def test_a_second_run_sends_nothing(sandbox_fleet: Any, sent: list[str]):
     assert not [request for request in sent if request.startswith("POST")]
 
 
-def test_failed_units_register_when_they_are_retried_after_the_cause_is_gone(sandbox_fleet: Any, sent: list[str]):
+def test_failed_units_register_when_they_are_retried_after_the_cause_is_gone(
+    sandbox_fleet: MakeSandboxFleet, sent: list[str]
+):
     fleet = sandbox_fleet()
     fleet.sandbox.plant(UnitRule(r"0000[13]\.jpg", "403 Forbidden"))
     states = sorted(result.state.value for result in fleet.register())
@@ -75,7 +82,7 @@ def test_failed_units_register_when_they_are_retried_after_the_cause_is_gone(san
     fleet.assert_exactly_once()
 
 
-def test_a_retry_sends_only_the_chunks_that_failed(sandbox_fleet: Any, sent: list[str]):
+def test_a_retry_sends_only_the_chunks_that_failed(sandbox_fleet: MakeSandboxFleet, sent: list[str]):
     fleet = sandbox_fleet()
     fleet.sandbox.plant(UnitRule(r"00001\.jpg", "corrupt", times=1))
     list(fleet.register())
@@ -87,7 +94,7 @@ def test_a_retry_sends_only_the_chunks_that_failed(sandbox_fleet: Any, sent: lis
     fleet.assert_exactly_once()
 
 
-def test_a_refused_key_halts_before_anything_is_sent(sandbox_fleet: Any):
+def test_a_refused_key_halts_before_anything_is_sent(sandbox_fleet: MakeSandboxFleet):
     fleet = sandbox_fleet()
     stranger = Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
@@ -100,21 +107,21 @@ def test_a_refused_key_halts_before_anything_is_sent(sandbox_fleet: Any):
     assert fleet.status().pending == 5
 
 
-def test_a_missing_integration_is_named_together_with_those_that_exist(sandbox_fleet: Any):
+def test_a_missing_integration_is_named_together_with_those_that_exist(sandbox_fleet: MakeSandboxFleet):
     fleet = sandbox_fleet(encord={"integration": "prod-aws"})
 
     with pytest.raises(NotFoundError, match=r"'prod-aws' does not exist.*'sandbox'"):
         list(fleet.register())
 
 
-def test_a_folder_that_may_not_be_seen_halts(sandbox_fleet: Any):
+def test_a_folder_that_may_not_be_seen_halts(sandbox_fleet: MakeSandboxFleet):
     fleet = sandbox_fleet(encord={"folder": "00000000-0000-4000-8000-000000000000"})
 
     with pytest.raises(PermissionDeniedError, match="folder 00000000"):
         list(fleet.register())
 
 
-def test_a_sandbox_that_is_down_halts_within_bounded_time(sandbox_fleet: Any):
+def test_a_sandbox_that_is_down_halts_within_bounded_time(sandbox_fleet: MakeSandboxFleet):
     fleet = sandbox_fleet()
     fleet.sandbox.stop()
     began = time.monotonic()
@@ -125,7 +132,9 @@ def test_a_sandbox_that_is_down_halts_within_bounded_time(sandbox_fleet: Any):
     assert time.monotonic() - began < 20
 
 
-def test_a_sandbox_that_goes_down_under_way_halts_and_the_next_run_goes_on(sandbox_fleet: Any, tmp_path: Any):
+def test_a_sandbox_that_goes_down_under_way_halts_and_the_next_run_goes_on(
+    sandbox_fleet: MakeSandboxFleet, tmp_path: Path
+):
     fleet = sandbox_fleet(objects=8, images=1, job_seconds=0.5)
     results = fleet.register(attempts=2)
     next(results)
@@ -140,7 +149,9 @@ def test_a_sandbox_that_goes_down_under_way_halts_and_the_next_run_goes_on(sandb
     again.assert_exactly_once()
 
 
-def test_a_job_that_takes_long_is_asked_about_less_than_twice_a_second(sandbox_fleet: Any, sent: list[str]):
+def test_a_job_that_takes_long_is_asked_about_less_than_twice_a_second(
+    sandbox_fleet: MakeSandboxFleet, sent: list[str]
+):
     fleet = sandbox_fleet(objects=2, images=2, job_seconds=6)
     began = time.monotonic()
 

@@ -86,33 +86,41 @@ def check_assets(pipeline: Pipeline, shown: Shown) -> None:
     assert [row["key"] for row in inventory["sample"]][:1] == ["2026-11-20/frame_000.jpg"]
     assert str(inventory["files"]).endswith(f"inventory/{inventory['inventory_id']}")
 
-    counts = {name: plan[name] for name in ("objects", "new", "known", "excluded", "rejected", "new_chunks")}
-    assert counts == {"objects": 6, "new": 4, "known": 0, "excluded": 1, "rejected": 1, "new_chunks": 2}
+    counts = {name: plan[name] for name in ("objects", "new_objects", "new_units", "known_objects", "new_chunks")}
+    assert counts == {"objects": 6, "new_objects": 4, "new_units": 4, "known_objects": 0, "new_chunks": 2}
+    assert (plan["excluded_objects"], plan["rejected_objects"]) == (1, 1)
     assert plan["rejected_by_reason"] == [{"reason": "unsupported_type", "objects": 1}]
     assert plan["excluded_by_rule"] == [{"rule": 'exclude "**/thumbnails/**"', "objects": 1}]
 
     assert log["dagster/row_count"] == 2
-    assert {name: log[name] for name in ("registered", "failed", "pending")} == {
-        "registered": 3,
-        "failed": 1,
-        "pending": 0,
+    assert {name: log[name] for name in ("registered_objects", "failed_objects", "pending_objects")} == {
+        "registered_objects": 3,
+        "failed_objects": 1,
+        "pending_objects": 0,
     }
+    assert (log["registered_units"], log["failed_units"], log["pending_units"]) == (3, 1, 0)
     assert sorted(str(row["reason"]) for row in log["reasons"]) == ["not_found", "unsupported_type"]
     assert str(log["csv"]).endswith(".csv")
 
 
 def check_chunks(pipeline: Pipeline, shown: Shown) -> None:
     manifest, good, bad = shown["manifest"], shown["registration"], shown["failed registration"]
-    assert manifest["dagster/partition_row_count"] == 2
+    assert (manifest["dagster/partition_row_count"], manifest["units"], manifest["objects"]) == (2, 2, 2)
+    assert (good["dagster/partition_row_count"], bad["dagster/partition_row_count"]) == (2, 1)
     assert manifest["violations"] == 0
     assert Path(str(manifest["file"])).stat().st_size == manifest["bytes"]
 
-    assert (good["registered"], good["failed"], good["attempt"], good["state"]) == (2, 0, 1, "succeeded")
+    assert (good["registered_objects"], good["failed_objects"], good["attempt"], good["state"]) == (
+        2,
+        0,
+        1,
+        "succeeded",
+    )
     assert good["upload_job"] in {job.uuid for job in pipeline.sandbox.jobs()}
     assert "failure_log" not in good
 
-    assert (bad["registered"], bad["failed"], bad["state"]) == (1, 1, "partially_failed")
-    assert bad["reasons"] == [{"reason": "not_found", "objects": 1, "what to do": "fix the file"}]
+    assert (bad["registered_units"], bad["failed_units"], bad["state"]) == (1, 1, "partially_failed")
+    assert bad["reasons"] == [{"reason": "not_found", "units": 1, "what to do": "fix the file"}]
     (sample,) = bad["sample_of_failures"]
     assert sample["key"] == "2026-11-20/frame_003.jpg"
     assert "404" in sample["message"]

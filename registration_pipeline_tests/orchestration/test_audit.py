@@ -12,6 +12,7 @@ from registration_pipeline.audit.report import latest_audit
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import AUDIT_OP
 from registration_pipeline.orchestration.runs.launch import run_job
+from registration_pipeline.project.project import utc_now
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline
@@ -89,7 +90,10 @@ def test_the_job_takes_chunks_over_and_they_show_as_registered(pipeline: Pipelin
     pipeline.plan(instance)
     own = pipeline.own
     assert run_job(instance, own.submit_job)
+    first_wave = pipeline.chunk_ids[0].partition("-")[0]
     shutil.rmtree(pipeline.root / ".registration")
+    # Two inventories of one second would have the same chunks, as this state no longer knows the first.
+    pipeline.wait_until(lambda: f"{utc_now():%Y%m%dT%H%M%SZ}" > first_wave, seconds=5, what="the next second")
     pipeline.plan(instance)
     delete_items(pipeline, "2026-11-20/frame_002.jpg")
 

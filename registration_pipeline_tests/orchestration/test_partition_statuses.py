@@ -9,13 +9,16 @@ from dagster import AssetCheckKey, AssetKey, DagsterInstance, TableMetadataValue
 
 from registration_pipeline.orchestration.names import MANIFESTS_VALID, NO_FAILED_CHUNKS
 from registration_pipeline.orchestration.runs.launch import run_job
+from registration_pipeline_tests.doses import DOSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registration_pipeline_tests.orchestration.conftest import Pipeline
 
-FEW, MANY = (12, (2, 5, 9)), (50, (7, 23, 41))
+pytestmark = [pytest.mark.slow, pytest.mark.soak]
+
+CHUNKS, BROKEN = DOSES.chunks, (2, 5, 9)
 
 
 def run_range(pipeline: Pipeline, instance: DagsterInstance, *assets: AssetKey) -> bool:
@@ -48,10 +51,9 @@ def by_scattered_names(pipeline: Pipeline, instance: DagsterInstance) -> bool:
 
 
 CASES = [
-    pytest.param(by_range, *FEW, id="range run of the assets", marks=pytest.mark.slow),
-    pytest.param(by_sync, *MANY, id="sync job, 50 chunks", marks=pytest.mark.slow),
-    pytest.param(by_range, *MANY, id="range run of the assets, 50 chunks", marks=pytest.mark.slow),
-    pytest.param(by_scattered_names, *MANY, id="submit job, 50 chunks", marks=pytest.mark.slow),
+    pytest.param(by_range, id="range run of the assets"),
+    pytest.param(by_sync, id="sync job"),
+    pytest.param(by_scattered_names, id="submit job"),
 ]
 
 
@@ -76,24 +78,22 @@ def observed_reasons(instance: DagsterInstance, asset: AssetKey) -> dict[str, li
     return found
 
 
-@pytest.mark.parametrize(("run", "images", "broken"), CASES)
+@pytest.mark.parametrize("run", CASES)
 def test_one_run_shows_the_failed_chunks_as_failed_and_all_others_as_materialized(
     pipeline: Pipeline,
     instance: DagsterInstance,
     run: Callable[[Pipeline, DagsterInstance], bool],
-    images: int,
-    broken: tuple[int, ...],
 ) -> None:
-    pipeline.add_images(images)
-    pipeline.break_images(*broken)
+    pipeline.add_images(CHUNKS)
+    pipeline.break_images(*BROKEN)
 
     assert not run(pipeline, instance)
 
     registration = pipeline.shown(instance, pipeline.own.registration)
-    assert registration.counts == (images - 3, 3, 0)
-    assert registration.failed == pipeline.chunks_of(*broken)
-    assert pipeline.shown(instance, pipeline.own.manifest).counts == (images, 0, 0)
-    assert (pipeline.status.registered, pipeline.status.failed) == (images - 3, 3)
+    assert registration.counts == (CHUNKS - 3, 3, 0)
+    assert registration.failed == pipeline.chunks_of(*BROKEN)
+    assert pipeline.shown(instance, pipeline.own.manifest).counts == (CHUNKS, 0, 0)
+    assert (pipeline.status.registered, pipeline.status.failed) == (CHUNKS - 3, 3)
     reasons = observed_reasons(instance, pipeline.own.registration)
     shown = {"reason": "not_found", "objects": 1, "what to do": "fix the file"}
     assert reasons == {chunk_id: [shown] for chunk_id in registration.failed}
@@ -101,25 +101,20 @@ def test_one_run_shows_the_failed_chunks_as_failed_and_all_others_as_materialize
     assert check_passed(instance, pipeline.own.manifest, MANIFESTS_VALID)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("images", "broken"),
-    [pytest.param(*FEW, id="12 chunks"), pytest.param(*MANY, id="50 chunks", marks=pytest.mark.slow)],
-)
 def test_retrying_sends_exactly_the_failed_chunks_and_shows_them_as_materialized(
-    pipeline: Pipeline, instance: DagsterInstance, images: int, broken: tuple[int, ...]
+    pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
-    pipeline.add_images(images)
-    pipeline.break_images(*broken)
+    pipeline.add_images(CHUNKS)
+    pipeline.break_images(*BROKEN)
     assert not run_job(instance, pipeline.own.sync_job)
-    assert len(pipeline.sandbox.jobs()) == images
-    assert pipeline.shown(instance, pipeline.own.registration).failed == pipeline.chunks_of(*broken)
+    assert len(pipeline.sandbox.jobs()) == CHUNKS
+    assert pipeline.shown(instance, pipeline.own.registration).failed == pipeline.chunks_of(*BROKEN)
     pipeline.mend_images()
 
     assert run_job(instance, pipeline.own.retry_job)
 
-    assert pipeline.shown(instance, pipeline.own.registration).counts == (images, 0, 0)
-    assert len(pipeline.sandbox.jobs()) == images + 3
+    assert pipeline.shown(instance, pipeline.own.registration).counts == (CHUNKS, 0, 0)
+    assert len(pipeline.sandbox.jobs()) == CHUNKS + 3
     assert pipeline.sandbox.duplicates() == {}
-    assert len(pipeline.urls()) == images
+    assert len(pipeline.urls()) == CHUNKS
     assert check_passed(instance, pipeline.own.registration, NO_FAILED_CHUNKS)

@@ -36,7 +36,7 @@ def quiet_night(*, after: int, chunks: int = 1) -> CountingStore:
     past = CountingStore()
     nights.live(past, nights=after, chunks=chunks)
     store = CountingStore(past)
-    nights.sync(store, after * chunks)
+    nights.sync(store, after * chunks, before=store.reset)
     return store
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -11,6 +12,9 @@ from registration_pipeline_tests.stores.processes import SWIFT_KEY, SWIFT_USER, 
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+FOLDER: Final = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +73,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> pyte
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     return monkeypatch
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep these tests on one worker, or each worker would start four stores."""
+    for item in items:
+        if item.path.parent == FOLDER:
+            item.add_marker(pytest.mark.xdist_group("stores"))

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 _Answer = TypeVar("_Answer")
 _LEASE_SECONDS = 60.0
-_ONE_THREAD = 1 - registrar._AHEAD
-"""So many chunks in flight make one thread, so that what happens when is decided by the test alone."""
 
 
 class Killed(BaseException):
@@ -145,15 +143,14 @@ class Process:
                 sleep=self.sleep,
                 may_send=self.may_send,
                 slots=Slots(1),
+                ahead=0,  # one thread, so that what happens when is decided by the test alone
+                settle_seconds=variant.settle_seconds,
                 notify=world.tell,
                 slow_poll_seconds=10,
                 job_timeout_seconds=600,
                 job_warning_seconds=50,
             )
-            results = registrar.register_chunks(
-                context, errands, max_in_flight=_ONE_THREAD, settle_seconds=variant.settle_seconds
-            )
-            for result in results:
+            for result in registrar.register_chunks(context, errands):
                 world.results.append(result)
 
     def _lease(self) -> Any:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pytest
@@ -34,6 +34,7 @@ from registration_pipeline.tracking.status import chunk_statuses, source_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from registration_pipeline.planning.units import ChunkUnits, PlannedUnit
     from registration_pipeline.planning.wave import PlannedChunk
@@ -85,7 +86,7 @@ class CrashingStore:
     def create(self, name: str, data: bytes) -> None:
         self._create(name, lambda: self._inner.create(name, data))
 
-    def create_from_file(self, name: str, path: Any) -> None:
+    def create_from_file(self, name: str, path: Path) -> None:
         self._create(name, lambda: self._inner.create_from_file(name, path))
 
     def _create(self, name: str, create: Callable[[], None]) -> None:
@@ -122,6 +123,9 @@ class CrashingGateway:
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._inner, attribute)
+
+
+Gateway = ScriptedGateway | CrashingGateway
 
 
 class Fleet:
@@ -181,7 +185,9 @@ class Fleet:
         """Return the URL of every planned object."""
         return sorted(entry.object_url for unit in self.units() for entry in unit.objects)
 
-    def context(self, *, store: Any = None, gateway: Any = None, **options: Any) -> SubmissionContext:
+    def context(
+        self, *, store: StateStore | CrashingStore | None = None, gateway: Gateway | None = None, **options: Any
+    ) -> SubmissionContext:
         retry = RetryPolicy(sleep=self.time.sleep, jitter=lambda _low, high: high)
         values: dict[str, Any] = {
             "store": store or self.store,
@@ -209,10 +215,8 @@ class Fleet:
     ) -> Iterator[ChunkResult]:
         options.setdefault("slots", Slots(max_in_flight))
         return register_chunks(
-            self.context(**options),
+            self.context(settle_seconds=settle_seconds, **options),
             self.errands(retry_failed=retry_failed) if errands is None else errands,
-            max_in_flight=max_in_flight,
-            settle_seconds=settle_seconds,
         )
 
     def errands(self, *, retry_failed: bool = False) -> list[Errand]:
@@ -272,8 +276,14 @@ def new_fleet() -> type[Fleet]:
     return Fleet
 
 
+class FleetOf(Protocol):
+    """Makes a planned fleet; ``encord`` are settings of its Encord, ``options`` of its source."""
+
+    def __call__(self, *names: str, encord: dict[str, Any] | None = None, **options: Any) -> Fleet: ...
+
+
 @pytest.fixture(scope="session")
-def fleet_of() -> Callable[..., Fleet]:
+def fleet_of() -> FleetOf:
     """Make a planned fleet with objects of these names below the prefix: by default three, in two chunks.
 
     Planning takes longer than what most tests do with the plan: the same fleet is planned once, and its state copied.

@@ -25,6 +25,13 @@ def test_ids_keep_their_values_for_ever() -> None:
     assert inventory_id(datetime(2026, 11, 21, 2, 0, 0, 999999, tzinfo=UTC)) == "20261121T020000Z"
 
 
+def test_the_id_of_a_group_follows_from_its_name_and_never_from_a_key() -> None:
+    ids = [unit_id("fleet", kind, "rigs/7") for kind in MediaKind]
+
+    assert unit_id("fleet", MediaKind.IMAGE_GROUP, "rigs/7") == "8c24c344bcd4a463"
+    assert len(set(ids)) == len(MediaKind)
+
+
 @given(source=st.from_regex(r"\A[a-z0-9-]+\Z"), kind=kinds, key=keys)
 def test_a_unit_id_is_16_hex_digits(source: str, kind: MediaKind, key: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{16}", unit_id(source, kind, key))

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
-from dagster._core.execution.api import execute_run
+from dagster._core.execution.api import execute_run_iterator
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
     RemoteJobOrigin,
@@ -53,23 +53,28 @@ def run_job(instance: dg.DagsterInstance, job_name: str, run_config: Mapping[str
         remote_job_origin=_remote_origin(job_name),
         job_code_origin=job.get_python_origin(),
     )
-    result = execute_run(job, run, instance, raise_on_error=False)
-    _raise_unforeseen(result.all_events, run_id)
-    return result.success
+    # Not ``execute_run``, which keeps every event until the end: two and their tables for each chunk.
+    events = execute_run_iterator(job, run, instance)
+    _raise_unforeseen([event for event in events if _error_of(event) is not None], run_id)
+    ended = instance.get_run_by_id(run_id)
+    return ended is not None and ended.is_success
 
 
 def _raise_unforeseen(events: Sequence[dg.DagsterEvent], run_id: str) -> None:
     """Dagster keeps every exception of a step to itself; give back the two kinds that a command must not pass over."""
     for event in events:
-        error = getattr(event.event_specific_data, "error", None)
-        if error is None:
-            continue
+        error = _error_of(event)
+        assert error is not None
         if error.cls_name == _INTERRUPTED:
             raise KeyboardInterrupt
         if event.is_step_failure and event.step_failure_data.user_failure_data is None:
             while error.cause is not None:
                 error = error.cause
             raise RunCrashedError(f"{error.message.strip()} (run {run_id})", "".join(error.stack))
+
+
+def _error_of(event: dg.DagsterEvent) -> Any:
+    return getattr(event.event_specific_data, "error", None)
 
 
 def _preset(definition: dg.JobDefinition) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 Dagster carries events to its own log; this carries progress and the one error that ended a run to the command that started it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
@@ -67,6 +67,17 @@ _LISTENER: ContextVar[RunListener] = ContextVar("listener", default=SilentListen
 def current_listener() -> RunListener:
     """Return who watches."""
     return _LISTENER.get()
+
+
+def notice_and_log(log: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a callback that gives a sentence to the listener and to the run's own log."""
+    listener = current_listener()
+
+    def notify(text: str) -> None:
+        listener.notice(text)
+        log(text)
+
+    return notify
 
 
 @contextmanager

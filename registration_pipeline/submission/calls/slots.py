@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import HaltError, StoppedError
 
@@ -28,7 +28,8 @@ class Slots:
     """
 
     def __init__(self, most: int, throttles: Callable[[], int] = lambda: 0, *, first: int = 2) -> None:
-        self._most, self._throttles = most, throttles
+        self.most: Final = most
+        self._throttles = throttles
         self._size, self._taken, self._seen = min(first, most), 0, throttles()
         self._freed = threading.Condition()
 
@@ -63,5 +64,5 @@ class Slots:
 
     def _adapt(self) -> None:
         throttles = self._throttles()
-        self._size = max(1, self._size // 2) if throttles != self._seen else min(self._most, self._size + 1)
+        self._size = max(1, self._size // 2) if throttles != self._seen else min(self.most, self._size + 1)
         self._seen = throttles

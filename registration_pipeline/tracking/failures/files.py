@@ -31,10 +31,16 @@ BATCH_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailureRow:
-    """One object that is not registered. The fields and their order are those of ``failures --json``.
+    """A unit that Encord did not register, or an object that was rejected before it became one.
+
+    The fields and their order are those of ``failures --json``.
 
     Args:
-        chunk_id: None for objects that were rejected before they got a chunk.
+        key: of the object; of a unit, its first one that the bucket still holds.
+        object_url: of that object.
+        unit_id: None for rejected objects.
+        objects: how many objects of the unit the bucket holds; 1 for rejected objects.
+        chunk_id: None for rejected objects.
         attempt: number of the attempt that failed, 0 for rejected objects.
         stage: ``plan`` (rejected) or ``registration`` (Encord said no).
     """
@@ -42,6 +48,8 @@ class FailureRow:
     source: str
     key: str
     object_url: str | None
+    unit_id: str | None
+    objects: int
     chunk_id: str | None
     attempt: int
     stage: str
@@ -56,6 +64,8 @@ FAILURE_SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("key", pa.string(), nullable=False),
         pa.field("object_url", pa.string()),
+        pa.field("unit_id", pa.string()),
+        pa.field("objects", pa.int64(), nullable=False),
         pa.field("chunk_id", pa.string()),
         pa.field("attempt", pa.int32(), nullable=False),
         pa.field("stage", pa.string(), nullable=False),
@@ -74,10 +84,13 @@ class FailureTally:
 
     Args:
         most: rows in the sample, the first ones.
+        reasons: rows by reason, a row being a failed unit or a rejected object.
+        objects_by_reason: objects of those rows.
     """
 
     most: int
     reasons: Counter[str] = field(default_factory=Counter)
+    objects_by_reason: Counter[str] = field(default_factory=Counter)
     sample: list[FailureRow] = field(default_factory=list)
 
     @property
@@ -85,10 +98,16 @@ class FailureTally:
         """How many rows have passed."""
         return self.reasons.total()
 
+    @property
+    def objects(self) -> int:
+        """How many objects those rows are about."""
+        return self.objects_by_reason.total()
+
     def watch(self, rows: Iterable[FailureRow]) -> Iterator[FailureRow]:
         """Pass the rows on."""
         for row in rows:
             self.reasons[row.reason] += 1
+            self.objects_by_reason[row.reason] += row.objects
             if len(self.sample) < self.most:
                 self.sample.append(row)
             yield row

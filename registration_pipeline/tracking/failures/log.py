@@ -1,4 +1,4 @@
-"""Every object that is not registered and why, per chunk and per source, and where that is kept.
+"""What is not registered and why, a row per failed unit and per rejected object, and where that is kept.
 
 Excluded objects are not here (the user asked for it), nor are pending ones (nothing has gone wrong). What a row is and how it
 becomes a file is in ``files.py``.
@@ -21,7 +21,7 @@ from registration_pipeline.planning.wave import read_census
 from registration_pipeline.state.layout import failure_log_name, failures_name
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tracking.failures.files import FailureRow, write_failures
-from registration_pipeline.tracking.outcomes import read_outcomes
+from registration_pipeline.tracking.outcomes import failed_units, read_outcomes
 from registration_pipeline.tracking.snapshot import read_snapshot
 
 if TYPE_CHECKING:
@@ -37,27 +37,38 @@ STAGE_PLAN = "plan"
 STAGE_REGISTRATION = "registration"
 
 
-def chunk_failures(source: str, chunk_id: str, outcomes: ChunkOutcomes) -> list[FailureRow]:
-    """Return the failed objects of one chunk."""
+def chunk_failures(
+    source: str, chunk_id: str, outcomes: ChunkOutcomes, *, gone: Container[str] = ()
+) -> list[FailureRow]:
+    """Return the failed units of one chunk.
+
+    Args:
+        source: its name.
+        chunk_id: the chunk.
+        outcomes: of all its objects.
+        gone: keys that the bucket does not hold any more.
+    """
     return [
         FailureRow(
             source=source,
-            key=outcome.key,
-            object_url=outcome.object_url,
+            key=first.key,
+            object_url=first.object_url,
+            unit_id=first.unit_id,
+            objects=objects,
             chunk_id=chunk_id,
-            attempt=outcome.attempt,
+            attempt=first.attempt,
             stage=STAGE_REGISTRATION,
-            reason=(outcome.reason or "other"),
-            message=outcome.message,
-            subtask_uuid=outcome.subtask_uuid,
-            at=outcome.at,
+            reason=(first.reason or "other"),
+            message=first.message,
+            subtask_uuid=first.subtask_uuid,
+            at=first.at,
         )
-        for outcome in outcomes.failed
+        for first, objects in failed_units(outcomes, without=gone)
     ]
 
 
 def source_failures(store: StateStore, source: str, snapshot: SourceSnapshot | None = None) -> Iterator[FailureRow]:
-    """Yield every object of the latest planned inventory that was rejected, then every one that failed.
+    """Yield every object of the latest planned inventory that was rejected, then every unit of it that failed.
 
     Streams: one chunk's outcomes and one batch of rejections are in memory at a time.
 
@@ -78,9 +89,8 @@ def source_failures(store: StateStore, source: str, snapshot: SourceSnapshot | N
     }
     deleted = count_by_chunk(read_census(store, latest, "deleted"), failed)
     for chunk_id, verdict in failed.items():
-        gone = deleted.keys_by_chunk.get(chunk_id, set())
         outcomes = read_outcomes(store, source, verdict)
-        yield from (row for row in chunk_failures(source, chunk_id, outcomes) if row.key not in gone)
+        yield from chunk_failures(source, chunk_id, outcomes, gone=deleted.keys_by_chunk.get(chunk_id, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +141,8 @@ def _rejected(store: StateStore, source: str, wave: Wave) -> Iterator[FailureRow
                 source=source,
                 key=row["key"],
                 object_url=row["object_url"],
+                unit_id=None,
+                objects=1,
                 chunk_id=None,
                 attempt=0,
                 stage=STAGE_PLAN,

@@ -118,7 +118,9 @@ class JournalEvent:
         is_fresh: on the first event of an attempt: the counting of tries begins anew (an object changed, or a person asked).
         parent_attempt: on the first event of a part's attempt: the attempt of the chunk that it belongs to.
         job_id: on a job, and on a verdict whose job is known.
-        state: on a verdict, as the counts of objects.
+        state: on a verdict.
+        registered: on a verdict, how many objects are registered.
+        failed: on a verdict, how many objects are not.
         failures: on a verdict, every unit that failed.
         reasons: on a verdict, how many units failed for which reason.
         outcomes: on a verdict, the base name of the outcomes that it vouches for.
@@ -143,6 +145,11 @@ class JournalEvent:
     reasons: dict[str, int] = field(default_factory=dict)
     outcomes: str | None = None
     message: str | None = None
+
+    @property
+    def failed_units(self) -> int:
+        """How many units failed, on a verdict; also where ``failures`` was left out."""
+        return sum(self.reasons.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

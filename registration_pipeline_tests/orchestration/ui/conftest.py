@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline
 
 REPOSITORY = Path(__file__).parents[3]
+QUICK_DAEMON = Path(__file__).with_name("quick_daemon")
 START_SECONDS = 90
 RUN_SECONDS = 120
 ENDED_RUNS = ("SUCCESS", "FAILURE", "CANCELED")
@@ -222,6 +223,7 @@ def start_ui(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
     def start() -> Ui:
         monkeypatch.setenv("DAGSTER_HOME", str(pipeline.root / ".dagster"))
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(QUICK_DAEMON), os.environ.get("PYTHONPATH", "")]))
         shutil.copy(REPOSITORY / "workspace.yaml", pipeline.root)
         port = _free_port()
         dagster = str(Path(sys.executable).parent / "dagster")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline
     from registration_pipeline_tests.orchestration.ui.conftest import Ui
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the daemon looks for backfills every 30 s
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def test_the_whole_group_registers_the_chunks_that_were_known_when_it_was_launched(

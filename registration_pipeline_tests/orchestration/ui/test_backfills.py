@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registration_pipeline_tests.doses import DOSES
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -14,15 +16,15 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline
     from registration_pipeline_tests.orchestration.ui.conftest import Ui
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the daemon looks for backfills every 30 s
-BROKEN = (7, 23, 41)
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(600)]
+CHUNKS, BROKEN = DOSES.chunks, (2, 5, 9)
 
 
 def test_a_backfill_of_all_chunks_is_one_run_and_the_failed_ones_are_retried_from_the_ui(
     pipeline: Pipeline, instance: DagsterInstance, start_ui: Callable[[], Ui]
 ) -> None:
     own = pipeline.own
-    pipeline.add_images(50)
+    pipeline.add_images(CHUNKS)
     pipeline.break_images(*BROKEN)
     ui = start_ui()
     assert ui.materialize(own.inventory, own.chunk_plan) == "SUCCESS"
@@ -31,15 +33,15 @@ def test_a_backfill_of_all_chunks_is_one_run_and_the_failed_ones_are_retried_fro
 
     assert everything.status == "COMPLETED_FAILED"
     assert len(everything.runs) == 1
-    assert ui.partitions(own.registration) == (47, 3, 50)
-    assert ui.partitions(own.manifest) == (50, 0, 50)
-    assert len(pipeline.sandbox.jobs()) == 50
+    assert ui.partitions(own.registration) == (CHUNKS - 3, 3, CHUNKS)
+    assert ui.partitions(own.manifest) == (CHUNKS, 0, CHUNKS)
+    assert len(pipeline.sandbox.jobs()) == CHUNKS
 
     pipeline.mend_images()
     retried = ui.backfill([own.registration], sorted(pipeline.chunks_of(*BROKEN)))
 
     assert retried.status == "COMPLETED_SUCCESS"
-    assert ui.partitions(own.registration) == (50, 0, 50)
-    assert len(pipeline.sandbox.jobs()) == 53
+    assert ui.partitions(own.registration) == (CHUNKS, 0, CHUNKS)
+    assert len(pipeline.sandbox.jobs()) == CHUNKS + 3
     assert pipeline.sandbox.duplicates() == {}
-    assert len(pipeline.urls()) == 50
+    assert len(pipeline.urls()) == CHUNKS

@@ -17,10 +17,12 @@ from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.gateway import RemoteItem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from registration_pipeline.audit.report import AuditReport
     from registration_pipeline.audit.rows import FindingRow
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline_tests.unit.conftest import Fleet, FleetOf
 
 HOME = "fleet"
 
@@ -28,10 +30,10 @@ HOME = "fleet"
 class Auditor:
     """Audits one fleet and changes its Encord and its bucket by hand."""
 
-    def __init__(self, fleet: Any) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
 
-    def audit(self, *, adopt: bool = False, store: Any = None, **options: Any) -> AuditReport:
+    def audit(self, *, adopt: bool = False, store: StateStore | None = None, **options: Any) -> AuditReport:
         fleet = self.fleet
         store = store or fleet.store
         arguments: dict[str, Any] = {
@@ -55,12 +57,10 @@ class Auditor:
         return list(audit_findings(store, self.audit(**options)))
 
     def folder(self, name: str = HOME) -> list[RemoteItem]:
-        items: list[RemoteItem] = self.fleet.encord.items.setdefault(self.folder_uuid(name), [])
-        return items
+        return self.fleet.encord.items.setdefault(self.folder_uuid(name), [])
 
     def folder_uuid(self, name: str = HOME) -> str:
-        uuid: str = self.fleet.encord.create_folder(name)
-        return uuid
+        return self.fleet.encord.create_folder(name)
 
     def item(self, key: str) -> RemoteItem:
         """Return the first item of this title in any folder."""
@@ -80,7 +80,8 @@ class Auditor:
 
     def copy(self, key: str, *, to: str = HOME, **facts: Any) -> RemoteItem:
         """Register an object once more, as a person would who does not ask to skip duplicates."""
-        new = replace(self.item(key), **{"item_uuid": str(uuid4()), "created_at": self.fleet.time.clock()} | facts)
+        own: dict[str, Any] = {"item_uuid": str(uuid4()), "created_at": self.fleet.time.clock()}
+        new = replace(self.item(key), **own | facts)
         self.folder(to).append(new)
         return new
 
@@ -122,7 +123,7 @@ def auditor_of() -> type[Auditor]:
 
 
 @pytest.fixture
-def registered(fleet_of: Callable[..., Any]) -> Auditor:
+def registered(fleet_of: FleetOf) -> Auditor:
     """A fleet of three images in two chunks, all of them registered."""
     fleet = fleet_of()
     fleet.register()

@@ -23,7 +23,7 @@ def test_a_source_where_all_three_agree_has_no_findings(registered: Any):
 
     assert report.is_clean
     assert report.findings == {finding.value: 0 for finding in AuditFinding}
-    assert (report.objects, report.registered, report.items, report.looked_up) == (3, 3, 3, 0)
+    assert (report.objects, report.registered_objects, report.items, report.looked_up) == (3, 3, 3, 0)
     assert report.folders == (registered.folder_uuid(),)
 
 

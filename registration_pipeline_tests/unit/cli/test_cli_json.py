@@ -19,6 +19,7 @@ STATUS_KEYS = [
     "failed",
     "changed",
     "deleted",
+    "units",
     "chunks",
     "inventory_id",
     "last_sync_at",
@@ -29,6 +30,8 @@ FAILURE_KEYS = [
     "source",
     "key",
     "object_url",
+    "unit_id",
+    "objects",
     "chunk_id",
     "attempt",
     "stage",
@@ -75,6 +78,7 @@ def test_status_counts_every_object_once(synced: Workplace):
         "changed": 0,
         "deleted": 0,
     }
+    assert status["units"] == {"registered": 7, "pending": 0, "failed": 2}
     assert status["chunks"] == {"planned": 0, "submitted": 0, "succeeded": 3, "partially_failed": 2, "failed": 0}
 
 
@@ -92,6 +96,8 @@ def test_failures_has_the_shape_of_the_interface(synced: Workplace):
     assert all(list(row) == FAILURE_KEYS for row in said.document)
     assert set(rows) == {"note.xyz", "empty.jpg", "day/frame_3.jpg", "day/frame_4.jpg"}
     refused, rejected = rows["day/frame_3.jpg"], rows["note.xyz"]
+    assert (refused["objects"], rejected["objects"], rejected["unit_id"]) == (1, 1, None)
+    assert re.fullmatch("[0-9a-f]{16}", refused["unit_id"])
     assert refused["source"] == rejected["source"] == "fleet-cameras"
     assert (refused["attempt"], refused["stage"], refused["reason"]) == (1, "registration", "not_found")
     assert refused["message"] == "The object can't be read (404)."

@@ -127,7 +127,7 @@ def test_only_the_first_failures_are_shown_with_the_way_to_all(workplace: Workpl
     assert "30 objects are not registered" in said.words
     assert "019.xyz" in said.out
     assert "020.xyz" not in said.out
-    assert "… and 10 more: --out FILE.csv writes all of them." in said.words
+    assert "… and 10 more rows: --out FILE.csv writes all of them." in said.words
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_the_rows_of_a_large_log_are_never_in_memory_together(
         for number in range(500):
             key = Key(number)
             alive.add(key)
-            yield FailureRow(**{**facts, "key": key, "attempt": 0, "at": datetime.now(UTC)})
+            yield FailureRow(**{**facts, "key": key, "attempt": 0, "objects": 1, "at": datetime.now(UTC)})
             del key
             most = max(most, len(alive))
 
@@ -177,8 +177,8 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(workplace: Workplace, *, is
         assert [chunk["first_key"] for chunk in said.document["chunks"]] == ["new/1.jpg", "new/2.mp4"]
     else:
         assert "would add 2 new objects in 2 chunks" in said.words
-        assert "rejected: 1 unsupported_type" in said.words
-        assert 'excluded: 1 by exclude "**/thumbs/**"' in said.words
+        assert "rejected objects: 1 unsupported_type" in said.words
+        assert 'excluded objects: 1 by exclude "**/thumbs/**"' in said.words
 
 
 @pytest.mark.parametrize("command", ["status", "failures", "check"])
@@ -232,4 +232,4 @@ def test_failures_are_a_table_where_there_is_room(synced: Workplace, monkeypatch
     for terminal in (False, True):
         lines = synced.run("failures", terminal=terminal).out.splitlines()
         row = next(line for line in lines if "frame_3" in line)
-        assert [cell.strip() for cell in row.split("│")][2:5] == ["day/frame_3.jpg", "registration", "not_found"]
+        assert [cell.strip() for cell in row.split("│")][2:6] == ["day/frame_3.jpg", "1", "registration", "not_found"]

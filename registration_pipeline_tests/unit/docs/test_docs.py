@@ -17,12 +17,19 @@ import typer.main
 import yaml
 
 from registration_pipeline.cli.app import app
-from registration_pipeline.objects import FailureReason, MediaKind, RejectionReason
+from registration_pipeline.limits import (
+    ARCHIVED_STORAGE_CLASSES,
+    MANIFEST_LIMITS,
+    MAX_ITEMS,
+    MAX_OBJECT_BYTES,
+    MAX_TITLE_CHARACTERS,
+    MAX_URL_BYTES,
+    EncordPlan,
+)
+from registration_pipeline.objects import KINDS, FailureReason, MediaKind, RejectionReason
 from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, UNPLANNED_SUFFIXES
-from registration_pipeline.planning.rejection import LIMITS
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.settings.models import (
-    LARGEST_CHUNK,
     ChunkSizes,
     EncordSettings,
     Settings,
@@ -158,11 +165,19 @@ def test_the_default_numbers_are_the_documented_ones(name: str) -> None:
 def test_the_documented_limits_are_those_of_the_code() -> None:
     page = text_of("docs/configuration.md")
 
-    assert f"{LARGEST_CHUNK:,}" in page
-    assert f"{LIMITS.url_bytes:,} bytes" in page
-    assert f"{LIMITS.title_characters} characters" in page
-    assert all(f"{size:,} bytes" in page for size in LIMITS.object_bytes.values())
-    assert LIMITS.archived_storage_classes <= code_words(page)
+    assert f"{MAX_ITEMS:,}" in page
+    assert f"{MAX_URL_BYTES:,} bytes" in page
+    assert f"{MAX_TITLE_CHARACTERS} characters" in page
+    assert all(f"{size:,} bytes" in page for size in MAX_OBJECT_BYTES.values())
+    assert ARCHIVED_STORAGE_CLASSES <= code_words(page)
+
+
+@pytest.mark.parametrize("plan", EncordPlan)
+def test_the_limits_of_every_plan_of_encord_have_a_row(plan: EncordPlan) -> None:
+    limits = MANIFEST_LIMITS[plan]
+    row = f"| `{plan}` | {limits.entries:,} | {limits.bytes // 1_000_000} MB |"
+
+    assert row in text_of("docs/configuration.md")
 
 
 @pytest.mark.parametrize("style", UrlStyle)
@@ -170,7 +185,7 @@ def test_every_url_style_has_a_row(style: UrlStyle) -> None:
     assert re.search(rf"^\| `{style}` \|", text_of("docs/configuration.md"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("kind", MediaKind)
+@pytest.mark.parametrize("kind", [kind for kind, spec in KINDS.items() if not spec.is_group])
 def test_the_suffixes_of_every_kind_are_the_documented_ones(kind: MediaKind) -> None:
     row = re.search(rf"^\| `{kind}` \| (`\..+) \|$", text_of("docs/configuration.md"), re.MULTILINE)
 

@@ -31,6 +31,7 @@ from registration_pipeline.inventory.schema import INVENTORY_SCHEMA, inventory_b
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.sealed import sealed_json
+from registration_pipeline.state.version import ensure_layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -128,11 +129,11 @@ MANY_PAGES = [[f"{page:03d}-{row:05d}" for row in range(60_000)] for page in ran
 
 
 @pytest.mark.slow
-def test_a_listing_that_fails_commits_nothing_and_leaves_nothing(store: BucketStateStore) -> None:
+def test_a_listing_that_fails_commits_nothing_and_leaves_only_the_layout(store: BucketStateStore) -> None:
     with pytest.raises(ServiceUnavailableError):
         take(store, *MANY_PAGES, None)
 
-    assert list(store.names("fleet/")) == []
+    assert list(store.names("fleet/")) == ["fleet/state.json"]
     assert latest_inventory(store, "fleet") is None
 
 
@@ -140,6 +141,7 @@ WRITER = "fleet/inventory_writers/20261121T120000Z.json"
 
 
 def leftovers_of(store: BucketStateStore, writer: Holder, *, parts: bool = True) -> list[str]:
+    ensure_layout(store, "fleet", NOON)
     store.create(WRITER, json.dumps(writer.to_json()).encode())
     if parts:
         store.create("fleet/inventory/20261121T120000Z/part-0123abcd-00000.parquet", b"half")
@@ -171,7 +173,7 @@ def test_what_a_dead_listing_left_is_cleared_away_by_the_next(
 
     assert taken.inventory_id > "20261121T120000Z"
     folder = f"fleet/inventory/{taken.inventory_id}/"
-    assert set(store.names("fleet/")) == {taken.parts[0].name, f"{folder}_SUCCESS.json"}
+    assert set(store.names("fleet/")) == {"fleet/state.json", taken.parts[0].name, f"{folder}_SUCCESS.json"}
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,22 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from registration_pipeline.limits import MAX_SEQUENCE_IMAGES, MAX_TITLE_CHARACTERS, MAX_URL_BYTES
 from registration_pipeline.manifest.canonical import is_canonical_and_valid
 from registration_pipeline.manifest.format import ITEM_FORMATS
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.manifest.validate import find_violations
-from registration_pipeline.objects import MediaKind
-from registration_pipeline.planning.rejection import LIMITS
+from registration_pipeline.objects import KINDS, MediaKind
 from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+def group(urls: Sequence[str], *, kind: MediaKind = MediaKind.IMAGE_GROUP) -> bytes:
+    members = tuple(PlannedObject(url, url, 1) for url in urls)
+    unit = PlannedUnit("0" * 16, kind, "a group", members, 0)
+    return render_manifest("20261121T020000Z-image_groups-00001", ChunkUnits.of([unit]))
 
 
 def rendered(titles: Sequence[str], *, kind: MediaKind = MediaKind.IMAGE, urls: Sequence[str] = ()) -> bytes:
@@ -37,14 +43,23 @@ def test_what_we_render_of_usual_objects_is_seen_to_be_valid(kind: MediaKind) ->
     assert is_canonical_and_valid(data)
 
 
+FRAMES = [f"s3://b/{number}" for number in range(12)]
+LONG = [f"s3://b/{number}" for number in range(MAX_SEQUENCE_IMAGES + 1)]
 ODD = {
+    "a group with a gap": group(FRAMES).replace(b"objectUrl_7", b"objectUrl_77"),
+    "a group that begins with one": group(FRAMES[:1]).replace(b"objectUrl_0", b"objectUrl_1"),
+    "a group with a position twice": group(FRAMES).replace(b"objectUrl_7", b"objectUrl_6"),
+    "a group with an object twice": group([*FRAMES, FRAMES[0]]),
+    "a group with a single URL": group(FRAMES[:1]).replace(b"objectUrl_0", b"objectUrl"),
+    "a sequence that is too long": group(LONG, kind=MediaKind.IMAGE_SEQUENCE),
+    "a sequence that is too long, by default": group(LONG).replace(b'"createVideo":false,', b""),
     "a title twice": rendered(["a", "a"]),
     "a title twice, written in two ways": rendered(["aé", "b"]).replace(b'"b"', rb'"\u0061\u00e9"'),
     "a title of half a pair": rendered(["a", "b"]).replace(b'"title":"b"', rb'"title":"\ud83d"'),
-    "a title that is too long": rendered(["a" * (LIMITS.title_characters + 1)]),
+    "a title that is too long": rendered(["a" * (MAX_TITLE_CHARACTERS + 1)]),
     "a title that is empty": rendered([""]),
     "a URL twice": rendered(["a", "b"], urls=["s3://b/x", "s3://b/x"]),
-    "a URL that is too long": rendered(["a"], urls=["s3://b/" + "x" * LIMITS.url_bytes]),
+    "a URL that is too long": rendered(["a"], urls=["s3://b/" + "x" * MAX_URL_BYTES]),
     "a URL without a scheme": rendered(["a"], urls=["b/x"]),
     "a URL with a blank": rendered(["a"], urls=["s3://b/x y"]),
     "metadata where there is none": rendered(["a"]).replace(b'"images"', b'"nifti"'),
@@ -66,6 +81,15 @@ ODD = {
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
 def test_whatever_is_wrong_is_not_waved_through(data: bytes) -> None:
     assert not is_canonical_and_valid(data)
+
+
+@pytest.mark.parametrize("kind", [kind for kind, spec in KINDS.items() if spec.is_group], ids=str)
+def test_groups_of_any_size_that_we_render_are_seen_to_be_valid(kind: MediaKind) -> None:
+    assert all(is_canonical_and_valid(group(LONG[:size], kind=kind)) for size in (1, 10, 11, 101, MAX_SEQUENCE_IMAGES))
+
+
+def test_a_group_that_is_not_a_sequence_may_be_longer_than_one() -> None:
+    assert is_canonical_and_valid(group(LONG))
 
 
 @given(
@@ -98,14 +122,17 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 @given(st.lists(TEXTS, min_size=1, max_size=5, unique=True), st.sampled_from(MediaKind))
 def test_a_manifest_is_what_the_json_module_makes_of_the_same_document(titles: list[str], kind: MediaKind) -> None:
     items: list[dict[str, Any]] = []
+    spec = KINDS[kind]
     for index, title in enumerate(titles):
-        item: dict[str, Any] = {"objectUrl": f"s3://bucket/{index}", "title": title}
-        if "clientMetadata" in ITEM_FORMATS[kind.value].keys:
+        item: dict[str, Any] = {"objectUrl_0" if spec.is_group else "objectUrl": f"s3://bucket/{index}", "title": title}
+        if spec.create_video is not None:
+            item["createVideo"] = spec.create_video
+        if "clientMetadata" in ITEM_FORMATS[spec.list_key].keys:
             item["clientMetadata"] = {
                 "registration.chunk": "20261121T020000Z-images-000001",
                 "registration.unit": f"{index:016x}",
             }
         items.append(item)
-    document = {kind.value: items, "skip_duplicate_urls": True}
+    document = {spec.list_key: items, "skip_duplicate_urls": True}
 
     assert rendered(titles, kind=kind) == json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.manifest.validate import validate_manifest
-from registration_pipeline.objects import MediaKind
+from registration_pipeline.objects import KINDS, MediaKind
 from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.urls import url_writer
@@ -63,7 +63,7 @@ def test_whatever_is_rendered_is_valid_and_does_not_depend_on_the_order_of_units
 
     assert validate_manifest(data) == []
     assert render_manifest(CHUNK_ID, ChunkUnits.of(units)) == data
-    assert [item["title"] for item in json.loads(data)[kind.value]] == keys
+    assert [item["title"] for item in json.loads(data)[KINDS[kind].list_key]] == keys
 
 
 def test_a_unit_that_is_no_single_object_is_refused() -> None:
@@ -72,3 +72,23 @@ def test_a_unit_that_is_no_single_object_is_refused() -> None:
 
     with pytest.raises(StateCorruptError, match="has 2 objects"):
         render_manifest(CHUNK_ID, ChunkUnits.of([two]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "list_key", "video"),
+    [
+        pytest.param(MediaKind.IMAGE_GROUP, "image_groups", b'"createVideo":false,', id="group"),
+        pytest.param(MediaKind.IMAGE_SEQUENCE, "image_groups", b'"createVideo":true,', id="sequence"),
+        pytest.param(MediaKind.DICOM_SERIES, "dicom_series", b"", id="series"),
+    ],
+)
+def test_the_bytes_of_a_unit_of_many_objects_are_these(kind: MediaKind, list_key: str, video: bytes) -> None:
+    members = tuple(PlannedObject(f"raw/{n}", f"s3://bucket/raw/{n}", 1) for n in range(11))
+    rig = PlannedUnit(unit_id="00000000000000aa", kind=kind, title="rig 1", objects=members, unit_index=0)
+
+    urls = b"".join(b'"objectUrl_%d":"s3://bucket/raw/%d",' % (n, n) for n in range(11))
+    assert render_manifest(CHUNK_ID, ChunkUnits.of([rig])) == (
+        b'{"' + list_key.encode() + b'":['
+        b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-00001",'
+        b'"registration.unit":"00000000000000aa"},' + video + urls + b'"title":"rig 1"}],"skip_duplicate_urls":true}\n'
+    )

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registration_pipeline.limits import MAX_GROWTH
 from registration_pipeline.manifest import items, validate
-from registration_pipeline.manifest.format import MAX_GROWTH
 from registration_pipeline.manifest.validate import Violation, validate_manifest
 
 if TYPE_CHECKING:

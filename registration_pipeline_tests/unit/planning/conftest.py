@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 import pytest
@@ -19,7 +19,7 @@ from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.state.parquet import read_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from registration_pipeline.state.store import StateStore
 
@@ -102,8 +102,14 @@ def bucket(tmp_path: Path) -> Bucket:
     return Bucket(tmp_path)
 
 
+class NewBucket(Protocol):
+    """Makes buckets; the options are settings of the source."""
+
+    def __call__(self, **options: Any) -> Bucket: ...
+
+
 @pytest.fixture(scope="session")
-def new_bucket(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Bucket]:
+def new_bucket(tmp_path_factory: pytest.TempPathFactory) -> NewBucket:
     """Make buckets, for tests that need a fresh one for every example."""
     root = tmp_path_factory.mktemp("buckets")
 

@@ -61,6 +61,9 @@ def test_the_smallest_configuration_has_the_documented_defaults(load: Load, tmp_
         MediaKind.PDF: 1000,
         MediaKind.TEXT: 1000,
         MediaKind.NIFTI: 1000,
+        MediaKind.IMAGE_GROUP: 100,
+        MediaKind.IMAGE_SEQUENCE: 100,
+        MediaKind.DICOM_SERIES: 100,
     }
     assert (source.max_in_flight, source.settle_seconds, source.min_age_seconds) == (4, 120, 0)
     assert (source.schedule, source.include, source.exclude) == ("0 2 * * *", (), ())

@@ -125,6 +125,11 @@ WRONG = {
         text=GOOD.replace("fleet:", "Fleet_A:"), places=((2, "sources.Fleet_A"),), says=("a-z, 0-9 and hyphens",)
     ),
     "chunk too large": with_key("chunk_size: {images: 10001}", key="chunk_size.images", says="10000 or less"),
+    "chunk too large for the plan": Wrong(
+        text="encord: {plan: team}\n" + GOOD + "    chunk_size: {images: 2500, image_sequences: 2501}\n",
+        places=((8, "sources.fleet.chunk_size.image_sequences"),),
+        says=("2500 or less", "encord.plan team allows 2,500 units per manifest"),
+    ),
     "chunk of nothing": with_key("chunk_size: {images: 0}", key="chunk_size.images", says="1 or more"),
     "chunk in words": with_key(f"chunk_size: {{images: {SECRET}}}", key="chunk_size.images", says="whole number"),
     "half an upload job": with_key("max_in_flight: 1.5", key="max_in_flight", says="whole number"),

@@ -98,8 +98,8 @@ def test_a_refused_chunk_has_failed_and_is_sent_again_only_when_asked(fleet: Any
     again = fleet.submission().advance()
     retried = fleet.submission().advance(after_attempt=1)
 
-    assert (first.state, first.failed, dict(first.reasons)) == (ChunkState.FAILED, 2, {"manifest_refused": 2})
-    assert (again.is_new, again.attempt, again.failed) == (False, 1, 2)
+    assert (first.state, first.failed_objects, dict(first.reasons)) == (ChunkState.FAILED, 2, {"manifest_refused": 2})
+    assert (again.is_new, again.attempt, again.failed_units) == (False, 1, 2)
     assert (retried.state, retried.attempt) == (ChunkState.SUCCEEDED, 2)
 
 

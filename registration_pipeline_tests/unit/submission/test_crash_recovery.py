@@ -135,7 +135,7 @@ def test_killed_between_outcomes_and_verdict_writes_them_again(
 
     (result,) = fleet.register()
 
-    assert (result.attempt, result.registered, result.failed) == (1, 1, 1)
+    assert (result.attempt, result.registered_objects, result.failed_objects) == (1, 1, 1)
     fleet.assert_exactly_once(failing=failed_urls(fleet, {"b.jpg"}))
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from registration_pipeline_tests.doses import DOSES, IS_SOAK
 from registration_pipeline_tests.submission_model import variants
 from registration_pipeline_tests.submission_model.hostile_encord import Fate
 from registration_pipeline_tests.submission_model.machine import RegistrationMachine
@@ -32,9 +33,8 @@ PROFILE = settings(
 )
 HUNT = settings(PROFILE, max_examples=60)
 SEEDS = range(1, 31)
-EXAMPLES = 100
-AT_LEAST = 3
-"""So many seeds are run at length, with so many examples each; more, until everything was reached."""
+EXAMPLES, AT_LEAST = DOSES.model_examples, DOSES.model_seeds
+"""So many seeds are run at length, with so many examples each; in soak more, until everything was reached."""
 
 STARTS = "accept, lose_reply, lose_request, throttle, refuse, too_large, halt, a bad entry, too many units"
 JOBS = (
@@ -144,20 +144,22 @@ def test_without_the_lease_a_process_that_stalls_before_its_start_doubles(
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(2400)
 def test_whatever_happens_every_object_is_registered_once_at_length(new_fleet: Any, tell: Callable[[str], None]):
     profile = settings(PROFILE, max_examples=EXAMPLES)
     reached = Counter[str]()
     for number in SEEDS:
         reached += run(new_fleet, variants.GOOD, number=number, profile=profile)
-        if number >= AT_LEAST and set(reached) >= EVERYTHING:
+        if number >= AT_LEAST and (not IS_SOAK or set(reached) >= EVERYTHING):
             break
 
     counted = ", ".join(f"{name} {count}" for name, count in sorted(reached.items()))
     tell(
         f"model check of the submission: {EXAMPLES * number} examples of 12 steps each; examples by what happened: {counted}"
     )
-    assert EVERYTHING - set(reached) == set()
+    missing = EVERYTHING - set(reached)
+    assert len(missing) <= (0 if IS_SOAK else len(EVERYTHING) / 4), missing
 
 
 @pytest.mark.slow

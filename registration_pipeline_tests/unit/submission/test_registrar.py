@@ -213,11 +213,11 @@ def test_the_last_round_may_still_succeed(fleet_of: Any):
 
 def test_a_stop_ends_the_wait_for_quiet(fleet_of: Any):
     fleet = fleet_of("a.jpg", encord={"starts": [StartScript.LOSE_REQUEST]})
-    context = fleet.context(sleep=None)
+    context = fleet.context(sleep=None, settle_seconds=600)
     threading.Timer(0.1, context.stop.set).start()
     began = time.monotonic()
     with pytest.raises(StoppedError):
-        list(register_chunks(context, fleet.errands(), max_in_flight=1, settle_seconds=600))
+        list(register_chunks(context, fleet.errands()))
 
     assert time.monotonic() - began < 60, "the quiet takes 600 s"
 

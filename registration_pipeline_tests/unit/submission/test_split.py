@@ -55,9 +55,9 @@ def test_exactly_the_bad_entries_fail(fleet_of: Any, bad: set[int]):
     (result,) = fleet.register()
 
     fleet.assert_exactly_once(failing=named(fleet, *names))
-    assert (result.state, result.failed) == (ChunkState.PARTIALLY_FAILED, len(bad))
+    assert (result.state, result.failed_units) == (ChunkState.PARTIALLY_FAILED, len(bad))
     assert dict(result.reasons) == {"manifest_refused": len(bad)}
-    assert all("is not acceptable" in outcome.message for outcome in result.failures)
+    assert all("is not acceptable" in failed.first.message for failed in result.failures)
 
 
 def test_one_bad_entry_costs_two_starts_a_level(fleet: Any):
@@ -95,7 +95,7 @@ def test_a_refusal_of_everything_is_recognised_after_a_few_units(fleet: Any):
 
     (result,) = fleet.register()
 
-    assert (result.state, result.failed) == (ChunkState.FAILED, 20)
+    assert (result.state, result.failed_units) == (ChunkState.FAILED, 20)
     alone = [one for one in fleet.journal.chunk_ids() if fleet.journal.progress(one).state is ChunkState.FAILED]
     assert len(alone) < 3 * HOPELESS_AFTER
     messages = {outcome.message for outcome in fleet.outcomes()}

@@ -17,11 +17,13 @@ from registration_pipeline.submission.reasons import classify_message
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     chunk_state,
+    contested_items,
     judge_adopted,
     judge_job,
     judge_refused,
     keep_registered,
     unaccounted_units,
+    verdict_facts,
 )
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.outcomes import Outcome, Verdict
@@ -269,3 +271,29 @@ MESSAGES = [
 @pytest.mark.parametrize(("message", "reason"), MESSAGES, ids=[message or "nothing" for message, _ in MESSAGES])
 def test_a_message_has_a_reason(message: str, reason: str):
     assert classify_message(message).value == reason
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.booleans()), min_size=1, max_size=6))
+def test_a_verdict_counts_objects_and_keeps_one_failure_per_unit(drawn: list[tuple[int, bool]]):
+    units = chunk(*(unit(f"u{n}", *(f"u{n}-{m}" for m in range(size))) for n, (size, _) in enumerate(drawn)))
+    errors = tuple(error(f"u{n}-{size - 1}") for n, (size, is_bad) in enumerate(drawn) if is_bad)
+    named = [f"u{n}" for n, (_, is_bad) in enumerate(drawn) if not is_bad]
+
+    facts = verdict_facts(units, judge_job(units, report(*named, errors=errors), NOTHING, attempt=1, at=AT))
+
+    failed = [size for size, is_bad in drawn if is_bad]
+    assert (facts["registered"], facts["failed"]) == (sum(size for size, _ in drawn) - sum(failed), sum(failed))
+    assert len(facts["failures"]) == sum(facts["reasons"].values()) == len(failed)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=6), st.data())
+def test_an_item_is_contested_once_however_many_objects_its_unit_has(sizes: list[int], data: st.DataObject):
+    units = chunk(*(unit(f"u{n}", *(f"u{n}-{m}" for m in range(size))) for n, size in enumerate(sizes)))
+    named = [f"u{n}" for n in range(len(sizes))]
+    refused = sorted(data.draw(st.sets(st.sampled_from(range(len(sizes))))))
+    earlier = judge_job(units, report(*named), NOTHING, attempt=1, at=AT)
+    errors = tuple(error(f"u{n}-{sizes[n] - 1}") for n in refused)
+    kept = [name for n, name in enumerate(named) if n not in refused]
+    again = judge_job(units, report(*kept, errors=errors), NOTHING, attempt=2, at=AT)
+
+    assert contested_items(again, earlier) == [f"item-u{n}" for n in refused]

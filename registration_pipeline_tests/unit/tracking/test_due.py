@@ -166,7 +166,7 @@ def test_an_item_that_is_contested_counts_as_registered_only_while_it_is_there(
     fleet.encord.fails = fail
     (result,) = fleet.register(errands=named_errands("fleet", statuses(fleet), [chunk_of[gone.name]], force=True))
 
-    assert result.failed == (0 if is_back else 1)
+    assert result.failed_objects == (0 if is_back else 1)
     fleet.assert_exactly_once(failing=set() if is_back else {gone.url})
 
 

@@ -35,7 +35,20 @@ if TYPE_CHECKING:
 
 AT = datetime(2026, 11, 21, 2, 4, 11, tzinfo=UTC)
 # The order is the one of the outer interface.
-INTERFACE = ["source", "key", "object_url", "chunk_id", "attempt", "stage", "reason", "message", "subtask_uuid", "at"]
+INTERFACE = [
+    "source",
+    "key",
+    "object_url",
+    "unit_id",
+    "objects",
+    "chunk_id",
+    "attempt",
+    "stage",
+    "reason",
+    "message",
+    "subtask_uuid",
+    "at",
+]
 HOSTILE = [
     "raw/a\nb.jpg",
     "raw/a\rb.jpg",
@@ -52,6 +65,8 @@ def row(key: str, **facts: Any) -> FailureRow:
         "source": "fleet",
         "key": key,
         "object_url": "https://bucket/x",
+        "unit_id": "0123456789abcdef",
+        "objects": 1,
         "chunk_id": "c1",
         "attempt": 1,
         "stage": "registration",

@@ -1,4 +1,4 @@
-"""A bucket of 25,000 objects through ``registration-pipeline sync`` as a process: all of it, again, and a little more."""
+"""A bucket of thousands of objects through ``registration-pipeline sync`` as a process: all, again, and a little more."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from moto.s3.models import s3_backends
 
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.server import Sandbox
+from registration_pipeline_tests.doses import DOSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,11 +27,15 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.conftest import S3Bucket
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(900)]
 
 SOURCE = "fleet-cameras"
-IMAGES, VIDEOS, PDFS, TEXTS, REJECTED, EXCLUDED = 20_000, 2_000, 1_500, 1_420, 50, 30
-CHUNKS = IMAGES // 1000 + VIDEOS // 100 + -(-PDFS // 1000) + -(-TEXTS // 1000)
+REJECTED, EXCLUDED = 50, 30
+OBJECTS = DOSES.bucket_thousands * 1_000
+VIDEOS, PDFS = OBJECTS * 8 // 100, OBJECTS * 6 // 100
+TEXTS = PDFS - REJECTED - EXCLUDED
+IMAGES = OBJECTS - VIDEOS - PDFS - TEXTS - REJECTED - EXCLUDED
+CHUNKS = -(-IMAGES // 1000) + VIDEOS // 100 + -(-PDFS // 1000) + -(-TEXTS // 1000)
 ODD = ("a b+c#d?e%20f.jpg", "é/日本/ü.jpg", "//slashes//.jpg", "quote'\"&<>.png", "~tilde-._.jpg")
 
 
@@ -109,14 +114,14 @@ def eligible_keys() -> list[str]:
     ]
 
 
-def test_a_bucket_of_25000_objects_is_registered_once_and_then_only_what_is_new(
+def test_a_bucket_of_thousands_is_registered_once_and_then_only_what_is_new(
     project: Project, tell: Callable[[str], None]
 ):
     keys = eligible_keys()
     project.put(*keys)
     project.put(*(f"odd/{number}.xyz" for number in range(REJECTED)))
     project.put(*(f"camera-00/thumbnails/{number}.jpg" for number in range(EXCLUDED)))
-    numbers = {"objects": 25_000, "excluded": EXCLUDED, "rejected": REJECTED, "registered": len(keys), "pending": 0}
+    numbers = {"objects": OBJECTS, "excluded": EXCLUDED, "rejected": REJECTED, "registered": len(keys), "pending": 0}
 
     status, source, first_seconds = project.sync()
     assert status == 3
@@ -150,7 +155,7 @@ def test_a_bucket_of_25000_objects_is_registered_once_and_then_only_what_is_new(
     project.put(*added)
     status, source, third_seconds = project.sync()
     assert status == 3
-    assert (source["objects"], source["registered"]) == (25_010, len(keys) + 10)
+    assert (source["objects"], source["registered"]) == (OBJECTS + 10, len(keys) + 10)
     assert sorted(project.urls()) == project.expected([*keys, *added])
     assert len(project.sandbox.jobs()) == CHUNKS + 3
     after = project.digests("manifests")
@@ -161,6 +166,6 @@ def test_a_bucket_of_25000_objects_is_registered_once_and_then_only_what_is_new(
     assert project.sandbox.duplicates() == {}
 
     tell(
-        f"25,000 objects on {os.cpu_count()} cores: first sync {first_seconds:.1f} s, nothing new {second_seconds:.1f} s, "
-        f"10 new objects {third_seconds:.1f} s"
+        f"{OBJECTS:,} objects on {os.cpu_count()} cores: first sync {first_seconds:.1f} s, "
+        f"nothing new {second_seconds:.1f} s, 10 new objects {third_seconds:.1f} s"
     )

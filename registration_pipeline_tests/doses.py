@@ -1,0 +1,82 @@
+"""How much of each campaign is run: a small dose with every change, a long one in ``make soak``.
+
+A campaign is a test that finds more the longer it runs: kills, random faults, random manifests, broken variants. It is the
+same test at both lengths and carries the marker ``soak``, so that what soak finds can be repeated with the small dose.
+What does not belong here: numbers that a test's meaning depends on.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
+
+VARIABLE: Final = "TEST_DOSES"
+"""``soak`` in the environment: the long doses. Anything else, or nothing: the small ones."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doses:
+    """One length of all campaigns.
+
+    Args:
+        kills: kills of the whole process group of a sync.
+        kill_moments: kills of one registering process.
+        fault_objects: objects registered while Encord fails, in 50 chunks.
+        fault_seeds: random seeds of those failures, a whole registration each.
+        http_manifests: random manifests sent to the sandbox over HTTP.
+        one_in: of the broken validators and sandboxes, every how-many-th is tried.
+        model_examples: examples of the submission's state machine, of each seed.
+        model_seeds: at least so many seeds of it.
+        chunks: upload jobs of one run whose partitions are counted.
+        bucket_thousands: thousands of objects of one bucket that is synced whole, again, and with a few more.
+    """
+
+    kills: int
+    kill_moments: int
+    fault_objects: int
+    fault_seeds: int
+    http_manifests: int
+    one_in: int
+    model_examples: int
+    model_seeds: int
+    chunks: int
+    bucket_thousands: int
+
+
+PUSH: Final = Doses(
+    kills=25,
+    kill_moments=8,
+    fault_objects=10_000,
+    fault_seeds=1,
+    http_manifests=500,
+    one_in=8,
+    model_examples=100,
+    model_seeds=1,
+    chunks=12,
+    bucket_thousands=5,
+)
+SOAK: Final = Doses(
+    kills=100,
+    kill_moments=15,
+    fault_objects=50_000,
+    fault_seeds=3,
+    http_manifests=10_000,
+    one_in=1,
+    model_examples=100,
+    model_seeds=7,
+    chunks=50,
+    bucket_thousands=25,
+)
+IS_SOAK: Final = os.environ.get(VARIABLE) == "soak"
+DOSES: Final = SOAK if IS_SOAK else PUSH
+
+
+def sample(cases: Sequence[T]) -> list[T]:
+    """Return the cases of a campaign that are tried: evenly spread, the first among them."""
+    return list(cases[:: DOSES.one_in])

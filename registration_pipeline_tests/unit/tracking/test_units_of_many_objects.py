@@ -1,0 +1,127 @@
+"""Units of 1 to 50 objects on their whole way: plan, manifest, registration, verdicts, failure log and status.
+
+Every number is compared with what a model says that knows nothing but the units, their keys and what was done to them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from registration_pipeline.limits import ENVELOPE_BYTES
+from registration_pipeline.manifest.canonical import is_canonical_and_valid
+from registration_pipeline.manifest.render import render_manifest
+from registration_pipeline.manifest.validate import find_violations
+from registration_pipeline.planning.chunking import MARGIN_BYTES, manifest_bytes
+from registration_pipeline.planning.wave import read_chunk_units
+from registration_pipeline.tracking.failures.log import source_failures
+from registration_pipeline_tests.planned_units import change_bucket, changes, few_examples, make_world, worlds
+
+
+@few_examples
+@given(drawn=worlds)
+def test_every_unit_ends_with_one_verdict_for_all_its_objects(new_fleet: Any, drawn: dict[str, Any]) -> None:
+    world = make_world(new_fleet, drawn)
+    fleet = world.fleet
+    url_of = {entry.key: entry.object_url for unit in fleet.units() for entry in unit.objects}
+
+    results = fleet.register()
+
+    fleet.assert_exactly_once(failing={url_of[key] for group in world.failed for key in group.keys})
+    assert sum(result.registered_units for result in results) == len(world.registered)
+    assert sum(result.failed_units for result in results) == len(world.failed)
+    assert sum(result.registered_objects for result in results) == sum(len(group.keys) for group in world.registered)
+    assert sum(result.failed_objects for result in results) == sum(len(group.keys) for group in world.failed)
+    reasons = sum((Counter(result.reasons) for result in results), Counter[str]())
+    assert reasons == ({"invalid_file": len(world.failed)} if world.failed else {})
+    items = {(outcome.unit_id, outcome.item_uuid) for outcome in fleet.outcomes()}
+    assert len(items) == len(world.groups)
+
+
+@few_examples
+@given(drawn=worlds)
+def test_a_manifest_is_valid_at_one_glance_and_no_larger_than_was_counted(
+    new_fleet: Any, drawn: dict[str, Any]
+) -> None:
+    world = make_world(new_fleet, drawn)
+
+    for chunk in world.fleet.chunks:
+        units = read_chunk_units(world.fleet.store, "fleet", chunk)
+        data = render_manifest(chunk.chunk_id, units)
+        counted = sum(
+            manifest_bytes(url_bytes=sum(len(entry.object_url) for entry in unit.objects), objects=len(unit.objects))
+            for unit in units
+        )
+        assert find_violations(data) == []
+        assert is_canonical_and_valid(data)
+        assert len(json.dumps(json.loads(data))) + ENVELOPE_BYTES <= counted + MARGIN_BYTES
+
+
+@few_examples
+@given(drawn=worlds, changes=changes)
+def test_status_and_failure_log_count_units_and_objects_after_any_change_of_the_bucket(
+    new_fleet: Any, drawn: dict[str, Any], changes: list[tuple[str, float]]
+) -> None:
+    world = make_world(new_fleet, drawn)
+    fleet = world.fleet
+    pending = fleet.status()
+    fleet.register()
+    changed = change_bucket(world, changes)
+
+    fleet.sync()
+
+    status, registered, failed = fleet.status(), world.left(world.registered), world.left(world.failed)
+    assert (pending.units.pending, pending.pending) == (len(world.groups), sum(len(g.keys) for g in world.groups))
+    assert status.adds_up
+    assert (status.registered, status.failed) == (sum(map(len, registered)), sum(map(len, failed)))
+    assert (status.units.registered, status.units.failed, status.units.pending) == (len(registered), len(failed), 0)
+    assert status.changed == len(changed & {key for keys in registered for key in keys})
+    assert status.as_json()["units"] == {"registered": len(registered), "pending": 0, "failed": len(failed)}
+    rows = list(source_failures(fleet.store, "fleet"))
+    assert sorted((row.key, row.objects) for row in rows) == sorted((keys[0], len(keys)) for keys in failed)
+    assert len({row.unit_id for row in rows}) == len(rows)
+
+
+@few_examples
+@given(drawn=worlds, changes=changes)
+def test_pending_units_are_those_of_which_the_bucket_still_holds_an_object(
+    new_fleet: Any, drawn: dict[str, Any], changes: list[tuple[str, float]]
+) -> None:
+    world = make_world(new_fleet, drawn)
+    change_bucket(world, changes)
+
+    world.fleet.sync()
+
+    status, left = world.fleet.status(), world.left(world.groups)
+    assert (status.pending, status.units.pending) == (sum(map(len, left)), len(left))
+
+
+@pytest.mark.parametrize("starts", [["lose_reply"], ["lose_request"]], ids=["reply", "request"])
+@few_examples
+@given(drawn=worlds)
+def test_units_of_many_objects_are_registered_once_though_a_start_is_in_doubt(
+    new_fleet: Any, drawn: dict[str, Any], starts: list[str]
+) -> None:
+    world = make_world(new_fleet, drawn | {"failing": []})
+    world.fleet.encord.starts = list(starts)
+
+    world.fleet.register()
+
+    world.fleet.assert_exactly_once()
+
+
+@few_examples
+@given(drawn=worlds)
+def test_failed_units_are_registered_once_by_a_retry(new_fleet: Any, drawn: dict[str, Any]) -> None:
+    world = make_world(new_fleet, drawn)
+    world.fleet.register()
+    world.fleet.encord.fails = lambda _: None
+
+    world.fleet.register(retry_failed=True)
+
+    world.fleet.assert_exactly_once()
+    assert list(source_failures(world.fleet.store, "fleet")) == []
