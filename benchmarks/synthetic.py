@@ -25,10 +25,15 @@ def e_tag_of(number: int) -> str:
 
 
 class SyntheticLister:
-    """``ObjectLister`` of that many objects, in batches as large as a reader of Parquet gives them."""
+    """``ObjectLister`` of that many objects, in batches as large as a reader of Parquet gives them.
 
-    def __init__(self, objects: int) -> None:
-        self._objects = objects
+    Args:
+        objects: how many.
+        pdf_every: one object in so many is a PDF and not an image; 0: none.
+    """
+
+    def __init__(self, objects: int, pdf_every: int = 0) -> None:
+        self._objects, self._pdf_every = objects, pdf_every
 
     @property
     def requests(self) -> int:
@@ -48,9 +53,14 @@ class SyntheticLister:
         for start in range(0, self._objects, BATCH_ROWS):
             numbers = range(start, min(start + BATCH_ROWS, self._objects))
             yield inventory_batch(
-                keys=[key_of(number) for number in numbers],
+                keys=[self._key(number) for number in numbers],
                 sizes=[400_000 + number % 200_000 for number in numbers],
                 last_modified=[modified] * len(numbers),
                 e_tags=[e_tag_of(number) for number in numbers],
                 storage_classes=["STANDARD"] * len(numbers),
             )
+
+    def _key(self, number: int) -> str:
+        key = key_of(number)
+        is_pdf = self._pdf_every and number % self._pdf_every == 0
+        return key.removesuffix(".jpg") + ".pdf" if is_pdf else key
