@@ -42,7 +42,7 @@ class Inventory:
         parts: the Parquet files, in key order.
         requests: requests made to the store.
         listing: what was listed and how.
-        digest: the same for two inventories exactly when they hold the same rows; empty in those of older versions.
+        digest: the same for two inventories exactly when they hold the same rows.
         started_at: UTC.
         finished_at: UTC.
     """
@@ -54,7 +54,7 @@ class Inventory:
     parts: tuple[Part, ...]
     requests: int
     listing: str
-    digest: str = ""
+    digest: str
     started_at: datetime
     finished_at: datetime
 
@@ -249,7 +249,7 @@ def _read(store: StateStore, source: str, inventory_id: str) -> Inventory | None
             parts=tuple(Part.from_json(part) for part in marker["parts"]),
             requests=int(marker["requests"]),
             listing=str(marker["listing"]),
-            digest=str(marker.get("digest", "")),
+            digest=str(marker["digest"]),
             started_at=datetime.fromisoformat(marker["started_at"]),
             finished_at=datetime.fromisoformat(marker["finished_at"]),
         )

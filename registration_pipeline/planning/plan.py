@@ -294,7 +294,7 @@ def _carried_over(
     last = history.latest
     if last is None or last.counts.held or last.rules_digest != rules_digest:
         return None
-    if not inventory.digest or last.listing_digest != inventory.digest:
+    if last.listing_digest != inventory.digest:
         return None
     return replace(
         last,

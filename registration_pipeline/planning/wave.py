@@ -114,7 +114,7 @@ class Wave:
         source: its source.
         inventory_id: what was planned.
         rules_digest: of everything that decides about an object.
-        listing_digest: of what was planned; empty where the inventory has none.
+        listing_digest: of what was planned.
         counts: where every object went.
         parts: the new objects, sorted by key.
         part_first_keys: the first key of each part.

@@ -46,7 +46,7 @@ class ChunkResult:
 
     Args:
         reasons: failed units by reason.
-        outcomes: base name of the file with the verdict for every object; None where an older version wrote it.
+        outcomes: base name of the file with the verdict for every object.
         failures: a sample of the failed units, at most ``SAMPLE_SIZE``; empty when the verdict was only read back.
         is_new: whether this run reached the verdict, as against having found it in the journal.
     """

@@ -211,9 +211,14 @@ def read_outcomes(store: StateStore, source: str, verdict: JournalEvent) -> Chun
     """Read the verdicts that an attempt ended with; a lost file is made again from the plan and the journal.
 
     Raises:
-        StateCorruptError: the file is damaged, or it is lost and the chunk's plan too.
+        StateCorruptError: the file is damaged, or it is lost and the chunk's plan too; or the verdict names none.
     """
-    name = outcomes_name(source, verdict.chunk_id, verdict.outcomes or f"{verdict.attempt:04d}.parquet")
+    if verdict.outcomes is None:
+        raise StateCorruptError(
+            f"The verdict of attempt {verdict.attempt} of chunk {verdict.chunk_id} names no outcomes. Restore the journal "
+            "folder from a backup."
+        )
+    name = outcomes_name(source, verdict.chunk_id, verdict.outcomes)
     try:
         # Neither pq.read_table nor threads: Arrow's threads may drop the last reference to what a Python file gave them when
         # the interpreter is ending already, which aborts the process (pyarrow 26: "terminate called without an active

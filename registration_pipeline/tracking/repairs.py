@@ -32,8 +32,6 @@ def repaired_chunks(store: StateStore, snapshot: SourceSnapshot, statuses: Mappi
     latest = snapshot.history.latest if began else None
     rewritten: dict[str, set[str]] = {}
     for batch in read_census(store, latest, "changed") if latest else ():
-        if "last_modified" not in batch.schema.names:
-            return frozenset()  # written by a version that did not record it
         rows = batch.filter(pc.is_in(batch.column("chunk_id"), pa.array(list(began), pa.string()))).to_pylist()
         for row in rows:
             if row["last_modified"] > began[row["chunk_id"]]:
