@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _SMALL_RUN: Final = ROW_GROUP_ROWS
 """Rows that are merged again and again without a thought: it takes a tenth of a second."""
 
+_GROUP_ROWS: Final = 16_384
+"""Rows per row group: several runs are read side by side, and a group of each is in memory."""
+
 _KEPT: Final = 2
 """Compacted ledgers that are kept: somebody may be reading the one before the newest."""
 
@@ -159,7 +162,7 @@ def _with_last_merged(files: FileSet, runs: tuple[Run, ...], schema: pa.Schema, 
         return runs
     kept, merged = runs[:-count], runs[-count:]
     rows = _by_key(files.store, merged) if schema is LEDGER_SCHEMA else _one_after_the_other(files.store, merged)
-    with ParquetPartWriter(files, schema, stem=stem) as writer:
+    with ParquetPartWriter(files, schema, stem=stem, rows_per_group=_GROUP_ROWS) as writer:
         for batch in rows:
             writer.write(batch)
         return (*kept, writer.finish())

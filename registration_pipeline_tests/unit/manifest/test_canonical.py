@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def group(urls: Sequence[str], *, kind: MediaKind = MediaKind.IMAGE_GROUP) -> bytes:
     members = tuple(PlannedObject(url, url, 1) for url in urls)
     unit = PlannedUnit("0" * 16, kind, "a group", members, 0)
-    return render_manifest("20261121T020000Z-image_groups-00001", ChunkUnits.of([unit]))
+    return render_manifest("20261121T020000Z-image_groups-000001", ChunkUnits.of([unit]))
 
 
 def rendered(titles: Sequence[str], *, kind: MediaKind = MediaKind.IMAGE, urls: Sequence[str] = ()) -> bytes:

@@ -89,6 +89,6 @@ def test_the_bytes_of_a_unit_of_many_objects_are_these(kind: MediaKind, list_key
     urls = b"".join(b'"objectUrl_%d":"s3://bucket/raw/%d",' % (n, n) for n in range(11))
     assert render_manifest(CHUNK_ID, ChunkUnits.of([rig])) == (
         b'{"' + list_key.encode() + b'":['
-        b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-00001",'
+        b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-000001",'
         b'"registration.unit":"00000000000000aa"},' + video + urls + b'"title":"rig 1"}],"skip_duplicate_urls":true}\n'
     )
