@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.planning.plan import Plan
+    from registration_pipeline.project.clients.stores import StoreClients
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
@@ -36,10 +37,17 @@ _LONGEST_SLICE_SECONDS = 10
 
 @dataclass(frozen=True)
 class Project:
-    """A loaded ``registration.yaml`` and the environment that it is read with."""
+    """A loaded ``registration.yaml`` and the environment that it is read with.
+
+    Args:
+        settings: the configuration.
+        environ: the environment.
+        clients: give the clients that list the sources; None: those of their settings and of the environment.
+    """
 
     settings: Settings
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
+    clients: "StoreClients | None" = None
 
     @classmethod
     def load(cls, config: Path | None = None, environ: Mapping[str, str] | None = None) -> "Project":
@@ -93,8 +101,9 @@ class Project:
     def lister(self, source: SourceSettings, notify: Callable[[str], None] = lambda _: None) -> "ObjectLister":
         """Return the lister of the source's store."""
         from registration_pipeline.project.clients.listers import make_lister
+        from registration_pipeline.project.clients.stores import SettingsClients
 
-        return make_lister(source, self.environ, notify=notify)
+        return make_lister(source, self.clients or SettingsClients(self.environ), notify=notify)
 
     def take_inventory(
         self,
