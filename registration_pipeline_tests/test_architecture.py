@@ -124,6 +124,17 @@ def test_only_the_shell_imports_dagster(package: str) -> None:
     assert {file for file in imports_of(package) if not file.startswith(SHELL)} == set()
 
 
+def test_only_one_module_imports_what_dagster_keeps_private() -> None:
+    private = {
+        relative(path)
+        for path in MODULES
+        if any(name.startswith("dagster") and "._" in name for name in imported_names(path))
+        or "dagster._" in path.read_text()
+    }
+
+    assert private == {"orchestration/private_dagster.py"}
+
+
 def test_only_the_encord_package_imports_the_sdk() -> None:
     assert {file for file in imports_of("encord") if not file.startswith("submission/encord/")} == set()
 
