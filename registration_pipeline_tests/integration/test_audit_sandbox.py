@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import pytest
 from encord import EncordUserClient
 
-from registration_pipeline.audit.adoption import adopt_chunk
+from registration_pipeline.audit.adoption import Adoption
 from registration_pipeline.audit.audit import audit_source
 from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.inventory.inventory import take_inventory
@@ -61,19 +61,8 @@ class SandboxAudit:
             retry=RetryPolicy(cap_seconds=0.2),
             target_folder=self.gateway.find_folder("fleet"),
             clock=self.clock,
-            adopter=self._adopt if adopt else None,
+            adoption=Adoption(self.clock) if adopt else None,
         )
-
-    def _adopt(self, chunk: Any, found: Any, folder_uuid: str) -> int:
-        result = adopt_chunk(
-            store=self.fleet.store,
-            source="fleet",
-            chunk=chunk,
-            found=found,
-            folder_uuid=folder_uuid,
-            clock=self.clock,
-        )
-        return result.registered if result else 0
 
     def rows(self) -> list[tuple[str, str | None]]:
         report = self.audit()

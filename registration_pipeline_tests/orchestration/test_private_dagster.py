@@ -85,10 +85,8 @@ def test_origins_name_code_location_repository_and_job() -> None:
 
     assert (target.module_name, target.working_directory) == ("json", "/")
     assert location.location_name == "place"
-    assert repository.get_selector().to_graphql_input() == {
-        "repositoryLocationName": "place",
-        "repositoryName": "__repository__",
-    }
+    selector = repository.get_selector()
+    assert (selector.location_name, selector.repository_name) == ("place", "__repository__")
     assert origin.job_name == "nightly"
     assert origin.get_id()
 
