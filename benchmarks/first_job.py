@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 FEWER = 100
 """The baseline has this part of the chunks."""
 CHUNKS_STARTED = 500
-"""So many chunks are begun before the command is interrupted, as Ctrl-C does."""
+"""The command is interrupted, as by Ctrl-C, once it has begun this number of chunks."""
 AIM_SECONDS = 30.0
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 _LONGEST_SECONDS = 3600.0
 
 
@@ -109,7 +109,7 @@ def _wait_for(journal: Path, chunks: int, pid: int, deadline: float) -> None:
     while _begun(journal) < chunks:
         assert time.monotonic() < deadline, f"{chunks} chunks were not begun within {_LONGEST_SECONDS:.0f} s"
         assert Path(f"/proc/{pid}/stat").read_text(encoding="ascii").split()[2] != "Z", "submit ended early"
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _begun(journal: Path) -> int:

@@ -6,6 +6,7 @@ turning results into metadata and checks; deciding belongs to the core.
 
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -259,20 +260,23 @@ def registration_stage(
     listener = current_listener()
     listener.stage_started(source.name, "registration", total)
     failed: list[ChunkResult] = []
-    found = project.register(source, errands, notify=notice_and_log(log), with_manifests=manifests is not None)
     done = 0
-    for one in found:
-        if isinstance(one, ReadyChunk):
-            assert manifests is not None
-            yield manifests.event(one.chunk, one.manifest)
-            continue
-        done += 1
-        listener.chunk_concluded(source.name, one)
-        listener.advanced(done)
-        if one.has_failures:
-            failed.append(replace(one, failures=()))
-            log(f"chunk {one.chunk.chunk_id}: {one.failed} of {one.chunk.objects} objects failed")
-        yield registration_event(project.store, SourceNames(source.name), one)
+    found = project.register(source, errands, notify=notice_and_log(log), with_manifests=manifests is not None)
+    # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
+    # and the threads would go on.
+    with closing(found):
+        for one in found:
+            if isinstance(one, ReadyChunk):
+                assert manifests is not None
+                yield manifests.event(one.chunk, one.manifest)
+                continue
+            done += 1
+            listener.chunk_concluded(source.name, one)
+            listener.advanced(done)
+            if one.has_failures:
+                failed.append(replace(one, failures=()))
+                log(f"chunk {one.chunk.chunk_id}: {one.failed} of {one.chunk.objects} objects failed")
+            yield registration_event(project.store, SourceNames(source.name), one)
     return failed
 
 

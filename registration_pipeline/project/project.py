@@ -6,7 +6,7 @@ Used by assets and commands alike. No Dagster objects and no decisions here; hea
 import difflib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
@@ -147,7 +147,7 @@ class Project:
         *,
         notify: Callable[[str], None],
         with_manifests: bool = False,
-    ) -> "Iterator[ReadyChunk | ChunkResult]":
+    ) -> "Generator[ReadyChunk | ChunkResult, None, None]":
         """Bring the chunks to their verdicts, yielding results as they come; nothing is asked of Encord without chunks.
 
         Waits while another process submits the source.

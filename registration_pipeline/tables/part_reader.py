@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.state.parquet import Part, open_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import pyarrow.parquet as pq
 
@@ -31,6 +32,8 @@ _KEY_COLUMN: Final = 0
 _PARTS_IN_HAND: Final = 64
 _GROUPS_IN_HAND: Final = 4
 """Neighbouring chunks share row groups, and several chunks are under way at once. A group of a plan has some thousand rows."""
+_MAKERS: Final = 16
+"""Values that are made at the same time, at most; different keys mostly don't wait for each other."""
 
 
 class GroupReader:
@@ -52,22 +55,17 @@ class GroupReader:
             StateCorruptError: the part is missing or unreadable.
         """
         where = (store.uri, part.name)
-        bounds = self._bounds.get(where)
         with ExitStack() as stack:
-            file: pq.ParquetFile | None = None
-            if bounds is None:
-                file = stack.enter_context(open_part(store, part))
-                bounds = self._bounds.put(where, [_bounds(file, group) for group in range(file.num_row_groups)])
+            opened = cache(lambda: stack.enter_context(open_part(store, part)))
+            bounds = self._bounds.get(where, lambda: _bounds_of_groups(opened()))
             for group, within in enumerate(bounds):
-                if within is not None and (within[0] > last_key or within[1] < first_key):
-                    continue
-                table = self._tables.get((*where, group))
-                if table is None:
-                    file = file or stack.enter_context(open_part(store, part))
-                    with _readable(store, part):
-                        table = file.read_row_group(group, columns=self._columns, use_threads=False)
-                    self._tables.put((*where, group), table)
-                yield table
+                if within is None or (within[0] <= last_key and within[1] >= first_key):
+                    yield self._tables.get((*where, group), partial(self._decode, store, part, opened, group))
+
+    def _decode(self, store: StateStore, part: Part, opened: Callable[[], pq.ParquetFile], group: int) -> pa.Table:
+        file = opened()
+        with _readable(store, part):
+            return file.read_row_group(group, columns=self._columns, use_threads=False)
 
 
 class _Recent(Generic[Key, Value]):
@@ -76,14 +74,29 @@ class _Recent(Generic[Key, Value]):
     def __init__(self, size: int) -> None:
         self._size, self._values = size, OrderedDict[Key, Value]()
         self._lock = threading.Lock()
+        self._makers = tuple(threading.Lock() for _ in range(_MAKERS))
 
-    def get(self, key: Key) -> Value | None:
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """Return the value of a key; ``make`` is called if it is not in hand.
+
+        One thread makes it for all that ask at once: chunks that begin together lie in the same row group, and each of their
+        threads would hold a copy while it decodes it.
+        """
+        value = self._known(key)
+        if value is None:
+            with self._makers[hash(key) % _MAKERS]:
+                value = self._known(key)
+                if value is None:
+                    value = self._put(key, make())
+        return value
+
+    def _known(self, key: Key) -> Value | None:
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
             return self._values.get(key)
 
-    def put(self, key: Key, value: Value) -> Value:
+    def _put(self, key: Key, value: Value) -> Value:
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
@@ -116,6 +129,10 @@ def read_sorted(store: StateStore, part: Part, *, columns: Sequence[str], batch_
                 ahead = batch.select(list(columns))
     if ahead is not None:
         yield ahead
+
+
+def _bounds_of_groups(file: pq.ParquetFile) -> list[_Bounds]:
+    return [_bounds(file, group) for group in range(file.num_row_groups)]
 
 
 def _bounds(file: pq.ParquetFile, group: int) -> _Bounds:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from dagster import AssetKey, DagsterEventType, DagsterInstance
+from dagster import AssetKey, DagsterEventType, DagsterInstance, EventLogEntry
 
 from registration_pipeline.errors import PermissionDeniedError
 from registration_pipeline.manifest import files
@@ -108,3 +111,30 @@ def test_an_invalid_manifest_fails_its_check_and_its_chunk_and_nothing_else(
     assert not check_passed(instance, pipeline.own.manifest, MANIFESTS_VALID)
     assert (pipeline.status.registered, pipeline.status.failed) == (4, 1)
     assert len(pipeline.sandbox.jobs()) == 4
+
+
+def test_an_interruption_while_dagster_logs_a_manifest_ends_the_threads_of_the_submission(
+    pipeline: Pipeline, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster raises it before it goes on with the step, which then waits at its last ``yield``."""
+    pipeline.add_images(4)
+    pipeline.plan(instance)
+    handle, interrupted = DagsterInstance.handle_new_event, threading.Event()
+
+    def handle_and_interrupt(self: DagsterInstance, event: EventLogEntry, **options: Any) -> None:
+        handle(self, event, **options)
+        if (
+            event.dagster_event is not None
+            and event.dagster_event.event_type is MATERIALIZED
+            and not interrupted.is_set()
+        ):
+            interrupted.set()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(DagsterInstance, "handle_new_event", handle_and_interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(instance, pipeline.own.submit_job)
+
+    assert interrupted.is_set()
+    assert [one.name for one in threading.enumerate() if one.name.startswith("submission")] == []

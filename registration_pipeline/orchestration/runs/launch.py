@@ -4,6 +4,7 @@ Not ``execute_in_process``: its runs belong to no code location, so the UI can't
 (docs/decisions/004-dagster-shell.md).
 """
 
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,9 @@ def _raise_unforeseen(events: Sequence[dg.DagsterEvent], run_id: str) -> None:
         error = _error_of(event)
         assert error is not None
         if error.cls_name == _INTERRUPTED:
+            # Dagster keeps the interruption in a cycle with the step, whose generator may wait at a ``yield`` with threads of
+            # the submission below it: they end when it is closed, and else never.
+            gc.collect()
             raise KeyboardInterrupt
         if event.is_step_failure and event.step_failure_data.user_failure_data is None:
             while error.cause is not None:

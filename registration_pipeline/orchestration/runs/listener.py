@@ -63,7 +63,7 @@ def current_listener() -> RunListener:
 
 
 def notice_and_log(log: Callable[[str], None]) -> Callable[[str], None]:
-    """Return what takes a sentence for both: whoever watches, and the run's own log."""
+    """Return a callback that gives a sentence to the listener and to the run's own log."""
     listener = current_listener()
 
     def notify(text: str) -> None:
