@@ -48,8 +48,8 @@ class ReportLister:
         max_age: an older report is refused.
         source: the source's name, for error texts.
         clock: gives the aware time.
-        notify: tells people what they should know.
-        top_up: lists what may have changed since the report; None takes the report as it is.
+        notify: gets notices for users.
+        top_up: lists what may have changed since the report; None uses the report as it is.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class ReportLister:
 
     @property
     def description(self) -> str:
-        """Which report: its service, format, time and manifest; before it is found, where it is looked for."""
+        """Which report: its service, format, time and manifest; before it is found, where it is searched for."""
         if self._report is None:
             return f"the inventory reports at {self._place.location(self._place.start)}"
         report = self._report
-        taken = f"{report.service} ({report.format}) of {report.snapshot_at:%Y-%m-%d %H:%M} UTC: {report.manifest}"
-        return f"{taken}, and {self._top_up.description}" if self._top_up else taken
+        chosen = f"{report.service} ({report.format}) of {report.snapshot_at:%Y-%m-%d %H:%M} UTC: {report.manifest}"
+        return f"{chosen}, and {self._top_up.description}" if self._top_up else chosen
 
-    def look(self) -> str:
+    def find_report(self) -> str:
         """Find the report and verify its manifest, without reading its files; return what was found.
 
         Raises:
@@ -134,7 +134,7 @@ class ReportLister:
 
     def _read(self, report: Report, folder: Path) -> KeySort:
         sort, read, found = KeySort(folder), 0, 0
-        told = time.monotonic()
+        notified_at = time.monotonic()
         if self._top_up is not None:
             self._top_up.begin(report.snapshot_at)
         for number, file in enumerate(report.files, start=1):
@@ -145,8 +145,8 @@ class ReportLister:
                 sort.add(mine)
                 if self._top_up is not None:
                     self._top_up.see(mine)
-            if time.monotonic() - told > _NOTICE_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - notified_at > _NOTICE_SECONDS:
+                notified_at = time.monotonic()
                 self._notify(
                     f"{number} of {len(report.files)} files of the report are read: {found:,} rows of the source"
                 )

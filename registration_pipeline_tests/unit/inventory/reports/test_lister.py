@@ -490,8 +490,8 @@ def test_a_report_becomes_a_committed_inventory_that_says_where_it_is_from(tmp_p
     assert before == sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "reports").rglob("*"))
 
 
-def test_a_look_finds_the_report_without_reading_its_files(tmp_path: Path) -> None:
+def test_the_report_is_found_without_reading_its_files(tmp_path: Path) -> None:
     AmazonDelivery(root=tmp_path).deliver(entries("a"), entries("b"))
     next(iter(tmp_path.rglob("*.parquet"))).write_bytes(b"damaged, but not read")
 
-    assert lister(tmp_path, "amazon").look().endswith("manifest.json: 2 files, 25 hours old")
+    assert lister(tmp_path, "amazon").find_report().endswith("manifest.json: 2 files, 25 hours old")
