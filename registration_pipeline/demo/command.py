@@ -56,23 +56,23 @@ _RULE = '[{"pattern": "oops", "error": "Planted: the object can not be read"}]'
 
 
 def run_demo(folder: Path, *, as_json: bool = False) -> int:
-    """Tell the whole story in a folder, from the beginning, and return the exit status: 0 when it came out as told.
+    """Run the whole story in a folder, from the beginning, and return the exit status: 0 when every claim is true.
 
     Args:
         folder: absolute; made if missing, started over if a demo made it.
-        as_json: tell the story on standard error and print its report as one JSON document.
+        as_json: print the story on standard error and its report as one JSON document.
 
     Raises:
-        UsageError: the folder holds something else, a port that the demo had is taken, or a package is missing.
-        RegistrationPipelineError: the story came out otherwise.
+        UsageError: the folder holds something else, a port that the demo had is in use, or a package is missing.
+        RegistrationPipelineError: a claim is not true, or a command ended otherwise.
     """
     with interruptible():
         if as_json:
             with redirect_stdout(sys.stderr):
-                report = _tell(DemoHome(folder))
+                report = _run_story(DemoHome(folder))
             print_json(report)
         else:
-            _tell(DemoHome(folder))
+            _run_story(DemoHome(folder))
     return _DONE
 
 
@@ -81,7 +81,7 @@ def serve_demo(folder: Path, ui_port: int) -> int:
 
     Args:
         folder: absolute; the demo runs first if none has finished there.
-        ui_port: of the UI; the next free one is taken if somebody else has it.
+        ui_port: of the UI; the next free one if this is in use.
 
     Raises:
         UsageError: as ``run_demo``.
@@ -91,7 +91,7 @@ def serve_demo(folder: Path, ui_port: int) -> int:
     with interruptible():
         if not home.is_finished:
             say(f"There is no finished demo in {escape(str(folder))}, so it runs first.")
-            _tell(home)
+            _run_story(home)
         ports = configured_ports(home)
         require_free(home, ports)
         port = free_port(ui_port, besides={ports.bucket, ports.sandbox})
@@ -108,7 +108,7 @@ def serve_demo(folder: Path, ui_port: int) -> int:
     return _DONE
 
 
-def _tell(home: DemoHome) -> dict[str, Any]:
+def _run_story(home: DemoHome) -> dict[str, Any]:
     require_demo_extra({**PILLOW, **MOTO})
     home.claim()
     kept = kept_ports(home)
@@ -120,7 +120,7 @@ def _tell(home: DemoHome) -> dict[str, Any]:
     write_environment_script(home, ports)
     with isolated_environment(home, ports), serving(home, ports) as servers:
         story.meet(servers)
-        report = story.tell(servers)
+        report = story.perform(servers)
     home.finish()
     folder, script = shlex.quote(str(home.folder)), shlex.quote(str(home.environment_script))
     say("\nSee every run, chunk and failure in the Dagster UI:")

@@ -105,10 +105,10 @@ def configured_ports(home: DemoHome) -> DemoPorts:
 
 
 def require_free(home: DemoHome, ports: DemoPorts) -> None:
-    """Make sure that nobody else listens where the demo's servers must.
+    """Make sure that no other process listens where the demo's servers must.
 
     Raises:
-        UsageError: somebody does.
+        UsageError: one does.
     """
     for port, what in ((ports.bucket, "S3 server"), (ports.sandbox, "sandbox")):
         if not is_free(port):
@@ -124,7 +124,7 @@ def kept_ports(home: DemoHome) -> DemoPorts | None:
     """Return the ports of the demo that was in the folder before; None when there was none, or its file can't be read.
 
     Raises:
-        UsageError: they are taken, so its servers may be running.
+        UsageError: they are in use, so its servers may be running.
     """
     try:
         ports = configured_ports(home)

@@ -32,7 +32,7 @@ _ADDED_FILES: Final = 10
 
 
 class Story:
-    """One telling of the story in a demo's folder.
+    """One run of the story in a demo's folder.
 
     Args:
         home: claimed and empty.
@@ -64,8 +64,8 @@ class Story:
         say(f"  {escape(str(self._home.config))} describes both sources")
         self._run("check")
 
-    def tell(self, servers: DemoServers) -> dict[str, Any]:
-        """Sync, look at the failures, repair, retry, add files, sync again; return what is reported.
+    def perform(self, servers: DemoServers) -> dict[str, Any]:
+        """Sync, read the failures, repair, retry, add files, sync again; return what is reported.
 
         Raises:
             RegistrationPipelineError: a command ended otherwise, or a claim of the report is not true.
