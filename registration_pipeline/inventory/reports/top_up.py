@@ -164,7 +164,7 @@ class TopUp:
 
 
 class _ReportRows:
-    """The report's rows, from which the rows below one prefix after the other are taken, in key order."""
+    """The report's rows, from which the rows below one prefix after the other are read, in key order."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
         self._batches = (
