@@ -1,6 +1,6 @@
 """The user's include and exclude globs, matched against the key below the prefix.
 
-What does not belong here: why Encord would not take an object (planning).
+What does not belong here: why Encord would not accept an object (planning).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class KeyRules:
         exclude: patterns of what to leave out; they win over ``include``.
 
     Raises:
-        ValueError: a pattern is no glob; ``glob_problem`` says why.
+        ValueError: a pattern is not a glob; ``glob_problem`` says why.
     """
 
     __slots__ = ("_exclude", "_include")
