@@ -40,7 +40,7 @@ _HALTED = 4
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _DISK_WORDS = ("database or disk is full", "readonly database", "unable to open database file", "disk I/O error")
 UnusedConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Taken by every command; this one needs none.", show_default=False)
+    Path | None, typer.Option("--config", help="Accepted by every command; not used by this one.", show_default=False)
 ]
 SourceArgument = Annotated[str, typer.Argument(help="A source of registration.yaml.")]
 SourcesArgument = Annotated[
@@ -134,7 +134,7 @@ def submit(  # noqa: PLR0917 - Typer's form of options
         raise UsageError("Give --chunk or --failed, not both: a failed chunk that is named is retried.")
     if force and not (chunk or failed):
         raise UsageError(
-            "--force needs --failed or --chunk: it says which chunks to send although they are left alone."
+            "--force needs --failed or --chunk: it says which chunks to send although their retries are exhausted."
         )
     return submit_source(_config(config), source, chunk_ids=chunk or [], failed=failed, force=force, as_json=json)
 
@@ -157,7 +157,7 @@ def cancel(
 
 @app.command()
 def status(sources: SourcesArgument = None, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
-    """Where every object stands. The numbers always add up: objects = excluded + rejected + registered + pending + failed."""
+    """How many objects are in each state. Always: objects = excluded + rejected + registered + pending + failed."""
     from registration_pipeline.cli.commands import show_status
 
     return show_status(_config(config), sources or [], as_json=json)
@@ -212,7 +212,10 @@ def sandbox(
     data: Annotated[Path, typer.Option("--data", help="Where its database, key and rules live.")] = Path("sandbox"),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     admin_port: Annotated[
-        int, typer.Option("--admin-port", help="Port of the page and API to look and plant faults; 0 picks a free one.")
+        int,
+        typer.Option(
+            "--admin-port", help="Port of the page and API to inspect it and plant faults; 0 picks a free one."
+        ),
     ] = 8743,
     config: UnusedConfigOption = None,
     json: JsonOption = False,
@@ -280,9 +283,9 @@ def _report(error: BaseException) -> int:
             status = 0  # whoever read the output has seen enough
         case _ if trouble := _disk_trouble(error):
             _say(
-                f"Error: Dagster's own files can't be written: {trouble}. Free space or mend the permission at DAGSTER_HOME "
-                "(by default .dagster beside the configuration), or set it to another place, and run again. Nothing that "
-                "was registered is lost."
+                f"Error: Dagster's own files can't be written: {trouble}. Free space or fix the permission at "
+                "DAGSTER_HOME (by default .dagster beside the configuration), or set it to another place, and run again. "
+                "Nothing that was registered is lost."
             )
             status = _HALTED
         case _:

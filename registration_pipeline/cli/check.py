@@ -22,5 +22,5 @@ def check_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -
         looks = [{"source": f.source, "what": f.what, "ok": f.error is None, "detail": f.detail} for f in findings]
         print_json({"ok": not errors, "checks": looks})
     else:
-        say("Ready to sync." if not errors else f"{len(errors)} of {len(findings)} looks found a problem.")
+        say("Ready to sync." if not errors else f"{len(errors)} of {len(findings)} checks failed.")
     return max((error.exit_status for error in errors), default=DONE)

@@ -44,7 +44,7 @@ class Finding:
 def look_at(project: Project, source: SourceSettings) -> Iterator[Finding]:
     """Yield a finding for everything from the configuration to Encord's folder; go on after a problem."""
     looks: dict[str, Callable[[], str]] = {
-        "configuration": lambda: f"{project.settings.path} is right",
+        "configuration": lambda: f"{project.settings.path} is valid",
         "state": lambda: _state(project, source),
         "Dagster instance": lambda: _dagster(project),
         "bucket": lambda: _bucket(project, source),
@@ -55,7 +55,7 @@ def look_at(project: Project, source: SourceSettings) -> Iterator[Finding]:
     yield encord
     if isinstance(encord.error, _NOBODY_TO_ASK):
         # Asking once more would only wait as long again, to say the same.
-        yield Finding(source.name, "folder", "not looked for, as long as Encord can't be asked", encord.error)
+        yield Finding(source.name, "folder", "not checked, because Encord can't be asked", encord.error)
     else:
         yield _finding(source, "folder", lambda: _folder(project, source))
 
@@ -105,18 +105,18 @@ def _bucket(project: Project, source: SourceSettings) -> str:
         return lister.look()  # its first row is known only when all are sorted
     first = next(iter(lister.list_objects()), None)
     if first is None or first.num_rows == 0:
-        return f"{lister.description}: readable, but there is no object; check the prefix in sources.{source.name}.uri"
+        return f"{lister.description}: readable, but it has no objects; check the prefix in sources.{source.name}.uri"
     return f"{lister.description}: readable"
 
 
 def _integration(project: Project, source: SourceSettings) -> str:
     title = source.encord.integration
     if title is None:
-        # Any call shows whether the key is taken; this one changes nothing.
+        # Any call shows whether the key is accepted; this one changes nothing.
         _patiently("listing folders", lambda: project.gateway.find_folder(source.encord.folder))
-        return "the key is taken; the source needs no integration"
+        return "the key is accepted; the source needs no integration"
     uuid = _patiently("finding the integration", lambda: project.gateway.resolve_integration(title))
-    return f"the key is taken; integration {title!r} is {uuid}"
+    return f"the key is accepted; integration {title!r} is {uuid}"
 
 
 def _folder(project: Project, source: SourceSettings) -> str:

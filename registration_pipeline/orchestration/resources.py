@@ -13,7 +13,7 @@ from registration_pipeline.state.version import ensure_layout
 
 
 class ProjectResource(dg.ConfigurableResource):
-    """Loads ``registration.yaml`` anew for every step, so that a run sees the file as it is and not as it was once."""
+    """Loads ``registration.yaml`` for every step, so that each run uses the current file."""
 
     config_path: str = Field(description="The registration.yaml that the code location was loaded from, absolute.")
     _held: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what the last step read of the state (Project.held)
