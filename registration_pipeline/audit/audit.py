@@ -177,7 +177,7 @@ class _Audit:
         return (doubt for partition in doubts.partitions for doubt in doubts.read(partition))
 
     def _ask(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
-        return self._retry.read("looking items up", lambda: self._gateway.folders_of_items(item_uuids))
+        return self._retry.read("looking up items", lambda: self._gateway.folders_of_items(item_uuids))
 
     def _watched(self, stage: str, rows: Iterable[_Row]) -> Iterator[_Row]:
         self._progress(stage, 0)

@@ -73,7 +73,7 @@ def judge_unit(unit: LedgerRow, items: Sequence[MatchedItem], home: str | None) 
             kept.item_uuid if kept is not None else None,
         )
     elif kept is None:
-        verdict.findings.append(missing(unit, home, "the ledger names no item to look for elsewhere"))
+        verdict.findings.append(missing(unit, home, "the ledger names no item that could be searched for elsewhere"))
     return verdict
 
 
@@ -87,7 +87,7 @@ def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looke
     if folder is None:
         if doubt.present_uuid is not None:
             return None  # deleted, and registered again since
-        detail = None if was_looked_up else "not looked for in other folders: the limit of look-ups was reached"
+        detail = None if was_looked_up else "not searched for in other folders: the limit of look-ups was reached"
         return missing(doubt, home, detail)
     if doubt.present_uuid is not None:
         detail = f"also in the folder of its chunk, as {doubt.present_uuid}"

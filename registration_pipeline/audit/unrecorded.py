@@ -94,9 +94,9 @@ class Unrecordeds:
             if not item.is_at_home:
                 detail = "in another folder than its chunk goes to; the next sync registers it there, too"
             elif progress.state in FAILED_STATES:
-                detail = "failed according to the ledger; audit --adopt takes it over"
+                detail = "failed according to the ledger; audit --adopt adopts it"
             elif is_whole:
-                detail = "its whole chunk is in Encord and was never concluded; audit --adopt takes it over"
+                detail = "its whole chunk is in Encord and was never concluded; audit --adopt adopts it"
             else:
                 detail = f"{found} of {chunk.units} units of its chunk are in Encord; the next sync registers the rest"
             self.report(unknown(item, detail))

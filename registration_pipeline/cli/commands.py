@@ -128,8 +128,8 @@ def submit_source(
     if statuses[0].quarantined and not force:
         notice(
             f"Failed objects in chunks that were tried {source.max_attempts} times (max_attempts): "
-            f"{statuses[0].quarantined:,}. They are left alone until one of them is written again; `registration-pipeline "
-            f"submit {source.name} --failed --force` tries them now."
+            f"{statuses[0].quarantined:,}. They are not retried until one of them is written again; "
+            f"`registration-pipeline submit {source.name} --failed --force` tries them now."
         )
     return exit_status(statuses, errors)
 

@@ -25,7 +25,7 @@ _LABELS = {
     "objects": "objects in the bucket",
     "changed": "objects changed since",
     "deleted": "objects deleted since",
-    "quarantined": "objects failed, left alone",
+    "quarantined": "objects failed, retries exhausted",
 }
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
 LONGEST_SHOWN = 20
@@ -186,8 +186,9 @@ def not_registered(count: int) -> str:
 def _without_failures(status: SourceStatus) -> str:
     if status.inventory_id is None:
         return (
-            f"nothing is planned yet; `registration-pipeline sync {status.source}` takes an inventory and registers it."
+            f"nothing is planned yet; `registration-pipeline sync {status.source}` lists the bucket and registers its "
+            "objects."
         )
     if status.pending:
-        return f"nothing failed, and {status.pending:,} objects are pending; the next sync takes up those that are due."
+        return f"nothing failed, and {status.pending:,} objects are pending; the next sync submits those that are due."
     return "every object that should be registered is registered."

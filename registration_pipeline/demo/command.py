@@ -96,7 +96,7 @@ def serve_demo(folder: Path, ui_port: int) -> int:
         require_free(home, ports)
         port = free_port(ui_port, besides={ports.bucket, ports.sandbox})
         if port != ui_port:
-            notice(f"Port {ui_port} is taken; the UI takes {port}.")
+            notice(f"Port {ui_port} is in use; the UI uses {port}.")
         try:
             with isolated_environment(home, ports), serving(home, ports) as servers, dagster_ui(home, port) as ui:
                 say("\nStarting the Dagster UI …")

@@ -113,7 +113,7 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
 def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None) -> str:
     if before is None:
         return (
-            f"{source.name}: there is no object in {inventory.listing}. Check `sources.{source.name}.uri` (keys are "
+            f"{source.name}: no objects in {inventory.listing}. Check `sources.{source.name}.uri` (keys are "
             "case-sensitive), or put objects there."
         )
     return (
@@ -311,7 +311,7 @@ def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
         metadata={
             "failed_chunks": len(failed),
             "sample": dg.MetadataValue.json(failed[: metadata.SAMPLE_ROWS]),
-            "what to do": f"mend what the failure log names, then retry the failed partitions, run the job "
+            "what to do": f"fix what the failure log names, then retry the failed partitions, run the job "
             f"{SourceNames(source.name).retry_job}, or `registration-pipeline submit {source.name} --failed`",
         },
     )
@@ -323,8 +323,8 @@ def failure_of(failed: Sequence["ChunkResult"], source: str) -> dg.Failure:
     return dg.Failure(
         description=(
             f"{len(failed)} chunks have {units} units ({objects} objects) that Encord refused; all others are registered. The "
-            "failure log "
-            f"says which and why: `registration-pipeline failures {source}`. Retry the failed partitions after mending them."
+            f"failure log says which and why: `registration-pipeline failures {source}`. Fix them, then retry the failed "
+            "partitions."
         ),
         metadata={
             "failed_chunks": dg.MetadataValue.json([result.chunk.chunk_id for result in failed]),

@@ -131,7 +131,7 @@ class Lease:
         self._beat = self._tried = 0
         self._lock = threading.Lock()
         self._valid_until = 0.0
-        self._lost: str | None = "it was never taken"
+        self._lost: str | None = "it was never acquired"
         self._is_taken_away = False
         self._successor: Holder | None = None
         self._trouble: Exception | None = None
@@ -227,7 +227,7 @@ class Lease:
         """
         self._tried += 1
         if not self._files.create_beat(self._claim(), self.term, self._tried):
-            return "somebody else wrote in its term"
+            return "another process wrote in its term"
         marks = self._files.marks()
         newest = _newest(marks)
         why = None
@@ -235,7 +235,7 @@ class Lease:
             why = "another process took it over"
             self._see_successor()
         elif self._beat and (self.term, self._beat) not in marks:
-            why = "somebody deleted its files from the state"
+            why = "its files were deleted from the state"
         if why is None:
             self._beat = self._tried
         else:

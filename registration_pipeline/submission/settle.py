@@ -54,8 +54,8 @@ def wait_for_quiet(
         if monotonic() - began > patience:
             raise ServiceUnavailableError(
                 f"Encord folder {folder_uuid} has not been quiet for {settle_seconds:.0f} s within {patience:.0f} s, so it "
-                "can't be told whether an upload of ours is still under way. Nothing is lost; run again when nobody else "
-                "uploads to this folder."
+                "is not known whether an upload of this source is still under way. Nothing is lost; run again when no "
+                "one else uploads to this folder."
             )
         sleep(step)
         latest = _count(gateway, retry, folder_uuid)
@@ -82,7 +82,7 @@ def look_for(
 
 def gone_items(*, gateway: RegistrationGateway, retry: RetryPolicy, item_uuids: Sequence[str]) -> set[str]:
     """Return which of the items Encord does not show any more; it does not say which, so a refused batch is halved."""
-    if not item_uuids or retry.read("looking items up", lambda: gateway.folders_of_items(item_uuids)) is not None:
+    if not item_uuids or retry.read("looking up items", lambda: gateway.folders_of_items(item_uuids)) is not None:
         return set()
     if len(item_uuids) == 1:
         return set(item_uuids)

@@ -348,7 +348,7 @@ class World:
             for url, key in self.key_of.items()
             if key not in present or url in self.encord.refused or url in self.encord.troubles
         }
-        assert set(self.bucket.tags) - hopeless <= registered, "an object that Encord takes is not registered"
+        assert set(self.bucket.tags) - hopeless <= registered, "an object that Encord accepts is not registered"
         assert failed <= hopeless
         assert registered | failed == set(self.bucket.tags)
         failures = list(source_failures(self.fleet.store, "fleet"))

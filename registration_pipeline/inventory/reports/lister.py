@@ -121,8 +121,9 @@ class ReportLister:
             if self._age(report) > self._max_age:
                 raise ListingError(
                     f"The newest inventory report that can be used, {report.manifest}, is {_days(self._age(report))} old, and "
-                    f"`sources.{self._source}.storage.report_max_age_days` allows {_days(self._max_age)}. Look whether "
-                    f"reports are still delivered, raise the limit, or remove `{setting(self._source)}` to list the bucket."
+                    f"`sources.{self._source}.storage.report_max_age_days` allows {_days(self._max_age)}. "
+                    f"Check that reports are still delivered, raise the limit, or remove `{setting(self._source)}` to list "
+                    "the bucket."
                 )
             self._report = report
             for notice in report.notices:
@@ -194,9 +195,9 @@ class ReportLister:
             raise damaged(report.manifest, f"it counts {report.rows:,} rows, and its files have {read:,}", self._source)
         if found == 0:
             raise NotFoundError(
-                f"The inventory report {report.manifest} names no object below {self._prefix!r} in its {read:,} rows. Mend "
-                f"the prefix in `sources.{self._source}.uri` or the report that `{key}` leads to; if "
-                f"there really is no object, remove `{key}` to list the bucket."
+                f"The inventory report {report.manifest} names no object below {self._prefix!r} in its {read:,} rows. "
+                f"Fix the prefix in `sources.{self._source}.uri` or the report that `{key}` leads to; if "
+                f"the source really has no objects, remove `{key}` to list the bucket."
             )
 
 

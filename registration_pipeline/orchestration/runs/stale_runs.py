@@ -136,7 +136,7 @@ def _keep_clearing(ref: object, stop: threading.Event, tell: Callable[[str], obj
                         told.add(text)
                         tell(text)
             except Exception:  # noqa: BLE001 - a busy database must not end the looking: somebody may wait for ever then
-                _LOG.debug("could not look for stale runs; trying again", exc_info=True)
+                _LOG.debug("could not check for stale runs; trying again", exc_info=True)
 
 
 def _why_stale(instance: dg.DagsterInstance, run: DagsterRun) -> str | None:

@@ -171,5 +171,5 @@ def test_a_damaged_instance_file_is_a_wrong_configuration(workplace: Workplace):
         said = workplace.run("sync")
         assert said.status == 2, said.err
         assert "dagster.yaml" in said.words
-        assert "mend that file" in said.words
+        assert "fix that file" in said.words
         assert "Traceback" not in said.err

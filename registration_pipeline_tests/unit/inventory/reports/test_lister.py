@@ -452,7 +452,7 @@ def test_the_csv_options_of_google_are_obeyed(tmp_path: Path, options: dict[str,
 
 @pytest.mark.parametrize(
     ("data", "problem"),
-    [(b"[1]", "no JSON object"), (b"{", "no JSON"), (b"{}", "lacks or garbles 'snapshot_time'")],
+    [(b"[1]", "not a JSON object"), (b"{", "not JSON"), (b"{}", "lacks or garbles 'snapshot_time'")],
     ids=["list", "cut", "empty"],
 )
 def test_a_manifest_that_can_not_be_read_is_refused(tmp_path: Path, data: bytes, problem: str) -> None:
