@@ -120,7 +120,7 @@ def _run_story(home: DemoHome) -> dict[str, Any]:
     write_environment_script(home, ports)
     with isolated_environment(home, ports), serving(home, ports) as servers:
         story.meet(servers)
-        report = story.perform(servers)
+        report = story.play(servers)
     home.finish()
     folder, script = shlex.quote(str(home.folder)), shlex.quote(str(home.environment_script))
     say("\nSee every run, chunk and failure in the Dagster UI:")

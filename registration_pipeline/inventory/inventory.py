@@ -78,7 +78,7 @@ def take_inventory(
         store: the state.
         source: the source's name.
         clock: gives the aware time.
-        progress: gets how far the listing is, batch by batch.
+        progress: called with the progress of the listing after every batch.
         monotonic: seconds that never go back.
 
     Raises:
@@ -148,7 +148,7 @@ def read_inventory(
 
 
 class _ProgressReporter:
-    """Reports progress to the callback."""
+    """Reports a listing's progress to the callback."""
 
     def __init__(
         self,

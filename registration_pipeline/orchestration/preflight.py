@@ -54,7 +54,7 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     encord = _finding(source, "key and integration", lambda: _integration(project, source))
     yield encord
     if isinstance(encord.error, _ENCORD_UNREACHABLE):
-        # Asking once more would only wait as long again, to say the same.
+        # Another call would wait as long again and fail in the same way.
         yield Finding(source.name, "folder", "not checked, because Encord can't be asked", encord.error)
     else:
         yield _finding(source, "folder", lambda: _folder(project, source))
@@ -102,7 +102,7 @@ def _bucket(project: Project, source: SourceSettings) -> str:
         from registration_pipeline.inventory.reports.lister import ReportLister
 
         assert isinstance(lister, ReportLister)
-        return lister.find_report()  # its first row is known only when all are sorted
+        return lister.check()  # its first row is known only when all are sorted
     first = next(iter(lister.list_objects()), None)
     if first is None or first.num_rows == 0:
         return f"{lister.description}: readable, but it has no objects; check the prefix in sources.{source.name}.uri"

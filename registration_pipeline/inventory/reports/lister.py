@@ -79,10 +79,10 @@ class ReportLister:
         if self._report is None:
             return f"the inventory reports at {self._place.location(self._place.start)}"
         report = self._report
-        chosen = f"{report.service} ({report.format}) of {report.snapshot_at:%Y-%m-%d %H:%M} UTC: {report.manifest}"
-        return f"{chosen}, and {self._top_up.description}" if self._top_up else chosen
+        shown = f"{report.service} ({report.format}) of {report.snapshot_at:%Y-%m-%d %H:%M} UTC: {report.manifest}"
+        return f"{shown}, and {self._top_up.description}" if self._top_up else shown
 
-    def find_report(self) -> str:
+    def check(self) -> str:
         """Find the report and verify its manifest, without reading its files; return what was found.
 
         Raises:

@@ -494,4 +494,4 @@ def test_the_report_is_found_without_reading_its_files(tmp_path: Path) -> None:
     AmazonDelivery(root=tmp_path).deliver(entries("a"), entries("b"))
     next(iter(tmp_path.rglob("*.parquet"))).write_bytes(b"damaged, but not read")
 
-    assert lister(tmp_path, "amazon").find_report().endswith("manifest.json: 2 files, 25 hours old")
+    assert lister(tmp_path, "amazon").check().endswith("manifest.json: 2 files, 25 hours old")
