@@ -135,7 +135,7 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print a preflight as it goes, a line a look."""
+    """Print each check's result as it finishes."""
     for finding in findings:
         mark = "[red]problem[/red]" if finding.error else "[green]ok[/green]"
         say(f"{escape(finding.source)}: {finding.what}: {mark}: {escape(printable(finding.detail))}")

@@ -64,7 +64,7 @@ class Story:
         say(f"  {escape(str(self._home.config))} describes both sources")
         self._run("check")
 
-    def tell(self, servers: DemoServers) -> dict[str, Any]:
+    def play(self, servers: DemoServers) -> dict[str, Any]:
         """Sync, look at the failures, repair, retry, add files, sync again; return what is reported.
 
         Raises:

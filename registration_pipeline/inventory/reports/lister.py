@@ -79,10 +79,10 @@ class ReportLister:
         if self._report is None:
             return f"the inventory reports at {self._place.location(self._place.start)}"
         report = self._report
-        taken = f"{report.service} ({report.format}) of {report.snapshot_at:%Y-%m-%d %H:%M} UTC: {report.manifest}"
-        return f"{taken}, and {self._top_up.description}" if self._top_up else taken
+        shown = f"{report.service} ({report.format}) of {report.snapshot_at:%Y-%m-%d %H:%M} UTC: {report.manifest}"
+        return f"{shown}, and {self._top_up.description}" if self._top_up else shown
 
-    def look(self) -> str:
+    def check(self) -> str:
         """Find the report and verify its manifest, without reading its files; return what was found.
 
         Raises:
@@ -135,7 +135,7 @@ class ReportLister:
 
     def _read(self, report: Report, folder: Path) -> KeySort:
         sort, read, found = KeySort(folder), 0, 0
-        told = time.monotonic()
+        notified_at = time.monotonic()
         if self._top_up is not None:
             self._top_up.begin(report.snapshot_at)
         for number, file in enumerate(report.files, start=1):
@@ -146,8 +146,8 @@ class ReportLister:
                 sort.add(mine)
                 if self._top_up is not None:
                     self._top_up.see(mine)
-            if time.monotonic() - told > _NOTICE_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - notified_at > _NOTICE_SECONDS:
+                notified_at = time.monotonic()
                 self._notify(
                     f"{number} of {len(report.files)} files of the report are read: {found:,} rows of the source"
                 )

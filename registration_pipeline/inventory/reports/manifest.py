@@ -29,7 +29,7 @@ _Candidate = TypeVar("_Candidate")
 MANIFEST_BYTES = 64 << 20
 """A manifest longer than this is none: 64 MiB name some 300,000 files."""
 
-_MOST_LOOKS = 200
+_MOST_CHECKS = 200
 """Manifests that are looked at, the newest first, before the search ends."""
 
 
@@ -132,7 +132,7 @@ def first_fit(
             return judge(candidate)
         except UnfitReportError as unfit:
             reasons.append(str(unfit))
-        if len(reasons) == _MOST_LOOKS:
+        if len(reasons) == _MOST_CHECKS:
             break
     where, key = place.location(place.start), setting(source)
     if not reasons:

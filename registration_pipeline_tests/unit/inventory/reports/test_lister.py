@@ -494,4 +494,4 @@ def test_a_look_finds_the_report_without_reading_its_files(tmp_path: Path) -> No
     AmazonDelivery(root=tmp_path).deliver(entries("a"), entries("b"))
     next(iter(tmp_path.rglob("*.parquet"))).write_bytes(b"damaged, but not read")
 
-    assert lister(tmp_path, "amazon").look().endswith("manifest.json: 2 files, 25 hours old")
+    assert lister(tmp_path, "amazon").check().endswith("manifest.json: 2 files, 25 hours old")
