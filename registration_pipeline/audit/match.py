@@ -1,6 +1,6 @@
 """What the items of one unit mean, given what the ledger says of it: pure functions over values.
 
-What does not belong here: finding out whose an item is (``join.py``), looking items up elsewhere (``lookup.py``)
+What does not belong here: finding out whose an item is (``join.py``), looking up items elsewhere (``lookup.py``)
 and taking over what the ledger does not know (``unrecorded.py``).
 """
 
@@ -23,7 +23,7 @@ class UnitVerdict:
     """What the audit makes of one unit.
 
     Args:
-        doubt: its recorded item was not listed: look for it elsewhere before anything is said.
+        doubt: its recorded item was not listed: it is searched for elsewhere before anything is reported.
         unrecorded: an item that the ledger does not know to be registered.
     """
 
@@ -78,7 +78,7 @@ def judge_unit(unit: LedgerRow, items: Sequence[MatchedItem], home: str | None) 
 
 
 def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looked_up: bool) -> FindingRow | None:
-    """Say what follows from where a recorded item turned out to be.
+    """Return the finding that follows from the folder of a recorded item.
 
     Args:
         folder: the folder that holds it; None: it does not exist, or may not be seen.
@@ -96,7 +96,7 @@ def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looke
     return None if folder == home else moved(doubt, doubt.item_uuid, folder, home)
 
 
-def stranger(item: ItemRow) -> FindingRow:
+def unknown_item(item: ItemRow) -> FindingRow:
     """Return the finding for an item that is no planned object's."""
     detail = f"titled {item.name!r}; no planned object has this URL"
     if item.unit_claim is not None:

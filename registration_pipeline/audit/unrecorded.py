@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Unrecordeds:
-    """Goes through the items, with what came of it so far.
+class UnrecordedItems:
+    """Adopts or reports items missing from the ledger; keeps the counts.
 
     Args:
         report: takes the findings that are left.
@@ -45,7 +45,7 @@ class Unrecordeds:
     partly_present: int = 0
 
     def resolve(self, spill: Spill[Unrecorded]) -> None:
-        """Take over or report every item."""
+        """Adopt or report every item."""
         for partition in spill.partitions:
             by_chunk: dict[str, list[Unrecorded]] = {}
             for item in spill.take(partition):
@@ -102,7 +102,7 @@ class Unrecordeds:
             self.report(unknown(item, detail))
 
     def _is_under_way(self, chunk_id: str) -> bool:
-        """Look whether the chunk is being submitted, or has been since the audit began: its journal knows better."""
+        """Return whether the chunk is being submitted, or has been since the audit began: its journal knows better."""
         before = self.books.progress_of(chunk_id)
         now = Journal(self.books.store, self.books.source).progress(chunk_id)
         return now.is_attempt_open or now.attempt != before.attempt

@@ -81,12 +81,12 @@ def hold_lease(
     """
     files = _LeaseFiles(store, source)
     by = holder or Holder.current(clock())
-    watch = _Watch(files, monotonic, lease_seconds)
+    observer = _LeaseObserver(files, monotonic, lease_seconds)
     lease = None
     while lease is None:
         if stop.is_set():
             raise StoppedError(f"Stopped before source {source} was this process's turn; nothing was sent. Run again.")
-        term = watch.free_term(notify)
+        term = observer.free_term(notify)
         if term is not None:
             wanted = Lease(files, term, by, monotonic=monotonic, lease_seconds=lease_seconds)
             lease = wanted if wanted.acquire() else None
@@ -132,7 +132,7 @@ class Lease:
         self._lock = threading.Lock()
         self._valid_until = 0.0
         self._lost: str | None = "it was never acquired"
-        self._is_taken_away = False
+        self._is_superseded = False
         self._successor: Holder | None = None
         self._trouble: Exception | None = None
         self._ended = threading.Event()
@@ -173,7 +173,7 @@ class Lease:
         """Write one beat. Trouble of the state is remembered, not raised: only the deadline decides."""
         if self._is_lost():
             # Another beat would only make others wait longer; but the message can say who has it now.
-            if not self._is_taken_away:
+            if not self._is_superseded:
                 self._see_successor()
             return
         began, previous = self._monotonic(), self._beat
@@ -187,7 +187,7 @@ class Lease:
             if self._lost is None and why is None:
                 self._valid_until, self._trouble = began + _VALID_SHARE * self._seconds, None
             self._lost = self._lost or why
-            self._is_taken_away = self._is_taken_away or why is not None
+            self._is_superseded = self._is_superseded or why is not None
         with suppress(Exception):  # what stays is cleared away by the next holder
             # Beats that were in doubt lie between the two.
             self._files.delete((self.term, beat) for beat in range(max(2, previous), self._beat))
@@ -204,7 +204,7 @@ class Lease:
         with self._lock:
             self._lost = self._lost or "it was given back"
         # A renewal that still hangs shows that the state does not answer: asking it once more would hang, too.
-        if not self._thread.is_alive() and not self._is_taken_away:
+        if not self._thread.is_alive() and not self._is_superseded:
             self._files.release(self.term)
 
     def _keep_renewing(self) -> None:
@@ -252,10 +252,10 @@ class Lease:
         with suppress(Exception):  # it is only for the message
             newest = self._files.newest()
             if newest is not None and newest.term > self.term:
-                self._is_taken_away, self._successor = True, self._files.claim(newest.term).holder
+                self._is_superseded, self._successor = True, self._files.claim(newest.term).holder
 
 
-class _Watch:
+class _LeaseObserver:
     """What a process that waits for the lease has seen so far, and since when nothing changed."""
 
     def __init__(self, files: _LeaseFiles, monotonic: Callable[[], float], lease_seconds: float) -> None:
@@ -266,7 +266,7 @@ class _Watch:
         self._notified_at: float | None = None
 
     def free_term(self, notify: Callable[[str], object]) -> int | None:
-        """Check once: return a term that is free, or None (and say every five minutes who holds it)."""
+        """Check once: return a term that is free, or None (and say every few minutes who holds it)."""
         checked_at = self._monotonic()
         sight = self._files.newest()
         if sight is None:

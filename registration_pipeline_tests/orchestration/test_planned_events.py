@@ -9,7 +9,7 @@ from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.orchestration.runs import planned_events
 from registration_pipeline.planning.wave import PlannedChunk
-from registration_pipeline.tracking.due import Errand
+from registration_pipeline.tracking.due import ChunkTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 COUNT = 2 * planned_events._BATCH + 5
 
 
-def errand(number: int) -> Errand:
+def task(number: int) -> ChunkTask:
     chunk_id = f"20261121T020000Z-images-{number:05d}"
     chunk = PlannedChunk(
         chunk_id=chunk_id,
@@ -32,18 +32,18 @@ def errand(number: int) -> Errand:
         first_key=f"{number}",
         last_key=f"{number}",
     )
-    return Errand(chunk=chunk)
+    return ChunkTask(chunk=chunk)
 
 
-ERRANDS = [errand(number) for number in range(COUNT)]
+TASKS = [task(number) for number in range(COUNT)]
 
 
 def in_batches(context: OpExecutionContext) -> None:
-    assert list(planned_events.announced(context, KEY, ERRANDS)) == ERRANDS
+    assert list(planned_events.announced(context, KEY, TASKS)) == TASKS
 
 
 def one_by_one(context: OpExecutionContext) -> None:
-    for one in ERRANDS:
+    for one in TASKS:
         event = DagsterEvent.build_asset_materialization_planned_event(
             context.job_name,
             str(context.op_handle),
@@ -115,7 +115,7 @@ def test_a_chunk_is_announced_with_its_batch_before_it_is_given_out_and_no_earli
     announced_so_far: list[int] = []
 
     def body(context: OpExecutionContext) -> None:
-        given_out = planned_events.announced(context, KEY, ERRANDS[:8])
+        given_out = planned_events.announced(context, KEY, TASKS[:8])
         announced_so_far.extend(len(seen_by_run(context.instance, context.run_id)) for _ in given_out)
 
     with DagsterInstance.ephemeral() as instance:
