@@ -83,7 +83,7 @@ class _Globs:
         self._names_rule_of_match = setting == "exclude" or is_reversing
 
     def decide(self, key: str) -> tuple[bool, str | None]:
-        """Tell whether the key matches, and the rule that decided, where it is needed."""
+        """Return whether the key matches, and the rule that decided, where it is needed."""
         if self._any_matches(key) is None:
             return False, None
         if not self._names_rule_of_match:

@@ -55,7 +55,7 @@ def print_json(document: Any) -> None:
 
 
 def is_stdout_ascii() -> bool:
-    """Tell whether what goes beyond ASCII has to be escaped on standard output."""
+    """Return whether what goes beyond ASCII has to be escaped on standard output."""
     return codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
 
 

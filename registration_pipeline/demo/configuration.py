@@ -153,7 +153,7 @@ def free_port(wanted: int, *, besides: Collection[int] = ()) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on the port of the loopback interface now."""
+    """Return whether a server could listen on the port of the loopback interface now."""
     try:
         with socket.create_server((HOST, port)):
             return True

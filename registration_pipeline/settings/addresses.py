@@ -199,7 +199,7 @@ def _web_address(url: str, problem: str) -> str:
 
 
 def lies_within(state: str, location: SourceLocation) -> str | None:
-    """Tell whether a state lies inside a source: the key its files would be listed under, or None."""
+    """Return the key that a state's files would be listed under if it is inside a source, or None."""
     if location.path is not None:
         if "://" in state:
             return None

@@ -70,7 +70,7 @@ class Holder:
         return asdict(self) | {"since": self.since.isoformat()}
 
     def is_dead_for_certain(self) -> bool:
-        """Tell whether this process has ended beyond doubt; False for whatever can't be seen from here.
+        """Return whether this process has ended beyond doubt; False for whatever can't be seen from here.
 
         The host name must agree too: machines that were cloned while running share the boot id.
         """

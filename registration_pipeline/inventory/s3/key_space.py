@@ -159,7 +159,7 @@ class KeySpace:
         return expected
 
     def _is_in_varying_number(self, place: int) -> bool:
-        """Tell whether a digit was seen here, and digits that differ here or in the same run of digits.
+        """Return whether a digit was seen here, and digits that differ here or in the same run of digits.
 
         The zeros of ``img_0000012`` will change though they have not yet; the date in ``2026-03-14/frame-12`` may well not.
         """
