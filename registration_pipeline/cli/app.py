@@ -280,7 +280,7 @@ def _report(error: BaseException) -> int:
             _say_interrupted()
             status = _INTERRUPTED
         case BrokenPipeError():
-            status = 0  # whoever read the output has seen enough
+            status = 0  # the reader of the output has seen enough
         case _ if trouble := _disk_trouble(error):
             _say(
                 f"Error: Dagster's own files can't be written: {trouble}. Free space or fix the permission at "

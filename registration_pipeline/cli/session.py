@@ -65,7 +65,7 @@ class JobResults(NamedTuple):
 
     Args:
         errors: the sources whose run was ended by an error, each with its error.
-        statuses: where every object stands, by source, for the runs that came to their end.
+        statuses: how many objects are in each state, by source, for the runs that came to their end.
     """
 
     errors: "list[tuple[str, RegistrationPipelineError]]"
@@ -81,7 +81,7 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
     from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
 
     results = JobResults([], {})
-    # The libraries stay for good: without looking at them each time, the garbage collector takes half a second of a quiet
+    # The libraries stay for good: without visiting them each time, the garbage collector takes half a second of a quiet
     # night's sync and not one of its eight. Once, because what is frozen is never freed: garbage of earlier runs must be.
     if not gc.get_freeze_count():
         gc.freeze()

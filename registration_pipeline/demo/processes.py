@@ -1,4 +1,4 @@
-"""Child processes of the demo, and how they and the demo end: at a signal, with nobody left behind.
+"""Child processes of the demo, and how they and the demo end: at a signal, with no process left behind.
 
 What does not belong here: which commands are run (``story``, ``ui``).
 """
@@ -91,7 +91,7 @@ def end(
     """End a process: by itself, else by SIGINT, else by force. Nothing happens to one that has ended.
 
     SIGINT is sent twice: Python turns it into an exception, which is lost when it strikes in the clean-up of an object. A
-    Ctrl-C meanwhile is ignored: this takes a bounded time and must not leave anybody behind.
+    Ctrl-C meanwhile is ignored: this takes a bounded time and must not leave a process behind.
     """
     steps = (
         (None, grace_seconds),

@@ -56,7 +56,7 @@ class ListingAzureResource(AzureBlobStorageResource):
 def azure_resource(account: str, endpoint_url: str | None, environ: Mapping[str, str]) -> ListingAzureResource:
     """Return the resource of an account with the credentials of the environment.
 
-    A connection string or key of another account is left alone. Without either, and without a SAS, it is
+    A connection string or key of another account is ignored. Without either, and without a SAS, it is
     ``DefaultAzureCredential``; an endpoint of plain http, where no token may be sent, is asked anonymously.
 
     Args:

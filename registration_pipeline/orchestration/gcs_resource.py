@@ -11,7 +11,7 @@ from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 
 _NO_PROJECT = "none"
-"""Listing names no project, and without this the client would look for one and fail where there is none."""
+"""Listing names no project, and without this the client would search for one and fail where there is none."""
 
 
 class ListingGCSResource(GCSResource):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from registration_pipeline.sandbox.faults.values import Fault, RandomFaults
 
 ADMIN_HOST = "127.0.0.1"
-"""The admin port asks nobody who they are, so nobody else reaches it."""
+"""The admin port does not authenticate, so it can't be reached from elsewhere."""
 
 
 class Sandbox:
@@ -44,7 +44,7 @@ class Sandbox:
         config: see ``SandboxConfig``.
 
     Raises:
-        UsageError: if the port is taken or another sandbox runs on the data directory.
+        UsageError: if the port is in use or another sandbox runs on the data directory.
     """
 
     def __init__(self, config: SandboxConfig) -> None:
@@ -165,7 +165,7 @@ class Sandbox:
         return self._ask.jobs()
 
     def violations(self) -> list[ViolationRecord]:
-        """Manifests that were refused or taken with a remark, latest first."""
+        """Manifests that were refused or accepted with a remark, latest first."""
         return self._ask.violations()
 
     def requests(self) -> dict[str, EndpointTraffic]:
@@ -235,7 +235,7 @@ def serve(config: SandboxConfig, *, as_json: bool = False) -> None:
         as_json: print how to connect as one JSON document instead of for people.
 
     Raises:
-        UsageError: if the port is taken or another sandbox runs on the data directory.
+        UsageError: if the port is in use or another sandbox runs on the data directory.
     """
     ended = threading.Event()
 

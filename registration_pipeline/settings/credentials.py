@@ -66,7 +66,7 @@ def encord_private_key(environ: Mapping[str, str]) -> SshPrivateKey:
 
     Raises:
         ConfigurationError: both are set and differ.
-        CredentialsError: there is no key, or it is not one that Encord takes. The text never quotes the value.
+        CredentialsError: there is no key, or it is not one that Encord accepts. The text never quotes the value.
     """
     content, file = environ.get(KEY_VARIABLE, ""), environ.get(KEY_FILE_VARIABLE, "")
     if not content.strip() and not file.strip():

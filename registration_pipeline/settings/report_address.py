@@ -1,4 +1,4 @@
-"""The address of a provider's inventory reports taken apart and checked.
+"""The address of a provider's inventory reports, split and checked.
 
 What does not belong here: finding and reading the reports (``inventory/report*.py``). No error text quotes the address: it may
 come from the environment.

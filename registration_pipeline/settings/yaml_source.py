@@ -1,4 +1,4 @@
-"""YAML text to plain values that remember where they stood: lines, duplicate keys, ``${NAME}`` from the environment.
+"""YAML text to plain values that remember where they were: lines, duplicate keys, ``${NAME}`` from the environment.
 
 What does not belong here: what the keys mean (``settings/load.py``).
 """

@@ -1,13 +1,13 @@
 """One writer per source: a lease made of create-only files. What is written under it does not belong here.
 
 A term belongs to the process that created its first beat; further beats are its signs of life. The next term may begin
-when the newest one was released, when its holder is dead for certain, or when its beats stood still for
-``lease_seconds`` on the clock of whoever wants it. A holder counts from before it wrote its newest beat and gives up
-after three quarters of that time, so it has stopped before anybody else may begin. Wall clocks are for people only; none
+when the newest one was released, when its holder is dead for certain, or when it had no new beat for
+``lease_seconds`` on the clock of the process that wants it. A holder counts from before it wrote its newest beat and gives up
+after three quarters of that time, so it has stopped before another process may begin. Wall clocks are for people only; none
 is ever compared.
 
 The first beat of the newest term always stays. So a slow taker can create a beat of a term that is over and cleared away
-only where a later term is there to be seen, and it looks for one after every beat, before the beat counts.
+only where a later term is there to be seen, and it checks for one after every beat, before the beat counts.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def hold_lease(
         notify: called with a text that names the holder, at once and then every few minutes.
         stop: ends the waiting.
         monotonic: seconds that never go back.
-        sleep: how to wait between two looks; by default a wait that ``stop`` ends.
+        sleep: how to wait between two checks; by default a wait that ``stop`` ends.
         lease_seconds: others take over when the newest sign of life is so old.
         holder: who holds it; by default this process.
 
@@ -151,7 +151,7 @@ class Lease:
             raise LeaseLostError(self._files.source, why, holder=self._successor, trouble=self._trouble)
 
     def take(self) -> bool:
-        """Try to begin the term; once only. False: somebody else has it, or a later one.
+        """Try to begin the term; once only. False: another process has it, or a later one.
 
         Raises:
             StateError: the state can't be read or written.
@@ -221,7 +221,7 @@ class Lease:
             self._lost = f"it could not be renewed for {_VALID_SHARE * self._seconds:.0f} s"
 
     def _give_beat(self) -> str | None:
-        """Write the next beat and see that it stands. Returns why it does not count.
+        """Write the next beat and check that it counts. Returns why it does not count.
 
         No number is used twice: a write that failed may be there all the same, and would then be older than it seems.
         """
@@ -244,7 +244,7 @@ class Lease:
         return why
 
     def _claim(self) -> bytes:
-        """Return what a beat holds. The nonce tells our own write, whose answer was lost, from somebody else's."""
+        """Return what a beat holds. The nonce distinguishes our own write, whose answer was lost, from another process's."""
         claim = {"holder": self.holder.to_json(), "nonce": self._nonce, "lease_seconds": self._seconds}
         return json.dumps(claim, sort_keys=True).encode("ascii") + b"\n"
 
@@ -325,7 +325,7 @@ class _LeaseFiles:
         return {(int(match[1]), _RELEASED if match[2] == "released" else int(match[2])) for match in found if match}
 
     def newest(self) -> _Sight | None:
-        """Look at the newest term; None: there was never one."""
+        """Read the newest term; None: there was never one."""
         return _newest(self.marks())
 
     def claim(self, term: int) -> _Claim:
@@ -337,7 +337,7 @@ class _LeaseFiles:
             return _Claim()
 
     def create_beat(self, claim: bytes, term: int, beat: int) -> bool:
-        """Write a beat. False: somebody else did."""
+        """Write a beat. False: another process did."""
         name = lease_name(self.source, term, beat)
         try:
             self.store.create(name, claim)

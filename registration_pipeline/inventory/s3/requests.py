@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
-# botocore's own handler for all of S3 (`before-parse.s3.*`) parses the whole page just to look for an error in it, which
+# botocore's own handler for all of S3 (`before-parse.s3.*`) parses the whole page just to search for an error in it, which
 # takes longer than everything here. Of two wildcards botocore calls the one nearer to the root first (observed on
 # botocore 1.44); in the other order everything is still right, only slower.
 _BEFORE_PARSE = "before-parse.*.ListObjectsV2"

@@ -58,7 +58,7 @@ def make_lister(
     Args:
         source: its settings.
         environ: where Azure's keys are looked up; the other providers' clients read the process's own environment.
-        notify: tells people what they should know of the listing.
+        notify: called with texts for people of the listing.
 
     Raises:
         ConfigurationError: the AWS profile does not exist, or the provider's extra is not installed.

@@ -24,7 +24,7 @@ def make_report_lister(source: "SourceSettings", *, notify: Callable[[str], None
 
     Args:
         source: the source.
-        notify: tells people what they should know of the report.
+        notify: called with texts for people of the report.
 
     Raises:
         ConfigurationError: the AWS profile does not exist.

@@ -1,6 +1,6 @@
 """The admin page: folders, jobs, items, duplicates, violations, faults and requests of one sandbox as HTML.
 
-What does not belong here: looking anything up, and HTTP.
+What does not belong here: looking up anything, and HTTP.
 """
 
 from __future__ import annotations

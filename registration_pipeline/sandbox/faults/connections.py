@@ -27,7 +27,7 @@ class Connections:
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """The server's usual HTTP protocol, which tells this object about its connections."""
+        """The server's usual HTTP protocol, which informs this object about its connections."""
         transports = self._transports
 
         class TrackedProtocol(_BASE):  # type: ignore[misc]

@@ -54,7 +54,7 @@ class Effect(StrEnum):
 
 
 class When(StrEnum):
-    """Whether the request has taken effect when the fault strikes."""
+    """Whether the request has had its effect when the fault strikes."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -121,8 +121,8 @@ class Fault:
         endpoint: only requests to this one; None: to any.
         method: HTTP method; ``*``: any.
         path: regular expression, searched for anywhere in the request path (without the query).
-        times: strikes so many requests; None: all.
-        skip: lets so many matching requests pass first.
+        times: how many requests it strikes; None: all.
+        skip: how many matching requests pass first.
         status: of ``Effect.STATUS``.
         message: said by the answer's body; None: a usual one.
         retry_after: seconds of a ``Retry-After`` header; None: no header.
@@ -308,7 +308,7 @@ class RandomFaults:
                 effect=Effect.STATUS, status=TOO_MANY_REQUESTS, retry_after=self.retry_after, retry_after_as_date=True
             )
             return (plain, seconds, date)
-        # Odd successes come after the effect: that is what makes them odd. A failing gateway can stand on either side.
+        # Odd successes come after the effect: that is what makes them odd. A failing gateway can be on either side.
         return (
             *(Fault(effect=Effect.STATUS, status=status, when=When.AFTER) for status in (201, 202, 204)),
             *(

@@ -61,7 +61,7 @@ class KindRules:
 
 
 def _spellings(*names: str) -> dict[str, str]:
-    # Encord's pages print some blocks in snake_case and some in camelCase, so both are taken.
+    # Encord's pages print some blocks in snake_case and some in camelCase, so both are accepted.
     both: dict[str, str] = {}
     for name in names:
         head, *rest = name.split("_")
@@ -285,7 +285,7 @@ class _Entry:
             _refuse(f"{self.where}.clientMetadata must be an object")
         try:
             text = json.dumps(metadata)
-            # Only an escape can hide what jsonb does not take, so most metadata is not looked through.
+            # Only an escape can hide what jsonb does not take, so most metadata is not searched.
             texts = list(_texts(metadata)) if "\\u" in text else []
         except RecursionError:
             _refuse(f"{self.where}.clientMetadata is nested too deep")
