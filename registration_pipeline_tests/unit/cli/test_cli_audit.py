@@ -35,7 +35,7 @@ def delete_item(workplace: Workplace, key: str) -> None:
 def test_a_clean_audit_ends_with_0_and_findings_with_3(registered: Workplace):
     clean = registered.run("audit", SOURCE)
     assert clean.status == 0
-    assert "4 planned objects, 4 of them registered; 4 items in 1 folder of Encord" in clean.words
+    assert "4 planned units (4 objects), 4 of them registered; 4 items in 1 folder of Encord" in clean.words
 
     delete_item(registered, "day/frame_2.jpg")
     (registered.root / "files" / "day" / "frame_1.jpg").unlink()
