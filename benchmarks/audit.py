@@ -18,7 +18,7 @@ from benchmarks.measure import run_stage
 from benchmarks.project import SOURCE, environment, load_project, prepare, write_configuration
 from benchmarks.servers import sandbox_server
 from benchmarks.synthetic import MODIFIED_AT, SyntheticLister, key_of
-from benchmarks.table import Table, megabytes, rate, ratio, seconds_text
+from benchmarks.table import Table, figures, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,11 +72,7 @@ def run(objects: int, folder: Path) -> Table:
 def _add(table: Table, name: str, objects: int, measured: Measured, baseline: Measured | None) -> None:
     table.add(
         name,
-        rate(objects, measured.seconds),
-        seconds_text(measured.seconds),
-        seconds_text(measured.cpu_seconds),
-        megabytes(measured.peak_bytes),
-        megabytes(measured.libraries_bytes),
+        *figures(objects, measured),
         ratio(baseline.seconds, measured.seconds) if baseline else "",
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from benchmarks.measure import run_stage
 from benchmarks.project import SOURCE, environment, load_project, write_configuration
 from benchmarks.synthetic_changes import SecondListing, planned_rows
-from benchmarks.table import Table, megabytes, rate, seconds_text
+from benchmarks.table import Table, figures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,11 +39,7 @@ def run(objects: int, folder: Path) -> Table:
 def _add(table: Table, name: str, objects: int, measured: Measured) -> None:
     table.add(
         name,
-        rate(objects, measured.seconds),
-        seconds_text(measured.seconds),
-        seconds_text(measured.cpu_seconds),
-        megabytes(measured.peak_bytes),
-        megabytes(measured.libraries_bytes),
+        *figures(objects, measured),
     )
 
 

@@ -9,7 +9,7 @@ from benchmarks.baseline import MOST_ENTRIES
 from benchmarks.measure import run_stage, tree_size
 from benchmarks.project import STATE, environment, write_configuration
 from benchmarks.servers import bucket_server, sandbox_server
-from benchmarks.table import Table, megabytes, rate, ratio, seconds_text
+from benchmarks.table import Table, figures, megabytes, ratio
 
 if TYPE_CHECKING:
     from benchmarks.measure import Measured, Stopwatch
@@ -62,11 +62,7 @@ def _baseline(objects: int, folder: Path, endpoint_url: str, bucket: str) -> tup
 def _add(table: Table, name: str, objects: int, measured: Measured, baseline: Measured) -> None:
     table.add(
         name,
-        rate(objects, measured.seconds),
-        seconds_text(measured.seconds),
-        seconds_text(measured.cpu_seconds),
-        megabytes(measured.peak_bytes),
-        megabytes(measured.libraries_bytes),
+        *figures(objects, measured),
         ratio(baseline.seconds, measured.seconds),
     )
 

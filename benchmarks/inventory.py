@@ -10,7 +10,7 @@ from benchmarks.measure import run_stage
 from benchmarks.project import environment, load_project, write_configuration
 from benchmarks.servers import listing_server
 from benchmarks.synthetic import key_of
-from benchmarks.table import Table, megabytes, rate, ratio, seconds_text
+from benchmarks.table import Table, figures, ratio
 
 if TYPE_CHECKING:
     from benchmarks.measure import Measured, Stopwatch
@@ -52,11 +52,7 @@ def _add(table: Table, name: str, objects: int, measured: Measured, baseline: Me
     assert measured.facts["objects"] == objects, (name, measured.facts)
     table.add(
         name,
-        rate(objects, measured.seconds),
-        seconds_text(measured.seconds),
-        seconds_text(measured.cpu_seconds),
-        megabytes(measured.peak_bytes),
-        megabytes(measured.libraries_bytes),
+        *figures(objects, measured),
         ratio(baseline.seconds, measured.seconds),
     )
 

@@ -13,7 +13,7 @@ from benchmarks.inventory import list_with_pipeline
 from benchmarks.measure import run_stage
 from benchmarks.project import environment, write_configuration
 from benchmarks.servers import listing_server
-from benchmarks.table import Table, megabytes, rate, ratio, seconds_text
+from benchmarks.table import Table, figures, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,11 +120,7 @@ def _add(table: Table, row: _Row) -> None:
     table.add(
         row.name,
         f"{row.objects:,}",
-        rate(row.objects, measured.seconds),
-        seconds_text(measured.seconds),
-        seconds_text(measured.cpu_seconds),
-        megabytes(measured.peak_bytes),
-        megabytes(measured.libraries_bytes),
+        *figures(row.objects, measured),
         ratio(against.measured.seconds / against.objects, measured.seconds / row.objects),
     )
 

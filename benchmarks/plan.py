@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import run_stage
 from benchmarks.project import environment, load_project, prepare, write_configuration
-from benchmarks.table import Table, megabytes, rate, seconds_text
+from benchmarks.table import Table, figures
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +31,7 @@ def run(objects: int, folder: Path) -> Table:
             smaller = peaks.setdefault(name, measured.peak_bytes)
             table.add(
                 f"{name}, {size:,}",
-                rate(size, measured.seconds),
-                seconds_text(measured.seconds),
-                seconds_text(measured.cpu_seconds),
-                megabytes(measured.peak_bytes),
-                megabytes(measured.libraries_bytes),
+                *figures(size, measured),
                 f"{measured.peak_bytes / smaller:.2f} x" if size > objects else "",
             )
     table.notes.append(

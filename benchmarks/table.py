@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.measure import Measured
+
 _PACKAGES = ("dagster", "encord", "pyarrow", "boto3", "moto")
 
 
@@ -57,6 +59,17 @@ def machine() -> str:
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC · commit {_commit()} · {os.cpu_count()} cores ({_processor()}) · "
         f"{memory / 2**30:.0f} GiB memory · Linux {platform.release().split('-')[0]} · "
         f"Python {platform.python_version()} · {versions}"
+    )
+
+
+def figures(objects: int, measured: Measured) -> tuple[str, ...]:
+    """Return the cells that most benchmarks show: objects per second, time, CPU, peak memory, of which libraries."""
+    return (
+        rate(objects, measured.seconds),
+        seconds_text(measured.seconds),
+        seconds_text(measured.cpu_seconds),
+        megabytes(measured.peak_bytes),
+        megabytes(measured.libraries_bytes),
     )
 
 

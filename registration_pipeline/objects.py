@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 
 class MediaKind(StrEnum):
@@ -149,26 +148,3 @@ def remedy_of(reason: str) -> str:
     return (
         _REMEDIES[FailureReason(reason)].value if reason in set(FailureReason) else "change the object, or exclude it"
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectRecord:
-    """One stored blob as the store listed it.
-
-    Args:
-        key: the whole key, prefix included, byte for byte (UTF-8).
-        size: bytes.
-        last_modified: UTC.
-        e_tag: as the store gave it, without quotes.
-        storage_class: the store's word, e.g. ``GLACIER``; None where the store has none.
-        content_type: only where a listing gives it.
-        version: version id or generation, only where a listing gives it.
-    """
-
-    key: str
-    size: int
-    last_modified: datetime
-    e_tag: str | None = None
-    storage_class: str | None = None
-    content_type: str | None = None
-    version: str | None = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings.addresses import SourceScheme
@@ -53,18 +53,6 @@ def url_writer(source: SourceSettings) -> Callable[[str], str]:
         return base + (key if _NOTHING_TO_ENCODE(key) else _encoded(key))
 
     return write
-
-
-def key_from_url(source: SourceSettings, url: str) -> str:
-    """Return the key that an objectUrl of this source was made from.
-
-    Raises:
-        ValueError: the URL is not one of this source's bucket and style, or does not decode to UTF-8.
-    """
-    base = _base(source)
-    if not url.startswith(base):
-        raise ValueError(f"{url!r} does not start with {base!r}: it is not an objectUrl of source {source.name!r}")
-    return unquote(url[len(base) :], errors="strict")
 
 
 def _encoded(key: str) -> str:

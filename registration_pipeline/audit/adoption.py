@@ -6,6 +6,7 @@ in Encord is the audit's (``audit/audit.py``).
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
     from registration_pipeline.tracking.outcomes import Outcome
 
 MESSAGE = "adopted by audit: found in the folder, nothing was sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What lets an audit take chunks over.
+
+    Args:
+        clock: gives the aware time.
+        may_write: raises when this process may not write for the source any more.
+        adopted: takes the chunks that were taken over.
+    """
+
+    clock: Callable[[], datetime]
+    may_write: Callable[[], None] = lambda: None
+    adopted: list[ChunkResult] = field(default_factory=list)
 
 
 def adopt_chunk(

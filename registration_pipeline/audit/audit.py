@@ -17,13 +17,14 @@ from registration_pipeline.audit.lookup import LOOKUP_BATCH, Lookup
 from registration_pipeline.audit.match import judge_doubt
 from registration_pipeline.audit.report import AuditReport, FindingSpool, write_report
 from registration_pipeline.audit.sides import bucket_rows, folder_items, ledger_rows, open_books
-from registration_pipeline.audit.unrecorded import Adopter, UnrecordedItems
+from registration_pipeline.audit.unrecorded import UnrecordedItems
 from registration_pipeline.tables.spill import SpillRoom, partitions_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
+    from registration_pipeline.audit.adoption import Adoption
     from registration_pipeline.audit.rows import Doubt
     from registration_pipeline.audit.sides import Books
     from registration_pipeline.state.store import StateStore
@@ -59,7 +60,7 @@ def audit_source(
     retry: RetryPolicy,
     target_folder: str | None,
     clock: Callable[[], datetime],
-    adopter: Adopter | None = None,
+    adoption: Adoption | None = None,
     progress: Callable[[str, int], None] = lambda _stage, _done: None,
     limits: AuditLimits | None = None,
 ) -> AuditReport:
@@ -75,7 +76,7 @@ def audit_source(
         retry: how calls are repeated.
         target_folder: UUID of the folder that the source's chunks go to, or None if there is none yet.
         clock: gives the aware time.
-        adopter: takes over what is in Encord and not registered according to the ledger; None: nothing is taken over.
+        adoption: lets the audit take over what the ledger does not know to be registered; None: nothing is taken over.
         progress: called with what is being done and how many rows of it are through.
         limits: memory and requests.
 
@@ -89,7 +90,7 @@ def audit_source(
     books = open_books(store, source, target_folder)
     with tempfile.TemporaryDirectory(prefix="registration-audit-", ignore_cleanup_errors=True) as folder:
         audit = _Audit(books, gateway, retry, folder=Path(folder), progress=progress, limits=limits)
-        facts = audit.run(adopter)
+        facts = audit.run(adoption)
         return write_report(
             store,
             source,
@@ -124,7 +125,7 @@ class _Audit:
         room = SpillRoom(folder, partitions_for(self._expected_rows(), limits.rows_per_partition))
         self._join = AuditJoin(books, room, self.spool.add)
 
-    def run(self, adopter: Adopter | None) -> dict[str, Any]:
+    def run(self, adoption: Adoption | None) -> dict[str, Any]:
         """Compare, and return what the report says besides its findings."""
         books, join, joined = self._books, self._join, self._join.joined
         join.add_ledger(self._watched("ledger", ledger_rows(books)))
@@ -136,7 +137,7 @@ class _Audit:
         join.match_uuids()
         join.judge()
         self._resolve_doubts()
-        unrecorded_items = UnrecordedItems(books, self.spool.add, adopter)
+        unrecorded_items = UnrecordedItems(books, self.spool.add, adoption)
         unrecorded_items.resolve(joined.unrecorded)
         return {
             "units": joined.units,

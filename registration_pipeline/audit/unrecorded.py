@@ -1,26 +1,26 @@
 """Items of ours that the ledger does not know to be registered: taken over chunk by chunk, or reported.
 
-What belongs here is going through them; taking a chunk over is the caller's (``audit/adoption.py``).
+What belongs here is going through them; taking a chunk over is in ``adoption.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from registration_pipeline.audit.adoption import adopt_chunk
 from registration_pipeline.audit.match import unknown
-from registration_pipeline.planning.wave import PlannedChunk
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import FAILED_STATES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from registration_pipeline.audit.adoption import Adoption
     from registration_pipeline.audit.rows import FindingRow, Unrecorded
     from registration_pipeline.audit.sides import Books
+    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.tables.spill import Spill
-
-Adopter = Callable[[PlannedChunk, Mapping[str, str], str], int]
-"""Takes a chunk over, given the items of its units by unit id and their folder, and returns how many units that were."""
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class UnrecordedItems:
 
     Args:
         report: takes the findings that are left.
-        adopter: takes chunks over; None: only report.
+        adoption: lets chunks be taken over; None: only report.
         under_way: items of chunks that are being submitted.
         adopted_chunks: taken over, wholly or in part.
         adopted_units: their items.
@@ -38,7 +38,7 @@ class UnrecordedItems:
 
     books: Books
     report: Callable[[FindingRow], None]
-    adopter: Adopter | None = None
+    adoption: Adoption | None = None
     under_way: int = 0
     adopted_chunks: int = 0
     adopted_units: int = 0
@@ -59,12 +59,30 @@ class UnrecordedItems:
             return
         at_home = [item for item in items if item.is_at_home]
         found, home = {item.unit_id: item.item_uuid for item in at_home}, self.books.home_of(chunk.chunk_id)
-        adopted = self.adopter(chunk, found, home) if self.adopter and found and home else 0
+        adopted = self._adopt(chunk, found, home)
         self.adopted_units += adopted
         self.adopted_chunks += adopted > 0
         left = [item for item in items if not (adopted and item.is_at_home)]
         if left:
             self._report(chunk, left, len(found))
+
+    def _adopt(self, chunk: PlannedChunk, found: Mapping[str, str], home: str | None) -> int:
+        """Take a chunk over, given the items of its units by unit id, and return how many units that were."""
+        if self.adoption is None or not found or not home:
+            return 0
+        self.adoption.may_write()
+        result = adopt_chunk(
+            store=self.books.store,
+            source=self.books.source,
+            chunk=chunk,
+            found=found,
+            folder_uuid=home,
+            clock=self.adoption.clock,
+        )
+        if result is None:
+            return 0
+        self.adoption.adopted.append(result)
+        return len(found)
 
     def _report(self, chunk: PlannedChunk, left: list[Unrecorded], found: int) -> None:
         """Report items, each with what can be done about it."""

@@ -1,13 +1,11 @@
-"""The command line: every command, its options and its help. Work is done elsewhere; see ``cli/session.py``.
+"""The command line: every command, its options and its help.
 
-Heavy modules are imported inside commands, so that ``--help`` answers at once.
+Work is done elsewhere (``session.py``), and so is reporting of errors (``errors.py``). Heavy modules are imported inside
+commands, so that ``--help`` answers at once.
 """
 
-import errno
 import io
-import sqlite3
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +13,8 @@ import click
 import typer
 
 from registration_pipeline import __version__
-from registration_pipeline.errors import RegistrationPipelineError, UsageError
+from registration_pipeline.cli.errors import INTERRUPTED, report, say_interrupted
+from registration_pipeline.errors import UsageError
 
 _NAME = "registration-pipeline"  # also when started as a module
 
@@ -35,10 +34,6 @@ app = typer.Typer(
 _CONFIG_HELP = "registration.yaml; else REGISTRATION_CONFIG, else ./registration.yaml."
 ConfigOption = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-_INTERRUPTED = 130  # what shells give a command that SIGINT ended
-_HALTED = 4
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_DISK_WORDS = ("database or disk is full", "readonly database", "unable to open database file", "disk I/O error")
 UnusedConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Accepted by every command; not used by this one.", show_default=False)
 ]
@@ -259,72 +254,7 @@ def run(arguments: list[str]) -> int:
     try:
         status = int(app(arguments, prog_name=_NAME, standalone_mode=False) or 0)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort of a command line
-        return _report(error)
-    if status == _INTERRUPTED:  # Typer turns Ctrl-C into this status and says nothing
-        _say_interrupted()
+        return report(error)
+    if status == INTERRUPTED:  # Typer turns Ctrl-C into this status and says nothing
+        say_interrupted()
     return status
-
-
-def _report(error: BaseException) -> int:
-    """Say what ended the command and return the exit status for it."""
-    match error:
-        case click.exceptions.Exit():
-            status = error.exit_code
-        case click.ClickException():
-            error.show()
-            status = error.exit_code
-        case RegistrationPipelineError():
-            _say(f"Error: {error}")
-            status = error.exit_status
-        case KeyboardInterrupt() | click.Abort():
-            _say_interrupted()
-            status = _INTERRUPTED
-        case BrokenPipeError():
-            status = 0  # the reader of the output has seen enough
-        case _ if trouble := _disk_trouble(error):
-            _say(
-                f"Error: Dagster's own files can't be written: {trouble}. Free space or fix the permission at "
-                "DAGSTER_HOME (by default .dagster beside the configuration), or set it to another place, and run again. "
-                "Nothing that was registered is lost."
-            )
-            status = _HALTED
-        case _:
-            _say(_bug_report(error))
-            status = 1
-    return status
-
-
-def _disk_trouble(error: BaseException) -> str | None:
-    """Return what the operating system or SQLite said of a full or read-only disk, wherever in the chain of errors it is.
-
-    Errors of the state are translated where they happen; what is left is Dagster's event log.
-    """
-    seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
-            return cause.strerror
-        if isinstance(cause, sqlite3.OperationalError) and any(words in str(cause) for words in _DISK_WORDS):
-            return str(cause)
-        cause = cause.__cause__ or cause.__context__
-    return None
-
-
-def _say_interrupted() -> None:
-    _say("Interrupted. Nothing is lost; run again to go on.")
-
-
-def _bug_report(error: BaseException) -> str:
-    # A bug inside a Dagster run carries the run's own traceback as its second argument.
-    inside = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else ""
-    trace = inside or "".join(traceback.format_exception(error))
-    return (
-        f"{trace}\nUnexpected error: {error.args[0] if error.args else error}\n"
-        "This is a bug. Nothing that was recorded is lost. Please report it with the lines above, "
-        f"registration-pipeline {__version__}, Python {sys.version.split()[0]}, and the command that you ran."
-    )
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")

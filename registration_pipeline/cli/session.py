@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 DONE = 0
 DONE_WITH_FAILURES = 3
-HALTED = 4
 
 
 def open_project(config: Path | None) -> Project:

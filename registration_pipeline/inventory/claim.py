@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.ids import inventory_id as inventory_id_at
+from registration_pipeline.ids import parse_inventory_id
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.layout import (
     COMMIT_MARKER,
@@ -27,13 +29,12 @@ from registration_pipeline.state.sealed import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from registration_pipeline.state.store import StateStore
 
 ABANDONED_AFTER: Final = timedelta(days=7)
 """Older listings are over even where that can't be seen from here, as on another machine. No listing takes so long."""
-
-_ID_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def claimed_inventory_id(store: StateStore, source: str, now: datetime) -> Itera
 
 def _claim(store: StateStore, source: str, time: datetime) -> str:
     while True:
-        inventory_id = time.strftime(_ID_FORMAT)
+        inventory_id = inventory_id_at(time)
         try:
             store.create(inventory_writer_name(source, inventory_id), canonical_json(Holder.current(time).to_json()))
         except StateConflictError:
@@ -106,6 +107,6 @@ def _later_than_all(inventory_ids: list[str]) -> list[datetime]:
 
 def _time_of(inventory_id: str) -> datetime | None:
     try:
-        return datetime.strptime(inventory_id, _ID_FORMAT).replace(tzinfo=UTC)
+        return parse_inventory_id(inventory_id)
     except ValueError:
         return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.errors import ListingError, StateCorruptError, UsageError
+from registration_pipeline.errors import ListingError, StateCorruptError
 from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.digest import ListingDigest
 from registration_pipeline.inventory.progress import ListingProgress
@@ -129,21 +129,6 @@ def latest_inventory(store: StateStore, source: str) -> Inventory | None:
         if inventory is not None:
             return inventory
     return None
-
-
-def load_inventory(store: StateStore, source: str, inventory_id: str) -> Inventory:
-    """Return one committed inventory.
-
-    Raises:
-        UsageError: there is none with this id.
-    """
-    inventory = _read(store, source, inventory_id) if inventory_id in store.folders(inventory_folder(source)) else None
-    if inventory is None:
-        raise UsageError(
-            f"Source {source} has no inventory {inventory_id!r}. Take one with `registration-pipeline inventory "
-            f"{source}`, or choose a folder of {store.location(inventory_folder(source))} that holds a _SUCCESS.json."
-        )
-    return inventory
 
 
 def read_inventory(

@@ -4,7 +4,7 @@ What belongs here is opening what an audit needs and showing what it found; comp
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from registration_pipeline.settings import SourceSettings, encord_domain
 
 if TYPE_CHECKING:
     from registration_pipeline.audit.report import AuditReport
-    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
 
@@ -93,6 +92,7 @@ def audit_stage(
         log: called with what was found.
         adopted: takes the chunks that were taken over, and allows that; None: nothing is taken over.
     """
+    from registration_pipeline.audit.adoption import Adoption
     from registration_pipeline.audit.audit import audit_source
     from registration_pipeline.state.lease import hold_lease
     from registration_pipeline.submission.calls.pace import shared_pace
@@ -116,39 +116,14 @@ def audit_stage(
             retry=retry,
             target_folder=retry.read(f"finding folder {folder!r}", lambda: project.gateway.find_folder(folder)),
             clock=utc_now,
-            adopter=None if adopted is None or held is None else _Adopter(project, source, held.check, adopted),
+            adoption=None if adopted is None or held is None else Adoption(utc_now, held.check, adopted),
             progress=_Stages(source.name),
         )
+    for result in adopted or ():
+        current_listener().chunk_concluded(source.name, result)
     found = ", ".join(f"{count:,} {finding}" for finding, count in report.findings.items() if count) or "no findings"
     log(f"audit {report.audit_id}: {found} in {report.units:,} units and {report.items:,} items")
     return report
-
-
-class _Adopter:
-    """Takes chunks over as long as this process holds the lease of the source."""
-
-    def __init__(
-        self, project: Project, source: SourceSettings, may_write: Callable[[], None], adopted: "list[ChunkResult]"
-    ) -> None:
-        self._project, self._source, self._may_write, self._adopted = project, source, may_write, adopted
-
-    def __call__(self, chunk: "PlannedChunk", found: Mapping[str, str], folder_uuid: str) -> int:
-        from registration_pipeline.audit.adoption import adopt_chunk
-
-        self._may_write()
-        result = adopt_chunk(
-            store=self._project.store,
-            source=self._source.name,
-            chunk=chunk,
-            found=found,
-            folder_uuid=folder_uuid,
-            clock=utc_now,
-        )
-        if result is None:
-            return 0
-        self._adopted.append(result)
-        current_listener().chunk_concluded(self._source.name, result)
-        return len(found)
 
 
 class _Stages:

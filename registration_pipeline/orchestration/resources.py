@@ -1,5 +1,6 @@
-"""The configuration as a Dagster resource: it holds a path and nothing else; secrets are read when a run needs them."""
+"""The configuration as a Dagster resource: a path, and storage resources if there are any; secrets are read in runs only."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,15 +8,27 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from registration_pipeline.orchestration.storage.clients import ResourceClients
+from registration_pipeline.project.clients.stores import SettingsClients
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import ensure_layout
+
+_NONE: Any = None
+"""The default of a dependency, which Dagster allows and its annotation does not."""
 
 
 class ProjectResource(dg.ConfigurableResource):
     """Loads ``registration.yaml`` for every step, so that each run uses the current file."""
 
     config_path: str = Field(description="The registration.yaml that the code location was loaded from, absolute.")
+    # Of any class, because naming dagster-aws's and its like would import them wherever the code location loads.
+    s3: dg.ResourceDependency[Any] = _NONE
+    """``dagster_aws.s3.S3Resource``: lists the sources in ``s3://``."""
+    gcs: dg.ResourceDependency[Any] = _NONE
+    """``dagster_gcp.GCSResource``: lists the sources in ``gs://``."""
+    azure: dg.ResourceDependency[Any] = _NONE
+    """``dagster_azure.blob.AzureBlobStorageResource``: lists the sources in ``az://`` that are in its account."""
     _held: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what the last step read of the state (Project.held)
 
     def load_source(self, name: str) -> tuple[Project, SourceSettings]:
@@ -26,7 +39,8 @@ class ProjectResource(dg.ConfigurableResource):
         Raises:
             UsageError: the file is wrong, the source is not in it any more, or its state was written by another version.
         """
-        project = replace(Project.load(Path(self.config_path)), held=self._held)
+        clients = ResourceClients(SettingsClients(os.environ), s3=self.s3, gcs=self.gcs, azure=self.azure)
+        project = replace(Project.load(Path(self.config_path)), clients=clients, held=self._held)
         source = project.source(name)
         ensure_layout(project.store, name, utc_now())
         return project, source

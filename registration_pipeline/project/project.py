@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.planning.plan import Plan
+    from registration_pipeline.project.clients.stores import StoreClients
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
@@ -42,13 +43,15 @@ class Project:
     """A loaded ``registration.yaml`` and the environment that it is read with.
 
     Args:
-        settings: the file.
+        settings: the configuration.
         environ: the environment.
+        clients: give the clients that list the sources; None: those of their settings and of the environment.
         held: what was read of the state last; the steps of a run hand it on.
     """
 
     settings: Settings
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
+    clients: "StoreClients | None" = None
     held: "Held" = field(repr=False, compare=False, default_factory=dict)
 
     @classmethod
@@ -105,8 +108,9 @@ class Project:
     def lister(self, source: SourceSettings, notify: Callable[[str], None] = lambda _: None) -> "ObjectLister":
         """Return the lister of the source's store."""
         from registration_pipeline.project.clients.listers import make_lister
+        from registration_pipeline.project.clients.stores import SettingsClients
 
-        return make_lister(source, self.environ, notify=notify)
+        return make_lister(source, self.clients or SettingsClients(self.environ), notify=notify)
 
     def take_inventory(
         self,

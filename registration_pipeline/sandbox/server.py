@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType, TracebackType
 
-    from registration_pipeline.sandbox.faults.values import Fault, RandomFaults
+    from registration_pipeline.sandbox.faults.random_profile import RandomFaults
+    from registration_pipeline.sandbox.faults.values import Fault
 
 ADMIN_HOST = "127.0.0.1"
 """The admin port does not authenticate, so it can't be reached from elsewhere."""

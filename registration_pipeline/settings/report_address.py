@@ -1,6 +1,6 @@
 """The address of a provider's inventory reports, split and checked.
 
-What does not belong here: finding and reading the reports (``inventory/report*.py``). No error text quotes the address: it may
+What does not belong here: finding and reading the reports (``inventory/reports/``). No error text quotes the address: it may
 come from the environment.
 """
 

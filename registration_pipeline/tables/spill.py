@@ -1,6 +1,6 @@
 """Rows on local disk, cut into partitions by the hash of a key, so that two sides can be joined a partition at a time.
 
-What does not belong here: what the rows mean (``audit*.py``). Rows of one key are always in partitions of one number, whatever
+What does not belong here: what the rows mean (``audit/``). Rows of one key are always in partitions of one number, whatever
 side they come from, so memory holds one partition of each side and never grows with the number of rows.
 """
 

@@ -14,7 +14,8 @@ from encord.exceptions import InvalidArgumentsError, RequestException, UnknownEx
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.config import SandboxConfig
-from registration_pipeline.sandbox.faults.values import Effect, Fault, Kind, RandomFaults, When
+from registration_pipeline.sandbox.faults.random_profile import RandomFaults
+from registration_pipeline.sandbox.faults.values import Effect, Fault, Kind, When
 from registration_pipeline.sandbox.server import Sandbox, banner, connection
 
 if TYPE_CHECKING:

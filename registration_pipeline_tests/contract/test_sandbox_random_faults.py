@@ -12,7 +12,8 @@ import requests
 from encord.exceptions import EncordException
 
 from registration_pipeline.sandbox.api.endpoints import Endpoint
-from registration_pipeline.sandbox.faults.values import JOB_KINDS, Kind, RandomFaults
+from registration_pipeline.sandbox.faults.random_profile import RandomFaults
+from registration_pipeline.sandbox.faults.values import JOB_KINDS, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

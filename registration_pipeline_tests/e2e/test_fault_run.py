@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registration_pipeline.sandbox.faults.values import JOB_KINDS, Kind, RandomFaults
+from registration_pipeline.sandbox.faults.random_profile import RandomFaults
+from registration_pipeline.sandbox.faults.values import JOB_KINDS, Kind
 from registration_pipeline_tests.doses import DOSES
 from registration_pipeline_tests.e2e.command_project import CommandProject, configure, open_sandbox
 

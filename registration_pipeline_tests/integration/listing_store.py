@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from registration_pipeline.orchestration.s3_resource import ListingS3Resource
+from registration_pipeline.orchestration.storage.s3 import ListingS3Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from encord import EncordUserClient
 
-from registration_pipeline.audit.adoption import adopt_chunk
+from registration_pipeline.audit.adoption import Adoption
 from registration_pipeline.audit.audit import audit_source
 from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.inventory.inventory import take_inventory
@@ -26,12 +26,11 @@ from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.encord.gateway import EncordGateway
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from encord.storage import StorageFolder
 
     from registration_pipeline.audit.report import AuditReport
-    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline_tests.integration.conftest import MakeSandboxFleet, SandboxFleet
 
 pytestmark = pytest.mark.slow
@@ -66,19 +65,8 @@ class SandboxAudit:
             retry=RetryPolicy(cap_seconds=0.2),
             target_folder=self.gateway.find_folder("fleet"),
             clock=self.clock,
-            adopter=self._adopt if adopt else None,
+            adoption=Adoption(self.clock) if adopt else None,
         )
-
-    def _adopt(self, chunk: PlannedChunk, found: Mapping[str, str], folder_uuid: str) -> int:
-        result = adopt_chunk(
-            store=self.fleet.store,
-            source="fleet",
-            chunk=chunk,
-            found=found,
-            folder_uuid=folder_uuid,
-            clock=self.clock,
-        )
-        return result.registered_units if result else 0
 
     def rows(self) -> list[tuple[str, str | None]]:
         report = self.audit()

@@ -18,7 +18,7 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
 )
 from registration_pipeline.inventory.s3.lister import S3Lister
-from registration_pipeline.orchestration.s3_resource import ListingS3Resource
+from registration_pipeline.orchestration.storage.s3 import ListingS3Resource
 from registration_pipeline_tests.answers import saying
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
 from registration_pipeline.inventory.s3.lister import S3Lister
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
-from registration_pipeline.project.clients.listers import make_lister, make_s3_client
+from registration_pipeline.project.clients.listers import make_lister
+from registration_pipeline.project.clients.s3 import make_s3_client
 from registration_pipeline.settings import SourceSettings, StorageSettings
 from registration_pipeline.state.local import LocalStateStore
 

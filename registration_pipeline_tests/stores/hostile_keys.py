@@ -1,6 +1,6 @@
 """Keys that break listings, URLs and emulators: one list for every store that the tests can start.
 
-What does not belong here: starting stores, and which of them can't hold which key (``holders.py``).
+What does not belong here: starting stores, and which of them can't hold which key (``hostile_stores.py``).
 """
 
 from __future__ import annotations

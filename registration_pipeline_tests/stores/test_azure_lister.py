@@ -19,7 +19,7 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.inventory.azure.lister import AzureLister
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
-from registration_pipeline.orchestration.azure_resource import azure_resource
+from registration_pipeline.project.clients.azure import open_container
 from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings, StorageSettings
 from registration_pipeline_tests.answers import saying, server
@@ -55,7 +55,7 @@ def page(*blobs: str, marker: str = "") -> str:
 
 
 def lister_at(endpoint: str, environ: Mapping[str, str] | None = None, **options: Any) -> AzureLister:
-    client = azure_resource("account1", endpoint, environ or {}).container_client("box", retries=0)
+    client = open_container("account1", "box", endpoint, environ or {}, retries=0)
     return AzureLister(client, "account1", source="fleet", **options)
 
 
@@ -77,7 +77,7 @@ def azure(azurite_store: Store, clean_environment: pytest.MonkeyPatch) -> Store:
 def container_of(store: Store) -> tuple[str, Any]:
     """Return a new container and the provider's client of it."""
     name, _ = store.bucket()
-    return name, azure_resource(AZURITE_ACCOUNT, store.endpoint_url, store.environ).container_client(name)
+    return name, open_container(AZURITE_ACCOUNT, name, store.endpoint_url, store.environ)
 
 
 def test_every_column_is_what_the_store_says(azure: Store) -> None:
@@ -172,7 +172,7 @@ def test_a_hierarchical_namespace_is_listed_in_the_order_of_keys_without_its_dir
     page_size: int, prefix: str
 ) -> None:
     with server(hierarchical(TREE)) as endpoint:
-        client = azure_resource("account1", endpoint, {}).container_client("box", retries=0)
+        client = open_container("account1", "box", endpoint, {}, retries=0)
         lister = AzureLister(client, "account1", prefix, page_size=page_size)
         keys = [row["key"] for row in listed(lister)]
 
@@ -254,11 +254,11 @@ def test_a_refusal_becomes_an_error_that_names_the_setting(
 
 
 def test_a_wrong_key_and_a_wrong_container_on_azurite(azure: Store) -> None:
-    wrong = azure_resource(AZURITE_ACCOUNT, azure.endpoint_url, {"AZURE_STORAGE_KEY": OTHER_KEY})
+    wrong = open_container(AZURITE_ACCOUNT, "box", azure.endpoint_url, {"AZURE_STORAGE_KEY": OTHER_KEY})
 
     # Azure says AuthenticationFailed; Azurite has its own word for it, which also stands for a firewall's refusal.
     with pytest.raises(PermissionDeniedError, match="AuthorizationFailure"):
-        listed(AzureLister(wrong.container_client("box"), AZURITE_ACCOUNT))
+        listed(AzureLister(wrong, AZURITE_ACCOUNT))
     with pytest.raises(NotFoundError, match=r"no container nothing-there .*ContainerNotFound"):
         listed(make_lister(source_of(azure, "nothing-there")))
 

@@ -20,7 +20,7 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.inventory.gcs.lister import GCSLister
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
-from registration_pipeline.orchestration.gcs_resource import ListingGCSResource
+from registration_pipeline.orchestration.storage.gcs import ListingGCSResource
 from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings, StorageSettings
 from registration_pipeline_tests.answers import saying, server

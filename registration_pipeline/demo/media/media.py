@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from registration_pipeline.demo.extra import PILLOW, require_demo_extra
 from registration_pipeline.demo.media.documents import render_html, render_json, render_pdf, render_text
 from registration_pipeline.demo.media.mp4 import Clip, mux_mp4, mux_quicktime
-from registration_pipeline.demo.media.names import media_names
 from registration_pipeline.demo.media.signals import render_nifti, render_nifti_gz, render_wav
 from registration_pipeline.demo.media.subject import Subject
 
@@ -19,29 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from registration_pipeline.objects import MediaKind
 
 _CLIP_FRAMES = 8
 _CLIP_FRAMES_PER_SECOND = 4
-
-
-def generate_media(folder: Path, *, seed: int, counts: Mapping[MediaKind, int]) -> list[Path]:
-    """Write valid media files in plausible sub-folders, some under names that are hard on URLs.
-
-    A file that is there already with the right bytes is not touched, so its modification time stays.
-
-    Args:
-        folder: created if missing.
-        seed: the same seed gives the same bytes (for the same versions of pillow and zlib).
-        counts: files per kind.
-
-    Returns:
-        The paths of all files, in the order of their keys.
-
-    Raises:
-        UsageError: pillow is not installed.
-    """
-    return [write_media(folder, name, seed=seed) for name in sorted(media_names(counts))]
 
 
 def write_media(folder: Path, name: str, *, seed: int) -> Path:

@@ -1,6 +1,6 @@
 """How an S3 client must be configured for listing, wherever it is built.
 
-What does not belong here: credentials and building the client, which dagster-aws does in ``orchestration/``.
+What does not belong here: credentials and building the client (``project/clients/s3.py``).
 """
 
 from __future__ import annotations

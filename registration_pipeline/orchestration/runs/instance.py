@@ -10,21 +10,14 @@ from pathlib import Path
 
 import dagster as dg
 import yaml
-from dagster._check import CheckError
-from dagster._core.instance.ref import InstanceRef
 
 from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.orchestration.private_dagster import NO_CAPTURE, CheckError, InstanceRef
 from registration_pipeline.settings import Settings
 
 DEFAULT_HOME = ".dagster"
 INSTANCE_FILE = "dagster.yaml"
 _LOCK_FILE = "registration-pipeline.lock"
-
-# A command's output belongs to its terminal. Capturing it would put both streams into files for the length of a run, so that
-# progress bars take the terminal for a file, and start four helper processes that print a traceback on Ctrl-C.
-_NO_CAPTURE = {
-    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-}
 
 
 def dagster_home(settings: Settings, environ: Mapping[str, str]) -> Path:
@@ -81,7 +74,7 @@ def _alone_in(home: Path) -> Iterator[None]:
 
 def _opened(home: Path) -> dg.DagsterInstance:
     try:
-        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=_NO_CAPTURE))
+        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=NO_CAPTURE))
     except (dg.DagsterError, CheckError, OSError, yaml.YAMLError) as error:
         raise ConfigurationError(
             f"the Dagster instance can't be opened with {home / INSTANCE_FILE}: {error}; fix that file, or remove it "

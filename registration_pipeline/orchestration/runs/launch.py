@@ -2,7 +2,6 @@
 
 Not ``execute_in_process``: its runs belong to no code location, so the UI can't re-execute them
 (docs/decisions/004-dagster-shell.md).
-The private parts of Dagster that this needs are all here.
 """
 
 import gc
@@ -11,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
-from dagster._core.execution.api import execute_run_iterator
-from dagster._core.remote_origin import (
-    ManagedGrpcPythonEnvCodeLocationOrigin,
-    RemoteJobOrigin,
-    RemoteRepositoryOrigin,
-)
-from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
-from dagster._core.utils import make_new_run_id
 
 from registration_pipeline.orchestration.names import CODE_LOCATION, DEFINITIONS_MODULE
+from registration_pipeline.orchestration.private_dagster import (
+    LoadableTargetOrigin,
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    ModuleCodePointer,
+    ReconstructableJob,
+    ReconstructableRepository,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    execute_run_iterator,
+    make_new_run_id,
+)
 from registration_pipeline.orchestration.runs.processes import worker_tag
 
 # The run's own log keeps everything; the terminal belongs to the command.

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster._core.events import AssetMaterializationPlannedData
+
+from registration_pipeline.orchestration.private_dagster import AssetMaterializationPlannedData, sqlite_event_log
 
 if TYPE_CHECKING:
     from registration_pipeline.tracking.due import ChunkTask
@@ -33,7 +34,7 @@ def announced(context: dg.OpExecutionContext, key: dg.AssetKey, tasks: "Sequence
 
 
 def _planned(context: dg.OpExecutionContext, key: dg.AssetKey, partition: str) -> dg.EventLogEntry:
-    """Return the event as Dagster builds it; the builder is private, and a test checks the resulting status."""
+    """Return the event as Dagster builds it; a test checks the resulting status."""
     event = dg.DagsterEvent.build_asset_materialization_planned_event(
         context.job_name,
         str(context.op_handle),
@@ -57,18 +58,14 @@ def _store(instance: dg.DagsterInstance, events: Sequence[dg.EventLogEntry]) -> 
     Dagster has a batch for Postgres only. Of SQLite's events each is a transaction in the run's file and one in the index;
     the same statements for all of them at once take a twentieth of the time.
     """
-    # Loads SQLAlchemy and Alembic, 0.3 s that no code location should pay for a job that it only defines.
-    from dagster._core.storage.event_log import SqliteEventLogStorage
-
-    storage = instance.event_log_storage
-    if not isinstance(storage, SqliteEventLogStorage):
-        storage.store_event_batch(events)
+    storage = sqlite_event_log(instance.event_log_storage)
+    if storage is None:
+        instance.event_log_storage.store_event_batch(events)
         return
     insert = storage.prepare_insert_event_batch(events)
     with storage.run_connection(events[0].run_id) as connection:
         connection.execute(insert)
     with storage.index_transaction() as connection:
         connection.execute(insert)
-    storage.store_asset_event(
-        events[-1], event_id=0
-    )  # the row of the asset names its last run, which they have in common
+    # The row of the asset names its last run, which they have in common.
+    storage.store_asset_event(events[-1], event_id=0)

@@ -12,11 +12,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
 
+from registration_pipeline.orchestration.private_dagster import GRPC_INFO_TAG, sql_event_log
 from registration_pipeline.orchestration.runs.pool_waits import waits_of_this_process
 from registration_pipeline.orchestration.runs.processes import (
     WORKER_TAG,
@@ -26,9 +26,6 @@ from registration_pipeline.orchestration.runs.processes import (
     process_started_at,
 )
 
-if TYPE_CHECKING:
-    from dagster._core.storage.event_log import EventLogStorage
-
 # Never QUEUED: a queued run holds no slot, and a daemon may still start it.
 _SUSPECTS = [
     DagsterRunStatus.STARTED,
@@ -37,7 +34,6 @@ _SUSPECTS = [
     DagsterRunStatus.NOT_STARTED,
 ]
 _LOG = logging.getLogger(__name__)
-_LAUNCHER_TAG = ".dagster/grpc_info"
 _PID = re.compile(r"\(pid: (\d+)\)")
 _CLOCK_TOLERANCE_SECONDS = 2
 _SECONDS_BETWEEN_CHECKS = 5
@@ -74,20 +70,18 @@ def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
     return cleared
 
 
-def _hand_on_free_slots(storage: "EventLogStorage") -> None:
+def _hand_on_free_slots(storage: object) -> None:
     """Give free slots to those who wait for them.
 
     Dagster does so when a slot is freed. A run that finds the slot occupied, and is written down as waiting only after it was
     freed, would wait for ever.
     """
-    # Loads SQLAlchemy and Alembic, 0.3 s that no code location should pay for a sensor that it only defines.
-    from dagster._core.storage.event_log import SqlEventLogStorage
-
-    if not isinstance(storage, SqlEventLogStorage) or not storage.supports_global_concurrency_limits:
+    sql = sql_event_log(storage)
+    if sql is None or not sql.supports_global_concurrency_limits:
         return
-    for pool in storage.get_pool_limits():
-        if storage.has_unassigned_slots(pool.name):
-            storage.assign_pending_steps([pool.name])
+    for pool in sql.get_pool_limits():
+        if sql.has_unassigned_slots(pool.name):
+            sql.assign_pending_steps([pool.name])
 
 
 @contextmanager
@@ -149,7 +143,7 @@ def _why_stale(instance: dg.DagsterInstance, run: DagsterRun) -> str | None:
     worker = json.loads(run.tags.get(WORKER_TAG, "{}"))
     if worker.get("run") == run.run_id:
         return _why_gone(worker)
-    launched = json.loads(run.tags.get(_LAUNCHER_TAG, "{}"))
+    launched = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
     if launched.get("host") not in ("localhost", "127.0.0.1"):
         return None  # launched by something that has a health check of its own, or on another machine
     return _why_launched_worker_is_gone(instance, run.run_id)

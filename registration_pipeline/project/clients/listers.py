@@ -1,55 +1,26 @@
 """From a source's settings to the lister of its store; a provider's libraries load only where a source names it.
 
-What does not belong here: listing itself (``inventory/``).
+What does not belong here: listing itself (``inventory/``), and making clients (``stores.py``).
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import ConfigurationError, CredentialsError
+from registration_pipeline.project.clients.stores import SettingsClients
 from registration_pipeline.settings.addresses import SourceScheme
-from registration_pipeline.urls import obs_endpoint
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
     from registration_pipeline.inventory.lister import ObjectLister
-    from registration_pipeline.settings import SourceSettings, StorageSettings
-
-
-def make_s3_client(storage: "StorageSettings", *, source: str = "<name>") -> "S3Client":
-    """Return a boto3 client with a source's profile, region and endpoint; credentials come from botocore's chain.
-
-    Args:
-        storage: the source's ``storage`` settings.
-        source: the source's name, for error texts.
-
-    Raises:
-        ConfigurationError: the profile does not exist.
-    """
-    from botocore.exceptions import ProfileNotFound
-
-    from registration_pipeline.orchestration.s3_resource import ListingS3Resource
-
-    resource = ListingS3Resource(
-        profile_name=storage.profile, region_name=storage.region, endpoint_url=storage.endpoint_url
-    )
-    try:
-        client: S3Client = resource.get_client()
-    except ProfileNotFound:
-        raise ConfigurationError(
-            "this profile is not in the AWS configuration of this machine; name one that `aws configure list-profiles` "
-            "shows, or remove the key to use the default credentials",
-            key=f"sources.{source}.storage.profile",
-        ) from None
-    return client
+    from registration_pipeline.project.clients.stores import StoreClients
+    from registration_pipeline.settings import SourceSettings
 
 
 def make_lister(
     source: "SourceSettings",
-    environ: Mapping[str, str] = os.environ,
+    clients: "StoreClients | None" = None,
     *,
     notify: Callable[[str], None] = lambda _: None,
 ) -> "ObjectLister":
@@ -57,18 +28,19 @@ def make_lister(
 
     Args:
         source: its settings.
-        environ: where Azure's keys are looked up; the other providers' clients read the process's own environment.
+        clients: give the client of its store; None: those of its settings and the process's environment.
         notify: called with texts for people of the listing.
 
     Raises:
         ConfigurationError: the AWS profile does not exist, or the provider's extra is not installed.
         CredentialsError: there are none for Google, or those for Azure are malformed.
     """
+    clients = clients or SettingsClients(os.environ)
     location = source.location
     if source.storage.inventory_report is not None:
         from registration_pipeline.project.clients.reports import make_report_lister
 
-        return make_report_lister(source, notify=notify)
+        return make_report_lister(source, clients, notify=notify)
     if location.scheme is SourceScheme.FILE:
         from registration_pipeline.inventory.local import LocalLister
 
@@ -76,17 +48,14 @@ def make_lister(
         return LocalLister(location.path, source=source.name)
     if location.scheme is SourceScheme.GS:
         with _extra("gcs", source):
-            return _gcs_lister(source)
+            return _gcs_lister(source, clients)
     if location.scheme is SourceScheme.AZ:
         with _extra("azure", source):
-            return _azure_lister(source, environ)
+            return _azure_lister(source, clients)
     from registration_pipeline.inventory.s3.lister import S3Lister
 
     storage = source.storage
-    if location.scheme is SourceScheme.OBS:
-        # An endpoint of one's own also means path addressing, which needs no wildcard certificate for dotted buckets.
-        storage = storage.model_copy(update={"endpoint_url": obs_endpoint(source)})
-    client = make_s3_client(storage, source=source.name)
+    client = clients.s3(source)
     if storage.versions:
         from registration_pipeline.inventory.s3.versions import S3VersionLister
 
@@ -107,25 +76,22 @@ def _extra(name: str, source: "SourceSettings") -> Iterator[None]:
         ) from None
 
 
-def _gcs_lister(source: "SourceSettings") -> "ObjectLister":
+def _gcs_lister(source: "SourceSettings", clients: "StoreClients") -> "ObjectLister":
     from registration_pipeline.inventory.gcs.errors import gcs_errors
     from registration_pipeline.inventory.gcs.lister import GCSLister
-    from registration_pipeline.orchestration.gcs_resource import ListingGCSResource
 
     location = source.location
     with gcs_errors(bucket=location.bucket, source=source.name):
-        client = ListingGCSResource(endpoint_url=source.storage.endpoint_url).get_client()
+        client = clients.gcs(source)
     return GCSLister(client, location.bucket, location.prefix, source=source.name)
 
 
-def _azure_lister(source: "SourceSettings", environ: Mapping[str, str]) -> "ObjectLister":
+def _azure_lister(source: "SourceSettings", clients: "StoreClients") -> "ObjectLister":
     from registration_pipeline.inventory.azure.lister import AzureLister
-    from registration_pipeline.orchestration.azure_resource import azure_resource
 
     location = source.location
-    resource = azure_resource(location.account, source.storage.endpoint_url, environ)
     try:
-        client = resource.container_client(location.bucket)
+        client = clients.azure(source)
     except ValueError:
         raise CredentialsError(
             f"The key, SAS or connection string of account {location.account} is malformed. Copy it again from the "

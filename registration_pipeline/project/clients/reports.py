@@ -1,6 +1,6 @@
 """From a source's settings to the lister of its provider's inventory reports.
 
-What does not belong here: reading reports (``inventory/report*.py``), and listing stores (``listers.py``).
+What does not belong here: reading reports (``inventory/reports/``), and listing stores (``listers.py``).
 """
 
 from collections.abc import Callable
@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 from registration_pipeline.settings.report_address import parse_report_location
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
     from registration_pipeline.inventory.reports.lister import ReportLister
     from registration_pipeline.inventory.reports.manifest import ReportService
     from registration_pipeline.inventory.reports.place import ReportPlace
     from registration_pipeline.inventory.reports.top_up import TopUp
+    from registration_pipeline.project.clients.stores import StoreClients
     from registration_pipeline.settings import SourceSettings
 
 
-def make_report_lister(source: "SourceSettings", *, notify: Callable[[str], None]) -> "ReportLister":
+def make_report_lister(
+    source: "SourceSettings", clients: "StoreClients", *, notify: Callable[[str], None]
+) -> "ReportLister":
     """Return the lister of a source with ``storage.inventory_report``; nothing is requested yet.
 
     Args:
         source: the source.
+        clients: give the S3 client; the other providers' reports are read with the environment's credentials.
         notify: called with texts for people of the report.
 
     Raises:
@@ -32,23 +34,17 @@ def make_report_lister(source: "SourceSettings", *, notify: Callable[[str], None
     from registration_pipeline.inventory.reports.lister import ReportLister
 
     return ReportLister(
-        _place(source),
-        _service(source),
+        _place(source, clients),
+        _service(source, clients),
         source.location.prefix,
         max_age=timedelta(days=source.storage.report_max_age_days),
         source=source.name,
         notify=notify,
-        top_up=_top_up(source) if source.storage.top_up else None,
+        top_up=_top_up(source, clients) if source.storage.top_up else None,
     )
 
 
-def _client(source: "SourceSettings") -> "S3Client":
-    from registration_pipeline.project.clients.listers import make_s3_client
-
-    return make_s3_client(source.storage, source=source.name)
-
-
-def _place(source: "SourceSettings") -> "ReportPlace":
+def _place(source: "SourceSettings", clients: "StoreClients") -> "ReportPlace":
     from registration_pipeline.inventory.reports.place import LocalPlace
 
     assert source.storage.inventory_report is not None
@@ -61,10 +57,10 @@ def _place(source: "SourceSettings") -> "ReportPlace":
         return report_bucket.open_google_place(report.bucket, report.start, source=source.name)
     if report.scheme == "az":
         return report_bucket.open_azure_place(report.bucket, report.account, report.start, source=source.name)
-    return report_bucket.S3Place(_client(source), report.bucket, report.start, source=source.name)
+    return report_bucket.S3Place(clients.s3(source), report.bucket, report.start, source=source.name)
 
 
-def _service(source: "SourceSettings") -> "ReportService":
+def _service(source: "SourceSettings", clients: "StoreClients") -> "ReportService":
     location: Any = source.location
     if location.scheme == "gs":
         from registration_pipeline.inventory.reports.google import GoogleReports
@@ -78,16 +74,16 @@ def _service(source: "SourceSettings") -> "ReportService":
     from registration_pipeline.inventory.reports.amazon import AmazonReports
     from registration_pipeline.inventory.reports.bucket_places import S3ConfigurationFilters
 
-    filters = S3ConfigurationFilters(_client(source), location.bucket)
+    filters = S3ConfigurationFilters(clients.s3(source), location.bucket)
     return AmazonReports(location.bucket, location.prefix, source=source.name, filters=filters)
 
 
-def _top_up(source: "SourceSettings") -> "TopUp":
+def _top_up(source: "SourceSettings", clients: "StoreClients") -> "TopUp":
     from registration_pipeline.inventory.reports.top_up import TopUp
     from registration_pipeline.inventory.s3.folder_probe import S3FolderProbe
     from registration_pipeline.inventory.s3.lister import S3Lister
 
-    client, location = _client(source), source.location
+    client, location = clients.s3(source), source.location
     return TopUp(
         S3FolderProbe(client, location.bucket, source=source.name),
         lambda prefix: S3Lister(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from registration_pipeline.sandbox.api.traffic import EndpointTraffic, RequestRecord
     from registration_pipeline.sandbox.faults.plan import FaultRecord, ScriptedFault
-    from registration_pipeline.sandbox.faults.values import RandomFaults
+    from registration_pipeline.sandbox.faults.random_profile import RandomFaults
 
 SHOWN_ROWS = 50
 """Rows of each table on the first page."""

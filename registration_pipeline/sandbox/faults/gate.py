@@ -1,6 +1,6 @@
 """Strikes requests with the faults in force, in front of everything else, as a load balancer would.
 
-What does not belong here: which fault strikes (fault_plan), and what becomes of an upload job (submissions, registration).
+What does not belong here: which fault strikes (plan), and what becomes of an upload job (submissions, registration).
 """
 
 from __future__ import annotations

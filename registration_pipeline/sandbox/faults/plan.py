@@ -1,6 +1,6 @@
 """The faults in force: which one strikes a request, how often each has, and what they did; kept in the database.
 
-What does not belong here: striking (fault_gate).
+What does not belong here: striking (gate).
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.api.wire import timestamp
-from registration_pipeline.sandbox.faults.values import Fault, RandomFaults
+from registration_pipeline.sandbox.faults.random_profile import RandomFaults
+from registration_pipeline.sandbox.faults.values import Fault
 from registration_pipeline.sandbox.jobs.submissions import UNIT_RULE_PREFIX
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Refuses requests that come faster than allowed with 429, in front of the signature, as a gateway would.
 
-What does not belong here: planted 429 answers (fault_gate).
+What does not belong here: planted 429 answers (gate).
 """
 
 from __future__ import annotations

@@ -1,17 +1,16 @@
-"""Faults as values: what goes wrong, on which requests, how often; scripted ones and a random profile.
+"""A scripted fault as a value: what goes wrong, on which requests, how often.
 
-What does not belong here: which faults are in force and how often they struck (fault_plan), striking requests (fault_gate)
-and what becomes of jobs (submissions, registration).
+What does not belong here: faults by chance (random_profile), which are in force and how often they struck (plan), striking
+requests (gate) and what becomes of jobs (submissions, registration).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping  # noqa: TC003 - pydantic reads the annotations
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPMethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import ConfigDict
 
@@ -107,8 +106,8 @@ JOB_KINDS = frozenset(kind for kind in Kind if kind.startswith("job_"))
 """Kinds that only a start call can meet."""
 TOO_MANY_REQUESTS = 429
 _STATUSES = range(200, 600)
-_REFUSALS = frozenset({400, 401, 403, 404, 405, 409, 413, 422})
-_MALFORMED = frozenset({Effect.NOT_JSON, Effect.HTML, Effect.WRONG_SHAPE, Effect.EMPTY, Effect.TRUNCATED})
+REFUSALS = frozenset({400, 401, 403, 404, 405, 409, 413, 422})
+MALFORMED = frozenset({Effect.NOT_JSON, Effect.HTML, Effect.WRONG_SHAPE, Effect.EMPTY, Effect.TRUNCATED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,18 +161,18 @@ class Fault:
 
     def __post_init__(self) -> None:
         _check_target(self)
-        _require((self.effect is Effect.JOB) <= (self.fate is not None), "effect job needs a fate")
-        _require(
+        require((self.effect is Effect.JOB) <= (self.fate is not None), "effect job needs a fate")
+        require(
             self.fate is None or self.effect is Effect.JOB or self.when is not When.BEFORE,
             "a fate needs a start that takes effect: say when: after",
         )
-        _require(self.when is not When.MIDWAY or self.effect is Effect.CUT, "when: midway is for effect cut only")
-        _require(self.status in _STATUSES, f"status is {self.status}; write a number from 200 to 599")
-        _require(self.seconds >= 0, f"seconds is {self.seconds}; write 0 or more")
-        _require(0 <= self.share <= 1, f"share is {self.share}; write a number from 0 to 1")
-        _require(0 <= self.unit_probability <= 1, f"unit_probability is {self.unit_probability}; write 0 to 1")
-        _require(self.unit_failures >= 1, f"unit_failures is {self.unit_failures}; write 1 or more")
-        _require(bool(self.unit_messages), "unit_messages is empty; write at least one message")
+        require(self.when is not When.MIDWAY or self.effect is Effect.CUT, "when: midway is for effect cut only")
+        require(self.status in _STATUSES, f"status is {self.status}; write a number from 200 to 599")
+        require(self.seconds >= 0, f"seconds is {self.seconds}; write 0 or more")
+        require(0 <= self.share <= 1, f"share is {self.share}; write a number from 0 to 1")
+        require(0 <= self.unit_probability <= 1, f"unit_probability is {self.unit_probability}; write 0 to 1")
+        require(self.unit_failures >= 1, f"unit_failures is {self.unit_failures}; write 1 or more")
+        require(bool(self.unit_messages), "unit_messages is empty; write at least one message")
 
     @property
     def way(self) -> str:
@@ -194,8 +193,8 @@ class Fault:
         if self.effect is Effect.STATUS:
             if self.status == TOO_MANY_REQUESTS:
                 return Kind.THROTTLED
-            return Kind.REFUSAL if self.status in _REFUSALS else Kind.STATUS
-        return Kind.MALFORMED if self.effect in _MALFORMED else Kind(f"{self.effect}_{self.when}")
+            return Kind.REFUSAL if self.status in REFUSALS else Kind.STATUS
+        return Kind.MALFORMED if self.effect in MALFORMED else Kind(f"{self.effect}_{self.when}")
 
     def matches(self, *, endpoint: Endpoint, method: str, path: str) -> bool:
         """Whether the fault may strike this request."""
@@ -208,129 +207,18 @@ class Fault:
         )
 
 
-def _require(holds: bool, message: str) -> None:  # noqa: FBT001 - a condition
+def require(holds: bool, message: str) -> None:  # noqa: FBT001 - a condition
+    """Raise a usage error about a fault unless a condition holds."""
     if not holds:
         raise UsageError(f"fault: {message}")
 
 
 def _check_target(fault: Fault) -> None:
     methods = ("*", *(method.value for method in HTTPMethod))
-    _require(fault.method in methods, f"method {fault.method!r} is unknown; write {', '.join(methods)}")
+    require(fault.method in methods, f"method {fault.method!r} is unknown; write {', '.join(methods)}")
     try:
         re.compile(fault.path)
     except re.error as error:
         raise UsageError(f"fault: path {fault.path!r} is not a regular expression: {error}; fix it") from error
-    _require(fault.times is None or fault.times >= 1, f"times is {fault.times}; write 1 or more, or null for always")
-    _require(fault.skip >= 0, f"skip is {fault.skip}; write 0 or more")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RandomFaults:
-    """A profile that strikes requests by chance: the n-th request to an endpoint meets the same fate for the same seed.
-
-    Args:
-        probability: of each request to be struck; 0 to 1.
-        seed: of the draws.
-        kinds: which families are drawn, each with the same share at every endpoint where it can happen.
-        endpoints: that are struck; None: all.
-        weights: other shares, by kind; kinds that are not named keep 1.
-        delay_seconds: how long delayed replies are held; the default is past the SDK's timeout.
-        late_seconds: how late jobs begin that were accepted while the start seemed to fail.
-        retry_after: seconds in ``Retry-After``.
-        share: of the units that a job registers before it is stuck, ends in ERROR or is CANCELLED.
-        unit_probability: with ``Kind.JOB_UNITS`` drawn for a job: of each of its units to fail.
-        unit_failures: largest number of failures before such a unit succeeds.
-        unit_messages: one of them is the unit's error.
-
-    Raises:
-        UsageError: if a probability is not from 0 to 1, a name is unknown or nothing can be drawn.
-    """
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    probability: float
-    seed: int
-    kinds: tuple[Kind, ...] = tuple(kind for kind in Kind if kind is not Kind.REFUSAL)
-    endpoints: tuple[Endpoint, ...] | None = None
-    weights: Mapping[Kind, float] = field(default_factory=dict)
-    delay_seconds: float = PAST_TIMEOUT_SECONDS
-    late_seconds: float = 5.0
-    retry_after: int = 1
-    share: float = 0.5
-    unit_probability: float = 0.02
-    unit_failures: int = 2
-    unit_messages: tuple[str, ...] = UNIT_MESSAGES
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.probability <= 1, f"probability is {self.probability}; write a number from 0 to 1")
-        _require(bool(self.kinds), "kinds is empty; name at least one")
-        strange = [kind for kind in self.weights if kind not in self.kinds]
-        _require(not strange, f"weights names {', '.join(strange)}, which kinds does not")
-        _require(
-            all(weight > 0 for weight in self.weights.values()), "weights must be above 0; leave the kind out of kinds"
-        )
-        for kind in self.kinds:
-            self.variants(kind)  # raises if a value does not suit a fault
-
-    def weight(self, kind: Kind) -> float:
-        """The kind's share among those that can be drawn."""
-        return self.weights.get(kind, 1.0)
-
-    def applicable(self, endpoint: Endpoint) -> tuple[Kind, ...]:
-        """The kinds that a request to the endpoint can meet."""
-        if self.endpoints is not None and endpoint not in self.endpoints:
-            return ()
-        return tuple(kind for kind in self.kinds if endpoint is Endpoint.START_JOB or kind not in JOB_KINDS)
-
-    def variants(self, kind: Kind) -> tuple[Fault, ...]:
-        """The exact faults of a kind, drawn evenly."""
-        if kind in JOB_KINDS:
-            return self._job_variants(Fate(kind.removeprefix("job_")))
-        if kind is Kind.MALFORMED:
-            return tuple(
-                Fault(effect=effect, when=when)
-                for effect in Effect
-                if effect in _MALFORMED
-                for when in (When.BEFORE, When.AFTER)
-            )
-        if kind in (Kind.STATUS, Kind.REFUSAL, Kind.THROTTLED):
-            return self._status_variants(kind)
-        effect, _, when = kind.partition("_")
-        return (Fault(effect=Effect(effect), when=When(when), seconds=self.delay_seconds),)
-
-    def _status_variants(self, kind: Kind) -> tuple[Fault, ...]:
-        if kind is Kind.REFUSAL:
-            return tuple(Fault(effect=Effect.STATUS, status=status) for status in sorted(_REFUSALS))
-        if kind is Kind.THROTTLED:
-            plain = Fault(effect=Effect.STATUS, status=TOO_MANY_REQUESTS)
-            seconds = Fault(effect=Effect.STATUS, status=TOO_MANY_REQUESTS, retry_after=self.retry_after)
-            date = Fault(
-                effect=Effect.STATUS, status=TOO_MANY_REQUESTS, retry_after=self.retry_after, retry_after_as_date=True
-            )
-            return (plain, seconds, date)
-        # Odd successes come after the effect: that is what makes them odd. A failing gateway can be on either side.
-        return (
-            *(Fault(effect=Effect.STATUS, status=status, when=When.AFTER) for status in (201, 202, 204)),
-            *(
-                Fault(effect=Effect.STATUS, status=status, when=when)
-                for status in (408, 500, 502, 503, 504)
-                for when in (When.BEFORE, When.AFTER)
-            ),
-        )
-
-    def _job_variants(self, fate: Fate) -> tuple[Fault, ...]:
-        usual: dict[str, Any] = {
-            "fate": fate,
-            "share": self.share,
-            "seconds": self.late_seconds,
-            "unit_probability": self.unit_probability,
-            "unit_failures": self.unit_failures,
-            "unit_messages": self.unit_messages,
-            "seed": self.seed,
-        }
-        if fate is Fate.LATE:
-            return (
-                Fault(effect=Effect.CUT, when=When.AFTER, **usual),
-                Fault(effect=Effect.STATUS, status=504, when=When.AFTER, **usual),
-            )
-        return (Fault(effect=Effect.JOB, **usual),)
+    require(fault.times is None or fault.times >= 1, f"times is {fault.times}; write 1 or more, or null for always")
+    require(fault.skip >= 0, f"skip is {fault.skip}; write 0 or more")

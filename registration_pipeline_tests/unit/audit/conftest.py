@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
-from registration_pipeline.audit.adoption import adopt_chunk
+from registration_pipeline.audit.adoption import Adoption
 from registration_pipeline.audit.audit import audit_source
 from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.submission.calls.retry import RetryPolicy
@@ -43,7 +42,7 @@ class Auditor:
             "retry": RetryPolicy(sleep=fleet.time.sleep, jitter=lambda _low, high: high),
             "target_folder": fleet.encord.find_folder(fleet.source.encord.folder),
             "clock": fleet.time.clock,
-            "adopter": partial(_adopt, store, fleet) if adopt else None,
+            "adoption": Adoption(fleet.time.clock) if adopt else None,
         }
         fleet.time.sleep(1)
         return audit_source(**arguments | options)
@@ -101,20 +100,6 @@ class Auditor:
         for name in list(self.fleet.store.names("")):
             self.fleet.store.delete(name)
         self.fleet.sync()
-
-
-def _adopt(store: Any, fleet: Any, chunk: Any, found: Any, folder_uuid: str) -> int:
-    before = {outcome.key for outcome in fleet.outcomes() if outcome.verdict.is_registered}
-    result = adopt_chunk(
-        store=store,
-        source=fleet.source.name,
-        chunk=chunk,
-        found=found,
-        folder_uuid=folder_uuid,
-        clock=fleet.time.clock,
-    )
-    after = {outcome.key for outcome in fleet.outcomes() if outcome.verdict.is_registered} if result else before
-    return len(after - before)
 
 
 @pytest.fixture(scope="session")

@@ -18,12 +18,10 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     StateConflictError,
     StateCorruptError,
-    UsageError,
 )
 from registration_pipeline.inventory.inventory import (
     Inventory,
     latest_inventory,
-    load_inventory,
     read_inventory,
     take_inventory,
 )
@@ -101,7 +99,7 @@ def test_an_inventory_is_committed_and_read_back(store: BucketStateStore) -> Non
         "2 objects, 2 requests, 1 objects/s",
         "3 objects, 3 requests, 2 objects/s",
     ]
-    assert latest_inventory(store, "fleet") == load_inventory(store, "fleet", taken.inventory_id) == taken
+    assert latest_inventory(store, "fleet") == taken
     table = pa.Table.from_batches(read_inventory(store, taken))
     assert table.schema.equals(INVENTORY_SCHEMA)
     assert table["key"].to_pylist() == ["a", "bb", "ccc"]
@@ -118,10 +116,6 @@ def test_an_empty_source_has_an_empty_inventory(store: BucketStateStore) -> None
 
 def test_there_is_no_inventory_before_the_first(store: BucketStateStore) -> None:
     assert latest_inventory(store, "fleet") is None
-    with pytest.raises(UsageError, match=r"no inventory '20261121T120000Z'.*registration-pipeline inventory fleet"):
-        load_inventory(store, "fleet", "20261121T120000Z")
-    with pytest.raises(UsageError, match="no inventory"):
-        load_inventory(store, "fleet", "../other")
 
 
 MANY_PAGES = [[f"{page:03d}-{row:05d}" for row in range(60_000)] for page in range(18)]
@@ -195,7 +189,7 @@ def test_the_claim_of_a_writer_that_died_after_its_commit_is_removed_and_the_inv
     store.create(WRITER, json.dumps(LIVING.to_json()).encode())
     take(store, ["b"])
 
-    assert keys_in(store, load_inventory(store, "fleet", first.inventory_id)) == ["a"]
+    assert keys_in(store, first) == ["a"]
     assert list(store.names("fleet/inventory_writers/")) == []
 
 
@@ -222,7 +216,7 @@ def test_an_earlier_inventory_stays_when_a_later_one_dies(store: BucketStateStor
 
     assert latest_inventory(store, "fleet") == first
     take(store, ["b"], clock=NOON + timedelta(hours=2))
-    assert keys_in(store, load_inventory(store, "fleet", first.inventory_id)) == ["a"]
+    assert keys_in(store, first) == ["a"]
 
 
 @pytest.mark.parametrize("hours", [-24, -1, 0], ids=["a day back", "an hour back", "the same second"])

@@ -12,7 +12,8 @@ import pytest
 from registration_pipeline.sandbox.admin.api import PATHS
 from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.faults.plan import UNIT_FAILURES, load_fault, load_profile
-from registration_pipeline.sandbox.faults.values import Effect, Fate, Fault, Kind, RandomFaults, When
+from registration_pipeline.sandbox.faults.random_profile import RandomFaults
+from registration_pipeline.sandbox.faults.values import Effect, Fate, Fault, Kind, When
 
 PAGE = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text(encoding="utf-8")
 WORDS = set(re.findall(r"`([^`\n]+)`", PAGE))

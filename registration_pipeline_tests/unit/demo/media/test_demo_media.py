@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from registration_pipeline.demo.extra import require_demo_extra
-from registration_pipeline.demo.media.media import content_type, generate_media, media_bytes
+from registration_pipeline.demo.media.media import content_type, media_bytes, write_media
 from registration_pipeline.demo.media.names import media_names
 from registration_pipeline.errors import UsageError
 from registration_pipeline.objects import KINDS, MediaKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 SINGLE_KINDS = [kind for kind, spec in KINDS.items() if not spec.is_group]
@@ -48,6 +48,11 @@ class TagRecorder(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+def generate_media(folder: Path, *, seed: int, counts: Mapping[MediaKind, int]) -> list[Path]:
+    """Write the files of a demo of these kinds, in the order of their keys."""
+    return [write_media(folder, name, seed=seed) for name in sorted(media_names(counts))]
 
 
 @pytest.fixture(scope="module")

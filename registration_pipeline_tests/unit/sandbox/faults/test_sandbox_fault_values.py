@@ -13,7 +13,8 @@ from registration_pipeline.sandbox.api.app import ROUTES
 from registration_pipeline.sandbox.api.endpoints import Endpoint, EndpointFinder
 from registration_pipeline.sandbox.database import Database
 from registration_pipeline.sandbox.faults.plan import FaultPlan, dump_fault, dump_profile, load_fault, load_profile
-from registration_pipeline.sandbox.faults.values import JOB_KINDS, Effect, Fate, Fault, Kind, RandomFaults, When
+from registration_pipeline.sandbox.faults.random_profile import RandomFaults
+from registration_pipeline.sandbox.faults.values import JOB_KINDS, Effect, Fate, Fault, Kind, When
 
 if TYPE_CHECKING:
     from pathlib import Path

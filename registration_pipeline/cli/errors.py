@@ -1,0 +1,85 @@
+"""The last resort of the command line: what it says of an error that ended a command, and the exit status for it.
+
+What does not belong here: commands and options (``app.py``), and the errors themselves.
+"""
+
+import errno
+import sqlite3
+import sys
+import traceback
+
+import click
+
+from registration_pipeline import __version__
+from registration_pipeline.errors import RegistrationPipelineError
+
+HALTED = 4
+INTERRUPTED = 130  # what shells give a command that SIGINT ended
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_DISK_WORDS = ("database or disk is full", "readonly database", "unable to open database file", "disk I/O error")
+
+
+def report(error: BaseException) -> int:
+    """Say what ended the command and return the exit status for it."""
+    match error:
+        case click.exceptions.Exit():
+            status = error.exit_code
+        case click.ClickException():
+            error.show()
+            status = error.exit_code
+        case RegistrationPipelineError():
+            _say(f"Error: {error}")
+            status = error.exit_status
+        case KeyboardInterrupt() | click.Abort():
+            say_interrupted()
+            status = INTERRUPTED
+        case BrokenPipeError():
+            status = 0  # the reader of the output has seen enough
+        case _ if trouble := _disk_trouble(error):
+            _say(
+                f"Error: Dagster's own files can't be written: {trouble}. Free space or fix the permission at "
+                "DAGSTER_HOME (by default .dagster beside the configuration), or set it to another place, and run again. "
+                "Nothing that was registered is lost."
+            )
+            status = HALTED
+        case _:
+            _say(_bug_report(error))
+            status = 1
+    return status
+
+
+def _disk_trouble(error: BaseException) -> str | None:
+    """Return what the operating system or SQLite said of a full or read-only disk, wherever in the chain of errors it is.
+
+    Errors of the state are translated where they happen; what is left is Dagster's event log.
+    """
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
+            return cause.strerror
+        if isinstance(cause, sqlite3.OperationalError) and any(words in str(cause) for words in _DISK_WORDS):
+            return str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def say_interrupted() -> None:
+    """Say that Ctrl-C ended the command."""
+    _say("Interrupted. Nothing is lost; run again to go on.")
+
+
+def _bug_report(error: BaseException) -> str:
+    # A bug inside a Dagster run carries the run's own traceback as its second argument.
+    inside = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else ""
+    trace = inside or "".join(traceback.format_exception(error))
+    return (
+        f"{trace}\nUnexpected error: {error.args[0] if error.args else error}\n"
+        "This is a bug. Nothing that was recorded is lost. Please report it with the lines above, "
+        f"registration-pipeline {__version__}, Python {sys.version.split()[0]}, and the command that you ran."
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")

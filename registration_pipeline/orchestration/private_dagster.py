@@ -1,0 +1,87 @@
+"""Every name of Dagster that is not public, and what it is needed for. The only module that imports ``dagster._…``.
+
+They may move with any release, so ``dagster`` has an upper bound and a test for each name says what is expected of it. What
+does not belong here: what is done with them.
+"""
+
+from typing import TYPE_CHECKING
+
+# An instance whose dagster.yaml has a value of the wrong type raises this, which is not a DagsterError.
+from dagster._check import CheckError
+
+# A job that a worker process, too, can load by module and attribute: what a run needs to be executed again from the UI.
+from dagster._core.code_pointer import ModuleCodePointer
+from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+
+# What a "planned" event holds: the public builder of the event takes it.
+from dagster._core.events import AssetMaterializationPlannedData
+
+# Executes a run event by event; ``execute_in_process`` makes runs that belong to no code location.
+from dagster._core.execution.api import execute_run_iterator
+
+# Opens an instance with settings on top of its dagster.yaml.
+from dagster._core.instance.ref import InstanceRef
+
+# Where the UI finds the job of a run again: code location, repository, job.
+from dagster._core.remote_origin import (
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+
+# Tags of runs: who launched it, "re-execute from failure", and Dagster's own retry of a run that crashed.
+from dagster._core.storage.tags import GRPC_INFO_TAG, RESUME_RETRY_TAG, RETRY_NUMBER_TAG
+from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+
+# A run's id is needed before the run is made, for its own tag.
+from dagster._core.utils import make_new_run_id
+
+if TYPE_CHECKING:
+    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+
+__all__ = [
+    "GRPC_INFO_TAG",
+    "NO_CAPTURE",
+    "RESUME_RETRY_TAG",
+    "RETRY_NUMBER_TAG",
+    "AssetMaterializationPlannedData",
+    "CheckError",
+    "InstanceRef",
+    "LoadableTargetOrigin",
+    "ManagedGrpcPythonEnvCodeLocationOrigin",
+    "ModuleCodePointer",
+    "ReconstructableJob",
+    "ReconstructableRepository",
+    "RemoteJobOrigin",
+    "RemoteRepositoryOrigin",
+    "execute_run_iterator",
+    "make_new_run_id",
+    "sql_event_log",
+    "sqlite_event_log",
+]
+
+NO_CAPTURE = {
+    "compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
+}
+"""Instance settings that capture no output.
+
+A command's output belongs to its terminal. Capturing it would put both streams into files for the length of a run, so that
+progress bars would not see a terminal, and start four helper processes that print a traceback on Ctrl-C.
+"""
+
+
+def sql_event_log(storage: object) -> "SqlEventLogStorage | None":
+    """Return the storage if it is one in SQL: only those hand on free slots of pools.
+
+    Imported here because it loads SQLAlchemy and Alembic, 0.3 s that no code location should pay for what it only defines.
+    """
+    from dagster._core.storage.event_log import SqlEventLogStorage
+
+    return storage if isinstance(storage, SqlEventLogStorage) else None
+
+
+def sqlite_event_log(storage: object) -> "SqliteEventLogStorage | None":
+    """Return the storage if it is SQLite's, which has no batch of its own; imported here for the same reason."""
+    from dagster._core.storage.event_log import SqliteEventLogStorage
+
+    return storage if isinstance(storage, SqliteEventLogStorage) else None

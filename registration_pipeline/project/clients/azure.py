@@ -1,0 +1,74 @@
+"""Clients of Azure Blob Storage with the options that listing needs, and the credentials that users expect.
+
+What does not belong here: which source gets which client (``stores.py``).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from azure.identity import DefaultAzureCredential
+from azure.storage.blob import BlobServiceClient, ContainerClient
+
+_RETRIES = 5
+
+
+def open_azure(account_url: str, credential: Any, *, retries: int = _RETRIES) -> BlobServiceClient:
+    """Return a client of an account, with timeouts.
+
+    Args:
+        account_url: of the account.
+        credential: as ``BlobServiceClient`` takes it.
+        retries: repetitions per request, with growing pauses, on 408, 429, 5xx and cut connections.
+
+    Raises:
+        ValueError: the credential is malformed.
+    """
+    return BlobServiceClient(
+        account_url=account_url, credential=credential, connection_timeout=10, read_timeout=60, retry_total=retries
+    )
+
+
+def account_key(account: str, key: str) -> dict[str, str]:
+    """Return the credential of a shared key; Azure's client takes the account from host names, and emulators' have none."""
+    return {"account_name": account, "account_key": key}
+
+
+def open_container(
+    account: str, container: str, endpoint_url: str | None, environ: Mapping[str, str], *, retries: int = _RETRIES
+) -> ContainerClient:
+    """Return a client of a container with the credentials of the environment; it is closed with the process.
+
+    A connection string or key of another account is ignored. Without either, and without a SAS, it is
+    ``DefaultAzureCredential``; an endpoint of plain http, where no token may be sent, is asked anonymously.
+
+    Args:
+        account: the storage account.
+        container: its container.
+        endpoint_url: of an emulator or a private endpoint; by default where the connection string says, else Azure's.
+        environ: the environment.
+        retries: as in ``open_azure``.
+
+    Raises:
+        ValueError: the credential is malformed.
+    """
+    connection = _connection(environ.get("AZURE_STORAGE_CONNECTION_STRING", ""), account)
+    url = endpoint_url or connection.get("blobendpoint") or f"https://{account}.blob.core.windows.net"
+    is_account = environ.get("AZURE_STORAGE_ACCOUNT", account) == account
+    key = environ.get("AZURE_STORAGE_KEY") or environ.get("AZURE_STORAGE_ACCOUNT_KEY") if is_account else None
+    sas = environ.get("AZURE_STORAGE_SAS_TOKEN") if is_account else None
+    credential: Any
+    if chosen_key := connection.get("accountkey") or key:
+        credential = account_key(account, chosen_key)
+    elif chosen_sas := connection.get("sharedaccesssignature") or sas:
+        credential = chosen_sas.removeprefix("?")
+    elif url.startswith("http://"):
+        credential = None
+    else:
+        credential = DefaultAzureCredential()
+    return open_azure(url, credential, retries=retries).get_container_client(container)
+
+
+def _connection(text: str, account: str) -> dict[str, str]:
+    """Return the parts of a connection string by lower-case name; nothing if it is of another account."""
+    parts = {name.strip().lower(): value for name, _, value in (part.partition("=") for part in text.split(";"))}
+    return parts if parts.get("accountname", account) == account else {}

@@ -1,0 +1,157 @@
+"""Every private name of Dagster is what the shell expects; a release that moves or changes one fails here by its name."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from dagster import DagsterEvent, DagsterInstance, DagsterRun, job
+
+from registration_pipeline.orchestration import private_dagster
+from registration_pipeline.orchestration.private_dagster import (
+    NO_CAPTURE,
+    CheckError,
+    InstanceRef,
+    LoadableTargetOrigin,
+    ManagedGrpcPythonEnvCodeLocationOrigin,
+    ModuleCodePointer,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+    make_new_run_id,
+    sql_event_log,
+    sqlite_event_log,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TAGS = {
+    "GRPC_INFO_TAG": ".dagster/grpc_info",
+    "RESUME_RETRY_TAG": "dagster/is_resume_retry",
+    "RETRY_NUMBER_TAG": "dagster/retry_number",
+}
+PARAMETERS = {
+    "AssetMaterializationPlannedData": ["asset_key", "partition", "partitions_subset"],
+    "ReconstructableJob": ["repository", "job_name"],
+    "ReconstructableRepository": ["pointer", "executable_path", "entry_point"],
+    "execute_run_iterator": ["job", "dagster_run", "instance"],
+}
+"""What the shell passes."""
+TESTED_BELOW = {
+    "NO_CAPTURE",
+    "CheckError",
+    "InstanceRef",
+    "LoadableTargetOrigin",
+    "ManagedGrpcPythonEnvCodeLocationOrigin",
+    "ModuleCodePointer",
+    "RemoteJobOrigin",
+    "RemoteRepositoryOrigin",
+    "make_new_run_id",
+    "sql_event_log",
+    "sqlite_event_log",
+}
+
+
+def test_every_private_name_has_a_test() -> None:
+    assert set(private_dagster.__all__) == TAGS.keys() | PARAMETERS.keys() | TESTED_BELOW
+
+
+@pytest.mark.parametrize(("name", "value"), TAGS.items(), ids=TAGS)
+def test_a_tag_is_what_the_stored_runs_have(name: str, value: str) -> None:
+    assert getattr(private_dagster, name) == value
+
+
+@pytest.mark.parametrize(("name", "passed"), PARAMETERS.items(), ids=PARAMETERS)
+def test_a_class_or_function_takes_what_is_passed_and_needs_no_more(name: str, passed: list[str]) -> None:
+    parameters = inspect.signature(getattr(private_dagster, name)).parameters
+    needed = {key for key, one in parameters.items() if one.default is one.empty and one.kind is not one.VAR_KEYWORD}
+
+    assert set(passed) <= parameters.keys()
+    assert needed <= set(passed)
+
+
+def test_a_code_pointer_loads_a_modules_attribute(tmp_path: Path) -> None:
+    assert ModuleCodePointer("json", "dumps", str(tmp_path)).load_target() is json.dumps
+
+
+def test_origins_name_code_location_repository_and_job() -> None:
+    target = LoadableTargetOrigin(module_name="json", working_directory="/")
+    location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name="place")
+    repository = RemoteRepositoryOrigin(code_location_origin=location, repository_name="__repository__")
+    origin = RemoteJobOrigin(repository_origin=repository, job_name="nightly")
+
+    assert (target.module_name, target.working_directory) == ("json", "/")
+    assert location.location_name == "place"
+    selector = repository.get_selector()
+    assert (selector.location_name, selector.repository_name) == ("place", "__repository__")
+    assert origin.job_name == "nightly"
+    assert origin.get_id()
+
+
+def test_the_public_event_takes_the_private_data() -> None:
+    assert list(inspect.signature(DagsterEvent.build_asset_materialization_planned_event).parameters) == [
+        "job_name",
+        "step_key",
+        "asset_materialization_planned_data",
+    ]
+
+
+def test_a_run_may_have_an_id_made_before_it() -> None:
+    @job
+    def nothing() -> None:
+        pass
+
+    run_id = make_new_run_id()
+    with DagsterInstance.ephemeral() as instance:
+        run: DagsterRun = instance.create_run_for_job(nothing, run_id=run_id)
+
+    assert run.run_id == run_id
+    assert make_new_run_id() != run_id
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[DagsterInstance]:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with DagsterInstance.from_ref(InstanceRef.from_dir(str(tmp_path), overrides=NO_CAPTURE)) as opened:
+        yield opened
+
+
+def test_an_instance_opens_with_settings_on_top_of_its_own(instance: DagsterInstance) -> None:
+    assert type(instance.compute_log_manager).__name__ == "NoOpComputeLogManager"
+    assert not instance.telemetry_enabled
+
+
+def test_a_wrong_type_in_the_instances_file_is_a_check_error(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("- a list\n")
+
+    with pytest.raises(CheckError):
+        InstanceRef.from_dir(str(tmp_path))
+
+
+def test_a_local_instance_stores_events_in_sqlite_with_statements_that_can_be_batched(
+    instance: DagsterInstance,
+) -> None:
+    storage = sqlite_event_log(instance.event_log_storage)
+
+    assert storage is not None
+    assert list(inspect.signature(storage.prepare_insert_event_batch).parameters) == ["events"]
+    assert "run_id" in inspect.signature(storage.run_connection).parameters
+    assert not inspect.signature(storage.index_transaction).parameters
+    assert list(inspect.signature(storage.store_asset_event).parameters) == ["event", "event_id"]
+
+
+def test_a_local_instance_hands_on_free_slots(instance: DagsterInstance) -> None:
+    storage = sql_event_log(instance.event_log_storage)
+
+    assert storage is not None
+    assert storage.supports_global_concurrency_limits
+    assert list(inspect.signature(storage.has_unassigned_slots).parameters) == ["concurrency_key"]
+    assert list(inspect.signature(storage.assign_pending_steps).parameters) == ["concurrency_keys"]
+
+
+def test_a_storage_outside_sql_is_neither() -> None:
+    assert sql_event_log(object()) is None
+    assert sqlite_event_log(object()) is None
