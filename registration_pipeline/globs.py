@@ -1,6 +1,6 @@
 """The user's include and exclude globs, matched against the key below the prefix.
 
-What does not belong here: why Encord would not take an object (planning).
+What does not belong here: why Encord would not accept an object (planning).
 """
 
 from __future__ import annotations

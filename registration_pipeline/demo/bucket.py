@@ -83,7 +83,7 @@ def serve_bucket(folder: Path, bucket: str, port: int = 0, *, public: bool = Fal
         folder: what ``upload_folder`` uploads before the block starts.
         bucket: emptied first if it exists.
         port: 0 picks a free one.
-        public: whether everyone may read the objects without signing requests.
+        public: whether the objects can be read without signing requests.
 
     Raises:
         UsageError: moto is not installed, the folder does not exist or the port is in use.
@@ -116,7 +116,7 @@ def upload_folder(
         folder: its tree gives the keys.
         paths: only these files; default: all, and the mapped keys that have no file.
         extra: the key map; default: the one beside the folder.
-        public: whether everyone may read the objects without signing requests.
+        public: whether the objects can be read without signing requests.
 
     Returns:
         How many objects were written.

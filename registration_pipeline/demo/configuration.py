@@ -105,10 +105,10 @@ def configured_ports(home: DemoHome) -> DemoPorts:
 
 
 def require_free(home: DemoHome, ports: DemoPorts) -> None:
-    """Make sure that no other program listens where the demo's servers must.
+    """Make sure that no other process listens where the demo's servers must.
 
     Raises:
-        UsageError: another program does.
+        UsageError: one does.
     """
     for port, what in ((ports.bucket, "S3 server"), (ports.sandbox, "sandbox")):
         if not is_free(port):

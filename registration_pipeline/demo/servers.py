@@ -44,7 +44,7 @@ def serving(home: DemoHome, ports: DemoPorts) -> Iterator[DemoServers]:
         UsageError: a port is in use, or another sandbox runs on the data.
     """
     with ExitStack() as stack:
-        # Filling the bucket takes seconds, in which no other program may take the other port.
+        # Filling the bucket takes seconds, in which no other process may bind the other port.
         held = stack.enter_context(_held(ports.sandbox))
         bucket = stack.enter_context(serve_bucket(home.bucket, BUCKET, ports.bucket))
         credentials = bucket.environment

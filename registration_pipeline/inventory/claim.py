@@ -76,7 +76,7 @@ def _claim(store: StateStore, source: str, time: datetime) -> str:
 
 
 def _clear_the_way(store: StateStore, source: str, now: datetime) -> list[str]:
-    """Return the ids that are in use, after removing what the dead left behind."""
+    """Return the ids that are in use, after removing what dead processes left behind."""
     prefix = inventory_writers_folder(source)
     claimed = [name.removeprefix(prefix).removesuffix(".json") for name in store.names(prefix)]
     for inventory_id in claimed:

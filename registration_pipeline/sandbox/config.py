@@ -1,4 +1,4 @@
-"""How a sandbox is configured: where it lives, who may speak to it, how it behaves where Encord's is not documented.
+"""The settings of a sandbox: where it listens, who may connect, how it behaves where Encord's behaviour is not documented.
 
 What does not belong here: reading the environment, and acting on any of these values.
 """
@@ -145,10 +145,10 @@ class SandboxConfig:
         job_seconds: how long an upload job takes.
         workers: upload jobs processed at once.
         read_workers: objects opened at once, over all jobs.
-        dedupe_at: when duplicates are searched for.
+        dedupe_at: when the search for duplicates is made.
         skipped_in_items_with_names: whether skipped duplicates appear in ``itemsWithNames``.
         skipped_counts_as: which count a skipped duplicate adds to.
-        rollback_on_error: whether a job that ends ``ERROR`` takes its items back.
+        rollback_on_error: whether a job that ends ``ERROR`` removes its items.
         url_normalised: whether items show their URL in another, equivalent percent-encoding than was submitted.
         url_matching: which URLs are the same to the search for duplicates.
         listing_lag_seconds: items are in listings and in the folder summary so long after they were registered.

@@ -1,4 +1,4 @@
-"""A port of the sandbox: listens at once, serves an application in a thread of its own, stops when asked to.
+"""A port of the sandbox: listens at once, serves an application in a thread of its own, stops on request.
 
 What does not belong here: what is served.
 """

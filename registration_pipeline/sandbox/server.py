@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from registration_pipeline.sandbox.faults.values import Fault
 
 ADMIN_HOST = "127.0.0.1"
-"""The admin port does not authenticate, so it can't be reached from elsewhere."""
+"""The admin port asks for no credentials, so only this machine reaches it."""
 
 
 class Sandbox:

@@ -1,4 +1,4 @@
-"""The addresses in registration.yaml split and checked: source URI, state, endpoint, Encord's domain.
+"""The addresses in registration.yaml, parsed and checked: source URI, state, endpoint, Encord's domain.
 
 What does not belong here: how an object's URL is written (``urls.py``). No error text quotes the address: it may come
 from the environment.
@@ -44,13 +44,13 @@ class SourceScheme(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceLocation:
-    """A source's URI in its parts.
+    """A parsed source URI.
 
     Args:
         scheme: which kind of store.
         bucket: for Azure the container; empty for ``file://``.
         account: Azure's storage account; else empty.
-        prefix: what follows the bucket in the URI, used literally; empty for ``file://``, whose keys are paths below
+        prefix: what follows the bucket in the URI, literally; empty for ``file://``, whose keys are paths below
             ``path``.
         path: the absolute directory of ``file://``; None for stores.
     """

@@ -80,7 +80,7 @@ def encord_private_key(environ: Mapping[str, str]) -> SshPrivateKey:
     if file.strip():
         keys.append(_checked_key(_content_of(file.strip(), environ), KEY_FILE_VARIABLE))
     if keys[0] != keys[-1]:
-        # Encord's own tools disagree on which one wins: the SDK takes the file, encord-agents the content.
+        # Encord's own tools disagree on which one wins: the SDK uses the file, encord-agents the content.
         raise ConfigurationError(
             f"{KEY_VARIABLE} and {KEY_FILE_VARIABLE} are both set and hold different keys; unset one of them"
         )

@@ -82,7 +82,7 @@ class Holder:
         except ProcessLookupError:
             return True
         except PermissionError:
-            pass  # another user's process; its start still decides
+            pass  # another user's process; its start still identifies it
         fields = _stat_fields(self.pid)  # None under /proc with hidepid, so that proves nothing
         return fields is not None and (fields[0] in _ENDED or fields[_START] != self.start)
 

@@ -46,7 +46,7 @@ class LocalStateStore:
     before ``create`` returns.
 
     Args:
-        root: the folder; relative paths start at the working directory at construction.
+        root: the folder; relative paths start at the working directory of the construction.
     """
 
     def __init__(self, root: Path) -> None:

@@ -193,7 +193,7 @@ def open_azure_place(container: str, account: str | None, start: str, *, source:
 
 
 class S3ConfigurationFilters:
-    """``ConfigurationFilters`` that asks S3; who may not ask gets no answer.
+    """``ConfigurationFilters`` from S3; None where the credentials may not read them.
 
     Args:
         client: a boto3 S3 client.

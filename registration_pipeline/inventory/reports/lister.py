@@ -48,8 +48,8 @@ class ReportLister:
         max_age: an older report is refused.
         source: the source's name, for error texts.
         clock: gives the aware time.
-        notify: called with texts for people.
-        top_up: lists what may have changed since the report; None takes the report as it is.
+        notify: gets notices for users.
+        top_up: lists what may have changed since the report; None uses the report as it is.
     """
 
     def __init__(

@@ -119,7 +119,7 @@ def first_fit(
     Args:
         candidates: the newest first.
         judge: reads one, raises ``UnfitReportError`` if it is not the one.
-        place: where was searched.
+        place: where the search was.
         source: the source's name.
         wanted: what should be there, for the error text.
 

@@ -12,7 +12,7 @@ ATTEMPTS = 5
 """Tries per request in botocore's standard mode, the first included: what dagster-aws sets too."""
 
 _CONNECTIONS = 64
-"""Kept open at most: as many as ``storage.concurrency`` may be; botocore's default of 10 would open others again each time."""
+"""Kept open at most: as many as ``storage.concurrency`` may be; botocore's default of 10 would open more again each time."""
 
 
 def client_config(*, endpoint_url: str | None, attempts: int = ATTEMPTS, is_unsigned: bool = False) -> Config:

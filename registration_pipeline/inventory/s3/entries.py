@@ -37,7 +37,7 @@ _LEAST_ROWS = 1024  # layouts are made for this many and cut for fewer
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How an entry is written: what comes before, between and after its values.
+    """How an entry is written: what is before, between and after its values.
 
     Args:
         constants: one more than there are values.
@@ -119,7 +119,7 @@ def _is_nested(tags: Sequence[bytes]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where to cut pages of a shape with up to that many entries; all of it is constant, so it is made once.
+    """Where to cut pages of a shape with up to ``rows`` entries; all of it is constant, so it is made once.
 
     Args:
         shape: how each entry is written.

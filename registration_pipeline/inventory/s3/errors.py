@@ -130,7 +130,7 @@ def s3_errors(*, bucket: str, source: str, permission: str = "s3:ListBucket") ->
 def require_listing(answer: Mapping[str, Any], *, bucket: str, source: str) -> None:
     """Refuse what botocore makes of a body that is not a listing: an answer without anything in it.
 
-    A body cut right after the headers, or any foreign XML, would pass for an empty bucket or folder.
+    A body cut right after the headers, or any other XML, would pass for an empty bucket or folder.
 
     Args:
         answer: what ``list_objects_v2`` or ``list_object_versions`` returned.

@@ -106,7 +106,7 @@ class KeySpace:
         return ahead / walked if walked > 0 else float("inf")
 
     def _places(self, low: str, high: str | None) -> list[int]:
-        """Return the places that distinguish keys in between: after the prefix that they share, those that vary."""
+        """Return the places where keys in between differ: after the prefix that they share, those that vary."""
         return self._places_from(len(self._prefix) if high is None else _shared(low, high))
 
     def _places_from(self, start: int) -> list[int]:

@@ -174,7 +174,7 @@ class S3Requests:
         self._answer.contents = None  # of an earlier try
         body: bytes = response_dict["body"]
         if not body:
-            # Cut right after the headers. botocore would take that for a page of nothing; a 500 it tries again.
+            # Cut right after the headers. botocore would read that as an empty page; a 500 it tries again.
             response_dict["status_code"] = _SERVER_ERROR
             return
         if body.rstrip().endswith(_END):

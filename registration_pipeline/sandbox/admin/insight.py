@@ -1,6 +1,6 @@
 """What a sandbox holds, for tests and the admin page: folders, items, jobs, duplicates, refused manifests.
 
-What does not belong here: answers of the API, and the form of anything on a page.
+What does not belong here: answers of the API, and how the page shows it.
 """
 
 from __future__ import annotations

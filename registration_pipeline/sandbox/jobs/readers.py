@@ -1,4 +1,4 @@
-"""Opens objects the way Encord would and checks that their first bytes are those of their kind.
+"""Opens objects the way Encord would and checks that their first bytes match their kind.
 
 A URL that no reader of the integration covers is accepted unread. Only the first 64 KB are read: this finds objects that
 are gone, forbidden or of another kind, not damage further in.

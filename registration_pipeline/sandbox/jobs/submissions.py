@@ -117,7 +117,7 @@ def _failing_units(units: Sequence[SubmittedUnit], fault: Fault | None) -> dict[
         return {}
     failing = {}
     for position, unit in enumerate(units):
-        # The same unit fails alike in every job, so that it succeeds after that many attempts whatever else goes wrong.
+        # The same unit fails alike in every job, so that it succeeds after as many attempts whatever else goes wrong.
         generator = Random(f"{fault.seed}:{unit.identity}")  # noqa: S311 - no secret
         if generator.random() < fault.unit_probability:
             failing[str(position)] = {

@@ -27,7 +27,7 @@ class UnitRule:
     Args:
         pattern: regular expression, searched for anywhere in the object URL.
         error: the message that the unit error carries.
-        times: per URL: how often it fails before it succeeds; None: always fails.
+        times: failures per URL before it succeeds; None: always fails.
 
     Raises:
         UsageError: if the pattern is not a regular expression or ``times`` is below 1.
