@@ -33,18 +33,16 @@ class LocalLister:
         root: the directory.
         source: the source's name, for error texts.
         batch_rows: the most rows in a batch.
+
+    Attributes:
+        requests: how many directories were read so far.
     """
 
     def __init__(self, root: Path, *, source: str = "<name>", batch_rows: int = BATCH_ROWS) -> None:
         # As bytes: names are bytes on disk, and the locale must not change what they decode to.
         self._root = os.fsencode(root.absolute())
         self._source, self._batch_rows = source, batch_rows
-        self._requests = 0
-
-    @property
-    def requests(self) -> int:
-        """How many directories were read so far."""
-        return self._requests
+        self.requests = 0
 
     @property
     def description(self) -> str:
@@ -105,7 +103,7 @@ class LocalLister:
         or after it just as the bytes of the whole keys say.
         """
         path = os.path.join(self._root, folder)  # noqa: PTH118 - pathlib knows no bytes
-        self._requests += 1
+        self.requests += 1
         with self._translated(path):
             try:
                 with os.scandir(path) as entries:

@@ -266,7 +266,7 @@ class _LeaseObserver:
         self._notified_at: float | None = None
 
     def free_term(self, notify: Callable[[str], object]) -> int | None:
-        """Check once: return a term that is free, or None (and say every few minutes who holds it)."""
+        """Check once: return a term that is free, or None (and say every five minutes who holds it)."""
         checked_at = self._monotonic()
         sight = self._files.newest()
         if sight is None:

@@ -25,7 +25,7 @@ RESTORE: Final = "Restore it from a backup, or delete its folder to have it made
 
 
 class FileSet:
-    """The files one writer puts into ``folder``; they do not count before ``commit``.
+    """The files one writer puts into ``folder``; they are not trusted before ``commit``.
 
     Args:
         store: the state.
@@ -52,8 +52,8 @@ class FileSet:
         """Make the set count, by writing ``payload``, which names its files, as the marker.
 
         Raises:
-            StateConflictError: the folder is committed already, or another process counted this writer as dead and
-                removed its files.
+            StateConflictError: the folder is committed already, or another process took this writer for dead and removed
+                its files.
         """
         if self._names:
             missing = set(self._names).difference(self.store.names(self.folder))

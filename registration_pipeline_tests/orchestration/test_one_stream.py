@@ -79,7 +79,9 @@ def test_a_halt_in_the_middle_leaves_what_was_never_reached_as_it_was(
     assert [type(error) for error in recorder.errors] == [PermissionDeniedError]
     shown = pipeline.shown(instance, own.registration)
     planned = {partition for kind, _, partition in events_of_last_run(instance) if kind is PLANNED}
-    assert shown.materialized == set(pipeline.chunk_ids[:4])
+    # Two chunks may be ready for the only slot, and either may get it first.
+    assert len(shown.materialized) == 4
+    assert shown.materialized <= set(pipeline.chunk_ids[: 4 + 2])
     assert shown.failed == planned - shown.materialized
     assert 0 < len(shown.failed) <= 3 + 3  # a batch, and what there was room for
     assert pipeline.status.registered == 4

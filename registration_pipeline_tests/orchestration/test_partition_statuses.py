@@ -95,7 +95,7 @@ def test_one_run_shows_the_failed_chunks_as_failed_and_all_others_as_materialize
     assert pipeline.shown(instance, pipeline.own.manifest).counts == (CHUNKS, 0, 0)
     assert (pipeline.status.registered, pipeline.status.failed) == (CHUNKS - 3, 3)
     reasons = observed_reasons(instance, pipeline.own.registration)
-    shown = {"reason": "not_found", "objects": 1, "what to do": "fix the file"}
+    shown = {"reason": "not_found", "units": 1, "what to do": "fix the file"}
     assert reasons == {chunk_id: [shown] for chunk_id in registration.failed}
     assert not check_passed(instance, pipeline.own.registration, NO_FAILED_CHUNKS)
     assert check_passed(instance, pipeline.own.manifest, MANIFESTS_VALID)

@@ -1,6 +1,6 @@
 """Lists a container of Azure Blob Storage, keys byte for byte.
 
-What does not belong here: building the client (``orchestration/``), reading a page (``page.py``), the order of
+What does not belong here: building the client (``project/clients/``), reading a page (``page.py``), the order of
 names (``order.py``), the way through folders (``walk.py``) and what errors mean (``errors.py``).
 """
 
@@ -44,6 +44,9 @@ class AzureLister:
         prefix: keys start with it; not necessarily a folder.
         source: the source's name, for error texts.
         page_size: blobs per request; 5,000 is the most that Azure gives (REST reference, "List Blobs").
+
+    Attributes:
+        requests: how many pages were asked for so far.
     """
 
     def __init__(
@@ -58,12 +61,7 @@ class AzureLister:
         self._client, self._account, self._prefix = client, account, prefix
         self._source, self._page_size = source, page_size
         self._container = client.container_name
-        self._requests = 0
-
-    @property
-    def requests(self) -> int:
-        """How many pages were asked for so far."""
-        return self._requests
+        self.requests = 0
 
     @property
     def description(self) -> str:
@@ -127,7 +125,7 @@ class AzureLister:
             query["marker"] = page.marker
 
     def _page(self, query: dict[str, str]) -> Page:
-        self._requests += 1
+        self.requests += 1
         headers = {"x-ms-version": str(self._client.api_version), "Accept": "application/xml"}
         # azure-core writes parameters into the URL as they are.
         encoded = {name: quote(value, safe="") for name, value in query.items()}

@@ -1,6 +1,6 @@
 """Lists a bucket of Google Cloud Storage through its JSON API, keys byte for byte.
 
-What does not belong here: building the client (``orchestration/``) and what its errors mean (``errors.py``).
+What does not belong here: building the client (``project/clients/``) and what its errors mean (``errors.py``).
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ class GCSLister:
         source: the source's name, for error texts.
         page_size: keys per request; 1,000 is the most that the JSON API gives.
         retry_seconds: how long one request is repeated while the store is busy or can't be reached.
+
+    Attributes:
+        requests: how many requests were made so far, repeated ones included.
     """
 
     def __init__(
@@ -59,12 +62,7 @@ class GCSLister:
         self._url = f"{client.api_endpoint}/storage/v1/b/{bucket}/o"
         self._bucket, self._prefix, self._source, self._page_size = bucket, prefix, source, page_size
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
-        self._requests = 0
-
-    @property
-    def requests(self) -> int:
-        """How many requests were made so far, repeated ones included."""
-        return self._requests
+        self.requests = 0
 
     @property
     def description(self) -> str:
@@ -108,7 +106,7 @@ class GCSLister:
         return page
 
     def _ask(self, query: dict[str, str]) -> Any:
-        self._requests += 1
+        self.requests += 1
         reply = self._session.get(self._url, params=query, timeout=_TIMEOUT)
         if reply.status_code != HTTPStatus.OK:
             refusal: Exception = from_http_response(reply)  # type: ignore[no-untyped-call]

@@ -36,18 +36,8 @@ class S3Place:
     """
 
     def __init__(self, client: S3Client, bucket: str, start: str = "", *, source: str = "<name>") -> None:
-        self._client, self._bucket, self._start, self._source = client, bucket, start, source
-        self._requests = 0
-
-    @property
-    def start(self) -> str:
-        """See ``ReportPlace.start``."""
-        return self._start
-
-    @property
-    def requests(self) -> int:
-        """See ``ReportPlace.requests``."""
-        return self._requests
+        self._client, self._bucket, self.start, self._source = client, bucket, start, source
+        self.requests = 0
 
     def location(self, name: str) -> str:
         """See ``ReportPlace.location``."""
@@ -59,7 +49,7 @@ class S3Place:
         names: list[str] = []
         token: dict[str, Any] = {}
         while True:
-            self._requests += 1
+            self.requests += 1
             with self._translated(folder):
                 page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=folder, Delimiter="/", **token)
             require_listing(page, bucket=self._bucket, source=self._source)
@@ -71,7 +61,7 @@ class S3Place:
 
     def size(self, name: str) -> int | None:
         """See ``ReportPlace.size``."""
-        self._requests += 1
+        self.requests += 1
         try:
             with self._translated(name):
                 return self._client.head_object(Bucket=self._bucket, Key=name)["ContentLength"]
@@ -80,7 +70,7 @@ class S3Place:
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """See ``ReportPlace.chunks``."""
-        self._requests += 1
+        self.requests += 1
         with self._translated(name):
             yield from self._client.get_object(Bucket=self._bucket, Key=name)["Body"].iter_chunks(CHUNK_BYTES)
 
@@ -116,18 +106,8 @@ class ObjectStorePlace:
     """
 
     def __init__(self, store: ObjectStore, uri: str, start: str = "", *, source: str = "<name>") -> None:
-        self._store, self._uri, self._start, self._setting = store, uri.rstrip("/"), start, setting(source)
-        self._requests = 0
-
-    @property
-    def start(self) -> str:
-        """See ``ReportPlace.start``."""
-        return self._start
-
-    @property
-    def requests(self) -> int:
-        """See ``ReportPlace.requests``."""
-        return self._requests
+        self._store, self._uri, self.start, self._setting = store, uri.rstrip("/"), start, setting(source)
+        self.requests = 0
 
     def location(self, name: str) -> str:
         """See ``ReportPlace.location``."""
@@ -137,7 +117,7 @@ class ObjectStorePlace:
         """See ``ReportPlace.level``."""
         import obstore
 
-        self._requests += 1
+        self.requests += 1
         with self._translated(folder):
             found = obstore.list_with_delimiter(self._store, folder or None)
         folders = tuple(f"{path.rstrip('/')}/" for path in found["common_prefixes"])
@@ -147,7 +127,7 @@ class ObjectStorePlace:
         """See ``ReportPlace.size``."""
         import obstore
 
-        self._requests += 1
+        self.requests += 1
         try:
             with self._translated(name):
                 return int(obstore.head(self._store, name)["size"])
@@ -162,11 +142,11 @@ class ObjectStorePlace:
         """
         import obstore
 
-        self._requests += 1
+        self.requests += 1
         with self._translated(name):
             meta = obstore.head(self._store, name)
         for start in range(0, int(meta["size"]), CHUNK_BYTES):
-            self._requests += 1
+            self.requests += 1
             end = min(start + CHUNK_BYTES, int(meta["size"]))
             with self._translated(name):
                 piece = obstore.get(self._store, name, options={"range": (start, end), "if_match": meta["e_tag"]})

@@ -80,17 +80,7 @@ class LocalPlace:
 
     def __init__(self, root: Path, *, source: str = "<name>") -> None:
         self._root, self._setting = root.absolute(), setting(source)
-        self._requests = 0
-
-    @property
-    def start(self) -> str:
-        """See ``ReportPlace.start``."""
-        return ""
-
-    @property
-    def requests(self) -> int:
-        """See ``ReportPlace.requests``."""
-        return self._requests
+        self.start, self.requests = "", 0
 
     def location(self, name: str) -> str:
         """See ``ReportPlace.location``."""
@@ -98,7 +88,7 @@ class LocalPlace:
 
     def level(self, folder: str) -> Level:
         """See ``ReportPlace.level``."""
-        self._requests += 1
+        self.requests += 1
         with self._translated(folder):
             try:
                 entries = sorted((self._root / folder).iterdir())
@@ -109,14 +99,14 @@ class LocalPlace:
 
     def size(self, name: str) -> int | None:
         """See ``ReportPlace.size``."""
-        self._requests += 1
+        self.requests += 1
         with self._translated(name):
             path = self._root / name
             return path.stat().st_size if path.is_file() else None
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """See ``ReportPlace.chunks``."""
-        self._requests += 1
+        self.requests += 1
         with self._translated(name), (self._root / name).open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk

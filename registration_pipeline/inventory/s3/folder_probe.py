@@ -32,18 +32,13 @@ class S3FolderProbe:
 
     def __init__(self, client: S3Client, bucket: str, *, source: str = "<name>", page_size: int = 1000) -> None:
         self._client, self._bucket, self._source, self._page_size = client, bucket, source, page_size
-        self._requests = 0
-
-    @property
-    def requests(self) -> int:
-        """See ``FolderProbe.requests``."""
-        return self._requests
+        self.requests = 0
 
     def pages(self, folder: str) -> Iterator[FolderPage]:
         """See ``FolderProbe.pages``."""
         token: str | None = None
         while True:
-            self._requests += 1
+            self.requests += 1
             resume: dict[str, Any] = {} if token is None else {"ContinuationToken": token}
             with s3_errors(bucket=self._bucket, source=self._source):
                 page = self._client.list_objects_v2(

@@ -1,6 +1,6 @@
 """Lists an S3 bucket with ListObjectsV2, keys byte for byte, in many places at once.
 
-What does not belong here: building the client (``orchestration/``) and its options (``client_config.py``), single pages
+What does not belong here: building the client (``project/clients/``) and its options (``client_config.py``), single pages
 (``requests.py``, ``page.py``) and who lists which keys (``ranges.py``, ``key_space.py``).
 """
 

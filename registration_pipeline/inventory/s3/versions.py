@@ -32,6 +32,9 @@ class S3VersionLister:
         prefix: keys start with it; not necessarily a folder.
         source: the source's name, for error texts.
         page_size: entries per request, older versions and delete markers included; 1,000 is the most that S3 gives.
+
+    Attributes:
+        requests: how many pages were asked for so far.
     """
 
     def __init__(
@@ -39,12 +42,7 @@ class S3VersionLister:
     ) -> None:
         self._client, self._bucket, self._prefix = client, bucket, prefix
         self._source, self._page_size = source, page_size
-        self._requests = 0
-
-    @property
-    def requests(self) -> int:
-        """How many pages were asked for so far."""
-        return self._requests
+        self.requests = 0
 
     @property
     def description(self) -> str:
@@ -84,7 +82,7 @@ class S3VersionLister:
             place = following
 
     def _page(self, place: dict[str, str]) -> Any:
-        self._requests += 1
+        self.requests += 1
         request: Any = {
             "Bucket": self._bucket,
             "Prefix": self._prefix,

@@ -53,7 +53,7 @@ class Effect(StrEnum):
 
 
 class When(StrEnum):
-    """Whether the request has taken effect when the fault strikes."""
+    """Whether the request has had its effect when the fault strikes."""
 
     BEFORE = "before"
     AFTER = "after"

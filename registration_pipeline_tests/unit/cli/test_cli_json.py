@@ -159,7 +159,6 @@ def test_stages_are_told_in_plain_lines_where_there_is_no_terminal(workplace: Wo
     assert said.err.splitlines() == [
         "fleet-cameras: inventory",
         "fleet-cameras: plan",
-        "fleet-cameras: manifests, 1 chunk",
         "fleet-cameras: registration, 1 chunk",
         "fleet-cameras: failure log",
     ]
