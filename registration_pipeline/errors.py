@@ -98,7 +98,7 @@ class NotFoundError(HaltError):
 
 
 class ServiceUnavailableError(HaltError):
-    """The store or Encord did not answer usefully, after retries."""
+    """The store or Encord gave no usable reply, after retries."""
 
 
 class ListingError(HaltError):

@@ -110,7 +110,7 @@ def _from_answer(error: HttpResponseError, place: str, account: str, source: str
         )
     if code in _NOT_NOW or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR:
         return ServiceUnavailableError(
-            f"Azure did not answer usefully for {place} ({code}), after retries. Run again later; if it lasts, check "
+            f"Azure gave no usable reply for {place} ({code}), after retries. Run again later; if it lasts, check "
             f"`sources.{source}.storage.endpoint_url`."
         )
     return ListingError(

@@ -102,7 +102,7 @@ def _from_answer(error: GoogleAPICallError, bucket: str, source: str) -> HaltErr
         return _forbidden(error, bucket)
     if status in {_TOO_MANY_REQUESTS, _TIMED_OUT} or status >= _SERVER_ERROR:
         return ServiceUnavailableError(
-            f"Bucket {bucket} did not answer usefully ({status}), after retries. Run again later; if it lasts, check "
+            f"Bucket {bucket} gave no usable reply ({status}), after retries. Run again later; if it lasts, check "
             f"`sources.{source}.storage.endpoint_url`."
         )
     return ListingError(

@@ -167,7 +167,7 @@ def _from_answer(error: ClientError, bucket: str, source: str, permission: str) 
         )
     if code in _NOT_NOW or status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS:
         return ServiceUnavailableError(
-            f"Bucket {bucket} did not answer usefully ({code}), after retries. Run again later; if it lasts, check "
+            f"Bucket {bucket} gave no usable reply ({code}), after retries. Run again later; if it lasts, check "
             f"`sources.{source}.storage.endpoint_url`."
         )
     return ListingError(
