@@ -10,7 +10,7 @@ EMULATOR_FILES := registration_pipeline_tests/stores/emulators
 # The fast tier writes and flushes tens of thousands of small files: in memory, where a gigabyte is free, it waits for no disk.
 MEMORY = $(shell test -w /dev/shm && test "$$(df --output=avail /dev/shm | tail -1)" -gt 1000000 && echo /dev/shm)
 
-# Hundreds of tests start the command anew; without compiled modules each would compile the package, and pytest its tests.
+# Hundreds of tests start the command in a new process; without compiled modules each would compile the package, and pytest its tests.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := setup

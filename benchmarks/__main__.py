@@ -25,9 +25,9 @@ def main() -> None:
     chosen = parser.parse_args()
     unknown = sorted(set(chosen.names) - set(NAMES))
     if unknown:
-        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")
+        parser.error(f"unknown benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")
     if chosen.objects < 100:
-        parser.error("--objects must be 100 or more: the orchestration takes a tenth of them, in chunks of 10")
+        parser.error("--objects must be 100 or more: the orchestration uses a tenth of them, in chunks of 10")
     print(machine() + "\n", flush=True)
     for name in chosen.names or NAMES:
         began = time.monotonic()

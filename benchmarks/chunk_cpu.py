@@ -102,15 +102,15 @@ def submit_and_judge(watch: Stopwatch) -> None:
     import registration_pipeline.submission.encord.gateway  # both before the clock starts
     from registration_pipeline.manifest.files import ensure_manifest
     from registration_pipeline.submission.result import ChunkResult
-    from registration_pipeline.tracking.due import due_errands
+    from registration_pipeline.tracking.due import due_tasks
     from registration_pipeline.tracking.status import chunk_statuses
 
     project, source = load_project()
-    errands = due_errands(chunk_statuses(project.store, SOURCE), max_attempts=1)
-    ensure_manifest(project.store, SOURCE, errands[0].chunk)  # Arrow loads its libraries for its first value
+    tasks = due_tasks(chunk_statuses(project.store, SOURCE), max_attempts=1)
+    ensure_manifest(project.store, SOURCE, tasks[0].chunk)  # Arrow loads its libraries for its first value
     before = os.times()
     with watch:
-        stream = project.register(source, errands, notify=print, with_manifests=True)
+        stream = project.register(source, tasks, notify=print, with_manifests=True)
         results = [found for found in stream if isinstance(found, ChunkResult)]
     watch.facts.update(chunks=len(results), system_seconds=os.times().system - before.system)
     assert not any(result.failed_objects for result in results)

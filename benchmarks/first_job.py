@@ -45,7 +45,7 @@ class FirstJob:
 def run(objects: int, folder: Path) -> Table:
     """Measure, a chunk for each object, with everything that is written below ``folder``."""
     table = Table(
-        f"first_job: `registration-pipeline submit` of {objects:,} planned chunks, until the sandbox takes its first job",
+        f"first_job: `registration-pipeline submit` of {objects:,} planned chunks, until its first job is accepted",
         ("", "first job after", "CPU by then", "peak memory", "at chunk"),
     )
     few, _ = _measure(max(1, objects // FEWER), folder / "few")

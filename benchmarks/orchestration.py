@@ -117,7 +117,7 @@ def sync_without_dagster(watch: Stopwatch) -> None:
     from registration_pipeline.planning.wave import load_chunks
     from registration_pipeline.project.project import utc_now
     from registration_pipeline.submission.result import ChunkResult
-    from registration_pipeline.tracking.due import due_errands
+    from registration_pipeline.tracking.due import due_tasks
     from registration_pipeline.tracking.failures.log import source_failures, write_source_failure_log
     from registration_pipeline.tracking.status import chunk_statuses, source_status
 
@@ -128,8 +128,8 @@ def sync_without_dagster(watch: Stopwatch) -> None:
         project.plan(source)
         load_chunks(store, SOURCE)
         source_status(store, SOURCE)
-        errands = due_errands(chunk_statuses(store, SOURCE), max_attempts=1)
-        stream = project.register(source, errands, notify=print, with_manifests=True)
+        tasks = due_tasks(chunk_statuses(store, SOURCE), max_attempts=1)
+        stream = project.register(source, tasks, notify=print, with_manifests=True)
         failed = sum(found.failed_objects for found in stream if isinstance(found, ChunkResult))
         chunk_statuses(store, SOURCE)
         log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")

@@ -30,7 +30,7 @@ def defs() -> dg.Definitions:
     if not os.environ.get("REGISTRATION_CONFIG") and not Path(DEFAULT_FILE).exists():
         dg.get_dagster_logger().warning(
             f"There is no {DEFAULT_FILE} in {Path.cwd()} and REGISTRATION_CONFIG is not set, so there are no sources. "
-            "Copy examples/registration.yaml, or see them at work on the demo: make demo && make dev"
+            "Copy examples/registration.yaml, or try the demo's sources: make demo && make dev"
         )
         return dg.Definitions()
     return build_definitions(load_settings(None, os.environ))

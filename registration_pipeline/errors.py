@@ -66,12 +66,12 @@ class StateLayoutError(UsageError):
 
 
 class HaltError(RegistrationPipelineError):
-    """Nothing more may be sent for this source until a person or the service has mended something.
+    """Nothing more may be sent for this source until a person or the service has fixed something.
 
     Args:
         message: what happened and what to do.
-        is_reply: a service said so in so many words. A gateway in between can say so by mistake, so it is asked again before
-            everything stops.
+        is_reply: the service itself refused. Proxies sometimes do so by mistake, so the refusal is confirmed before the run
+            halts.
     """
 
     exit_status: ClassVar[int] = 4

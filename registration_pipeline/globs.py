@@ -25,7 +25,7 @@ def glob_problem(pattern: str) -> str | None:
         if regex is not None:
             re.compile(regex)
     except (GitIgnorePatternError, re.error):
-        return "not a glob that gitignore understands; look for a lone backslash or '!'"
+        return "not a glob that gitignore understands; check for a lone backslash or '!'"
     if regex is not None:
         return None
     if pattern.startswith("#"):

@@ -73,7 +73,7 @@ def parse_inventory_id(text: str) -> datetime:
         ValueError: it is not one.
     """
     if not _INVENTORY_ID.fullmatch(text):
-        raise ValueError(f"{text!r} is not an inventory id; those look like 20261121T020000Z")
+        raise ValueError(f"{text!r} is not an inventory id; expected e.g. 20261121T020000Z")
     return datetime.strptime(text, _INVENTORY_TIME).replace(tzinfo=UTC)
 
 

@@ -17,7 +17,7 @@ from registration_pipeline.audit.lookup import LOOKUP_BATCH, Lookup
 from registration_pipeline.audit.match import judge_doubt
 from registration_pipeline.audit.report import AuditReport, FindingSpool, write_report
 from registration_pipeline.audit.sides import bucket_rows, folder_items, ledger_rows, open_books
-from registration_pipeline.audit.unrecorded import Unrecordeds
+from registration_pipeline.audit.unrecorded import UnrecordedItems
 from registration_pipeline.tables.spill import SpillRoom, partitions_for
 
 if TYPE_CHECKING:
@@ -137,18 +137,18 @@ class _Audit:
         join.match_uuids()
         join.judge()
         self._resolve_doubts()
-        unrecordeds = Unrecordeds(books, self.spool.add, adoption)
-        unrecordeds.resolve(joined.unrecorded)
+        unrecorded_items = UnrecordedItems(books, self.spool.add, adoption)
+        unrecorded_items.resolve(joined.unrecorded)
         return {
             "units": joined.units,
             "objects": joined.objects,
             "registered_units": joined.registered_units,
             "registered_objects": joined.registered_objects,
             "items": joined.items,
-            "under_way": unrecordeds.under_way,
-            "adopted_chunks": unrecordeds.adopted_chunks,
-            "adopted_units": unrecordeds.adopted_units,
-            "partly_present": unrecordeds.partly_present,
+            "under_way": unrecorded_items.under_way,
+            "adopted_chunks": unrecorded_items.adopted_chunks,
+            "adopted_units": unrecorded_items.adopted_units,
+            "partly_present": unrecorded_items.partly_present,
             "looked_up": self._looked_up,
             "not_looked_up": self._not_looked_up,
         }
@@ -177,7 +177,7 @@ class _Audit:
         return (doubt for partition in doubts.partitions for doubt in doubts.read(partition))
 
     def _ask(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
-        return self._retry.read("looking items up", lambda: self._gateway.folders_of_items(item_uuids))
+        return self._retry.read("looking up items", lambda: self._gateway.folders_of_items(item_uuids))
 
     def _watched(self, stage: str, rows: Iterable[_Row]) -> Iterator[_Row]:
         self._progress(stage, 0)

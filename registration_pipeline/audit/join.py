@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registration_pipeline.audit.match import decoded, differing, judge_unit, stranger
+from registration_pipeline.audit.match import decoded, differing, judge_unit, unknown_item
 from registration_pipeline.audit.rows import (
     AuditFinding,
     BucketRow,
@@ -96,7 +96,7 @@ class AuditJoin:
             self._ledger_by_key.add(row.key.encode(), row)
 
     def add_bucket(self, rows: Iterable[BucketRow]) -> None:
-        """Take what the bucket holds otherwise, keep it for the registered units, and route the ledger by unit."""
+        """Read the objects that changed or are gone, keep those of registered units, and route the ledger by unit."""
         by_key = self.room.spill("bucket-by-key", BucketRow)
         for row in rows:
             by_key.add(row.key.encode(), row)
@@ -145,7 +145,7 @@ class AuditJoin:
                 elif item.unit_claim is not None:
                     self._items_by_claim.add(item.unit_claim.encode(), item)
                 else:
-                    self.report(stranger(item))
+                    self.report(unknown_item(item))
 
     def judge(self) -> None:
         """Give the items that are still left to the units whose key they carry, and judge every unit."""
@@ -159,7 +159,7 @@ class AuditJoin:
                 if unit_id in units:
                     items.setdefault(unit_id, []).append(_matched(unit_id, item))
                 else:
-                    self.report(stranger(item))
+                    self.report(unknown_item(item))
             for unit in units.values():
                 self._judge(unit, items.get(unit.unit_id, []))
             self._report_differing(units, self._differing_by_unit.take(partition))

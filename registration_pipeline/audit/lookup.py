@@ -1,4 +1,4 @@
-"""Where the items are that the ledger names and no listed folder shows: asked of Encord in bulk, within a limit.
+"""Finds the folders of items that the ledger names and no listed folder shows: asked of Encord in bulk, within a limit.
 
 What does not belong here: what an answer means (``match.py``).
 
@@ -24,7 +24,7 @@ LOOKUP_BATCH: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class LookupResult:
     """What was found out about one recorded item.
 
     Args:
@@ -51,11 +51,11 @@ class Lookup:
     batch: int = LOOKUP_BATCH
     _refused: set[int] = field(default_factory=set)
 
-    def look_up(self, doubts: Callable[[], Iterator[Doubt]]) -> Iterator[Whereabouts]:
+    def look_up(self, doubts: Callable[[], Iterator[Doubt]]) -> Iterator[LookupResult]:
         """Yield what was found out about each doubt; ``doubts`` is read twice and never held as a whole."""
         for number, batch in enumerate(self._batches(doubts())):
             if not self.requests:
-                yield from (Whereabouts(doubt, was_looked_up=False) for doubt in batch)
+                yield from (LookupResult(doubt, was_looked_up=False) for doubt in batch)
                 continue
             folders = self._ask(batch)
             if folders is None:
@@ -66,13 +66,13 @@ class Lookup:
             if number in self._refused:
                 yield from self._halve(batch)
 
-    def _halve(self, batch: list[Doubt]) -> Iterator[Whereabouts]:
+    def _halve(self, batch: list[Doubt]) -> Iterator[LookupResult]:
         """Take a refused batch apart, large pieces first."""
         queue = deque(_pieces(batch))
         while queue:
             piece = queue.popleft()
             if not self.requests:
-                yield from (Whereabouts(doubt, was_looked_up=False) for doubt in piece)
+                yield from (LookupResult(doubt, was_looked_up=False) for doubt in piece)
                 continue
             folders = self._ask(piece)
             if folders is not None:
@@ -82,12 +82,12 @@ class Lookup:
             else:
                 queue.extend(_pieces(piece))
 
-    def _confirm(self, doubt: Doubt) -> Whereabouts:
+    def _confirm(self, doubt: Doubt) -> LookupResult:
         """Ask for a single item once more: one refusal of a gateway in between must not make it missing."""
         if not self.requests:
-            return Whereabouts(doubt, was_looked_up=False)
+            return LookupResult(doubt, was_looked_up=False)
         folders = self._ask([doubt])
-        return Whereabouts(doubt, folders.get(doubt.item_uuid) if folders else None)
+        return LookupResult(doubt, folders.get(doubt.item_uuid) if folders else None)
 
     def _ask(self, piece: Sequence[Doubt]) -> dict[str, str] | None:
         self.requests -= 1
@@ -103,5 +103,5 @@ def _pieces(batch: list[Doubt]) -> list[list[Doubt]]:
     return [piece for piece in (batch[:middle], batch[middle:]) if piece]
 
 
-def _found(batch: Sequence[Doubt], folders: dict[str, str]) -> Iterator[Whereabouts]:
-    return (Whereabouts(doubt, folders.get(doubt.item_uuid)) for doubt in batch)
+def _found(batch: Sequence[Doubt], folders: dict[str, str]) -> Iterator[LookupResult]:
+    return (LookupResult(doubt, folders.get(doubt.item_uuid)) for doubt in batch)

@@ -1,6 +1,6 @@
 """What the items of one unit mean, given what the ledger says of it: pure functions over values.
 
-What does not belong here: finding out whose an item is (``join.py``), looking items up elsewhere (``lookup.py``)
+What does not belong here: finding out whose an item is (``join.py``), looking up items elsewhere (``lookup.py``)
 and taking over what the ledger does not know (``unrecorded.py``).
 """
 
@@ -23,7 +23,7 @@ class UnitVerdict:
     """What the audit makes of one unit.
 
     Args:
-        doubt: its recorded item was not listed: look for it elsewhere before anything is said.
+        doubt: its recorded item was not listed: it is searched for elsewhere before anything is reported.
         unrecorded: an item that the ledger does not know to be registered.
     """
 
@@ -73,12 +73,12 @@ def judge_unit(unit: LedgerRow, items: Sequence[MatchedItem], home: str | None) 
             kept.item_uuid if kept is not None else None,
         )
     elif kept is None:
-        verdict.findings.append(missing(unit, home, "the ledger names no item to look for elsewhere"))
+        verdict.findings.append(missing(unit, home, "the ledger names no item that could be searched for elsewhere"))
     return verdict
 
 
 def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looked_up: bool) -> FindingRow | None:
-    """Say what follows from where a recorded item turned out to be.
+    """Return the finding that follows from the folder of a recorded item.
 
     Args:
         folder: the folder that holds it; None: it does not exist, or may not be seen.
@@ -87,7 +87,7 @@ def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looke
     if folder is None:
         if doubt.present_uuid is not None:
             return None  # deleted, and registered again since
-        detail = None if was_looked_up else "not looked for in other folders: the limit of look-ups was reached"
+        detail = None if was_looked_up else "not searched for in other folders: the limit of look-ups was reached"
         return missing(doubt, home, detail)
     if doubt.present_uuid is not None:
         detail = f"also in the folder of its chunk, as {doubt.present_uuid}"
@@ -96,7 +96,7 @@ def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looke
     return None if folder == home else moved(doubt, doubt.item_uuid, folder, home)
 
 
-def stranger(item: ItemRow) -> FindingRow:
+def unknown_item(item: ItemRow) -> FindingRow:
     """Return the finding for an item that is no planned object's."""
     detail = f"titled {item.name!r}; no planned object has this URL"
     if item.unit_claim is not None:

@@ -47,11 +47,11 @@ _MEANINGS = {
     ),
     AuditFinding.DUPLICATE: (
         "an item too many: its object is in Encord more than once",
-        "look which one has labels, and delete the other in Encord; the pipeline deletes nothing",
+        "check which one has labels, and delete the other in Encord; the pipeline deletes nothing",
     ),
     AuditFinding.UNKNOWN: (
         "in the Encord folder, and not registered according to the ledger",
-        "`registration-pipeline audit {source} --adopt` takes over what is ours; move what is not to another folder",
+        "`registration-pipeline audit {source} --adopt` adopts what is of this source; move the rest to another folder",
     ),
     AuditFinding.CHANGED: (
         "registered, and the bucket's object is another one now",
@@ -59,7 +59,7 @@ _MEANINGS = {
     ),
     AuditFinding.GONE: (
         "registered, and no longer in the bucket",
-        "write it again, or delete the item in Encord: nobody can open it",
+        "write it again, or delete the item in Encord: it can no longer be opened",
     ),
 }
 

@@ -93,16 +93,16 @@ def open_books(store: StateStore, source: str, target_folder: str | None) -> Boo
 
 def ledger_rows(books: Books) -> Iterator[LedgerRow]:
     """Yield every planned object: those with a verdict from their chunk's outcomes, the others from the plan."""
-    untried: dict[str, list[str]] = {}
+    not_attempted: dict[str, list[str]] = {}
     for chunk_id, chunk in books.chunks.items():
         verdict = books.progress_of(chunk_id).verdict
         if verdict is None:
-            untried.setdefault(chunk.wave_id, []).append(chunk_id)
+            not_attempted.setdefault(chunk.wave_id, []).append(chunk_id)
             continue
         yield from _judged_rows(chunk_id, read_outcomes(books.store, books.source, verdict))
     for wave in books.waves:
-        if wave.wave_id in untried:
-            yield from _planned_rows(books.store, wave, pa.array(untried[wave.wave_id], pa.string()))
+        if wave.wave_id in not_attempted:
+            yield from _planned_rows(books.store, wave, pa.array(not_attempted[wave.wave_id], pa.string()))
 
 
 def _judged_rows(chunk_id: str, outcomes: Iterable[Outcome]) -> Iterator[LedgerRow]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Unrecordeds:
-    """Goes through the items, with what came of it so far.
+class UnrecordedItems:
+    """Adopts or reports items missing from the ledger; keeps the counts.
 
     Args:
         report: takes the findings that are left.
@@ -45,7 +45,7 @@ class Unrecordeds:
     partly_present: int = 0
 
     def resolve(self, spill: Spill[Unrecorded]) -> None:
-        """Take over or report every item."""
+        """Adopt or report every item."""
         for partition in spill.partitions:
             by_chunk: dict[str, list[Unrecorded]] = {}
             for item in spill.take(partition):
@@ -94,15 +94,15 @@ class Unrecordeds:
             if not item.is_at_home:
                 detail = "in another folder than its chunk goes to; the next sync registers it there, too"
             elif progress.state in FAILED_STATES:
-                detail = "failed according to the ledger; audit --adopt takes it over"
+                detail = "failed according to the ledger; audit --adopt adopts it"
             elif is_whole:
-                detail = "its whole chunk is in Encord and was never concluded; audit --adopt takes it over"
+                detail = "its whole chunk is in Encord and was never concluded; audit --adopt adopts it"
             else:
                 detail = f"{found} of {chunk.units} units of its chunk are in Encord; the next sync registers the rest"
             self.report(unknown(item, detail))
 
     def _is_under_way(self, chunk_id: str) -> bool:
-        """Look whether the chunk is being submitted, or has been since the audit began: its journal knows better."""
+        """Return whether the chunk is being submitted, or has been since the audit began: its journal knows better."""
         before = self.books.progress_of(chunk_id)
         now = Journal(self.books.store, self.books.source).progress(chunk_id)
         return now.is_attempt_open or now.attempt != before.attempt

@@ -35,7 +35,7 @@ _CONFIG_HELP = "registration.yaml; else REGISTRATION_CONFIG, else ./registration
 ConfigOption = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 UnusedConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Taken by every command; this one needs none.", show_default=False)
+    Path | None, typer.Option("--config", help="Accepted by every command; not used by this one.", show_default=False)
 ]
 SourceArgument = Annotated[str, typer.Argument(help="A source of registration.yaml.")]
 SourcesArgument = Annotated[
@@ -129,7 +129,7 @@ def submit(  # noqa: PLR0917 - Typer's form of options
         raise UsageError("Give --chunk or --failed, not both: a failed chunk that is named is retried.")
     if force and not (chunk or failed):
         raise UsageError(
-            "--force needs --failed or --chunk: it says which chunks to send although they are left alone."
+            "--force needs --failed or --chunk: it says which chunks to send although their retries are exhausted."
         )
     return submit_source(_config(config), source, chunk_ids=chunk or [], failed=failed, force=force, as_json=json)
 
@@ -152,7 +152,7 @@ def cancel(
 
 @app.command()
 def status(sources: SourcesArgument = None, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
-    """Where every object stands. The numbers always add up: objects = excluded + rejected + registered + pending + failed."""
+    """How many objects are in each state. Always: objects = excluded + rejected + registered + pending + failed."""
     from registration_pipeline.cli.commands import show_status
 
     return show_status(_config(config), sources or [], as_json=json)
@@ -207,7 +207,10 @@ def sandbox(
     data: Annotated[Path, typer.Option("--data", help="Where its database, key and rules live.")] = Path("sandbox"),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     admin_port: Annotated[
-        int, typer.Option("--admin-port", help="Port of the page and API to look and plant faults; 0 picks a free one.")
+        int,
+        typer.Option(
+            "--admin-port", help="Port of the page and API to inspect it and plant faults; 0 picks a free one."
+        ),
     ] = 8743,
     config: UnusedConfigOption = None,
     json: JsonOption = False,

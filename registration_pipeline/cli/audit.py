@@ -88,13 +88,15 @@ def _advice(report: AuditReport) -> list[str]:
 
 def _remarks(report: AuditReport) -> list[str]:
     said = {
-        f"{report.adopted_units:,} units of {report.adopted_chunks:,} chunks were taken over; nothing was sent.": (
+        f"{report.adopted_units:,} units of {report.adopted_chunks:,} chunks were adopted; nothing was sent.": (
             report.adopted_chunks
         ),
-        f"{report.under_way:,} items belong to chunks that are being submitted; they are no findings.": report.under_way,
+        f"{report.under_way:,} items belong to chunks that are being submitted; they are not findings.": (
+            report.under_way
+        ),
         f"{report.partly_present:,} chunks are only partly in Encord: sending them is safe, `registration-pipeline submit "
         f"{report.source}` registers the rest.": report.partly_present,
-        f"{report.not_looked_up:,} of the missing were not looked for in other folders: the limit of look-ups was reached.": (
+        f"{report.not_looked_up:,} of the missing were not searched for elsewhere: the limit of look-ups was reached.": (
             report.not_looked_up
         ),
     }

@@ -32,7 +32,7 @@ from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.state.temporary import temporary_space
-from registration_pipeline.tracking.due import named_errands
+from registration_pipeline.tracking.due import named_tasks
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally, write_failures
 from registration_pipeline.tracking.status import chunk_statuses
 
@@ -40,7 +40,7 @@ _OUT_SUFFIXES = (".csv", ".parquet", ".json")
 
 
 def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
-    """Run the whole way of every chosen source."""
+    """Sync every selected source: inventory, plan, registration, failure log."""
     project, sources = open_sources(config, names)
     jobs = [JobRequest(source.name, SourceNames(source.name).sync_job) for source in sources]
     errors, counted = run_jobs(project, jobs, quiet=as_json)
@@ -55,26 +55,26 @@ def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
     errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
     if errors:
         return exit_status([], errors)
-    taken = latest_inventory(project.store, source.name)
-    assert taken is not None
+    latest = latest_inventory(project.store, source.name)
+    assert latest is not None
     document: dict[str, Any] = {
         "source": source.name,
-        "inventory_id": taken.inventory_id,
-        "objects": taken.objects,
-        "bytes": taken.bytes,
-        "requests": taken.requests,
+        "inventory_id": latest.inventory_id,
+        "objects": latest.objects,
+        "bytes": latest.bytes,
+        "requests": latest.requests,
         "requests_charged_as": price_class(
             source.location.scheme, is_report=source.storage.inventory_report is not None
         ),
-        "seconds": round((taken.finished_at - taken.started_at).total_seconds(), 3),
-        "path": project.store.location(f"{source.name}/inventory/{taken.inventory_id}"),
+        "seconds": round((latest.finished_at - latest.started_at).total_seconds(), 3),
+        "path": project.store.location(f"{source.name}/inventory/{latest.inventory_id}"),
     }
     if as_json:
         print_json(document)
     else:
         say(
-            f"{source.name}: {taken.objects:,} objects, {taken.bytes:,} bytes in {document['seconds']} s, "
-            f"{taken.requests:,} request{'s' * (taken.requests != 1)} (charged as {document['requests_charged_as']}): "
+            f"{source.name}: {latest.objects:,} objects, {latest.bytes:,} bytes in {document['seconds']} s, "
+            f"{latest.requests:,} request{'s' * (latest.requests != 1)} (charged as {document['requests_charged_as']}): "
             f"{document['path']}"
         )
     return DONE
@@ -119,7 +119,7 @@ def submit_source(
             f"`inventory` and `plan` first."
         )
     if chunk_ids:  # a mistyped id is an answer of the command line, not a failed run
-        named_errands(source.name, chunk_statuses(project.store, source.name, project.snapshot(source)), chunk_ids)
+        named_tasks(source.name, chunk_statuses(project.store, source.name, project.snapshot(source)), chunk_ids)
     selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed, "force": force}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
     errors, counted = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
@@ -128,8 +128,8 @@ def submit_source(
     if statuses[0].quarantined and not force:
         notice(
             f"Failed objects in chunks that were tried {source.max_attempts} times (max_attempts): "
-            f"{statuses[0].quarantined:,}. They are left alone until one of them is written again; `registration-pipeline "
-            f"submit {source.name} --failed --force` tries them now."
+            f"{statuses[0].quarantined:,}. They are not retried until one of them is written again; "
+            f"`registration-pipeline submit {source.name} --failed --force` tries them now."
         )
     return exit_status(statuses, errors)
 
@@ -137,7 +137,7 @@ def submit_source(
 def cancel_chunks(config: Path | None, name: str, chunk_ids: Sequence[str], *, as_json: bool) -> int:
     """Cancel the open upload jobs of chunks."""
     project, source = open_source(config, name)
-    named_errands(source.name, chunk_statuses(project.store, source.name, project.snapshot(source)), chunk_ids)
+    named_tasks(source.name, chunk_statuses(project.store, source.name, project.snapshot(source)), chunk_ids)
     cancelled = [one for chunk_id in chunk_ids for one in project.cancel(source, chunk_id)]
     if as_json:
         print_json([asdict(one) for one in cancelled])

@@ -37,7 +37,7 @@ def report(error: BaseException) -> int:
             status = 0  # whoever read the output has seen enough
         case _ if trouble := _disk_trouble(error):
             _say(
-                f"Error: Dagster's own files can't be written: {trouble}. Free space or mend the permission at DAGSTER_HOME "
+                f"Error: Dagster's own files can't be written: {trouble}. Free space or fix the permission at DAGSTER_HOME "
                 "(by default .dagster beside the configuration), or set it to another place, and run again. Nothing that "
                 "was registered is lost."
             )

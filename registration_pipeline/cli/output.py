@@ -25,7 +25,7 @@ _LABELS = {
     "objects": "objects in the bucket",
     "changed": "objects changed since",
     "deleted": "objects deleted since",
-    "quarantined": "objects failed, left alone",
+    "quarantined": "objects failed, retries exhausted",
 }
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
 LONGEST_SHOWN = 20
@@ -135,7 +135,7 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print a preflight as it goes, a line a look."""
+    """Print each check's result as it finishes."""
     for finding in findings:
         mark = "[red]problem[/red]" if finding.error else "[green]ok[/green]"
         say(f"{escape(finding.source)}: {finding.what}: {mark}: {escape(printable(finding.detail))}")
@@ -186,8 +186,9 @@ def not_registered(count: int) -> str:
 def _without_failures(status: SourceStatus) -> str:
     if status.inventory_id is None:
         return (
-            f"nothing is planned yet; `registration-pipeline sync {status.source}` takes an inventory and registers it."
+            f"nothing is planned yet; `registration-pipeline sync {status.source}` lists the bucket and registers its "
+            "objects."
         )
     if status.pending:
-        return f"nothing failed, and {status.pending:,} objects are pending; the next sync takes up those that are due."
+        return f"nothing failed, and {status.pending:,} objects are pending; the next sync submits those that are due."
     return "every object that should be registered is registered."

@@ -69,10 +69,10 @@ def run_demo(folder: Path, *, as_json: bool = False) -> int:
     with interruptible():
         if as_json:
             with redirect_stdout(sys.stderr):
-                report = _tell(DemoHome(folder))
+                report = _run_story(DemoHome(folder))
             print_json(report)
         else:
-            _tell(DemoHome(folder))
+            _run_story(DemoHome(folder))
     return _DONE
 
 
@@ -91,12 +91,12 @@ def serve_demo(folder: Path, ui_port: int) -> int:
     with interruptible():
         if not home.is_finished:
             say(f"There is no finished demo in {escape(str(folder))}, so it runs first.")
-            _tell(home)
+            _run_story(home)
         ports = configured_ports(home)
         require_free(home, ports)
         port = free_port(ui_port, besides={ports.bucket, ports.sandbox})
         if port != ui_port:
-            notice(f"Port {ui_port} is taken; the UI takes {port}.")
+            notice(f"Port {ui_port} is in use; the UI uses {port}.")
         try:
             with isolated_environment(home, ports), serving(home, ports) as servers, dagster_ui(home, port) as ui:
                 say("\nStarting the Dagster UI …")
@@ -108,7 +108,7 @@ def serve_demo(folder: Path, ui_port: int) -> int:
     return _DONE
 
 
-def _tell(home: DemoHome) -> dict[str, Any]:
+def _run_story(home: DemoHome) -> dict[str, Any]:
     require_demo_extra({**PILLOW, **MOTO})
     home.claim()
     kept = kept_ports(home)
@@ -120,7 +120,7 @@ def _tell(home: DemoHome) -> dict[str, Any]:
     write_environment_script(home, ports)
     with isolated_environment(home, ports), serving(home, ports) as servers:
         story.meet(servers)
-        report = story.tell(servers)
+        report = story.play(servers)
     home.finish()
     folder, script = shlex.quote(str(home.folder)), shlex.quote(str(home.environment_script))
     say("\nSee every run, chunk and failure in the Dagster UI:")

@@ -113,9 +113,9 @@ def require_free(home: DemoHome, ports: DemoPorts) -> None:
     for port, what in ((ports.bucket, "S3 server"), (ports.sandbox, "sandbox")):
         if not is_free(port):
             message = (
-                f"Port {port}, where the demo's {what} must listen, is taken. {home.config} names it, because object "
+                f"Port {port}, where the demo's {what} must listen, is in use. {home.config} names it, because object "
                 f"URLs hold it. End the program that uses it: perhaps `registration-pipeline demo` runs on {home.folder} "
-                "already. Or name another folder with --dir: a new demo takes ports that are free."
+                "already. Or name another folder with --dir: a new demo uses free ports."
             )
             raise UsageError(message)
 

@@ -110,7 +110,7 @@ class DemoHome:
             UsageError: the folder was not claimed, or something can't be deleted.
         """
         if not self._marker.exists():
-            raise UsageError(f"{self.folder} is no demo's folder; nothing was deleted.")
+            raise UsageError(f"{self.folder} is not a demo's folder; nothing was deleted.")
         files = (self.config, self.workspace, self.environment_script, self.ui_log, self.folder / "bucket.json")
         try:
             self._mark(finished=False)

@@ -49,7 +49,7 @@ def read_key_map(folder: Path) -> tuple[MappedKey, ...]:
     """Read the key map beside ``folder``; empty if there is none.
 
     Raises:
-        UsageError: the file is no key map.
+        UsageError: the file is not a key map.
     """
     path = key_map_path(folder)
     try:
@@ -58,6 +58,6 @@ def read_key_map(folder: Path) -> tuple[MappedKey, ...]:
         return ()
     except (ValueError, TypeError) as error:
         message = (
-            f"{path} is no key map of a demo bucket ({error}). Delete the demo's directory and run the demo again."
+            f"{path} is not a key map of a demo bucket ({error}). Delete the demo's directory and run the demo again."
         )
         raise UsageError(message) from error

@@ -60,11 +60,11 @@ class Story:
         """Say which servers run, and check the configuration against them."""
         self._announce("Start a local S3 server and the local Encord sandbox, and check the configuration")
         say(f"  {servers.bucket.endpoint_url} holds the bucket {BUCKET} with {servers.bucket.objects} objects")
-        say(f"  {servers.sandbox.url} takes registrations and opens every object, as Encord does")
+        say(f"  {servers.sandbox.url} accepts registrations and opens every object, as Encord does")
         say(f"  {escape(str(self._home.config))} describes both sources")
         self._run("check")
 
-    def tell(self, servers: DemoServers) -> dict[str, Any]:
+    def play(self, servers: DemoServers) -> dict[str, Any]:
         """Sync, look at the failures, repair, retry, add files, sync again; return what is reported.
 
         Raises:
@@ -117,8 +117,8 @@ class Story:
         wrong = [claim.text for claim in claims if not claim.holds]
         if wrong:
             raise RegistrationPipelineError(
-                f"The demo did not come out as told. Not true: {' '.join(wrong)} This is a bug; {self._home.folder} shows "
-                "what happened. Please report it with the output above."
+                f"The demo's result is not as expected. Not true: {' '.join(wrong)} This is a bug; {self._home.folder} "
+                "shows what happened. Please report it with the output above."
             )
         say(f"The whole story took {time.monotonic() - self._began:.0f} seconds.")
 

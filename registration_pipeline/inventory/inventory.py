@@ -78,7 +78,7 @@ def take_inventory(
         store: the state.
         source: the source's name.
         clock: gives the aware time.
-        progress: told how far the listing is, batch by batch.
+        progress: called with the progress of the listing after every batch.
         monotonic: seconds that never go back.
 
     Raises:
@@ -90,10 +90,10 @@ def take_inventory(
     started_at = clock().astimezone(UTC)
     ensure_layout(store, source, started_at)
     last = latest_inventory(store, source) if progress else None
-    watch = _Watch(lister, progress, monotonic, expected=last.objects if last else None)
+    reporter = _ProgressReporter(lister, progress, monotonic, expected=last.objects if last else None)
     with claimed_inventory_id(store, source, started_at) as inventory_id:
         files = FileSet(store, inventory_folder(source, inventory_id))
-        parts, totals = _write_listing(lister, files, watch)
+        parts, totals = _write_listing(lister, files, reporter)
         inventory = Inventory(
             inventory_id=inventory_id,
             source=source,
@@ -110,13 +110,15 @@ def take_inventory(
     return inventory
 
 
-def _write_listing(lister: ObjectLister, files: FileSet, watch: _Watch) -> tuple[tuple[Part, ...], _Totals]:
+def _write_listing(
+    lister: ObjectLister, files: FileSet, reporter: _ProgressReporter
+) -> tuple[tuple[Part, ...], _Totals]:
     totals = _Totals(lister)
     with ParquetPartWriter(files, INVENTORY_SCHEMA, distinct=DISTINCT_COLUMNS) as writer:
         for batch in lister.list_objects():
             totals.add(batch)
             writer.write(batch)
-            watch.tell(totals.objects)
+            reporter.report(totals.objects)
         return writer.finish(), totals
 
 
@@ -145,8 +147,8 @@ def read_inventory(
     return read_parts(store, inventory.parts, columns)
 
 
-class _Watch:
-    """Tells whoever wants to know how far a listing is."""
+class _ProgressReporter:
+    """Reports a listing's progress to the callback."""
 
     def __init__(
         self,
@@ -159,7 +161,7 @@ class _Watch:
         self._lister, self._progress, self._monotonic, self._expected = lister, progress, monotonic, expected
         self._began = monotonic()
 
-    def tell(self, objects: int) -> None:
+    def report(self, objects: int) -> None:
         if self._progress is not None:
             seconds = self._monotonic() - self._began
             requests, expected = self._lister.requests, self._expected
@@ -169,7 +171,7 @@ class _Watch:
 class _Totals:
     """Counts what is listed, and refuses keys that don't strictly increase over the whole listing.
 
-    A store that returns a page twice or out of order would have objects registered twice, or taken for deleted.
+    A store that returns a page twice or out of order would have objects registered twice, or counted as deleted.
     """
 
     def __init__(self, lister: ObjectLister) -> None:

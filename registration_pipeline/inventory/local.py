@@ -92,7 +92,7 @@ class LocalLister:
         names = self._names(b"")
         if names is None:
             raise NotFoundError(
-                f"{_text(self._root)} is no directory. Create it, or mend `sources.{self._source}.uri`."
+                f"{_text(self._root)} is not a directory. Create it, or fix `sources.{self._source}.uri`."
             )
         return names
 
@@ -124,7 +124,7 @@ class LocalLister:
             ) from None
         except OSError as error:
             raise ServiceUnavailableError(
-                f"{_text(path)} can't be read: {error.strerror or error}. Mend the file system below "
+                f"{_text(path)} can't be read: {error.strerror or error}. Fix the file system below "
                 f"`sources.{self._source}.uri`, then run again."
             ) from error
 
@@ -147,7 +147,7 @@ def _decoded(root: bytes, key: bytes) -> str:
         return key.decode("utf-8")
     except UnicodeDecodeError:
         raise ListingError(
-            f"The name of {_text(os.path.join(root, key))} is not UTF-8, so no URL can stand for it. "  # noqa: PTH118 - bytes
+            f"The name of {_text(os.path.join(root, key))} is not UTF-8: no URL can name it. "  # noqa: PTH118 - bytes
             "Rename it, e.g. `convmv -f latin1 -t utf8 --notest`, then run again."
         ) from None
 

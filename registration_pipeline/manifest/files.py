@@ -59,9 +59,9 @@ def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk, units: 
     name = manifest_name(source, chunk.chunk_id)
     if _stored(store, name, data) != data:
         raise StateCorruptError(
-            f"{store.location(name)} is not what chunk {chunk.chunk_id} was planned as: somebody changed the "
-            "manifest or the plan. If this version should write manifests differently, the chunk may have been "
-            "submitted in the old form; otherwise delete the manifest to have it made again"
+            f"{store.location(name)} is not what chunk {chunk.chunk_id} was planned as: the manifest or the "
+            "plan was changed. If this version should write manifests differently, the chunk may have been submitted "
+            "in the old form; otherwise delete the manifest to have it made again"
         )
     return Manifest(
         chunk_id=chunk.chunk_id,

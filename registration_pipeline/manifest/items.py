@@ -89,7 +89,7 @@ class ItemChecker:
             yield Violation(place, "holds whitespace or control characters: percent-encode them")
         length = len(url.encode("utf-8", "surrogatepass"))
         if length > MAX_URL_BYTES:
-            yield Violation(place, f"is {length:,} bytes long; Encord takes {MAX_URL_BYTES:,}")
+            yield Violation(place, f"is {length:,} bytes long; Encord accepts {MAX_URL_BYTES:,}")
         first = self._where_by_url.setdefault(url, place)
         if first != place:
             yield Violation(place, f"is the same as {first}")
@@ -104,7 +104,7 @@ class ItemChecker:
         if not title:
             yield Violation(place, "must not be empty")
         if len(title) > MAX_TITLE_CHARACTERS:
-            yield Violation(place, f"is {len(title):,} characters long; Encord takes {MAX_TITLE_CHARACTERS}")
+            yield Violation(place, f"is {len(title):,} characters long; Encord accepts {MAX_TITLE_CHARACTERS}")
         first = self._where_by_title.setdefault(title, place)
         if first != place:
             yield Violation(place, f"is the same as {first}")
@@ -121,7 +121,7 @@ def _check_keys(where: str, item: dict[str, Any], item_format: ItemFormat, url_k
             if not _is_of_type(value, item_format.keys[key]):
                 yield Violation(f"{where}.{key}", f"must be {_article(item_format.keys[key])}")
         elif key not in known:
-            yield Violation(f"{where}.{key}", "is no key of the upload format for this kind")
+            yield Violation(f"{where}.{key}", "is not a key of the upload format for this kind")
 
 
 def _check_group_urls(where: str, url_keys: list[str]) -> Iterator[Violation]:
@@ -138,7 +138,7 @@ def _check_sequence(where: str, item: dict[str, Any], item_format: ItemFormat, u
     limit = item_format.max_sequence_urls
     if limit is not None and urls > limit and item.get(CREATE_VIDEO) is not False:
         problem = (
-            f"lists {urls:,} images; Encord takes {limit:,} in a sequence: split it, or set {CREATE_VIDEO} to false"
+            f"lists {urls:,} images; Encord accepts {limit:,} in a sequence: split it, or set {CREATE_VIDEO} to false"
         )
         yield Violation(where, problem)
 
@@ -149,7 +149,7 @@ def _check_client_metadata(place: str, metadata: Any) -> Iterator[Violation]:
     # What counts is not known (PostgreSQL's text, the wire's or the file's): the wire's form is the longest.
     length = len(json.dumps(metadata))
     if length > MAX_CLIENT_METADATA_BYTES:
-        yield Violation(place, f"is {length:,} bytes long; Encord takes {MAX_CLIENT_METADATA_BYTES:,}")
+        yield Violation(place, f"is {length:,} bytes long; Encord accepts {MAX_CLIENT_METADATA_BYTES:,}")
 
 
 def _check_media_metadata(where: str, item: dict[str, Any], item_format: ItemFormat) -> Iterator[Violation]:
@@ -161,7 +161,7 @@ def _check_media_metadata(where: str, item: dict[str, Any], item_format: ItemFor
         return
     for key, value in item[block].items():
         if key not in item_format.media_metadata:
-            yield Violation(f"{where}.{block}.{key}", "is no field of this block")
+            yield Violation(f"{where}.{block}.{key}", "is not a field of this block")
         elif not _is_of_type(value, item_format.media_metadata[key]):
             yield Violation(f"{where}.{block}.{key}", f"must be {_article(item_format.media_metadata[key])}")
 

@@ -64,7 +64,7 @@ def find_violations(data: bytes) -> list[Violation]:
     """Do what ``validate_manifest`` does, without the glance that spares our own manifests the rest."""
     violations: list[Violation] = []
     if len(data) > MAX_MANIFEST_BYTES:
-        problem = f"is {len(data):,} bytes long; Encord takes {MAX_MANIFEST_BYTES:,}: lower chunk_size"
+        problem = f"is {len(data):,} bytes long; Encord accepts {MAX_MANIFEST_BYTES:,}: lower chunk_size"
         violations.append(Violation(_WHOLE, problem))
     try:
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_parsed_object)
@@ -95,7 +95,7 @@ def _check_document(document: dict[str, Any], length: int) -> Iterator[Violation
     yield from _check_length_as_sent(document, length)
     for key in document:
         if key not in ITEM_FORMATS and key not in FLAGS:
-            yield Violation(key, "is no key of the upload format")
+            yield Violation(key, "is not a key of the upload format")
     yield from _check_flags(document)
     checker = ItemChecker()
     items = 0
@@ -111,9 +111,9 @@ def _check_document(document: dict[str, Any], length: int) -> Iterator[Violation
     if items == 0:
         yield Violation(_WHOLE, "has no items")
     if items > MAX_ITEMS:
-        yield Violation(_WHOLE, f"has {items:,} items; Encord takes {MAX_ITEMS:,}: lower chunk_size")
+        yield Violation(_WHOLE, f"has {items:,} items; Encord accepts {MAX_ITEMS:,}: lower chunk_size")
     if checker.urls > MAX_URLS:
-        yield Violation(_WHOLE, f"has {checker.urls:,} URLs; Encord takes {MAX_URLS:,}: lower chunk_size")
+        yield Violation(_WHOLE, f"has {checker.urls:,} URLs; Encord accepts {MAX_URLS:,}: lower chunk_size")
 
 
 def _check_length_as_sent(document: dict[str, Any], length: int) -> Iterator[Violation]:
@@ -121,7 +121,7 @@ def _check_length_as_sent(document: dict[str, Any], length: int) -> Iterator[Vio
         return
     sent = len(json.dumps(document)) + ENVELOPE_BYTES
     if sent > MAX_MANIFEST_BYTES:
-        problem = f"grows to {sent:,} bytes when it is sent; Encord takes {MAX_MANIFEST_BYTES:,}: lower chunk_size"
+        problem = f"grows to {sent:,} bytes when it is sent; Encord accepts {MAX_MANIFEST_BYTES:,}: lower chunk_size"
         yield Violation(_WHOLE, problem)
 
 
@@ -145,7 +145,7 @@ def _check_values(where: str, value: Any, depth: int = 1) -> Iterator[Violation]
         raise RecursionError
     if isinstance(value, dict):
         for key in getattr(value, "repeated", ()):
-            yield Violation(f"{where}.{key}".lstrip("."), "stands there more than once")
+            yield Violation(f"{where}.{key}".lstrip("."), "is repeated")
         for key, below in value.items():
             place = f"{where}.{key}".lstrip(".")
             yield from _check_text(place, key)

@@ -150,8 +150,8 @@ def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
         checks: list[CheckReport] = [] if selected else run.check()
         failed: list[ChunkResult] = []
         if selected:
-            errands = run.named(context.partition_keys)
-            failed = yield from run.register(errands, selected, total=len(errands), checks=checks)
+            tasks = run.named(context.partition_keys)
+            failed = yield from run.register(tasks, selected, total=len(tasks), checks=checks)
         chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
         yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
         if failed:

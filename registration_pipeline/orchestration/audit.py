@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
 
-AUDIT_OP = "compare_all_three"
+AUDIT_OP = "run_audit"
 
 Log = Callable[[str], None]
 
@@ -32,7 +32,7 @@ class AuditOptions(dg.Config):
     """What an audit may change."""
 
     adopt: bool = False
-    """Take over what is in Encord and not registered according to the ledger. Nothing is sent."""
+    """Adopt what is in Encord and not registered according to the ledger. Nothing is sent."""
 
 
 def build_audit_job(source: SourceSettings) -> dg.JobDefinition:
@@ -40,7 +40,7 @@ def build_audit_job(source: SourceSettings) -> dg.JobDefinition:
     own = SourceNames(source.name)
 
     @dg.op(name=f"{own.ident}_{AUDIT_OP}", out=dg.Out(dg.Nothing))
-    def compare_all_three(
+    def run_audit(
         context: dg.OpExecutionContext, config: AuditOptions, project: ProjectResource
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         adopted: list[ChunkResult] = []
@@ -57,7 +57,7 @@ def build_audit_job(source: SourceSettings) -> dg.JobDefinition:
         description=f"{source.uri}, the ledger and the Encord folder compared. Sends nothing.",
     )
     def audit() -> None:
-        compare_all_three()
+        run_audit()
 
     return audit
 

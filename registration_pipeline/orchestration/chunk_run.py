@@ -27,7 +27,7 @@ from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
-    from registration_pipeline.tracking.due import Errand
+    from registration_pipeline.tracking.due import ChunkTask
 
 Result = TypeVar("Result")
 ChunkEvent = dg.AssetMaterialization | dg.AssetObservation
@@ -47,18 +47,18 @@ class ChunkRun:
         with errors_as_failures():
             return cls(*project.load_source(source), log)
 
-    def named(self, chunk_ids: Sequence[str], *, force: bool = False) -> "list[Errand]":
+    def named(self, chunk_ids: Sequence[str], *, force: bool = False) -> "list[ChunkTask]":
         """Return the chunks of these ids, which a user or the UI chose."""
-        from registration_pipeline.tracking.due import named_errands
+        from registration_pipeline.tracking.due import named_tasks
         from registration_pipeline.tracking.status import chunk_statuses
 
         with errors_as_failures():
             statuses = chunk_statuses(self.project.store, self.source.name, self.project.snapshot(self.source))
-            return named_errands(self.source.name, statuses, chunk_ids, force=force)
+            return named_tasks(self.source.name, statuses, chunk_ids, force=force)
 
     def due(
         self, *, failed: bool, also_due: bool, force: bool = False, shown: Collection[str] | None = None
-    ) -> "list[Errand]":
+    ) -> "list[ChunkTask]":
         """Return the chunks that nobody named: those that are due, those that failed, or both, each once.
 
         Args:
@@ -68,7 +68,7 @@ class ChunkRun:
             shown: partitions that Dagster shows as materialized. Registered chunks that are not among them are looked at
                 again, so that the view catches up after a run that ended too early to report, or without its history.
         """
-        from registration_pipeline.tracking.due import due_errands, failed_errands, unshown_errands
+        from registration_pipeline.tracking.due import due_tasks, failed_tasks, unshown_tasks
         from registration_pipeline.tracking.repairs import repaired_chunks
         from registration_pipeline.tracking.status import chunk_statuses
 
@@ -77,13 +77,13 @@ class ChunkRun:
             snapshot = self.project.snapshot(source)
             statuses = chunk_statuses(store, source.name, snapshot)
             repaired = repaired_chunks(store, snapshot, statuses)
-            retries = failed_errands(statuses, max_attempts=source.max_attempts, repaired=repaired, force=force)
-            due = due_errands(statuses, max_attempts=source.max_attempts, repaired=repaired)
-            chosen = {errand.chunk.chunk_id: errand for errand in retries} if failed else {}
-            for errand in due if also_due else ():
-                chosen.setdefault(errand.chunk.chunk_id, errand)
+            retries = failed_tasks(statuses, max_attempts=source.max_attempts, repaired=repaired, force=force)
+            due = due_tasks(statuses, max_attempts=source.max_attempts, repaired=repaired)
+            chosen = {task.chunk.chunk_id: task for task in retries} if failed else {}
+            for task in due if also_due else ():
+                chosen.setdefault(task.chunk.chunk_id, task)
             if also_due and shown is not None:
-                chosen |= {errand.chunk.chunk_id: errand for errand in unshown_errands(statuses, shown)}
+                chosen |= {task.chunk.chunk_id: task for task in unshown_tasks(statuses, shown)}
             return list(chosen.values())
 
     def check(self) -> list[CheckReport]:
@@ -95,7 +95,7 @@ class ChunkRun:
 
     def register(
         self,
-        errands: "Iterable[Errand]",
+        tasks: "Iterable[ChunkTask]",
         selected: Collection[dg.AssetKey],
         *,
         total: int,
@@ -104,7 +104,7 @@ class ChunkRun:
         """Yield the events of the selected assets, add to ``checks``, and return the results with failures.
 
         Args:
-            errands: the chunks, taken one by one as there is room for them.
+            tasks: the chunks, taken one by one as there is room for them.
             selected: manifests, registrations or both. With both, each chunk is sent as soon as its manifest is made.
             total: how many chunks they are.
             checks: takes the results of the checks.
@@ -112,12 +112,12 @@ class ChunkRun:
         own = SourceNames(self.source.name)
         with errors_as_failures():
             if own.registration not in selected:
-                chunks = [errand.chunk for errand in errands]
+                chunks = [task.chunk for task in tasks]
                 checks.append((yield from manifest_stage(self.project, self.source, chunks)))
                 return []
             manifests = ManifestTally(self.project, self.source) if own.manifest in selected else None
             failed = yield from registration_stage(
-                self.project, self.source, errands, total=total, manifests=manifests, log=self.log
+                self.project, self.source, tasks, total=total, manifests=manifests, log=self.log
             )
             if manifests is not None:
                 checks.append(manifests.check())

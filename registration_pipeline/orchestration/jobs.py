@@ -152,15 +152,15 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
         run = ChunkRun.open(project, source.name, context.log.info)
         retry_failed = config.failed or _is_retried_by_a_person(context.run)
         if config.chunks:
-            errands = run.named(config.chunks, force=config.force)
+            tasks = run.named(config.chunks, force=config.force)
         else:
             shown = context.instance.get_materialized_partitions(own.registration)
-            errands = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
+            tasks = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
         checks: list[CheckReport] = []
         failed = yield from run.register(
-            announced(context, own.registration, errands),
+            announced(context, own.registration, tasks),
             {own.manifest, own.registration},
-            total=len(errands),
+            total=len(tasks),
             checks=checks,
         )
         _log_checks(context, checks)

@@ -114,6 +114,6 @@ class SourceNames:
 
 
 def source_of_pool(pool: str) -> tuple[str, str] | None:
-    """Return the source that a pool is of and what is done to it there; None for somebody else's pool."""
+    """Parse one of our pool names into source and activity; None if it is not ours."""
     kind, _, source = pool.partition("/")
     return (source, _USES[kind]) if kind in _USES and source else None

@@ -1,6 +1,6 @@
-"""Looks at everything that a sync of a source needs, without changing anything, and says what is missing.
+"""Checks everything that a sync of a source needs, without changing anything, and says what is missing.
 
-What belongs here is the list of looks; the errors and their ways out come from the listers and the gateway.
+What belongs here is the list of checks; the errors and their ways out come from the listers and the gateway.
 """
 
 import os
@@ -21,16 +21,16 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
 
 _TRIES = 3  # a preflight is waited for by a person
-_NOBODY_TO_ASK = (ServiceUnavailableError, CredentialsError, ConfigurationError)
+_ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
 _EFFECTIVE = os.access in os.supports_effective_ids
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one look.
+    """The result of one check.
 
     Args:
-        what: what was looked at, e.g. ``bucket``.
+        what: what was checked, e.g. ``bucket``.
         detail: what was found, or what is wrong and what to do.
         error: None when all is well.
     """
@@ -41,28 +41,28 @@ class Finding:
     error: RegistrationPipelineError | None = None
 
 
-def look_at(project: Project, source: SourceSettings) -> Iterator[Finding]:
+def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     """Yield a finding for everything from the configuration to Encord's folder; go on after a problem."""
-    looks: dict[str, Callable[[], str]] = {
-        "configuration": lambda: f"{project.settings.path} is right",
+    checks: dict[str, Callable[[], str]] = {
+        "configuration": lambda: f"{project.settings.path} is valid",
         "state": lambda: _state(project, source),
         "Dagster instance": lambda: _dagster(project),
         "bucket": lambda: _bucket(project, source),
     }
-    for what, look in looks.items():
-        yield _finding(source, what, look)
+    for what, check in checks.items():
+        yield _finding(source, what, check)
     encord = _finding(source, "key and integration", lambda: _integration(project, source))
     yield encord
-    if isinstance(encord.error, _NOBODY_TO_ASK):
-        # Asking once more would only wait as long again, to say the same.
-        yield Finding(source.name, "folder", "not looked for, as long as Encord can't be asked", encord.error)
+    if isinstance(encord.error, _ENCORD_UNREACHABLE):
+        # Another call would wait as long again and fail in the same way.
+        yield Finding(source.name, "folder", "not checked, because Encord can't be asked", encord.error)
     else:
         yield _finding(source, "folder", lambda: _folder(project, source))
 
 
-def _finding(source: SourceSettings, what: str, look: Callable[[], str]) -> Finding:
+def _finding(source: SourceSettings, what: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(source.name, what, look())
+        return Finding(source.name, what, check())
     except RegistrationPipelineError as error:
         return Finding(source.name, what, str(error), error)
 
@@ -91,7 +91,7 @@ def _dagster(project: Project) -> str:
 
 
 def _may_write(folder: Path) -> bool:
-    """Tell whether the folder, or the nearest one above it that exists, is a folder that this user may write into."""
+    """Return whether the folder, or the nearest one above it that exists, is a folder that this user may write into."""
     nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
     return nearest.is_dir() and os.access(nearest, os.R_OK | os.W_OK | os.X_OK, effective_ids=_EFFECTIVE)
 
@@ -102,30 +102,30 @@ def _bucket(project: Project, source: SourceSettings) -> str:
         from registration_pipeline.inventory.reports.lister import ReportLister
 
         assert isinstance(lister, ReportLister)
-        return lister.look()  # its first row is known only when all are sorted
+        return lister.check()  # its first row is known only when all are sorted
     first = next(iter(lister.list_objects()), None)
     if first is None or first.num_rows == 0:
-        return f"{lister.description}: readable, but there is no object; check the prefix in sources.{source.name}.uri"
+        return f"{lister.description}: readable, but it has no objects; check the prefix in sources.{source.name}.uri"
     return f"{lister.description}: readable"
 
 
 def _integration(project: Project, source: SourceSettings) -> str:
     title = source.encord.integration
     if title is None:
-        # Any call shows whether the key is taken; this one changes nothing.
-        _patiently("listing folders", lambda: project.gateway.find_folder(source.encord.folder))
-        return "the key is taken; the source needs no integration"
-    uuid = _patiently("finding the integration", lambda: project.gateway.resolve_integration(title))
-    return f"the key is taken; integration {title!r} is {uuid}"
+        # Any call shows whether the key is accepted; this one changes nothing.
+        _with_retries("listing folders", lambda: project.gateway.find_folder(source.encord.folder))
+        return "the key is accepted; the source needs no integration"
+    uuid = _with_retries("finding the integration", lambda: project.gateway.resolve_integration(title))
+    return f"the key is accepted; integration {title!r} is {uuid}"
 
 
 def _folder(project: Project, source: SourceSettings) -> str:
     folder = source.encord.folder
-    uuid = _patiently("finding the folder", lambda: project.gateway.find_folder(folder))
+    uuid = _with_retries("finding the folder", lambda: project.gateway.find_folder(folder))
     return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
 
 
-def _patiently(what: str, call: Callable[[], str | None]) -> str | None:
+def _with_retries(what: str, call: Callable[[], str | None]) -> str | None:
     from registration_pipeline.submission.calls.retry import RetryPolicy
 
     return RetryPolicy(attempts=_TRIES).read(what, call)

@@ -19,7 +19,7 @@ _NONE: Any = None
 
 
 class ProjectResource(dg.ConfigurableResource):
-    """Loads ``registration.yaml`` anew for every step, so that a run sees the file as it is and not as it was once."""
+    """Loads ``registration.yaml`` for every step, so that each run uses the current file."""
 
     config_path: str = Field(description="The registration.yaml that the code location was loaded from, absolute.")
     # Of any class, because naming dagster-aws's and its like would import them wherever the code location loads.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
-    from registration_pipeline.tracking.due import Errand
+    from registration_pipeline.tracking.due import ChunkTask
 
 # add_dynamic_partitions puts one SQL variable per key; upstream SQLite allows 32,766.
 _PARTITIONS_PER_CALL = 10_000
@@ -113,7 +113,7 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
 def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None) -> str:
     if before is None:
         return (
-            f"{source.name}: there is no object in {inventory.listing}. Check `sources.{source.name}.uri` (keys are "
+            f"{source.name}: no objects in {inventory.listing}. Check `sources.{source.name}.uri` (keys are "
             "case-sensitive), or put objects there."
         )
     return (
@@ -240,7 +240,7 @@ def manifest_stage(
 def registration_stage(
     project: Project,
     source: SourceSettings,
-    errands: "Iterable[Errand]",
+    tasks: "Iterable[ChunkTask]",
     *,
     total: int,
     manifests: ManifestTally | None,
@@ -251,7 +251,7 @@ def registration_stage(
     Args:
         project: the configuration.
         source: where the chunks belong.
-        errands: the chunks, taken one by one as there is room for them.
+        tasks: the chunks, taken one by one as there is room for them.
         total: how many they are.
         manifests: the event of each chunk's manifest comes too, right before the chunk is sent; None: manifests are made and
             not shown.
@@ -266,7 +266,7 @@ def registration_stage(
     listener.stage_started(source.name, "registration", total)
     failed: list[ChunkResult] = []
     done = 0
-    found = project.register(source, errands, notify=notice_and_log(log), with_manifests=manifests is not None)
+    found = project.register(source, tasks, notify=notice_and_log(log), with_manifests=manifests is not None)
     # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
     # and the threads would go on.
     with closing(found):
@@ -311,7 +311,7 @@ def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
         metadata={
             "failed_chunks": len(failed),
             "sample": dg.MetadataValue.json(failed[: metadata.SAMPLE_ROWS]),
-            "what to do": f"mend what the failure log names, then retry the failed partitions, run the job "
+            "what to do": f"fix what the failure log names, then retry the failed partitions, run the job "
             f"{SourceNames(source.name).retry_job}, or `registration-pipeline submit {source.name} --failed`",
         },
     )
@@ -323,8 +323,8 @@ def failure_of(failed: Sequence["ChunkResult"], source: str) -> dg.Failure:
     return dg.Failure(
         description=(
             f"{len(failed)} chunks have {units} units ({objects} objects) that Encord refused; all others are registered. The "
-            "failure log "
-            f"says which and why: `registration-pipeline failures {source}`. Retry the failed partitions after mending them."
+            f"failure log says which and why: `registration-pipeline failures {source}`. Fix them, then retry the failed "
+            "partitions."
         ),
         metadata={
             "failed_chunks": dg.MetadataValue.json([result.chunk.chunk_id for result in failed]),

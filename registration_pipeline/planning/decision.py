@@ -168,12 +168,12 @@ def _find_rejections(
 def _rejected_rows(
     rows: pa.RecordBatch, rejected: Sequence[int], rejections: Sequence[Rejection], urls: Sequence[str]
 ) -> pa.RecordBatch:
-    taken = rows.take(pa.array(rejected, pa.int64()))
+    refused = rows.take(pa.array(rejected, pa.int64()))
     return pa.RecordBatch.from_arrays(
         [
-            taken.column("key"),
-            taken.column("size"),
-            taken.column("last_modified"),
+            refused.column("key"),
+            refused.column("size"),
+            refused.column("last_modified"),
             pa.array([rejection.reason.value for rejection in rejections], pa.string()),
             pa.array([rejection.message for rejection in rejections], pa.string()),
             pa.array([urls[index] for index in rejected], pa.string()),

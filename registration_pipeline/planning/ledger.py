@@ -142,7 +142,10 @@ def _match(rows: pa.RecordBatch, planned: pa.RecordBatch) -> LedgerMatch:
 
 
 def _without(planned: pa.RecordBatch, found: pa.Int32Array) -> pa.RecordBatch:
-    """Return, as ``KNOWN_SCHEMA``, the rows that are not at the places ``found``; keys come but once, so counting tells."""
+    """Return, as ``KNOWN_SCHEMA``, the rows that are not at the places ``found``.
+
+    Keys are unique: equal counts mean that every row matched.
+    """
     rows = planned.select(KNOWN_SCHEMA.names)
     if len(found) == rows.num_rows:
         return rows.slice(0, 0)

@@ -130,7 +130,7 @@ def _read_entry(store: StateStore, name: str) -> Wave:
         return Wave.from_json(read_sealed(store, name, "Restore it from a backup."))
     except (KeyError, TypeError, ValueError) as error:
         raise StateCorruptError(
-            f"{store.location(name)} is no entry of a plan's lineage ({error!r}). Restore it from a backup"
+            f"{store.location(name)} is not an entry of a plan's lineage ({error!r}). Restore it from a backup"
         ) from error
 
 

@@ -70,7 +70,7 @@ def _not_media(key: str, size: int, content_type: str | None) -> Rejection:
     if key.endswith("/"):
         return Rejection(
             RejectionReason.DIRECTORY_MARKER,
-            f"{key!r} ends with '/': consoles create such objects to show a folder. Nothing to mend; exclude '*/' to "
+            f"{key!r} ends with '/': consoles create such objects to show a folder. Nothing to fix; exclude '*/' to "
             "have it counted as excluded",
         )
     if size <= 0:
@@ -80,7 +80,7 @@ def _not_media(key: str, size: int, content_type: str | None) -> Rejection:
     suffix = suffix_of(key)
     named = f"the suffix {suffix!r}" if suffix else "no suffix"
     said = f" and the content type {content_type!r}" if content_type else ""
-    note = unplanned_note(key, content_type) or "no format that Encord takes"
+    note = unplanned_note(key, content_type) or "no format that Encord accepts"
     return Rejection(
         RejectionReason.UNSUPPORTED_TYPE,
         f"{key!r} has {named}{said}: {note}. Convert or rename it, or exclude it by a rule",
@@ -90,7 +90,7 @@ def _not_media(key: str, size: int, content_type: str | None) -> Rejection:
 def _too_large(key: str, size: int, kind: MediaKind, limit: int) -> Rejection:
     return Rejection(
         RejectionReason.TOO_LARGE,
-        f"{key!r} is {size:,} bytes long: Encord takes {kind.value} up to {limit:,} bytes. Split it or write it "
+        f"{key!r} is {size:,} bytes long: Encord accepts {kind.value} up to {limit:,} bytes. Split it or write it "
         "smaller under a new key",
     )
 
@@ -106,13 +106,13 @@ def _archived(key: str, storage_class: str | None) -> Rejection:
 def _url_too_long(key: str, url_bytes: int) -> Rejection:
     return Rejection(
         RejectionReason.URL_TOO_LONG,
-        f"{key!r} gives a URL of {url_bytes:,} bytes: Encord takes {MAX_URL_BYTES:,}. Copy it to a shorter key",
+        f"{key!r} gives a URL of {url_bytes:,} bytes: Encord accepts {MAX_URL_BYTES:,}. Copy it to a shorter key",
     )
 
 
 def _title_too_long(key: str, title: str) -> Rejection:
     return Rejection(
         RejectionReason.TITLE_TOO_LONG,
-        f"{key!r} gives a title of {len(title):,} characters: Encord takes {MAX_TITLE_CHARACTERS}. Copy it to a "
+        f"{key!r} gives a title of {len(title):,} characters: Encord accepts {MAX_TITLE_CHARACTERS}. Copy it to a "
         "shorter key",
     )

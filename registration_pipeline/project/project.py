@@ -1,4 +1,4 @@
-"""One configuration brought to life: settings, state, lister and gateway, each opened when it is first needed.
+"""A loaded configuration with its state, listers and gateway, each opened on first use.
 
 Used by assets and commands alike. No Dagster objects and no decisions here; heavy imports wait until a method needs them.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
-    from registration_pipeline.tracking.due import Errand
+    from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline.tracking.snapshot import Held, SourceSnapshot
     from registration_pipeline.tracking.status import SourceStatus
@@ -182,7 +182,7 @@ class Project:
     def register(
         self,
         source: SourceSettings,
-        errands: "Iterable[Errand]",
+        tasks: "Iterable[ChunkTask]",
         *,
         notify: Callable[[str], None],
         with_manifests: bool = False,
@@ -193,7 +193,7 @@ class Project:
 
         Args:
             source: where they belong.
-            errands: the chunks, taken one by one as there is room for them.
+            tasks: the chunks, taken one by one as there is room for them.
             notify: tells people what takes long.
             with_manifests: yield each chunk with its manifest too, before it is sent.
 
@@ -208,7 +208,7 @@ class Project:
         from registration_pipeline.submission.registrar import stream_chunks
         from registration_pipeline.submission.target import resolve_target
 
-        waiting = iter(errands)
+        waiting = iter(tasks)
         first = next(waiting, None)
         if first is None:
             return

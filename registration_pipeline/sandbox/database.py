@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS rule_strikes (
     rule TEXT NOT NULL, url TEXT NOT NULL, strikes INTEGER NOT NULL, PRIMARY KEY (rule, url)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS violations (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, folder_uuid TEXT NOT NULL, file_name TEXT,
-    refused INTEGER NOT NULL, -- or taken, with a remark
+    refused INTEGER NOT NULL, -- or accepted, with a remark
     message TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS faults ( -- scripted ones in force
     id INTEGER PRIMARY KEY AUTOINCREMENT, spec TEXT NOT NULL,

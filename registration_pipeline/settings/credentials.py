@@ -144,7 +144,7 @@ def _unframed_problem(text: str) -> str:
     if text.startswith("ssh-"):
         return "this is the public key; give the private one, the file without .pub"
     if "\n" not in text.strip() and _OPENSSH_BODY not in text:
-        return f"this looks like a path, not like a key; put a path in {KEY_FILE_VARIABLE}"
+        return f"this is a path, not a key; put a path in {KEY_FILE_VARIABLE}"
     return "the line '-----BEGIN OPENSSH PRIVATE KEY-----' is missing; copy the whole file"
 
 

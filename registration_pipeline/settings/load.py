@@ -52,7 +52,7 @@ _TEXTS = {
     ),
 }
 _HOW_TO_MAKE_A_FILE = """\
-there is no such configuration file; name one with --config FILE or REGISTRATION_CONFIG, or make one like this:
+the configuration file does not exist; name one with --config FILE or REGISTRATION_CONFIG, or make one like this:
 sources:
   my-source:
     uri: s3://my-bucket/prefix/

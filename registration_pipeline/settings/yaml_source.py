@@ -117,9 +117,9 @@ def _compose(text: str, file: str) -> yaml.Node | None:
         # The error's own text quotes the line, which may hold anything: only the description is passed on.
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
-        told = ", ".join(part for part in (error.context, error.problem) if part)
-        hint = "; text that starts with * needs quotes" if "alias" in told else ""
-        raise ConfigurationError(f"not valid YAML: {told}{hint}", file=file, line=line) from None
+        problem = ", ".join(part for part in (error.context, error.problem) if part)
+        hint = "; text that starts with * needs quotes" if "alias" in problem else ""
+        raise ConfigurationError(f"not valid YAML: {problem}{hint}", file=file, line=line) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigurationError(

@@ -207,8 +207,7 @@ class BucketStateStore:
                     f"The state has no {self.location(name)}. If it was moved or deleted, restore it from a backup."
                 ) from None
             raise StateError(
-                f"The bucket of the state, {self._uri}, does not exist. Create it, or mend `state` in "
-                "registration.yaml."
+                f"The bucket of the state, {self._uri}, does not exist. Create it, or fix `state` in registration.yaml."
             ) from None
         except (AlreadyExistsError, PreconditionError):
             raise StateConflictError(self._conflict_text(name)) from None

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _VALID_SHARE = 0.75
 _BEATS_PER_LEASE = 4
-_LOOKS_PER_LEASE = 12
+_CHECKS_PER_LEASE = 12
 _NOTIFY_SECONDS = 300
 _RELEASED = 0
 _NAME = re.compile(r"(\d{8,})-(\d{8,}|released)\.json")
@@ -68,7 +68,7 @@ def hold_lease(
 
     Args:
         clock: the wall clock, for people who read who holds the lease.
-        notify: is told whom the waiting is for, at once and then every few minutes.
+        notify: called with a text that names the holder, at once and then every few minutes.
         stop: ends the waiting.
         monotonic: seconds that never go back.
         sleep: how to wait between two looks; by default a wait that ``stop`` ends.
@@ -81,17 +81,17 @@ def hold_lease(
     """
     files = _LeaseFiles(store, source)
     by = holder or Holder.current(clock())
-    watch = _Watch(files, monotonic, lease_seconds)
+    observer = _LeaseObserver(files, monotonic, lease_seconds)
     lease = None
     while lease is None:
         if stop.is_set():
             raise StoppedError(f"Stopped before source {source} was this process's turn; nothing was sent. Run again.")
-        term = watch.free_term(notify)
+        term = observer.free_term(notify)
         if term is not None:
             wanted = Lease(files, term, by, monotonic=monotonic, lease_seconds=lease_seconds)
             lease = wanted if wanted.take() else None
         if lease is None:
-            (sleep or stop.wait)(lease_seconds / _LOOKS_PER_LEASE)
+            (sleep or stop.wait)(lease_seconds / _CHECKS_PER_LEASE)
     try:
         lease.start_renewing()
         yield lease
@@ -131,15 +131,15 @@ class Lease:
         self._beat = self._tried = 0
         self._lock = threading.Lock()
         self._valid_until = 0.0
-        self._lost: str | None = "it was never taken"
-        self._is_taken_away = False
+        self._lost: str | None = "it was never acquired"
+        self._is_superseded = False
         self._successor: Holder | None = None
         self._trouble: Exception | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, name=f"lease-{files.source}", daemon=True)
 
     def check(self) -> None:
-        """Pass while no other process can hold the lease. Costs a look at the clock.
+        """Pass while no other process can hold the lease. Costs a read of the clock.
 
         Raises:
             LeaseLostError: it is over, for ever.
@@ -173,7 +173,7 @@ class Lease:
         """Give one sign of life. Trouble of the state is remembered, not raised: only the deadline decides."""
         if self._is_lost():
             # Another beat would only make others wait longer; but the message can say who has it now.
-            if not self._is_taken_away:
+            if not self._is_superseded:
                 self._see_successor()
             return
         began, previous = self._monotonic(), self._beat
@@ -187,7 +187,7 @@ class Lease:
             if self._lost is None and why is None:
                 self._valid_until, self._trouble = began + _VALID_SHARE * self._seconds, None
             self._lost = self._lost or why
-            self._is_taken_away = self._is_taken_away or why is not None
+            self._is_superseded = self._is_superseded or why is not None
         with suppress(Exception):  # what stays is cleared away by the next holder
             # Beats that were in doubt lie between the two.
             self._files.delete((self.term, beat) for beat in range(max(2, previous), self._beat))
@@ -204,7 +204,7 @@ class Lease:
         with self._lock:
             self._lost = self._lost or "it was given back"
         # A renewal that still hangs shows that the state does not answer: asking it once more would hang, too.
-        if not self._thread.is_alive() and not self._is_taken_away:
+        if not self._thread.is_alive() and not self._is_superseded:
             self._files.release(self.term)
 
     def _keep_renewing(self) -> None:
@@ -227,7 +227,7 @@ class Lease:
         """
         self._tried += 1
         if not self._files.create_beat(self._claim(), self.term, self._tried):
-            return "somebody else wrote in its term"
+            return "another process wrote in its term"
         marks = self._files.marks()
         newest = _newest(marks)
         why = None
@@ -235,7 +235,7 @@ class Lease:
             why = "another process took it over"
             self._see_successor()
         elif self._beat and (self.term, self._beat) not in marks:
-            why = "somebody deleted its files from the state"
+            why = "its files were deleted from the state"
         if why is None:
             self._beat = self._tried
         else:
@@ -252,36 +252,36 @@ class Lease:
         with suppress(Exception):  # it is only for the message
             newest = self._files.newest()
             if newest is not None and newest.term > self.term:
-                self._is_taken_away, self._successor = True, self._files.claim(newest.term).holder
+                self._is_superseded, self._successor = True, self._files.claim(newest.term).holder
 
 
-class _Watch:
-    """What somebody who wants the lease has seen so far, and since when nothing changed."""
+class _LeaseObserver:
+    """What a process that waits for the lease has seen so far, and since when nothing changed."""
 
     def __init__(self, files: _LeaseFiles, monotonic: Callable[[], float], lease_seconds: float) -> None:
         self._files, self._monotonic, self._seconds = files, monotonic, lease_seconds
         self._sight: _Sight | None = None
         self._claim = _Claim()
         self._seen_at = 0.0
-        self._told_at: float | None = None
+        self._notified_at: float | None = None
 
     def free_term(self, notify: Callable[[str], object]) -> int | None:
-        """Look once. Returns the term that may be taken, or None, and then tells whom we wait for if it is time to."""
-        looking_at = self._monotonic()
+        """Check once: return a term that is free, or None (and say every few minutes who holds it)."""
+        checked_at = self._monotonic()
         sight = self._files.newest()
         if sight is None:
             return 1
         if self._sight is None or sight.term != self._sight.term:
             self._claim = self._files.claim(sight.term)
         if sight != self._sight:
-            # The beat was written before this moment; a look that begins a whole lease later and finds no newer one
+            # The beat was written before this moment; a check that begins a whole lease later and finds no newer one
             # proves that its holder has given up.
             self._sight, self._seen_at = sight, self._monotonic()
         patience = max(self._seconds, self._claim.lease_seconds)
-        if sight.is_released or self._claim.is_dead or looking_at - self._seen_at >= patience:
+        if sight.is_released or self._claim.is_dead or checked_at - self._seen_at >= patience:
             return sight.term + 1
-        if self._told_at is None or looking_at - self._told_at >= _NOTIFY_SECONDS:
-            self._told_at = looking_at
+        if self._notified_at is None or checked_at - self._notified_at >= _NOTIFY_SECONDS:
+            self._notified_at = checked_at
             notify(
                 f"Source {self._files.source} is being submitted by {self._claim.holder or 'another process'}; waiting until "
                 f"it ends. If it has died, this process takes over {patience:.0f} s after its last sign of life. To stop "
@@ -292,7 +292,7 @@ class _Watch:
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """The newest term as one look showed it; equal as long as nothing happened."""
+    """The newest term as one check showed it; equal as long as nothing happened."""
 
     term: int
     beat: int

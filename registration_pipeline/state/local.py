@@ -28,9 +28,9 @@ _WAY_OUT = {
     errno.EPERM: "give this user read and write access to it (the file system must allow hard links), or set `state` "
     "in registration.yaml to another place",
     errno.EROFS: "mount it writable, or set `state` in registration.yaml to another place",
-    errno.ENOTDIR: "remove the file that stands where a folder is needed, or set `state` in registration.yaml to "
+    errno.ENOTDIR: "remove the file that is in the place of a folder, or set `state` in registration.yaml to "
     "another place",
-    errno.EEXIST: "remove the file that stands where a folder is needed, or set `state` in registration.yaml to "
+    errno.EEXIST: "remove the file that is in the place of a folder, or set `state` in registration.yaml to "
     "another place",
     errno.EOPNOTSUPP: "this file system has no hard links, which the state needs for create-only writes: set `state` "
     "in registration.yaml to a local disk or a bucket",
@@ -204,7 +204,7 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        way_out = _WAY_OUT.get(error.errno or 0, "mend it, or set `state` in registration.yaml to another place")
+        way_out = _WAY_OUT.get(error.errno or 0, "fix it, or set `state` in registration.yaml to another place")
         raise StateError(f"The state at {path}: {error.strerror or error}. To go on, {way_out}.") from error
 
 

@@ -19,11 +19,11 @@ def check_name(name: str) -> str:
     """
     segments = name.split("/")
     if any(segment in {"", ".", ".."} for segment in segments):
-        raise ValueError(f"{name!r} is no name in the state: segments must not be empty, '.' or '..'")
+        raise ValueError(f"{name!r} is not a name in the state: segments must not be empty, '.' or '..'")
     if "\\" in name or not all(character.isprintable() for character in name):
-        raise ValueError(f"{name!r} is no name in the state: control characters and backslashes are not allowed")
+        raise ValueError(f"{name!r} is not a name in the state: control characters and backslashes are not allowed")
     if segments[-1].startswith(TEMPORARY_PREFIX):
-        raise ValueError(f"{name!r} is no name in the state: {TEMPORARY_PREFIX}* is for writes in progress")
+        raise ValueError(f"{name!r} is not a name in the state: {TEMPORARY_PREFIX}* is for writes in progress")
     return name
 
 
@@ -35,6 +35,6 @@ def check_prefix(prefix: str) -> str:
     """
     if prefix:
         if not prefix.endswith("/"):
-            raise ValueError(f"{prefix!r} is no folder of the state: it must end in '/'")
+            raise ValueError(f"{prefix!r} is not a folder of the state: it must end in '/'")
         check_name(prefix[:-1])
     return prefix

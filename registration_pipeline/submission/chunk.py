@@ -31,7 +31,7 @@ from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.job_wait import JobWait
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
-from registration_pipeline.submission.settle import gone_items, look_for
+from registration_pipeline.submission.settle import gone_items, search_folder
 from registration_pipeline.submission.split import PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
@@ -147,7 +147,7 @@ class ChunkSubmission:
     def _start(self, *, is_fresh: bool = False) -> ChunkResult | InDoubt:
         manifest = self.manifest()
         refusal: Exception | None = None
-        with self.context.slots.taken(self.context.stop):
+        with self.context.slots.occupied(self.context.stop):
             self.context.check_stop("No further chunk is started because the submission stops; run again.")
             self._intend(manifest, is_fresh=is_fresh)
             if not manifest.violations:
@@ -191,7 +191,7 @@ class ChunkSubmission:
             self._append(JournalEventKind.NOT_SENT, message=str(error))
 
     def _finish_job(self) -> ChunkResult | InDoubt:
-        with self.context.slots.taken(self.context.stop):
+        with self.context.slots.occupied(self.context.stop):
             report = self._wait_for_job()
         return self._judge(report)
 
@@ -236,7 +236,7 @@ class ChunkSubmission:
             if isinstance(result, InDoubt):
                 doubts.append(result)
                 continue
-            found = read_outcomes(self.context.store, self.context.source, result) if result else half.untried()
+            found = read_outcomes(self.context.store, self.context.source, result) if result else half.not_attempted()
             outcomes.extend(outcome._replace(attempt=progress.attempt) for outcome in found)
         if doubts:
             seen = {chunk_id: state for found in doubts for chunk_id, state in found.seen.items()}
@@ -253,7 +253,7 @@ class ChunkSubmission:
         if progress.state is ChunkState.SUCCEEDED or (is_of_this_attempt and progress.state.is_concluded):
             self.part.refusals.count_verdict(self.chunk, progress)
             return progress.verdict
-        if not progress.state.is_open and self.part.refusals.are_hopeless:
+        if not progress.state.is_open and self.part.refusals.should_stop_splitting:
             return None
         if doubt is not None and progress.state.is_open:
             result = self.resolve(doubt, settled_seconds=settled_seconds)
@@ -264,10 +264,10 @@ class ChunkSubmission:
         self.part.refusals.count_verdict(self.chunk, self._progress)
         return self._progress.verdict
 
-    def untried(self) -> ChunkOutcomes:
+    def not_attempted(self) -> ChunkOutcomes:
         """Return the verdicts of a part that was not tried, because everything tried before was refused."""
         assert self.part is not None
-        return judge_refused(self._units(), self.part.refusals.hopeless_message, attempt=0, at=self.context.clock())
+        return judge_refused(self._units(), self.part.refusals.give_up_message, attempt=0, at=self.context.clock())
 
     def _conclude(self, outcomes: ChunkOutcomes, *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
@@ -364,7 +364,7 @@ class ChunkSubmission:
     def _evidence(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
         first = self._progress.first_intent
         assert first is not None
-        return look_for(
+        return search_folder(
             gateway=self.context.gateway,
             retry=self.context.calls,
             folder_uuid=self._folder_uuid,

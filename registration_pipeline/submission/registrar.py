@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from registration_pipeline.submission.context import SubmissionContext
-    from registration_pipeline.tracking.due import Errand
+    from registration_pipeline.tracking.due import ChunkTask
 
     Work = Callable[[], "_Prepared | ChunkResult | InDoubt"]
 
@@ -36,30 +36,30 @@ class _Prepared:
     send: Callable[[], ChunkResult | InDoubt]
 
 
-def register_chunks(context: SubmissionContext, errands: Iterable[Errand]) -> Iterator[ChunkResult]:
+def register_chunks(context: SubmissionContext, tasks: Iterable[ChunkTask]) -> Iterator[ChunkResult]:
     """Bring every chunk to its verdict and yield results as they come; the caller's thread does nothing else.
 
     Raises:
         HaltError: nothing more may be sent. Results reached before it have been yielded.
     """
-    with closing(stream_chunks(context, errands, with_manifests=False)) as stream:
+    with closing(stream_chunks(context, tasks, with_manifests=False)) as stream:
         for found in stream:
             if isinstance(found, ChunkResult):
                 yield found
 
 
 def stream_chunks(
-    context: SubmissionContext, errands: Iterable[Errand], *, with_manifests: bool
+    context: SubmissionContext, tasks: Iterable[ChunkTask], *, with_manifests: bool
 ) -> Generator[ReadyChunk | ChunkResult, None, None]:
     """Bring every chunk to its verdict and yield what comes, as it comes: ready chunks and results.
 
-    A chunk is taken from ``errands`` when there is room for it, so no more than ``context.slots.most + context.ahead`` are
+    A chunk is taken from ``tasks`` when there is room for it, so no more than ``context.slots.most + context.ahead`` are
     in memory. Chunks whose start is in doubt wait until all others are through, then until their folder has been quiet for
     ``context.settle_seconds``, and are then adopted or sent again.
 
     Args:
         context: what every chunk needs.
-        errands: the chunks; drawn from in the caller's thread.
+        tasks: the chunks; drawn from in the caller's thread.
         with_manifests: make or verify the manifest of every chunk, also of one that needs none any more, and yield the chunk
             with it. It is sent once the caller has come back for more.
 
@@ -69,7 +69,7 @@ def stream_chunks(
     """
     begin = _prepare if with_manifests else _advance
     in_doubt: list[InDoubt] = []
-    yield from _run(context, (partial(begin, context, errand) for errand in errands), in_doubt)
+    yield from _run(context, (partial(begin, context, task) for task in tasks), in_doubt)
     for _ in range(_MAX_SETTLE_ROUNDS):
         if not in_doubt:
             return
@@ -87,17 +87,17 @@ def stream_chunks(
     )
 
 
-def _prepare(context: SubmissionContext, errand: Errand) -> _Prepared:
-    submission = ChunkSubmission(context, errand.chunk)
-    ready = ReadyChunk(chunk=errand.chunk, manifest=submission.manifest())
-    return _Prepared(ready, partial(_advance, context, errand, submission))
+def _prepare(context: SubmissionContext, task: ChunkTask) -> _Prepared:
+    submission = ChunkSubmission(context, task.chunk)
+    ready = ReadyChunk(chunk=task.chunk, manifest=submission.manifest())
+    return _Prepared(ready, partial(_advance, context, task, submission))
 
 
 def _advance(
-    context: SubmissionContext, errand: Errand, submission: ChunkSubmission | None = None
+    context: SubmissionContext, task: ChunkTask, submission: ChunkSubmission | None = None
 ) -> ChunkResult | InDoubt:
-    submission = submission or ChunkSubmission(context, errand.chunk)
-    return submission.advance(after_attempt=errand.after_attempt, is_fresh=errand.is_fresh, is_forced=errand.is_forced)
+    submission = submission or ChunkSubmission(context, task.chunk)
+    return submission.advance(after_attempt=task.after_attempt, is_fresh=task.is_fresh, is_forced=task.is_forced)
 
 
 def _settle(context: SubmissionContext, in_doubt: Sequence[InDoubt]) -> float:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MOST_PAGES = 20
 """Of 1,000 items: a folder may hold ten million, and a night may have registered most of them since."""
 
-_LOOKS_PER_SETTLE = 12
-_LONGEST_LOOK_SECONDS = 10.0
+_CHECKS_PER_SETTLE = 12
+_LONGEST_CHECK_SECONDS = 10.0
 # A folder that somebody else fills all night is never quiet. With the default of 120 s both numbers say an hour.
 _MOST_SETTLES = 30
 _SHORTEST_PATIENCE_SECONDS = 3600.0
@@ -44,7 +44,7 @@ def wait_for_quiet(
         ServiceUnavailableError: the folder never became quiet.
         HaltError: what ``sleep`` raises to stop the wait, or the folder can't be looked at.
     """
-    step = min(_LONGEST_LOOK_SECONDS, max(settle_seconds / _LOOKS_PER_SETTLE, 0.05))
+    step = min(_LONGEST_CHECK_SECONDS, max(settle_seconds / _CHECKS_PER_SETTLE, 0.05))
     patience = max(_MOST_SETTLES * settle_seconds, _SHORTEST_PATIENCE_SECONDS)
     began = monotonic()
     count = _count(gateway, retry, folder_uuid)
@@ -54,8 +54,8 @@ def wait_for_quiet(
         if monotonic() - began > patience:
             raise ServiceUnavailableError(
                 f"Encord folder {folder_uuid} has not been quiet for {settle_seconds:.0f} s within {patience:.0f} s, so it "
-                "can't be told whether an upload of ours is still under way. Nothing is lost; run again when nobody else "
-                "uploads to this folder."
+                "is not known whether an upload of this source is still under way. Nothing is lost; run again when no "
+                "one else uploads to this folder."
             )
         sleep(step)
         latest = _count(gateway, retry, folder_uuid)
@@ -64,7 +64,7 @@ def wait_for_quiet(
     return monotonic() - began
 
 
-def look_for(
+def search_folder(
     *,
     gateway: RegistrationGateway,
     retry: RetryPolicy,
@@ -82,7 +82,7 @@ def look_for(
 
 def gone_items(*, gateway: RegistrationGateway, retry: RetryPolicy, item_uuids: Sequence[str]) -> set[str]:
     """Return which of the items Encord does not show any more; it does not say which, so a refused batch is halved."""
-    if not item_uuids or retry.read("looking items up", lambda: gateway.folders_of_items(item_uuids)) is not None:
+    if not item_uuids or retry.read("looking up items", lambda: gateway.folders_of_items(item_uuids)) is not None:
         return set()
     if len(item_uuids) == 1:
         return set(item_uuids)

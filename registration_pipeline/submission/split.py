@@ -1,4 +1,4 @@
-"""What the parts of a refused chunk share: whose parts they are, and when going on to halve is without hope.
+"""What the parts of a refused chunk share: whose parts they are, and when splitting them further is given up.
 
 The order of acts is ``chunk.py``; ids and members of parts are ``planning/halves.py``.
 """
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.tracking.journal.states import ChunkProgress
 
-HOPELESS_AFTER = 8
-"""So many units refused alone, and no part accepted: the refusal is not about single entries. Halving a chunk of 1,000 down
-to every unit takes 2,000 starts; this takes about 25."""
+GIVE_UP_AFTER = 8
+"""When this many units were refused alone, and no part was accepted, the refusal is not about single entries. Halving a
+chunk of 1,000 down to every unit takes 2,000 starts; this takes about 25."""
 
 
 @dataclass(slots=True)
@@ -26,25 +26,25 @@ class Refusals:
     message: str = ""
 
     @property
-    def are_hopeless(self) -> bool:
-        """Tell whether to stop halving."""
-        return self.alone >= HOPELESS_AFTER and not self.accepted
+    def should_stop_splitting(self) -> bool:
+        """Return whether to stop splitting."""
+        return self.alone >= GIVE_UP_AFTER and not self.accepted
 
     @property
-    def hopeless_message(self) -> str:
-        """Say why a part was not tried."""
+    def give_up_message(self) -> str:
+        """Return why a part was not attempted."""
         return (
             f"Encord refused the chunk as a whole, and the first {self.alone} units that were tried alone as well, so the "
             f"others were not tried: {self.message}"
         )
 
     def count(self, message: str) -> None:
-        """Note that Encord refused one unit alone."""
+        """Count that Encord refused one unit alone."""
         self.alone += 1
         self.message = message
 
     def count_verdict(self, chunk: PlannedChunk, progress: ChunkProgress) -> None:
-        """Note a part that Encord has taken: a job was made of it, or its units are there."""
+        """Count a part that Encord has accepted: a job was made of it, or its units are there."""
         verdict = progress.verdict
         if verdict is not None and (verdict.job_id or verdict.registered):
             self.accepted += chunk.units

@@ -119,7 +119,7 @@ def judge_job(
     if found and None not in found:
         return _all_registered(units, found, attempt=attempt, at=at)
     sent = {_decoded(entry.object_url) for unit in units for entry in unit.objects} if failed else set()
-    strangers = set(failed) - sent
+    unexpected_urls = set(failed) - sent
     outcomes: list[Outcome] = []
     for unit in units:
         error = _error_of(unit, failed)
@@ -128,7 +128,7 @@ def judge_job(
         elif unit.title in items:
             verdict = _UnitVerdict(verdict=Verdict.REGISTERED, item_uuid=items[unit.title])
         else:
-            verdict = _unaccounted_unit(unit, report, evidence, strangers)
+            verdict = _unaccounted_unit(unit, report, evidence, unexpected_urls)
         outcomes.extend(_outcomes(unit, verdict, attempt=attempt, at=at))
     return ChunkOutcomes.of(outcomes)
 
@@ -238,14 +238,14 @@ def _failed_unit(error: UnitError) -> _UnitVerdict:
 
 
 def _unaccounted_unit(
-    unit: PlannedUnit, report: JobReport, evidence: FolderEvidence, strangers: Collection[str]
+    unit: PlannedUnit, report: JobReport, evidence: FolderEvidence, unexpected_urls: Collection[str]
 ) -> _UnitVerdict:
     item_uuid = evidence.item_of(unit)
     if item_uuid:
         return _UnitVerdict(verdict=Verdict.REGISTERED, item_uuid=item_uuid)
     listed = len(report.unit_errors)
     # An error for a URL that we did not send may be this unit's, written in another way.
-    are_errors_known = report.status is JobStatus.DONE and report.units_error <= listed and not strangers
+    are_errors_known = report.status is JobStatus.DONE and report.units_error <= listed and not unexpected_urls
     if are_errors_known and not report.units_cancelled:
         # Every error is listed and this unit is not among them: its URL was in the folder before, so it was skipped.
         return _UnitVerdict(verdict=Verdict.ALREADY_REGISTERED)
@@ -253,7 +253,7 @@ def _unaccounted_unit(
         return _UnitVerdict(
             verdict=Verdict.FAILED, reason=FailureReason.CANCELLED, message="the upload job was cancelled in Encord"
         )
-    said = "; ".join([*report.errors, *(f"an error for {url}, which was not sent" for url in sorted(strangers))])
+    said = "; ".join([*report.errors, *(f"an error for {url}, which was not sent" for url in sorted(unexpected_urls))])
     return _UnitVerdict(
         verdict=Verdict.FAILED,
         reason=FailureReason.UNACCOUNTED,

@@ -1,6 +1,6 @@
 """Which chunks a command or a run means: those that are due, those that failed, or those that were named.
 
-Only choosing belongs here; where a chunk stands comes from ``status.py``, what is done with it is ``submission``.
+Only choosing belongs here; the state of a chunk comes from ``status.py``, what is done with it is ``submission``.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
-    """A chunk to be brought to its verdict.
+class ChunkTask:
+    """A chunk to submit, and under which conditions.
 
     Args:
         after_attempt: send it again if this attempt ended with failures and is still the newest; None: only what is not
             concluded is worked on. The number keeps two runs from both retrying the same failure.
-        is_fresh: its tries are counted anew: an object changed, or a person asked for exactly this chunk.
+        is_fresh: its tries are counted from zero: an object changed, or a person asked for exactly this chunk.
         is_forced: send it again even if nothing of it failed.
     """
 
@@ -37,33 +37,33 @@ class Errand:
     is_forced: bool = False
 
 
-def due_errands(
+def due_tasks(
     statuses: Mapping[str, ChunkStatus], *, max_attempts: int, repaired: Collection[str] = ()
-) -> list[Errand]:
+) -> list[ChunkTask]:
     """Return what a nightly run does: chunks without a verdict, and failures that may pass by themselves.
 
     Args:
         statuses: every chunk of the source.
-        max_attempts: a chunk with transient failures is tried so often, then left alone.
+        max_attempts: how often a chunk with transient failures is tried before it is no longer retried.
         repaired: chunks of which a failed object was written again since it was tried (``repairs.repaired_chunks``).
     """
-    errands: list[Errand] = []
+    tasks: list[ChunkTask] = []
     for status in statuses.values():
         if not status.progress.state.is_concluded:
-            errands.append(Errand(chunk=status.chunk))
+            tasks.append(ChunkTask(chunk=status.chunk))
         elif status.chunk.chunk_id in repaired:
-            errands.append(Errand(chunk=status.chunk, after_attempt=status.progress.attempt, is_fresh=True))
+            tasks.append(ChunkTask(chunk=status.chunk, after_attempt=status.progress.attempt, is_fresh=True))
         elif has_transient_failures(status) and status.progress.tries < max_attempts:
-            errands.append(Errand(chunk=status.chunk, after_attempt=status.progress.attempt))
-    return errands
+            tasks.append(ChunkTask(chunk=status.chunk, after_attempt=status.progress.attempt))
+    return tasks
 
 
-def failed_errands(
+def failed_tasks(
     statuses: Mapping[str, ChunkStatus], *, max_attempts: int, repaired: Collection[str] = (), force: bool = False
-) -> list[Errand]:
+) -> list[ChunkTask]:
     """Return the retries of all chunks with failures except the quarantined ones, or with ``force`` of those too."""
     return [
-        Errand(
+        ChunkTask(
             chunk=status.chunk,
             after_attempt=status.progress.attempt,
             is_fresh=force or status.chunk.chunk_id in repaired,
@@ -74,9 +74,9 @@ def failed_errands(
     ]
 
 
-def named_errands(
+def named_tasks(
     source: str, statuses: Mapping[str, ChunkStatus], chunk_ids: Sequence[str], *, force: bool = False
-) -> list[Errand]:
+) -> list[ChunkTask]:
     """Return the chunks of these ids; with failures they are retried, and with ``force`` in any case.
 
     Raises:
@@ -88,7 +88,7 @@ def named_errands(
             meant = f" Did you mean {near[0]}?" if near else " `registration-pipeline plan` makes chunks."
             raise UsageError(f"Source {source!r} has no chunk {chunk_id!r}.{meant}")
     return [
-        Errand(
+        ChunkTask(
             chunk=statuses[chunk_id].chunk,
             after_attempt=statuses[chunk_id].progress.attempt,
             is_fresh=True,
@@ -98,10 +98,10 @@ def named_errands(
     ]
 
 
-def unshown_errands(statuses: Mapping[str, ChunkStatus], shown: Collection[str]) -> list[Errand]:
+def unshown_tasks(statuses: Mapping[str, ChunkStatus], shown: Collection[str]) -> list[ChunkTask]:
     """Return the registered chunks that are not among those that a view shows; nothing of them is sent."""
     return [
-        Errand(chunk=status.chunk)
+        ChunkTask(chunk=status.chunk)
         for chunk_id, status in statuses.items()
         if status.progress.state is ChunkState.SUCCEEDED and chunk_id not in shown
     ]
@@ -128,5 +128,5 @@ def has_transient_failures(status: ChunkStatus) -> bool:
 
 
 def is_quarantined(status: ChunkStatus, *, max_attempts: int) -> bool:
-    """Tell whether the chunk has failed so often that it is left alone until an object changes or a person insists."""
+    """Return whether the chunk failed ``max_attempts`` times: retried only if an object changes or a person asks for it."""
     return has_failed(status) and status.progress.tries >= max_attempts

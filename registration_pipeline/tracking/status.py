@@ -1,4 +1,4 @@
-"""Where every object stands: the fold of the latest plan and all journals into numbers that add up.
+"""How many objects are in each state: the fold of the latest plan and all journals into numbers that add up.
 
 Only counting belongs here; the table and the JSON of the ``status`` command are built from ``SourceStatus``.
 """

@@ -201,14 +201,14 @@ def test_the_ui_answers_guards_its_demo_and_ends_with_everything_at_ctrl_c(told:
         process = start(demo_folder, log, "--ui", "--ui-port", str(port))
         try:
             printed = wait_for(process, log, "What to try", seconds=150)
-            assert f"Port {port} is taken" in printed
+            assert f"Port {port} is in use" in printed
             url = re.findall(r"Dagster UI +(http://127\.0\.0\.1:\d+)/", printed)[0]
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(f"{url}/server_info", timeout=20) as answer:
                 assert "dagster_webserver_version" in json.load(answer)
             second = subprocess.run(command(demo_folder), capture_output=True, text=True, timeout=60, check=False)
             assert second.returncode == 2
-            assert "is taken" in second.stderr
+            assert "is in use" in second.stderr
             assert (demo_folder / "state").is_dir()
             assert len(processes_of(demo_folder)) > 3
         finally:

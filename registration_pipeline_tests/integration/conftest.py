@@ -21,7 +21,7 @@ from registration_pipeline.submission.context import SubmissionContext
 from registration_pipeline.submission.encord.gateway import EncordGateway
 from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.target import resolve_target
-from registration_pipeline.tracking.due import due_errands, named_errands
+from registration_pipeline.tracking.due import due_tasks, named_tasks
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.status import chunk_statuses, source_status
@@ -77,10 +77,8 @@ class SandboxFleet:
             settle_seconds=settle_seconds,
         )
         statuses = chunk_statuses(self.store, "fleet")
-        errands = (
-            named_errands("fleet", statuses, list(statuses)) if retry_failed else due_errands(statuses, max_attempts=1)
-        )
-        yield from register_chunks(context, errands)
+        tasks = named_tasks("fleet", statuses, list(statuses)) if retry_failed else due_tasks(statuses, max_attempts=1)
+        yield from register_chunks(context, tasks)
 
     def registered_urls(self) -> list[str]:
         """Return what the sandbox was given, duplicates included, over all folders."""

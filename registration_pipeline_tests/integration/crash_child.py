@@ -22,7 +22,7 @@ from registration_pipeline.submission.context import SubmissionContext
 from registration_pipeline.submission.encord.gateway import EncordGateway
 from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.target import resolve_target
-from registration_pipeline.tracking.due import Errand
+from registration_pipeline.tracking.due import ChunkTask
 
 
 class Countdown:
@@ -87,8 +87,8 @@ def main(root: str, domain: str, key_file: str, *kill: str) -> None:
     context = SubmissionContext(
         store=store, source="fleet", gateway=gateway, target=target, retry=retry, slots=Slots(2), settle_seconds=1
     )
-    errands = [Errand(chunk=chunk) for chunk in load_chunks(store, "fleet").values()]
-    for _ in register_chunks(context, errands):
+    tasks = [ChunkTask(chunk=chunk) for chunk in load_chunks(store, "fleet").values()]
+    for _ in register_chunks(context, tasks):
         pass
 
 

@@ -9,7 +9,7 @@ from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.orchestration.runs import planned_events
 from registration_pipeline.planning.wave import PlannedChunk
-from registration_pipeline.tracking.due import Errand
+from registration_pipeline.tracking.due import ChunkTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
 COUNT = 2 * planned_events._BATCH + 5
 
 
-def errand(number: int) -> Errand:
+def task(number: int) -> ChunkTask:
     chunk_id = f"20261121T020000Z-images-{number:05d}"
     chunk = PlannedChunk(
         chunk_id=chunk_id,
@@ -32,10 +32,10 @@ def errand(number: int) -> Errand:
         first_key=f"{number}",
         last_key=f"{number}",
     )
-    return Errand(chunk=chunk)
+    return ChunkTask(chunk=chunk)
 
 
-ERRANDS = [errand(number) for number in range(COUNT)]
+ERRANDS = [task(number) for number in range(COUNT)]
 
 
 def in_batches(context: OpExecutionContext) -> None:

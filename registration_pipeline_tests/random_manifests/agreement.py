@@ -59,7 +59,7 @@ class OwnRule:
 OWN_RULES: Final = {
     "duplicates are skipped": OwnRule(
         re.compile(r"^skip_duplicate_urls must be there and true"),
-        "Encord takes manifests without it and registers what they hold again each time they are sent",
+        "Encord accepts manifests without it and registers what they hold again each time they are sent",
     ),
     "something is registered": OwnRule(
         re.compile(r"^manifest has no items$"),
@@ -75,12 +75,12 @@ OWN_RULES: Final = {
         "skip_duplicate_urls looks at what the folder holds, perhaps only when the job starts: both would be registered",
     ),
     "printed casing": OwnRule(
-        re.compile(rf"^\w+\[\d+\]\.({_OTHER_FIELDS}) is no field of this block$"),
+        re.compile(rf"^\w+\[\d+\]\.({_OTHER_FIELDS}) is not a field of this block$"),
         "Encord's pages print fields of media metadata in two casings; the sandbox takes both and says which, the "
         "validator holds us to the examples",
     ),
     "keys stand once": OwnRule(
-        re.compile(r" stands there more than once$"), "the SDK would send only the last, which nobody has reviewed"
+        re.compile(r" is repeated$"), "the SDK would send only the last, which nobody has reviewed"
     ),
     "metadata stays what it is": OwnRule(
         re.compile(r"^\w+\[\d+\]\.clientMetadata\..* must be a finite number$"), "the SDK would send null instead"

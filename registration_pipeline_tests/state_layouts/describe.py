@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from registration_pipeline.manifest.files import ensure_manifest
 from registration_pipeline.planning.wave import load_chunks
-from registration_pipeline.tracking.due import due_errands
+from registration_pipeline.tracking.due import due_tasks
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 
@@ -62,7 +62,7 @@ def numbers(store: StateStore) -> dict[str, Any]:
             for chunk_id, one in statuses.items()
         },
         "chunk_count": len(statuses),
-        "due": sorted(errand.chunk.chunk_id for errand in due_errands(statuses, max_attempts=3)),
+        "due": sorted(task.chunk.chunk_id for task in due_tasks(statuses, max_attempts=3)),
         "failures": sorted(
             [row.key, row.stage, row.reason, row.chunk_id or ""] for row in source_failures(store, SOURCE)
         ),

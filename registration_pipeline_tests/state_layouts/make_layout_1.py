@@ -96,8 +96,8 @@ def _second_night(fleet: Fleet) -> None:
 
 
 def _register(fleet: Fleet, chunk: PlannedChunk, **options: Any) -> None:
-    errands = [errand for errand in fleet.errands(retry_failed=True) if errand.chunk == chunk]
-    fleet.register(errands=errands, **options)
+    tasks = [task for task in fleet.tasks(retry_failed=True) if task.chunk == chunk]
+    fleet.register(tasks=tasks, **options)
 
 
 def _facts(fleet: Fleet) -> None:

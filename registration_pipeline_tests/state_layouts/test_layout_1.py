@@ -93,7 +93,7 @@ def test_going_on_sends_nothing_twice(state: Path) -> None:
     assert len(held) == len(set(held)) > 0
 
     fleet.register_until_done()
-    fleet.register(errands=fleet.errands(retry_failed=True))
+    fleet.register(tasks=fleet.tasks(retry_failed=True))
 
     assert sorted(fleet.encord.urls()) == fleet.urls()
     assert {outcome.verdict.is_registered for outcome in fleet.outcomes()} == {True}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.state.lease import Lease
     from registration_pipeline.submission.gateway import ItemPage, JobReport
-    from registration_pipeline.tracking.due import Errand
+    from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline_tests.submission_model.world import World
 
 _Answer = TypeVar("_Answer")
@@ -41,7 +41,7 @@ class Process:
         choose: which chunks it takes on; asked at its beginning.
     """
 
-    def __init__(self, world: World, choose: Callable[[], list[Errand]]) -> None:
+    def __init__(self, world: World, choose: Callable[[], list[ChunkTask]]) -> None:
         self.world, self.choose = world, choose
         self.at, self.acts = "its beginning", 0
         self.is_killed = self.is_frozen = self.has_ended = False
@@ -133,7 +133,7 @@ class Process:
 
     def _register(self) -> None:
         world, variant = self.world, self.world.variant
-        errands = self.choose()
+        tasks = self.choose()
         self.pause("its lease")
         with self._lease() as self.lease:
             context = world.fleet.context(
@@ -150,7 +150,7 @@ class Process:
                 job_timeout_seconds=600,
                 job_warning_seconds=50,
             )
-            for result in registrar.register_chunks(context, errands):
+            for result in registrar.register_chunks(context, tasks):
                 world.results.append(result)
 
     def _lease(self) -> Any:

@@ -18,7 +18,7 @@ from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.cancel import cancel_chunk
-from registration_pipeline.tracking.due import due_errands, failed_errands, named_errands
+from registration_pipeline.tracking.due import due_tasks, failed_tasks, named_tasks
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.repairs import repaired_chunks
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.units import ChunkUnits
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.result import ChunkResult
-    from registration_pipeline.tracking.due import Errand
+    from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline_tests.submission_model.variants import Variant
 
 SETTLE_SECONDS = 120.0
@@ -188,30 +188,30 @@ class World:
         members = Counter(entry.key for units in self.units.values() for unit in units for entry in unit.objects)
         assert members == Counter(self.bucket.tags.keys()), "an object is in no chunk, or in two"
 
-    def start(self, choose: Callable[[], list[Errand]]) -> Process:
+    def start(self, choose: Callable[[], list[ChunkTask]]) -> Process:
         """Start a process."""
         process = Process(self, choose)
         self.processes.append(process)
         return process
 
-    def nightly(self) -> list[Errand]:
+    def nightly(self) -> list[ChunkTask]:
         """Choose what a nightly run does."""
         snapshot = read_snapshot(self.fleet.store, "fleet")
         statuses = chunk_statuses(self.fleet.store, "fleet", snapshot)
         repaired = repaired_chunks(self.fleet.store, snapshot, statuses)
-        return due_errands(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired)
+        return due_tasks(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired)
 
-    def retries(self, *, force: bool) -> list[Errand]:
+    def retries(self, *, force: bool) -> list[ChunkTask]:
         """Choose what a person's retry of everything that failed does."""
         snapshot = read_snapshot(self.fleet.store, "fleet")
         statuses = chunk_statuses(self.fleet.store, "fleet", snapshot)
         repaired = repaired_chunks(self.fleet.store, snapshot, statuses)
-        return failed_errands(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired, force=force)
+        return failed_tasks(statuses, max_attempts=MAX_ATTEMPTS, repaired=repaired, force=force)
 
-    def named(self) -> list[Errand]:
+    def named(self) -> list[ChunkTask]:
         """Choose what a person does who sends everything again."""
         statuses = chunk_statuses(self.fleet.store, "fleet")
-        return named_errands("fleet", statuses, list(statuses), force=True)
+        return named_tasks("fleet", statuses, list(statuses), force=True)
 
     def cancel(self, chunk_id: str) -> None:
         """Cancel a chunk's jobs, as a person does."""
@@ -334,7 +334,7 @@ class World:
                 process._stands.acquire()
             process._thread.join()
 
-    def _run(self, choose: Callable[[], list[Errand]]) -> None:
+    def _run(self, choose: Callable[[], list[ChunkTask]]) -> None:
         process = self.start(choose)
         self.finish(process)
         assert process.halt is None, f"halted in a world without faults: {process.halt}"
@@ -348,7 +348,7 @@ class World:
             for url, key in self.key_of.items()
             if key not in present or url in self.encord.refused or url in self.encord.troubles
         }
-        assert set(self.bucket.tags) - hopeless <= registered, "an object that Encord takes is not registered"
+        assert set(self.bucket.tags) - hopeless <= registered, "an object that Encord accepts is not registered"
         assert failed <= hopeless
         assert registered | failed == set(self.bucket.tags)
         failures = list(source_failures(self.fleet.store, "fleet"))

@@ -27,7 +27,7 @@ from registration_pipeline.submission.context import SubmissionContext
 from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.target import resolve_target
 from registration_pipeline.submission.testing import ScriptedGateway
-from registration_pipeline.tracking.due import Errand
+from registration_pipeline.tracking.due import ChunkTask
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.status import chunk_statuses, source_status
@@ -210,21 +210,21 @@ class Fleet:
         max_in_flight: int = 1,
         settle_seconds: float = 120,
         retry_failed: bool = False,
-        errands: list[Errand] | None = None,
+        tasks: list[ChunkTask] | None = None,
         **options: Any,
     ) -> Iterator[ChunkResult]:
         options.setdefault("slots", Slots(max_in_flight))
         return register_chunks(
             self.context(settle_seconds=settle_seconds, **options),
-            self.errands(retry_failed=retry_failed) if errands is None else errands,
+            self.tasks(retry_failed=retry_failed) if tasks is None else tasks,
         )
 
-    def errands(self, *, retry_failed: bool = False) -> list[Errand]:
+    def tasks(self, *, retry_failed: bool = False) -> list[ChunkTask]:
         statuses = chunk_statuses(self.store, self.source.name)
         if not retry_failed:
-            return [Errand(chunk=status.chunk) for status in statuses.values()]
+            return [ChunkTask(chunk=status.chunk) for status in statuses.values()]
         return [
-            Errand(chunk=status.chunk, after_attempt=status.progress.attempt, is_fresh=True)
+            ChunkTask(chunk=status.chunk, after_attempt=status.progress.attempt, is_fresh=True)
             for status in statuses.values()
         ]
 

@@ -98,7 +98,7 @@ def _from_answer(error: HttpResponseError, place: str, account: str, source: str
         )
     if code in _NO_CONTAINER or status == _NOT_FOUND:
         return NotFoundError(
-            f"There is no {place} ({code}). Mend `sources.{source}.uri`, or `sources.{source}.storage.endpoint_url`."
+            f"There is no {place} ({code}). Fix `sources.{source}.uri`, or `sources.{source}.storage.endpoint_url`."
         )
     if code in _BAD_CREDENTIALS or status == _UNAUTHORIZED:
         return CredentialsError(f"Azure refused the credentials for {place} ({code}). {_LOG_IN}.")

@@ -105,7 +105,7 @@ def _time(text: str) -> datetime:
     """Return the time of an RFC 1123 date, ``Sat, 21 Nov 2026 02:00:00 GMT``; the library takes ten times as long."""
     month = _MONTHS.get(text[8:11])
     if month is None or not text.endswith(" GMT"):
-        raise ValueError(f"{text!r} is no RFC 1123 date")
+        raise ValueError(f"{text!r} is not an RFC 1123 date")
     hour, minute, second = (int(part) for part in text[17:25].split(":"))
     return datetime(int(text[12:16]), month, int(text[5:7]), hour, minute, second, tzinfo=UTC)
 

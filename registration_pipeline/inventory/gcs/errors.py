@@ -93,7 +93,7 @@ def _from_answer(error: GoogleAPICallError, bucket: str, source: str) -> HaltErr
     status = int(error.code or 0)
     if status == 404:  # noqa: PLR2004 - HTTP's numbers are clearer than names here
         return NotFoundError(
-            f"Bucket {bucket} does not exist, or not at this endpoint. Mend `sources.{source}.uri`, or "
+            f"Bucket {bucket} does not exist, or not at this endpoint. Fix `sources.{source}.uri`, or "
             f"`sources.{source}.storage.endpoint_url`."
         )
     if status == 401:  # noqa: PLR2004

@@ -83,14 +83,14 @@ class S3Place:
             except ClientError as error:
                 code = str(error.response.get("Error", {}).get("Code", ""))
                 if code == "NoSuchBucket":
-                    raise NotFoundError(f"Bucket {self._bucket} does not exist ({code}). Mend `{key}`.") from None
+                    raise NotFoundError(f"Bucket {self._bucket} does not exist ({code}). Fix `{key}`.") from None
                 if code in _NO_FILE:
                     raise missing_file(self.location(name), key) from None
                 if code in _NOT_ALLOWED:
                     raise PermissionDeniedError(
                         f"Not allowed to read {self.location(name)} ({code}). Grant these credentials s3:ListBucket on "
                         f"arn:aws:s3:::{self._bucket} and s3:GetObject on arn:aws:s3:::{self._bucket}/* (and kms:Decrypt "
-                        f"if the reports are encrypted with KMS), or mend `{key}`."
+                        f"if the reports are encrypted with KMS), or fix `{key}`."
                     ) from None
                 raise
 
@@ -165,9 +165,9 @@ class ObjectStorePlace:
             raise missing_file(self.location(name), self._setting) from None
         except (RefusedError, UnauthenticatedError) as error:
             raise PermissionDeniedError(
-                f"Not allowed to read {self.location(name)} ({type(error).__name__}). Grant these credentials leave to "
-                f"list and read there (storage.objects.list and storage.objects.get; Storage Blob Data Reader on Azure), "
-                f"or mend `{self._setting}`."
+                f"Not allowed to read {self.location(name)} ({type(error).__name__}). Grant these credentials permission "
+                f"to list and read there (storage.objects.list and storage.objects.get; Storage Blob Data Reader on Azure), "
+                f"or fix `{self._setting}`."
             ) from None
         except BaseError as error:
             raise ServiceUnavailableError(

@@ -93,11 +93,11 @@ class GoogleReports:
         return rows_of(columns | {"etag": _content_tag(columns)}, text(columns["name"]), None, _COLUMNS)
 
     def _manifests(self, place: ReportPlace) -> Iterator[tuple[str, str]]:
-        pending, looked = [(place.start, 0)], 0
-        while pending and looked < _MOST_FOLDERS:
+        pending, searched = [(place.start, 0)], 0
+        while pending and searched < _MOST_FOLDERS:
             folder, depth = pending.pop()
             level = place.level(folder)
-            looked += 1
+            searched += 1
             for name in level.names:
                 if match := _MANIFEST.fullmatch(name.rpartition("/")[2]):
                     yield match[1] or "", name

@@ -79,10 +79,10 @@ class ReportLister:
         if self._report is None:
             return f"the inventory reports at {self._place.location(self._place.start)}"
         report = self._report
-        taken = f"{report.service} ({report.format}) of {report.snapshot_at:%Y-%m-%d %H:%M} UTC: {report.manifest}"
-        return f"{taken}, and {self._top_up.description}" if self._top_up else taken
+        shown = f"{report.service} ({report.format}) of {report.snapshot_at:%Y-%m-%d %H:%M} UTC: {report.manifest}"
+        return f"{shown}, and {self._top_up.description}" if self._top_up else shown
 
-    def look(self) -> str:
+    def check(self) -> str:
         """Find the report and verify its manifest, without reading its files; return what was found.
 
         Raises:
@@ -121,8 +121,9 @@ class ReportLister:
             if self._age(report) > self._max_age:
                 raise ListingError(
                     f"The newest inventory report that can be used, {report.manifest}, is {_days(self._age(report))} old, and "
-                    f"`sources.{self._source}.storage.report_max_age_days` allows {_days(self._max_age)}. Look whether "
-                    f"reports are still delivered, raise the limit, or remove `{setting(self._source)}` to list the bucket."
+                    f"`sources.{self._source}.storage.report_max_age_days` allows {_days(self._max_age)}. "
+                    f"Check that reports are still delivered, raise the limit, or remove `{setting(self._source)}` to list "
+                    "the bucket."
                 )
             self._report = report
             for notice in report.notices:
@@ -134,7 +135,7 @@ class ReportLister:
 
     def _read(self, report: Report, folder: Path) -> KeySort:
         sort, read, found = KeySort(folder), 0, 0
-        told = time.monotonic()
+        notified_at = time.monotonic()
         if self._top_up is not None:
             self._top_up.begin(report.snapshot_at)
         for number, file in enumerate(report.files, start=1):
@@ -145,8 +146,8 @@ class ReportLister:
                 sort.add(mine)
                 if self._top_up is not None:
                     self._top_up.see(mine)
-            if time.monotonic() - told > _NOTICE_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - notified_at > _NOTICE_SECONDS:
+                notified_at = time.monotonic()
                 self._notify(
                     f"{number} of {len(report.files)} files of the report are read: {found:,} rows of the source"
                 )
@@ -194,9 +195,9 @@ class ReportLister:
             raise damaged(report.manifest, f"it counts {report.rows:,} rows, and its files have {read:,}", self._source)
         if found == 0:
             raise NotFoundError(
-                f"The inventory report {report.manifest} names no object below {self._prefix!r} in its {read:,} rows. Mend "
-                f"the prefix in `sources.{self._source}.uri` or the report that `{key}` leads to; if "
-                f"there really is no object, remove `{key}` to list the bucket."
+                f"The inventory report {report.manifest} names no object below {self._prefix!r} in its {read:,} rows. "
+                f"Fix the prefix in `sources.{self._source}.uri` or the report that `{key}` leads to; if "
+                f"the source really has no objects, remove `{key}` to list the bucket."
             )
 
 

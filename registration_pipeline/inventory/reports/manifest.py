@@ -29,7 +29,7 @@ _Candidate = TypeVar("_Candidate")
 MANIFEST_BYTES = 64 << 20
 """A manifest longer than this is none: 64 MiB name some 300,000 files."""
 
-_MOST_LOOKS = 200
+_MOST_CHECKS = 200
 """Manifests that are looked at, the newest first, before the search ends."""
 
 
@@ -132,18 +132,18 @@ def first_fit(
             return judge(candidate)
         except UnfitReportError as unfit:
             reasons.append(str(unfit))
-        if len(reasons) == _MOST_LOOKS:
+        if len(reasons) == _MOST_CHECKS:
             break
     where, key = place.location(place.start), setting(source)
     if not reasons:
         raise NotFoundError(
-            f"There is no inventory report below {where}: {wanted} was looked for. The first report takes up to 48 hours "
-            f"after it is switched on. Mend `{key}`, or remove it to list the bucket."
+            f"There is no inventory report below {where}: none holds {wanted}. The first report takes up to 48 hours "
+            f"after it is switched on. Fix `{key}`, or remove it to list the bucket."
         )
     shown = "; ".join(dict.fromkeys(reasons[:5]))
     raise NotFoundError(
-        f"None of the {len(reasons)} inventory reports looked at below {where} can be used for source {source}: {shown}. "
-        f"Wait for the next report, mend `{key}`, or remove it to list the bucket."
+        f"None of the {len(reasons)} inventory reports read below {where} can be used for source {source}: {shown}. "
+        f"Wait for the next report, fix `{key}`, or remove it to list the bucket."
     )
 
 
@@ -170,9 +170,9 @@ def read_manifest(place: ReportPlace, name: str, checksum: str | None, *, source
     try:
         manifest = json.loads(data)
     except ValueError as error:
-        raise damaged(place.location(name), f"it is no JSON ({error})", source) from None
+        raise damaged(place.location(name), f"it is not JSON ({error})", source) from None
     if not isinstance(manifest, dict):
-        raise damaged(place.location(name), "it is no JSON object", source)
+        raise damaged(place.location(name), "it is not a JSON object", source)
     return manifest
 
 
@@ -208,5 +208,5 @@ def _read(place: ReportPlace, name: str) -> bytes:
     for chunk in place.chunks(name):
         data += chunk
         if len(data) > MANIFEST_BYTES:
-            raise ListingError(f"{place.location(name)} is longer than {MANIFEST_BYTES:,} bytes, so it is no manifest.")
+            raise ListingError(f"{place.location(name)} is longer than {MANIFEST_BYTES:,} bytes: not a manifest.")
     return bytes(data)

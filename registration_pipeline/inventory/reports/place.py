@@ -124,7 +124,7 @@ class LocalPlace:
             ) from None
         except OSError as error:
             raise ServiceUnavailableError(
-                f"{self.location(name)} can't be read: {error.strerror or error}. Mend the file system below "
+                f"{self.location(name)} can't be read: {error.strerror or error}. Fix the file system below "
                 f"`{self._setting}`, then run again."
             ) from error
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.inventory.lister import ObjectLister
 
-_LOOK_ROWS = 2_048
+_CHECK_ROWS = 2_048
 """Rows of the report that are compared at a time: most folders are small."""
 
 LIVE_WINDOW = timedelta(days=7)
@@ -168,7 +168,7 @@ class _ReportRows:
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
         self._batches = (
-            batch.slice(start, _LOOK_ROWS) for batch in batches for start in range(0, batch.num_rows, _LOOK_ROWS)
+            batch.slice(start, _CHECK_ROWS) for batch in batches for start in range(0, batch.num_rows, _CHECK_ROWS)
         )
         self._batch: pa.RecordBatch | None = None
 

@@ -41,7 +41,7 @@ def decoded_key(encoded: str) -> str:
         return unquote_to_bytes(encoded.replace("+", " ")).decode("utf-8")
     except UnicodeDecodeError:
         raise ValueProblemError(
-            f"the key {encoded!r} (URL-encoded) is not UTF-8, so no URL can stand for it; copy the object to another key "
+            f"the key {encoded!r} (URL-encoded) is not UTF-8, so no URL can name it; copy the object to another key "
             "and delete it"
         ) from None
 

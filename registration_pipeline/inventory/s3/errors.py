@@ -104,7 +104,7 @@ def s3_errors(*, bucket: str, source: str, permission: str = "s3:ListBucket") ->
             f"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile in `sources.{source}.storage.profile`."
         ) from None
     except ParamValidationError:
-        raise NotFoundError(f"{bucket!r} can't be a bucket's name. Mend `sources.{source}.uri`.") from None
+        raise NotFoundError(f"{bucket!r} can't be a bucket's name. Fix `sources.{source}.uri`.") from None
     except ResponseParserError:
         raise ListingError(
             f"What answers for bucket {bucket} does not speak S3, or can't encode keys with control characters. Check "
@@ -153,7 +153,7 @@ def _from_answer(error: ClientError, bucket: str, source: str, permission: str) 
     metadata = answer.get("ResponseMetadata", {})
     status = int(metadata.get("HTTPStatusCode", 0))
     if code in _NO_BUCKET:
-        return NotFoundError(f"Bucket {bucket} does not exist ({code}). Mend `sources.{source}.uri`.")
+        return NotFoundError(f"Bucket {bucket} does not exist ({code}). Fix `sources.{source}.uri`.")
     if code in _OTHER_REGION:
         return _other_region(error, bucket, source)
     if code in _BAD_CREDENTIALS:

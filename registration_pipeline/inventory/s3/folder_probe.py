@@ -72,7 +72,7 @@ class S3FolderProbe:
             ]
         except ValueProblemError as problem:
             raise ListingError(
-                f"Bucket {self._bucket}: {problem}. Mend it, or narrow the prefix in `sources.{self._source}.uri`."
+                f"Bucket {self._bucket}: {problem}. Fix it, or narrow the prefix in `sources.{self._source}.uri`."
             ) from None
         objects = inventory_batch(
             keys=keys,

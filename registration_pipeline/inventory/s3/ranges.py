@@ -271,7 +271,7 @@ class RangeLister:
         if of.pages is None and batch.num_rows == 0:
             self._missed += 1
             self._space.missed(of.position)
-            self._tell_range_before(of)
+            self._notify_range_before(of)
         of.is_busy, of.is_done, of.token = False, is_last, page.token
         if page.first is not None and page.last is not None:
             self._space.learn((page.first, page.last))
@@ -286,7 +286,7 @@ class RangeLister:
         if self._smooth >= self._limit < self._concurrency:
             self._limit, self._smooth = self._limit + 1, 0
 
-    def _tell_range_before(self, missed: KeyRange) -> None:
+    def _notify_range_before(self, missed: KeyRange) -> None:
         place = self._ranges.index(missed)
         if place:
             self._ranges[place - 1].is_end_empty = True

@@ -200,7 +200,7 @@ class S3Requests:
             return contents.to_batch(is_url_encoded=is_url_encoded)
         except KeyBytesError as error:
             raise ListingError(
-                f"The key {error.key!r} (URL-encoded) in bucket {self._bucket} is not UTF-8, so no URL can stand for it. "
+                f"The key {error.key!r} (URL-encoded) in bucket {self._bucket} is not UTF-8, so no URL can name it. "
                 f"Copy the object to another key and delete it, or narrow the prefix in `sources.{self._source}.uri`."
             ) from None
         except PageError as error:

@@ -112,7 +112,7 @@ class S3VersionLister:
             return unquote_to_bytes(key.replace("+", " ")).decode("utf-8")
         except UnicodeDecodeError:
             raise ListingError(
-                f"The key {key!r} (URL-encoded) in bucket {self._bucket} is not UTF-8, so no URL can stand for it. "
+                f"The key {key!r} (URL-encoded) in bucket {self._bucket} is not UTF-8, so no URL can name it. "
                 f"Copy the object to another key and delete it, or narrow the prefix in `sources.{self._source}.uri`."
             ) from None
 

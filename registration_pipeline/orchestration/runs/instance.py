@@ -77,8 +77,8 @@ def _opened(home: Path) -> dg.DagsterInstance:
         return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=NO_CAPTURE))
     except (dg.DagsterError, CheckError, OSError, yaml.YAMLError) as error:
         raise ConfigurationError(
-            f"the Dagster instance can't be opened with {home / INSTANCE_FILE}: {error}; mend that file, or remove it to "
-            "have the default one made",
+            f"the Dagster instance can't be opened with {home / INSTANCE_FILE}: {error}; fix that file, or remove it "
+            "to have the default one made",
             key="DAGSTER_HOME",
         ) from error
 

@@ -14,22 +14,22 @@ import dagster as dg
 from registration_pipeline.orchestration.private_dagster import AssetMaterializationPlannedData, sqlite_event_log
 
 if TYPE_CHECKING:
-    from registration_pipeline.tracking.due import Errand
+    from registration_pipeline.tracking.due import ChunkTask
 
 # A batch in SQLite takes seven variables an event, of which old builds allow 999; a larger one is hardly faster. After a
 # crash or a halt at most one batch shows as failed that was never reached.
 _BATCH = 100
 
 
-def announced(context: dg.OpExecutionContext, key: dg.AssetKey, errands: "Sequence[Errand]") -> "Iterator[Errand]":
+def announced(context: dg.OpExecutionContext, key: dg.AssetKey, tasks: "Sequence[ChunkTask]") -> "Iterator[ChunkTask]":
     """Yield the chunks, each after its partition was said to be materialized by this run.
 
     With 100,000 chunks the run would else begin with minutes of events; those that it never reaches get none, and show what
     they showed before.
     """
-    for start in range(0, len(errands), _BATCH):
-        batch = errands[start : start + _BATCH]
-        _store(context.instance, [_planned(context, key, errand.chunk.chunk_id) for errand in batch])
+    for start in range(0, len(tasks), _BATCH):
+        batch = tasks[start : start + _BATCH]
+        _store(context.instance, [_planned(context, key, task.chunk.chunk_id) for task in batch])
         yield from batch
 
 

@@ -36,7 +36,7 @@ _SUSPECTS = [
 _LOG = logging.getLogger(__name__)
 _PID = re.compile(r"\(pid: (\d+)\)")
 _CLOCK_TOLERANCE_SECONDS = 2
-_SECONDS_BETWEEN_LOOKS = 5
+_SECONDS_BETWEEN_CHECKS = 5
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,20 @@ def _hand_on_free_slots(storage: object) -> None:
 
 @contextmanager
 def clearing_stale_runs(
-    instance: dg.DagsterInstance, tell: Callable[[str], object] = lambda _: None
+    instance: dg.DagsterInstance, notify: Callable[[str], object] = lambda _: None
 ) -> Iterator[list[ClearedRun]]:
     """Clear stale runs now, and again every few seconds inside the block: a slot's holder may die while we wait for it.
 
     Args:
         instance: Dagster's.
-        tell: told what was cleared, and which run this process waits for; from another thread, too.
+        notify: notified what was cleared, and which run this process waits for; from another thread, too.
     """
     cleared = clear_stale_runs(instance)
     for one in cleared:
-        tell(str(one))
+        notify(str(one))
     stop = threading.Event()
     thread = threading.Thread(
-        target=_keep_clearing, args=(instance.get_ref(), stop, tell), name="stale-runs", daemon=True
+        target=_keep_clearing, args=(instance.get_ref(), stop, notify), name="stale-runs", daemon=True
     )
     thread.start()
     try:
@@ -125,18 +125,18 @@ def build_stale_run_sensor() -> dg.SensorDefinition:
     return sensor
 
 
-def _keep_clearing(ref: object, stop: threading.Event, tell: Callable[[str], object]) -> None:
-    told: set[str] = set()
+def _keep_clearing(ref: object, stop: threading.Event, notify: Callable[[str], object]) -> None:
+    notified: set[str] = set()
     # A thread of its own needs an instance of its own: SQLite connections are bound to threads.
     with dg.DagsterInstance.from_ref(ref) as instance:  # type: ignore[arg-type]
-        while not stop.wait(_SECONDS_BETWEEN_LOOKS):
+        while not stop.wait(_SECONDS_BETWEEN_CHECKS):
             try:
                 for text in [*map(str, clear_stale_runs(instance)), *waits_of_this_process(instance)]:
-                    if text not in told:
-                        told.add(text)
-                        tell(text)
+                    if text not in notified:
+                        notified.add(text)
+                        notify(text)
             except Exception:  # noqa: BLE001 - a busy database must not end the looking: somebody may wait for ever then
-                _LOG.debug("could not look for stale runs; trying again", exc_info=True)
+                _LOG.debug("could not check for stale runs; trying again", exc_info=True)
 
 
 def _why_stale(instance: dg.DagsterInstance, run: DagsterRun) -> str | None:

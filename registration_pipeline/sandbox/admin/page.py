@@ -190,7 +190,7 @@ def _violations(overview: Overview) -> Html:
         for entry in overview.violations
     ]
     headings: Headings = [("At", "time"), "", "Folder", "File name", "What was wrong, or doubtful"]
-    shown = table(headings, rows, empty="None: every manifest was taken as it was.")
+    shown = table(headings, rows, empty="None: every manifest was accepted as it was.")
     total = overview.counts["refused_manifests"] + overview.counts["remarks"]
     return section("violations", "Violations", shown, note=_shown(overview.violations, total))
 

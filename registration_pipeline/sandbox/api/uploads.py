@@ -91,7 +91,7 @@ def _external_files(
     service: Service, body: dict[str, Any], *, folder_uuid: str, file_name: str | None
 ) -> ExternalFiles:
     if body.get("dataItems") is not None:
-        refuse(400, "the sandbox takes the JSON form only: send externalFiles, not dataItems")
+        refuse(400, "the sandbox accepts the JSON form only: send externalFiles, not dataItems")
     files = body.get("externalFiles")
     if not isinstance(files, dict):
         unprocessable(("body", "externalFiles"), "Input should be a valid dictionary", "dict_type")

@@ -219,6 +219,6 @@ def _check_target(fault: Fault) -> None:
     try:
         re.compile(fault.path)
     except re.error as error:
-        raise UsageError(f"fault: path {fault.path!r} is no regular expression: {error}; mend it") from error
+        raise UsageError(f"fault: path {fault.path!r} is not a regular expression: {error}; fix it") from error
     require(fault.times is None or fault.times >= 1, f"times is {fault.times}; write 1 or more, or null for always")
     require(fault.skip >= 0, f"skip is {fault.skip}; write 0 or more")

@@ -223,7 +223,7 @@ class _Entry:
         if self.kind == "image_groups" and entry.get("createVideo", True):
             item_type = "imageSequence"
             if len(urls) > MAX_SEQUENCE_IMAGES:
-                _refuse(f"{self.where} lists {len(urls)} images; a sequence takes {MAX_SEQUENCE_IMAGES}")
+                _refuse(f"{self.where} lists {len(urls)} images; a sequence accepts {MAX_SEQUENCE_IMAGES}")
         return SubmittedUnit(
             kind=self.kind,
             item_type=item_type,

@@ -41,7 +41,7 @@ class UnitRule:
         try:
             re.compile(self.pattern)
         except re.error as error:
-            raise UsageError(f"rule pattern {self.pattern!r} is no regular expression: {error}; mend it") from error
+            raise UsageError(f"rule pattern {self.pattern!r} is not a regular expression: {error}; fix it") from error
         if self.times is not None and self.times < 1:
             raise UsageError(f"rule {self.pattern!r}: times is {self.times}; write a number from 1 up, or leave it out")
 
@@ -63,7 +63,7 @@ def read_rules(path: Path) -> tuple[UnitRule, ...]:
     try:
         listed = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UsageError(f"{path.name} is not JSON ({error}); mend or delete it") from error
+        raise UsageError(f"{path.name} is not JSON ({error}); fix or delete it") from error
     return parse_rules(listed, where=path.name)
 
 

@@ -17,7 +17,7 @@ from registration_pipeline.errors import StoppedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LOOK_SECONDS = 0.5
+_CHECK_SECONDS = 0.5
 """How long a stop can go unnoticed by somebody who waits for a turn."""
 
 _BURST_SECONDS = 1.0
@@ -82,7 +82,7 @@ class Pace:
                 while (seconds := self._seconds_to(ticket)) > 0:
                     if stop.is_set():
                         raise StoppedError("Nothing more is asked of Encord because the submission stops; run again.")
-                    self._wait(ticket, min(seconds, _LOOK_SECONDS))
+                    self._wait(ticket, min(seconds, _CHECK_SECONDS))
                 self._tokens -= 1
                 self._has_asked_since = True
                 self._queues[source] = self._queues.pop(source)  # behind the other sources
@@ -127,7 +127,7 @@ class Pace:
         if now < self._closed_until:
             return self._closed_until - now
         if self._next() is not ticket:
-            return _LOOK_SECONDS
+            return _CHECK_SECONDS
         missing = 1 - self._tokens
         if missing <= _ROUNDING:
             return 0.0

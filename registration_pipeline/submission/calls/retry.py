@@ -115,8 +115,9 @@ class RetryPolicy:
         except TransientError as error:
             tries = retrying.statistics["attempt_number"]
             hint = f" It asks to wait {_hint(error):.0f} s." if _hint(error) > self.hint_cap_seconds else ""
+            attempts = "1 attempt" if tries == 1 else f"{tries} attempts"
             raise ServiceUnavailableError(
-                f"Encord does not answer usefully ({what}, tries: {tries}): {error}.{hint} Nothing is lost; run again "
+                f"Encord did not respond after {attempts} ({what}): {error}.{hint} Nothing is lost; run again "
                 "later. If it lasts, check the network and Encord's address (ENCORD_DOMAIN, else encord.domain)."
             ) from error
 

@@ -15,7 +15,7 @@ from registration_pipeline.errors import HaltError, StoppedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_LOOK_SECONDS = 0.5  # how long a stop can go unnoticed by somebody who waits for room
+_CHECK_SECONDS = 0.5  # how long a stop can go unnoticed by somebody who waits for room
 
 
 class Slots:
@@ -30,7 +30,7 @@ class Slots:
     def __init__(self, most: int, throttles: Callable[[], int] = lambda: 0, *, first: int = 2) -> None:
         self.most: Final = most
         self._throttles = throttles
-        self._size, self._taken, self._seen = min(first, most), 0, throttles()
+        self._size, self._occupied, self._seen = min(first, most), 0, throttles()
         self._freed = threading.Condition()
 
     @property
@@ -39,18 +39,18 @@ class Slots:
         return self._size
 
     @contextmanager
-    def taken(self, stop: threading.Event) -> Iterator[None]:
+    def occupied(self, stop: threading.Event) -> Iterator[None]:
         """Hold room for one job; waits until there is some. A halt inside sets ``stop``.
 
         Raises:
             StoppedError: ``stop`` was set meanwhile.
         """
         with self._freed:
-            while self._taken >= self._size:
+            while self._occupied >= self._size:
                 if stop.is_set():
                     raise StoppedError("No further upload job is started because the submission stops; run again.")
-                self._freed.wait(_LOOK_SECONDS)
-            self._taken += 1
+                self._freed.wait(_CHECK_SECONDS)
+            self._occupied += 1
         try:
             yield
         except HaltError:
@@ -58,7 +58,7 @@ class Slots:
             raise
         finally:
             with self._freed:
-                self._taken -= 1
+                self._occupied -= 1
                 self._adapt()
                 self._freed.notify_all()
 

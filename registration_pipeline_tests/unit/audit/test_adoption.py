@@ -39,7 +39,7 @@ def test_without_adopting_nothing_is_written_but_the_report(registered: Any):
 
     assert {row.finding for row in rows} == {"unknown"}
     assert {row.detail for row in rows} == {
-        "its whole chunk is in Encord and was never concluded; audit --adopt takes it over"
+        "its whole chunk is in Encord and was never concluded; audit --adopt adopts it"
     }
     assert all("/audit/" in name for name in set(registered.fleet.store.names("")) - before)
 
@@ -78,7 +78,7 @@ def test_failed_units_that_are_in_the_folder_after_all_are_taken_over(fleet_of: 
     by_hand = audit.add(fleet.urls()[0], name=A)
 
     assert [(row.finding, row.detail) for row in audit.rows()] == [
-        ("unknown", "failed according to the ledger; audit --adopt takes it over")
+        ("unknown", "failed according to the ledger; audit --adopt adopts it")
     ]
     report = audit.audit(adopt=True)
 

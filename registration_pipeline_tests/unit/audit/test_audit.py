@@ -387,7 +387,7 @@ class TestLookups:
         assert report.looked_up + report.not_looked_up == 40
         assert report.not_looked_up > 0
         rows = many.rows(limits=AuditLimits(lookup_requests=0))
-        assert {row.detail for row in rows} == {"not looked for in other folders: the limit of look-ups was reached"}
+        assert {row.detail for row in rows} == {"not searched for in other folders: the limit of look-ups was reached"}
 
     def test_a_single_refusal_is_confirmed_before_an_item_counts_as_missing(self, many: Any):
         many.move(self.keys(5)[0], "archive")

@@ -22,7 +22,7 @@ from registration_pipeline.project.project import Project
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 from registration_pipeline.sandbox.server import Sandbox
-from registration_pipeline.tracking.due import Errand
+from registration_pipeline.tracking.due import ChunkTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,8 +120,8 @@ class Workplace:
         """Plan and register without Dagster."""
         self.plan()
         project = self.project
-        errands = [Errand(chunk=chunk) for chunk in load_chunks(project.store, SOURCE).values()]
-        list(project.register(project.source(SOURCE), errands, notify=lambda _: None))
+        tasks = [ChunkTask(chunk=chunk) for chunk in load_chunks(project.store, SOURCE).values()]
+        list(project.register(project.source(SOURCE), tasks, notify=lambda _: None))
 
     def run(self, *arguments: str, terminal: bool = False) -> Said:
         """Run a command as ``registration-pipeline`` would; both streams are pipes unless told otherwise."""

@@ -58,7 +58,7 @@ def test_one_problem_does_not_hide_the_next(workplace: Workplace, monkeypatch: p
     monkeypatch.setenv("DAGSTER_HOME", "relative")
     said = workplace.run("check")
     assert said.status == 4
-    assert "4 of 6 looks found a problem." in said.out
+    assert "4 of 6 checks failed." in said.out
 
 
 def test_nothing_is_changed_in_encord_or_in_the_state(workplace: Workplace):
@@ -88,12 +88,12 @@ def test_two_folders_of_one_name_are_told_apart_by_uuid(workplace: Workplace):
 def test_an_empty_bucket_is_pointed_out(workplace: Workplace):
     said = workplace.run("check")
     assert said.status == 0
-    assert "readable, but there is no object; check the prefix in sources.fleet-cameras.uri" in said.words
+    assert "readable, but it has no objects; check the prefix in sources.fleet-cameras.uri" in said.words
 
 
 def test_a_source_without_integration_needs_none(workplace: Workplace):
     workplace.configure(encord={"folder": "fleet-cameras"})
-    assert "the key is taken; the source needs no integration" in workplace.run("check").out
+    assert "the key is accepted; the source needs no integration" in workplace.run("check").out
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_state_without_permission_is_told_before_the_sync(workplace: Workplace
     assert said.status == 4
     assert str(state) in said.words
     assert "`state` in" in said.words
-    assert "1 of 6 looks found a problem." in said.out
+    assert "1 of 6 checks failed." in said.out
 
 
 @pytest.mark.slow
@@ -171,5 +171,5 @@ def test_a_damaged_instance_file_is_a_wrong_configuration(workplace: Workplace):
         said = workplace.run("sync")
         assert said.status == 2, said.err
         assert "dagster.yaml" in said.words
-        assert "mend that file" in said.words
+        assert "fix that file" in said.words
         assert "Traceback" not in said.err

@@ -69,7 +69,7 @@ def test_a_missing_file_is_answered_with_an_example(workplace: Workplace, comman
     workplace.config.unlink()
     said = workplace.run(command)
     assert said.status == 2
-    assert "there is no such configuration file; name one with --config FILE or REGISTRATION_CONFIG" in said.words
+    assert "the configuration file does not exist; name one with --config FILE or REGISTRATION_CONFIG" in said.words
     assert "uri: s3://" in said.err
 
 

@@ -101,10 +101,12 @@ WRONG = {
         settings={"encord": {"integration": "sandbox", "folder": "11111111-2222-4333-8444-555555555555"}},
     ),
     "directory that is not there": Wrong(
-        status=4, says=("is no directory", "sources.fleet-cameras.uri"), settings={"uri": "file:///no/such/directory"}
+        status=4,
+        says=("is not a directory", "sources.fleet-cameras.uri"),
+        settings={"uri": "file:///no/such/directory"},
     ),
     "bucket that is not there": Wrong(
-        status=4, says=("Bucket no-such-bucket does not exist", "Mend"), settings=s3("{moto}"), environ=dict(AWS)
+        status=4, says=("Bucket no-such-bucket does not exist", "Fix"), settings=s3("{moto}"), environ=dict(AWS)
     ),
     "credentials that S3 refuses": Wrong(
         status=4,

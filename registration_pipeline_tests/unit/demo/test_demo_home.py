@@ -123,7 +123,7 @@ def test_a_demo_keeps_the_ports_of_its_configuration(home: DemoHome) -> None:
 def test_a_demo_whose_port_is_taken_says_which_and_what_to_do(home: DemoHome, taken_port: int) -> None:
     home.claim()
     write_configuration(home, DemoPorts(bucket=taken_port, sandbox=free_port(22000)))
-    with pytest.raises(UsageError, match=rf"Port {taken_port}, where the demo's S3 server must listen, is taken"):
+    with pytest.raises(UsageError, match=rf"Port {taken_port}, where the demo's S3 server must listen, is in use"):
         kept_ports(home)
 
 

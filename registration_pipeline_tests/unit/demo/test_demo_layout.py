@@ -164,5 +164,5 @@ def test_a_file_outside_the_folder_is_never_broken(directory: DemoLayout, tmp_pa
 )
 def test_a_damaged_key_map_is_reported_with_its_path(tmp_path: Path, content: str) -> None:
     (tmp_path / "bucket.json").write_text(content)
-    with pytest.raises(UsageError, match=r"bucket\.json is no key map"):
+    with pytest.raises(UsageError, match=r"bucket\.json is not a key map"):
         read_key_map(tmp_path / "bucket")

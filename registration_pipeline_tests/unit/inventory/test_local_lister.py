@@ -147,7 +147,7 @@ def test_a_root_that_is_no_directory_is_not_found(tmp_path: Path, kind: str) -> 
     if kind == "file":
         (tmp_path / "root").touch()
 
-    with pytest.raises(NotFoundError, match=r"root is no directory.*`sources\.fleet\.uri`"):
+    with pytest.raises(NotFoundError, match=r"root is not a directory.*`sources\.fleet\.uri`"):
         list(LocalLister(tmp_path / "root", source="fleet").list_objects())
 
 

@@ -55,15 +55,15 @@ def test_every_kind_and_key_of_the_format_is_taken() -> None:
 @pytest.mark.parametrize(
     ("data", "violations"),
     [
-        (manifest(images=[item()], dicoms=[]), ["dicoms is no key of the upload format"]),
-        (manifest(images=[item(url="s3://b/x")]), ["images[0].url is no key of the upload format for this kind"]),
+        (manifest(images=[item()], dicoms=[]), ["dicoms is not a key of the upload format"]),
+        (manifest(images=[item(url="s3://b/x")]), ["images[0].url is not a key of the upload format for this kind"]),
         (
             manifest(nifti=[item(clientMetadata={})]),
-            ["nifti[0].clientMetadata is no key of the upload format for this kind"],
+            ["nifti[0].clientMetadata is not a key of the upload format for this kind"],
         ),
         (
             manifest(images=[item(objectUrl_0="s3://b/x")]),
-            ["images[0].objectUrl_0 is no key of the upload format for this kind"],
+            ["images[0].objectUrl_0 is not a key of the upload format for this kind"],
         ),
         (manifest(images=[{}]), ["images[0].objectUrl is missing", "images[0].title is missing"]),
         (manifest(images=[item() | {"objectUrl": True}]), ["images[0].objectUrl must be a string"]),
@@ -76,7 +76,7 @@ def test_every_kind_and_key_of_the_format_is_taken() -> None:
         (manifest(images=[item() | {"title": ""}]), ["images[0].title must not be empty"]),
         (
             manifest(images=[item() | {"title": "é" * 301}]),
-            ["images[0].title is 301 characters long; Encord takes 300"],
+            ["images[0].title is 301 characters long; Encord accepts 300"],
         ),
         (manifest(images=[item("a"), item("b") | {"title": "a"}]), ["images[1].title is the same as images[0].title"]),
         (
@@ -89,7 +89,7 @@ def test_every_kind_and_key_of_the_format_is_taken() -> None:
         (
             manifest(images=[item(imageMetadata={"file_size": 1, "width": "1"})]),
             [
-                "images[0].imageMetadata.file_size is no field of this block",
+                "images[0].imageMetadata.file_size is not a field of this block",
                 "images[0].imageMetadata.width must be a whole number of at most 64 bits",
             ],
         ),
@@ -102,12 +102,15 @@ def test_every_kind_and_key_of_the_format_is_taken() -> None:
         ),
         (manifest(videos=[item(videoMetadata={"fps": 10**400})]), ["videos[0].videoMetadata.fps must be a number"]),
         (manifest(videos=[item(videoMetadata={"fps": True})]), ["videos[0].videoMetadata.fps must be a number"]),
-        (manifest(text=[item(pdfMetadata={})]), ["text[0].pdfMetadata is no key of the upload format for this kind"]),
+        (
+            manifest(text=[item(pdfMetadata={})]),
+            ["text[0].pdfMetadata is not a key of the upload format for this kind"],
+        ),
         (manifest(images=[item()], upsert_metadata="yes"), ["upsert_metadata must be a boolean"]),
         (manifest(dicom_series=[{"title": "d"}]), ["dicom_series[0].objectUrl_0 is missing"]),
         (
             manifest(image_groups=[{"title": "g", "objectUrl_01": "s3://b/x", "objectUrl_0": "s3://b/y"}]),
-            ["image_groups[0].objectUrl_01 is no key of the upload format for this kind"],
+            ["image_groups[0].objectUrl_01 is not a key of the upload format for this kind"],
         ),
     ],
 )
@@ -129,7 +132,7 @@ def test_one_fault_is_one_violation_at_its_place(data: bytes, violations: list[s
         ("s3://b/\x00", "control"),
         ("s3://b/\x7f", "control"),
         ("s3://b/\x85", "control"),
-        ("s3://b/" + "x" * 16_378, "16,385 bytes long; Encord takes 16,384"),
+        ("s3://b/" + "x" * 16_378, "16,385 bytes long; Encord accepts 16,384"),
         ("s3://b/" + "é" * 8_189, "16,385 bytes long"),
     ],
 )
@@ -199,11 +202,11 @@ def test_repeated_keys_are_found_at_any_depth() -> None:
         b'"clientMetadata":{"x":{"y":1,"y":2}}}],"images":[{"title":"t","objectUrl":"s3://b/a"}],"text":[],"text":[]}'
     )
 
-    assert found(data) == ["images stands there more than once", "text stands there more than once"]
+    assert found(data) == ["images is repeated", "text is repeated"]
     inner = data.replace(b',"images":[{"title":"t","objectUrl":"s3://b/a"}],"text":[],"text":[]', b"")
     assert found(inner) == [
-        "images[0].title stands there more than once",
-        "images[0].clientMetadata.x.y stands there more than once",
+        "images[0].title is repeated",
+        "images[0].clientMetadata.x.y is repeated",
     ]
 
 
@@ -227,8 +230,8 @@ def test_a_place_with_half_a_surrogate_pair_can_be_written_down() -> None:
         b"images[0].clientMetadata.a\\ud800 holds half of a surrogate pair, which is not Unicode text",
         b"images[0].\\udfff holds half of a surrogate pair, which is not Unicode text",
         b"\\udc00 holds half of a surrogate pair, which is not Unicode text",
-        b"\\udc00 is no key of the upload format",
-        b"images[0].\\udfff is no key of the upload format for this kind",
+        b"\\udc00 is not a key of the upload format",
+        b"images[0].\\udfff is not a key of the upload format for this kind",
     ]
 
 
@@ -255,7 +258,7 @@ def test_a_manifest_may_be_as_deep_as_the_sdk_can_send_it() -> None:
 def test_client_metadata_has_a_limit() -> None:
     assert found(manifest(images=[item(clientMetadata={"a": "x" * 9_999_991})])) == []
     (violation,) = validate_manifest(manifest(images=[item(clientMetadata={"a": "x" * 9_999_992})]))
-    assert str(violation) == "images[0].clientMetadata is 10,000,001 bytes long; Encord takes 10,000,000"
+    assert str(violation) == "images[0].clientMetadata is 10,000,001 bytes long; Encord accepts 10,000,000"
 
 
 @pytest.mark.parametrize("filling", ["", "é", "\x7f", 1e15, {"b": "\N{GRINNING FACE}"}], ids=repr)
@@ -288,7 +291,8 @@ def test_the_limit_of_client_metadata_is_on_what_is_sent(
 def test_a_sequence_has_a_limit(urls: int, keys: dict[str, Any], fits: bool) -> None:  # noqa: FBT001 - a pytest case
     group = {"title": "g", **{f"objectUrl_{number}": f"s3://b/{number}" for number in range(urls)}, **keys}
     words = (
-        "image_groups[0] lists 32,768 images; Encord takes 32,767 in a sequence: split it, or set createVideo to false"
+        "image_groups[0] lists 32,768 images; Encord accepts 32,767 in a sequence: "
+        "split it, or set createVideo to false"
     )
 
     assert found(manifest(image_groups=[group])) == ([] if fits else [words])
@@ -300,7 +304,7 @@ def test_the_number_of_urls_has_a_limit_over_all_items(monkeypatch: pytest.Monke
 
     assert found(manifest(images=[item()], image_groups=[group])) == []
     assert found(manifest(images=[item("a"), item("b")], image_groups=[group])) == [
-        "manifest has 4 URLs; Encord takes 3: lower chunk_size"
+        "manifest has 4 URLs; Encord accepts 3: lower chunk_size"
     ]
 
 
@@ -309,7 +313,7 @@ def test_the_number_of_items_has_a_limit_over_all_kinds() -> None:
 
     assert found(manifest(images=images, text=[item("t")])) == []
     assert found(manifest(images=images, text=[item("t"), item("u")])) == [
-        "manifest has 10,001 items; Encord takes 10,000: lower chunk_size"
+        "manifest has 10,001 items; Encord accepts 10,000: lower chunk_size"
     ]
 
 
@@ -331,7 +335,7 @@ def test_a_manifest_that_grows_over_the_limit_when_it_is_sent_is_found(monkeypat
     assert found(data) == []
     monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", sent - 1)
     assert found(data) == [
-        f"manifest grows to {sent:,} bytes when it is sent; Encord takes {sent - 1:,}: lower chunk_size"
+        f"manifest grows to {sent:,} bytes when it is sent; Encord accepts {sent - 1:,}: lower chunk_size"
     ]
 
 

@@ -339,7 +339,7 @@ def test_a_single_problem_gives_file_line_and_key_as_attributes(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        pytest.param(lambda _: None, "there is no such configuration file", id="missing"),
+        pytest.param(lambda _: None, "the configuration file does not exist", id="missing"),
         pytest.param(lambda file: file.mkdir(), "can't be read", id="a folder"),
         pytest.param(lambda file: file.write_bytes(b"state: x\n# \xff\n"), "registration.yaml:2: ", id="not UTF-8"),
     ],

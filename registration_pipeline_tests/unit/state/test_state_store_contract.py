@@ -161,9 +161,9 @@ def test_odd_but_legal_names_come_back_exactly(store: StateStore, name: str) -> 
 
 @pytest.mark.parametrize("name", ILLEGAL_NAMES, ids=repr)
 def test_a_name_that_a_store_could_change_is_refused(store: StateStore, name: str) -> None:
-    with pytest.raises(ValueError, match="is no name in the state"):
+    with pytest.raises(ValueError, match="is not a name in the state"):
         store.create(name, b"x")
-    with pytest.raises(ValueError, match="is no name in the state"):
+    with pytest.raises(ValueError, match="is not a name in the state"):
         store.read(name)
 
 

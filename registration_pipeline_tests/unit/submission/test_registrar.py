@@ -217,7 +217,7 @@ def test_a_stop_ends_the_wait_for_quiet(fleet_of: Any):
     threading.Timer(0.1, context.stop.set).start()
     began = time.monotonic()
     with pytest.raises(StoppedError):
-        list(register_chunks(context, fleet.errands()))
+        list(register_chunks(context, fleet.tasks()))
 
     assert time.monotonic() - began < 60, "the quiet takes 600 s"
 

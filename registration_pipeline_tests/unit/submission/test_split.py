@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.errors import AmbiguousError, HaltError, PayloadTooLargeError, PermanentError
 from registration_pipeline.planning.halves import halve, is_within, read_units
-from registration_pipeline.submission.split import HOPELESS_AFTER
+from registration_pipeline.submission.split import GIVE_UP_AFTER
 from registration_pipeline.submission.testing import StartScript
 from registration_pipeline.tracking.journal.states import ChunkState
 
@@ -97,7 +97,7 @@ def test_a_refusal_of_everything_is_recognised_after_a_few_units(fleet: Any):
 
     assert (result.state, result.failed_units) == (ChunkState.FAILED, 20)
     alone = [one for one in fleet.journal.chunk_ids() if fleet.journal.progress(one).state is ChunkState.FAILED]
-    assert len(alone) < 3 * HOPELESS_AFTER
+    assert len(alone) < 3 * GIVE_UP_AFTER
     messages = {outcome.message for outcome in fleet.outcomes()}
     assert any("the first 8 units that were tried alone as well" in message for message in messages)
     assert fleet.status().adds_up

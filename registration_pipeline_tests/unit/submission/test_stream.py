@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from registration_pipeline.submission.testing import ScriptedGateway
-    from registration_pipeline.tracking.due import Errand
+    from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline_tests.unit.conftest import Fleet
 
 CHUNKS = 24
@@ -35,9 +35,11 @@ def fleet(fleet_of: Callable[..., Fleet]) -> Fleet:
     return fleet_of(*(f"{number:02d}.jpg" for number in range(CHUNKS)), chunk_size={"images": 1})
 
 
-def stream(fleet: Fleet, errands: Iterator[Errand] | None = None, **options: Any) -> Iterator[ReadyChunk | ChunkResult]:
+def stream(
+    fleet: Fleet, tasks: Iterator[ChunkTask] | None = None, **options: Any
+) -> Iterator[ReadyChunk | ChunkResult]:
     context = fleet.context(slots=Slots(MOST), ahead=AHEAD, **options)
-    return stream_chunks(context, errands or iter(fleet.errands()), with_manifests=True)
+    return stream_chunks(context, tasks or iter(fleet.tasks()), with_manifests=True)
 
 
 def manifests_made(fleet: Fleet) -> int:
@@ -96,13 +98,13 @@ def test_no_more_chunks_and_manifests_are_held_than_there_is_room_for(fleet: Fle
     taken, concluded = 0, 0
     before = manifests_held()
 
-    def errands() -> Iterator[Errand]:
+    def tasks() -> Iterator[ChunkTask]:
         nonlocal taken
-        for errand in fleet.errands():
+        for task in fleet.tasks():
             taken += 1
-            yield errand
+            yield task
 
-    for one in stream(fleet, errands()):
+    for one in stream(fleet, tasks()):
         concluded += isinstance(one, ChunkResult)
         assert taken <= concluded + MOST + AHEAD
         assert manifests_made(fleet) <= concluded + MOST + AHEAD

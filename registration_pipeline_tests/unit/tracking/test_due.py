@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from registration_pipeline.tracking.due import due_errands, failed_errands, named_errands
+from registration_pipeline.tracking.due import due_tasks, failed_tasks, named_tasks
 from registration_pipeline.tracking.repairs import repaired_chunks
 from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline.tracking.status import chunk_statuses, source_status
@@ -23,11 +23,11 @@ def repaired(fleet: Any) -> frozenset[str]:
 
 
 def due(fleet: Any) -> list[Any]:
-    return due_errands(statuses(fleet), max_attempts=MAX_ATTEMPTS, repaired=repaired(fleet))
+    return due_tasks(statuses(fleet), max_attempts=MAX_ATTEMPTS, repaired=repaired(fleet))
 
 
 def failed(fleet: Any, **options: Any) -> list[Any]:
-    return failed_errands(statuses(fleet), max_attempts=MAX_ATTEMPTS, repaired=repaired(fleet), **options)
+    return failed_tasks(statuses(fleet), max_attempts=MAX_ATTEMPTS, repaired=repaired(fleet), **options)
 
 
 def nights(fleet: Any, count: int) -> list[int]:
@@ -35,9 +35,9 @@ def nights(fleet: Any, count: int) -> list[int]:
     taken = []
     for _ in range(count):
         fleet.sync()
-        errands = due(fleet)
-        taken.append(len(errands))
-        fleet.register(errands=errands)
+        tasks = due(fleet)
+        taken.append(len(tasks))
+        fleet.register(tasks=tasks)
     return taken
 
 
@@ -125,7 +125,7 @@ def test_a_named_chunk_is_tried_however_often_it_failed(fleet: Any):
     nights(fleet, 4)
     fleet.encord.fails = lambda _: None
 
-    fleet.register(errands=named_errands("fleet", statuses(fleet), [fleet.chunks[0].chunk_id]))
+    fleet.register(tasks=named_tasks("fleet", statuses(fleet), [fleet.chunks[0].chunk_id]))
 
     fleet.assert_exactly_once()
 
@@ -137,9 +137,9 @@ def test_a_registered_chunk_that_is_named_is_sent_again_only_by_force(fleet: Any
     chunk_of = {unit.title: chunk.chunk_id for chunk in fleet.chunks for unit in fleet.units_of(chunk)}
     chunk_id = chunk_of[gone.name]
 
-    fleet.register(errands=named_errands("fleet", statuses(fleet), [chunk_id]))
+    fleet.register(tasks=named_tasks("fleet", statuses(fleet), [chunk_id]))
     assert len(fleet.encord.manifests) == sent
-    fleet.register(errands=named_errands("fleet", statuses(fleet), [chunk_id], force=True))
+    fleet.register(tasks=named_tasks("fleet", statuses(fleet), [chunk_id], force=True))
 
     assert len(fleet.encord.manifests) == sent + 1
     assert gone.url in fleet.encord.urls()
@@ -164,7 +164,7 @@ def test_an_item_that_is_contested_counts_as_registered_only_while_it_is_there(
         return "404 not found"
 
     fleet.encord.fails = fail
-    (result,) = fleet.register(errands=named_errands("fleet", statuses(fleet), [chunk_of[gone.name]], force=True))
+    (result,) = fleet.register(tasks=named_tasks("fleet", statuses(fleet), [chunk_of[gone.name]], force=True))
 
     assert result.failed_objects == (0 if is_back else 1)
     fleet.assert_exactly_once(failing=set() if is_back else {gone.url})
@@ -174,8 +174,8 @@ def test_two_runs_that_chose_the_same_failure_retry_it_once(fleet: Any):
     fails_with(fleet, "503 try again")
     nights(fleet, 1)
     chosen = due(fleet)
-    fleet.register(errands=chosen)
+    fleet.register(tasks=chosen)
 
-    (result,) = fleet.register(errands=chosen)
+    (result,) = fleet.register(tasks=chosen)
 
     assert (result.is_new, result.attempt) == (False, 2)

@@ -452,7 +452,7 @@ def test_the_csv_options_of_google_are_obeyed(tmp_path: Path, options: dict[str,
 
 @pytest.mark.parametrize(
     ("data", "problem"),
-    [(b"[1]", "no JSON object"), (b"{", "no JSON"), (b"{}", "lacks or garbles 'snapshot_time'")],
+    [(b"[1]", "not a JSON object"), (b"{", "not JSON"), (b"{}", "lacks or garbles 'snapshot_time'")],
     ids=["list", "cut", "empty"],
 )
 def test_a_manifest_that_can_not_be_read_is_refused(tmp_path: Path, data: bytes, problem: str) -> None:
@@ -494,4 +494,4 @@ def test_a_look_finds_the_report_without_reading_its_files(tmp_path: Path) -> No
     AmazonDelivery(root=tmp_path).deliver(entries("a"), entries("b"))
     next(iter(tmp_path.rglob("*.parquet"))).write_bytes(b"damaged, but not read")
 
-    assert lister(tmp_path, "amazon").look().endswith("manifest.json: 2 files, 25 hours old")
+    assert lister(tmp_path, "amazon").check().endswith("manifest.json: 2 files, 25 hours old")

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         ({"effect": Effect.CUT, "times": 0}, "times is 0"),
         ({"effect": Effect.CUT, "skip": -1}, "skip is -1"),
         ({"effect": Effect.CUT, "method": "FETCH"}, "'FETCH' is unknown"),
-        ({"effect": Effect.CUT, "path": "("}, "no regular expression"),
+        ({"effect": Effect.CUT, "path": "("}, "not a regular expression"),
         ({"effect": Effect.JOB, "fate": Fate.ERROR, "share": 1.1}, "share is 1.1"),
         ({"effect": Effect.JOB, "fate": Fate.UNITS, "unit_messages": ()}, "unit_messages is empty"),
         ({"effect": Effect.JOB, "fate": Fate.UNITS, "unit_failures": 0}, "unit_failures is 0"),

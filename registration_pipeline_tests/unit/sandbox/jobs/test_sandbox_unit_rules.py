@@ -37,7 +37,7 @@ def test_no_file_means_no_rules(tmp_path: Path) -> None:
         ('[{"pattern": "a", "error": "b", "times": "2"}]', "whole number"),
         ('[{"pattern": "a", "error": "b", "times": true}]', "whole number"),
         ('[{"pattern": "a", "error": "b", "times": 0}]', "from 1 up"),
-        ('[{"pattern": "(", "error": "b"}]', "no regular expression"),
+        ('[{"pattern": "(", "error": "b"}]', "not a regular expression"),
     ],
 )
 def test_a_file_that_is_no_list_of_rules_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -80,7 +80,7 @@ def test_the_services_hint_is_a_lower_bound(policy: RetryPolicy, waits: list[flo
 
 
 def test_a_hint_beyond_patience_halts_at_once(policy: RetryPolicy, waits: list[float]):
-    with pytest.raises(ServiceUnavailableError, match=r"tries: 1.*It asks to wait 7200 s"):
+    with pytest.raises(ServiceUnavailableError, match=r"after 1 attempt .*It asks to wait 7200 s"):
         policy.call("asking", Service(*transient(7200)))
     assert waits == []
 
@@ -88,7 +88,7 @@ def test_a_hint_beyond_patience_halts_at_once(policy: RetryPolicy, waits: list[f
 def test_patience_ends_after_the_last_attempt(policy: RetryPolicy, waits: list[float]):
     service = Service(*transient(*[None] * 9))
 
-    with pytest.raises(ServiceUnavailableError, match=r"\(asking, tries: 6\): 429\. Nothing is lost"):
+    with pytest.raises(ServiceUnavailableError, match=r"after 6 attempts \(asking\): 429\. Nothing is lost"):
         policy.call("asking", service)
     assert (service.calls, len(waits)) == (6, 5)
 

@@ -16,7 +16,7 @@ NEVER = threading.Event()
 
 
 def use(slots: Slots) -> None:
-    with slots.taken(NEVER):
+    with slots.occupied(NEVER):
         pass
 
 
@@ -58,7 +58,7 @@ def test_no_more_than_the_room_is_ever_taken():
     def work() -> None:
         nonlocal held, most
         for _ in range(50):
-            with slots.taken(NEVER):
+            with slots.occupied(NEVER):
                 with lock:
                     held += 1
                     most = max(most, held)
@@ -78,10 +78,10 @@ def test_no_more_than_the_room_is_ever_taken():
 def test_a_stop_ends_the_wait_for_room():
     slots, stop = Slots(1), threading.Event()
     with ExitStack() as stack:
-        stack.enter_context(slots.taken(NEVER))
+        stack.enter_context(slots.occupied(NEVER))
         threading.Timer(0.05, stop.set).start()
         with pytest.raises(StoppedError, match="No further upload job"):
-            stack.enter_context(slots.taken(stop))
+            stack.enter_context(slots.occupied(stop))
 
 
 def test_a_halt_is_known_to_all_before_its_room_is_free():
@@ -91,11 +91,11 @@ def test_a_halt_is_known_to_all_before_its_room_is_free():
 
     def wait_for_room() -> None:
         is_inside.wait()
-        with suppress(StoppedError), slots.taken(stop):
+        with suppress(StoppedError), slots.occupied(stop):
             stopped.append(stop.is_set())
 
     def halt() -> None:
-        with slots.taken(stop):
+        with slots.occupied(stop):
             is_inside.set()
             raise HaltError
 
