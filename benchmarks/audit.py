@@ -122,7 +122,7 @@ def _item_rows(
     if kind == DUPLICATE:
         yield item_uuid_of(number, 1), home, url, key, metadata, at, at
     if kind == UNKNOWN:
-        yield item_uuid_of(number, 2), home, f"s3://elsewhere/{number}.jpg", "stranger", "{}", at, at
+        yield item_uuid_of(number, 2), home, f"s3://elsewhere/{number}.jpg", "unknown", "{}", at, at
 
 
 def _conclude(store: Any, chunk_id: str, units: Sequence[Any], folder: str, numbers: Mapping[str, int]) -> None:
@@ -195,7 +195,7 @@ def list_through_sdk(watch: Stopwatch, *, url: str, key_file: str) -> None:
 
 
 def compare_in_dictionaries(watch: Stopwatch) -> None:
-    """Stage: the same three sides as the audit reads them, in memory; told apart are all but missing and moved ones."""
+    """Stage: the same three sides as the audit reads them, in memory; all but missing and moved ones are distinguished."""
     from registration_pipeline.audit.sides import folder_items, ledger_rows, open_books
     from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
     from registration_pipeline.submission.calls.retry import RetryPolicy

@@ -80,7 +80,7 @@ def join_tables(watch: Stopwatch) -> None:
     assert inventory is not None
     with watch:
         now = pa.Table.from_batches(read_inventory(project.store, inventory, columns))
-        # The plan under measurement has added a wave of its own; the baseline looks at what was there before.
+        # The plan under measurement has added a wave of its own; the baseline reads what was there before.
         wave = load_waves(project.store, SOURCE)[0]
         before = pa.Table.from_batches(read_parts(project.store, wave.parts, columns))
         both = before.join(now, "key", join_type="inner", left_suffix="_before")

@@ -24,7 +24,7 @@ AIM_SECONDS = 0.050
 
 
 def run(objects: int, folder: Path) -> Table:
-    """Measure, with everything that is written below ``folder``; every round anew, both ways in turn."""
+    """Measure, with everything that is written below ``folder``; every round from the start, both ways in turn."""
     table = Table(
         f"chunk_cpu: {objects:,} objects in chunks of 1,000, jobs of 0 s, median of {ROUNDS} rounds",
         ("", "chunks", "CPU per chunk", "of which system", "time per chunk", "against baseline", "peak memory"),

@@ -1,6 +1,6 @@
 """Charges CPU to functions, without making them slower: a stage of ``chunk_cpu`` under a sampling profiler.
 
-A thread looks every two milliseconds how much CPU each other thread has used since it last looked, by the threads' own clocks,
+Every two milliseconds a thread reads how much CPU each other thread has used since the last time, by the threads' own clocks,
 and charges it to where the thread is. So waiting costs nothing, calls into C count where they are made from, and the program
 runs at nearly its own speed. What Arrow's own threads use is in no Python function and is left to the caller as a remainder.
 """
@@ -58,7 +58,7 @@ class CpuSampler:
             for ident, frame in sys._current_frames().items():  # noqa: SLF001
                 if ident == threading.get_ident():
                     continue
-                # A thread's number may be used again, for one whose clock begins anew.
+                # A thread's number may be used again, for one whose clock begins at zero.
                 used, before = _cpu_of(ident), self._used.get(ident, 0.0)
                 self._used[ident] = used
                 self._charge(frame, used - before if used >= before else used)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Measured, Stopwatch
 
 RARE = 1_000
-"""One object in so many is a PDF."""
+"""One object in this many is a PDF."""
 ROUNDS = 5
 """Each in a process of its own, because a process keeps the row groups that it decoded last."""
 

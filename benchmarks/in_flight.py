@@ -1,4 +1,4 @@
-"""Many jobs at once: 1,000 chunks with jobs of a fixed length, beside the least time that so many jobs can take."""
+"""Many jobs at once: 1,000 chunks with jobs of a fixed length, beside the least time that they can take."""
 
 from __future__ import annotations
 

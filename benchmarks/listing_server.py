@@ -28,7 +28,7 @@ LAYOUTS = {
     "flat": "raw/img_########.jpg",
     "deep": "raw/camera-####/2026-03-14/frame-00####.jpg",
 }
-"""Keys: the hash signs stand for the digits of the object's number. The deep ones are those of ``synthetic.py``."""
+"""Keys: the hash signs are replaced by the digits of the object's number. The deep ones are those of ``synthetic.py``."""
 
 _BLOCK = 1000
 _MOST_KEYS = 1000
@@ -42,7 +42,7 @@ _HEAD = (
     "<Name>{bucket}</Name><Prefix>{prefix}</Prefix>{more}<KeyCount>{count}</KeyCount><MaxKeys>{most}</MaxKeys>"
     "<EncodingType>url</EncodingType><IsTruncated>{truncated}</IsTruncated>"
 )
-_BASES = 64  # so many blocks with ETags and sizes of their own, 20 MB; then they come again
+_BASES = 64  # the number of blocks with ETags and sizes of their own, 20 MB; then they come again
 _BEYOND = "\U0010ffff"
 
 

@@ -1,6 +1,6 @@
 """Runs one stage in a fresh process and reads its time and memory. Nothing heavy is imported here.
 
-On Linux a process inherits the peak memory of the one that started it, so whoever calls ``run_stage`` must stay small: the
+On Linux a process inherits the peak memory of the one that started it, so a caller of ``run_stage`` must stay small: the
 benchmark modules import the pipeline, Dagster and boto3 inside their stage functions only.
 """
 

@@ -59,7 +59,7 @@ def _verdict(what: str, more: int, most: int) -> str:
 
 
 def quiet_night(watch: Stopwatch, *, nights: int, chunks: int) -> None:
-    """Stage: make a state in memory with so many nights of so many new chunks, then count what one more sync asks."""
+    """Stage: make a state in memory with that many nights of that many new chunks, then count what one more sync asks."""
     from benchmarks.counting_store import CountingStore
 
     past = CountingStore()
@@ -119,7 +119,7 @@ def s3_server() -> Iterator[Counter[str]]:
 
 
 def live(store: Any, *, nights: int, chunks: int) -> None:
-    """List, plan and register night after night, each with so many new objects, a chunk for each."""
+    """List, plan and register night after night, each with that many new objects, a chunk for each."""
     from registration_pipeline.planning.plan import plan_source
     from registration_pipeline.project.project import Project
     from registration_pipeline.tracking.journal.journal import Journal
@@ -150,7 +150,7 @@ def register(store: Any, chunk_ids: list[str]) -> None:
 
 
 def sync(store: Any, objects: int, *, before: Callable[[], object] = lambda: None) -> None:
-    """Run the command on that state and a bucket of so many objects, in this process, calling ``before`` before it.
+    """Run the command on that state and a bucket of that many objects, in this process, calling ``before`` before it.
 
     Dagster is given for an answer that it shows every chunk as registered: recording 100,000 of them would take an hour.
     """
@@ -189,7 +189,7 @@ class _Listed:
 
 
 def take_inventory_of(store: Any, objects: int) -> None:
-    """List a bucket of so many objects."""
+    """List a bucket of that many objects."""
     from registration_pipeline.inventory.inventory import take_inventory
 
     take_inventory(lister=_Listed(objects), store=store, source=SOURCE, clock=now)

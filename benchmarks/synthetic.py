@@ -29,7 +29,7 @@ class SyntheticLister:
 
     Args:
         objects: how many.
-        pdf_every: one object in so many is a PDF and not an image; 0: none.
+        pdf_every: one object in this many is a PDF and not an image; 0: none.
     """
 
     def __init__(self, objects: int, pdf_every: int = 0) -> None:

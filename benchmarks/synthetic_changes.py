@@ -50,7 +50,7 @@ def _e_tags(numbers: pa.Array, generation: int) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    # Wraps around at 64 bits, so that neighbours look unlike each other, as digests do.
+    # Wraps around at 64 bits, so that neighbours are unlike each other, as digests do.
     mixed = pc.multiply(pc.add(numbers, generation), pa.scalar(2_177_342_782_468_422_677, pa.uint64()))
     return _padded(mixed, 20)
 
@@ -122,7 +122,7 @@ def _plan_batch(numbers: pa.Array) -> pa.RecordBatch:
 
 
 class SecondListing:
-    """``ObjectLister``: of each thousand objects eight are written anew, one is gone, and one has come to them."""
+    """``ObjectLister``: of each thousand objects eight are written again, one is gone, and one has come to them."""
 
     requests = 0
     description = "synthetic objects, 1 % of them not as planned"

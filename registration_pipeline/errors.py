@@ -1,6 +1,6 @@
-"""The exception tree. Every class takes facts and writes its own message, ending with what the user can do.
+"""The exception tree. Every class gets facts and writes its own message, ending with what the user can do.
 
-What does not belong here: translating somebody else's exceptions (that is done next to the call that raises them).
+What does not belong here: translating the exceptions of other libraries (that is done next to the call that raises them).
 
     RegistrationPipelineError             exit 1
     ├── UsageError                        exit 2   the command line names something that does not exist
@@ -16,7 +16,7 @@ What does not belong here: translating somebody else's exceptions (that is done 
     │   └── LeaseLostError                         another process submits this source now, or may
     ├── StateError                        exit 4   the state can't be read or written
     │   ├── StateNotFoundError                     a name that should be there is not
-    │   ├── StateConflictError                     a create-only write found the name taken
+    │   ├── StateConflictError                     a create-only write found the name in use
     │   └── StateCorruptError                      a file under a commit marker is missing or unreadable
     └── SubmissionError                   never leaves the submission package
         ├── TransientError                         may pass if repeated
@@ -82,7 +82,7 @@ class HaltError(RegistrationPipelineError):
 
 
 class StoppedError(HaltError):
-    """Work on a chunk stopped because the whole submission halts; its journal says where to go on."""
+    """Work on a chunk stopped because the whole submission halts; its journal says where to continue."""
 
 
 class CredentialsError(HaltError):
@@ -136,7 +136,7 @@ class StateNotFoundError(StateError):
 
 
 class StateConflictError(StateError):
-    """A create-only write found the name taken: somebody else got there first."""
+    """A create-only write found the name in use: another process was first."""
 
 
 class StateCorruptError(StateError):

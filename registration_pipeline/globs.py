@@ -1,6 +1,6 @@
 """The user's include and exclude globs, matched against the key below the prefix.
 
-What does not belong here: why Encord would not take an object (planning).
+What does not belong here: why Encord would not accept an object (planning).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class KeyRules:
         exclude: patterns of what to leave out; they win over ``include``.
 
     Raises:
-        ValueError: a pattern is no glob; ``glob_problem`` says why.
+        ValueError: a pattern is not a glob; ``glob_problem`` says why.
     """
 
     __slots__ = ("_exclude", "_include")
@@ -83,7 +83,7 @@ class _Globs:
         self._names_rule_of_match = setting == "exclude" or is_reversing
 
     def decide(self, key: str) -> tuple[bool, str | None]:
-        """Tell whether the key matches, and the rule that decided, where it is needed."""
+        """Return whether the key matches, and the rule that decided, where it is needed."""
         if self._any_matches(key) is None:
             return False, None
         if not self._names_rule_of_match:

@@ -54,7 +54,7 @@ def chunk_id(wave_id: str, kind: MediaKind, index: int) -> str:
 
 
 def inventory_id(at: datetime) -> str:
-    """Return the id of an inventory taken at a time, to the second, in UTC: ``20261121T020000Z``.
+    """Return the id of an inventory begun at a time, to the second, in UTC: ``20261121T020000Z``.
 
     Raises:
         ValueError: the time has no time zone.

@@ -104,11 +104,11 @@ class FailureReason(StrEnum):
     """Why Encord said no to an object that was sent."""
 
     UNREADABLE = "unreadable"
-    """Encord's integration may not read the object: mend the bucket policy or the integration."""
+    """Encord's integration may not read the object: fix the bucket policy or the integration."""
     NOT_FOUND = "not_found"
-    """The object was gone when Encord looked."""
+    """The object was gone when Encord read it."""
     INVALID_FILE = "invalid_file"
-    """Encord read the object and could not decode it: mend the file."""
+    """Encord read the object and could not decode it: fix the file."""
     SERVICE_ERROR = "service_error"
     """Encord's own trouble: retry later."""
     MANIFEST_REFUSED = "manifest_refused"
@@ -127,7 +127,7 @@ class FailureReason(StrEnum):
 
     @property
     def is_transient(self) -> bool:
-        """Tell whether the failure may pass by itself, so that later runs try again."""
+        """Return whether the failure may pass by itself, so that later runs try again."""
         return self.remedy is Remedy.RETRY_LATER
 
 

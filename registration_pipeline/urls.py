@@ -1,6 +1,6 @@
 """Key to objectUrl and back. An objectUrl is a pure function of source and key that never changes between runs.
 
-What does not belong here: whether Encord would take the URL (planning), and requests to it.
+What does not belong here: whether Encord would accept the URL (planning), and requests to it.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def adopt_chunk(
     try:
         journal.append(entry(kind=JournalEventKind.INTENT, folder_uuid=folder_uuid, manifest_sha256=manifest.sha256))
     except StateConflictError:
-        return None  # somebody submits it at this moment
+        return None  # another process submits it at this moment
     # Outcomes, failure log and verdict, in this order: the verdict vouches for the other two.
     base_name = write_outcomes(store, source, chunk.chunk_id, attempt, outcomes)
     if outcomes.failed:

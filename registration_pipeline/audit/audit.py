@@ -72,7 +72,7 @@ def audit_source(
     Args:
         store: the state.
         source: the source's name.
-        gateway: Encord; asked to list folders and to look items up, nothing else.
+        gateway: Encord; asked to list folders and to look up items, nothing else.
         retry: how calls are repeated.
         target_folder: UUID of the folder that the source's chunks go to, or None if there is none yet.
         clock: gives the aware time.

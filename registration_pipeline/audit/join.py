@@ -51,7 +51,7 @@ class Joined:
 
 @dataclass(slots=True)
 class AuditJoin:
-    """One comparison; every method is called once, in the order in which they stand here.
+    """One comparison; every method is called once, in the order of their definition.
 
     Args:
         books: plan and journal.

@@ -38,7 +38,7 @@ class LookupResult:
 
 @dataclass(slots=True)
 class Lookup:
-    """Looks items up by their UUIDs.
+    """Looks up items by their UUIDs.
 
     Args:
         ask: returns the folder of every item, or None when one of them does not exist or may not be seen.

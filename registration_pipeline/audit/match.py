@@ -97,7 +97,7 @@ def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looke
 
 
 def unknown_item(item: ItemRow) -> FindingRow:
-    """Return the finding for an item that is no planned object's."""
+    """Return the finding for an item that does not belong to a planned object."""
     detail = f"titled {item.name!r}; no planned object has this URL"
     if item.unit_claim is not None:
         detail += f", nor is {item.unit_claim!r}, which it names as registration.unit, planned for this source"

@@ -67,7 +67,7 @@ class AuditReport:
         registered_objects: their objects.
         items: items in the folders.
         findings: rows of the report by finding; a finding that did not occur is there with 0.
-        under_way: items of chunks that were being submitted; they are no findings.
+        under_way: items of chunks that were being submitted; they are not findings.
         adopted_chunks: taken over, wholly or in part.
         adopted_units: items that the ledger knows to be registered since.
         partly_present: chunks that are only partly in Encord and not concluded; sending them is safe.
@@ -102,7 +102,7 @@ class AuditReport:
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether bucket, ledger and Encord agree."""
+        """Return whether bucket, ledger and Encord agree."""
         return not any(self.findings.values())
 
     def to_json(self) -> dict[str, Any]:

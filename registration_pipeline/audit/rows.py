@@ -32,7 +32,7 @@ class AuditFinding(StrEnum):
 
     @property
     def to_do(self) -> str:
-        """What to do about it; ``{source}`` stands for the source's name."""
+        """What to do about it; ``{source}`` is replaced by the source's name."""
         return _MEANINGS[self][1]
 
 
@@ -70,7 +70,7 @@ class LedgerRow(NamedTuple):
     """One planned object, and whether its unit is registered.
 
     Args:
-        is_first: whether it is the first object of its unit. That one stands for the unit: its key and URL name it.
+        is_first: whether it is the first object of its unit. That one represents the unit: its key and URL name it.
     """
 
     unit_id: str

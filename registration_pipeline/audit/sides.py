@@ -40,7 +40,7 @@ class Books:
 
     Args:
         chunks: every planned chunk.
-        progress: where each stands; chunks that were never attempted are not in it.
+        progress: the state of each; chunks that were never attempted are not in it.
         target_folder: the folder that the source's chunks go to from now on, if it exists.
     """
 
@@ -58,7 +58,7 @@ class Books:
         return (first.folder_uuid if first else None) or self.target_folder
 
     def progress_of(self, chunk_id: str) -> ChunkProgress:
-        """Return where a chunk stood."""
+        """Return the state that a chunk had."""
         return self.progress.get(chunk_id) or ChunkProgress(chunk_id=chunk_id)
 
     def folders(self) -> list[str]:
@@ -163,5 +163,5 @@ def _item_rows(folder_uuid: str, items: Iterable[RemoteItem]) -> Iterator[ItemRo
 
 
 def _text(value: str | None) -> str | None:
-    """Return somebody else's text as one that can be written: JSON may hold halves of surrogate pairs."""
+    """Return a foreign text as one that can be written: JSON may hold halves of surrogate pairs."""
     return None if value is None else value.encode("utf-8", "backslashreplace").decode()

@@ -150,7 +150,7 @@ def cancel_chunks(config: Path | None, name: str, chunk_ids: Sequence[str], *, a
 
 
 def show_status(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
-    """Show where every object stands."""
+    """Show how many objects are in each state."""
     project, sources = open_sources(config, names)
     statuses = [project.status(source) for source in sources]
     print_json(status_document(statuses)) if as_json else print_status(statuses)

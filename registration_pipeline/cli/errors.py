@@ -34,12 +34,12 @@ def report(error: BaseException) -> int:
             say_interrupted()
             status = INTERRUPTED
         case BrokenPipeError():
-            status = 0  # whoever read the output has seen enough
+            status = 0  # the reader of the output closed it; that is not an error
         case _ if trouble := _disk_trouble(error):
             _say(
-                f"Error: Dagster's own files can't be written: {trouble}. Free space or fix the permission at DAGSTER_HOME "
-                "(by default .dagster beside the configuration), or set it to another place, and run again. Nothing that "
-                "was registered is lost."
+                f"Error: Dagster's own files can't be written: {trouble}. Free space or fix the permission at "
+                "DAGSTER_HOME (by default .dagster beside the configuration), or set it to another place, and run again. "
+                "Nothing that was registered is lost."
             )
             status = HALTED
         case _:

@@ -55,7 +55,7 @@ def print_json(document: Any) -> None:
 
 
 def is_stdout_ascii() -> bool:
-    """Tell whether what goes beyond ASCII has to be escaped on standard output."""
+    """Return whether what goes beyond ASCII has to be escaped on standard output."""
     return codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
 
 
@@ -72,7 +72,7 @@ def printable(text: str) -> str:
 
 
 def _cell(value: object) -> str:
-    """Return a value of somebody else's as a table cell: one line, no markup, no control characters."""
+    """Return a value that comes from outside as a table cell: one line, no markup, no control characters."""
     return escape(printable(str(value)).replace("\n", "\\n"))
 
 
@@ -82,7 +82,7 @@ def status_document(statuses: Iterable[SourceStatus]) -> dict[str, Any]:
 
 
 def print_status(statuses: Iterable[SourceStatus]) -> None:
-    """Print where every object stands: a column a source, a few sources a table, so that nothing is cut off."""
+    """Print the status of every object: a column a source, a few sources a table, so that nothing is cut off."""
     found = list(statuses)
     for start in range(0, len(found), _SOURCES_PER_TABLE):
         stdout().print(_status_table(found[start : start + _SOURCES_PER_TABLE]))
@@ -142,7 +142,7 @@ def print_findings(findings: Iterable[Finding]) -> None:
 
 
 def print_failures(tally: FailureTally, statuses: Iterable[SourceStatus]) -> None:
-    """Print the first failures as a table and say how to get all of them; ``statuses`` tell what no failure means."""
+    """Print the first failures as a table and say how to get all of them; ``statuses`` explain what no failure means."""
     if not tally.rows:
         for status in statuses:
             say(f"{status.source}: {_without_failures(status)}")

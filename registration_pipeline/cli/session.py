@@ -60,11 +60,11 @@ class JobRequest:
 
 
 class JobResults(NamedTuple):
-    """What came of jobs.
+    """The results of jobs.
 
     Args:
         errors: the sources whose run was ended by an error, each with its error.
-        statuses: where every object stands, by source, for the runs that came to their end.
+        statuses: the counts of objects, by source, for the runs that came to their end.
     """
 
     errors: "list[tuple[str, RegistrationPipelineError]]"
@@ -80,8 +80,9 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
     from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
 
     results = JobResults([], {})
-    # The libraries stay for good: without looking at them each time, the garbage collector takes half a second of a quiet
-    # night's sync and not one of its eight. Once, because what is frozen is never freed: garbage of earlier runs must be.
+    # The libraries stay for good: frozen, they are not visited by the garbage collector, which then takes half a second
+    # of a quiet night's sync instead of one of its eight. Once, because what is frozen is never freed: garbage of earlier
+    # runs must be.
     if not gc.get_freeze_count():
         gc.freeze()
     with open_instance(project.settings, project.environ) as instance:

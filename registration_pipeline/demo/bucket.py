@@ -83,10 +83,10 @@ def serve_bucket(folder: Path, bucket: str, port: int = 0, *, public: bool = Fal
         folder: what ``upload_folder`` uploads before the block starts.
         bucket: emptied first if it exists.
         port: 0 picks a free one.
-        public: whether anybody may read the objects without signing requests.
+        public: whether the objects can be read without signing requests.
 
     Raises:
-        UsageError: moto is not installed, the folder does not exist or the port is taken.
+        UsageError: moto is not installed, the folder does not exist or the port is in use.
     """
     require_demo_extra(MOTO)
     if not folder.is_dir():
@@ -116,7 +116,7 @@ def upload_folder(
         folder: its tree gives the keys.
         paths: only these files; default: all, and the mapped keys that have no file.
         extra: the key map; default: the one beside the folder.
-        public: whether anybody may read the objects without signing requests.
+        public: whether the objects can be read without signing requests.
 
     Returns:
         How many objects were written.
@@ -158,7 +158,7 @@ def _client(port: int) -> S3Client:
 def _running_server(port: int) -> Iterator[int]:
     """Serve from a thread until the block ends.
 
-    moto's own ``ThreadedMotoServer`` waits for ever when the port is taken, logs every request and never closes its
+    moto's own ``ThreadedMotoServer`` waits for ever when the port is in use, logs every request and never closes its
     socket.
     """
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app

@@ -56,15 +56,15 @@ _RULE = '[{"pattern": "oops", "error": "Planted: the object can not be read"}]'
 
 
 def run_demo(folder: Path, *, as_json: bool = False) -> int:
-    """Tell the whole story in a folder, from the beginning, and return the exit status: 0 when it came out as told.
+    """Run the whole story in a folder, from the beginning, and return the exit status: 0 when every claim is true.
 
     Args:
         folder: absolute; made if missing, started over if a demo made it.
-        as_json: tell the story on standard error and print its report as one JSON document.
+        as_json: print the story on standard error and its report as one JSON document.
 
     Raises:
-        UsageError: the folder holds something else, a port that the demo had is taken, or a package is missing.
-        RegistrationPipelineError: the story came out otherwise.
+        UsageError: the folder holds something else, a port that the demo had is in use, or a package is missing.
+        RegistrationPipelineError: a claim is not true, or a command ended otherwise.
     """
     with interruptible():
         if as_json:
@@ -81,7 +81,7 @@ def serve_demo(folder: Path, ui_port: int) -> int:
 
     Args:
         folder: absolute; the demo runs first if none has finished there.
-        ui_port: of the UI; the next free one is taken if somebody else has it.
+        ui_port: of the UI; the next free one if this is in use.
 
     Raises:
         UsageError: as ``run_demo``.

@@ -105,10 +105,10 @@ def configured_ports(home: DemoHome) -> DemoPorts:
 
 
 def require_free(home: DemoHome, ports: DemoPorts) -> None:
-    """Make sure that nobody else listens where the demo's servers must.
+    """Make sure that no other process listens where the demo's servers must.
 
     Raises:
-        UsageError: somebody does.
+        UsageError: one does.
     """
     for port, what in ((ports.bucket, "S3 server"), (ports.sandbox, "sandbox")):
         if not is_free(port):
@@ -124,7 +124,7 @@ def kept_ports(home: DemoHome) -> DemoPorts | None:
     """Return the ports of the demo that was in the folder before; None when there was none, or its file can't be read.
 
     Raises:
-        UsageError: they are taken, so its servers may be running.
+        UsageError: they are in use, so its servers may be running.
     """
     try:
         ports = configured_ports(home)
@@ -153,7 +153,7 @@ def free_port(wanted: int, *, besides: Collection[int] = ()) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server could listen on the port of the loopback interface now."""
+    """Return whether a server could listen on the port of the loopback interface now."""
     try:
         with socket.create_server((HOST, port)):
             return True

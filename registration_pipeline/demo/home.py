@@ -104,7 +104,7 @@ class DemoHome:
             raise UsageError(message) from error
 
     def clear(self) -> None:
-        """Delete what the demo made, and only that: a file that somebody put beside it stays.
+        """Delete what the demo made, and only that: a file that was put beside it stays.
 
         Raises:
             UsageError: the folder was not claimed, or something can't be deleted.

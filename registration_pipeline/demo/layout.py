@@ -81,7 +81,7 @@ class DemoLayout:
         folder: where the files are.
         seed: of every file's content.
         media: valid files that must end registered.
-        broken: files that look eligible and that Encord must refuse until they are repaired.
+        broken: files that seem eligible and that Encord must refuse until they are repaired.
         excluded: valid files that ``EXCLUDE_RULE`` keeps out.
         rejected: *keys* of objects that the planner must reject, with the reason.
         key_map: what files alone can't express; empty for a directory source.
@@ -115,7 +115,7 @@ class DemoLayout:
         return next((entry.key for entry in self.key_map if entry.file == name), name)
 
     def write(self) -> list[Path]:
-        """Create what is missing; a file that exists is left alone, so that repairs and modification times survive.
+        """Create what is missing; a file that exists is not changed, so that repairs and modification times survive.
 
         Returns:
             The paths of the files that were created.

@@ -65,7 +65,7 @@ class Observation:
 
 
 def observe(home: DemoHome, servers: DemoServers, store: StateStore) -> Observation:
-    """Look at the sandbox and at the state."""
+    """Read the sandbox and the state."""
     rows = [row for source in SOURCES for row in source_failures(store, source)]
     jobs = tuple(servers.sandbox.jobs())
     with dg.DagsterInstance.from_config(str(home.dagster_home)) as instance:

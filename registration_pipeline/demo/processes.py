@@ -1,4 +1,4 @@
-"""Child processes of the demo, and how they and the demo end: at a signal, with nobody left behind.
+"""Child processes of the demo, and how they and the demo end: at a signal, with none left running.
 
 What does not belong here: which commands are run (``story``, ``ui``).
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _OWN_END_SECONDS = 5.0
-"""Ctrl-C in a terminal reaches the children too; so long they may take to end by themselves."""
+"""Ctrl-C in a terminal reaches the children too; this is how long they may take to end by themselves."""
 _INTERRUPTED_SECONDS = 10.0
 """Dagster ends its code server, its daemon and its web server one after the other."""
 _KILLED_SECONDS = 5.0
@@ -91,7 +91,7 @@ def end(
     """End a process: by itself, else by SIGINT, else by force. Nothing happens to one that has ended.
 
     SIGINT is sent twice: Python turns it into an exception, which is lost when it strikes in the clean-up of an object. A
-    Ctrl-C meanwhile is ignored: this takes a bounded time and must not leave anybody behind.
+    Ctrl-C meanwhile is ignored: this takes a bounded time and must not leave a process running.
     """
     steps = (
         (None, grace_seconds),

@@ -41,10 +41,10 @@ def serving(home: DemoHome, ports: DemoPorts) -> Iterator[DemoServers]:
     The sandbox opens every object that is registered, in the bucket as in the directory, so it refuses broken ones by itself.
 
     Raises:
-        UsageError: a port is taken, or another sandbox runs on the data.
+        UsageError: a port is in use, or another sandbox runs on the data.
     """
     with ExitStack() as stack:
-        # Filling the bucket takes seconds, in which nobody else may take the other port.
+        # Filling the bucket takes seconds, in which no other process may bind the other port.
         held = stack.enter_context(_held(ports.sandbox))
         bucket = stack.enter_context(serve_bucket(home.bucket, BUCKET, ports.bucket))
         credentials = bucket.environment

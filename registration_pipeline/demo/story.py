@@ -32,7 +32,7 @@ _ADDED_FILES: Final = 10
 
 
 class Story:
-    """One telling of the story in a demo's folder.
+    """One run of the story in a demo's folder.
 
     Args:
         home: claimed and empty.
@@ -65,7 +65,7 @@ class Story:
         self._run("check")
 
     def play(self, servers: DemoServers) -> dict[str, Any]:
-        """Sync, look at the failures, repair, retry, add files, sync again; return what is reported.
+        """Sync, read the failures, repair, retry, add files, sync again; return what is reported.
 
         Raises:
             RegistrationPipelineError: a command ended otherwise, or a claim of the report is not true.

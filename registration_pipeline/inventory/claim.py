@@ -60,7 +60,7 @@ def claimed_inventory_id(store: StateStore, source: str, now: datetime) -> Itera
             discard_leftovers(store, folder)
             store.delete(claim)
         raise
-    with suppress(StateError):  # nobody reads it any more
+    with suppress(StateError):  # it is not read any more
         store.delete(claim)
 
 
@@ -70,13 +70,13 @@ def _claim(store: StateStore, source: str, time: datetime) -> str:
         try:
             store.create(inventory_writer_name(source, inventory_id), canonical_json(Holder.current(time).to_json()))
         except StateConflictError:
-            time += timedelta(seconds=1)  # somebody else began in the same second
+            time += timedelta(seconds=1)  # another process began in the same second
         else:
             return inventory_id
 
 
 def _clear_the_way(store: StateStore, source: str, now: datetime) -> list[str]:
-    """Return the ids that are taken, after removing what the dead left behind."""
+    """Return the ids that are in use, after removing what dead processes left behind."""
     prefix = inventory_writers_folder(source)
     claimed = [name.removeprefix(prefix).removesuffix(".json") for name in store.names(prefix)]
     for inventory_id in claimed:
@@ -101,7 +101,7 @@ def _is_abandoned(store: StateStore, source: str, inventory_id: str, now: dateti
 
 
 def _later_than_all(inventory_ids: list[str]) -> list[datetime]:
-    """Return a second after each: a clock that jumped back must not make a new inventory look older than the last."""
+    """Return a second after each: a clock that jumped back must not make a new inventory seem older than the last."""
     return [time + timedelta(seconds=1) for time in map(_time_of, inventory_ids) if time is not None]
 
 

@@ -55,7 +55,7 @@ def _bytes_of(numbers: pa.Array, width: int) -> memoryview:
 
 
 def _texts(column: pa.StringArray) -> Iterator[memoryview]:
-    """Yield the bytes of all texts; what stands behind a null is left out."""
+    """Yield the bytes of all texts; what lies behind a null is left out."""
     column = pc.coalesce(column, _EMPTY) if column.null_count else column
     offsets, data = column.buffers()[1:]
     if len(column) and data is not None:

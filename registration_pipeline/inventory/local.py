@@ -24,7 +24,7 @@ class LocalLister:
     """``ObjectLister`` of the files below ``root``; a key is the path below it, with ``/``.
 
     Hidden files count. A symbolic link to a file is that file; a link to a directory is not followed, because it would
-    list the same files under a second key, or for ever if it points upwards. Sockets, devices and broken links are no
+    list the same files under a second key, or for ever if it points upwards. Sockets, devices and broken links are not
     objects. A file that vanishes while the tree is read is left out, as in a bucket.
 
     Memory holds the names of one directory per level of the tree, not the tree.

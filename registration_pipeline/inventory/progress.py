@@ -30,7 +30,7 @@ class ListingProgress:
 
     @property
     def remaining_seconds(self) -> float | None:
-        """How long the rest may take; None where nothing tells, as when there are more objects than expected."""
+        """How long the rest may take; None where it can't be known, as when there are more objects than expected."""
         if self.expected is None or not self.rate or self.objects >= self.expected:
             return None
         return (self.expected - self.objects) / self.rate

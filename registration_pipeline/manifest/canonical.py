@@ -1,4 +1,4 @@
-"""Tells of a manifest in the form that ``render.py`` writes whether it is certainly valid, without building a document.
+"""Recognises whether a manifest in the form that ``render.py`` writes is certainly valid, without building a document.
 
 One regular expression covers every rule about single items, and a set each rule about items beside each other. A
 manifest that is not of this form, or whose validity does not show at once, is for ``validate.py`` to judge; nothing is refused
@@ -56,7 +56,7 @@ _HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
 def is_canonical_and_valid(data: bytes) -> bool:
-    """Tell whether ``validate_manifest`` would certainly find nothing; False says nothing.
+    """Return whether ``validate_manifest`` would certainly find nothing; False says nothing.
 
     Args:
         data: the manifest file's bytes.
@@ -111,7 +111,7 @@ def _group_urls(named: Sequence[bytes], videos: Sequence[bytes], item_format: It
 
 
 def _is_small_enough(length: int, metadata: Sequence[bytes], urls: int) -> bool:
-    """Tell whether what the SDK makes of the manifest is below Encord's limits: it adds nothing but blanks."""
+    """Return whether what the SDK makes of the manifest is below Encord's limits: it adds nothing but blanks."""
     blanks = 2 * (urls + _KEYS_PER_ITEM * len(metadata) + 2)
     longest = max(map(len, metadata)) + 2 * _KEYS_PER_ITEM
     return (
@@ -129,5 +129,5 @@ def _are_titles(titles: Sequence[bytes], *, has_escapes: bool) -> bool:
 
 
 def _are_distinct(texts: Sequence[bytes] | Sequence[str], longest: int) -> bool:
-    """Tell whether no text comes twice, is empty or is too long."""
+    """Return whether no text comes twice, is empty or is too long."""
     return len(set(texts)) == len(texts) and min(map(len, texts)) > 0 and max(map(len, texts)) <= longest

@@ -44,7 +44,7 @@ class Manifest:
 def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk, units: ChunkUnits | None = None) -> Manifest:
     """Make the manifest of a chunk if it is missing, else verify that it is what making it again would give.
 
-    A manifest with violations is written all the same, so that it can be looked at.
+    A manifest with violations is written all the same, so that it can be inspected.
 
     Args:
         store: the state.
@@ -92,8 +92,8 @@ def check_sent_before(manifest: Manifest, sent: str | None) -> None:
 def _stored(store: StateStore, name: str, data: bytes) -> bytes:
     """Return what is under the name, after putting ``data`` there if it was free.
 
-    It is read first, because every manifest is made once and verified at each submission: a ``create`` that finds the name
-    taken has written and flushed the whole file, or uploaded it, for nothing.
+    It is read first, because every manifest is made once and verified at each submission: a ``create`` that finds that
+    the name exists has written and flushed the whole file, or uploaded it, for nothing.
     """
     try:
         return store.read(name)

@@ -37,7 +37,7 @@ class ItemFormat:
     Args:
         keys: the keys that an item may have, without the URLs.
         is_group: True if the item names its objects as ``objectUrl_0``, ``objectUrl_1``…; False for one ``objectUrl``.
-        media_metadata_key: the block that tells Encord what it need not find out itself, if there is one.
+        media_metadata_key: the block with what Encord then need not find out itself, if there is one.
         media_metadata: the fields of that block.
         max_sequence_urls: the most URLs of an item that becomes a sequence, which it does unless ``createVideo`` is false.
     """
@@ -120,7 +120,7 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
         KINDS[MediaKind.DICOM_SERIES].list_key: ItemFormat(keys=_GROUPED, is_group=True),
     }
 )
-"""Top-level key -> what its items look like."""
+"""Top-level key -> the form of its items."""
 
 FLAGS: Final = (SKIP_DUPLICATE_URLS, UPSERT_METADATA)
 """Top-level booleans. The first makes sending a manifest again harmless; the second needs the first."""

@@ -33,7 +33,7 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class _RepeatedKeys(dict[str, Any]):
-    """A JSON object some of whose keys stood there more than once."""
+    """A JSON object some of whose keys were repeated."""
 
     repeated: tuple[str, ...] = ()
 
@@ -51,8 +51,8 @@ def _parsed_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def validate_manifest(data: bytes) -> list[Violation]:
     """Return every violation of Encord's JSON upload format and limits, in document order; empty if there is none.
 
-    What counts is what would reach Encord: the SDK reads the file and writes it anew. What it would change on the way
-    (keys that stand there twice, numbers that JSON does not have) is a violation too.
+    What counts is what would reach Encord: the SDK reads the file and writes it again. What it would change on the way
+    (repeated keys, numbers that JSON does not have) is a violation too.
 
     Args:
         data: the manifest file's bytes.

@@ -73,7 +73,7 @@ def build_audit_check(source: SourceSettings) -> dg.AssetChecksDefinition:
     )
     def audit_clean(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
         # Dagster plans an asset's checks into every run that materializes it. There this one is skipped, because chunks are
-        # reported as events and not as outputs; a test looks at that.
+        # reported as events and not as outputs; a test checks that.
         with errors_as_failures():
             loaded, settings = project.load_source(source.name)
             return audit_check(loaded.store, audit_stage(loaded, settings, context.log.info)).as_result()
@@ -89,7 +89,7 @@ def audit_stage(
     Args:
         project: where the source belongs.
         source: what to compare.
-        log: told what was found.
+        log: called with what was found.
         adopted: takes the chunks that were taken over, and allows that; None: nothing is taken over.
     """
     from registration_pipeline.audit.adoption import Adoption

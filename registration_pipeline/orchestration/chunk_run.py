@@ -59,13 +59,13 @@ class ChunkRun:
     def due(
         self, *, failed: bool, also_due: bool, force: bool = False, shown: Collection[str] | None = None
     ) -> "list[ChunkTask]":
-        """Return the chunks that nobody named: those that are due, those that failed, or both, each once.
+        """Return the chunks of a run that names none: those that are due, those that failed, or both, each once.
 
         Args:
             failed: retry those with failures.
             also_due: work on what is due.
-            force: retry those that are left alone too.
-            shown: partitions that Dagster shows as materialized. Registered chunks that are not among them are looked at
+            force: retry also those whose retries are exhausted.
+            shown: partitions that Dagster shows as materialized. Registered chunks that are not among them are read
                 again, so that the view catches up after a run that ended too early to report, or without its history.
         """
         from registration_pipeline.tracking.due import due_tasks, failed_tasks, unshown_tasks
@@ -87,7 +87,7 @@ class ChunkRun:
             return list(chosen.values())
 
     def check(self) -> list[CheckReport]:
-        """Look at every planned chunk and send nothing: what executing only the checks means."""
+        """Read every planned chunk and send nothing: what executing only the checks means."""
         with errors_as_failures():
             chunks = list(self.project.snapshot(self.source).chunks.values())
             valid = _result_of(manifest_stage(self.project, self.source, chunks))
@@ -104,7 +104,7 @@ class ChunkRun:
         """Yield the events of the selected assets, add to ``checks``, and return the results with failures.
 
         Args:
-            tasks: the chunks, taken one by one as there is room for them.
+            tasks: the chunks, started one by one as there is room for them.
             selected: manifests, registrations or both. With both, each chunk is sent as soon as its manifest is made.
             total: how many chunks they are.
             checks: takes the results of the checks.

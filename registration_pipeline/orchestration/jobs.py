@@ -1,7 +1,7 @@
 """A source's jobs and its schedule. A sync is one run: inventory, plan, registration of all that is due, failure log.
 
 Why one op job and not a chain of sensors: docs/decisions/004-dagster-shell.md. The ops call the same stages as the assets and
-report the same events, so that partitions and checks look the same.
+report the same events, so that partitions and checks are the same.
 """
 
 from collections.abc import Iterator
@@ -172,7 +172,7 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
 
 
 def _is_retried_by_a_person(run: dg.DagsterRun) -> bool:
-    """Tell whether the run is somebody's "re-execute from failure"; Dagster's own retry of a crash resends nothing."""
+    """Return whether the run is a person's "re-execute from failure"; Dagster's own retry of a crash resends nothing."""
     return run.tags.get(RESUME_RETRY_TAG) == "true" and RETRY_NUMBER_TAG not in run.tags
 
 

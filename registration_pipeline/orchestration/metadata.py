@@ -198,7 +198,7 @@ def reasons_table(counts: Mapping[str, Mapping[str, int]]) -> dg.MetadataValue[A
 def failure_log_metadata(
     store: "StateStore", status: "SourceStatus", tally: "FailureTally", names: Sequence[str]
 ) -> Metadata:
-    """Describe the failure log of a source and where all its objects stand; its rows are failed units and rejected objects."""
+    """Describe the failure log of a source (failed units and rejected objects) and the counts of its objects by state."""
     counted = (
         "excluded",
         "rejected",

@@ -20,7 +20,7 @@ from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
 
-_TRIES = 3  # a preflight is waited for by a person
+_TRIES = 3  # a person waits for a preflight
 _ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
 _EFFECTIVE = os.access in os.supports_effective_ids
 
@@ -42,7 +42,7 @@ class Finding:
 
 
 def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
-    """Yield a finding for everything from the configuration to Encord's folder; go on after a problem."""
+    """Yield a finding for everything from the configuration to Encord's folder; continue after a problem."""
     checks: dict[str, Callable[[], str]] = {
         "configuration": lambda: f"{project.settings.path} is valid",
         "state": lambda: _state(project, source),

@@ -1,6 +1,6 @@
 """The stages as the shell runs them: one core call each, and what to show of it.
 
-Assets and the ops of jobs call the same functions, so that a run looks the same however it was started. What belongs here is
+Assets and the ops of jobs call the same functions, so that a run is the same however it was started. What belongs here is
 turning results into metadata and checks; deciding belongs to the core.
 """
 
@@ -124,7 +124,7 @@ def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None)
 
 
 class ListingReporter:
-    """Tells whoever watches how far a listing is, and the run's log now and then.
+    """Reports how far a listing is to the listener, and to the run's log now and then.
 
     Args:
         log: takes a line.
@@ -251,7 +251,7 @@ def registration_stage(
     Args:
         project: the configuration.
         source: where the chunks belong.
-        tasks: the chunks, taken one by one as there is room for them.
+        tasks: the chunks, started one by one as there is room for them.
         total: how many they are.
         manifests: the event of each chunk's manifest comes too, right before the chunk is sent; None: manifests are made and
             not shown.

@@ -60,7 +60,7 @@ class Decision:
 
 
 class Decider:
-    """Decides by the rules of one source: the user's rule first, then what Encord takes, then age.
+    """Decides by the rules of one source: the user's rule first, then what Encord accepts, then age.
 
     Args:
         source: its rules and the form of its URLs.

@@ -36,7 +36,7 @@ def halve(chunk: PlannedChunk, units: ChunkUnits) -> list[tuple[PlannedChunk, Ch
 
 
 def is_within(chunk_id: str, whole_id: str) -> bool:
-    """Tell whether a chunk or part is ``whole_id`` itself or a part of it."""
+    """Return whether a chunk or part is ``whole_id`` itself or a part of it."""
     part = _PART_ID.fullmatch(chunk_id)
     if chunk_id == whole_id or part is None:
         return chunk_id == whole_id

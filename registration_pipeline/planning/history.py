@@ -2,7 +2,7 @@
 
 What does not belong here: what a wave holds (``wave.py``), committing one (``lineage.py``) and matching (``ledger.py``).
 
-``ledger/<number>/``, the compacted ledger, stands for every wave up to that number of the lineage: the newest wave whole, and
+``ledger/<number>/``, the compacted ledger, replaces every wave up to that number of the lineage: the newest wave whole, and
 of all of them the ids, the keys and the chunks, as runs of files. A run is either a wave's own files or one file merged from
 several runs. It can always be made again from the waves: one that is missing, damaged or does not fit the waves in the state
 costs time and nothing else.
@@ -37,7 +37,7 @@ _GROUP_ROWS: Final = 16_384
 """Rows per row group: several runs are read side by side, and a group of each is in memory."""
 
 _KEPT: Final = 2
-"""Compacted ledgers that are kept: somebody may be reading the one before the newest."""
+"""Compacted ledgers that are kept: a process may be reading the one before the newest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ def load_chunks_of(store: StateStore, history: PlanHistory) -> dict[str, Planned
 
 
 def compact(store: StateStore, history: PlanHistory, number: int) -> PlanHistory:
-    """Write the compacted ledger of a history, and remove those that nobody can be reading any more.
+    """Write the compacted ledger of a history, and remove those that no process can be reading any more.
 
     Small runs are merged into one; a larger one only with at least half as many rows behind it, so each row is copied a few
     times in its life (decision 018). Of two writers one wins, and either's is right.

@@ -1,9 +1,9 @@
-"""Which of Encord's media kinds an object is, told from its name and, failing that, its content type.
+"""Which of Encord's media kinds an object is, found from its name and, failing that, its content type.
 
 What does not belong here: whether Encord would take this particular object (``rejection.py``).
 
-The suffixes are those of Encord's page on supported data. ``.jpg`` is not spelled out there and is taken as
-``.jpeg``; of the "many more" text formats only ``.htm`` and ``.md`` are taken. The suffix decides first, without
+The suffixes are those of Encord's page on supported data. ``.jpg`` is not spelled out there and is treated as
+``.jpeg``; of the "many more" text formats only ``.htm`` and ``.md`` are accepted. The suffix decides first, without
 regard to case. The content type is asked only where the suffix is not in these tables; few listings give one.
 """
 

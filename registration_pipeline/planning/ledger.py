@@ -37,7 +37,7 @@ _ROWS_IN_HAND: Final = 262_144
 """Rows that all runs together keep decoded ahead of the inventory."""
 
 _MOST_RUNS: Final = 32
-"""Runs merged at once, 8,192 rows of each: a source has so many only if its compacted ledger was lost."""
+"""Runs merged at once, 8,192 rows of each: a source has that many only if its compacted ledger was lost."""
 
 _SORT_BYTES: Final = 32 << 20
 """Arrow bytes that are sorted at once when there are more runs."""

@@ -77,7 +77,7 @@ def commit_wave(store: StateStore, wave: Wave, number: int) -> bool:
 def discard_uncommitted(store: StateStore, history: PlanHistory, wave: Wave) -> int:
     """Remove what planners left behind that died or lost the race, up to a wave that was just committed.
 
-    Safe while others plan: whoever still works on one of these folders built on fewer waves and can't commit any more;
+    Safe while others plan: a process that still works on one of these folders built on fewer waves and can't commit any more;
     who builds on all waves writes a later folder. A committed folder is searched twice, after its own commit and the next.
 
     Args:
@@ -135,5 +135,5 @@ def _read_entry(store: StateStore, name: str) -> Wave:
 
 
 def _has_its_files(store: StateStore, wave: Wave) -> bool:
-    """Tell whether a marker could be believed; it can't if somebody removed the wave's folder to have it made again."""
+    """Return whether a marker could be believed; it can't if the wave's folder was removed to have it made again."""
     return all(store.exists(part.name) for part in wave_files(wave))

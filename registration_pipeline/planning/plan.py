@@ -83,7 +83,7 @@ def plan_source(
         limits: what Encord accepts in one manifest.
         dry_run: decide and count, but write nothing.
         compacts: write the compacted ledger afterwards; without, later nights read more files.
-        progress: called with the number of objects looked at so far.
+        progress: called with the number of objects read so far.
 
     Raises:
         UsageError: there is no inventory, or it is older than one that is planned already.
@@ -289,7 +289,7 @@ def _carried_over(
     """Return the wave of an inventory that holds the same rows as the one planned last, without reading either.
 
     Whatever was new then is known now, and nothing else can be another: the same objects meet the same rules. Only those
-    that were held back for their age must be looked at again. The census files are shared.
+    that were held back for their age must be checked again. The census files are shared.
     """
     last = history.latest
     if last is None or last.counts.held or last.rules_digest != rules_digest:

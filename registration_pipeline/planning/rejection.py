@@ -45,7 +45,7 @@ def find_rejection(
     Args:
         key: the whole key.
         size: bytes.
-        kind: as ``kinds.media_kind`` told it; None if it is none that can be planned.
+        kind: as ``kinds.media_kind`` found it; None if it is not one that can be planned.
         title: the title that Encord would show.
         url: the ``objectUrl`` that would be sent.
         storage_class: the store's word; None where it has none.

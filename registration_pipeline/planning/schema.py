@@ -78,7 +78,7 @@ REJECTED_SCHEMA: pa.Schema = pa.schema(
 LEDGER_SCHEMA: pa.Schema = pa.schema(
     [PLAN_SCHEMA.field(name) for name in ("key", "chunk_id", "size", "last_modified", "e_tag")]
 )
-"""One row per planned object: its chunk, and what tells whether it is still the object that was planned."""
+"""One row per planned object: its chunk, and what shows whether it is still the object that was planned."""
 
 KNOWN_SCHEMA: pa.Schema = pa.schema([_required("key", pa.string()), _required("chunk_id", pa.string())])
 """One row per planned object that is gone, sorted by key."""

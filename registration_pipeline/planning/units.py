@@ -87,7 +87,7 @@ class ChunkUnits(Sequence[PlannedUnit]):
 
     @property
     def is_single(self) -> bool:
-        """Tell whether every unit is one object, so that a row is a unit."""
+        """Return whether every unit is one object, so that a row is a unit."""
         return self._is_single
 
     @property
@@ -126,6 +126,6 @@ class ChunkUnits(Sequence[PlannedUnit]):
 
 
 def _increases(rows: pa.Table) -> bool:
-    """Tell whether every row has a higher ``unit_index`` than the one before it."""
+    """Return whether every row has a higher ``unit_index`` than the one before it."""
     indexes = rows.column("unit_index").to_pylist()
     return all(map(operator.lt, indexes, indexes[1:]))

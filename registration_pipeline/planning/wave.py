@@ -210,7 +210,7 @@ def wave_order(wave_id: str) -> tuple[str, int]:
 
 
 def is_wave_id(name: str) -> bool:
-    """Tell whether a folder of the plan is named like a wave."""
+    """Return whether a folder of the plan is named like a wave."""
     return _WAVE_ID.fullmatch(name) is not None
 
 

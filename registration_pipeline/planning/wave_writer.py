@@ -70,7 +70,7 @@ class WaveWriter(Protocol):
 
 
 class DryRunWriter:
-    """``WaveWriter`` that keeps nothing: for a plan that nobody commits."""
+    """``WaveWriter`` that keeps nothing: for a plan that is not committed."""
 
     def write_new(self, rows: pa.RecordBatch) -> None:
         """See ``WaveWriter.write_new``."""

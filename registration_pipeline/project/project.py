@@ -137,7 +137,7 @@ class Project:
         return plan_source(store=self.store, source=source, clock=utc_now, limits=self.manifest_limits, dry_run=dry_run)
 
     def snapshot(self, source: SourceSettings, history: "PlanHistory | None" = None) -> "SourceSnapshot":
-        """Return what is planned and where each chunk stands, read again only as far as it has changed.
+        """Return what is planned and the state of each chunk, read again only as far as it has changed.
 
         Args:
             source: which.
@@ -148,7 +148,7 @@ class Project:
         return current_snapshot(self.store, source.name, self.held, history=history)
 
     def status(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "SourceStatus":
-        """Count where every object of the source's latest inventory stands, planned or not.
+        """Count the objects of the source's latest inventory by state, planned or not.
 
         Args:
             source: which.
@@ -193,8 +193,8 @@ class Project:
 
         Args:
             source: where they belong.
-            tasks: the chunks, taken one by one as there is room for them.
-            notify: tells people what takes long.
+            tasks: the chunks, started one by one as there is room for them.
+            notify: called with texts about what takes long.
             with_manifests: yield each chunk with its manifest too, before it is sent.
 
         Raises:
@@ -215,7 +215,7 @@ class Project:
         stop = threading.Event()
         pace = shared_pace(encord_domain(self.settings, self.environ))
         retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
-        # Before the folder is looked for: two processes that both find none would make two.
+        # Before the folder is searched for: two processes that both find none would make two.
         with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
             context = SubmissionContext(
                 store=self.store,

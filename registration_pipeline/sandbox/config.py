@@ -1,4 +1,4 @@
-"""What a sandbox can be told: where it lives, who may speak to it, how it behaves where Encord's behaviour is not documented.
+"""The settings of a sandbox: where it listens, who may connect, how it behaves where Encord's behaviour is not documented.
 
 What does not belong here: reading the environment, and acting on any of these values.
 """
@@ -36,7 +36,7 @@ BODY_LIMIT_BYTES = 100_000_000
 
 
 class DedupeAt(StrEnum):
-    """When ``skip_duplicate_urls`` looks which URLs the folder holds already. Encord does not say."""
+    """When ``skip_duplicate_urls`` checks which URLs the folder holds already. Encord does not say."""
 
     START = "start"
     """When the start call is accepted. Two jobs in flight with the same URLs create duplicates: the hostile reading."""
@@ -136,7 +136,7 @@ class SandboxConfig:
 
     Args:
         data: directory of the database, the key pair and ``rules.json``; made if missing.
-        host: address to listen on; loopback unless told otherwise.
+        host: address to listen on; loopback by default.
         port: 0 picks a free one.
         admin_port: of the admin page and API on loopback, which ask for no signature; 0 picks a free one; None: off.
         authorised_keys: Ed25519 public keys in OpenSSH form (``ssh-ed25519 AAAA…``), besides the generated one.
@@ -145,10 +145,10 @@ class SandboxConfig:
         job_seconds: how long an upload job takes.
         workers: upload jobs processed at once.
         read_workers: objects opened at once, over all jobs.
-        dedupe_at: when duplicates are looked for.
+        dedupe_at: when the search for duplicates is made.
         skipped_in_items_with_names: whether skipped duplicates appear in ``itemsWithNames``.
         skipped_counts_as: which count a skipped duplicate adds to.
-        rollback_on_error: whether a job that ends ``ERROR`` takes its items back.
+        rollback_on_error: whether a job that ends ``ERROR`` removes its items.
         url_normalised: whether items show their URL in another, equivalent percent-encoding than was submitted.
         url_matching: which URLs are the same to the search for duplicates.
         listing_lag_seconds: items are in listings and in the folder summary so long after they were registered.

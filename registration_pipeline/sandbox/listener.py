@@ -1,4 +1,4 @@
-"""A port of the sandbox: listens at once, serves an application in a thread of its own, stops when told.
+"""A port of the sandbox: listens at once, serves an application in a thread of its own, stops on request.
 
 What does not belong here: what is served.
 """
@@ -29,7 +29,7 @@ class Listener:
         what: the port is called in messages.
 
     Raises:
-        UsageError: if the port is taken.
+        UsageError: if the port is in use.
     """
 
     def __init__(self, host: str, port: int, *, what: str = "port") -> None:
@@ -76,7 +76,7 @@ def _listen(host: str, port: int, what: str) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        # Listening at once: whoever connects before the server runs waits in the backlog instead of being refused.
+        # Listening at once: a client that connects before the server runs waits in the backlog instead of being refused.
         listener.listen(512)
     except OSError as error:
         listener.close()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from registration_pipeline.sandbox.faults.values import Fault
 
 ADMIN_HOST = "127.0.0.1"
-"""The admin port asks nobody who they are, so nobody else reaches it."""
+"""The admin port asks for no credentials, so only this machine reaches it."""
 
 
 class Sandbox:
@@ -45,7 +45,7 @@ class Sandbox:
         config: see ``SandboxConfig``.
 
     Raises:
-        UsageError: if the port is taken or another sandbox runs on the data directory.
+        UsageError: if the port is in use or another sandbox runs on the data directory.
     """
 
     def __init__(self, config: SandboxConfig) -> None:
@@ -166,7 +166,7 @@ class Sandbox:
         return self._ask.jobs()
 
     def violations(self) -> list[ViolationRecord]:
-        """Manifests that were refused or taken with a remark, latest first."""
+        """Manifests that were refused or accepted with a remark, latest first."""
         return self._ask.violations()
 
     def requests(self) -> dict[str, EndpointTraffic]:
@@ -236,7 +236,7 @@ def serve(config: SandboxConfig, *, as_json: bool = False) -> None:
         as_json: print how to connect as one JSON document instead of for people.
 
     Raises:
-        UsageError: if the port is taken or another sandbox runs on the data directory.
+        UsageError: if the port is in use or another sandbox runs on the data directory.
     """
     ended = threading.Event()
 

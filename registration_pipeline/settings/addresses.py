@@ -1,4 +1,4 @@
-"""The addresses in registration.yaml taken apart and checked: source URI, state, endpoint, Encord's domain.
+"""The addresses in registration.yaml, parsed and checked: source URI, state, endpoint, Encord's domain.
 
 What does not belong here: how an object's URL is written (``urls.py``). No error text quotes the address: it may come
 from the environment.
@@ -44,13 +44,13 @@ class SourceScheme(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceLocation:
-    """A source's URI taken apart.
+    """A parsed source URI.
 
     Args:
         scheme: which kind of store.
         bucket: for Azure the container; empty for ``file://``.
         account: Azure's storage account; else empty.
-        prefix: what follows the bucket in the URI, taken literally; empty for ``file://``, whose keys are paths below
+        prefix: what follows the bucket in the URI, literally; empty for ``file://``, whose keys are paths below
             ``path``.
         path: the absolute directory of ``file://``; None for stores.
     """
@@ -199,7 +199,7 @@ def _web_address(url: str, problem: str) -> str:
 
 
 def lies_within(state: str, location: SourceLocation) -> str | None:
-    """Tell whether a state lies inside a source: the key its files would be listed under, or None."""
+    """Return whether a state lies inside a source: the key its files would be listed under, or None."""
     if location.path is not None:
         if "://" in state:
             return None

@@ -66,7 +66,7 @@ def encord_private_key(environ: Mapping[str, str]) -> SshPrivateKey:
 
     Raises:
         ConfigurationError: both are set and differ.
-        CredentialsError: there is no key, or it is not one that Encord takes. The text never quotes the value.
+        CredentialsError: there is no key, or it is not one that Encord accepts. The text never quotes the value.
     """
     content, file = environ.get(KEY_VARIABLE, ""), environ.get(KEY_FILE_VARIABLE, "")
     if not content.strip() and not file.strip():
@@ -80,7 +80,7 @@ def encord_private_key(environ: Mapping[str, str]) -> SshPrivateKey:
     if file.strip():
         keys.append(_checked_key(_content_of(file.strip(), environ), KEY_FILE_VARIABLE))
     if keys[0] != keys[-1]:
-        # Encord's own tools disagree on which one wins: the SDK takes the file, encord-agents the content.
+        # Encord's own tools disagree on which one wins: the SDK uses the file, encord-agents the content.
         raise ConfigurationError(
             f"{KEY_VARIABLE} and {KEY_FILE_VARIABLE} are both set and hold different keys; unset one of them"
         )

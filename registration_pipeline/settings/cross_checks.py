@@ -136,7 +136,7 @@ def _lists_its_own_state(source: SourceSettings, state: str) -> bool:
     folder = lies_within(state, source.location)
     if folder is None:
         return False
-    # Manifests are what Encord would take: JSON counts as text.
+    # Manifests are what Encord would accept: JSON counts as text.
     manifest = source.location.below_prefix(f"{folder}{source.name}/manifests/chunk.json")
     return KeyRules(source.include, source.exclude).excluded_by(manifest) is None
 

@@ -198,7 +198,7 @@ class SourceSettings(_Model):
         chunk_size: units per chunk.
         max_in_flight: upload jobs open at once.
         settle_seconds: quiet time before an upload whose start is in doubt is sent again.
-        max_attempts: how often a chunk with failures that may pass by themselves is tried before it is left alone.
+        max_attempts: how often a chunk with failures that may pass by themselves is tried before its retries are exhausted.
         job_timeout_seconds: an upload job that takes longer is cancelled.
         min_age_seconds: younger objects wait for the next sync.
         schedule: cron of the nightly sync; None switches it off.
@@ -221,7 +221,7 @@ class SourceSettings(_Model):
 
     @property
     def location(self) -> SourceLocation:
-        """The URI taken apart."""
+        """The parsed URI."""
         return parse_location(self.uri)
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""The address of a provider's inventory reports taken apart and checked.
+"""The address of a provider's inventory reports, parsed and checked.
 
 What does not belong here: finding and reading the reports (``inventory/reports/``). No error text quotes the address: it may
 come from the environment.

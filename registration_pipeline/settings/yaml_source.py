@@ -1,4 +1,4 @@
-"""YAML text to plain values that remember where they stood: lines, duplicate keys, ``${NAME}`` from the environment.
+"""YAML text to plain values that remember their place: lines, duplicate keys, ``${NAME}`` from the environment.
 
 What does not belong here: what the keys mean (``settings/load.py``).
 """
@@ -32,7 +32,7 @@ def dotted(location: Location) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, and where."""
+    """One problem, and where it is."""
 
     location: Location
     text: str
@@ -117,9 +117,9 @@ def _compose(text: str, file: str) -> yaml.Node | None:
         # The error's own text quotes the line, which may hold anything: only the description is passed on.
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
-        problem = ", ".join(part for part in (error.context, error.problem) if part)
-        hint = "; text that starts with * needs quotes" if "alias" in problem else ""
-        raise ConfigurationError(f"not valid YAML: {problem}{hint}", file=file, line=line) from None
+        described = ", ".join(part for part in (error.context, error.problem) if part)
+        hint = "; text that starts with * needs quotes" if "alias" in described else ""
+        raise ConfigurationError(f"not valid YAML: {described}{hint}", file=file, line=line) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ConfigurationError(

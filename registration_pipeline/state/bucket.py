@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 CONDITIONAL_UPLOAD_BYTES = 1 << 30
-"""Files up to this size go up in one conditional request. S3 and Azure take 5 GB in one; 1 GiB passes within the time
+"""Files up to this size go up in one conditional request. S3 and Azure accept 5 GB in one; 1 GiB passes within the time
 limit at 4 MB/s.
 
-Multipart uploads can't be conditional in object_store 0.12, so a longer file is guarded only by a look beforehand.
+Multipart uploads can't be conditional in object_store 0.12, so for a longer file the name is only checked beforehand.
 """
 
 _READ_AHEAD_BYTES = 1 << 20
@@ -63,7 +63,7 @@ class BucketStateStore:
     """``StateStore`` in a bucket; creating is conditional on the server, so of many writers exactly one wins.
 
     A write whose answer was lost and that was repeated reports a conflict, even if it was the first that worked: the
-    careful reading, because the caller then looks at what is there.
+    careful reading, because the caller then reads what is there.
 
     Args:
         store: any obstore store, already pointing at the state's prefix.
@@ -269,7 +269,7 @@ def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -
 
     Args:
         uri: the state's place.
-        environ: where the region is looked up, and the endpoint, to allow plain http on loopback only.
+        environ: holds the region, and the endpoint, to allow plain http on loopback only.
 
     Raises:
         ConfigurationError: no bucket in ``uri``, or the provider can't be set up from the environment.

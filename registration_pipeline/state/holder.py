@@ -70,7 +70,7 @@ class Holder:
         return asdict(self) | {"since": self.since.isoformat()}
 
     def is_dead_for_certain(self) -> bool:
-        """Tell whether this process has ended beyond doubt; False for whatever can't be seen from here.
+        """Return whether this process has ended beyond doubt; False for whatever can't be seen from here.
 
         The host name must agree too: machines that were cloned while running share the boot id.
         """
@@ -82,7 +82,7 @@ class Holder:
         except ProcessLookupError:
             return True
         except PermissionError:
-            pass  # somebody else's process; its start still tells
+            pass  # another user's process; its start still identifies it
         fields = _stat_fields(self.pid)  # None under /proc with hidepid, so that proves nothing
         return fields is not None and (fields[0] in _ENDED or fields[_START] != self.start)
 
@@ -92,7 +92,7 @@ class Holder:
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process of that id exists and is no zombie."""
+    """Return whether a process of that id exists and is not a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -125,7 +125,7 @@ def boot_id() -> str:
 
 
 def pid_namespace() -> str:
-    """Return what tells this process's pid name space from others of the machine; empty where that can't be known."""
+    """Return what distinguishes this process's pid name space from others of the machine; empty where that can't be known."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:

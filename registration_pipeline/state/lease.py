@@ -1,13 +1,13 @@
 """One writer per source: a lease made of create-only files. What is written under it does not belong here.
 
-A term belongs to the process that created its first beat; further beats are its signs of life. The next term may begin
-when the newest one was released, when its holder is dead for certain, or when its beats stood still for
-``lease_seconds`` on the clock of whoever wants it. A holder counts from before it wrote its newest beat and gives up
-after three quarters of that time, so it has stopped before anybody else may begin. Wall clocks are for people only; none
-is ever compared.
+A term belongs to the process that created its first beat; further beats show that it is alive. The next term may begin
+when the newest one was released, when its holder is dead for certain, or when there was no new beat
+for ``lease_seconds`` on the clock of the process that waits. A holder counts from before it wrote its newest beat and
+gives up after three quarters of that time, so it has stopped before another process may begin. Wall clocks are for
+people only; none is ever compared.
 
-The first beat of the newest term always stays. So a slow taker can create a beat of a term that is over and cleared away
-only where a later term is there to be seen, and it looks for one after every beat, before the beat counts.
+The first beat of the newest term always stays. So a slow process can create a beat of a term that is over and cleared away
+only where a later term exists, and it checks for one after every beat, before the beat counts.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ def hold_lease(
 
     Args:
         clock: the wall clock, for people who read who holds the lease.
-        notify: called with a text that names the holder, at once and then every few minutes.
+        notify: gets a message that says which process it waits for, at once and then every few minutes.
         stop: ends the waiting.
         monotonic: seconds that never go back.
-        sleep: how to wait between two looks; by default a wait that ``stop`` ends.
-        lease_seconds: others take over when the newest sign of life is so old.
+        sleep: how to wait between two checks; by default a wait that ``stop`` ends.
+        lease_seconds: another process takes over when the newest beat is older than this.
         holder: who holds it; by default this process.
 
     Raises:
@@ -89,7 +89,7 @@ def hold_lease(
         term = observer.free_term(notify)
         if term is not None:
             wanted = Lease(files, term, by, monotonic=monotonic, lease_seconds=lease_seconds)
-            lease = wanted if wanted.take() else None
+            lease = wanted if wanted.acquire() else None
         if lease is None:
             (sleep or stop.wait)(lease_seconds / _CHECKS_PER_LEASE)
     try:
@@ -139,7 +139,7 @@ class Lease:
         self._thread = threading.Thread(target=self._keep_renewing, name=f"lease-{files.source}", daemon=True)
 
     def check(self) -> None:
-        """Pass while no other process can hold the lease. Costs a read of the clock.
+        """Pass while no other process can hold the lease. Costs one reading of the clock.
 
         Raises:
             LeaseLostError: it is over, for ever.
@@ -150,8 +150,8 @@ class Lease:
         if why is not None:
             raise LeaseLostError(self._files.source, why, holder=self._successor, trouble=self._trouble)
 
-    def take(self) -> bool:
-        """Try to begin the term; once only. False: somebody else has it, or a later one.
+    def acquire(self) -> bool:
+        """Try to begin the term; once only. False: another process has it, or a later one.
 
         Raises:
             StateError: the state can't be read or written.
@@ -170,7 +170,7 @@ class Lease:
         self._thread.start()
 
     def renew(self) -> None:
-        """Give one sign of life. Trouble of the state is remembered, not raised: only the deadline decides."""
+        """Write one beat. Trouble of the state is remembered, not raised: only the deadline decides."""
         if self._is_lost():
             # Another beat would only make others wait longer; but the message can say who has it now.
             if not self._is_superseded:
@@ -196,7 +196,7 @@ class Lease:
         """Stop renewing and give the lease back; from now on ``check`` raises.
 
         Raises:
-            StateError: the state does not take it; others find out by waiting.
+            StateError: the state can't be written; others find out by waiting.
         """
         self._ended.set()
         if self._thread.ident is not None:
@@ -221,7 +221,7 @@ class Lease:
             self._lost = f"it could not be renewed for {_VALID_SHARE * self._seconds:.0f} s"
 
     def _give_beat(self) -> str | None:
-        """Write the next beat and see that it stands. Returns why it does not count.
+        """Write the next beat and check that it counts. Returns why it does not.
 
         No number is used twice: a write that failed may be there all the same, and would then be older than it seems.
         """
@@ -244,7 +244,7 @@ class Lease:
         return why
 
     def _claim(self) -> bytes:
-        """Return what a beat holds. The nonce tells our own write, whose answer was lost, from somebody else's."""
+        """Return what a beat holds. The nonce distinguishes our own write, whose answer was lost, from another's."""
         claim = {"holder": self.holder.to_json(), "nonce": self._nonce, "lease_seconds": self._seconds}
         return json.dumps(claim, sort_keys=True).encode("ascii") + b"\n"
 
@@ -266,7 +266,7 @@ class _LeaseObserver:
         self._notified_at: float | None = None
 
     def free_term(self, notify: Callable[[str], object]) -> int | None:
-        """Check once: return a term that is free, or None (and say every few minutes who holds it)."""
+        """Check once: return a term that is free, or None (and say every five minutes who holds it)."""
         checked_at = self._monotonic()
         sight = self._files.newest()
         if sight is None:
@@ -319,13 +319,13 @@ class _LeaseFiles:
     source: str
 
     def marks(self) -> set[tuple[int, int]]:
-        """Return all that are there; other files in the folder are none of our business."""
+        """Return all that are there; other files in the folder are ignored."""
         folder = lease_folder(self.source)
         found = (_NAME.fullmatch(name.removeprefix(folder)) for name in self.store.names(folder))
         return {(int(match[1]), _RELEASED if match[2] == "released" else int(match[2])) for match in found if match}
 
     def newest(self) -> _Sight | None:
-        """Look at the newest term; None: there was never one."""
+        """Read which term is the newest; None: there was never one."""
         return _newest(self.marks())
 
     def claim(self, term: int) -> _Claim:
@@ -337,7 +337,7 @@ class _LeaseFiles:
             return _Claim()
 
     def create_beat(self, claim: bytes, term: int, beat: int) -> bool:
-        """Write a beat. False: somebody else did."""
+        """Write a beat. False: another process did."""
         name = lease_name(self.source, term, beat)
         try:
             self.store.create(name, claim)

@@ -41,12 +41,12 @@ _MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 class LocalStateStore:
     """``StateStore`` below a folder, which is made when the first file is written.
 
-    A file is written beside its final place and then linked to it: ``link`` fails if the name is taken, so that of
+    A file is written beside its final place and then linked to it: ``link`` fails if the name exists, so that of
     many writers exactly one wins and no reader ever sees half a file. The file and its folder are flushed to disk
     before ``create`` returns.
 
     Args:
-        root: the folder; relative paths are taken from the working directory at construction.
+        root: the folder; relative paths start at the working directory of the construction.
     """
 
     def __init__(self, root: Path) -> None:

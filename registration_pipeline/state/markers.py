@@ -2,8 +2,8 @@
 
 What does not belong here: what the files hold (``parquet.py``, inventory, planning) and where a folder lies (``layout.py``).
 
-Files get names nobody used before, the marker is written last and create-only, and readers open just what it names.
-So a crash leaves files that nobody reads, and of two writers in one folder exactly one is believed.
+Files get names that were never used before, the marker is written last and create-only, and readers open just what it names.
+So a crash leaves files that are never read, and of two writers in one folder exactly one is believed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RESTORE: Final = "Restore it from a backup, or delete its folder to have it made
 
 
 class FileSet:
-    """The files one writer puts into ``folder``; nobody trusts them before ``commit``.
+    """The files one writer puts into ``folder``; they are not trusted before ``commit``.
 
     Args:
         store: the state.
@@ -39,7 +39,7 @@ class FileSet:
         self._names: list[str] = []
 
     def new_name(self, stem: str, suffix: str) -> str:
-        """Return a name nobody used before: ``<folder><stem>-<nonce>-00000.<suffix>``, counting up per stem.
+        """Return a name that was never used before: ``<folder><stem>-<nonce>-00000.<suffix>``, counting up per stem.
 
         ``commit`` expects a file under every name that was given out.
         """
@@ -52,7 +52,7 @@ class FileSet:
         """Make the set count, by writing ``payload``, which names its files, as the marker.
 
         Raises:
-            StateConflictError: the folder is committed already, or somebody took this writer for dead and removed
+            StateConflictError: the folder is committed already, or another process took this writer for dead and removed
                 its files.
         """
         if self._names:
@@ -78,7 +78,7 @@ def read_marker(store: StateStore, folder: str) -> dict[str, Any] | None:
 
 
 def discard_leftovers(store: StateStore, folder: str) -> int:
-    """Remove what a writer that died left in ``folder``; a committed folder is left alone.
+    """Remove what a writer that died left in ``folder``; a committed folder is not changed.
 
     Returns:
         how many files were removed.

@@ -212,7 +212,7 @@ def open_part(store: StateStore, part: Part) -> Iterator[pq.ParquetFile]:
     with stream:
         with _vouched_for(store, part):
             # Arrow's threads may drop the last reference to a Python file when the interpreter is ending already, which aborts
-            # the process; a native file has none. For the same reason nobody reads parts with use_threads.
+            # the process; a native file has none. For the same reason parts are not read with use_threads.
             file = pq.ParquetFile(stream, pre_buffer=isinstance(stream, pa.NativeFile))
         if file.metadata.num_rows != part.rows:
             raise StateCorruptError(

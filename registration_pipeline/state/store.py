@@ -46,7 +46,7 @@ class StateStore(Protocol):
         """
 
     def exists(self, name: str) -> bool:
-        """Tell whether the name is taken."""
+        """Return whether the name exists."""
 
     def names(self, prefix: str) -> Iterator[str]:
         """Yield every name below the folder ``prefix`` (which ends in ``/``), recursively, sorted."""

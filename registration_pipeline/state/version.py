@@ -29,7 +29,7 @@ _ADVICE: Final = (
 
 
 def require_layout(store: StateStore, source: str) -> bool:
-    """Check that a source's state has the layout that this version knows; tell whether there is a state at all.
+    """Check that a source's state has the layout that this version knows; return whether there is a state at all.
 
     It costs one small read, and where there is no state yet one listing.
 

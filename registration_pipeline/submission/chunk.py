@@ -99,7 +99,7 @@ class ChunkSubmission:
 
         Args:
             after_attempt: send it again if that attempt ended with failures and is still the newest.
-            is_fresh: begin to count its tries anew.
+            is_fresh: count its tries from zero.
             is_forced: send it again even if nothing of it failed.
 
         Raises:
@@ -174,7 +174,7 @@ class ChunkSubmission:
 
             def start() -> str:
                 if next(tries):
-                    # A long throttling looks like a dead process to another one, which may have sent the chunk since.
+                    # A long throttling seems like a dead process to another one, which may have sent the chunk since.
                     self._check_still_open()
                 context.may_send()
                 return context.gateway.start_job(
@@ -276,7 +276,7 @@ class ChunkSubmission:
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
         if rows or self._has_leftovers:
-            self._check_still_open()  # else it would replace the log of whoever concluded the attempt meanwhile
+            self._check_still_open()  # else it would replace the log of the process that concluded the attempt meanwhile
             write_chunk_failure_log(context.store, context.source, chunk_id, progress.attempt, rows)
         verdict = self._append(
             JournalEventKind.VERDICT,
@@ -314,7 +314,7 @@ class ChunkSubmission:
             raise self._overtaken(f"attempt {self._progress.attempt} has been closed")
 
     def _is_still_open(self) -> bool:
-        """Look into the state once more: another process may have taken over meanwhile."""
+        """Read the state once more: another process may have taken over meanwhile."""
         latest = self.context.journal.progress(self.chunk.chunk_id)
         return latest.attempt == self._progress.attempt and latest.is_attempt_open
 
@@ -384,7 +384,7 @@ class ChunkSubmission:
 
     @property
     def _progress(self) -> ChunkProgress:
-        """Where the chunk stands, as far as this process knows."""
+        """The state of the chunk, as far as this process knows."""
         return fold_events(self.chunk.chunk_id, self._events)
 
     def _units(self) -> ChunkUnits:

@@ -32,15 +32,15 @@ class SubmissionContext:
     Args:
         retry: how calls are repeated; ``calls`` is the same, ended by ``stop``.
         stop: set when nothing more may be sent.
-        may_send: asked right before every start; raises when another process may have taken the source over.
+        may_send: asked right before every start; raises when another process may have taken over the source.
         slots: room for open upload jobs.
-        ahead: chunks that are made ready or concluded while all slots are taken, so that no room for a job stays empty.
-        notify: tells people what takes long.
+        ahead: chunks that are made ready or concluded while all slots are occupied, so that no room for a job stays empty.
+        notify: called with texts about what takes long.
         sleep: injected in tests; by default a wait that ``stop`` ends.
         slow_poll_seconds: pause between polls of a job whose server answers PENDING without holding the request.
         slice_seconds: the longest single poll. A stop waits for the polls under way, so this is also how long Ctrl-C takes.
         job_timeout_seconds: an upload job that takes longer is cancelled.
-        job_warning_seconds: an upload job that takes longer is told about, and again each time that time has doubled.
+        job_warning_seconds: an upload job that takes longer is logged, and again each time that time has doubled.
         settle_seconds: how long the folder has been quiet before a chunk in doubt is adopted or sent again.
     """
 

@@ -107,7 +107,7 @@ class RegistrationGateway(Protocol):
         """Hand the manifest over and return the upload job's id. Sent at most once per call."""
 
     def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
-        """Return how the job stands, waiting up to ``wait_seconds`` for its end."""
+        """Return the job's state, waiting up to ``wait_seconds`` for its end."""
 
     def cancel_job(self, *, folder_uuid: str, job_id: str) -> int:
         """Stop a job that is under way and return how many units were kept from being registered; repeating it is safe."""

@@ -1,4 +1,4 @@
-"""Waiting for one upload job to end: how it is polled, when people are told that it takes long, when it is cancelled.
+"""Waiting for one upload job to end: how it is polled, when it is logged that it takes long, when it is cancelled.
 
 What its end means for the objects is ``verdicts.py``.
 """
@@ -24,7 +24,7 @@ _CANCEL_GRACE_SECONDS = 120.0
 class JobWait:
     """The wait for one job; short-lived, one thread.
 
-    A server that does not hold the request until there is news would be asked hundreds of times a second. One probe tells
+    A server that does not hold the request until there is news would be asked hundreds of times a second. One probe shows
     whether it holds; only then are longer slices used.
     """
 

@@ -28,5 +28,5 @@ _RULES: tuple[tuple[re.Pattern[str], FailureReason], ...] = tuple(
 
 
 def classify_message(message: str) -> FailureReason:
-    """Return the reason that Encord's words stand for."""
+    """Return the reason that Encord's words mean."""
     return next((reason for pattern, reason in _RULES if pattern.search(message)), FailureReason.OTHER)

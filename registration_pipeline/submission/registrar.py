@@ -53,7 +53,7 @@ def stream_chunks(
 ) -> Generator[ReadyChunk | ChunkResult, None, None]:
     """Bring every chunk to its verdict and yield what comes, as it comes: ready chunks and results.
 
-    A chunk is taken from ``tasks`` when there is room for it, so no more than ``context.slots.most + context.ahead`` are
+    A chunk is drawn from ``tasks`` when there is room for it, so no more than ``context.slots.most + context.ahead`` are
     in memory. Chunks whose start is in doubt wait until all others are through, then until their folder has been quiet for
     ``context.settle_seconds``, and are then adopted or sent again.
 

@@ -1,4 +1,4 @@
-"""What became of a chunk, as values for whoever shows it. Nothing is decided or recorded here."""
+"""What became of a chunk, as values for the code that shows it. Nothing is decided or recorded here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InDoubt:
-    """A chunk whose start may have happened; only quiet can tell.
+    """A chunk whose start may have happened; only quiet can decide.
 
     Args:
         seen: attempt and state of the chunk, or of each of its parts that is in doubt; if a journal has moved on meanwhile,
@@ -71,7 +71,7 @@ class ChunkResult:
 
     @property
     def has_failures(self) -> bool:
-        """Tell whether any object of the chunk is not registered."""
+        """Return whether any object of the chunk is not registered."""
         return self.state is not ChunkState.SUCCEEDED
 
 
@@ -81,7 +81,7 @@ SAMPLE_SIZE = 10
 def result_from_verdict(
     chunk: PlannedChunk, verdict: JournalEvent, *, outcomes: ChunkOutcomes | None = None
 ) -> ChunkResult:
-    """Return the result that a verdict stands for; with ``outcomes`` it is one that was reached just now."""
+    """Return the result that follows from a verdict; with ``outcomes`` it is one that was reached just now."""
     failed = failed_units(outcomes) if outcomes is not None else []
     return ChunkResult(
         chunk=chunk,

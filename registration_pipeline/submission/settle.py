@@ -24,7 +24,7 @@ MOST_PAGES = 20
 
 _CHECKS_PER_SETTLE = 12
 _LONGEST_CHECK_SECONDS = 10.0
-# A folder that somebody else fills all night is never quiet. With the default of 120 s both numbers say an hour.
+# A folder that another user fills all night is never quiet. With the default of 120 s both numbers say an hour.
 _MOST_SETTLES = 30
 _SHORTEST_PATIENCE_SECONDS = 3600.0
 
@@ -42,7 +42,7 @@ def wait_for_quiet(
 
     Raises:
         ServiceUnavailableError: the folder never became quiet.
-        HaltError: what ``sleep`` raises to stop the wait, or the folder can't be looked at.
+        HaltError: what ``sleep`` raises to stop the wait, or the folder can't be read.
     """
     step = min(_LONGEST_CHECK_SECONDS, max(settle_seconds / _CHECKS_PER_SETTLE, 0.05))
     patience = max(_MOST_SETTLES * settle_seconds, _SHORTEST_PATIENCE_SECONDS)
@@ -75,7 +75,7 @@ def search_folder(
     """Return what the folder's newest items show of the units: back to ``since``, and no more than ``MOST_PAGES``.
 
     Nothing depends on seeing a unit that is there: a chunk that is not seen whole is sent again, and Encord skips what it
-    has. Looking saves a job, and tells the items' UUIDs.
+    has. Searching saves a job, and finds the items' UUIDs.
     """
     return FolderEvidence.collect(units, _newest_items(gateway, retry, folder_uuid, since))
 

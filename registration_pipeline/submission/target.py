@@ -40,7 +40,7 @@ def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
 
 
 def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> str:
-    """Look before and after every creation: one whose reply was lost has happened, or has not."""
+    """Search before and after every creation: one whose reply was lost has happened, or has not."""
 
     def find() -> str | None:
         return retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))

@@ -59,13 +59,13 @@ class ScriptedGateway:
 
     Args:
         starts: what the next starts do, in order; then ``ACCEPT``.
-        fails: tells the error text for an object URL, or None when it registers. A unit of several objects fails with the
+        fails: returns the error text for an object URL, or None when it registers. A unit of several objects fails with the
             first of them that does.
-        refuses: tells the error for a whole manifest, or None when it is taken.
+        refuses: returns the error for a whole manifest, or None when it is accepted.
         folders: name to UUID.
         integrations: title to UUID.
-        clock: when items are created and jobs end; with ``job_seconds`` it must be moved on by whoever waits.
-        job_seconds: how long after its start a job registers its units, all at once. Duplicates are looked for at the
+        clock: when items are created and jobs end; with ``job_seconds`` it must be moved on by the waiting code.
+        job_seconds: how long after its start a job registers its units, all at once. Duplicates are searched for at the
             start, so that two jobs under way with the same URLs register them twice: the hostile reading.
         page_size: items of a page of a folder.
         items: what the folders hold, oldest first; tests may add, move and remove.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _SAID_OF_ALL = frozenset({FailureReason.MANIFEST_REFUSED, FailureReason.CANCELLED, FailureReason.UNACCOUNTED})
-"""Reasons that tell nothing about the single object."""
+"""Reasons that say nothing about the single object."""
 
 
 class _UnitVerdict(NamedTuple):
@@ -87,7 +87,7 @@ class FolderEvidence:
         return self.by_unit_id.get(unit.unit_id) or self.by_url.get(_decoded(unit.objects[0].object_url))
 
     def covers(self, units: Sequence[PlannedUnit]) -> bool:
-        """Tell whether every unit was seen in the folder."""
+        """Return whether every unit was seen in the folder."""
         return all(self.item_of(unit) for unit in units)
 
 
@@ -210,7 +210,7 @@ def verdict_facts(units: Sequence[PlannedUnit], outcomes: ChunkOutcomes) -> Verd
 
 
 def _items_by_name(report: JobReport) -> dict[str, str]:
-    # Whether a job that ends as ERROR takes back what it lists is not known (contract, section 6.1): only the folder tells.
+    # Whether a job that ends as ERROR takes back what it lists is not known (contract, section 6.1): only the folder shows it.
     return {} if report.status is JobStatus.ERROR else {item.name: item.item_uuid for item in report.items}
 
 

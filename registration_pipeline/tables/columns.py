@@ -1,4 +1,4 @@
-"""Makes Arrow columns and constants without ``pa.array`` and ``pa.scalar``, which look for pandas and import it where it is.
+"""Makes Arrow columns and constants without ``pa.array`` and ``pa.scalar``, which search for pandas and import it where it is.
 
 That takes 45 MB and half a second, and a listing needs nothing of it; a plain number or text among the arguments of
 ``pyarrow.compute`` has the same effect. What does not belong here: what the columns mean.

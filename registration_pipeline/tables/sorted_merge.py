@@ -2,7 +2,7 @@
 
 What does not belong here: where the streams come from, and what becomes of rows with equal keys.
 
-The rows at hand of all streams are complete up to a bound: the smallest of the last keys that were read. So rows are taken up
+The rows at hand of all streams are complete up to a bound: the smallest of the last keys that were read. So rows are read up
 to a bound, never beyond it. A key is a tuple, one value for each column that the streams are sorted by; none of them is null.
 Text compares by code point, which is the order of its UTF-8 bytes.
 """
@@ -63,7 +63,7 @@ class _Cursor:
         self.last: Key = ()
 
     def fill(self) -> bool:
-        """Have rows in hand unless the stream is at its end; tell whether there are any."""
+        """Have rows in hand unless the stream is at its end; return whether there are any."""
         while self._in_hand is None:
             batch = next(self._batches, None)
             if batch is None:
@@ -74,7 +74,7 @@ class _Cursor:
         return True
 
     def take_until(self, bound: Key) -> Iterator[pa.RecordBatch]:
-        """Yield the rows not yet taken whose key is not behind ``bound``."""
+        """Yield the rows not yet read whose key is not behind ``bound``."""
         while self.fill() and self._in_hand is not None and self._first <= bound:
             batch = self._in_hand
             if self.last <= bound:

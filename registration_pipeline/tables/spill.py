@@ -24,7 +24,7 @@ _BUFFERED_ROWS: Final = 32_768
 """Rows that one spill keeps before it writes them: with keys of 1,024 bytes some 100 MB, usually 10."""
 
 _BATCH_ROWS: Final = 1_024
-"""Rows that a reader decodes at a time; whoever merges many spills holds so many of each."""
+"""Rows that a reader decodes at a time; a merge of many spills holds that many of each."""
 
 _MOST_PARTITIONS: Final = 512
 _ARROW_TYPES: Final = {str: pa.string(), str | None: pa.string(), int: pa.int64(), bool: pa.bool_()}

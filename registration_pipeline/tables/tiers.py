@@ -19,7 +19,7 @@ def runs_to_merge(rows: Sequence[int], *, small: int) -> int:
 
     Args:
         rows: of each run, the oldest first.
-        small: so many rows may be copied every time.
+        small: this many rows may be copied every time.
     """
     count, total = min(len(rows), 1), sum(rows[-1:])
     while count < len(rows):

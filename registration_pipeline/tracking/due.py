@@ -113,12 +113,12 @@ def failed_chunks(statuses: Mapping[str, ChunkStatus]) -> list[PlannedChunk]:
 
 
 def has_failed(status: ChunkStatus) -> bool:
-    """Tell whether the chunk is concluded and has objects which are not registered."""
+    """Return whether the chunk is concluded and has objects which are not registered."""
     return status.progress.state in FAILED_STATES
 
 
 def has_transient_failures(status: ChunkStatus) -> bool:
-    """Tell whether any failure of a concluded chunk may pass by itself."""
+    """Return whether any failure of a concluded chunk may pass by itself."""
     verdict = status.progress.verdict
     return (
         has_failed(status)

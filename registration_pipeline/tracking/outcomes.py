@@ -45,7 +45,7 @@ class Verdict(StrEnum):
 
     @property
     def is_registered(self) -> bool:
-        """Tell whether the object is in the folder."""
+        """Return whether the object is in the folder."""
         return self is not Verdict.FAILED
 
 
@@ -105,7 +105,7 @@ _DIGEST_DIGITS = 12
 class ChunkOutcomes(Sequence[Outcome]):
     """The outcomes of a chunk, in the order of its objects; never changes.
 
-    Most chunks go well, and then nobody looks at a single one.
+    Most chunks go well, and then no single one is read.
 
     Args:
         table: of ``OUTCOME_SCHEMA``.
@@ -181,7 +181,7 @@ def _array(values: Any, of: pa.DataType) -> pa.Array | pa.ChunkedArray:
 def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, outcomes: ChunkOutcomes) -> str:
     """Write the verdicts of one attempt and return the base name that the verdict's journal entry has to give.
 
-    A crash between the two leaves outcomes that nobody vouches for.
+    A crash between the two leaves outcomes that no verdict confirms.
     """
     buffer = pa.BufferOutputStream()  # a chunk's outcomes are some ten kilobytes
     pq.write_table(outcomes.table, buffer, compression="zstd", use_dictionary=_REPEATING, write_statistics=False)

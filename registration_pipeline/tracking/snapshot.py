@@ -1,9 +1,9 @@
-"""What is planned and where each chunk stands, read once and handed from one stage of a run to the next.
+"""What is planned and the state of each chunk, read once and handed from one stage of a run to the next.
 
 What does not belong here: what the journals mean (``journal/``) and which files hold the plan (``planning/history.py``).
 
 Journals change only under the lease of the source, and waves only come in. So a snapshot is current as long as there is no
-other wave, no other term of the lease, and nobody holds it: two listings of a few names tell.
+other wave, no other term of the lease, and no process holds it: two listings of a few names show that.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Held: TypeAlias = "dict[tuple[str, str], SourceSnapshot]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stamp:
-    """What tells whether a source's state is as it was.
+    """What shows whether a source's state is as it was.
 
     Args:
         waves: folders of waves, committed or not.
         term: of the newest holder of the lease, 0 if there was none.
-        is_quiet: nobody holds the lease.
+        is_quiet: no process holds the lease.
     """
 
     waves: tuple[str, ...]
@@ -51,7 +51,7 @@ class SourceSnapshot:
         history: all that was planned.
         chunks: every planned chunk by its id, in planning order.
         journals: every chunk, and part of one, that was ever attempted, by its id.
-        stamp: taken before anything was read.
+        stamp: read before anything else.
     """
 
     source: str
@@ -61,7 +61,7 @@ class SourceSnapshot:
     stamp: Stamp
 
     def progress_of(self, chunk_id: str) -> ChunkProgress:
-        """Return where a chunk stands."""
+        """Return the state of a chunk."""
         folded = self.journals.get(chunk_id)
         return ChunkProgress(chunk_id=chunk_id) if folded is None else folded.progress
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitCounts:
-    """Units by where they stand. A unit counts as long as the bucket holds any of its objects."""
+    """Units by state. A unit counts as long as the bucket holds any of its objects."""
 
     registered: int = 0
     pending: int = 0
@@ -38,7 +38,7 @@ _COUNTED_AS_SUBMITTED = frozenset({ChunkState.INTENDED, ChunkState.SPLIT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkStatus:
-    """A planned chunk and where it stands."""
+    """A planned chunk and its state."""
 
     chunk: PlannedChunk
     progress: ChunkProgress
@@ -69,7 +69,7 @@ class SourceStatus:
 
     @property
     def adds_up(self) -> bool:
-        """Tell whether every object is in exactly one place."""
+        """Return whether every object is in exactly one place."""
         return self.objects == self.excluded + self.rejected + self.registered + self.pending + self.failed
 
     def as_json(self) -> dict[str, object]:
@@ -95,7 +95,7 @@ class SourceStatus:
 
 
 def chunk_statuses(store: StateStore, source: str, snapshot: SourceSnapshot | None = None) -> dict[str, ChunkStatus]:
-    """Return every planned chunk of the source and where it stands, in planning order.
+    """Return every planned chunk of the source and its state, in planning order.
 
     Args:
         store: the state.
@@ -112,7 +112,7 @@ def chunk_statuses(store: StateStore, source: str, snapshot: SourceSnapshot | No
 def source_status(
     store: StateStore, source: str, snapshot: SourceSnapshot | None = None, *, max_attempts: int | None = None
 ) -> SourceStatus:
-    """Count where every object of the latest planned inventory stands.
+    """Count the objects of the latest planned inventory by state.
 
     To count over one that is not planned yet, give what ``latest_view.view_of_latest`` gives.
 
@@ -120,7 +120,7 @@ def source_status(
         store: the state.
         source: its name.
         snapshot: of the source; by default it is read.
-        max_attempts: after so many tries a chunk's failed objects count as quarantined; None: none do.
+        max_attempts: after this many tries a chunk's failed objects count as quarantined; None: none do.
     """
     snapshot = snapshot or read_snapshot(store, source)
     latest = snapshot.history.latest
@@ -155,7 +155,7 @@ def source_status(
 def _tally(
     store: StateStore, source: str, latest: Wave, statuses: Mapping[str, ChunkStatus], max_attempts: int | None
 ) -> Counter[str]:
-    """Count planned objects that the latest inventory holds by where they stand, and registered ones that differ."""
+    """Count planned objects that the latest inventory holds by state, and registered ones that differ."""
     with_failures = {chunk_id for chunk_id, status in statuses.items() if _has_failures(status)}
     thinned = _thinned_groups(store, latest, statuses)
     deleted = count_by_chunk(read_census(store, latest, "deleted"), with_failures | thinned)

@@ -67,7 +67,7 @@ def render_pdf(subject: Subject) -> bytes:
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(page), page),
     )
-    # The second line tells transfer programs that the file is binary (ISO 32000-1, 7.5.2).
+    # The second line shows transfer programs that the file is binary (ISO 32000-1, 7.5.2).
     document = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
     offsets = []
     for number, body in enumerate(objects, start=1):

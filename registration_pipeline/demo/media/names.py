@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _CAMERAS = 4
 _FRAMES_PER_FOLDER = 40
 
-# Escapes, because the precomposed and the combining form look the same in an editor.
+# Escapes, because the precomposed and the combining form appear the same in an editor.
 _HARD_NAMES: Mapping[MediaKind, tuple[str, ...]] = {
     MediaKind.IMAGE: (
         "camera-01/2026-11-20/frame 000124 (copy).jpg",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from registration_pipeline.demo.media.subject import Subject
 
 FRAME_SIZE = (320, 240)
-"""Width and height in pixels: large enough to look at, small enough for thousands of files."""
+"""Width and height in pixels: large enough to view, small enough for thousands of files."""
 
 _HORIZON = 130
 _DASHES = 6

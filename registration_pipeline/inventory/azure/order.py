@@ -3,7 +3,7 @@
 What does not belong here: listing (``lister.py``).
 
 Azure orders names by UTF-16 code units (observed on a real account by blobfile's maintainers, pull request 238, and
-on Azurite 3.37). That differs from the order of UTF-8 in one thing: there, characters beyond U+FFFF (emoji, rare
+on Azurite 3.37). That differs from the order of UTF-8 in one point: there, characters beyond U+FFFF (emoji, rare
 ideographs) come before U+E000 to U+FFFF (full-width letters, variation selectors), not after.
 """
 

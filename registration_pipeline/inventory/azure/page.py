@@ -54,7 +54,7 @@ def read_page(content: bytes) -> Page:
     """Read an answer.
 
     Raises:
-        ValueError: it is no page of a listing, or a blob lacks its name, size or time.
+        ValueError: it is not a page of a listing, or a blob lacks its name, size or time.
     """
     try:
         root = ET.fromstring(content)  # noqa: S314 - expat itself limits what entities may grow to

@@ -55,7 +55,7 @@ class ConfigurationFilters(Protocol):
     """Asks S3 for the filters of inventory configurations; a report does not hold its own."""
 
     def prefix_of(self, configuration: str) -> str | None:
-        """Return the prefix that a configuration of the source's bucket is limited to, or None if nobody can tell."""
+        """Return the prefix that a configuration of the source's bucket is limited to, or None if that can't be known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class AmazonReports:
         bucket: the source's.
         prefix: the source's.
         source: its name, for error texts.
-        filters: asks for the filters of configurations; None where nobody can be asked.
+        filters: asks for the filters of configurations; None where they can't be requested.
     """
 
     wanted = frozenset({"key", "islatest", "isdeletemarker"}.union(*_COLUMNS.values()))

@@ -31,7 +31,7 @@ class S3Place:
     Args:
         client: a boto3 S3 client.
         bucket: its name.
-        start: the folder to look in; empty, or ending in ``/``.
+        start: the folder to search; empty, or ending in ``/``.
         source: the source's name, for error texts.
     """
 
@@ -101,7 +101,7 @@ class ObjectStorePlace:
     Args:
         store: an obstore store of the whole bucket.
         uri: where that is, for people, e.g. ``gs://reports``.
-        start: the folder to look in; empty, or ending in ``/``.
+        start: the folder to search; empty, or ending in ``/``.
         source: the source's name, for error texts.
     """
 
@@ -193,7 +193,7 @@ def open_azure_place(container: str, account: str | None, start: str, *, source:
 
 
 class S3ConfigurationFilters:
-    """``ConfigurationFilters`` that asks S3; whoever may not ask is told nothing.
+    """``ConfigurationFilters`` from S3; None where the credentials may not read them.
 
     Args:
         client: a boto3 S3 client.

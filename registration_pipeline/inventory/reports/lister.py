@@ -48,8 +48,8 @@ class ReportLister:
         max_age: an older report is refused.
         source: the source's name, for error texts.
         clock: gives the aware time.
-        notify: tells people what they should know.
-        top_up: lists what may have changed since the report; None takes the report as it is.
+        notify: gets notices for users.
+        top_up: lists what may have changed since the report; None uses the report as it is.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ReportLister:
 
     @property
     def description(self) -> str:
-        """Which report: its service, format, time and manifest; before it is found, where it is looked for."""
+        """Which report: its service, format, time and manifest; before it is found, where it is searched for."""
         if self._report is None:
             return f"the inventory reports at {self._place.location(self._place.start)}"
         report = self._report

@@ -30,7 +30,7 @@ MANIFEST_BYTES = 64 << 20
 """A manifest longer than this is none: 64 MiB name some 300,000 files."""
 
 _MOST_CHECKS = 200
-"""Manifests that are looked at, the newest first, before the search ends."""
+"""Manifests that are read, the newest first, before the search ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def first_fit(
     Args:
         candidates: the newest first.
         judge: reads one, raises ``UnfitReportError`` if it is not the one.
-        place: where was looked.
+        place: where the search was.
         source: the source's name.
         wanted: what should be there, for the error text.
 
@@ -189,7 +189,7 @@ def located(place: ReportPlace, name: str, folder: str, *, source: str) -> tuple
     """Return the whole name and the size of a file that a manifest names.
 
     Providers name files from the top of the bucket, or beside the manifest. In a copy of a report the top is another, so
-    ever shorter ends of the name are looked for below the report's folder.
+    ever shorter ends of the name are searched for below the report's folder.
 
     Raises:
         NotFoundError: the file is nowhere.

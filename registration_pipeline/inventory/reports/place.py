@@ -38,7 +38,7 @@ class ReportPlace(Protocol):
 
     @property
     def start(self) -> str:
-        """The folder to look in: empty, or ending in ``/``."""
+        """The folder to search: empty, or ending in ``/``."""
 
     @property
     def requests(self) -> int:

@@ -53,7 +53,7 @@ class CsvForm:
 
     Args:
         names: its columns, where they are known without the file; else the first line has them.
-        has_header: whether the first line holds names; None means it does if it names a column that is looked for.
+        has_header: whether the first line holds names; None means it does if it names a column that is wanted.
         delimiter: between values.
     """
 

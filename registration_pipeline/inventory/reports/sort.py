@@ -29,10 +29,10 @@ _PRECEDENCE: Final = [
 
 
 class KeySort:
-    """Takes rows in any order and gives them back by key, each key once.
+    """Accepts rows in any order and gives them back by key, each key once.
 
-    Rows that agree in everything are one. Of rows that do not, the last modified one stands, then the greatest version id.
-    A key whose standing row says that it is gone is left out.
+    Rows that agree in everything are one. Of rows that do not, the last modified one counts, then the greatest version id.
+    A key whose row that counts says that it is gone is left out.
 
     Args:
         folder: where runs go; an empty temporary folder of the caller's.

@@ -4,7 +4,7 @@ What does not belong here: reading reports (``lister.py``) and how a store lists
 
 A folder is what lies between two slashes of a key. A folder is live if it holds, itself or below it, an object that was
 written shortly before the report's snapshot; the source itself always is. Live folders are listed again one by one, folders in
-them that the report does not know are listed in full, and all others are taken from the report.
+them that the report does not know are listed in full, and all others are copied from the report.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class TopUp:
 
 
 class _ReportRows:
-    """The report's rows, from which the rows below one prefix after the other are taken, in key order."""
+    """The report's rows, from which the rows below one prefix after the other are read, in key order."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
         self._batches = (

@@ -28,7 +28,7 @@ def column_name(name: str) -> str:
 
 
 def decoded_key(encoded: str) -> str:
-    """Return the key that a URL-encoded one stands for.
+    """Return the decoded form of a URL-encoded key.
 
     S3 writes a space as ``+`` and a plus sign as ``%2B``, in reports as in listings.
 
@@ -64,7 +64,7 @@ def text(column: pa.Array) -> pa.Array:
         return column.cast(pa.string())
     try:
         values = (column.dictionary_decode() if pa.types.is_dictionary(column.type) else column).cast(pa.string())
-        values.validate(full=True)  # Parquet and ORC promise UTF-8, and nobody checks
+        values.validate(full=True)  # Parquet and ORC promise UTF-8, and their readers do not check it
     except pa.ArrowException as error:
         raise ValueProblemError(f"text that is not UTF-8 ({error})") from None
     return pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)

@@ -1,4 +1,4 @@
-"""How an S3 client must be configured for listing, whoever builds it.
+"""How an S3 client must be configured for listing, wherever it is built.
 
 What does not belong here: credentials and building the client (``project/clients/s3.py``).
 """
@@ -12,7 +12,7 @@ ATTEMPTS = 5
 """Tries per request in botocore's standard mode, the first included: what dagster-aws sets too."""
 
 _CONNECTIONS = 64
-"""Kept open at most: as many as ``storage.concurrency`` may be; botocore's default of 10 would open others anew each time."""
+"""Kept open at most: as many as ``storage.concurrency`` may be; botocore's default of 10 would open more again each time."""
 
 
 def client_config(*, endpoint_url: str | None, attempts: int = ATTEMPTS, is_unsigned: bool = False) -> Config:

@@ -32,12 +32,12 @@ _QUOTES = (b"&quot;", b"&#34;", b'"')
 _LESS_THAN = byte_scalar("<")
 _SPACE = ord(" ")
 _OF_A_FIELD = 2  # elements that are open in front of the closing tag of an entry's field: the entry and the field
-_LEAST_ROWS = 1024  # layouts are made for so many and cut for fewer
+_LEAST_ROWS = 1024  # layouts are made for this many and cut for fewer
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How an entry is written: what stands before, between and after its values.
+    """How an entry is written: what is before, between and after its values.
 
     Args:
         constants: one more than there are values.
@@ -65,7 +65,7 @@ def cut_columns(body: bytes, start: int, end: int) -> tuple[pa.Array, ...] | Non
         return None
     numbers = pa.Array.from_buffers(pa.uint8(), end - start, [None, pa.py_buffer(body)], offset=start)
     shape = shape_of(body[start : body.find(_CLOSE, start) + len(_CLOSE)])
-    # Line ends are normalised by XML parsers, and other control characters are no XML.
+    # Line ends are normalised by XML parsers, and other control characters are not XML.
     if shape is None or pc.min(numbers).as_py() < _SPACE:
         return None
     marks = pc.indices_nonzero(pc.equal(numbers, _LESS_THAN))
@@ -119,13 +119,13 @@ def _is_nested(tags: Sequence[bytes]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where to cut pages of a shape with up to so many entries; all of it is constant, so it is made once.
+    """Where to cut pages of a shape with up to ``rows`` entries; all of it is constant, so it is made once.
 
     Args:
         shape: how each entry is written.
         marks: for each cut, which ``<`` it is reckoned from.
         shifts: and how far from there.
-        constants: which pieces are no values.
+        constants: which pieces are not values.
         expected: what these are.
         values: for each value, which pieces are its.
     """

@@ -37,7 +37,7 @@ from registration_pipeline.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Codes: Amazon S3 API reference, "Error responses"; a HEAD has no body, so its status stands for the code.
+# Codes: Amazon S3 API reference, "Error responses"; a HEAD has no body, so its status is used as the code.
 _NO_BUCKET = {"NoSuchBucket", "404", "NotFound", "InvalidBucketName"}
 _NOT_ALLOWED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden", "UnauthorizedAccess"}
 _BAD_CREDENTIALS = {
@@ -128,9 +128,9 @@ def s3_errors(*, bucket: str, source: str, permission: str = "s3:ListBucket") ->
 
 
 def require_listing(answer: Mapping[str, Any], *, bucket: str, source: str) -> None:
-    """Refuse what botocore makes of a body that is no listing: an answer without anything in it.
+    """Refuse what botocore makes of a body that is not a listing: an answer without anything in it.
 
-    A body cut right after the headers, or any XML of somebody else's, would pass for an empty bucket or folder.
+    A body cut right after the headers, or any other XML, would pass for an empty bucket or folder.
 
     Args:
         answer: what ``list_objects_v2`` or ``list_object_versions`` returned.

@@ -52,7 +52,7 @@ class KeySpace:
         """Take note that a guess found nothing.
 
         Folders that each number their files from zero all end at about the same number. Without this the end of each
-        would be searched anew: ``frame-5…``, ``frame-2…``, ``frame-1…``, ``frame-05…`` and so on.
+        would be searched again: ``frame-5…``, ``frame-2…``, ``frame-1…``, ``frame-05…`` and so on.
         """
         place = next((place for place, one in enumerate(guess) if one not in self._seen.get(place, ())), None)
         if place is not None:
@@ -70,7 +70,7 @@ class KeySpace:
         Args:
             low: exists, or was a guess.
             high: likewise.
-            in_folder: look in the folder of ``low`` first. Between the names of two folders there are many names that no
+            in_folder: search the folder of ``low`` first. Between the names of two folders there are many names that no
                 folder has, and each guess among them finds nothing.
         """
         if high is not None and low >= high:
@@ -106,7 +106,7 @@ class KeySpace:
         return ahead / walked if walked > 0 else float("inf")
 
     def _places(self, low: str, high: str | None) -> list[int]:
-        """Return the places that tell keys in between apart: after the prefix that they share, those that vary."""
+        """Return the places where keys in between differ: after the prefix that they share, those that vary."""
         return self._places_from(len(self._prefix) if high is None else _shared(low, high))
 
     def _places_from(self, start: int) -> list[int]:
@@ -159,7 +159,7 @@ class KeySpace:
         return expected
 
     def _is_in_varying_number(self, place: int) -> bool:
-        """Tell whether a digit was seen here, and digits that differ here or in the same run of digits.
+        """Return whether a digit was seen here, and digits that differ here or in the same run of digits.
 
         The zeros of ``img_0000012`` will change though they have not yet; the date in ``2026-03-14/frame-12`` may well not.
         """

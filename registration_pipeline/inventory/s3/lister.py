@@ -28,7 +28,7 @@ FAN_OUT_AFTER = 2000
 class S3Lister:
     """``ObjectLister`` of the objects of a bucket below a prefix.
 
-    Keys are asked for in URL encoding, because keys with control characters are no legal XML, and are decoded here
+    Keys are asked for in URL encoding, because keys with control characters are not legal XML, and are decoded here
     rather than by botocore, which would put U+FFFD in the place of bytes that are not UTF-8.
 
     Args:

@@ -104,7 +104,7 @@ def take_contents(body: bytes) -> tuple[Contents, bytes]:
     """Return the entries of a page, and the page without them, for botocore's parser.
 
     Raises:
-        PageError: it is no XML, or an entry lacks a required field.
+        PageError: it is not XML, or an entry lacks a required field.
     """
     return _by_cutting(body) or _by_expression(body) or contents_by_parser(body)
 
@@ -129,7 +129,7 @@ def _by_expression(body: bytes) -> tuple[Contents, bytes] | None:
     if shape is None or not {field.name for field in shape} >= REQUIRED:
         return None
     expression, captured = _expression(shape)
-    # Head, then for each entry its captures and what stands between it and the next one; the last of these is the tail.
+    # Head, then for each entry its captures and what is between it and the next one; the last of these is the tail.
     pieces = expression.split(body)
     step = len(captured) + 1
     rest = pieces[0] + pieces[-1]

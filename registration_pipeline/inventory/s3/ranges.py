@@ -2,10 +2,10 @@
 
 What does not belong here: asking for one page (``requests.py``) and guessing where to split (``key_space.py``).
 
-A range is what lies after one key, up to and with another. Whoever is idle takes the next page of a range that nobody is
-at, the first in key order, or else splits one in two and goes on from the middle, whatever it finds there. Ranges that
-are ahead of the rows yielded keep theirs in memory, and wait when that is full: the further ahead, the sooner. Then it is the
-ranges in front that are split, so that all requests work on a window that moves through the bucket.
+A range is what lies after one key, up to and with another. An idle thread lists the next page of a range that no thread is
+working on, the first in key order, or else splits one in two and continues from the middle, whatever it finds there.
+Ranges that are ahead of the rows yielded keep theirs in memory, and wait when that is full: the further ahead, the
+sooner. Then it is the ranges in front that are split, so that all requests work on a window that moves through the bucket.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WINDOW_BYTES = 24_000_000
 """Rows in memory from which on ranges far ahead wait; those just behind the first may use twice as much."""
 
 _WORTH_SPLITTING = 4.0  # pages that a range should still have; a split costs up to two requests that bring nothing
-_WORTH_WITH_MUCH_IN_MEMORY = 8.0  # then nobody is waited for, and it is only the fewest requests that count
+_WORTH_WITH_MUCH_IN_MEMORY = 8.0  # then nothing waits for the rows, and only the number of requests counts
 _FREE_MISSES = 32  # guesses that may find nothing at first: halving six digits and a few letters takes some 25
 _FOLDER_LEVELS = 4  # how deep the search for folders goes where each folder holds just one other
 _JOIN_SECONDS = 5.0
@@ -48,7 +48,7 @@ class PageSource(Protocol):
         """Return the page that follows."""
 
     def folders(self, prefix: str) -> list[str]:
-        """Return the common prefixes below a prefix, as far as one request tells."""
+        """Return the common prefixes below a prefix, as far as one request shows them."""
 
     @property
     def was_throttled(self) -> bool:

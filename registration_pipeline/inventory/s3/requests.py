@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
-# botocore's own handler for all of S3 (`before-parse.s3.*`) parses the whole page just to look for an error in it, which
+# botocore's own handler for all of S3 (`before-parse.s3.*`) parses the whole page just to search for an error in it, which
 # takes longer than everything here. Of two wildcards botocore calls the one nearer to the root first (observed on
 # botocore 1.44); in the other order everything is still right, only slower.
 _BEFORE_PARSE = "before-parse.*.ListObjectsV2"
@@ -174,7 +174,7 @@ class S3Requests:
         self._answer.contents = None  # of an earlier try
         body: bytes = response_dict["body"]
         if not body:
-            # Cut right after the headers. botocore would take that for a page of nothing; a 500 it tries again.
+            # Cut right after the headers. botocore would read that as an empty page; a 500 it tries again.
             response_dict["status_code"] = _SERVER_ERROR
             return
         if body.rstrip().endswith(_END):

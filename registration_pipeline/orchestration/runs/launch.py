@@ -35,13 +35,13 @@ class RunCrashedError(Exception):
 
 
 def run_job(instance: dg.DagsterInstance, job_name: str, run_config: Mapping[str, Any] | None = None) -> bool:
-    """Execute a job of the code location here and tell whether it succeeded.
+    """Execute a job of the code location here and return whether it succeeded.
 
-    A run that ends because of our own errors, or because chunks failed, is told to the listener and returns False.
+    A run that ends because of our own errors, or because chunks failed, is passed to the listener and returns False.
 
     Raises:
         KeyboardInterrupt: the run was interrupted; Dagster has ended it and freed its slot.
-        RunCrashedError: something that nobody foresaw went wrong inside the run.
+        RunCrashedError: something unforeseen went wrong inside the run.
     """
     job = _reconstructable(job_name)
     definition = job.get_definition()

@@ -1,4 +1,4 @@
-"""Who watches a run that goes on in this process: the command line's progress bars, or nobody.
+"""Who watches a run that goes on in this process: the command line's progress bars, or no one.
 
 Dagster carries events to its own log; this carries progress and the one error that ended a run to the command that started it.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RunListener(Protocol):
-    """Told of what happens while it happens; must return quickly."""
+    """Called with what happens while it happens; must return quickly."""
 
     def stage_started(self, source: str, stage: str, total: int | None, *, unit: str = "chunk") -> None:
         """Say that a stage begins; ``total`` counts ``unit``s, None when unknown."""
@@ -30,7 +30,7 @@ class RunListener(Protocol):
         """Say that a chunk has its verdict."""
 
     def counted(self, status: "SourceStatus") -> None:
-        """Say where every object of the source stands at the end of the run."""
+        """Say how many objects of the source are in each state at the end of the run."""
 
     def notice(self, text: str) -> None:
         """Say something that a person should know now."""
@@ -40,7 +40,7 @@ class RunListener(Protocol):
 
 
 class SilentListener:
-    """Nobody watches: the run's own log has everything."""
+    """No one watches: the run's own log has everything."""
 
     def stage_started(self, source: str, stage: str, total: int | None, *, unit: str = "chunk") -> None:
         """See ``RunListener``."""

@@ -33,7 +33,7 @@ def _is_ours(instance: dg.DagsterInstance, run_id: str) -> bool:
 def _sentence(instance: dg.DagsterInstance, source: str, use: str, holder: str) -> str:
     run = instance.get_run_by_id(holder)
     worker = json.loads(run.tags.get(WORKER_TAG, "{}")) if run else {}
-    # The tag is copied when somebody re-executes a run in the UI; then it is not the holder's.
+    # The tag is copied when a person re-executes a run in the UI; then it is not the holder's.
     process = f" (pid {worker['pid']} on {worker['host']})" if worker.get("run") == holder else ""
     job = f" of {run.job_name}" if run else ""
     return (

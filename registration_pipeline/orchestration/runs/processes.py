@@ -1,4 +1,4 @@
-"""Which process works on a run, as Dagster is told. How a process is told from others is in ``state/holder.py``."""
+"""Which process works on a run, as Dagster is informed. How processes are distinguished is in ``state/holder.py``."""
 
 import json
 import os

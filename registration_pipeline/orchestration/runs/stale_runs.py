@@ -73,8 +73,8 @@ def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
 def _hand_on_free_slots(storage: object) -> None:
     """Give free slots to those who wait for them.
 
-    Dagster does so when a slot is freed. Who finds the slot taken, and is written down as waiting only after it was freed,
-    would wait for ever.
+    Dagster does so when a slot is freed. A run that finds the slot occupied, and is written down as waiting only after it was
+    freed, would wait for ever.
     """
     sql = sql_event_log(storage)
     if sql is None or not sql.supports_global_concurrency_limits:
@@ -135,7 +135,7 @@ def _keep_clearing(ref: object, stop: threading.Event, notify: Callable[[str], o
                     if text not in notified:
                         notified.add(text)
                         notify(text)
-            except Exception:  # noqa: BLE001 - a busy database must not end the looking: somebody may wait for ever then
+            except Exception:  # noqa: BLE001 - a busy database must not end the checks: a run may wait for ever then
                 _LOG.debug("could not check for stale runs; trying again", exc_info=True)
 
 

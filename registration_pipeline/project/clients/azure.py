@@ -38,7 +38,7 @@ def open_container(
 ) -> ContainerClient:
     """Return a client of a container with the credentials of the environment; it is closed with the process.
 
-    A connection string or key of another account is left alone. Without either, and without a SAS, it is
+    A connection string or key of another account is ignored. Without either, and without a SAS, it is
     ``DefaultAzureCredential``; an endpoint of plain http, where no token may be sent, is asked anonymously.
 
     Args:

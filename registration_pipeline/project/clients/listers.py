@@ -29,7 +29,7 @@ def make_lister(
     Args:
         source: its settings.
         clients: give the client of its store; None: those of its settings and the process's environment.
-        notify: tells people what they should know of the listing.
+        notify: called with texts for people of the listing.
 
     Raises:
         ConfigurationError: the AWS profile does not exist, or the provider's extra is not installed.

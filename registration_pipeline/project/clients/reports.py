@@ -26,7 +26,7 @@ def make_report_lister(
     Args:
         source: the source.
         clients: give the S3 client; the other providers' reports are read with the environment's credentials.
-        notify: tells people what they should know of the report.
+        notify: called with texts for people of the report.
 
     Raises:
         ConfigurationError: the AWS profile does not exist.

@@ -1,9 +1,9 @@
-"""The admin port: the page, and the same as JSON, with faults to read, plant and take away.
+"""The admin port: the page, and the same as JSON, with faults to read, plant and remove.
 
-It asks nobody for a signature, so it listens on loopback only and is never part of the signed surface. A web page from
+It asks for no signature, so it listens on loopback only and is never part of the signed surface. A web page from
 elsewhere can't use it through the visitor's browser: other host names are refused, and so are bodies that are not JSON.
 
-What does not belong here: how the page looks (page), what a fault is (faults).
+What does not belong here: the HTML (page), what a fault is (faults).
 """
 
 from __future__ import annotations

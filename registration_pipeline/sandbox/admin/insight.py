@@ -1,6 +1,6 @@
 """What a sandbox holds, for tests and the admin page: folders, items, jobs, duplicates, refused manifests.
 
-What does not belong here: answers of the API, and how anything looks on a page.
+What does not belong here: answers of the API, and how the page shows it.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class DuplicateRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViolationRecord:
-    """A manifest that was refused, or taken with a remark (``refused`` is false)."""
+    """A manifest that was refused, or accepted with a remark (``refused`` is false)."""
 
     at: str
     folder_uuid: str
@@ -170,7 +170,7 @@ class Insight:
         ]
 
     def violations(self, limit: int | None = None) -> list[ViolationRecord]:
-        """Manifests that were refused or taken with a remark, latest first."""
+        """Manifests that were refused or accepted with a remark, latest first."""
         query = (
             "SELECT violations.*, folders.name AS folder_name FROM violations"
             " LEFT JOIN folders ON folders.uuid = folder_uuid ORDER BY violations.id DESC LIMIT ?"

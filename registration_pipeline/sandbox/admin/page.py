@@ -1,6 +1,6 @@
 """The admin page: folders, jobs, items, duplicates, violations, faults and requests of one sandbox as HTML.
 
-What does not belong here: looking anything up, and HTTP.
+What does not belong here: reading what the sandbox holds, and HTTP.
 """
 
 from __future__ import annotations

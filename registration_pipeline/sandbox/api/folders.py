@@ -52,7 +52,7 @@ _FOLDERS_BELOW = (
 
 
 def folder_row(connection: sqlite3.Connection, folder_uuid: str) -> sqlite3.Row:
-    """The folder, or 403: an unknown folder is not told apart from one that the user may not see."""
+    """The folder, or 403: an unknown folder is not distinguished from one that the user may not see."""
     row: sqlite3.Row | None = connection.execute("SELECT * FROM folders WHERE uuid = ?", (folder_uuid,)).fetchone()
     if row is None:
         refuse(403, f"folder {folder_uuid} does not exist or is not accessible")

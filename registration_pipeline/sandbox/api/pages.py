@@ -2,7 +2,7 @@
 
 The token holds the last row's place, so rows added meanwhile neither repeat nor hide others.
 
-What does not belong here: what a row looks like on the wire.
+What does not belong here: the form of a row on the wire.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which requests came, and how they were answered: counts per endpoint, and the latest requests.
 
-Kept in memory only: a restarted sandbox counts anew.
+Kept in memory only: a restarted sandbox counts from 0.
 
 What does not belong here: deciding anything about a request.
 """

@@ -27,7 +27,7 @@ class Connections:
         self._transports: dict[tuple[str, int], asyncio.Transport] = {}
 
     def protocol(self) -> type[asyncio.Protocol]:
-        """The server's usual HTTP protocol, which tells this object about its connections."""
+        """The server's usual HTTP protocol, which registers its connections with this object."""
         transports = self._transports
 
         class TrackedProtocol(_BASE):  # type: ignore[misc]
@@ -47,7 +47,7 @@ class Connections:
         transport = self._transports.get(tuple(scope["client"]))
         if transport is not None:
             transport.close()
-        # The server takes an application that returns without an answer for broken, unless the connection is lost.
+        # The server treats an application that returns without an answer as broken, unless the connection is lost.
         while (await receive())["type"] != "http.disconnect":
             pass
 

@@ -62,7 +62,7 @@ class Reply:
 
 
 class FaultGate:
-    """Lets requests through, except those that are to suffer; stands behind the counter, which names their endpoint.
+    """Lets requests through, except those that a fault strikes; comes after the counter, which names their endpoint.
 
     Args:
         app: everything else.

@@ -122,7 +122,7 @@ class FaultPlan:
         return [entry.id for entry in added]
 
     def randomise(self, profile: RandomFaults | None) -> None:
-        """Put a profile in force instead of the one before; its draws begin anew."""
+        """Put a profile in force instead of the one before; its draws begin again from the first."""
         with self._lock:
             with self._database.writing() as connection:
                 connection.execute("DELETE FROM fault_profile")

@@ -112,7 +112,7 @@ class RandomFaults:
                 effect=Effect.STATUS, status=TOO_MANY_REQUESTS, retry_after=self.retry_after, retry_after_as_date=True
             )
             return (plain, seconds, date)
-        # Odd successes come after the effect: that is what makes them odd. A failing gateway can stand on either side.
+        # Odd successes come after the effect: that is what makes them odd. A failing gateway can be on either side.
         return (
             *(Fault(effect=Effect.STATUS, status=status, when=When.AFTER) for status in (201, 202, 204)),
             *(

@@ -50,7 +50,7 @@ class RateLimit:
         await JSONResponse({"message": "too many requests"}, 429, headers)(scope, receive, send)
 
     def _take(self) -> float:
-        """Seconds until there is a token again; 0: one was taken."""
+        """Seconds until there is a token again; 0: one was used."""
         now = self._clock()
         self._tokens = min(self._most, self._tokens + (now - self._filled_at) * self._rate)
         self._filled_at = now

@@ -53,7 +53,7 @@ class Effect(StrEnum):
 
 
 class When(StrEnum):
-    """Whether the request has taken effect when the fault strikes."""
+    """Whether the request has had its effect when the fault strikes."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -120,8 +120,8 @@ class Fault:
         endpoint: only requests to this one; None: to any.
         method: HTTP method; ``*``: any.
         path: regular expression, searched for anywhere in the request path (without the query).
-        times: strikes so many requests; None: all.
-        skip: lets so many matching requests pass first.
+        times: how many requests it strikes; None: all.
+        skip: how many matching requests pass first.
         status: of ``Effect.STATUS``.
         message: said by the answer's body; None: a usual one.
         retry_after: seconds of a ``Retry-After`` header; None: no header.

@@ -1,7 +1,7 @@
 """Reads the ``externalFiles`` form of an upload job strictly: every key, limit and type, the first violation ends it.
 
 The keys are those that Encord's registration pages print for the JSON upload file. A real server may ignore a key that
-it does not know, or take ``null`` for a key that is not there; here both are refused, because what is silently ignored
+it does not know, or accept ``null`` for a key that is not there; here both are refused, because what is silently ignored
 is a rehearsal that proves nothing. The pipeline's own validation is another reading of the same pages; a test holds
 that the two agree.
 
@@ -61,7 +61,7 @@ class KindRules:
 
 
 def _spellings(*names: str) -> dict[str, str]:
-    # Encord's pages print some blocks in snake_case and some in camelCase, so both are taken.
+    # Encord's pages print some blocks in snake_case and some in camelCase, so both are accepted.
     both: dict[str, str] = {}
     for name in names:
         head, *rest = name.split("_")
@@ -285,7 +285,7 @@ class _Entry:
             _refuse(f"{self.where}.clientMetadata must be an object")
         try:
             text = json.dumps(metadata)
-            # Only an escape can hide what jsonb does not take, so most metadata is not looked through.
+            # Only an escape can hide what jsonb does not accept, so most metadata is not searched.
             texts = list(_texts(metadata)) if "\\u" in text else []
         except RecursionError:
             _refuse(f"{self.where}.clientMetadata is nested too deep")

@@ -1,6 +1,6 @@
-"""Opens objects the way Encord would and checks that their first bytes look like their kind.
+"""Opens objects the way Encord would and checks that their first bytes match their kind.
 
-A URL that no reader of the integration covers is taken unread. Only the first 64 KB are looked at: this finds objects that
+A URL that no reader of the integration covers is accepted unread. Only the first 64 KB are read: this finds objects that
 are gone, forbidden or of another kind, not damage further in.
 
 What does not belong here: planted failures, and what happens to the unit.

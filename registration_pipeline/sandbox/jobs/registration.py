@@ -3,7 +3,7 @@
 So a killed sandbox continues with the next slice and no unit is registered twice or forgotten; and a cancelled job keeps
 the slices that were done.
 
-What does not belong here: waiting, threads, and who is told when a job ends.
+What does not belong here: waiting, threads, and who is notified when a job ends.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def register_slice(
 ) -> str:
     """Register the units from ``start`` on, as many as were examined, and return the job's status afterwards.
 
-    A job that was cancelled or deleted meanwhile is left alone.
+    A job that was cancelled or deleted meanwhile is not changed.
     """
     job = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if job is None or job["status"] != PENDING:

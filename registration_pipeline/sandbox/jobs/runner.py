@@ -1,4 +1,4 @@
-"""Runs accepted upload jobs in a bounded pool of threads and tells waiting polls when one ends.
+"""Runs accepted upload jobs in a bounded pool of threads and wakes waiting polls when one ends.
 
 What does not belong here: what registering a unit means, and HTTP.
 """
@@ -68,7 +68,7 @@ class JobBoard:
                 loop.call_soon_threadsafe(event.set)
 
     def close(self) -> None:
-        """The sandbox stops: nobody waits any longer."""
+        """The sandbox stops: every waiting poll ends."""
         with self._lock:
             self._closed = True
             for waiters in self._waiting.values():

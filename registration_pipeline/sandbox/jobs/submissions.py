@@ -37,7 +37,7 @@ class Submission:
     Args:
         units: in submitted order.
         skipped: positions of the units that are duplicates of what the folder held at the start.
-        check_each: look for duplicates again as each unit is registered.
+        check_each: search for duplicates again as each unit is registered.
         upsert_metadata: give the existing item the metadata of the skipped unit.
         rules: planted failures in force at the start.
         failing: by position, the units that fail a few times by the job's fate.
@@ -117,7 +117,7 @@ def _failing_units(units: Sequence[SubmittedUnit], fault: Fault | None) -> dict[
         return {}
     failing = {}
     for position, unit in enumerate(units):
-        # The same unit fails alike in every job, so that it succeeds after so many attempts whatever else goes wrong.
+        # The same unit fails alike in every job, so that it succeeds after as many attempts whatever else goes wrong.
         generator = Random(f"{fault.seed}:{unit.identity}")  # noqa: S311 - no secret
         if generator.random() < fault.unit_probability:
             failing[str(position)] = {

@@ -27,10 +27,10 @@ class UnitRule:
     Args:
         pattern: regular expression, searched for anywhere in the object URL.
         error: the message that the unit error carries.
-        times: per URL: fails so many times, then succeeds; None: always fails.
+        times: failures per URL before it succeeds; None: always fails.
 
     Raises:
-        UsageError: if the pattern is no regular expression or ``times`` is below 1.
+        UsageError: if the pattern is not a regular expression or ``times`` is below 1.
     """
 
     pattern: str
@@ -71,7 +71,7 @@ def parse_rules(listed: object, *, where: str) -> tuple[UnitRule, ...]:
     """Build rules from parsed JSON.
 
     Raises:
-        UsageError: naming the entry that is no rule.
+        UsageError: naming the entry that is not a rule.
     """
     if not isinstance(listed, list):
         raise UsageError(f'{where} must be a list of {{"pattern", "error", "times"}} objects')

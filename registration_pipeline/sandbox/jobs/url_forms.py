@@ -21,7 +21,7 @@ _UNESCAPED = "/!$&'()*+,;=:@~"
 def normalise_url(url: str) -> str:
     """The same URL in another percent-encoding: reserved characters that a path may hold unescaped are unescaped.
 
-    Whether Encord shows the URL exactly as submitted is not known, so nobody should compare the strings.
+    Whether Encord shows the URL exactly as submitted is not known, so the strings must not be compared.
     """
     scheme, separator, rest = url.partition("://")
     authority, slash, path = rest.partition("/")

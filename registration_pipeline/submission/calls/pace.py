@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHECK_SECONDS = 0.5
-"""How long a stop can go unnoticed by somebody who waits for a turn."""
+"""How long a stop can go unnoticed by a thread that waits for a turn."""
 
 _BURST_SECONDS = 1.0
 """What comes within this time belongs together: the bucket's depth, 429s that halve once, a wait that was lately."""
 
 _LONGEST_HINT_SECONDS = 600.0
-"""A longer hint is not believed without asking again: whoever is told so then halts instead of waiting for hours."""
+"""A longer hint is not believed without asking again: the caller then halts instead of waiting for hours."""
 
 _ROUNDING = 1e-9
 
@@ -37,7 +37,7 @@ class Pace:
         most: the fastest it grows to.
         least: the slowest it shrinks to.
         monotonic: seconds that never go back.
-        wait: waits on a condition whose lock is held, until it is notified or so many seconds are over.
+        wait: waits on a condition whose lock is held, until it is notified or that many seconds are over.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Pace:
                 self._rate = min(self._most, self._rate + step)
 
     def throttled(self, retry_after_seconds: float | None) -> None:
-        """Note a 429: halve, once for those that come together, and let nobody through before the hint has passed."""
+        """Note a 429: halve, once for those that come together, and let no request through before the hint has passed."""
         with self._lock:
             now = self._monotonic()
             self._fill()
@@ -121,7 +121,7 @@ class Pace:
         return max(1.0, self._rate * _BURST_SECONDS)
 
     def _seconds_to(self, ticket: threading.Condition) -> float:
-        """Return how long to wait before looking again; 0 when the ticket's turn has come."""
+        """Return how long to wait before checking again; 0 when the ticket's turn has come."""
         self._fill()
         now = self._monotonic()
         if now < self._closed_until:

@@ -122,7 +122,7 @@ class RetryPolicy:
             ) from error
 
     def _in_turn(self, function: Callable[[], _Result]) -> _Result:
-        """Ask when it is this source's turn, and tell the pace how it went."""
+        """Ask when it is this source's turn, and report to the pace how it went."""
         if self.pace is None:
             return function()
         self.pace.turn(self.source, self.stop)

@@ -15,7 +15,7 @@ from registration_pipeline.errors import HaltError, StoppedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_CHECK_SECONDS = 0.5  # how long a stop can go unnoticed by somebody who waits for room
+_CHECK_SECONDS = 0.5  # how long a stop can go unnoticed by a thread that waits for room
 
 
 class Slots:
@@ -23,7 +23,7 @@ class Slots:
 
     Args:
         most: the most jobs at once.
-        throttles: tells how often Encord has throttled so far.
+        throttles: returns how often Encord has throttled so far.
         first: how many at the beginning.
     """
 
@@ -54,7 +54,7 @@ class Slots:
         try:
             yield
         except HaltError:
-            stop.set()  # before the room is free: whoever waits for it must start nothing
+            stop.set()  # before the room is free: a thread that waits for it must start nothing
             raise
         finally:
             with self._freed:

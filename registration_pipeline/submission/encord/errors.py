@@ -67,7 +67,7 @@ def translate(error: Exception, what: str, *, domain: str, is_start: bool) -> Ex
 
 
 def _fault(error: Exception, *, is_start: bool) -> Fault:
-    """Look the exception up, after the two cases that its class alone does not tell."""
+    """Look up the exception, after the two cases that its class alone does not decide."""
     if _was_not_sent(error):
         return NOT_SENT.start if is_start else NOT_SENT.read
     if type(error) is encord_exceptions.UnknownException and isinstance(getattr(error, "message", None), list):

@@ -38,7 +38,7 @@ class ListedItem(BaseModel):
 
 
 def _job_items(value: Any) -> tuple[JobItem, ...]:
-    # A model for each of a thousand takes six times as long; what else an item may hold one day is not looked at.
+    # A model for each of a thousand takes six times as long; what else an item may hold one day is ignored.
     try:
         items = tuple([JobItem(item["itemUuid"], item["name"]) for item in value])
     except (TypeError, KeyError) as error:
@@ -94,7 +94,7 @@ def job_report(state: UploadJob) -> JobReport:
 
 def listed_item(item: ListedItem) -> RemoteItem:
     """Return a listed item in the gateway's words."""
-    # Somebody else's metadata can be megabytes; ours is parsed only where our key is in it.
+    # Foreign metadata can be megabytes; ours is parsed only where our key is in it.
     metadata = item.client_metadata or ""
     return RemoteItem(
         item_uuid=str(item.uuid),

@@ -109,7 +109,7 @@ class ChunkCensus:
 def count_by_chunk(batches: Iterable[pa.RecordBatch], named: Container[str]) -> ChunkCensus:
     """Count the rows of a census by chunk, and keep the keys of the chunks ``named`` only.
 
-    Keys of all chunks would not fit into memory after somebody emptied a bucket.
+    Keys of all chunks would not fit into memory after a bucket was emptied.
     """
     objects: Counter[str] = Counter()
     keys_by_chunk: dict[str, set[str]] = {}
@@ -190,5 +190,5 @@ def _publish(store: StateStore, name: str, path: Path) -> None:
         store.create_from_file(name, path)
     except StateConflictError:
         store.delete(name)
-        with suppress(StateConflictError):  # an overtaken process, or whoever overtook this one, wrote it as well
+        with suppress(StateConflictError):  # an overtaken process, or the one that overtook this one, wrote it as well
             store.create_from_file(name, path)

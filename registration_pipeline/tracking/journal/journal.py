@@ -113,7 +113,7 @@ class Journal:
                 raise
 
     def progress(self, chunk_id: str) -> ChunkProgress:
-        """Return where one chunk stands."""
+        """Return the state of one chunk."""
         return fold_events(chunk_id, self.events(chunk_id))
 
     def events(self, chunk_id: str) -> list[JournalEvent]:
@@ -125,7 +125,7 @@ class Journal:
         return self._store.folders(journal_folder(self._source))
 
     def all_progress(self) -> Iterator[ChunkProgress]:
-        """Yield where every chunk that was ever attempted stands, in the order of chunk ids; see ``fold_all``."""
+        """Yield the state of every chunk that was ever attempted, in the order of chunk ids; see ``fold_all``."""
         return (folded.progress for folded in self.fold_all().values())
 
     def fold_all(self, known: Mapping[str, FoldedChunk] | None = None) -> dict[str, FoldedChunk]:
@@ -154,7 +154,7 @@ class Journal:
         return folded
 
     def summarise(self, folded: Mapping[str, FoldedChunk] | None = None) -> bool:
-        """Write the concluded chunks that are in no summary to a new one, with those of small summaries; tell whether any.
+        """Write the concluded chunks that are in no summary to a new one, with those of small summaries; return whether any.
 
         Args:
             folded: what ``fold_all`` returned last; by default it is asked.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ChunkState(StrEnum):
-    """Where a chunk stands.
+    """The state of a chunk.
 
     ``INTENDED`` means that a start may or may not have reached Encord, ``SPLIT`` that its parts are being submitted.
     """
@@ -32,12 +32,12 @@ class ChunkState(StrEnum):
 
     @property
     def is_concluded(self) -> bool:
-        """Tell whether every object of the chunk has a verdict and nothing is under way."""
+        """Return whether every object of the chunk has a verdict and nothing is under way."""
         return self in CONCLUDED_STATES
 
     @property
     def is_open(self) -> bool:
-        """Tell whether an attempt is under way, or was when the process ended."""
+        """Return whether an attempt is under way, or was when the process ended."""
         return self in OPEN_STATES
 
 
@@ -113,9 +113,9 @@ class JournalEvent:
     Only the fields that the kind needs are set.
 
     Args:
-        entry_id: random; tells a writer whose reply was lost that the entry it finds is its own.
+        entry_id: random; shows a writer whose reply was lost that the entry it finds is its own.
         folder_uuid: on an intent, as ``integration_uuid`` and ``manifest_sha256``.
-        is_fresh: on the first event of an attempt: the counting of tries begins anew (an object changed, or a person asked).
+        is_fresh: on the first event of an attempt: the counting of tries begins again (an object changed, or a person asked).
         parent_attempt: on the first event of a part's attempt: the attempt of the chunk that it belongs to.
         job_id: on a job, and on a verdict whose job is known.
         state: on a verdict.
@@ -158,7 +158,7 @@ class ChunkProgress:
 
     Args:
         attempt: number of the newest attempt, 0 before the first.
-        state: where the chunk stands.
+        state: of the chunk.
         is_attempt_open: whether the newest attempt has no closing event.
         is_split: whether any attempt was split.
         began: the first event of the newest attempt.
@@ -186,7 +186,7 @@ class ChunkProgress:
 
 
 def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
-    """Fold a chunk's events, given in the order of attempt and of ``TRANSITIONS``, into where it stands.
+    """Fold a chunk's events, given in the order of attempt and of ``TRANSITIONS``, into its state.
 
     Raises:
         StateCorruptError: an event follows one that it must not follow, or an attempt one that is missing or open.
@@ -245,7 +245,7 @@ def _state(last: JournalEvent | None, verdict: JournalEvent | None, *, is_open: 
     if is_open and last is not None:
         return _OPEN_STATE[last.kind]
     if last is not None and last.kind is JournalEventKind.LOST:
-        # Its job may have registered what an earlier verdict calls failed: only sending again tells.
+        # Its job may have registered what an earlier verdict calls failed: only sending again shows it.
         return ChunkState.PLANNED
     if verdict is not None and verdict.state is not None:
         return verdict.state

@@ -490,7 +490,7 @@ def test_a_report_becomes_a_committed_inventory_that_says_where_it_is_from(tmp_p
     assert before == sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "reports").rglob("*"))
 
 
-def test_a_look_finds_the_report_without_reading_its_files(tmp_path: Path) -> None:
+def test_the_report_is_found_without_reading_its_files(tmp_path: Path) -> None:
     AmazonDelivery(root=tmp_path).deliver(entries("a"), entries("b"))
     next(iter(tmp_path.rglob("*.parquet"))).write_bytes(b"damaged, but not read")
 
