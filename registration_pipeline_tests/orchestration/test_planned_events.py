@@ -35,15 +35,15 @@ def task(number: int) -> ChunkTask:
     return ChunkTask(chunk=chunk)
 
 
-ERRANDS = [task(number) for number in range(COUNT)]
+TASKS = [task(number) for number in range(COUNT)]
 
 
 def in_batches(context: OpExecutionContext) -> None:
-    assert list(planned_events.announced(context, KEY, ERRANDS)) == ERRANDS
+    assert list(planned_events.announced(context, KEY, TASKS)) == TASKS
 
 
 def one_by_one(context: OpExecutionContext) -> None:
-    for one in ERRANDS:
+    for one in TASKS:
         event = DagsterEvent.build_asset_materialization_planned_event(
             context.job_name,
             str(context.op_handle),
@@ -115,7 +115,7 @@ def test_a_chunk_is_announced_with_its_batch_before_it_is_given_out_and_no_earli
     announced_so_far: list[int] = []
 
     def body(context: OpExecutionContext) -> None:
-        given_out = planned_events.announced(context, KEY, ERRANDS[:8])
+        given_out = planned_events.announced(context, KEY, TASKS[:8])
         announced_so_far.extend(len(seen_by_run(context.instance, context.run_id)) for _ in given_out)
 
     with DagsterInstance.ephemeral() as instance:
