@@ -127,7 +127,7 @@ def lease_folder(source: str) -> str:
 
 
 def lease_name(source: str, term: int, beat: int) -> str:
-    """Return the name of one sign of life; terms and the beats within one count from 1."""
+    """Return the name of one beat; terms and the beats within one count from 1."""
     return f"{source}/lease/{term:08d}-{beat:08d}.json"
 
 

@@ -284,7 +284,7 @@ class _LeaseObserver:
             self._notified_at = checked_at
             notify(
                 f"Source {self._files.source} is being submitted by {self._claim.holder or 'another process'}; waiting until "
-                f"it ends. If it has died, this process takes over {patience:.0f} s after its last sign of life. To stop "
+                f"it ends. If it has died, this process takes over {patience:.0f} s after its last beat. To stop "
                 "waiting, press Ctrl-C; nothing has been sent."
             )
         return None
