@@ -104,24 +104,24 @@ def longest_first(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
 
-TOLD: Final = "told"
+NOTED: Final = "noted"
 
 
 @pytest.fixture
-def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+def note_line(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
     """Have something printed at the end of the session, whichever worker the test ran on: what it counted."""
-    return lambda text: record_property(TOLD, text)
+    return lambda text: record_property(NOTED, text)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the tests told."""
+    """Print what the tests noted."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind)]
-    told = [
-        text for report in reports if report.when == "call" for name, text in report.user_properties if name == TOLD
+    noted = [
+        text for report in reports if report.when == "call" for name, text in report.user_properties if name == NOTED
     ]
-    if told:
+    if noted:
         terminalreporter.section("counts")
-    for text in told:
+    for text in noted:
         terminalreporter.write_line(str(text))
 
 

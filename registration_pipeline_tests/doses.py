@@ -32,7 +32,7 @@ class Doses:
         http_manifests: random manifests sent to the sandbox over HTTP.
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
         model_examples: examples of the submission's state machine, of each seed.
-        model_seeds: at least so many seeds of it.
+        model_seeds: at least this many seeds of it.
         chunks: upload jobs of one run whose partitions are counted.
         bucket_thousands: thousands of objects of one bucket that is synced whole, again, and with a few more.
     """

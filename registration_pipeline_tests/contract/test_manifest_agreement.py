@@ -67,7 +67,7 @@ def numbers_over_http() -> list[int]:
     return alone + list(rest[:: -(-len(rest) // (DOSES.http_manifests - len(alone)))])
 
 
-def test_without_http_the_validator_accepts_what_the_sandbox_takes_of_all_other_manifests() -> None:
+def test_without_http_the_validator_accepts_what_the_sandbox_accepts_of_all_other_manifests() -> None:
     """Manifests of megabytes take a hundred times as long as the others and are judged over HTTP only."""
     sent = set(numbers_over_http())
     numbers = [
@@ -88,13 +88,13 @@ def test_without_http_the_validator_accepts_what_the_sandbox_takes_of_all_other_
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_whatever_the_validator_accepts_the_sandbox_takes_and_the_other_way_round(
+def test_whatever_the_validator_accepts_the_sandbox_accepts_and_the_other_way_round(
     start_sandbox: StartSandbox,
     connect: Callable[[Sandbox], EncordUserClient],
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     *,
-    tell: Callable[[str], None],
+    note_line: Callable[[str], None],
     shard: int,
 ) -> None:
     caplog.set_level(logging.ERROR)  # the sandbox remarks on each casing that it meets
@@ -106,7 +106,7 @@ def test_whatever_the_validator_accepts_the_sandbox_takes_and_the_other_way_roun
     assert {name for case in cases for name in case.own_rules} == OWN_RULES.keys()
     assert {case.manifest.mutations for case in cases} >= {(mutation,) for mutation in CATALOGUE}
     accepted, taken = sum(not case.violations for case in cases), sum(case.refusal is None for case in cases)
-    tell(f"{len(cases)} manifests over HTTP: the validator accepts {accepted}, the sandbox takes {taken}")
+    note_line(f"{len(cases)} manifests over HTTP: the validator accepts {accepted}, the sandbox takes {taken}")
     assert len(cases) / 4 < accepted < taken < len(cases) * 3 / 4
     _assert_registered(running, taken)
 
@@ -133,7 +133,7 @@ def test_sizes_are_judged_by_what_is_sent(
     assert [data for data in strict if not is_stricter_by_design(data)] == []
     verdicts = Counter(case.refusal or case.verdict.name for case in cases)
     print(f"{len(cases)} manifests near {BODY_LIMIT:,} bytes: {dict(verdicts)}")
-    assert min(verdicts[Expected.TAKEN.name], verdicts[Expected.OURS.name], verdicts[TOO_LARGE]) >= 20
+    assert min(verdicts[Expected.ACCEPTED.name], verdicts[Expected.OURS.name], verdicts[TOO_LARGE]) >= 20
     assert sum("URLs in one upload job" in words for words in verdicts) >= 2
     _assert_registered(running, sum(case.refusal is None for case in cases))
 

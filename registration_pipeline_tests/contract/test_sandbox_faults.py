@@ -245,7 +245,7 @@ def test_a_sandbox_with_a_held_request_lets_go_of_it_and_stops(
     assert caplog.messages == []
 
 
-def test_faults_answer_before_the_signature_is_looked_at(sandbox: Sandbox) -> None:
+def test_faults_answer_before_the_signature_is_read(sandbox: Sandbox) -> None:
     url = f"{sandbox.url}/v2/public/cloud-integrations"
     assert requests.get(url, timeout=10).status_code == 401
     sandbox.script(Fault(effect=Effect.STATUS, status=502))

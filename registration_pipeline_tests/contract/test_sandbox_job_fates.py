@@ -145,7 +145,7 @@ def test_a_late_job_registers_long_after_its_start_seemed_to_fail(
 
 
 def test_sending_again_before_a_late_job_began_makes_duplicates(sandbox: Sandbox, folder: StorageFolder) -> None:
-    """What the pipeline's settling is for: duplicates are looked for when a job is accepted, and there are none yet."""
+    """What the pipeline's settling is for: duplicates are searched for when a job is accepted, and there are none yet."""
     sandbox.script(Fault(effect=Effect.CUT, when=When.AFTER, fate=Fate.LATE, seconds=1.0))
     with pytest.raises(RequestException):
         _start(sandbox, folder)

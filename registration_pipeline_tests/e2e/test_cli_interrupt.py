@@ -49,7 +49,7 @@ class Project:
         return process
 
     def start_submitting(self, jobs: int = 3) -> subprocess.Popen[str]:
-        """Start a sync and return once so many jobs were started in Encord."""
+        """Start a sync and return once this many jobs were started in Encord."""
         process = self.start("sync")
         deadline = time.monotonic() + 60
         while len(self.sandbox.jobs()) < jobs:
@@ -114,7 +114,7 @@ def make_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
 
 def group_is_empty(process: subprocess.Popen[str], *, within_seconds: float = 5) -> bool:
-    """Tell whether nobody is left of the command's process group."""
+    """Return whether nobody is left of the command's process group."""
     deadline = time.monotonic() + within_seconds
     while time.monotonic() < deadline:
         try:

@@ -77,7 +77,7 @@ def stage(project: CommandProject, known: str | None) -> str:
 
 
 def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
-    project: CommandProject, tell: Callable[[str], None]
+    project: CommandProject, note_line: Callable[[str], None]
 ):
     moments = random.Random(20261121)
     project.put("first.jpg")
@@ -108,7 +108,7 @@ def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
     registered = project.registered()
     urls = {f"file://{project.root}/media/{key}" for key in keys}
     doubled, lost = sum(count - 1 for count in registered.values()), len(urls - registered.keys())
-    tell(
+    note_line(
         f"{KILLS} kills: {', '.join(f'{count} {name}' for name, count in sorted(stages.items()))}; "
         f"then {len(statuses)} sync ({statuses}): {len(keys):,} objects, {len(registered):,} registered, {doubled} "
         f"duplicates, {lost} lost"

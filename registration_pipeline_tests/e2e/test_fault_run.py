@@ -44,7 +44,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command
 
 @pytest.mark.parametrize("seed", range(1, DOSES.fault_seeds + 1))
 def test_every_object_is_registered_once_whatever_encord_does(
-    project: CommandProject, seed: int, tell: Callable[[str], None]
+    project: CommandProject, seed: int, note_line: Callable[[str], None]
 ):
     """Every endpoint that the pipeline uses fails with probability 0.3; starts are the rarest requests and have most ways."""
     faults = RandomFaults(
@@ -69,7 +69,7 @@ def test_every_object_is_registered_once_whatever_encord_does(
     urls = project.registered()
     doubled, lost = sum(count - 1 for count in urls.values()), OBJECTS - len(urls)
     struck = project.sandbox.fault_counts()
-    tell(
+    note_line(
         f"seed {seed}: {OBJECTS:,} objects in {CHUNKS} chunks, {len(urls):,} registered, {doubled} duplicates, {lost} lost, "
         f"after {len(statuses)} sync runs (exit statuses {statuses}) in {seconds:.0f} s; {len(project.sandbox.jobs())} upload "
         f"jobs; faults {sum(struck.values()):,}: {', '.join(f'{way} {count}' for way, count in sorted(struck.items()))}"

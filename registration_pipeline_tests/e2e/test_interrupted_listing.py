@@ -1,4 +1,4 @@
-"""A listing that is interrupted ends complete on the next run, and is never taken for complete before."""
+"""A listing that is interrupted ends complete on the next run, and is never mistaken for complete before."""
 
 from __future__ import annotations
 

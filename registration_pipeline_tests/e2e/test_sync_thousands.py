@@ -115,7 +115,7 @@ def eligible_keys() -> list[str]:
 
 
 def test_a_bucket_of_thousands_is_registered_once_and_then_only_what_is_new(
-    project: Project, tell: Callable[[str], None]
+    project: Project, note_line: Callable[[str], None]
 ):
     keys = eligible_keys()
     project.put(*keys)
@@ -165,7 +165,7 @@ def test_a_bucket_of_thousands_is_registered_once_and_then_only_what_is_new(
     assert waves.items() <= project.digests("plan").items()
     assert project.sandbox.duplicates() == {}
 
-    tell(
+    note_line(
         f"{OBJECTS:,} objects on {os.cpu_count()} cores: first sync {first_seconds:.1f} s, "
         f"nothing new {second_seconds:.1f} s, 10 new objects {third_seconds:.1f} s"
     )

@@ -154,7 +154,7 @@ def choose(page: Page, url: str, *assets: str) -> None:
 
 
 def test_the_quickstart_story_in_the_ui(story: Story, page: Page) -> None:
-    """Plan, backfill every chunk in one click, see 3 of 50 fail in one run, mend, retry just those."""
+    """Plan, backfill every chunk in one click, see 3 of 50 fail in one run, fix, retry just those."""
     page.goto(f"{story.url}/locations/registration_pipeline/asset-groups/fleet_cameras")
     page.get_by_text("failure_log", exact=True).first.wait_for(timeout=60_000)
     picture(page, "graph")
@@ -185,7 +185,7 @@ def test_the_quickstart_story_in_the_ui(story: Story, page: Page) -> None:
     page.get_by_text("partially_failed").wait_for()
     picture(page, "failed-chunk")
 
-    story.sandbox.plant()  # the files were mended
+    story.sandbox.plant()  # the files were fixed
     jobs_before = len(story.sandbox.jobs())
     choose(page, story.url, "registration")
     page.get_by_role("button", name="Failed", exact=True).click()

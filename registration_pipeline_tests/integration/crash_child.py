@@ -1,7 +1,7 @@
 """Registers everything that is planned in a state, as one process that a test kills. Not a test itself.
 
 Arguments: folder of the state, URL of the sandbox, file of the key, and optionally where the process kills itself:
-``start`` after the so manieth start reached Encord, or a part of a state file's name, before or after it is written.
+``start`` after the nth start reached Encord, or a part of a state file's name, before or after it is written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from registration_pipeline.tracking.due import ChunkTask
 
 
 class Countdown:
-    """Kills this process at the so manieth tick."""
+    """Kills this process at the nth tick."""
 
     def __init__(self, number: int) -> None:
         self._left, self._lock = number, threading.Lock()
@@ -39,7 +39,7 @@ class Countdown:
 
 
 class KilledAtStart(EncordGateway):
-    """Dies when Encord has taken a manifest and nobody has written the job's id down."""
+    """Dies when Encord has taken a manifest and no one has written the job's id down."""
 
     countdown: Countdown
 

@@ -1,4 +1,4 @@
-"""A small S3 on loopback that lists any keys and fails as told: slow down, cuts, expired tokens, ignored parameters."""
+"""A small S3 on loopback that lists any keys and fails as scripted: slow down, cuts, expired tokens, ignored parameters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Reply:
     status: int
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
-    sent_bytes: int | None = None  # the connection is cut after so many
+    sent_bytes: int | None = None  # the connection is cut after this many
 
 
 @dataclass(slots=True)

@@ -98,14 +98,14 @@ class _Changed:
 
 
 class MakeAudit(Protocol):
-    """Registers so many objects in chunks of 1,000; the options are those of ``sandbox_fleet``."""
+    """Registers this many objects in chunks of 1,000; the options are those of ``sandbox_fleet``."""
 
     def __call__(self, objects: int, **options: Any) -> SandboxAudit: ...
 
 
 @pytest.fixture
 def audited(sandbox_fleet: MakeSandboxFleet) -> MakeAudit:
-    """Registers so many objects in chunks of 1,000."""
+    """Registers this many objects in chunks of 1,000."""
 
     def make(objects: int, **options: Any) -> SandboxAudit:
         fleet = sandbox_fleet(objects=objects, images=1000, **options)

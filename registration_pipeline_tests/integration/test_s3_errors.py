@@ -139,7 +139,7 @@ def test_no_credentials_at_all_is_a_credentials_error(aws_environment: str, monk
 
 
 @pytest.mark.parametrize("body", ["<html>hello & goodbye", "<html>hello</html>", "", "{}"])
-def test_something_that_is_not_s3_is_not_taken_for_an_empty_bucket(aws_environment: str, body: str) -> None:
+def test_something_that_is_not_s3_is_not_mistaken_for_an_empty_bucket(aws_environment: str, body: str) -> None:
     with saying(200, body) as endpoint, pytest.raises(HaltError, match=r"sources\.fleet\.storage\.endpoint_url"):
         list_from(endpoint)
 

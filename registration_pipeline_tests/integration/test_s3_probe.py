@@ -1,4 +1,4 @@
-"""What a top-up and a listing of versions do with answers that are no listing: never take them for an empty folder."""
+"""What a top-up and a listing of versions do with answers that are not a listing: never mistake them for an empty folder."""
 
 from __future__ import annotations
 

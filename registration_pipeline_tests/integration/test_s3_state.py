@@ -37,7 +37,7 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_missing_bucket_is_not_taken_for_a_missing_file(aws_environment: str) -> None:
+def test_a_missing_bucket_is_not_mistaken_for_a_missing_file(aws_environment: str) -> None:
     store = open_bucket_state_store("s3://no-such-bucket/state")
 
     for act in (

@@ -86,7 +86,7 @@ class Fleet:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def in_own_mounts(self, *steps: str) -> list[Ended]:
-        """Run shell commands, of which ``sync`` is one, among mounts that nobody else sees; returns the syncs."""
+        """Run shell commands, of which ``sync`` is one, among mounts that no one else sees; returns the syncs."""
         run = f"{sys.executable} -m registration_pipeline sync --json"
         sync = f"n=0; sync() {{ n=$((n + 1)); {run} > $n.out 2> $n.err && status=0 || status=$?; echo $status > $n.status; }}"
         done = subprocess.run(

@@ -93,7 +93,7 @@ class Pipeline:
         return list(load_chunks(self.project.store, SOURCE))
 
     def configure(self, **changes: Any) -> None:
-        """Write the configuration: one unit per chunk unless told otherwise."""
+        """Write the configuration: one unit per chunk by default."""
         source = {
             "uri": (self.root / "files").as_uri(),
             "encord": {"integration": "sandbox"},
@@ -122,10 +122,10 @@ class Pipeline:
         return self.chunk_ids
 
     def break_images(self, *numbers: int) -> None:
-        """Let Encord refuse these images of ``add_images`` until they are mended."""
+        """Let Encord refuse these images of ``add_images`` until they are fixed."""
         self.sandbox.plant(*(UnitRule(f"frame_{number:03d}", "The object can't be read (404).") for number in numbers))
 
-    def mend_images(self) -> None:
+    def fix_images(self) -> None:
         """Let Encord take every image."""
         self.sandbox.plant()
 
@@ -221,7 +221,7 @@ def pipeline(make_pipeline: MakePipeline) -> Pipeline:
 
 @pytest.fixture(scope="session", autouse=True)
 def migrations_read_once() -> Iterator[None]:
-    """Dagster executes all its migration scripts anew for each of the databases of each instance that it opens."""
+    """Dagster executes all its migration scripts again for each of the databases of each instance that it opens."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", functools.cache(ScriptDirectory.from_config))
         yield

@@ -41,7 +41,7 @@ def by_sync(pipeline: Pipeline, instance: DagsterInstance) -> bool:
 
 
 def by_scattered_names(pipeline: Pipeline, instance: DagsterInstance) -> bool:
-    """Name every chunk but the first and the last, backwards, and leave those to a run that looks for what is due."""
+    """Name every chunk but the first and the last, backwards, and leave those to a run that searches for what is due."""
     pipeline.plan(instance)
     op = f"{pipeline.own.ident}_register_chunks"
     named = {"ops": {op: {"config": {"chunks": pipeline.chunk_ids[-2:0:-1]}}}}
@@ -109,7 +109,7 @@ def test_retrying_sends_exactly_the_failed_chunks_and_shows_them_as_materialized
     assert not run_job(instance, pipeline.own.sync_job)
     assert len(pipeline.sandbox.jobs()) == CHUNKS
     assert pipeline.shown(instance, pipeline.own.registration).failed == pipeline.chunks_of(*BROKEN)
-    pipeline.mend_images()
+    pipeline.fix_images()
 
     assert run_job(instance, pipeline.own.retry_job)
 

@@ -32,7 +32,7 @@ def configured(tmp_path: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def quiet_night(*, after: int, chunks: int = 1) -> CountingStore:
-    """Return the state with what one more sync has asked, after so many nights of so many new chunks."""
+    """Return the state with what one more sync has asked, after this many nights of this many new chunks."""
     past = CountingStore()
     nights.live(past, nights=after, chunks=chunks)
     store = CountingStore(past)

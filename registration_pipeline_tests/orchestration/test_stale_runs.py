@@ -1,4 +1,4 @@
-"""Runs whose process is gone never block the next one, and runs that live are left alone."""
+"""Runs whose process is gone never block the next one, and runs that live are not changed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def gone() -> int:
 
 
 def a_run(pipeline: Pipeline, instance: DagsterInstance, status: DagsterRunStatus, **worker: object) -> DagsterRun:
-    """Make a run whose tag names this process, unless told otherwise."""
+    """Make a run whose tag names this process, by default."""
     made = instance.create_run_for_job(
         pipeline.definitions.resolve_job_def(pipeline.own.sync_job),
         status=status,
@@ -101,7 +101,7 @@ def test_only_what_certainly_is_dead_is_cleared(
     assert status_of(instance, run) is (DagsterRunStatus.FAILURE if is_stale else DagsterRunStatus.STARTED)
 
 
-def test_a_queued_run_that_nobody_dequeues_stays_and_blocks_nothing(
+def test_a_queued_run_that_no_one_dequeues_stays_and_blocks_nothing(
     pipeline: Pipeline, instance: DagsterInstance, gone: int
 ) -> None:
     pipeline.add_images(1)

@@ -1,6 +1,6 @@
 """The two verdicts on a manifest file, and when they agree.
 
-**What is judged.** The SDK does not send the file: it reads it and writes it anew. On the way ``NaN`` and infinities become
+**What is judged.** The SDK does not send the file: it reads it and writes it again. On the way ``NaN`` and infinities become
 ``null``, of keys that stand twice the last one stays, and some files can't be sent at all (no UTF-8, nested too deep, half a
 surrogate pair in a key). So the sandbox judges what arrives, and "refused" includes "the SDK did not send it". The
 validator judges the same, and refuses besides what the SDK would change in silence: what was reviewed must be what is sent.
@@ -112,7 +112,7 @@ class Case:
         """What the two say together, if they agree."""
         if self.refusal is not None:
             return Expected.REFUSED
-        return Expected.OURS if self.violations else Expected.TAKEN
+        return Expected.OURS if self.violations else Expected.ACCEPTED
 
     @property
     def complaint(self) -> str | None:

@@ -21,7 +21,7 @@ CHEAP: Final = tuple(mutation for mutation in CATALOGUE if not mutation.is_costl
 ALONE: Final = 20
 """Manifests with nothing else than this mutation, of each."""
 
-_HARMLESS: Final = tuple(mutation for mutation in CHEAP if mutation.expected is Expected.TAKEN)
+_HARMLESS: Final = tuple(mutation for mutation in CHEAP if mutation.expected is Expected.ACCEPTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Expected(StrEnum):
     """The verdict on a valid manifest with one mutation, as Encord's pages and the SDK have it."""
 
-    TAKEN = "both take it"
+    ACCEPTED = "both accept it"
     REFUSED = "both refuse it"
     OURS = "the validator refuses it by a rule of our own, Encord's pages don't"
 

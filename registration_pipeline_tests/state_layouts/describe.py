@@ -38,7 +38,7 @@ def description(root: Path) -> dict[str, list[str]]:
 
 
 def names(root: Path) -> list[str]:
-    """Return the names of all files, without what is drawn anew for each writer."""
+    """Return the names of all files, without what is drawn again for each writer."""
     found = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     return sorted(_DIGEST.sub("-<digest>.parquet", _NONCE.sub("-<nonce>-", name)) for name in found)
 

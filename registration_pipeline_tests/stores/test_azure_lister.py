@@ -110,7 +110,7 @@ def test_every_column_is_what_the_store_says(azure: Store) -> None:
 
 
 def test_azurite_orders_names_by_utf16_and_the_lister_by_utf8(azure: Store) -> None:
-    """What the lister puts right is really there; if Azurite changes, the decision wants another look."""
+    """What the lister puts right is really there; if Azurite changes, the decision wants another check."""
     name, client = container_of(azure)
     keys = ["a/\U00010000", "a/\uff21", "a/\uffee", "a/\U0001f600/x", "a0", "\ue000"]
     for key in keys:
@@ -270,7 +270,7 @@ def test_without_credentials_an_emulator_is_asked_anonymously(
     name, client = container_of(azure)
     client.upload_blob("a", b"x")
 
-    # Azurite says that there is no such container, as Azure does to strangers.
+    # Azurite says that there is no such container, as Azure does to users without access.
     with pytest.raises(HaltError, match=f"container {name}"):
         listed(make_lister(source_of(azure, name)))
     client.set_container_access_policy(signed_identifiers={}, public_access="container")
@@ -342,7 +342,7 @@ def test_an_endpoint_that_does_not_listen_is_unavailable() -> None:
     ],
     ids=["broken page", "page", "page that says it is XML", "S3", "nothing", "JSON"],
 )
-def test_something_that_is_not_azure_is_not_taken_for_an_empty_container(body: str, headers: dict[str, str]) -> None:
+def test_something_that_is_not_azure_is_not_mistaken_for_an_empty_container(body: str, headers: dict[str, str]) -> None:
     with saying(200, body, headers) as endpoint, pytest.raises(HaltError, match=r"sources\.fleet\.storage\.endpoint"):
         listed(lister_at(endpoint))
 

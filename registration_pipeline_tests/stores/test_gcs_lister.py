@@ -196,7 +196,7 @@ def test_a_key_file_that_is_none_is_a_credentials_error(clean_environment: pytes
     [("<html>hello</html>", {"Content-Type": "text/html"}), ("{}", JSON), ("[]", JSON), ("", {}), ('"x"', JSON)],
     ids=["page", "object", "list", "nothing", "text"],
 )
-def test_something_that_is_not_google_is_not_taken_for_an_empty_bucket(body: str, headers: dict[str, str]) -> None:
+def test_something_that_is_not_google_is_not_mistaken_for_an_empty_bucket(body: str, headers: dict[str, str]) -> None:
     with saying(200, body, headers) as endpoint, pytest.raises(HaltError, match=r"sources\.fleet\.storage\.endpoint"):
         listed(lister_at(endpoint))
 

@@ -39,12 +39,12 @@ class Fate:
         last: seconds from its last unit to its end.
         slow: seconds that it takes longer when somebody knows its id: who polls it needs no quiet.
         status: how it ends.
-        units: after so many units it ends; None: after all.
+        units: after this many units it ends; None: after all.
         takes_back: at its end everything that it registered leaves the folder, though the report names it.
         hides_errors: counts failed units and lists none of them.
         is_stuck: does nothing until it is cancelled.
         ignores_cancel: a cancellation is answered and has no effect.
-        is_forgotten: nobody knows its id.
+        is_forgotten: no one knows its id.
     """
 
     first: float = 0
@@ -242,7 +242,7 @@ class HostileEncord(ScriptedGateway):
                 self._end(job_id, job.fate.status)
 
     def _work_on(self, job: Job) -> bool:
-        """Try the next unit and tell whether it shows in the folder: what does not show must not take time."""
+        """Try the next unit and return whether it shows in the folder: what does not show must not take time."""
         unit, url = job.units[job.position], job.units[job.position]["objectUrl"]
         job.position += 1
         if url in (self._urls_of(job.folder_uuid) if job.present is None else job.present):

@@ -33,7 +33,7 @@ class Variant:
         most_processes: so many at once.
         store: wraps its state.
         gateway: wraps its Encord.
-        checks_intents: whether the order of acts is looked at, as against what comes of it.
+        checks_intents: whether the order of acts is checked, as against what comes of it.
     """
 
     settle_seconds: float = 120.0

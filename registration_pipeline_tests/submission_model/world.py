@@ -71,7 +71,7 @@ class WatchedStore:
 
 
 class DyingStore:
-    """The state as a process sees it that is killed before the so manieth write."""
+    """The state as a process sees it that is killed before the nth write."""
 
     def __init__(self, inner: Any, left: int) -> None:
         self.inner, self.left = inner, left
@@ -306,7 +306,7 @@ class World:
         assert {name: getattr(status, name) for name in counts} == counts
 
     def end(self) -> None:
-        """Promise 1 in full: mend everything, go on until nothing is due, and look at every object."""
+        """Promise 1 in full: fix everything, go on until nothing is due, and read every object."""
         for process in self.processes:
             process.is_frozen = False
         self.encord.heal()

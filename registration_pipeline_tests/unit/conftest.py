@@ -47,7 +47,7 @@ START = datetime(2026, 11, 21, 2, tzinfo=UTC)
 
 
 class FleetTime:
-    """A clock that stands still until somebody sleeps."""
+    """A clock that does not move until someone sleeps."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -75,7 +75,7 @@ class CrashingStore:
 
     Args:
         inner: the state.
-        number: ends at the so manieth creation whose name holds ``name``, from 1.
+        number: ends at the nth creation whose name holds ``name``, from 1.
         moment: ``before`` or ``after`` the file is there.
     """
 
@@ -108,7 +108,7 @@ class CrashingStore:
 
 
 class CrashingGateway:
-    """A ``RegistrationGateway`` whose process ends before or after the so manieth start reaches Encord."""
+    """A ``RegistrationGateway`` whose process ends before or after the nth start reaches Encord."""
 
     def __init__(self, inner: ScriptedGateway, number: int, moment: str) -> None:
         self._inner, self._left, self._moment = inner, number, moment

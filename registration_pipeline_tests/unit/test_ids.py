@@ -1,4 +1,4 @@
-"""Ids are pure, well formed and told apart."""
+"""Ids are pure, well formed and distinguished."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_a_backfill_of_all_chunks_is_one_run_and_the_failed_ones_are_retried_fro
     assert ui.partitions(own.manifest) == (CHUNKS, 0, CHUNKS)
     assert len(pipeline.sandbox.jobs()) == CHUNKS
 
-    pipeline.mend_images()
+    pipeline.fix_images()
     retried = ui.backfill([own.registration], sorted(pipeline.chunks_of(*BROKEN)))
 
     assert retried.status == "COMPLETED_SUCCESS"

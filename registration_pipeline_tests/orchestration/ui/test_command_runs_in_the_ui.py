@@ -41,7 +41,7 @@ def test_a_run_of_a_command_belongs_to_the_code_location_and_can_be_done_again(
     assert ui.re_execute(by_command.run_id) == "SUCCESS"  # as any sync: it registers what is new
     assert pipeline.status.registered == 9
     assert ui.launch_job(own.retry_job) == "FAILURE"
-    pipeline.mend_images()
+    pipeline.fix_images()
     assert ui.launch_job(own.retry_job) == "SUCCESS"
     assert (pipeline.status.registered, pipeline.status.failed) == (10, 0)
     assert ui.partitions(own.registration) == (10, 0, 10)
@@ -75,7 +75,7 @@ def test_a_run_with_refused_objects_tries_them_again_from_its_failed_step(
 
     assert ui.re_execute(failed.run_id, "FROM_FAILURE") == "FAILURE"
     assert len(pipeline.sandbox.jobs()) == 4
-    pipeline.mend_images()
+    pipeline.fix_images()
     assert ui.re_execute(failed.run_id, "FROM_FAILURE") == "SUCCESS"
 
     assert ui.partitions(pipeline.own.registration) == (3, 0, 3)

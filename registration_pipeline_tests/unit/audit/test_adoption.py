@@ -173,7 +173,7 @@ def test_a_crash_at_any_write_loses_nothing_and_doubles_nothing(
     assert registered.audit(adopt=True).is_clean
 
 
-def test_a_chunk_that_somebody_submits_at_this_moment_is_left_to_them(registered: Any):
+def test_a_chunk_that_someone_submits_at_this_moment_is_left_to_them(registered: Any):
     fleet = registered.fleet
     registered.forget_everything()
     chunk = fleet.chunks[0]

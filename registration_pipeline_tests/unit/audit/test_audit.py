@@ -36,7 +36,7 @@ def test_a_registered_object_whose_item_was_deleted_is_missing(registered: Any):
     assert (row.folder_uuid, row.detail) == (registered.folder_uuid(), None)
 
 
-def test_an_item_that_nobody_planned_is_unknown(registered: Any):
+def test_an_item_that_no_one_planned_is_unknown(registered: Any):
     item = registered.add("https://elsewhere.example/cat.jpg", name="cat")
 
     (row,) = registered.rows()

@@ -1,4 +1,4 @@
-"""Audits of random worlds against a comparison of everything with everything, told without any code of the audit."""
+"""Audits of random worlds against a comparison of everything with everything, computed without any code of the audit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-FOLDERS = ("fleet", "second", "archive")  # two of the source, and one that nobody lists
+FOLDERS = ("fleet", "second", "archive")  # two of the source, and one that no one lists
 SIZES = st.integers(0, 4)
 
 hands = st.one_of(

@@ -124,7 +124,7 @@ class Workplace:
         list(project.register(project.source(SOURCE), tasks, notify=lambda _: None))
 
     def run(self, *arguments: str, terminal: bool = False) -> Said:
-        """Run a command as ``registration-pipeline`` would; both streams are pipes unless told otherwise."""
+        """Run a command as ``registration-pipeline`` would; both streams are pipes by default."""
         out, err = Stream(terminal=terminal), Stream(terminal=terminal)
         with redirect_stdout(out), redirect_stderr(err):
             status = run(list(arguments))

@@ -1,4 +1,4 @@
-"""The preflight: a line for every look, nothing changed anywhere."""
+"""The preflight: a line for every check, nothing changed anywhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.unit.cli.conftest import Workplace
 
-LOOKS = ["configuration", "state", "Dagster instance", "bucket", "key and integration", "folder"]
+CHECKS = ["configuration", "state", "Dagster instance", "bucket", "key and integration", "folder"]
 
 
 def gateway(workplace: Workplace) -> EncordGateway:
@@ -29,7 +29,7 @@ def test_a_good_source_passes_every_look(workplace: Workplace):
     said = workplace.run("check")
     assert said.status == 0
     lines = said.out.splitlines()
-    assert [line.split(": ")[1] for line in lines[:-1]] == LOOKS
+    assert [line.split(": ")[1] for line in lines[:-1]] == CHECKS
     assert all(": ok: " in line for line in lines[:-1])
     assert lines[-1] == "Ready to sync."
     assert "folder 'fleet-cameras' does not exist; the first sync creates it" in said.out
@@ -38,8 +38,8 @@ def test_a_good_source_passes_every_look(workplace: Workplace):
 def test_check_as_json_has_every_look(workplace: Workplace):
     document = workplace.run("check", "--json").document
     assert document["ok"] is True
-    assert [look["what"] for look in document["checks"]] == LOOKS
-    assert all(list(look) == ["source", "what", "ok", "detail"] for look in document["checks"])
+    assert [check["what"] for check in document["checks"]] == CHECKS
+    assert all(list(check) == ["source", "what", "ok", "detail"] for check in document["checks"])
 
 
 def test_check_as_json_tells_problems_with_the_same_status(workplace: Workplace):
@@ -47,7 +47,7 @@ def test_check_as_json_tells_problems_with_the_same_status(workplace: Workplace)
     said = workplace.run("check", "--json")
     assert said.status == 4
     assert said.document["ok"] is False
-    assert [look["what"] for look in said.document["checks"] if not look["ok"]] == ["key and integration"]
+    assert [check["what"] for check in said.document["checks"] if not check["ok"]] == ["key and integration"]
 
 
 def test_one_problem_does_not_hide_the_next(workplace: Workplace, monkeypatch: pytest.MonkeyPatch):
@@ -77,7 +77,7 @@ def test_a_folder_that_is_there_is_shown_with_its_uuid(workplace: Workplace):
     assert f"folder '{uuid}' is {uuid}" in workplace.run("check").out
 
 
-def test_two_folders_of_one_name_are_told_apart_by_uuid(workplace: Workplace):
+def test_two_folders_of_one_name_are_distinguished_by_uuid(workplace: Workplace):
     uuids = {gateway(workplace).create_folder("fleet-cameras") for _ in range(2)}
     said = workplace.run("check")
     assert said.status == 4

@@ -118,7 +118,7 @@ def test_4_when_encord_refuses_and_nothing_is_lost(workplace: Workplace):
     assert workplace.run("status", "--json").document["sources"]["fleet-cameras"]["pending"] == 1
 
 
-def test_1_for_what_nobody_foresaw_with_how_to_report_it(
+def test_1_for_what_no_one_foresaw_with_how_to_report_it(
     workplace: Workplace, raising: Callable[[str, BaseException], None]
 ):
     raising("registration_pipeline.tracking.status.source_status", ZeroDivisionError("by nobody's fault"))
@@ -131,7 +131,7 @@ def test_1_for_what_nobody_foresaw_with_how_to_report_it(
 
 
 @pytest.mark.slow
-def test_1_for_what_nobody_foresaw_inside_a_run(workplace: Workplace, raising: Callable[[str, BaseException], None]):
+def test_1_for_what_no_one_foresaw_inside_a_run(workplace: Workplace, raising: Callable[[str, BaseException], None]):
     workplace.put("a.jpg")
     raising("registration_pipeline.inventory.inventory.take_inventory", ZeroDivisionError("by nobody's fault"))
     said = workplace.run("sync")

@@ -201,7 +201,7 @@ def refusing() -> Iterator[str]:
 
 @pytest.fixture
 def closed() -> Iterator[str]:
-    """An address at which nobody listens, and nobody else will while it is held."""
+    """An address at which nobody listens, and no one else will while it is held."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{held.getsockname()[1]}"

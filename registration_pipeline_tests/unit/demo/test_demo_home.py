@@ -53,7 +53,7 @@ def test_a_new_or_empty_folder_becomes_a_demo_that_is_not_finished(home: DemoHom
     assert home.is_finished, "claiming alone must not undo a demo whose servers may be running"
 
 
-def test_a_folder_of_somebody_else_is_refused_and_left_alone(home: DemoHome) -> None:
+def test_a_folder_of_someone_else_is_refused_and_left_alone(home: DemoHome) -> None:
     home.folder.mkdir()
     precious = home.folder / "registration.yaml"
     precious.write_text("precious")

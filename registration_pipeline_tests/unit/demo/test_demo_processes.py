@@ -1,4 +1,4 @@
-"""Children of the demo end, whatever they do about it, and their exit status is looked at."""
+"""Children of the demo end, whatever they do about it, and their exit status is checked."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 class ScriptedLister:
-    """Lists pages of keys as told; None dies."""
+    """Lists pages of keys as scripted; None dies."""
 
     def __init__(self, *pages: Sequence[str] | None) -> None:
         self._pages, self._requests = pages, 0
@@ -82,7 +82,7 @@ def store() -> BucketStateStore:
 def test_an_inventory_is_committed_and_read_back(store: BucketStateStore) -> None:
     seen: list[str] = []
     ticks = iter([0.0, 1.0, 1.5, 2.0])
-    taken = take_inventory(
+    made = take_inventory(
         lister=ScriptedLister(["a", "bb"], [], ["ccc"]),
         store=store,
         source="fleet",
@@ -91,27 +91,27 @@ def test_an_inventory_is_committed_and_read_back(store: BucketStateStore) -> Non
         monotonic=lambda: next(ticks),
     )
 
-    assert taken.inventory_id == "20261121T120000Z"
-    assert (taken.objects, taken.bytes, taken.requests, taken.listing) == (3, 6, 3, "a script")
-    assert taken.finished_at - taken.started_at == timedelta(seconds=90)
+    assert made.inventory_id == "20261121T120000Z"
+    assert (made.objects, made.bytes, made.requests, made.listing) == (3, 6, 3, "a script")
+    assert made.finished_at - made.started_at == timedelta(seconds=90)
     assert seen == [
         "2 objects, 1 request, 2 objects/s",
         "2 objects, 2 requests, 1 objects/s",
         "3 objects, 3 requests, 2 objects/s",
     ]
-    assert latest_inventory(store, "fleet") == taken
-    table = pa.Table.from_batches(read_inventory(store, taken))
+    assert latest_inventory(store, "fleet") == made
+    table = pa.Table.from_batches(read_inventory(store, made))
     assert table.schema.equals(INVENTORY_SCHEMA)
     assert table["key"].to_pylist() == ["a", "bb", "ccc"]
     assert table["last_modified"].to_pylist() == [NOON] * 3
 
 
 def test_an_empty_source_has_an_empty_inventory(store: BucketStateStore) -> None:
-    taken = take(store)
+    made = take(store)
 
-    assert (taken.objects, taken.bytes, taken.parts) == (0, 0, ())
-    assert latest_inventory(store, "fleet") == taken
-    assert list(read_inventory(store, taken)) == []
+    assert (made.objects, made.bytes, made.parts) == (0, 0, ())
+    assert latest_inventory(store, "fleet") == made
+    assert list(read_inventory(store, made)) == []
 
 
 def test_there_is_no_inventory_before_the_first(store: BucketStateStore) -> None:
@@ -163,11 +163,11 @@ def test_what_a_dead_listing_left_is_cleared_away_by_the_next(
 ) -> None:
     leftovers_of(store, writer, parts=parts)
 
-    taken = take(store, ["a"], clock=now)
+    made = take(store, ["a"], clock=now)
 
-    assert taken.inventory_id > "20261121T120000Z"
-    folder = f"fleet/inventory/{taken.inventory_id}/"
-    assert set(store.names("fleet/")) == {"fleet/state.json", taken.parts[0].name, f"{folder}_SUCCESS.json"}
+    assert made.inventory_id > "20261121T120000Z"
+    folder = f"fleet/inventory/{made.inventory_id}/"
+    assert set(store.names("fleet/")) == {"fleet/state.json", made.parts[0].name, f"{folder}_SUCCESS.json"}
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_what_a_dead_listing_left_is_cleared_away_by_the_next(
 def test_what_a_listing_under_way_has_written_stays(store: BucketStateStore, writer: Holder) -> None:
     files = leftovers_of(store, writer)
 
-    taken = take(store, ["a"])
+    made = take(store, ["a"])
 
-    assert taken.inventory_id == "20261121T120001Z"
+    assert made.inventory_id == "20261121T120001Z"
     assert set(store.names("fleet/")) > set(files)
 
 
@@ -201,10 +201,10 @@ def test_listings_that_begin_in_the_same_second_each_make_an_inventory(store: Bu
 
     inner: list[Inventory] = []
 
-    taken = take_inventory(lister=Interrupted(["a"], ["b"]), store=store, source="fleet", clock=at(NOON))
+    made = take_inventory(lister=Interrupted(["a"], ["b"]), store=store, source="fleet", clock=at(NOON))
 
-    assert (taken.inventory_id, inner[0].inventory_id) == ("20261121T120000Z", "20261121T120001Z")
-    assert keys_in(store, taken) == ["a", "b"]
+    assert (made.inventory_id, inner[0].inventory_id) == ("20261121T120000Z", "20261121T120001Z")
+    assert keys_in(store, made) == ["a", "b"]
     assert keys_in(store, inner[0]) == ["other"]
     assert list(store.names("fleet/inventory_writers/")) == []
 
@@ -232,14 +232,14 @@ def test_a_later_inventory_has_a_later_id_whatever_the_clock_says(store: BucketS
 def test_times_are_recorded_in_utc(store: BucketStateStore) -> None:
     from zoneinfo import ZoneInfo
 
-    taken = take(store, clock=datetime(2026, 11, 21, 2, tzinfo=ZoneInfo("Asia/Tokyo")))
+    made = take(store, clock=datetime(2026, 11, 21, 2, tzinfo=ZoneInfo("Asia/Tokyo")))
 
-    assert taken.inventory_id == "20261120T170000Z"
-    assert taken.started_at.utcoffset() == timedelta(0)
+    assert made.inventory_id == "20261120T170000Z"
+    assert made.started_at.utcoffset() == timedelta(0)
 
 
 @pytest.mark.slow
-def test_a_writer_taken_for_dead_by_another_run_cannot_commit(store: BucketStateStore) -> None:
+def test_a_writer_mistaken_for_dead_by_another_run_cannot_commit(store: BucketStateStore) -> None:
     class Interrupted(ScriptedLister):
         def list_objects(self) -> Iterator[pa.RecordBatch]:
             yield from super().list_objects()

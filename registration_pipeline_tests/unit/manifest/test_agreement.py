@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @given(st.randoms(use_true_random=False), st.lists(st.sampled_from(CHEAP), max_size=3))
-def test_the_validator_takes_what_the_sandbox_takes_but_for_rules_of_our_own(
+def test_the_validator_accepts_what_the_sandbox_accepts_but_for_rules_of_our_own(
     rng: Random, mutations: list[Mutation]
 ) -> None:
     assert judge(mutated(rng, mutations)).complaint is None

@@ -104,7 +104,7 @@ def test_a_group_that_is_not_a_sequence_may_be_longer_than_one() -> None:
     ),
 )
 @example(["a"], MediaKind.IMAGE, [])
-def test_a_damaged_manifest_passes_the_glance_only_if_a_long_look_finds_nothing(
+def test_a_damaged_manifest_passes_the_glance_only_if_a_long_check_finds_nothing(
     titles: list[str], kind: MediaKind, damage: list[tuple[int, str]]
 ) -> None:
     data = rendered(titles, kind=kind)

@@ -77,7 +77,7 @@ def test_a_manifest_that_was_deleted_comes_back_byte_for_byte(store: LocalStateS
     assert store.read(name) == before
 
 
-def test_a_manifest_that_somebody_changed_is_not_believed(store: LocalStateStore, chunk: PlannedChunk) -> None:
+def test_a_manifest_that_someone_changed_is_not_believed(store: LocalStateStore, chunk: PlannedChunk) -> None:
     name = ensure_manifest(store, "cams", chunk).name
     changed = store.read(name).replace(b"raw/a", b"raw/x")
     store.delete(name)

@@ -48,7 +48,7 @@ EVERY_KIND = manifest(
 )
 
 
-def test_every_kind_and_key_of_the_format_is_taken() -> None:
+def test_every_kind_and_key_of_the_format_is_accepted() -> None:
     assert found(EVERY_KIND) == []
 
 
@@ -146,7 +146,7 @@ def test_a_url_that_encord_would_not_take_is_found(url: str, problem: str) -> No
 @pytest.mark.parametrize(
     "url", ["s3://b/" + "x" * 16_377, "file:///a", "https://arn:aws:s3::1:accesspoint/x.mrap/a", "gs://b/é"]
 )
-def test_a_url_at_the_limit_and_every_scheme_are_taken(url: str) -> None:
+def test_a_url_at_the_limit_and_every_scheme_are_accepted(url: str) -> None:
     assert found(manifest(images=[{"objectUrl": url, "title": "t"}])) == []
 
 

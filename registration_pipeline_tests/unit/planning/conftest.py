@@ -42,7 +42,7 @@ class ListedObjects:
 
 
 class Bucket:
-    """A bucket whose state lies in ``root``; time stands still until ``wait``."""
+    """A bucket whose state lies in ``root``; time does not move until ``wait``."""
 
     def __init__(self, root: Path, **options: Any) -> None:
         self.store = LocalStateStore(root)

@@ -35,7 +35,7 @@ CONTENT_TYPES = st.none() | st.sampled_from(["", "image/png", "VIDEO/MP4; codecs
     ],
     ids=str,
 )
-def test_the_suffix_tells_the_kind_in_any_letter_case(key: str, kind: MediaKind) -> None:
+def test_the_suffix_decides_the_kind_in_any_letter_case(key: str, kind: MediaKind) -> None:
     assert media_kind(key) is kind
 
 
@@ -73,12 +73,12 @@ def test_formats_that_encord_has_and_we_do_not_plan_are_named(key: str, content_
     assert word in note
 
 
-def test_formats_that_nobody_takes_have_no_note() -> None:
+def test_formats_that_no_one_accepts_have_no_note() -> None:
     assert unplanned_note("a.zip", "application/zip") is None
 
 
 @given(st.lists(st.tuples(KEYS, CONTENT_TYPES)))
-def test_a_batch_is_told_apart_like_its_single_keys(pairs: list[tuple[str, str | None]]) -> None:
+def test_a_batch_is_distinguished_like_its_single_keys(pairs: list[tuple[str, str | None]]) -> None:
     keys = [key for key, _ in pairs]
     content_types = [content_type for _, content_type in pairs]
 

@@ -104,7 +104,7 @@ def test_known_objects_stay_known_when_encord_would_not_take_them_any_more(bucke
     ],
     ids=["other tag", "same tag decides", "no tags, other size", "no tags, same", "tag lost, other size", "tag gained"],
 )
-def test_etags_tell_a_change_and_without_them_size_and_time(
+def test_etags_show_a_change_and_without_them_size_and_time(
     bucket: Any, before: dict[str, Any], after: dict[str, Any], changed: int
 ) -> None:
     written_at = bucket.now
@@ -197,7 +197,7 @@ def test_a_dry_run_counts_and_writes_nothing(bucket: Any) -> None:
     assert load_waves(bucket.store, "cams") == []
 
 
-def test_progress_counts_the_objects_looked_at(bucket: Any) -> None:
+def test_progress_counts_the_objects_read(bucket: Any) -> None:
     bucket.put("raw/a.jpg", "raw/b.zip")
     bucket.sync()
     bucket.put("raw/c.jpg")
@@ -207,7 +207,7 @@ def test_progress_counts_the_objects_looked_at(bucket: Any) -> None:
     assert seen[-1] == 3
 
 
-def test_a_source_without_inventory_is_told_to_take_one(bucket: Any) -> None:
+def test_a_source_without_inventory_is_asked_to_take_one(bucket: Any) -> None:
     with pytest.raises(UsageError, match="registration-pipeline inventory cams"):
         bucket.plan()
 

@@ -71,7 +71,7 @@ def test_what_encord_would_not_take_is_rejected_with_its_reason_and_the_key(
         "title of exactly the limit in characters",
     ],
 )
-def test_what_encord_takes_is_not_rejected(facts: dict[str, Any]) -> None:
+def test_what_encord_accepts_is_not_rejected(facts: dict[str, Any]) -> None:
     assert reject(**facts) is None
 
 

@@ -77,7 +77,7 @@ def test_waves_that_share_files_do_not_clear_them_away(bucket: Any) -> None:
         pytest.param({"min_age_seconds": 3600}, 2, id="objects were held back"),
     ],
 )
-def test_other_rules_and_objects_that_were_held_back_are_looked_at_again(
+def test_other_rules_and_objects_that_were_held_back_are_read_again(
     bucket: Any, options: dict[str, Any], new: int
 ) -> None:
     bucket.configure(**options)
@@ -88,7 +88,7 @@ def test_other_rules_and_objects_that_were_held_back_are_looked_at_again(
     assert bucket.sync().wave.counts.new == new
 
 
-def test_a_dry_run_tells_the_same_and_writes_nothing(bucket: Any) -> None:
+def test_a_dry_run_shows_the_same_and_writes_nothing(bucket: Any) -> None:
     bucket.put("raw/a.jpg", "raw/b.zip")
     bucket.sync()
     bucket.inventory()

@@ -54,7 +54,7 @@ SECRET_LINES = GOOD.splitlines()[1:-1]
 
 
 def shows_the_key(text: str, key: str = GOOD) -> bool:
-    """Tell whether a text holds any 12 characters of a key's body."""
+    """Return whether a text holds any 12 characters of a key's body."""
     body = "".join(line for line in key.replace("\\n", "\n").split() if not line.startswith("-"))
     # The first 60 characters are the same in every OpenSSH key.
     body = body[60:] if len(body) > 100 else body
@@ -96,7 +96,7 @@ def test_two_different_keys_are_a_configuration_error(key_file: Path) -> None:
 # The SDK's own models use a spelling that newer pydantic warns about when it is imported.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:encord")
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", " "], ids=["LF", "CRLF", "space"])
-def test_the_sdk_takes_what_is_accepted_here(line_end: str) -> None:
+def test_the_sdk_accepts_what_is_accepted_here(line_end: str) -> None:
     from encord import EncordUserClient
 
     revealed = encord_private_key({"ENCORD_SSH_KEY": GOOD.replace("\n", line_end)}).reveal()

@@ -20,7 +20,7 @@ from registration_pipeline.settings.report_address import ReportLocation, parse_
         ("file:///data/re%20ports/", ReportLocation(scheme="file", path=Path("/data/re ports"))),
     ],
 )
-def test_an_address_is_taken_apart(text: str, location: ReportLocation) -> None:
+def test_an_address_is_split(text: str, location: ReportLocation) -> None:
     assert parse_report_location(text) == location
 
 

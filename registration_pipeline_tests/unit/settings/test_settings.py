@@ -121,7 +121,7 @@ def test_a_directory_needs_no_integration_and_has_file_urls(load: Load) -> None:
         pytest.param("file:///", "", "", Path("/"), id="root"),
     ],
 )
-def test_a_uri_is_taken_apart(uri: str, bucket: str, prefix: str, path: Path | None) -> None:
+def test_a_uri_is_split(uri: str, bucket: str, prefix: str, path: Path | None) -> None:
     location = parse_location(uri)
     assert (location.bucket, location.prefix, location.path) == (bucket, prefix, path)
 

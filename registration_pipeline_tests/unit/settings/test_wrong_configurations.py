@@ -355,7 +355,7 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, make: object, says
     assert str(file) in str(raised.value)
 
 
-def test_the_file_that_a_missing_one_is_told_to_become_is_right(tmp_path: Path) -> None:
+def test_the_file_that_a_missing_one_is_to_become_is_right(tmp_path: Path) -> None:
     file = tmp_path / "registration.yaml"
     with pytest.raises(ConfigurationError) as raised:
         load_settings(file, {})

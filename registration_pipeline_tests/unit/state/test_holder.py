@@ -91,7 +91,7 @@ def test_what_cannot_be_seen_from_here_is_never_certain(gone: Holder, elsewhere:
     assert not replace(gone, **elsewhere).is_dead_for_certain()  # type: ignore[arg-type]
 
 
-def test_a_process_of_another_user_is_told_by_its_start():
+def test_a_process_of_another_user_is_recognised_by_its_start():
     """Signalling process 1 is forbidden to a plain user, but its start can be read; to root it simply lives."""
     start = process_start(1)
     if start is None:

@@ -143,7 +143,7 @@ def test_a_silent_holder_is_followed_after_one_lease_and_not_before(world: World
 
 
 @pytest.mark.parametrize("jump", [timedelta(hours=-1), timedelta(days=1)], ids=["back an hour", "forward a day"])
-def test_a_jump_of_the_wall_clock_takes_the_lease_from_nobody(world: World, jump: timedelta):
+def test_a_jump_of_the_wall_clock_takes_the_lease_from_no_one(world: World, jump: timedelta):
     stop = threading.Event()
     with world.lease() as first:
 
@@ -220,7 +220,7 @@ def test_a_holder_that_was_paused_stops_for_ever_and_says_who_has_it(world: Worl
 
 
 def test_a_holder_sees_a_later_term_at_its_next_beat(world: World):
-    """Nobody takes a lease from one that lives; but what if: it must stop, however young its last beat is."""
+    """No process takes a lease from one that lives; but what if: it must stop, however young its last beat is."""
     with world.lease() as first:
         world.store.create(f"{FOLDER}00000002-00000001.json", b"{}")
         first.check()
@@ -230,7 +230,7 @@ def test_a_holder_sees_a_later_term_at_its_next_beat(world: World):
     assert world.files() == ["00000001-00000001.json", "00000002-00000001.json"]
 
 
-def test_a_holder_whose_files_somebody_deleted_stops(world: World):
+def test_a_holder_whose_files_someone_deleted_stops(world: World):
     with world.lease() as first:
         first.renew()
         for name in list(world.store.names(FOLDER)):

@@ -100,7 +100,7 @@ def test_a_renewal_that_ends_after_the_deadline_revives_nothing(world: World):
         pytest.param([(0, 0), (0, 70)], id="shows the past"),
     ],
 )
-def test_a_look_that_took_long_proves_no_silence(world: World, looks: list[tuple[int, int]]):
+def test_a_check_that_took_long_proves_no_silence(world: World, looks: list[tuple[int, int]]):
     with world.lease() as first:
         slow = Slow(world, first.renew)
         slow.look_seconds = looks
@@ -178,7 +178,7 @@ def test_a_beat_in_doubt_is_not_written_again_under_its_number(world: World):
 
 def test_a_lost_answer_to_our_own_write_is_no_conflict(world: World):
     class LostAnswer:
-        """A bucket whose client repeats a write that had worked, and finds the name taken."""
+        """A bucket whose client repeats a write that had worked, and finds that the name exists."""
 
         def create(self, name: str, data: bytes) -> None:
             world.store.create(name, data)

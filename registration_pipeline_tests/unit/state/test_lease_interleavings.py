@@ -142,7 +142,7 @@ class World:
         return Process(self.store, lambda: self.now, number, beats)
 
     def step(self, index: int, steps: int, fault: str) -> None:
-        """Let one run for so many steps."""
+        """Let one run for this many steps."""
         process = self.processes[index % len(self.processes)]
         for _ in range(steps):
             process.step(fault)

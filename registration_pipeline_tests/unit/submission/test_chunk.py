@@ -36,7 +36,7 @@ def kinds(fleet: Any) -> list[str]:
 
 
 class PatientGateway(ScriptedGateway):
-    """Holds a poll as long as it may, notes the slices, and fails some polls as told."""
+    """Holds a poll as long as it may, notes the slices, and fails some polls as scripted."""
 
     def __init__(self, fleet: Any, *, job_seconds: float, is_holding: bool = True) -> None:
         super().__init__(clock=fleet.time.clock, job_seconds=job_seconds, folders=fleet.encord.folders)
@@ -287,7 +287,7 @@ def test_a_server_that_does_not_hold_polls_is_asked_for_single_answers(fleet: An
     assert len(gateway.slices) <= 52
 
 
-def test_a_wait_between_repeated_polls_is_not_taken_for_holding(fleet: Any):
+def test_a_wait_between_repeated_polls_is_not_mistaken_for_holding(fleet: Any):
     gateway = PatientGateway(fleet, job_seconds=100, is_holding=False)
     gateway.poll_errors = [TransientError("429", retry_after_seconds=5)] * 3
 

@@ -154,7 +154,7 @@ def test_killed_between_lost_and_the_next_intent_is_still_due(fleet_of: Any, cra
 
 
 def test_a_lost_start_that_registers_late_is_waited_for(fleet_of: Any):
-    """Duplicates are looked for when a job starts: sending again before the lost job is through would register twice."""
+    """Duplicates are searched for when a job starts: sending again before the lost job is through would register twice."""
     fleet = fleet_of("a.jpg", "b.jpg", encord={"starts": [StartScript.LOSE_REPLY], "job_seconds": 100})
 
     fleet.register(settle_seconds=120)

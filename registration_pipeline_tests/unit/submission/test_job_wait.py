@@ -22,7 +22,7 @@ def fleet(fleet_of: Any) -> Any:
     return fleet_of("a.jpg", "b.jpg", encord={"job_seconds": FOREVER})
 
 
-def test_a_job_that_takes_long_is_told_about_in_doubling_intervals(fleet: Any):
+def test_a_job_that_takes_long_is_logged_in_doubling_intervals(fleet: Any):
     told: list[str] = []
 
     fleet.register(notify=told.append, job_warning_seconds=1800, job_timeout_seconds=20_000)

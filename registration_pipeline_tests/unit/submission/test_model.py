@@ -34,7 +34,7 @@ PROFILE = settings(
 HUNT = settings(PROFILE, max_examples=60)
 SEEDS = range(1, 31)
 EXAMPLES, AT_LEAST = DOSES.model_examples, DOSES.model_seeds
-"""So many seeds are run at length, with so many examples each; in soak more, until everything was reached."""
+"""This many seeds are run at length, with this many examples each; in soak more, until everything was reached."""
 
 STARTS = "accept, lose_reply, lose_request, throttle, refuse, too_large, halt, a bad entry, too many units"
 JOBS = (
@@ -146,7 +146,7 @@ def test_without_the_lease_a_process_that_stalls_before_its_start_doubles(
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.timeout(2400)
-def test_whatever_happens_every_object_is_registered_once_at_length(new_fleet: Any, tell: Callable[[str], None]):
+def test_whatever_happens_every_object_is_registered_once_at_length(new_fleet: Any, note_line: Callable[[str], None]):
     profile = settings(PROFILE, max_examples=EXAMPLES)
     reached = Counter[str]()
     for number in SEEDS:
@@ -155,7 +155,7 @@ def test_whatever_happens_every_object_is_registered_once_at_length(new_fleet: A
             break
 
     counted = ", ".join(f"{name} {count}" for name, count in sorted(reached.items()))
-    tell(
+    note_line(
         f"model check of the submission: {EXAMPLES * number} examples of 12 steps each; examples by what happened: {counted}"
     )
     missing = EVERYTHING - set(reached)

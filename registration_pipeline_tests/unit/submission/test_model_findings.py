@@ -29,7 +29,7 @@ def world_of(new_fleet: Any) -> Callable[..., World]:
 
 
 def test_a_split_that_is_written_after_another_process_gave_the_attempt_up(world_of: Callable[..., World]):
-    """A machine that falls asleep between Encord's refusal and its record left a journal that nobody could read."""
+    """A machine that falls asleep between Encord's refusal and its record left a journal that no one could read."""
     world = world_of("a.jpg", "b.jpg")
     world.encord.most_units = 1
     asleep = world.start(world.nightly)

@@ -229,7 +229,7 @@ def test_two_processes_at_once_register_everything_once(fleet: Any):
     def work() -> None:
         try:
             outcomes.append(len(fleet.register(max_in_flight=2)))
-        except Exception as error:  # noqa: BLE001 - what ends a process is looked at below
+        except Exception as error:  # noqa: BLE001 - what ends a process is checked below
             outcomes.append(type(error).__name__)
 
     threads = [threading.Thread(target=work) for _ in range(2)]

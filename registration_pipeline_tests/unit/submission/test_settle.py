@@ -58,7 +58,7 @@ def test_a_quiet_folder_takes_the_settle_time(quiet_of: Any):
     assert max(slept) <= 10
 
 
-def test_every_change_starts_the_quiet_anew(quiet_of: Any):
+def test_every_change_starts_the_quiet_again(quiet_of: Any):
     took, _ = quiet_of(lambda now: min(int(now // 50), 4), 120)
 
     assert 200 + 120 <= took <= 200 + 120 + 10

@@ -143,7 +143,7 @@ def test_parts_whose_start_is_in_doubt_are_settled_like_chunks(fleet: Any):
     fleet.assert_exactly_once(failing=named(fleet, "07.jpg"))
 
 
-def test_a_start_in_doubt_is_not_taken_for_a_refusal(fleet: Any):
+def test_a_start_in_doubt_is_not_mistaken_for_a_refusal(fleet: Any):
     class Once:
         def __init__(self) -> None:
             self.errors: list[Exception] = [AmbiguousError("502")]

@@ -15,7 +15,7 @@ FOLDER = "00000000-0000-4000-8000-000000000001"
 
 
 class Folders(ScriptedGateway):
-    """An Encord whose creations do as told: lose the reply, lose the request, or refuse."""
+    """An Encord whose creations do as scripted: lose the reply, lose the request, or refuse."""
 
     def __init__(self, *scripts: str) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def test_several_folders_of_the_name_halt(resolve: Any):
     assert gateway.creations == 0
 
 
-def test_a_refused_look_halts(resolve: Any):
+def test_a_refused_search_halts(resolve: Any):
     class Refusing(Folders):
         def find_folder(self, name_or_uuid: str) -> str | None:
             raise PermanentError(f"404: {name_or_uuid}")

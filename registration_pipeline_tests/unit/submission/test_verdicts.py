@@ -142,7 +142,7 @@ def test_units_of_a_cancelled_job_that_were_not_reached_are_cancelled(found: Job
     assert (outcomes["b"].verdict, outcomes["b"].reason) == (FAILED, FailureReason.CANCELLED)
 
 
-def test_only_units_that_the_job_does_not_name_are_looked_for():
+def test_only_units_that_the_job_does_not_name_are_searched_for():
     units = chunk(unit("a"), unit("b"), unit("c"))
 
     assert unaccounted_units(units, report("a", errors=(error("b"),))) == [units[2]]

@@ -35,7 +35,7 @@ def by_number(word: Word) -> int:
 
 @pytest.fixture(params=[1, 3, 1000], ids=lambda rows: f"{rows} buffered")
 def room(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SpillRoom:
-    """Room for seven partitions, written after so many rows."""
+    """Room for seven partitions, written after this many rows."""
     monkeypatch.setattr(spills, "_BUFFERED_ROWS", request.param)
     return SpillRoom(tmp_path, 7)
 

@@ -55,7 +55,7 @@ sizes = st.tuples(st.integers(1, 5), st.sampled_from([0, 3]))
 
 @dataclass
 class Model:
-    """What every single object should be, told without any code of the product."""
+    """What every single object should be, computed without any code of the product."""
 
     include_jpg_only: bool = False
     tags: dict[str, str] = field(default_factory=dict)

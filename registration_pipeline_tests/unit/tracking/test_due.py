@@ -1,4 +1,4 @@
-"""What a run takes on: what is open, what may pass by itself, what was mended; and what is left alone."""
+"""What a run takes on: what is open, what may pass by itself, what was fixed; and what is not retried any more."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def nights(fleet: Any, count: int) -> list[int]:
 
 @pytest.fixture
 def fleet(fleet_of: Any) -> Any:
-    """Two chunks, the first with an object that fails as told."""
+    """Two chunks, the first with an object that fails as scripted."""
     return fleet_of("a.jpg", "b.jpg", "c.jpg")
 
 
@@ -70,7 +70,7 @@ def test_a_failure_that_passes_in_time_ends_registered(fleet: Any):
 
 
 @pytest.mark.parametrize("message", ["403 forbidden", "corrupt image", "no idea"])
-def test_a_failure_that_somebody_has_to_mend_is_not_tried_by_itself(fleet: Any, message: str):
+def test_a_failure_that_someone_has_to_fix_is_not_tried_by_itself(fleet: Any, message: str):
     fails_with(fleet, message)
 
     assert nights(fleet, 3) == [2, 0, 0]
@@ -92,7 +92,7 @@ def test_an_object_that_is_written_again_is_tried_again_whatever_happened_before
     fleet.assert_exactly_once()
 
 
-def test_a_mended_object_that_fails_again_has_all_its_tries_anew(fleet: Any):
+def test_a_fixed_object_that_fails_again_has_all_its_tries_again(fleet: Any):
     fails_with(fleet, "503 try again")
     nights(fleet, 4)
     fleet.time.sleep(60)
@@ -110,7 +110,7 @@ def test_a_change_of_an_object_that_is_registered_sends_nothing(fleet: Any):
     assert nights(fleet, 2) == [0, 0]
 
 
-def test_an_object_is_mended_once(fleet: Any):
+def test_an_object_is_fixed_once(fleet: Any):
     """The census compares with the plan, so it names the object every night from then on."""
     fails_with(fleet, "corrupt")
     nights(fleet, 1)

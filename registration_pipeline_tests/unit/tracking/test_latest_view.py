@@ -1,4 +1,4 @@
-"""Counting over an inventory that nobody has planned yet."""
+"""Counting over an inventory that no one has planned yet."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_overlay_reads_both_states_and_writes_to_the_upper_one(overlay: Store
 
 
 @pytest.mark.parametrize("name", ["fleet/a/1.json", "fleet/b/1.json"], ids=["below", "above"])
-def test_a_name_that_either_state_has_is_taken(overlay: StoreOverlay, tmp_path: Path, name: str):
+def test_a_name_that_either_state_has_is_in_use(overlay: StoreOverlay, tmp_path: Path, name: str):
     (tmp_path / "file").write_bytes(b"x")
 
     with pytest.raises(StateConflictError):

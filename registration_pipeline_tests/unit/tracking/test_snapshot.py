@@ -1,4 +1,4 @@
-"""A snapshot is read once, kept while nothing has changed, and never taken for one of a state that has."""
+"""A snapshot is read once, kept while nothing has changed, and never mistaken for one of a state that has."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def store() -> ListingStore:
 
 
 def submission(store: ListingStore, source: str = "fleet") -> Any:
-    """Hold the lease, as whoever writes journals does."""
+    """Hold the lease, as the one that writes journals does."""
     return hold_lease(
         store, source, clock=lambda: datetime(2026, 11, 21, tzinfo=UTC), notify=print, stop=threading.Event()
     )

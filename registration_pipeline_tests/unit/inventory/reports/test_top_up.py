@@ -154,7 +154,7 @@ def test_live_folders_are_the_store_and_quiet_ones_the_report(report: Objects, n
     live = {"", *(folder for key, time in report.items() if time == BUSY for folder in folders(key))}
 
     def is_trusted(key: str) -> bool:
-        """Tell whether the key lies below a quiet folder that both sides have, the first of the key's that is not live."""
+        """Return whether the key lies below a quiet folder that both sides have, the first of the key's that is not live."""
         outer = next((folder for folder in folders(key) if folder not in live), None)
         return outer is not None and all(any(one.startswith(outer) for one in side) for side in (report, now))
 

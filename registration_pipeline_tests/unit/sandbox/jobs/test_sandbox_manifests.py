@@ -65,11 +65,11 @@ def test_a_url_must_be_absolute_and_without_blanks_and_control_characters(url: s
 
 
 @pytest.mark.parametrize("url", ["s3://b/é", "S3+x.y-1://b", "file:///a", "gs://b/\u200b%20"])
-def test_every_scheme_and_every_other_character_is_taken(url: str) -> None:
+def test_every_scheme_and_every_other_character_is_accepted(url: str) -> None:
     assert parse_external_files({"images": [{"objectUrl": url}]}).units[0].urls == [url]
 
 
-def test_text_that_only_looks_like_an_escape_is_taken() -> None:
+def test_text_that_only_resembles_an_escape_is_accepted() -> None:
     metadata = {"\\u0000": "\\ud800", "é": "\x01"}
 
     assert parse_external_files(images(clientMetadata=metadata)).units[0].client_metadata is not None

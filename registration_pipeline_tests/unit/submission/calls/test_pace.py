@@ -21,7 +21,7 @@ NEVER = threading.Event()
 
 
 class Time:
-    """Stands still until somebody waits."""
+    """Does not move until someone waits."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -320,7 +320,7 @@ def test_after_a_throttle_it_grows_by_one_a_second():
     assert pace.rate == pytest.approx(60, abs=1)
 
 
-def test_it_does_not_grow_while_it_holds_nobody_up():
+def test_it_does_not_grow_while_it_holds_no_one_up():
     time_ = Time()
     pace = time_.pace(rate=10)
     for _ in range(100):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Service:
-    """Fails as told, then answers with the number of calls."""
+    """Fails as scripted, then answers with the number of calls."""
 
     def __init__(self, *errors: Exception) -> None:
         self.errors, self.calls = list(errors), 0

@@ -51,7 +51,7 @@ def test_room_is_always_between_one_and_the_most(most: int, throttled: list[bool
         assert 1 <= slots.size <= most
 
 
-def test_no_more_than_the_room_is_ever_taken():
+def test_no_more_than_the_room_is_ever_occupied():
     slots, most, lock = Slots(3, first=3), 0, threading.Lock()
     held = 0
 
