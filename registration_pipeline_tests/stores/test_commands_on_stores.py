@@ -66,13 +66,13 @@ def test_check_names_the_setting_when_there_is_no_such_bucket(
 
 @pytest.mark.parametrize(
     ("uri", "library", "extra"),
-    [("gs://bucket/", "dagster_gcp", "gcs"), ("az://box@account1/", "dagster_azure.blob", "azure")],
+    [("gs://bucket/", "google.auth.credentials", "gcs"), ("az://box@account1/", "azure.storage.blob", "azure")],
     ids=["gcs", "azure"],
 )
 def test_a_missing_library_is_an_error_that_names_the_extra(
     uri: str, library: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, f"registration_pipeline.orchestration.{extra}_resource", raising=False)
+    monkeypatch.delitem(sys.modules, f"registration_pipeline.project.clients.{extra}", raising=False)
     monkeypatch.setitem(sys.modules, library, None)  # what Python itself does to make an import fail
 
     with pytest.raises(
