@@ -57,7 +57,7 @@ test-fast: setup-dev  ## no servers, no crashes
 
 test-slow: export MAKE_DEMO := $(MAKE)
 test-slow: setup-dev emulators  ## real servers, crashes, the demo, thousands of objects
-	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'slow and not ui' -n 5 --dist loadgroup --durations=10
+	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'slow and not ui' -n 5 --dist loadfile --no-loadscope-reorder --durations=10
 
 test-ui: setup-dev chromium  ## the Dagster UI in Chromium
 	$(BIN)/python -m pytest -q -m ui
@@ -65,7 +65,7 @@ test-ui: setup-dev chromium  ## the Dagster UI in Chromium
 soak: export TEST_DOSES := soak
 soak: export HYPOTHESIS_PROFILE := thorough
 soak: setup-dev emulators  ## before a release: every campaign at length, about an hour; prints what it counted
-	$(BIN)/python -m pytest -q -m '(soak or hypothesis) and not ui' -n 4 --dist loadgroup --durations=10
+	$(BIN)/python -m pytest -q -m '(soak or hypothesis) and not ui' -n 4 --dist load --durations=10
 
 lint: setup-dev  ## ruff and mypy strict
 	$(BIN)/ruff check .

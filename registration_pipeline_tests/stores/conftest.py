@@ -73,10 +73,3 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> pyte
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     return monkeypatch
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests on one worker, or each worker would start four stores."""
-    for item in items:
-        if item.path.parent == FOLDER:
-            item.add_marker(pytest.mark.xdist_group("stores"))
