@@ -23,8 +23,6 @@ from registration_pipeline.manifest.format import (
 from registration_pipeline.objects import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from registration_pipeline.planning.units import ChunkUnits, PlannedUnit
 
 _METADATA: Final = f'"{CLIENT_METADATA}":{{"{CHUNK_METADATA_KEY}":%s,"{UNIT_METADATA_KEY}":%s}},'
@@ -42,26 +40,29 @@ def render_manifest(chunk_id: str, units: ChunkUnits) -> bytes:
         StateCorruptError: a unit of a single-object kind has more or fewer objects than one.
     """
     is_plain = units.is_single and _GROUP_KINDS.isdisjoint(units.values("kind"))
-    lists: dict[str, list[str]] = {}
-    for list_key, item in (_single_items if is_plain else _any_items)(chunk_id, units):
-        lists.setdefault(list_key, []).append(item)
+    lists = (_single_items if is_plain else _any_items)(chunk_id, units)
     members = {SKIP_DUPLICATE_URLS: "true"} | {key: f"[{','.join(items)}]" for key, items in lists.items()}
     text = ",".join(f'"{key}":{value}' for key, value in sorted(members.items()))
     return f"{{{text}}}\n".encode("ascii")
 
 
-def _single_items(chunk_id: str, units: ChunkUnits) -> Iterator[tuple[str, str]]:
-    """Yield list and text of every unit, by columns: most chunks are of this sort, and have up to 10,000 units."""
-    chunk = encode_basestring_ascii(chunk_id)
+def _single_items(chunk_id: str, units: ChunkUnits) -> dict[str, list[str]]:
+    """Return list key -> the text of every unit, by columns: most chunks are of this sort, and have up to 10,000 units."""
     # Written down rather than built and dumped: that takes three times as long.
-    for kind, *texts in zip(*map(units.values, ("kind", "unit_id", "object_url", "title")), strict=True):
-        unit_id, url, title = map(encode_basestring_ascii, texts)
-        list_key = _LIST_KEYS[kind]
-        metadata = _METADATA % (chunk, unit_id) if CLIENT_METADATA in ITEM_FORMATS[list_key].keys else ""
-        yield list_key, f'{{{metadata}"{OBJECT_URL}":{url},"{TITLE}":{title}}}'
+    chunk, encode = encode_basestring_ascii(chunk_id), encode_basestring_ascii
+    lists: dict[str, list[str]] = {}
+    heads: dict[str, tuple[list[str], bool]] = {}
+    for kind, list_key in ((kind, _LIST_KEYS[kind]) for kind in dict.fromkeys(units.values("kind"))):
+        heads[kind] = lists.setdefault(list_key, []), CLIENT_METADATA in ITEM_FORMATS[list_key].keys
+    for kind, unit_id, url, title in zip(*map(units.values, ("kind", "unit_id", "object_url", "title")), strict=True):
+        items, has_metadata = heads[kind]
+        metadata = _METADATA % (chunk, encode(unit_id)) if has_metadata else ""
+        items.append(f'{{{metadata}"{OBJECT_URL}":{encode(url)},"{TITLE}":{encode(title)}}}')
+    return lists
 
 
-def _any_items(chunk_id: str, units: ChunkUnits) -> Iterator[tuple[str, str]]:
+def _any_items(chunk_id: str, units: ChunkUnits) -> dict[str, list[str]]:
+    lists: dict[str, list[str]] = {}
     chunk = encode_basestring_ascii(chunk_id)
     for unit in units:
         spec = KINDS[unit.kind]
@@ -76,7 +77,9 @@ def _any_items(chunk_id: str, units: ChunkUnits) -> Iterator[tuple[str, str]]:
             if spec.is_group
             else f'"{OBJECT_URL}":{next(urls)},'
         )
-        yield spec.list_key, f'{{{metadata}{video}{named}"{TITLE}":{encode_basestring_ascii(unit.title)}}}'
+        text = f'{{{metadata}{video}{named}"{TITLE}":{encode_basestring_ascii(unit.title)}}}'
+        lists.setdefault(spec.list_key, []).append(text)
+    return lists
 
 
 def _several_objects(chunk_id: str, unit: PlannedUnit) -> StateCorruptError:
