@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 LAYOUT: Final = 1
 """What this version reads and writes."""
 
-_ADVICE: Final = (
-    "Nothing was changed. Use the version of registration-pipeline that wrote it; or move the folder away and run "
-    "`registration-pipeline inventory {source}`, `plan {source}` and `audit {source} --adopt`, which make a new state from "
-    "the bucket and from Encord without sending anything."
+_REBUILD: Final = (
+    "move the folder away and run `registration-pipeline inventory {source}`, `plan {source}` and `audit {source} --adopt`, "
+    "which make a new state from the bucket and from Encord without sending anything."
 )
+_ADVICE: Final = f"Nothing was changed. Use the version of registration-pipeline that wrote it; or {_REBUILD}"
 
 
 def require_layout(store: StateStore, source: str) -> bool:
@@ -54,7 +54,7 @@ def require_layout(store: StateStore, source: str) -> bool:
         document = open_sealed(data)
     except ValueError as error:
         raise StateLayoutError(
-            f"{where} is damaged: {error}. Restore it from a backup. Nothing was changed."
+            f"{where} is damaged: {error}. Nothing was changed. Restore it from a backup; or {_REBUILD.format(source=source)}"
         ) from error
     layout = document.get("layout")
     if layout != LAYOUT:

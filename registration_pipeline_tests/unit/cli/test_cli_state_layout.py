@@ -37,7 +37,7 @@ def other_layout(data: bytes) -> bytes:
 CONDITIONS = {
     "another layout": (other_layout, ("layout 2", "9.9.9", "knows layout 1", "--adopt")),
     "no state.json": (lambda _: None, ("has no state.json", "--adopt")),
-    "damaged": (lambda data: data.replace(b'"layout":1', b'"layout":7'), ("is damaged", "backup")),
+    "damaged": (lambda data: data.replace(b'"layout":1', b'"layout":7'), ("is damaged", "backup", "--adopt")),
 }
 
 
