@@ -61,10 +61,11 @@ def planned_rows(store: StateStore, source: str, objects: int) -> None:
     from registration_pipeline.planning.lineage import commit_wave
     from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave
     from registration_pipeline.planning.wave_writer import StateWaveWriter
+    from registration_pipeline.state.version import ensure_layout
 
     chunks = tuple(
         PlannedChunk(
-            chunk_id=f"{WAVE}-images-{start // CHUNK + 1:05d}",
+            chunk_id=f"{WAVE}-images-{start // CHUNK + 1:06d}",
             kind=MediaKind.IMAGE,
             wave_id=WAVE,
             units=min(CHUNK, objects - start),
@@ -75,6 +76,7 @@ def planned_rows(store: StateStore, source: str, objects: int) -> None:
         )
         for start in range(0, objects, CHUNK)
     )
+    ensure_layout(store, source, PLANNED_AT)
     with StateWaveWriter(store, source, WAVE) as writer:
         for start in range(0, objects, BATCH):
             writer.write_new(_plan_batch(_numbers(start, min(start + BATCH, objects))))
@@ -106,7 +108,7 @@ def _plan_batch(numbers: pa.Array) -> pa.RecordBatch:
     keys, rows = _keys(numbers), len(numbers)
     columns = {
         "key": keys,
-        "chunk_id": pc.binary_join_element_wise(f"{WAVE}-images-", _padded(chunk, 5), ""),
+        "chunk_id": pc.binary_join_element_wise(f"{WAVE}-images-", _padded(chunk, 6), ""),
         "kind": pa.repeat(pa.scalar("images"), rows),
         "unit_index": pc.cast(pc.subtract(numbers, pc.multiply(pc.divide(numbers, CHUNK), CHUNK)), pa.int32()),
         "position": pa.repeat(pa.scalar(0, pa.int32()), rows),
@@ -118,7 +120,8 @@ def _plan_batch(numbers: pa.Array) -> pa.RecordBatch:
         "e_tag": _e_tags(numbers, 1),
         "version": pa.nulls(rows, pa.string()),
     }
-    return pa.RecordBatch.from_arrays([columns[name] for name in PLAN_SCHEMA.names], schema=PLAN_SCHEMA)
+    arrays = [columns[name] if name in columns else pa.nulls(rows, pa.string()) for name in PLAN_SCHEMA.names]
+    return pa.RecordBatch.from_arrays(arrays, schema=PLAN_SCHEMA)
 
 
 class SecondListing:

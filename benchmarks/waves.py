@@ -59,8 +59,11 @@ def prepare_waves(watch: Stopwatch, *, objects: int, waves: int, compacted: bool
 
     from registration_pipeline.planning.history import PlanHistory, compact
     from registration_pipeline.planning.lineage import commit_wave
+    from registration_pipeline.project.project import utc_now
+    from registration_pipeline.state.version import ensure_layout
 
     project, _ = load_project()
+    ensure_layout(project.store, SOURCE, utc_now())
     rows = pa.Table.from_batches(SyntheticLister(objects).list_objects())
     history = PlanHistory(source=SOURCE)
     with watch:
@@ -86,7 +89,7 @@ def write_wave(store: Any, number: int, rows: pa.Table) -> Wave:
 
     count, keys = rows.num_rows, rows.column("key")
     wave_id = f"20200101T{number // 3600:02d}{number // 60 % 60:02d}{number % 60:02d}Z"
-    chunk_id = f"{wave_id}-images-00001"
+    chunk_id = f"{wave_id}-images-000001"
     constants = {"chunk_id": chunk_id, "kind": "images", "position": 0, "unit_id": "0" * 16}
     columns = {
         **{name: rows.column(name) for name in rows.column_names},
@@ -94,7 +97,10 @@ def write_wave(store: Any, number: int, rows: pa.Table) -> Wave:
         **dict.fromkeys(("title", "object_url"), keys),
         "unit_index": pa.array(range(count)),
     }
-    arrays = [columns[field.name].cast(field.type) for field in PLAN_SCHEMA]
+    arrays = [
+        columns[field.name].cast(field.type) if field.name in columns else pa.nulls(count, field.type)
+        for field in PLAN_SCHEMA
+    ]
     first, last = keys[0].as_py(), keys[-1].as_py()
     chunk = PlannedChunk(
         chunk_id=chunk_id,
