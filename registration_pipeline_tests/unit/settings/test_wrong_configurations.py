@@ -178,6 +178,32 @@ WRONG = {
     "relative directory": with_uri("file://data/media", "three slashes"),
     "directory that is not UTF-8": with_uri("file:///data/%FF", "percent-escapes are not UTF-8"),
     "directory with a zero byte": with_uri("file:///data/%00", "zero byte"),
+    "presigned source": with_uri(
+        f"s3://fleet-bucket/raw?X-Amz-Credential=me&X-Amz-Signature={SECRET}", "a query (what follows a ?)"
+    ),
+    "signed folder of a source": with_uri(f"gs://bucket/raw/?X-Goog-Signature={SECRET}", "a query"),
+    "SAS of a container": with_uri(f"az://box@account/raw?sv=2024-01-01&sig={SECRET}/x", "a query"),
+    "query without a prefix": with_uri(f"s3://fleet-bucket?X-Amz-Signature={SECRET}", "not a bucket name"),
+    "version in a source": with_uri(f"obs://bucket/raw?versionId={SECRET}", "a query"),
+    "fragment of a source": with_uri(f"s3://fleet-bucket/raw#{SECRET}", "a fragment (what follows a #)"),
+    "token in a fragment": with_uri(f"s3://fleet-bucket/raw#access_token={SECRET}/", "a fragment"),
+    "password in a source": with_uri(f"s3://me:{SECRET}@fleet-bucket/raw/", "not a bucket name"),
+    "user of a source": with_uri(f"gs://{SECRET}@bucket/raw/", "not a bucket name"),
+    "password of a container": with_uri(f"az://box:{SECRET}@account/raw/", "not a container name"),
+    "query of a directory": with_uri(f"file:///data/raw?sig={SECRET}", "%3F"),
+    "fragment of a directory": with_uri(f"file:///data/raw#{SECRET}", "%23"),
+    "presigned report": with_storage(
+        f"inventory_report: 's3://reports/x?X-Amz-Signature={SECRET}'", key="storage.inventory_report", says="a query"
+    ),
+    "report with a fragment": with_storage(
+        f"inventory_report: 'gs://reports/x#{SECRET}'",
+        key="storage.inventory_report",
+        says="a fragment",
+        uri="gs://bucket/",
+    ),
+    "report in a signed directory": with_storage(
+        f"inventory_report: 'file:///reports?sig={SECRET}'", key="storage.inventory_report", says="%3F"
+    ),
     "no integration": Wrong(
         text=GOOD.replace("encord: {integration: prod}", "encord: {folder: f}"),
         places=((6, "sources.fleet.encord.integration"),),
@@ -264,6 +290,21 @@ WRONG = {
     ),
     "state of an unknown kind": with_top("state: obs://bucket/x", key="state", says="must be a path"),
     "state without bucket": with_top("state: s3://", key="state", says="bucket"),
+    "presigned state": with_top(
+        f"state: s3://bucket/state?X-Amz-Signature={SECRET}", key="state", says="a query (what follows a ?)"
+    ),
+    "state with a SAS": with_top(f"state: az://box@account/state?sig={SECRET}", key="state", says="a query"),
+    "state with a query and no prefix": with_top(f"state: gs://bucket?sig={SECRET}", key="state", says="a query"),
+    "state with a fragment": with_top(f"state: s3://bucket/state#{SECRET}/x", key="state", says="a fragment"),
+    "state of a signed file": with_top(f"state: file:///data/x?sig={SECRET}", key="state", says="%3F"),
+    "state with a password": with_top(f"state: gs://me:{SECRET}@bucket/x", key="state", says="not a bucket name"),
+    "state with a user": with_top(f"state: s3://{SECRET}@bucket/x", key="state", says="not a bucket name"),
+    "state in a container with a password": with_top(
+        f"state: az://box:{SECRET}@account/x", key="state", says="not a container name"
+    ),
+    "state behind a web address": with_top(
+        f"state: https://me:{SECRET}@host/x?sig={SECRET}", key="state", says="must be a path"
+    ),
     "state is a number": with_top("state: 5", key="state", says="must be text"),
     "state inside the source": Wrong(
         text=f"state: s3://fleet-bucket/raw/state\n{GOOD}",
@@ -364,6 +405,20 @@ def test_the_file_that_a_missing_one_is_to_become_is_right(tmp_path: Path) -> No
     assert list(load_settings(file, {}).sources) == ["my-source"]
 
 
+KEY_PIECES = {
+    "line of a key": f"AAAAC3NzaC1lZDI1NTE5AAAAI{SECRET}QyNTUxOQAAACDqX4jm2v7n7Yt",
+    "line with a slash": f"QyNTUxOQAAACDqX4jm2/n7Yt+{SECRET}AAAAC3NzaC1lZDI1NTE5AAAA",
+    "line that starts with a slash": f"/AAAC3NzaC1lZDI1NTE5AAAAI{SECRET}QyNTUxOQAAACDqX4jm2v7",
+    "last line of a key": f"bWFja{SECRET}QECAwQ=",
+    "all lines in one": f"AAAAC3NzaC1lZDI1NTE5 {SECRET} " + "QyNTUxOQAAACDqX4jm2v7n7Yt " * 12,
+    "a line too long for a name": SECRET + "QyNTUxOQAAACDqX4jm2v7n7Yt" * 12,
+    "some other secret": f"{SECRET}",
+    "hexadecimal digits": f"{SECRET}5d41402abc4b2a76b9719d911017c592",
+    "a URL": f"https://host/key?sig={SECRET}",
+}
+"""What people put there who confuse the two variables; none of them names a file."""
+
+
 @pytest.mark.parametrize(
     ("variables", "error", "status", "says"),
     [
@@ -389,6 +444,10 @@ def test_the_file_that_a_missing_one_is_to_become_is_right(tmp_path: Path) -> No
             4,
             "put the key in ENCORD_SSH_KEY",
             id="key instead of path",
+        ),
+        *(
+            pytest.param({"ENCORD_SSH_KEY_FILE": value}, CredentialsError, 4, "put the key in ENCORD_SSH_KEY", id=name)
+            for name, value in KEY_PIECES.items()
         ),
     ],
 )
@@ -425,3 +484,13 @@ def test_a_wrong_domain_in_the_environment_is_named(domain: str, tmp_path: Path)
         encord_domain(settings, {"ENCORD_DOMAIN": domain})
     assert raised.value.exit_status == 2
     assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["{folder}/encord_key", "{folder}/sub/id_ed25519", "~/encord_key", "./encord_key.pem"])
+def test_a_path_that_is_certainly_one_is_shown(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sub").mkdir()
+    value = path.replace("{folder}", str(tmp_path))
+    with pytest.raises(CredentialsError, match="does not exist") as raised:
+        encord_private_key({"ENCORD_SSH_KEY_FILE": value, "HOME": str(tmp_path)})
+    assert value.replace("~", str(tmp_path)).removeprefix("./") in str(raised.value)
