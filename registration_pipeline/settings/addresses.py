@@ -178,6 +178,8 @@ def parse_state(state: str, *, folder: Path, environ: Mapping[str, str]) -> str:
     """
     scheme, separator, rest = state.partition("://")
     if not separator:
+        if masked(state) != state:
+            raise ValueError("holds a signature, password or key, which would become a folder's name; remove it")
         if "\0" in state:
             raise ValueError("a path can't hold a zero byte")
         home = environ.get("HOME")

@@ -349,6 +349,12 @@ WRONG = {
     "state in a container with a password": with_top(
         f"state: az://box:{SECRET}@account/x", key="state", says="not a container name"
     ),
+    "signed state without a scheme": with_top(
+        f"state: bucket/state?X-Amz-Signature={SECRET}", key="state", says="holds a signature"
+    ),
+    "connection string as the state": with_top(
+        f"state: AccountName=account;AccountKey={SECRET}", key="state", says="holds a signature"
+    ),
     "state behind a web address": with_top(
         f"state: https://me:{SECRET}@host/x?sig={SECRET}", key="state", says="must be a path"
     ),
