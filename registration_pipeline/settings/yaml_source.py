@@ -261,9 +261,7 @@ class _NodeReader:
         self.count(location, len(text))
         # YAML 1.1 has yes, no, on and off for true and false: here they are words, as in YAML 1.2.
         if node.tag in _STRING_TAGS or (node.tag == _BOOL_TAG and text.lower() not in {"true", "false"}):
-            read = self.interpolated(text, location)
-            self.count(location, len(read or ""))
-            return read
+            return self.interpolated(text, location)
         if node.tag in _NUMBER_TAGS and not _PLAIN_NUMBER.fullmatch(text):
             return self.unusable(location, _NOT_PLAIN)
         if node.tag not in {_BOOL_TAG, *_NUMBER_TAGS, *_OTHER_TAGS}:
@@ -283,6 +281,7 @@ class _NodeReader:
             piece = self.referenced(match, location)
             failed = failed or piece is None
             pieces.append(piece or "")
+            self.count(location, len(pieces[-1]))
         if failed:
             return None
         return "".join([*pieces, text[end:]]) or None

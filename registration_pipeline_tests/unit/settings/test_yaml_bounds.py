@@ -27,6 +27,7 @@ BOMBS = {
         *(f"a{n}: &a{n} {{<<: *a{n - 1}, x{n}: *a{n - 1}, y{n}: *a{n - 1}}}" for n in range(1, 25)),
     ],
     "long texts": [f"a0: &a0 '{'x' * 10_000}${{EMPTY}}'", f"a1: [{', '.join(['*a0'] * 1_000)}]"],
+    "references in one text": [f"a1: '{'${LONG}' * 1_000}'"],
     "references to a long variable": ["a1:", *(["- ${LONG}"] * 1_000)],
 }
 
