@@ -20,6 +20,7 @@ from encord.orm.storage import FoldersSortBy, GetUploadJobParams, ListItemsParam
 
 from registration_pipeline import __version__
 from registration_pipeline.errors import NotFoundError, PermanentError
+from registration_pipeline.foreign_text import kept_cause
 from registration_pipeline.submission.encord.errors import translate
 from registration_pipeline.submission.encord.replies import ListedItem, UploadJob, job_report, listed_item
 from registration_pipeline.submission.gateway import ItemPage
@@ -183,8 +184,8 @@ class EncordGateway:
     def _translated(self, what: str, *, is_start: bool = False) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
-            raise translate(error, what, domain=self._domain, is_start=is_start) from error
+        except Exception as error:  # noqa: BLE001 - every one is raised again in our words
+            raise translate(error, what, domain=self._domain, is_start=is_start) from kept_cause(error)
 
 
 def _is_uuid(text: str) -> bool:
