@@ -107,9 +107,7 @@ def _no_profile(environ: Mapping[str, str], profile: str | None, key: str | None
         )
     variable = next((name for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE") if environ.get(name)), "AWS_PROFILE")
     return ConfigurationError(
-        f"it names the profile {environ.get(variable)!r}, which is not in the AWS configuration of this machine; {advice} "
-        "unset it",
-        key=variable,
+        f"{variable} names a profile that is not on this machine, {environ.get(variable)!r}; {advice} unset it"
     )
 
 
@@ -127,7 +125,7 @@ def _no_credentials(error: Exception, environ: Mapping[str, str], what: str, pro
     first = f"Correct or unset {' and '.join(variables)}, or run" if variables else "Run"
     return CredentialsError(
         f"The AWS credentials for {what} can't be had ({name}). {first} what `credential_process` or the role in "
-        f"{_where(environ, profile)} names by hand and fix it, log in again, or set AWS_ACCESS_KEY_ID and "
+        f"{_where(environ, profile)} names by hand and fix it. Log in again, or set AWS_ACCESS_KEY_ID and "
         "AWS_SECRET_ACCESS_KEY."
     )
 

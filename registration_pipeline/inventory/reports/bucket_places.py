@@ -178,7 +178,7 @@ class ObjectStorePlace:
 
 
 def open_google_place(
-    bucket: str, start: str, *, source: str, user_project: str | None = None, **store_options: Any
+    bucket: str, start: str, *, source: str, user_project: str | None = None, config: Any = None, **client_options: Any
 ) -> ObjectStorePlace:
     """Return a place in Google Cloud Storage; credentials are Google's application default ones.
 
@@ -187,13 +187,15 @@ def open_google_place(
         start: the folder to search.
         source: the source's name, for error texts.
         user_project: the project that pays for the requests, for buckets whose owner does not.
-        store_options: of obstore's store.
+        config: of obstore's store.
+        client_options: of its HTTP client.
     """
     from obstore.store import GCSStore
 
     # Cloud Storage's XML API, which obstore speaks: request header "x-goog-user-project".
     payer: Any = {"default_headers": {_GOOGLE_PAYER: user_project}} if user_project else {}
-    store = GCSStore(bucket, client_options=payer or None, **store_options)
+    options: Any = payer | client_options
+    store = GCSStore(bucket, config=config, client_options=options or None)
     return ObjectStorePlace(store, f"gs://{bucket}", start, source=source)
 
 

@@ -228,7 +228,7 @@ WRONG = {
     ),
     "AWS_PROFILE that is not there": Wrong(
         status=2,
-        says=("AWS_PROFILE: it names the profile 'nobody'",),
+        says=("AWS_PROFILE names a profile that is not on this machine, 'nobody'",),
         settings=s3("{moto}"),
         environ={**AWS, "AWS_PROFILE": "nobody"},
     ),

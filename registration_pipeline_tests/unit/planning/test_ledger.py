@@ -152,7 +152,10 @@ def test_small_waves_are_not_kept_open(new_bucket: Callable[..., Any]) -> None:
     ],
 )
 def test_an_empty_etag_says_nothing_so_size_and_time_decide(
-    new_bucket: Callable[..., Any], before: str | None, now: str, is_changed: bool  # noqa: FBT001
+    new_bucket: Callable[..., Any],
+    before: str | None,
+    now: str,
+    is_changed: bool,  # noqa: FBT001
 ) -> None:
     bucket = new_bucket()
     planned = plan_rows(0, {"a": 5}, bucket.now).to_pylist()
