@@ -7,46 +7,45 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from registration_pipeline.errors import HaltError, NotFoundError, PermissionDeniedError, ServiceUnavailableError
 from registration_pipeline.globs import KeyRules
 from registration_pipeline.inventory.schema import BATCH_ROWS, NAME_NOT_UTF8, inventory_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
 
 
-class _Name(NamedTuple):
-    """A name in a folder, with ``/`` at the end if it is a folder: as it is on disk, and as keys show it."""
-
-    written: bytes
-    shown: bytes
-    is_utf8: bool
-
-
 class _Folder(NamedTuple):
-    """A folder below the root: its path on disk, and the start of the keys in it."""
+    """A folder below the root, and what of it is still to be listed.
+
+    Args:
+        path: on disk.
+        shown: the start of the keys in it.
+        is_utf8: whether these two are the same.
+        names: as keys show them, in order, folders with ``/`` at the end.
+        written: the names on disk by how they are shown; empty where all are UTF-8.
+    """
 
     path: bytes
     shown: bytes
     is_utf8: bool
+    names: Iterator[bytes]
+    written: Mapping[bytes, bytes]
 
-    def below(self, name: _Name) -> _Folder:
-        return _Folder(self.path + name.written, self.shown + name.shown, self.is_utf8 and name.is_utf8)
-
-
-class _Row(NamedTuple):
-    """A file: key, bytes, microseconds since 1970, and whether its key is its name."""
-
-    key: str
-    size: int
-    modified: int
-    is_utf8: bool
+    @classmethod
+    def of(cls, path: bytes, shown: bytes, names: list[bytes], *, is_utf8: bool) -> Self:
+        """Make it of its sorted names on disk."""
+        try:
+            b"/".join(names).decode("utf-8")
+        except UnicodeDecodeError:
+            written = _shown_names(names)
+            return cls(path, shown, is_utf8, iter(sorted(written)), written)
+        return cls(path, shown, is_utf8, iter(names), {})
 
 
 class LocalLister:
@@ -101,70 +100,76 @@ class LocalLister:
             PermissionDeniedError: a directory or file that no rule leaves out can't be read.
             ServiceUnavailableError: the file system fails there.
         """
-        rows: list[_Row] = []
-        for row in self._walk():
-            rows.append(row)
-            if len(rows) == self._batch_rows:
-                yield _batch(rows)
-                rows = []
-        if rows:
-            yield _batch(rows)
+        keys: list[str] = []
+        sizes: list[int] = []
+        modified: list[int] = []
+        strange: list[int] = []
+        for key, status, is_utf8 in self._walk():
+            if not is_utf8:
+                strange.append(len(keys))
+            keys.append(key.decode("utf-8"))
+            sizes.append(status.st_size)
+            modified.append(status.st_mtime_ns // 1000)
+            if len(keys) == self._batch_rows:
+                yield _batch(keys, sizes, modified, strange)
+                keys, sizes, modified, strange = [], [], [], []
+        if keys:
+            yield _batch(keys, sizes, modified, strange)
 
-    def _walk(self) -> Iterator[_Row]:
-        pending = [(_Folder(b"", b"", is_utf8=True), iter(self._root_names()))]
+    def _walk(self) -> Iterator[tuple[bytes, os.stat_result, bool]]:
+        pending = [self._root_folder()]
         while pending:
-            folder, names = pending[-1]
-            name = next(names, None)
-            if name is None:
+            folder = pending[-1]
+            shown = next(folder.names, None)
+            if shown is None:
                 pending.pop()
-            elif name.shown.endswith(b"/"):
-                below = folder.below(name)
-                pending.append((below, iter(self._names_or_none_if_excluded(below))))
-            elif (status := self._status_of(folder, name)) is not None and stat.S_ISREG(status.st_mode):
-                yield _Row(
-                    (folder.shown + name.shown).decode("utf-8"),
-                    status.st_size,
-                    status.st_mtime_ns // 1000,
-                    folder.is_utf8 and name.is_utf8,
-                )
+                continue
+            name = folder.written.get(shown, shown) if folder.written else shown
+            is_utf8 = folder.is_utf8 and name == shown
+            if shown.endswith(b"/"):
+                pending.append(self._folder(folder.path + name, folder.shown + shown, is_utf8=is_utf8))
+                continue
+            status = self._status(folder, name, shown)
+            if status is not None and stat.S_ISREG(status.st_mode):
+                yield folder.shown + shown, status, is_utf8
 
-    def _root_names(self) -> list[_Name]:
+    def _root_folder(self) -> _Folder:
         names = self._names(b"")
         if names is None:
             raise NotFoundError(
                 f"{_text(self._root)} is not a directory. Create it, or fix `sources.{self._source}.uri`."
             )
-        return names
+        return _Folder.of(b"", b"", names, is_utf8=True)
 
-    def _names_or_none_if_excluded(self, folder: _Folder) -> list[_Name]:
+    def _folder(self, path: bytes, shown: bytes, *, is_utf8: bool) -> _Folder:
+        names: list[bytes] = []
         try:
-            return self._names(folder.path) or []
+            names = self._names(path) or []
         except HaltError:
-            rule = self._rules.folder_excluded_by(folder.shown.decode("utf-8"))
+            rule = self._rules.folder_excluded_by(shown.decode("utf-8"))
             if rule is None:
                 raise
-            self._say_left_out(folder, rule)
-            return []
+            self._say_left_out(path, rule)
+        return _Folder.of(path, shown, names, is_utf8=is_utf8)
 
-    def _status_of(self, folder: _Folder, name: _Name) -> os.stat_result | None:
-        path = os.path.join(self._root, folder.path + name.written)  # noqa: PTH118 - pathlib knows no bytes
+    def _status(self, folder: _Folder, name: bytes, shown: bytes) -> os.stat_result | None:
+        path = os.path.join(self._root, folder.path + name)  # noqa: PTH118 - pathlib knows no bytes
         try:
-            with self._translated(path):
-                return _status(path)
-        except HaltError:
-            rule = self._rules.excluded_by((folder.shown + name.shown).decode("utf-8"))
+            return _status(path)
+        except OSError as error:
+            rule = self._rules.excluded_by((folder.shown + shown).decode("utf-8"))
             if rule is None:
-                raise
-            self._say_left_out(folder, rule)
+                raise self._unreadable(path, error) from error
+            self._say_left_out(folder.path, rule)
             return None
 
-    def _say_left_out(self, folder: _Folder, rule: str) -> None:
-        if folder.path not in self._said:
-            self._said.add(folder.path)
-            path = _text(os.path.join(self._root, folder.path))  # noqa: PTH118 - pathlib knows no bytes
+    def _say_left_out(self, folder: bytes, rule: str) -> None:
+        if folder not in self._said:
+            self._said.add(folder)
+            path = _text(os.path.join(self._root, folder))  # noqa: PTH118 - pathlib knows no bytes
             self._notify(f"{self._source}: {path} can't be read, so it is not counted; left out anyway ({rule}).")
 
-    def _names(self, folder: bytes) -> list[_Name] | None:
+    def _names(self, folder: bytes) -> list[bytes] | None:
         """Return the sorted names in a folder, directories with ``/`` at the end; None if it is not there (any more).
 
         With its slash a directory sorts where the keys below it belong: ``a-b`` and ``a.txt`` come before ``a/x``
@@ -172,29 +177,26 @@ class LocalLister:
         """
         path = os.path.join(self._root, folder)  # noqa: PTH118 - pathlib knows no bytes
         self.requests += 1
-        with self._translated(path):
-            try:
-                with os.scandir(path) as entries:
-                    return _in_order(
-                        [entry.name + b"/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries]
-                    )
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-
-    @contextmanager
-    def _translated(self, path: bytes) -> Iterator[None]:
         try:
-            yield
-        except PermissionError:
-            raise PermissionDeniedError(
+            with os.scandir(path) as entries:
+                return sorted(
+                    entry.name + b"/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+
+    def _unreadable(self, path: bytes, error: OSError) -> HaltError:
+        if isinstance(error, PermissionError):
+            return PermissionDeniedError(
                 f"{_text(path)} can't be read: permission denied. Give this user read and search permission on it, or "
                 f"point `sources.{self._source}.uri` elsewhere."
-            ) from None
-        except OSError as error:
-            raise ServiceUnavailableError(
-                f"{_text(path)} can't be read: {error.strerror or error}. Fix the file system below "
-                f"`sources.{self._source}.uri`, then run again."
-            ) from error
+            )
+        return ServiceUnavailableError(
+            f"{_text(path)} can't be read: {error.strerror or error}. Fix the file system below "
+            f"`sources.{self._source}.uri`, then run again."
+        )
 
 
 def _status(path: bytes) -> os.stat_result | None:
@@ -208,16 +210,6 @@ def _status(path: bytes) -> os.stat_result | None:
         if os.path.islink(path):  # noqa: PTH114 - pathlib knows no bytes
             return None
         raise
-
-
-def _in_order(written: list[bytes]) -> list[_Name]:
-    """Return the names of a folder in the order of keys."""
-    try:
-        b"/".join(written).decode("utf-8")
-        names = {name: name for name in written}
-    except UnicodeDecodeError:
-        names = _shown_names(written)
-    return [_Name(names[shown], shown, names[shown] == shown) for shown in sorted(names)]
 
 
 def _shown_names(written: list[bytes]) -> dict[bytes, bytes]:
@@ -237,9 +229,11 @@ def _shown_names(written: list[bytes]) -> dict[bytes, bytes]:
     return names
 
 
-def _batch(rows: list[_Row]) -> pa.RecordBatch:
-    keys, sizes, modified, are_utf8 = zip(*rows, strict=True)
-    classes = None if all(are_utf8) else [None if is_utf8 else NAME_NOT_UTF8 for is_utf8 in are_utf8]
+def _batch(keys: list[str], sizes: list[int], modified: list[int], strange: list[int]) -> pa.RecordBatch:
+    classes: list[str | None] | None = [None] * len(keys) if strange else None
+    for row in strange:
+        assert classes is not None
+        classes[row] = NAME_NOT_UTF8
     return inventory_batch(keys=keys, sizes=sizes, last_modified=modified, storage_classes=classes)
 
 
