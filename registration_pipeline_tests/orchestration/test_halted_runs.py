@@ -12,6 +12,7 @@ from registration_pipeline.errors import (
     ConfigurationError,
     CredentialsError,
     NotFoundError,
+    PermissionDeniedError,
     RegistrationPipelineError,
 )
 from registration_pipeline.inventory.inventory import latest_inventory
@@ -83,7 +84,9 @@ HALTS = [
     pytest.param((two_keys, CredentialsError, "ENCORD_SSH_KEY"), id="a second key that is none"),
     pytest.param((foreign_key, CredentialsError, "key"), id="key that Encord refuses", marks=pytest.mark.slow),
     pytest.param(
-        (missing_folder_uuid, NotFoundError, "11111111"), id="folder that does not exist", marks=pytest.mark.slow
+        (missing_folder_uuid, PermissionDeniedError, "11111111"),
+        id="folder that does not exist",
+        marks=pytest.mark.slow,
     ),
     pytest.param(
         (missing_integration, NotFoundError, "prod-aws"),
