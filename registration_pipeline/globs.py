@@ -26,6 +26,9 @@ _ENDS: Final = {"(?:(?P<ps_d>/)|$)": r"(?:(?P<ps_d>/)|\Z)", "(?P<ps_d>/)": "(?P<
 
 NO_INCLUDE_MATCHES = "no include pattern matches"
 
+_ANY_NAMES = ("\ue000", "\ue000\ue001.\ue002", ".\ue000", "\ue000/\ue001")
+"""Names that no pattern means; a pattern that matches all of them below a folder matches everything there."""
+
 
 def glob_problem(pattern: str) -> str | None:
     """Return what is wrong with a glob, or None."""
@@ -75,21 +78,34 @@ class KeyRules:
                 return rule or NO_INCLUDE_MATCHES
         return None
 
+    def folder_excluded_by(self, folder_below_prefix: str) -> str | None:
+        """Return a rule that leaves out every key below a folder, or None if that can't be said of all of them.
+
+        Args:
+            folder_below_prefix: ending in ``/``.
+        """
+        if self._exclude is not None and (rule := self._exclude.decide_folder(folder_below_prefix)) is not None:
+            return rule
+        if self._include is not None and not self._include.may_match_below(folder_below_prefix):
+            return NO_INCLUDE_MATCHES
+        return None
+
 
 class _Globs:
-    __slots__ = ("_any_matches", "_names_rule_of_match", "_rules", "_spec")
+    __slots__ = ("_any_matches", "_is_reversing", "_names_rule_of_match", "_patterns", "_rules", "_spec")
 
     def __init__(self, setting: str, patterns: Sequence[str]) -> None:
         for pattern in patterns:
             if (problem := glob_problem(pattern)) is not None:
                 raise ValueError(f"{setting} pattern {pattern!r}: {problem}")
+        self._patterns = tuple(patterns)
         self._rules = tuple(f'{setting} "{pattern}"' for pattern in patterns)
         self._spec = GitIgnoreSpec.from_lines(patterns, _OpaqueKeyPattern)
         # One expression for all patterns answers the common case (nothing is excluded, everything is included) in one
         # step; the library is asked only when order or the rule's name matters.
         self._any_matches = re.compile("|".join(_whole(pattern) for pattern in patterns)).match
-        is_reversing = any(pattern.startswith("!") for pattern in patterns)
-        self._names_rule_of_match = setting == "exclude" or is_reversing
+        self._is_reversing = any(pattern.startswith("!") for pattern in patterns)
+        self._names_rule_of_match = setting == "exclude" or self._is_reversing
 
     def decide(self, key: str) -> tuple[bool, str | None]:
         """Return whether the key matches, and the rule that decided, where it is needed."""
@@ -101,6 +117,29 @@ class _Globs:
         result = self._spec.check_file(f"/{key}", separators=())
         rule = None if result.index is None else self._rules[result.index]
         return bool(result.include), rule
+
+    def decide_folder(self, folder: str) -> str | None:
+        """Return the rule that matches everything below a folder; None if there may be a key that it does not match."""
+        if self._is_reversing:
+            return None
+        decided = {self.decide(f"{folder}{name}")[1] for name in _ANY_NAMES}
+        rule = decided.pop()
+        # A set of characters may match these names and not another.
+        return None if decided or rule is None or "[" in rule else rule
+
+    def may_match_below(self, folder: str) -> bool:
+        """Return False if no key below a folder matches, whatever its name is."""
+        return any(_may_match_below(pattern, folder) for pattern in self._patterns if not pattern.startswith("!"))
+
+
+def _may_match_below(pattern: str, folder: str) -> bool:
+    if "/" not in pattern.rstrip("/"):
+        return True  # it matches at any depth
+    parts = pattern.strip("/").split("/")
+    for part, name in zip(parts, folder.rstrip("/").split("/"), strict=False):
+        if part != name:
+            return any(sign in part for sign in "*?[\\")
+    return True
 
 
 class _OpaqueKeyPattern(GitIgnoreSpecPattern):

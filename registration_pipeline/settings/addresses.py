@@ -1,7 +1,7 @@
 """The addresses in registration.yaml, parsed and checked: source URI, state, endpoint, Encord's domain.
 
-What does not belong here: how an object's URL is written (``urls.py``). No error text quotes the address: it may come
-from the environment.
+What does not belong here: how an object's URL is written (``urls.py``). No error text quotes more of the address than its
+scheme: it may come from the environment.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ _OBS_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # account names".
 _AZURE_CONTAINER = re.compile(r"\$root|\$web|(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _AZURE_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
 _STATE_SCHEMES = ("s3", "gs", "az")
 _NOT_OF_A_PREFIX = {"?": "a query (what follows a ?)", "#": "a fragment (what follows a #)"}
 
@@ -84,7 +85,7 @@ def parse_location(uri: str) -> SourceLocation:
     if not separator or written not in set(SourceScheme):
         raise ValueError(
             "must be s3://bucket/prefix/, gs://bucket/prefix/, az://container@account/prefix/, obs://bucket/prefix/ or "
-            "file:///absolute/directory/"
+            f"file:///absolute/directory/{unknown_scheme(uri)}"
         )
     scheme = SourceScheme(written)
     if scheme == SourceScheme.FILE:
@@ -125,6 +126,16 @@ def refuse_file_query(rest: str) -> None:
 
 def _query_text(what: str) -> str:
     return f"holds {what}, which may hold a signature and has no meaning here; remove it"
+
+
+def unknown_scheme(address: str) -> str:
+    """Return the scheme of an address that is none of those known, as a clause to end a message with; else nothing."""
+    scheme, separator, _ = address.partition("://")
+    if not separator or not _SCHEME.fullmatch(scheme):
+        return ""
+    return f"; {scheme}:// is none of these" + (
+        ", which are in lower case" if scheme.lower() in set(SourceScheme) else ""
+    )
 
 
 def _check_bucket(bucket: str, scheme: str = SourceScheme.S3) -> None:
@@ -187,7 +198,7 @@ def parse_state(state: str, *, folder: Path, environ: Mapping[str, str]) -> str:
     if scheme == "file":
         return str(_file_path(rest))
     if scheme not in _STATE_SCHEMES:
-        raise ValueError("must be a path, file:///…, s3://bucket/prefix, gs://… or az://…")
+        raise ValueError(f"must be a path, file:///…, s3://bucket/prefix, gs://… or az://…{unknown_scheme(state)}")
     _check_state_address(scheme, rest)
     return state.rstrip("/")
 

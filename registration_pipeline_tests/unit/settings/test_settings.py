@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -82,6 +83,32 @@ def test_settings_can_not_be_changed(load: Load) -> None:
     source = load(SMALLEST).sources["fleet"]
     with pytest.raises(ValidationError, match="frozen"):
         source.max_in_flight = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("uri", "endpoint", "style"),
+    [
+        pytest.param("gs://bucket/", "http://127.0.0.1:9000", UrlStyle.PATH, id="an emulator of Google's"),
+        pytest.param("gs://bucket/", "https://storage-mine.p.googleapis.com", UrlStyle.HTTPS, id="Google privately"),
+        pytest.param("az://box@account/", "https://account.blob.core.chinacloudapi.cn", UrlStyle.PATH, id="China"),
+        pytest.param("az://box@account/", "https://account.blob.core.windows.net", UrlStyle.AZURE, id="Azure"),
+        pytest.param(
+            "az://box@account/",
+            "https://account.privatelink.blob.core.windows.net",
+            UrlStyle.AZURE,
+            id="Azure privately",
+        ),
+        pytest.param("az://box@account/", "https://other.blob.core.windows.net", UrlStyle.PATH, id="another account"),
+        pytest.param("obs://bucket/", "https://obs.eu-de.otc.t-systems.com", UrlStyle.OBS, id="Open Telekom"),
+        pytest.param("obs://bucket/", "https://obs.eu-nl.otc.t-systems.com", UrlStyle.PATH, id="another region"),
+        pytest.param("obs://bucket/", "https://obs.eu-de.sc.otc.t-systems.com", UrlStyle.PATH, id="another cloud"),
+    ],
+)
+def test_without_a_url_style_the_urls_lead_to_the_endpoint(
+    load: Load, uri: str, endpoint: str, style: UrlStyle
+) -> None:
+    text = SMALLEST.replace("{region: eu-west-2}", f"{{region: eu-de, endpoint_url: '{endpoint}'}}")
+    assert load(re.sub(r"s3://\S+", uri, text)).sources["fleet"].url_style == style
 
 
 @pytest.mark.parametrize(

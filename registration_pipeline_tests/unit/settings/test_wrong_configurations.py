@@ -311,9 +311,53 @@ WRONG = {
     "OBS without region": with_storage(
         "profile: prod", line=4, key="storage.region", says="add storage.region, e.g. eu-de", uri="obs://bucket/"
     ),
-    "OBS with an endpoint and no region": with_storage(
-        "endpoint_url: http://host", line=4, key="storage.region", says="url_style obs needs it", uri="obs://bucket/"
+    "obs style with an endpoint and no region": with_storage(
+        "endpoint_url: http://host",
+        line=4,
+        key="storage.region",
+        says="url_style obs needs it",
+        style="obs",
+        uri="obs://bucket/",
     ),
+    "obs style with another cloud's endpoint": with_storage(
+        "{region: eu-de, endpoint_url: https://obs.ap-southeast-1.myhuaweicloud.com}",
+        line=7,
+        key="url_style",
+        says="storage.endpoint_url lists another one; use path",
+        style="obs",
+        uri="obs://bucket/",
+    ),
+    "s3 style with another store's endpoint": with_storage(
+        "endpoint_url: https://store.example", line=7, key="url_style", says="storage.endpoint_url", style="s3"
+    ),
+    "access point with another store's endpoint": with_storage(
+        "{endpoint_url: https://store.example, access_point_arn: 'arn:aws:s3::1:accesspoint/a.mrap'}",
+        line=7,
+        key="url_style",
+        says="storage.endpoint_url",
+        style="mrap",
+    ),
+    "azure style in another of Azure's clouds": with_storage(
+        "endpoint_url: https://account.blob.core.chinacloudapi.cn",
+        line=7,
+        key="url_style",
+        says="storage.endpoint_url",
+        style="azure",
+        uri="az://box@account/",
+    ),
+    "gs style with an emulator": with_storage(
+        "endpoint_url: http://127.0.0.1:9000",
+        line=7,
+        key="url_style",
+        says="storage.endpoint_url",
+        style="gs",
+        uri="gs://bucket/",
+    ),
+    "requester pays in Azure": with_storage(
+        "requester_pays: true", key="storage.requester_pays", says="s3:// and gs://", uri="az://box@account/"
+    ),
+    "scheme that is not known": with_uri("ftp://bucket/raw/", "ftp:// is none of these"),
+    "scheme that is not known, of the state": with_top("state: hdfs://host/x", key="state", says="hdfs:// is none"),
     "AWS profile for Google's": with_storage(
         "profile: prod",
         key="storage.profile",
