@@ -23,7 +23,7 @@ from registration_pipeline.planning.chunking import ChunkCutter
 from registration_pipeline.planning.decision import Decider, Decision, digest_rules
 from registration_pipeline.planning.history import PlanHistory, compact, load_history
 from registration_pipeline.planning.ledger import Ledger, LedgerMatch
-from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, settle_lineage
+from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, restore_markers
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave, read_chunks
 from registration_pipeline.planning.wave_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
@@ -93,7 +93,9 @@ def plan_source(
     digest, is_trusted = digest_rules(source), True
     for _ in range(_MOST_ATTEMPTS):
         history = load_history(store, source.name, is_trusted=is_trusted)
-        history, number = (history, 0) if dry_run else settle_lineage(store, history, is_trusted=is_trusted)
+        if not dry_run:
+            restore_markers(store, history)
+        number = history.number + 1
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
         planned = inventory or _newest_inventory(store, source.name)
         existing = _existing_wave(store, history, planned, digest)
