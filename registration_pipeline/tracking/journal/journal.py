@@ -67,6 +67,16 @@ def decode_event(data: bytes, *, name: str) -> JournalEvent:
         raise StateCorruptError(f"{name} is not a journal entry ({error}); restore it from a backup.") from error
 
 
+def in_order(events: Iterable[JournalEvent]) -> list[JournalEvent]:
+    """Return a chunk's events in the order in which they happened."""
+    return sorted(events, key=lambda event: (event.attempt, _ORDER[event.kind]))
+
+
+def summary_entries(events: Iterable[JournalEvent]) -> list[dict[str, Any]]:
+    """Return what a summary says of a chunk's events, which are in their order."""
+    return [_fields_of(replace(event, failures=())) for event in events]
+
+
 def _event_of(fields: dict[str, Any]) -> JournalEvent:
     fields["kind"] = JournalEventKind(fields["kind"])
     fields["at"] = datetime.fromisoformat(fields["at"])
@@ -222,5 +232,4 @@ class Journal:
         return [replace(event, failures=()) for event in self._read(folder + name for name in names)], None
 
     def _read(self, names: Iterable[str]) -> list[JournalEvent]:
-        events = [decode_event(self._store.read(name), name=name) for name in names]
-        return sorted(events, key=lambda event: (event.attempt, _ORDER[event.kind]))
+        return in_order([decode_event(self._store.read(name), name=name) for name in names])
