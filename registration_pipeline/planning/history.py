@@ -82,6 +82,7 @@ class PlanHistory:
             self,
             wave_ids=(*self.wave_ids, wave.wave_id),
             latest=wave,
+            number=self.number + 1,
             runs=(*self.runs, wave.parts) if wave.parts else self.runs,
             chunk_runs=(*self.chunk_runs, wave.chunk_files) if wave.chunk_files else self.chunk_runs,
         )

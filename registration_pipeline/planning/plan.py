@@ -93,9 +93,7 @@ def plan_source(
     digest, is_trusted = digest_rules(source), True
     for _ in range(_MOST_ATTEMPTS):
         history = load_history(store, source.name, is_trusted=is_trusted)
-        if not dry_run:
-            restore_markers(store, history)
-        number = history.number + 1
+        restore_markers(store, () if dry_run else history.without_marker, source.name)
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
         planned = inventory or _newest_inventory(store, source.name)
         existing = _existing_wave(store, history, planned, digest)
@@ -103,9 +101,8 @@ def plan_source(
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
         run = _PlanningRun(store, source, planned, history, limits=limits, progress=progress)
         try:
-            wave = _carried_over(history, planned, digest, planned_at=clock()) or run.plan(
-                digest, clock, dry_run=dry_run
-            )
+            carried = _carried_over(history, planned, digest, planned_at=clock())
+            wave = carried or run.plan(digest, clock, dry_run=dry_run)
         except StateCorruptError:
             if not history.is_compacted:
                 raise
@@ -113,10 +110,12 @@ def plan_source(
             continue
         if dry_run:
             return Plan(wave, run.chunks, history, created=False)
-        if commit_wave(store, wave, number):
+        if commit_wave(store, wave, history.number + 1):
             discard_uncommitted(store, history, wave)
             history = history.followed_by(wave)
-            return Plan(wave, run.chunks, compact(store, history, number) if compacts else history, created=True)
+            return Plan(
+                wave, run.chunks, compact(store, history, history.number) if compacts else history, created=True
+            )
     raise StateConflictError(
         f"Other planning runs of source {source.name} committed first, {_MOST_ATTEMPTS} times in a row. Let them finish, "
         "then run again"

@@ -36,15 +36,9 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(3600)]
 
 REPORTS: Final = ("failures/", "failure_log/", "audit/")
-HARMLESS: Final = {
-    # Parquet and CSV of a report are compared in what they say; a gzip header holds a time that is not read.
-    "failures/…/….csv",
-    "failures/…/….parquet",
-    "failure_log/…T.csv",
-    "failure_log/…T.parquet",
-    "audit/…/findings.csv",
-    "journal_summary/….gz",
-}
+HARMLESS: Final = ("failures/", "failure_log/", "audit/…/findings.csv", "journal_summary/")
+"""Not every bit of these says something: both forms of a report are compared in what they say, and a gzip stream begins with a
+time that is not read."""
 ACTIONS: Final[dict[str, Callable[[Fleet], Any]]] = {
     "status, chunks and failures": lambda fleet: numbers(fleet.store),
     "plan --dry-run": lambda fleet: dry_run(fleet),  # noqa: PLW0108 - defined below
@@ -150,7 +144,7 @@ def test_a_flipped_bit_changes_no_number_and_is_named(world: World, note_line: C
         report = verify_state(world.fleet(files).store, "fleet")
         beside = {name.replace(".parquet", ".csv")} if name.startswith("fleet/failure_log/") else set()
         assert set(report.damaged) <= {name, *beside}, f"bit {bit} of {name}: {report.damaged}"
-        assert report.damaged or kind in HARMLESS, f"bit {bit} of {name} was not found"
+        assert report.damaged or kind.startswith(HARMLESS), f"bit {bit} of {name} was not found"
         ends["verify"] += bool(report.damaged)
     note_line(f"{len(world.flips())} bits flipped in {len(world.kinds)} kinds of files; refused: {dict(ends)}")
 
@@ -190,7 +184,7 @@ def test_whatever_happens_to_a_file_is_found(world: World, how: str) -> None:
         files |= {} if changed is None else {name: changed}
         if changed is None and name.partition("/")[2].startswith((*may_go, *REPORTS)):
             continue
-        if kind in HARMLESS and how == "grown":
+        if kind.startswith(HARMLESS) and how == "grown":
             continue
         report = verify_state(world.fleet(files).store, "fleet")
         assert name in report.damaged, f"{name} {how}: {report.damaged}"
