@@ -19,27 +19,24 @@ from registration_pipeline.state.layout import COMMIT_MARKER, census_folder, lin
 from registration_pipeline.state.sealed import sealed_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.state.store import StateStore
 
 
-def restore_markers(store: StateStore, wave_ids: Iterable[str], source: str) -> None:
+def restore_markers(store: StateStore, history: PlanHistory) -> None:
     """Write the commit markers that are missing: a planner died in the middle of its commit, or they were removed.
 
     Args:
         store: the state.
-        wave_ids: of the waves that count although their markers are not there.
-        source: the source's name.
+        history: what was planned so far.
 
     Raises:
         StateCorruptError: a wave's files are not all there, so the marker could not be believed.
     """
-    for wave_id in wave_ids:
-        wave = load_wave(store, source, wave_id)
+    for wave_id in history.without_marker:
+        wave = load_wave(store, history.source, wave_id)
         if wave is None:
-            name = plan_folder(source, wave_id) + COMMIT_MARKER
+            name = plan_folder(history.source, wave_id) + COMMIT_MARKER
             raise damaged(store, name, "is missing, and the lineage does not have its wave either")
         missing = next((part.name for part in wave_files(wave) if not store.exists(part.name)), None)
         if missing is not None:

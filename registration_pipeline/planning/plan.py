@@ -92,8 +92,7 @@ def plan_source(
     """
     digest, is_trusted = digest_rules(source), True
     for _ in range(_MOST_ATTEMPTS):
-        history = load_history(store, source.name, is_trusted=is_trusted)
-        restore_markers(store, () if dry_run else history.without_marker, source.name)
+        history = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run)
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
         planned = inventory or _newest_inventory(store, source.name)
         existing = _existing_wave(store, history, planned, digest)
@@ -120,6 +119,13 @@ def plan_source(
         f"Other planning runs of source {source.name} committed first, {_MOST_ATTEMPTS} times in a row. Let them finish, "
         "then run again"
     )
+
+
+def _whole_history(store: StateStore, source: str, *, is_trusted: bool, restores: bool) -> PlanHistory:
+    history = load_history(store, source, is_trusted=is_trusted)
+    if restores:
+        restore_markers(store, history)
+    return history
 
 
 @dataclass(slots=True)
