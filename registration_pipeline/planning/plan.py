@@ -27,6 +27,8 @@ from registration_pipeline.planning.lineage import commit_wave, discard_uncommit
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave, read_chunks
 from registration_pipeline.planning.wave_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
+from registration_pipeline.state.damage import damaged
+from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +96,7 @@ def plan_source(
     for _ in range(_MOST_ATTEMPTS):
         history = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run)
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
-        planned = inventory or _newest_inventory(store, source.name)
+        planned = inventory or _newest_inventory(store, source.name, history.latest)
         existing = _existing_wave(store, history, planned, digest)
         if existing is not None:
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
@@ -268,8 +270,11 @@ class _PlanningRun:
         )
 
 
-def _newest_inventory(store: StateStore, source: str) -> Inventory:
+def _newest_inventory(store: StateStore, source: str, latest: Wave | None) -> Inventory:
     inventory = latest_inventory(store, source)
+    if latest is not None and (inventory is None or inventory.inventory_id < latest.inventory_id):
+        missing = inventory_folder(source, latest.inventory_id) + COMMIT_MARKER
+        raise damaged(store, missing, f"is missing, though wave {latest.wave_id} planned its inventory")
     if inventory is None:
         raise UsageError(
             f"Source {source} has no inventory to plan: run `registration-pipeline inventory {source}` first"

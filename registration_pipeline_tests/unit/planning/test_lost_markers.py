@@ -101,6 +101,19 @@ def test_a_wave_whose_files_are_gone_is_named_and_nothing_is_planned_or_cleared(
     assert bucket.files("plan/") | bucket.files("lineage/") == before
 
 
+@pytest.mark.parametrize("left", [0, 2], ids=["none", "older ones"])
+def test_an_inventory_that_lost_its_marker_is_not_replaced_by_an_older_one(bucket: Any, left: int) -> None:
+    wave_ids = nights(bucket)
+    for wave_id in wave_ids[left:]:
+        bucket.store.delete(f"cams/inventory/{wave_id}/_SUCCESS.json")
+
+    with pytest.raises(StateCorruptError, match=rf"inventory/{wave_ids[2]}/_SUCCESS\.json is missing"):
+        bucket.plan()
+
+    bucket.put("raw/d.jpg")
+    assert bucket.sync().wave.counts.new == 1
+
+
 def test_a_marker_that_differs_from_the_lineage_is_refused(bucket: Any) -> None:
     wave_ids = nights(bucket)
     other = bucket.store.read(f"cams/plan/{wave_ids[2]}/_SUCCESS.json")
