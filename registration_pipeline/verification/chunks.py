@@ -16,6 +16,7 @@ from registration_pipeline.errors import StateCorruptError, StateNotFoundError
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.planning.halves import read_units
 from registration_pipeline.state.layout import failures_name, journal_folder, manifest_name, outcomes_name
+from registration_pipeline.tracking.failures.files import COLUMNS
 from registration_pipeline.tracking.failures.log import chunk_failures
 from registration_pipeline.tracking.journal.journal import decode_event, in_order, summary_entries
 from registration_pipeline.tracking.journal.states import JournalEventKind, fold_events
@@ -114,8 +115,8 @@ class ChunkVerifier:
             failures_name(self._source, verdict.chunk_id, verdict.attempt, suffix) for suffix in ("parquet", "csv")
         )
         if parquet in self._present or text in self._present:
-            rows = map(astuple, chunk_failures(self._source, verdict.chunk_id, outcomes))
-            self._note(pair_damage(self._store, parquet, text, rows))
+            rows = [astuple(row) for row in chunk_failures(self._source, verdict.chunk_id, outcomes)]
+            self._note(pair_damage(self._store, parquet, text, (COLUMNS, rows)))
 
     def _verify_manifests(self, sent: dict[str, str]) -> None:
         """Compare each manifest with what was sent, or else with what its plan gives."""

@@ -17,7 +17,7 @@ from registration_pipeline.errors import StateNotFoundError
 from registration_pipeline.verification.report import Damage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from registration_pipeline.state.store import StateStore
@@ -28,7 +28,7 @@ _NEUTRALISED = "'"
 
 
 def pair_damage(
-    store: StateStore, parquet: str, text: str, rows: Iterable[Iterable[object]] | None = None
+    store: StateStore, parquet: str, text: str, content: tuple[Sequence[str], Sequence[Iterable[object]]] | None = None
 ) -> Damage | None:
     """Compare the two forms of a report.
 
@@ -36,14 +36,16 @@ def pair_damage(
         store: the state.
         parquet: the name of the one.
         text: the name of the other, CSV.
-        rows: what both should hold; None: what the first holds.
+        content: the columns and rows that both should hold; None: what the first holds.
     """
     try:
         with store.local_file(parquet) as path:
-            if rows is not None and not _agree(_texts(rows), _parquet_rows(path)):
+            columns, rows = content or (_columns(path), None)
+            if rows is not None and not (_columns(path) == list(columns) and _agree(_texts(rows), _parquet_rows(path))):
                 return Damage(parquet, "does not hold the rows that it was written with")
             with store.local_file(text) as beside:
-                if _agree(_parquet_rows(path), _csv_rows(beside, _columns(path))):
+                expected = _parquet_rows(path) if rows is None else _texts(rows)
+                if _agree(expected, _csv_rows(beside, list(columns))):
                     return None
     except (pa.ArrowException, OSError) as error:
         return Damage(parquet, f"can't be read: {str(error).strip()}")
@@ -52,7 +54,8 @@ def pair_damage(
     except StateNotFoundError:
         lost = text if store.exists(parquet) else parquet
         return Damage(lost, "is missing, though the other form of the same report is there")
-    return Damage(text, "and the Parquet file beside it do not say the same: one of them is damaged")
+    both = "and the Parquet file beside it do not say the same: one of them is damaged"
+    return Damage(text, both if content is None else "does not hold the rows that it was written with")
 
 
 def _agree(expected: Iterable[list[str]], found: Iterable[list[str]]) -> bool:
