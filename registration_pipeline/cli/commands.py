@@ -23,7 +23,16 @@ from registration_pipeline.cli.output import (
     status_document,
     write_json,
 )
-from registration_pipeline.cli.session import DONE, JobRequest, exit_status, open_source, open_sources, run_jobs
+from registration_pipeline.cli.session import (
+    DONE,
+    HALTED,
+    JobRequest,
+    exit_status,
+    open_source,
+    open_sources,
+    report_disagreements,
+    run_jobs,
+)
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.inventory.price_class import price_class
@@ -154,7 +163,7 @@ def show_status(config: Path | None, names: Sequence[str], *, as_json: bool) -> 
     project, sources = open_sources(config, names)
     statuses = [project.status(source) for source in sources]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
-    return DONE
+    return HALTED if report_disagreements(statuses) else DONE
 
 
 def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None, as_json: bool) -> int:
