@@ -120,8 +120,13 @@ def _integration(project: Project, source: SourceSettings) -> str:
 
 
 def _folder(project: Project, source: SourceSettings) -> str:
+    from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.shared_folder import refuse_shared_folder
+
     folder = source.encord.folder
     uuid = _with_retries("finding the folder", lambda: project.gateway.find_folder(folder))
+    if uuid:
+        refuse_shared_folder(project.gateway, RetryPolicy(attempts=_TRIES), project.settings, source, uuid)
     return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
 
 
