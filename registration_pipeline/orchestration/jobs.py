@@ -17,6 +17,7 @@ from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announced
+from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,
@@ -45,7 +46,7 @@ class ChunkSelection(dg.Config):
 def build_jobs(source: SourceSettings) -> list[Any]:
     """Return the jobs of one source."""
     own = SourceNames(source.name)
-    tags = {names.SOURCE_TAG: source.name}
+    tags = {names.SOURCE_TAG: source.name, **OWN_RETRIES_TAG}
     retry = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": {"failed": True}}}}
     register = _register_op(source)  # a code location refuses two ops of one name, so the jobs share theirs
     return [

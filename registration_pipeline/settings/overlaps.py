@@ -139,7 +139,7 @@ def _keys_of(source: SourceSettings) -> str:
 
 
 def _are_disjoint(first: SourceSettings, second: SourceSettings) -> bool:
-    """Return whether the globs prove that no object is in both. What can't be proven is taken to overlap."""
+    """Return whether the globs prove that no object is in both. What can't be proven counts as shared."""
     starts = [_starts(source) for source in (first, second)]
     if not any(a.startswith(b) or b.startswith(a) for a in starts[0] for b in starts[1]):
         return True
