@@ -65,8 +65,8 @@ class ChunkRun:
             failed: retry those with failures.
             also_due: work on what is due.
             force: retry also those whose retries are exhausted.
-            shown: partitions that Dagster shows as materialized. Registered chunks that are not among them are read
-                again, so that the view catches up after a run that ended too early to report, or without its history.
+            shown: partitions that Dagster shows as done. Registered chunks that are not among them are read again, so that
+                the view catches up after a run that ended too early to report, or without its history.
         """
         from registration_pipeline.tracking.due import due_tasks, failed_tasks, unshown_tasks
         from registration_pipeline.tracking.repairs import repaired_chunks

@@ -18,6 +18,7 @@ from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announced
 from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
+from registration_pipeline.orchestration.runs.shown_partitions import shown_as_done
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,
@@ -155,7 +156,7 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
         if config.chunks:
             tasks = run.named(config.chunks, force=config.force)
         else:
-            shown = context.instance.get_materialized_partitions(own.registration)
+            shown = shown_as_done(context.instance, own)
             tasks = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
         checks: list[CheckReport] = []
         failed = yield from run.register(
