@@ -22,7 +22,6 @@ from registration_pipeline.orchestration.runs.shown_partitions import shown_as_d
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,
-    failure_of,
     inventory_stage,
     plan_stage,
 )
@@ -153,8 +152,9 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         run = ChunkRun.open(project, source.name, context.log.info)
         retry_failed = config.failed or _is_retried_by_a_person(context.run)
+        unknown: list[str] = []
         if config.chunks:
-            tasks = run.named(config.chunks, force=config.force)
+            tasks, unknown = run.named(config.chunks, force=config.force)
         else:
             shown = shown_as_done(context.instance, own)
             tasks = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
@@ -167,8 +167,8 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
         )
         _log_checks(context, checks)
         yield from _events(context, own.failure_log, run.failure_log())
-        if failed:
-            raise failure_of(failed, source.name)
+        if (failure := run.failure(failed, unknown)) is not None:
+            raise failure
 
     return register_chunks
 
