@@ -16,6 +16,7 @@ from registration_pipeline.errors import (
     StateError,
 )
 from registration_pipeline.orchestration.runs.instance import dagster_home
+from registration_pipeline.orchestration.runs.instance_check import ask_instance
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
@@ -87,7 +88,7 @@ def _dagster(project: Project) -> str:
             f"the Dagster instance folder {home} can't be written by this user; set DAGSTER_HOME to one that can",
             key="DAGSTER_HOME",
         )
-    return f"{home} can be written"
+    return ask_instance(project.settings, project.environ)
 
 
 def _may_write(folder: Path) -> bool:
