@@ -157,8 +157,6 @@ def sync(store: Any, objects: int, *, before: Callable[[], object] = lambda: Non
     """
     from unittest.mock import patch
 
-    from dagster import DagsterInstance
-
     from registration_pipeline.cli.app import run as run_command
     from registration_pipeline.planning.history import load_chunks_of, load_history
     from registration_pipeline.project.project import Project
@@ -168,8 +166,8 @@ def sync(store: Any, objects: int, *, before: Callable[[], object] = lambda: Non
 
     with (
         patch("registration_pipeline.state.factory.open_state_store", lambda _: store),
-        patch.object(DagsterInstance, "get_materialized_partitions", lambda *_, **__: shown),
         patch.object(Project, "ask_encord", lambda *_: None),
+        patch("registration_pipeline.orchestration.jobs.shown_as_done", lambda *_: shown),
         patch("registration_pipeline.project.clients.listers.make_lister", lambda *_, **__: _Listed(objects)),
     ):
         status = run_command(["sync", SOURCE, "--json"])

@@ -16,6 +16,7 @@ from registration_pipeline.errors import (
     StateError,
 )
 from registration_pipeline.orchestration.runs.instance import dagster_home
+from registration_pipeline.orchestration.runs.instance_check import ask_instance
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
@@ -93,7 +94,7 @@ def _dagster(project: Project) -> str:
             f"the Dagster instance folder {home} can't be written by this user; set DAGSTER_HOME to one that can",
             key="DAGSTER_HOME",
         )
-    return f"{home} can be written"
+    return ask_instance(project.settings, project.environ)
 
 
 def _may_write(folder: Path) -> bool:
@@ -126,8 +127,13 @@ def _integration(project: Project, source: SourceSettings) -> str:
 
 
 def _folder(project: Project, source: SourceSettings) -> str:
+    from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.shared_folder import refuse_shared_folder
+
     folder = source.encord.folder
     uuid = _with_retries("finding the folder", lambda: project.gateway.find_folder(folder))
+    if uuid:
+        refuse_shared_folder(project.gateway, RetryPolicy(attempts=_TRIES), project.settings, source, uuid)
     return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
 
 

@@ -221,6 +221,7 @@ class Project:
         from registration_pipeline.submission.calls.slots import Slots
         from registration_pipeline.submission.context import SubmissionContext
         from registration_pipeline.submission.registrar import stream_chunks
+        from registration_pipeline.submission.shared_folder import refuse_shared_folder
         from registration_pipeline.submission.target import resolve_target
 
         waiting = iter(tasks)
@@ -232,11 +233,13 @@ class Project:
         retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
         # Before the folder is searched for: two processes that both find none would make two.
         with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
+            target = resolve_target(self.gateway, retry, source)
+            refuse_shared_folder(self.gateway, retry, self.settings, source, target.folder_uuid)
             context = SubmissionContext(
                 store=self.store,
                 source=source.name,
                 gateway=self.gateway,
-                target=resolve_target(self.gateway, retry, source),
+                target=target,
                 retry=retry,
                 stop=stop,
                 may_send=lease.check,

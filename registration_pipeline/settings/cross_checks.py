@@ -160,17 +160,3 @@ def _lists_its_own_state(source: SourceSettings, state: str) -> bool:
     # Manifests are what Encord would accept: JSON counts as text.
     manifest = source.location.below_prefix(f"{folder}{source.name}/manifests/chunk.json")
     return KeyRules(source.include, source.exclude).excluded_by(manifest) is None
-
-
-def target_problems(sources: Iterable[SourceSettings]) -> Iterator[Found]:
-    """Yield sources that would register the same objects in the same folder."""
-    seen: dict[tuple[object, ...], str] = {}
-    for source in sources:
-        target = (source.location, source.storage.endpoint_url, source.encord.folder)
-        if target in seen:
-            text = (
-                f"has the same uri and encord.folder as source {seen[target]!r}; every object would be registered"
-                " twice: merge the two, or give them different folders"
-            )
-            yield ("sources", source.name), text
-        seen.setdefault(target, source.name)

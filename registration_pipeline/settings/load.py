@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings.addresses import parse_state
-from registration_pipeline.settings.cross_checks import plan_problems, source_problems, target_problems
+from registration_pipeline.settings.cross_checks import plan_problems, source_problems
 from registration_pipeline.settings.models import (
     ChunkSizes,
     EncordSettings,
@@ -23,6 +23,7 @@ from registration_pipeline.settings.models import (
     SourceSettings,
     StorageSettings,
 )
+from registration_pipeline.settings.overlaps import overlap_problems
 from registration_pipeline.settings.yaml_source import MOST_BYTES, ConfigurationFile, Location, parse_configuration
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class _SettingsReader:
         if encord is not None:
             for location, text in plan_problems(sources, encord.plan):
                 self._parsed.add(location, text)
-        for location, text in target_problems(sources):
+        for location, text in overlap_problems(sources):
             self._parsed.add(location, text)
         if self._parsed.problems or encord is None:
             return None

@@ -32,12 +32,16 @@ class Recorder(SilentListener):
     errors: list[RegistrationPipelineError] = field(default_factory=list)
     chunks: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def stage_started(self, source: str, stage: str, total: int | None, *, unit: str = "chunk") -> None:  # noqa: ARG002 - the protocol's
         self.stages.append(stage)
 
     def chunk_concluded(self, source: str, result: object) -> None:  # noqa: ARG002 - the protocol's
         self.chunks.append(source)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
 
     def stopped(self, error: RegistrationPipelineError) -> None:
         self.errors.append(error)

@@ -20,6 +20,7 @@ from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.cancel import cancel_chunk
 from registration_pipeline.tracking.due import due_tasks, failed_tasks, named_tasks
 from registration_pipeline.tracking.failures.log import source_failures
+from registration_pipeline.tracking.journal.states import ONE_TRY
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.repairs import repaired_chunks
 from registration_pipeline.tracking.snapshot import read_snapshot
@@ -319,6 +320,7 @@ class World:
         for _ in range(MAX_ATTEMPTS + 1):
             if self.nightly():
                 self._run(self.nightly)
+                self.fleet.time.sleep(ONE_TRY.total_seconds())
         assert not self.nightly(), "nightly runs do not come to an end"
         assert not source_status(self.fleet.store, "fleet").pending
         self._run(lambda: self.retries(force=True))

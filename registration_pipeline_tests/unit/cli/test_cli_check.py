@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings import encord_private_key
 from registration_pipeline.submission.encord.gateway import EncordGateway
+from registration_pipeline.tracking.due import ChunkTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +79,33 @@ def test_a_folder_that_is_there_is_shown_with_its_uuid(workplace: Workplace):
     assert f"folder 'fleet-cameras' is {uuid}" in workplace.run("check").out
     workplace.configure(encord={"integration": "sandbox", "folder": uuid})
     assert f"folder '{uuid}' is {uuid}" in workplace.run("check").out
+
+
+def test_two_sources_with_the_same_objects_and_one_folder_by_name_and_by_uuid_are_refused(workplace: Workplace):
+    """Only Encord knows that the two are one folder, so `check` and the run ask it."""
+    uuid = gateway(workplace).create_folder("fleet")
+    workplace.put("day/a.jpg")
+    files = (workplace.root / "files").as_uri()
+    sources = {"outer": (files, "fleet"), "inner": (f"{files}/day", uuid), "other": (f"{files}/day", "elsewhere")}
+    settings = {
+        name: {"uri": uri, "encord": {"folder": folder, "integration": "sandbox"}}
+        for name, (uri, folder) in sources.items()
+    }
+    workplace.config.write_text(yaml.safe_dump({"state": "./state", "sources": settings}))
+
+    said = workplace.run("check", "--json")
+
+    assert said.status == 2
+    refused = {check["source"]: check["detail"] for check in said.document["checks"] if not check["ok"]}
+    assert set(refused) == {"outer", "inner"}
+    assert "the uri of 'inner' lies within the uri of 'outer'" in refused["outer"]
+    for name in ("outer", "inner"):
+        source = workplace.project.source(name)
+        workplace.project.take_inventory(source)
+        (chunk,) = workplace.project.plan(source).chunks
+        with pytest.raises(ConfigurationError, match="would be registered twice"):
+            list(workplace.project.register(source, [ChunkTask(chunk=chunk)], notify=lambda _: None))
+    assert not workplace.sandbox.jobs()
 
 
 def test_two_folders_of_one_name_are_distinguished_by_uuid(workplace: Workplace):
