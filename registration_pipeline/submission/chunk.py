@@ -29,13 +29,14 @@ from registration_pipeline.errors import (
 from registration_pipeline.manifest.files import Manifest, check_sent_before, ensure_manifest
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
+from registration_pipeline.submission.evidence import EvidenceSearch, present_items
 from registration_pipeline.submission.job_wait import JobWait
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
-from registration_pipeline.submission.settle import gone_items, search_folder
 from registration_pipeline.submission.split import PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     contested_items,
+    is_proven,
     judge_adopted,
     judge_job,
     judge_refused,
@@ -123,6 +124,11 @@ class ChunkSubmission:
         if doubt.seen.get(self.chunk.chunk_id) != (progress.attempt, progress.state):
             # Another process got the job id, or the verdict, while we waited: what it wrote is not in doubt.
             return self.advance()
+        if progress.state is ChunkState.SUBMITTED:
+            with self.context.slots.occupied(self.context.stop):
+                report = self._wait_for_job()
+            if report is not None:
+                return self._judge(report, is_settled=True)
         evidence = self._evidence(self._units())
         if evidence.covers(self._units()):
             outcomes = judge_adopted(self._units(), evidence, attempt=progress.attempt, at=self.context.clock())
@@ -200,15 +206,26 @@ class ChunkSubmission:
         assert job_id is not None
         return JobWait(self.context, self.chunk.chunk_id, self._folder_uuid, job_id).until_end()
 
-    def _judge(self, report: JobReport | None) -> ChunkResult | InDoubt:
+    def _judge(self, report: JobReport | None, *, is_settled: bool = False) -> ChunkResult | InDoubt:
+        """Conclude from a job's report.
+
+        Args:
+            report: of a job that has ended; None: Encord no longer knows it.
+            is_settled: the folder has been quiet since the job ended.
+        """
         progress = self._progress
         if report is None:
             return self._in_doubt(f"Encord no longer knows upload job {progress.job_id}")
         units = self._units()
-        # What an earlier attempt registered stays so; without leaving it out, every retry would list the whole folder
-        # back to the first attempt, because a job does not name what it skips.
-        registered = {outcome.unit_id for outcome in self._earlier() if outcome.verdict.is_registered}
+        # What an earlier attempt registered stays so; without leaving it out, every retry would search for it, because a
+        # job does not name what it skips.
+        registered = {outcome.unit_id for outcome in self._earlier() if is_proven(outcome)}
         sought = [unit for unit in unaccounted_units(units, report) if unit.unit_id not in registered]
+        if sought and report.units_pending and not is_settled:
+            # It may go on, and what it registers after a retry was started would be there twice.
+            return self._in_doubt(
+                f"upload job {progress.job_id} ended {report.status} with {report.units_pending} units pending"
+            )
         evidence = self._evidence(sought) if sought else FolderEvidence()
         outcomes = judge_job(units, report, evidence, attempt=progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message="; ".join(report.errors) or None)
@@ -290,8 +307,8 @@ class ChunkSubmission:
     def _keep_earlier(self, outcomes: ChunkOutcomes) -> ChunkOutcomes:
         earlier, context = self._earlier(), self.context
         contested = contested_items(outcomes, earlier)
-        gone = gone_items(gateway=context.gateway, retry=context.calls, item_uuids=contested)
-        return keep_registered(outcomes, earlier, gone=gone)
+        present = present_items(context.gateway, context.calls, contested)
+        return keep_registered(outcomes, earlier, gone=set(contested) - present)
 
     def _keep_what_was_lost(self, outcomes: ChunkOutcomes) -> ChunkOutcomes:
         """Call registered what an attempt of unknown fate put into the folder, though Encord refused to take it again."""
@@ -364,13 +381,10 @@ class ChunkSubmission:
     def _evidence(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
         first = self._progress.first_intent
         assert first is not None
-        return search_folder(
-            gateway=self.context.gateway,
-            retry=self.context.calls,
-            folder_uuid=self._folder_uuid,
-            units=units,
-            since=first.at - _CLOCK_SKEW,
+        search = EvidenceSearch(
+            self.context.gateway, self.context.calls, self._folder_uuid, since=first.at - _CLOCK_SKEW
         )
+        return search.find(units)
 
     def _in_doubt(self, message: str) -> InDoubt:
         progress = self._progress

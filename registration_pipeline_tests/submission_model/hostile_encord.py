@@ -201,12 +201,15 @@ class HostileEncord(ScriptedGateway):
         self._work()
         return len(self.items.get(folder_uuid, ()))
 
-    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
+    def items_page(
+        self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
+    ) -> ItemPage:
         """See ``RegistrationGateway``."""
         self._may_fail()
         self._work()
         start = int(page_token or 0)
-        items = self.items.get(folder_uuid, [])[:: -1 if newest_first else 1]
+        items = [item for item in self.items.get(folder_uuid, []) if not search or search in item.name]
+        items = items[:: -1 if newest_first else 1]
         return ItemPage(tuple(items[start : start + 1000]), str(start + 1000) if start + 1000 < len(items) else None)
 
     def heal(self) -> None:

@@ -233,9 +233,13 @@ class ProcessGateway:
         self.process.pause("count")
         return self._asked(lambda: self.inner.count_items(folder_uuid))
 
-    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
+    def items_page(
+        self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
+    ) -> ItemPage:
         self.process.pause("list")
-        return self._asked(lambda: self.inner.items_page(folder_uuid, page_token, newest_first=newest_first))
+        return self._asked(
+            lambda: self.inner.items_page(folder_uuid, page_token, newest_first=newest_first, search=search)
+        )
 
     def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
         try:

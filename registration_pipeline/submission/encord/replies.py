@@ -6,6 +6,7 @@ What does not belong here: asking (``gateway.py``) and what exceptions mean (``e
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID  # noqa: TC003 - pydantic reads annotations at run time
@@ -16,6 +17,8 @@ from pydantic.alias_generators import to_camel
 
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
+
+_is_uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE).fullmatch
 
 
 class ListedItem(BaseModel):
@@ -40,19 +43,20 @@ class ListedItem(BaseModel):
 def _job_items(value: Any) -> tuple[JobItem, ...]:
     # A model for each of a thousand takes six times as long; what else an item may hold one day is ignored.
     try:
-        items = tuple([JobItem(item["itemUuid"], item["name"]) for item in value])
+        items = [JobItem(item["itemUuid"], item["name"]) for item in value]
     except (TypeError, KeyError) as error:
         raise ValueError("each must be an object with itemUuid and name") from error
-    if not all(isinstance(text, str) for item in items for text in item):
+    if not all(isinstance(text, str) or text is None for item in items for text in item):
         raise ValueError("itemUuid and name must be strings")
-    return items
+    # A name without a UUID is not evidence of an item: it is as if the job did not name it.
+    return tuple([item for item in items if item.name is not None and _is_uuid(item.item_uuid or "")])
 
 
 class _UnitError(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel)
 
-    object_urls: list[str]
-    error: str
+    object_urls: list[str] | None = None
+    error: str | None = None
     subtask_uuid: str | None = None
     action_description: str | None = None
 
@@ -77,8 +81,8 @@ def job_report(state: UploadJob) -> JobReport:
         items=state.items_with_names,
         unit_errors=tuple(
             UnitError(
-                object_urls=tuple(map(writable, unit.object_urls)),
-                message=writable(unit.error),
+                object_urls=tuple(map(writable, unit.object_urls or ())),
+                message=writable(unit.error or ""),
                 subtask_uuid=writable(unit.subtask_uuid or "") or None,
                 action=writable(unit.action_description or "") or None,
             )
