@@ -13,7 +13,6 @@ waiting for quiet is ``registrar.py``, waiting for a job ``job_wait.py``, reachi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -29,7 +28,7 @@ from registration_pipeline.errors import (
 from registration_pipeline.manifest.files import Manifest, check_sent_before, ensure_manifest
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
-from registration_pipeline.submission.evidence import EvidenceSearch, present_items
+from registration_pipeline.submission.evidence import chunk_evidence, present_items, prior_evidence
 from registration_pipeline.submission.job_wait import JobWait
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
 from registration_pipeline.submission.split import PartOf
@@ -62,9 +61,6 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import JobReport
-
-# Item times are Encord's clock, intents ours. The signature scheme refuses clocks that are further apart than this.
-_CLOCK_SKEW = timedelta(minutes=15)
 
 
 @dataclass(slots=True)
@@ -152,6 +148,9 @@ class ChunkSubmission:
 
     def _start(self, *, is_fresh: bool = False) -> ChunkResult | InDoubt:
         manifest = self.manifest()
+        adopted = self._adopt_prior(manifest, is_fresh=is_fresh)
+        if adopted is not None:
+            return adopted
         refusal: Exception | None = None
         with self.context.slots.occupied(self.context.stop):
             self.context.check_stop("No further chunk is started because the submission stops; run again.")
@@ -173,6 +172,18 @@ class ChunkSubmission:
             text = "; ".join(f"{violation.where}: {violation.problem}" for violation in manifest.violations)
             return self._refused(f"the manifest is not valid and was not sent: {text}", was_sent=False)
         return self._refused(str(refusal), was_sent=True) if refusal else self._judge(report)
+
+    def _adopt_prior(self, manifest: Manifest, *, is_fresh: bool) -> ChunkResult | None:
+        """Conclude a chunk without sending it, because the folder held all of it before the first upload."""
+        units = self._units()
+        if self.context.prior is None or self._progress.verdict is not None:
+            return None
+        evidence = prior_evidence(self.context, self._folder_uuid, units)
+        if not evidence.covers(units):
+            return None
+        self._intend(manifest, is_fresh=is_fresh)
+        outcomes = judge_adopted(units, evidence, attempt=self._progress.attempt, at=self.context.clock())
+        return self._conclude(outcomes, message="adopted: in the folder before the first upload, nothing was sent")
 
     def _send(self, manifest: Manifest) -> str:
         context, tries = self.context, count()
@@ -379,12 +390,7 @@ class ChunkSubmission:
         return (first.folder_uuid if first else None) or whole or self.context.target.folder_uuid
 
     def _evidence(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
-        first = self._progress.first_intent
-        assert first is not None
-        search = EvidenceSearch(
-            self.context.gateway, self.context.calls, self._folder_uuid, since=first.at - _CLOCK_SKEW
-        )
-        return search.find(units)
+        return chunk_evidence(self.context, self._progress, self._folder_uuid, units)
 
     def _in_doubt(self, message: str) -> InDoubt:
         progress = self._progress

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
     from registration_pipeline.planning.units import PlannedUnit
     from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import ItemPage, RegistrationGateway, RemoteItem
+    from registration_pipeline.tracking.journal.states import ChunkProgress
 
 MOST_PAGES = 20
 """Of 1,000 newest items: a night may have registered most of a folder since."""
@@ -40,6 +43,37 @@ LOOKUP_BATCH = 1_000
 
 _WORTHWHILE_SHARE = 0.1
 """A page on which a smaller share of the group is found is not followed by the next one: the group is divided instead."""
+
+
+# Item times are Encord's clock, intents ours. The signature scheme refuses clocks that are further apart than this.
+_CLOCK_SKEW = timedelta(minutes=15)
+
+
+def chunk_evidence(
+    context: SubmissionContext, progress: ChunkProgress, folder_uuid: str, units: Sequence[PlannedUnit]
+) -> FolderEvidence:
+    """Return what Encord shows of units of a chunk that was attempted before.
+
+    Raises:
+        HaltError: the folder can't be read.
+    """
+    assert progress.first_intent is not None
+    since = progress.first_intent.at - _CLOCK_SKEW
+    known = context.prior.of(units) if context.prior else {}
+    return EvidenceSearch(context.gateway, context.calls, folder_uuid, since=since, known=known).find(units)
+
+
+def prior_evidence(context: SubmissionContext, folder_uuid: str, units: Sequence[PlannedUnit]) -> FolderEvidence:
+    """Return what is still there of what the folder held before the first upload; without a search for anything else.
+
+    Raises:
+        HaltError: Encord can't be asked.
+    """
+    known = context.prior.of(units) if context.prior else {}
+    present = present_items(
+        context.gateway, context.calls, list(known.values()), folder_uuid, most_requests=MOST_LOOKUPS
+    )
+    return FolderEvidence(by_unit_id={unit_id: item for unit_id, item in known.items() if item in present})
 
 
 @dataclass(slots=True)

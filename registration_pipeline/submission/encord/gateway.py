@@ -171,7 +171,7 @@ class EncordGateway:
         with self._translated(f"{len(item_uuids)} items"):
             try:
                 items = self._client.get_storage_items(item_uuids)
-            except encord_exceptions.AuthorisationError:
+            except (encord_exceptions.AuthorisationError, encord_exceptions.ResourceNotFoundError):
                 return None
             return {str(item.uuid): str(item.parent_folder_uuid) for item in items}
 

@@ -6,10 +6,10 @@ What does not belong here: asking (``gateway.py``) and what exceptions mean (``e
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any
-from uuid import UUID  # noqa: TC003 - pydantic reads annotations at run time
+from uuid import UUID
 
 from encord.orm.base_dto import BaseDTO
 from pydantic import BaseModel, ConfigDict, PlainValidator, field_validator
@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
-_is_uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE).fullmatch
+_UUID_LENGTH = len(str(UUID(int=0)))
 
 
 class ListedItem(BaseModel):
@@ -43,13 +43,15 @@ class ListedItem(BaseModel):
 def _job_items(value: Any) -> tuple[JobItem, ...]:
     # A model for each of a thousand takes six times as long; what else an item may hold one day is ignored.
     try:
-        items = [JobItem(item["itemUuid"], item["name"]) for item in value]
+        items: tuple[Any, ...] = tuple([JobItem(item["itemUuid"], item["name"]) for item in value])
     except (TypeError, KeyError) as error:
         raise ValueError("each must be an object with itemUuid and name") from error
     if not all(isinstance(text, str) or text is None for item in items for text in item):
         raise ValueError("itemUuid and name must be strings")
+    if None not in chain.from_iterable(items) and {len(item.item_uuid) for item in items} <= {_UUID_LENGTH}:
+        return items
     # A name without a UUID is not evidence of an item: it is as if the job did not name it.
-    return tuple([item for item in items if item.name is not None and _is_uuid(item.item_uuid or "")])
+    return tuple([item for item in items if item.name is not None and len(item.item_uuid or "") == _UUID_LENGTH])
 
 
 class _UnitError(BaseModel):
