@@ -13,6 +13,7 @@ waiting for quiet is ``registrar.py``, waiting for a job ``job_wait.py``, reachi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -28,18 +29,16 @@ from registration_pipeline.errors import (
 from registration_pipeline.manifest.files import Manifest, check_sent_before, ensure_manifest
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
-from registration_pipeline.submission.evidence import chunk_evidence, present_items, prior_evidence
+from registration_pipeline.submission.evidence import chunk_evidence, prior_evidence, with_what_stays
 from registration_pipeline.submission.job_wait import JobWait
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
-from registration_pipeline.submission.split import PartOf
+from registration_pipeline.submission.split import ADOPTED_PRIOR, PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
-    contested_items,
     is_proven,
     judge_adopted,
     judge_job,
     judge_refused,
-    keep_registered,
     unaccounted_units,
     verdict_facts,
 )
@@ -175,15 +174,15 @@ class ChunkSubmission:
 
     def _adopt_prior(self, manifest: Manifest, *, is_fresh: bool) -> ChunkResult | None:
         """Conclude a chunk without sending it, because the folder held all of it before the first upload."""
-        units = self._units()
         if self.context.prior is None or self._progress.verdict is not None:
             return None
+        units = self._units()
         evidence = prior_evidence(self.context, self._folder_uuid, units)
         if not evidence.covers(units):
             return None
         self._intend(manifest, is_fresh=is_fresh)
         outcomes = judge_adopted(units, evidence, attempt=self._progress.attempt, at=self.context.clock())
-        return self._conclude(outcomes, message="adopted: in the folder before the first upload, nothing was sent")
+        return self._conclude(outcomes, message=ADOPTED_PRIOR)
 
     def _send(self, manifest: Manifest) -> str:
         context, tries = self.context, count()
@@ -289,7 +288,8 @@ class ChunkSubmission:
             result = self._go_on(progress)
         if isinstance(result, InDoubt):
             return result
-        self.part.refusals.count_verdict(self.chunk, self._progress)
+        if not self._progress.is_split:  # else its own parts were counted
+            self.part.refusals.count_verdict(self.chunk, self._progress)
         return self._progress.verdict
 
     def not_attempted(self) -> ChunkOutcomes:
@@ -300,7 +300,13 @@ class ChunkSubmission:
     def _conclude(self, outcomes: ChunkOutcomes, *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
         context, chunk_id, progress = self.context, self.chunk.chunk_id, self._progress
-        outcomes = self._keep_what_was_lost(self._keep_earlier(outcomes))
+        outcomes = with_what_stays(
+            context,
+            outcomes,
+            earlier=self._earlier(),
+            units=self._units(),
+            search=self._evidence if self._was_lost else partial(prior_evidence, context, self._folder_uuid),
+        )
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
         if rows or self._has_leftovers:
@@ -315,23 +321,9 @@ class ChunkSubmission:
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
 
-    def _keep_earlier(self, outcomes: ChunkOutcomes) -> ChunkOutcomes:
-        earlier, context = self._earlier(), self.context
-        contested = contested_items(outcomes, earlier)
-        present = present_items(context.gateway, context.calls, contested)
-        return keep_registered(outcomes, earlier, gone=set(contested) - present)
-
-    def _keep_what_was_lost(self, outcomes: ChunkOutcomes) -> ChunkOutcomes:
-        """Call registered what an attempt of unknown fate put into the folder, though Encord refused to take it again."""
-        failed = {outcome.unit_id for outcome in outcomes.failed}
-        if not failed or all(event.kind is not JournalEventKind.LOST for event in self._events):
-            return outcomes
-        units = [unit for unit in self._units() if unit.unit_id in failed]
-        evidence = self._evidence(units)
-        there = [unit for unit in units if evidence.item_of(unit)]
-        found = judge_adopted(there, evidence, attempt=self._progress.attempt, at=self.context.clock())
-        by_key = {outcome.key: outcome for outcome in found}
-        return ChunkOutcomes.of(by_key.get(outcome.key, outcome) for outcome in outcomes)
+    @property
+    def _was_lost(self) -> bool:
+        return any(event.kind is JournalEventKind.LOST for event in self._events)
 
     def _earlier(self) -> Sequence[Outcome]:
         verdict = self._progress.verdict

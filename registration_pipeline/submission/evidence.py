@@ -20,10 +20,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import PermanentError
-from registration_pipeline.submission.verdicts import FolderEvidence
+from registration_pipeline.submission.verdicts import FolderEvidence, contested_items, judge_adopted, keep_registered
+from registration_pipeline.tracking.outcomes import ChunkOutcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from registration_pipeline.planning.units import PlannedUnit
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import ItemPage, RegistrationGateway, RemoteItem
     from registration_pipeline.tracking.journal.states import ChunkProgress
+    from registration_pipeline.tracking.outcomes import Outcome
 
 MOST_PAGES = 20
 """Of 1,000 newest items: a night may have registered most of a folder since."""
@@ -74,6 +76,40 @@ def prior_evidence(context: SubmissionContext, folder_uuid: str, units: Sequence
         context.gateway, context.calls, list(known.values()), folder_uuid, most_requests=MOST_LOOKUPS
     )
     return FolderEvidence(by_unit_id={unit_id: item for unit_id, item in known.items() if item in present})
+
+
+def with_what_stays(
+    context: SubmissionContext,
+    outcomes: ChunkOutcomes,
+    *,
+    earlier: Sequence[Outcome],
+    units: Sequence[PlannedUnit],
+    search: Callable[[Sequence[PlannedUnit]], FolderEvidence],
+) -> ChunkOutcomes:
+    """Return the outcomes with everything left registered that is there, though the attempt failed or refused it.
+
+    Args:
+        context: of the chunk.
+        outcomes: of the newest attempt, all of its objects.
+        earlier: of the attempt before.
+        units: the chunk's.
+        search: finds what no attempt that is known put there: an attempt of unknown fate, or what the folder held before.
+
+    Raises:
+        HaltError: Encord can't be asked.
+    """
+    contested = contested_items(outcomes, earlier)
+    gone = set(contested) - present_items(context.gateway, context.calls, contested)
+    outcomes = keep_registered(outcomes, earlier, gone=gone)
+    failed = {outcome.unit_id: outcome for outcome in outcomes.failed}
+    if not failed:
+        return outcomes
+    sought = [unit for unit in units if unit.unit_id in failed]
+    evidence = search(sought)
+    there = [unit for unit in sought if evidence.item_of(unit)]
+    attempt, at = next((one.attempt, one.at) for one in failed.values())
+    found = {one.key: one for one in judge_adopted(there, evidence, attempt=attempt, at=at)}
+    return ChunkOutcomes.of(found.get(one.key, one) for one in outcomes) if found else outcomes
 
 
 @dataclass(slots=True)

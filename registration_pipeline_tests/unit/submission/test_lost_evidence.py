@@ -61,7 +61,12 @@ def with_one_item_for_all(report: JobReport) -> JobReport:
     return replace(nowhere(report), items=tuple(JobItem(report.items[0].item_uuid, name) for name in every))
 
 
+def with_other_names(report: JobReport) -> JobReport:
+    return replace(report, items=tuple(item._replace(name=item.name.upper()) for item in report.items))
+
+
 LOST = [
+    pytest.param(with_other_names, 0, id="names that are not our titles"),
     pytest.param(without_urls, 2, id="errors without any URL"),
     pytest.param(first_twice, 1, id="one failure listed twice, the other not"),
     pytest.param(text_only, 2, id="only a text of the job"),

@@ -161,6 +161,19 @@ def test_a_start_in_doubt_is_settled_with_what_the_folder_held(hand_filled: Hand
     assert items_of(hand_filled)[:1] == by_hand
 
 
+def test_what_was_adopted_does_not_keep_a_refused_chunk_from_being_given_up(fleet_of: Any):
+    """Else every unit of a chunk would be tried alone when the integration is refused: 2,000 starts for 1,000 units."""
+    names = [f"{number:03d}.jpg" for number in range(64)]
+    filled = HandFilled(fleet_of(*names, chunk_size={"images": 64}))
+    filled.put(*filled.fleet.urls()[::2])
+    filled.fleet.encord.starts = [StartScript.REFUSE] * 200
+
+    (result,) = filled.register()
+
+    assert (result.registered_objects, result.failed_objects) == (32, 32)
+    assert len(filled.fleet.encord.starts) > 200 - 40
+
+
 @pytest.mark.parametrize("number", range(1, 7))
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_crash_while_a_filled_folder_is_adopted_loses_and_doubles_nothing(
