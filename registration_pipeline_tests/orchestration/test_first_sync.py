@@ -41,5 +41,3 @@ def test_a_folder_that_was_filled_by_hand_is_adopted_and_the_rest_is_sent(
     assert pipeline.sandbox.duplicates() == {}
     assert len(pipeline.sandbox.jobs()) == 1 + 2
     assert run_command(["audit", SOURCE]) == 0
-    assert run_command(["sync"]) == 0
-    assert "is not empty" not in capsys.readouterr().err

@@ -71,7 +71,7 @@ FOLDERS: list[Any] = [
 
 @pytest.mark.parametrize(("name_of", "most"), FOLDERS)
 def test_a_thousand_skipped_units_are_found_with_few_requests(name_of: Callable[[int], str], most: int):
-    titles = sorted(map(name_of, range(20_000)))
+    titles = sorted(map(name_of, range(10_000)))
     gateway = CountingGateway(map(item, titles))
     units = [unit(title) for title in titles[7_300:8_300]]
 
