@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.state.layout import prior_items_folder
-from registration_pipeline.state.markers import FileSet, discard_leftovers, read_marker
+from registration_pipeline.errors import StateConflictError, StoppedError
+from registration_pipeline.state.layout import COMMIT_MARKER, prior_items_folder
+from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ParquetPartWriter, Part
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.submission.verdicts import decoded
@@ -102,16 +103,14 @@ class PriorItemsFinder:
         Call it under the lease: it writes to the state.
 
         Raises:
-            HaltError: the folder can't be listed.
+            HaltError: the folder can't be listed, or another process does it.
             StateError: the state or the temporary folder can't be read or written.
         """
         if self.target.is_new:
             return None
         folder = prior_items_folder(self.source, self.target.folder_uuid)
-        marker = read_marker(self.store, folder)
-        if marker is not None:
-            parts = tuple(map(Part.from_json, marker["parts"]))
-        else:
+        parts = self._stored(folder)
+        if parts is None:
             parts = () if self.has_sent() else self._list_once(folder)
         return PriorItems(self.store, parts) if parts else None
 
@@ -124,7 +123,6 @@ class PriorItemsFinder:
             f"{where} is not empty, and nothing of {self.source} was sent to it before. It is listed once, so that what it "
             "holds of this source is not registered again"
         )
-        discard_leftovers(self.store, folder)
         files, counts = FileSet(self.store, folder), {"items": 0, "of_source": 0}
         with (
             tempfile.TemporaryDirectory(prefix="registration-prior-", ignore_cleanup_errors=True) as name,
@@ -134,12 +132,36 @@ class PriorItemsFinder:
             for batch in self._batches(page, counts):
                 rows.add(batch)
             parts = _write(files, rows)
-        files.commit({**counts, "parts": [part.to_json() for part in parts]})
+        try:
+            files.commit({**counts, "parts": [part.to_json() for part in parts]})
+        except StateConflictError as error:
+            return self._listed_by_another(folder, error)
+        self._clear_strays(folder, parts)
         self.notify(
             f"{where} held {counts['items']:,} items before the first upload, {counts['of_source']:,} of them with URLs of "
             f"{self.source}. Their objects are adopted, all others are sent"
         )
         return parts
+
+    def _listed_by_another(self, folder: str, error: StateConflictError) -> tuple[Part, ...]:
+        """Return what another process found, which listed the folder while this one had lost its lease."""
+        parts = self._stored(folder)
+        if parts is None:
+            raise StoppedError(
+                f"Another process lists Encord folder {self.target.folder_uuid} for {self.source} ({error}). Run again when "
+                "it has ended."
+            ) from error
+        return parts
+
+    def _clear_strays(self, folder: str, parts: Sequence[Part]) -> None:
+        """Remove what processes left that ended before their commit; not earlier, for another one may be about to commit."""
+        kept = {folder + COMMIT_MARKER, *(part.name for part in parts)}
+        for name in set(self.store.names(folder)) - kept:
+            self.store.delete(name)
+
+    def _stored(self, folder: str) -> tuple[Part, ...] | None:
+        marker = read_marker(self.store, folder)
+        return None if marker is None else tuple(map(Part.from_json, marker["parts"]))
 
     def _batches(self, page: ItemPage, counts: dict[str, int]) -> Iterator[pa.RecordBatch]:
         """Yield the source's items, counting; a page that fails is asked for again, not the whole listing."""

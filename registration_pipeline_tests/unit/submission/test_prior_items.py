@@ -10,7 +10,7 @@ import pytest
 
 from registration_pipeline.audit.adoption import Adoption
 from registration_pipeline.audit.audit import audit_source
-from registration_pipeline.errors import TransientError
+from registration_pipeline.errors import StoppedError, TransientError
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.gateway import ItemPage, RemoteItem
 from registration_pipeline.submission.prior_items import PriorItems, PriorItemsFinder, was_sent_to
@@ -189,6 +189,46 @@ def test_a_crash_while_a_filled_folder_is_adopted_loses_and_doubles_nothing(
 
     fleet.assert_exactly_once()
     assert None not in items_of(hand_filled)
+    assert len(list(fleet.store.names("fleet/prior_items/"))) == 2
+
+
+def test_what_another_process_found_meanwhile_is_used(hand_filled: HandFilled):
+    """A machine that slept while it listed the folder: another one has taken the lease and listed it, too."""
+    by_hand = hand_filled.put(*hand_filled.fleet.urls())
+    others: list[Any] = []
+
+    class Asleep(ScriptedGateway):
+        """The other process comes before the first page is answered."""
+
+        def items_page(self, folder_uuid: str, page_token: str | None, **options: Any) -> ItemPage:
+            others.append(hand_filled.find())
+            page: ItemPage = hand_filled.fleet.encord.items_page(folder_uuid, page_token, **options)
+            return page
+
+    prior = hand_filled.find(gateway=Asleep())
+
+    assert prior == others[0]
+    assert prior is not None
+    assert sorted(prior.of(hand_filled.fleet.units()).values()) == sorted(by_hand)
+
+
+def test_a_listing_whose_files_another_process_cleared_away_stops(hand_filled: HandFilled):
+    hand_filled.put(*hand_filled.fleet.urls())
+    store = hand_filled.fleet.store
+
+    class Cleared:
+        """The state as a process sees it that slept before it looks for its files."""
+
+        def names(self, prefix: str) -> list[str]:
+            for name in list(store.names(prefix)):
+                store.delete(name)
+            return list(store.names(prefix))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+    with pytest.raises(StoppedError, match=r"Another process lists Encord folder .* Run again"):
+        hand_filled.find(store=Cleared())
 
 
 @pytest.mark.parametrize(
