@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.project.clients.stores import StoreClients
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
+    from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
+    from registration_pipeline.submission.target import Target
     from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline.tracking.snapshot import Held, SourceSnapshot
@@ -240,6 +243,7 @@ class Project:
                 source=source.name,
                 gateway=self.gateway,
                 target=target,
+                prior=self._prior_items(source, target, retry, notify),
                 retry=retry,
                 stop=stop,
                 may_send=lease.check,
@@ -250,6 +254,32 @@ class Project:
                 settle_seconds=source.settle_seconds,
             )
             yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
+
+    def _prior_items(
+        self, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]
+    ) -> "PriorItems | None":
+        """Return what the folder held before the source's first upload; nothing of this costs a request later on."""
+        from registration_pipeline.submission.prior_items import PriorItemsFinder, was_sent_to
+        from registration_pipeline.tracking.journal.journal import Journal
+        from registration_pipeline.urls import object_url
+
+        def has_sent() -> bool:
+            seen = self.held.get((self.store.uri, source.name))
+            # What was read before the lease was held can only have become more; it mostly settles it.
+            return (seen is not None and was_sent_to(target.folder_uuid, seen.journals)) or was_sent_to(
+                target.folder_uuid, Journal(self.store, source.name).fold_all()
+            )
+
+        return PriorItemsFinder(
+            store=self.store,
+            source=source.name,
+            target=target,
+            url_prefix=object_url(source, source.location.prefix),
+            gateway=self.gateway,
+            retry=retry,
+            has_sent=has_sent,
+            notify=notify,
+        ).find()
 
     def cancel(self, source: SourceSettings, chunk_id: str) -> "list[CancelledJob]":
         """Cancel the open upload jobs of a chunk and of its parts."""

@@ -41,7 +41,8 @@ class Verdict(StrEnum):
 
     REGISTERED = "registered"
     ALREADY_REGISTERED = "already_registered"
-    """Its URL was in the folder before: Encord skipped it, which is as good as registered."""
+    """Only in states of earlier versions, which concluded it from a job's silence: it has no item UUID. A retry searches for
+    the item, and an audit reports it as missing where there is none."""
     FAILED = "failed"
 
     @property

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.state.store import StateStore
 
-_NAMED: Final = ("inventory", "plan", "census", "ledger", "facts", "outcomes")
+_NAMED: Final = ("inventory", "plan", "census", "ledger", "facts", "outcomes", "prior_items")
 """Folders whose Parquet files count only where something names them."""
 
 

@@ -140,14 +140,16 @@ class EncordGateway:
         with self._translated(f"folder {folder_uuid}"):
             return int(self._folder(folder_uuid).get_summary().files)
 
-    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
+    def items_page(
+        self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
+    ) -> ItemPage:
         """See ``RegistrationGateway``.
 
         ``StorageFolder.list_items`` is a generator that can't be resumed after an error, so the SDK's own paged call is made
         a page at a time.
         """
         params = ListItemsParams(
-            search=None,
+            search=search,
             is_in_dataset=None,
             item_types=[],
             order=FoldersSortBy.CREATED_AT,
@@ -170,7 +172,7 @@ class EncordGateway:
         with self._translated(f"{len(item_uuids)} items"):
             try:
                 items = self._client.get_storage_items(item_uuids)
-            except encord_exceptions.AuthorisationError:
+            except (encord_exceptions.AuthorisationError, encord_exceptions.ResourceNotFoundError):
                 return None
             return {str(item.uuid): str(item.parent_folder_uuid) for item in items}
 

@@ -60,16 +60,18 @@ def test_a_folder_is_found_by_name_or_by_uuid(resolve: Any):
 
 def test_a_missing_folder_is_created_once(resolve: Any):
     gateway = Folders()
-    first = resolve(gateway)
+    first, second = resolve(gateway), resolve(gateway)
 
-    assert first == resolve(gateway)
+    assert (first.folder_uuid, first.is_new, second.is_new) == (second.folder_uuid, True, False)
     assert (gateway.creations, list(gateway.folders)) == (1, ["fleet"])
 
 
 def test_a_creation_whose_reply_was_lost_is_found_and_not_repeated(resolve: Any, waits: list[float]):
     gateway = Folders("lose reply")
 
-    assert resolve(gateway).folder_uuid == gateway.folders["fleet"]
+    found = resolve(gateway)
+
+    assert (found.folder_uuid, found.is_new) == (gateway.folders["fleet"], False)
     assert gateway.creations == 1
     assert waits == [2.0]
 
