@@ -29,10 +29,11 @@ from registration_pipeline.errors import (
 from registration_pipeline.manifest.files import Manifest, check_sent_before, ensure_manifest
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
-from registration_pipeline.submission.job_wait import JobWait
+from registration_pipeline.submission.doubt import Doubt
+from registration_pipeline.submission.job_wait import JobWait, is_known
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
 from registration_pipeline.submission.settle import gone_items, search_folder
-from registration_pipeline.submission.split import PartOf
+from registration_pipeline.submission.split import NOT_SENT, PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     contested_items,
@@ -81,6 +82,8 @@ class ChunkSubmission:
     _members: ChunkUnits | None = None
     _made: Manifest | None = None
     _has_leftovers: bool = False
+    _before: Doubt | None = None
+    _known_items: frozenset[str] | None = None
 
     def manifest(self) -> Manifest:
         """Make or verify the chunk's manifest, once.
@@ -112,7 +115,10 @@ class ChunkSubmission:
         return result_from_verdict(self.chunk, progress.verdict)
 
     def resolve(self, doubt: InDoubt, *, settled_seconds: float) -> ChunkResult | InDoubt:
-        """Decide a chunk in doubt after quiet: adopt what is all there, else send the same bytes to the same folder again.
+        """Decide a chunk in doubt after quiet.
+
+        A job that Encord knows after all is waited for; what is all there is adopted; a refusal of which nothing came is
+        believed; else the same bytes are sent to the same folder again.
 
         Raises:
             HaltError: nothing more may be sent; the journal holds where to go on.
@@ -120,16 +126,31 @@ class ChunkSubmission:
         progress = self._load()
         if progress.state is ChunkState.SPLIT:
             return self._finish_parts(progress, doubt, settled_seconds)
-        if doubt.seen.get(self.chunk.chunk_id) != (progress.attempt, progress.state):
+        before = doubt.doubts.get(self.chunk.chunk_id)
+        if before is None or (before.attempt, before.state) != (progress.attempt, progress.state):
             # Another process got the job id, or the verdict, while we waited: what it wrote is not in doubt.
             return self.advance()
+        self._before, self._known_items = before, before.known_items
+        if progress.job_id and is_known(self.context, self._folder_uuid, progress.job_id):
+            return self._finish_job()
         evidence = self._evidence(self._units())
         if evidence.covers(self._units()):
             outcomes = judge_adopted(self._units(), evidence, attempt=progress.attempt, at=self.context.clock())
             return self._conclude(outcomes, message=f"adopted after {settled_seconds:.0f} s of quiet")
+        found = frozenset(filter(None, map(evidence.item_of, self._units())))
+        refusal = before.believes(found)
+        if refusal is not None:
+            return self._believe(refusal)
+        self._known_items |= found
         message = f"fate unknown; {settled_seconds:.0f} s of quiet, not all units in the folder"
         self._append(JournalEventKind.LOST, message=message)
         return self._start()
+
+    def _believe(self, refusal: Exception) -> ChunkResult | InDoubt:
+        if not isinstance(refusal, HaltError):
+            return self._refused(str(refusal))
+        self._close_as_not_sent(refusal)
+        raise refusal
 
     def _go_on(self, progress: ChunkProgress, *, is_fresh: bool = False) -> ChunkResult | InDoubt:
         if progress.state is ChunkState.SUBMITTED:
@@ -156,7 +177,7 @@ class ChunkSubmission:
                 except (PermanentError, PayloadTooLargeError) as error:
                     refusal = error
                 except AmbiguousError as error:
-                    return self._in_doubt(str(error))
+                    return self._in_doubt(str(error), error.refusal)
                 except HaltError as error:
                     self._close_as_not_sent(error)
                     raise
@@ -165,8 +186,8 @@ class ChunkSubmission:
                     report = self._wait_for_job()
         if manifest.violations:
             text = "; ".join(f"{violation.where}: {violation.problem}" for violation in manifest.violations)
-            return self._refused(f"the manifest is not valid and was not sent: {text}", was_sent=False)
-        return self._refused(str(refusal), was_sent=True) if refusal else self._judge(report)
+            return self._refused(f"{NOT_SENT}: {text}")
+        return self._refused(str(refusal)) if refusal else self._judge(report)
 
     def _send(self, manifest: Manifest) -> str:
         context, tries = self.context, count()
@@ -176,11 +197,11 @@ class ChunkSubmission:
                 if next(tries):
                     # A long throttling seems like a dead process to another one, which may have sent the chunk since.
                     self._check_still_open()
-                context.may_send()
                 return context.gateway.start_job(
                     folder_uuid=self._folder_uuid,
                     integration_uuid=context.target.integration_uuid,
                     manifest=path,
+                    may_send=context.may_send,
                 )
 
             return context.calls.call(f"starting chunk {self.chunk.chunk_id}", start)
@@ -213,13 +234,11 @@ class ChunkSubmission:
         outcomes = judge_job(units, report, evidence, attempt=progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message="; ".join(report.errors) or None)
 
-    def _refused(self, message: str, *, was_sent: bool) -> ChunkResult | InDoubt:
+    def _refused(self, message: str) -> ChunkResult | InDoubt:
         """Halve what Encord refused as a whole, down to the entries that it refuses alone."""
         if self.chunk.units > 1:
             self._append(JournalEventKind.SPLIT, message=message)
             return self._finish_parts(self._progress)
-        if self.part and was_sent:
-            self.part.refusals.count(message)
         outcomes = judge_refused(self._units(), message, attempt=self._progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message=message)
 
@@ -235,12 +254,14 @@ class ChunkSubmission:
             result = half.advance_part(doubt, settled_seconds)
             if isinstance(result, InDoubt):
                 doubts.append(result)
+                if result.is_refused:
+                    break  # depth first: a refusal of everything is then recognised after a few units
                 continue
             found = read_outcomes(self.context.store, self.context.source, result) if result else half.not_attempted()
             outcomes.extend(outcome._replace(attempt=progress.attempt) for outcome in found)
         if doubts:
-            seen = {chunk_id: state for found in doubts for chunk_id, state in found.seen.items()}
-            return replace(doubts[0], chunk=self.chunk, seen=seen)
+            by_id = {chunk_id: about for found in doubts for chunk_id, about in found.doubts.items()}
+            return replace(doubts[0], chunk=self.chunk, doubts=by_id)
         return self._conclude(
             ChunkOutcomes.of(outcomes), message="submitted in parts, because Encord refused it as a whole"
         )
@@ -372,10 +393,16 @@ class ChunkSubmission:
             since=first.at - _CLOCK_SKEW,
         )
 
-    def _in_doubt(self, message: str) -> InDoubt:
+    def _in_doubt(self, message: str, refusal: Exception | None = None) -> InDoubt:
         progress = self._progress
-        seen = {self.chunk.chunk_id: (progress.attempt, progress.state)}
-        return InDoubt(chunk=self.chunk, folder_uuid=self._folder_uuid, seen=seen, message=message)
+        if self._known_items is None:
+            self._known_items = frozenset(outcome.item_uuid for outcome in self._earlier() if outcome.item_uuid)
+        before = self._before or Doubt(attempt=0, state=progress.state, in_a_row=0)
+        doubt = before.followed_by(
+            attempt=progress.attempt, state=progress.state, known_items=self._known_items, refusal=refusal
+        )
+        doubts = {self.chunk.chunk_id: doubt}
+        return InDoubt(chunk=self.chunk, folder_uuid=self._folder_uuid, doubts=doubts, message=message)
 
     def _load(self) -> ChunkProgress:
         self._events = self.context.journal.events(self.chunk.chunk_id)

@@ -104,6 +104,29 @@ class JobWait:
         cancel_job(self.context, self.folder_uuid, self.job_id)
 
 
+def is_known(context: SubmissionContext, folder_uuid: str, job_id: str) -> bool:
+    """Ask once more, after quiet, for a job that Encord did not know; as often as before it was given up.
+
+    A live one can be unknown for a moment, and its manifest must not be sent a second time.
+
+    Raises:
+        HaltError: Encord can't be asked.
+    """
+
+    def poll() -> JobReport:
+        return context.gateway.poll_job(folder_uuid=folder_uuid, job_id=job_id, wait_seconds=_PROBE_SECONDS)
+
+    for asked in range(_VANISHED_AFTER):
+        if asked:
+            context.pause(context.slow_poll_seconds)
+        try:
+            context.calls.call(f"polling upload job {job_id} once more", poll)
+        except PermanentError:
+            continue
+        return True
+    return False
+
+
 def cancel_job(context: SubmissionContext, folder_uuid: str, job_id: str) -> None:
     """Ask Encord to stop a job; whether it did is seen by polling it."""
     try:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import AmbiguousError, PermanentError, ServiceUnavailableError
+from registration_pipeline.errors import AmbiguousError, HaltError, PermanentError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import RegistrationGateway
 
-_CREATE_TRIES = 3
+_CREATE_TRIES = 5
 _SECONDS_BEFORE_LOOKING_AGAIN = 2.0
 
 
@@ -40,7 +40,7 @@ def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
 
 
 def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> str:
-    """Search before and after every creation: one whose reply was lost has happened, or has not."""
+    """Search before and after every creation: one that was not answered with the folder has happened, or has not."""
 
     def find() -> str | None:
         return retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
@@ -57,6 +57,8 @@ def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: st
             found = find()
     if found:
         return found
+    if isinstance(problem, AmbiguousError) and isinstance(problem.refusal, HaltError):
+        raise problem.refusal
     raise ServiceUnavailableError(
         f"The Encord folder {folder!r} could not be created ({problem}). Create it in Encord and set encord.folder to its "
         "UUID, or run again."

@@ -36,10 +36,13 @@ SEEDS = range(1, 31)
 EXAMPLES, AT_LEAST = DOSES.model_examples, DOSES.model_seeds
 """This many seeds are run at length, with this many examples each; in soak more, until everything was reached."""
 
-STARTS = "accept, lose_reply, lose_request, throttle, refuse, too_large, halt, a bad entry, too many units"
+STARTS = (
+    "accept, lose_reply, lose_request, throttle, refuse, too_large, halt, a bad entry, too many units, gateway_refuses, "
+    "gateway_halts, gateway_throttles, refuse_unproven, halt_unproven, throttle_unproven"
+)
 JOBS = (
     "at once, late, slow, gradual, is_stuck, is_forgotten, forgotten later, ends ERROR, ends CANCELLED, takes_back, "
-    "hides_errors, cancelled"
+    "hides_errors, cancelled, hidden, unknown although it lives"
 )
 UNITS = "403 forbidden, 503 try again, corrupt, gone, skipped"
 READS = "401: key refused, 404: no such job, 429, connection cut"
@@ -71,6 +74,13 @@ BROKEN = [
     pytest.param(variants.NO_JOB_IDS, "registered twice|in Encord", id="job ids are not written"),
     pytest.param(variants.TRUSTING, "called registered", id="a job that has ended is taken for success"),
     pytest.param(variants.DOUBLING, "registered twice", id="what is there is not skipped"),
+    pytest.param(variants.BELIEVING, "registered twice", id="a gateway's refusal is believed"),
+    pytest.param(variants.FORGETTING, "registered twice", id="an unknown job is given up at once"),
+    pytest.param(
+        variants.EARLY_CHECK,
+        "without an intent|registered twice|in Encord",
+        id="the right to send is checked too early",
+    ),
     pytest.param(variants.WITHOUT_LEASE, "without an intent|registered twice|in Encord", id="no lease"),
 ]
 
@@ -120,6 +130,22 @@ def stalled_before_its_start(new_fleet: Any) -> Callable[[variants.Variant], Wor
         return world
 
     return stall
+
+
+def test_a_process_that_stalls_between_its_check_and_its_start_doubles(new_fleet: Any):
+    """The story can fail: this is what asking in the last moment is for."""
+    world = World(new_fleet, variants.EARLY_CHECK)
+    world.fleet.put("raw/a.jpg")
+    world.sync()
+    world.encord.usual = Fate(first=50)
+    stalled, other = world.start(world.nightly), world.start(world.nightly)
+    stalled.go_until("connection")
+    stalled.is_frozen = True
+    other.go_until("poll")
+
+    with pytest.raises(AssertionError, match=r"without an intent|registered twice"):
+        world.finish(stalled, other)
+    world.close()
 
 
 def test_a_process_that_stalls_before_its_start_finds_its_lease_gone(
