@@ -2,7 +2,8 @@
 
 A process can be stopped, or its machine fall asleep, at any point: also while a connection is made, or while a body waits for
 room in the network. A server acts on whole requests only. So the last piece of a request goes out alone, without a wait, right
-after the question; what asks is the lease, on a clock that goes on meanwhile (decision 025).
+after the question and when all before it has left the machine; what asks is the lease, on a clock that goes on meanwhile
+(decision 025).
 
 What does not belong here: what is sent (``posting.py``) and who may send (``state/lease.py``).
 """
@@ -29,6 +30,7 @@ _LAST_BYTES: Final = 512
 """Small enough to be accepted at once by a socket that has room at all."""
 
 _TCP_USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", None)
+_TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 class GuardedAdapter(HTTPAdapter):
@@ -66,8 +68,7 @@ class _Guarded:
     def connect(self) -> None:
         usual: Any = super()
         usual.connect()
-        if _TCP_USER_TIMEOUT is not None and hasattr(self.sock, "setsockopt"):  # TLS within TLS has none
-            self.sock.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, UNDELIVERED_SECONDS * 1000)
+        self._set(_TCP_USER_TIMEOUT, UNDELIVERED_SECONDS * 1000)
 
     def send(self, data: Any) -> None:
         """Send a head or a body: all but its end as usual, which may wait, and its end guarded."""
@@ -80,8 +81,13 @@ class _Guarded:
             usual.send(content[:end])
         self._send_at_once(content[end:])
 
+    def _set(self, option: int | None, value: int) -> None:
+        if option is not None and hasattr(self.sock, "setsockopt"):  # TLS within TLS has none
+            self.sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
     def _send_at_once(self, content: memoryview) -> None:
         timeout = self.sock.gettimeout()
+        self._set(_TCP_NOTSENT_LOWAT, 1)  # from now on it takes more only when nothing waits in the kernel
         while content:
             if not wait_for_write(self.sock, timeout):
                 raise TimeoutError("the network takes no more of the request")
@@ -96,3 +102,4 @@ class _Guarded:
                 wait_for_read(self.sock, timeout)
             finally:
                 self.sock.settimeout(timeout)
+        self._set(_TCP_NOTSENT_LOWAT, 0)  # as usual: the body may follow the head
