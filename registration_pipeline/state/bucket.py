@@ -34,6 +34,7 @@ from registration_pipeline.errors import (
     StateError,
     StateNotFoundError,
 )
+from registration_pipeline.state.exclusive import require_exclusive_create
 from registration_pipeline.state.names import check_name, check_prefix
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class BucketStateStore:
 
     def __init__(self, store: ObjectStore, uri: str) -> None:
         self._store, self._uri = store, uri.rstrip("/")
+        self._is_exclusive = False
 
     @property
     def uri(self) -> str:
@@ -146,6 +148,12 @@ class BucketStateStore:
                 for chunk in obstore.get(self._store, name).stream(min_chunk_size=_DOWNLOAD_CHUNK_BYTES):
                     file.write(chunk)
             yield path
+
+    def require_exclusive_create(self) -> None:
+        """See ``StateStore.require_exclusive_create``; tried once per process."""
+        if not self._is_exclusive:
+            require_exclusive_create(self)
+            self._is_exclusive = True
 
     def location(self, name: str) -> str:
         """See ``StateStore.location``."""

@@ -16,6 +16,7 @@
 <source>/audit/<UTC time>/findings.{parquet,csv}, _SUCCESS.json         what an audit found
 <source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
 <source>/facts/<name>/<facts_id>/part-*.parquet, _SUCCESS.json          what was read about objects, by key and ETag
+_probe/<nonce>.json                                                     there for a moment while the store is tried; no source
 
 Kept free for what is to come, so that neither the ledger nor the status ever reads it:
 
@@ -26,6 +27,11 @@ Kept free for what is to come, so that neither the ledger nor the status ever re
 from __future__ import annotations
 
 COMMIT_MARKER = "_SUCCESS.json"
+
+
+def probe_name(nonce: str) -> str:
+    """Return a name beside the sources (none of them can have an underscore) to try the store with."""
+    return f"_probe/{nonce}.json"
 
 
 def state_version_name(source: str) -> str:
