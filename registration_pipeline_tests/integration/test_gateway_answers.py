@@ -52,3 +52,28 @@ def test_a_start_that_a_gateway_forwards_and_answers_for_itself_makes_one_job(
 
     fleet.assert_exactly_once()
     assert len(fleet.sandbox.jobs()) == 1
+
+
+def test_a_live_job_that_is_unknown_for_a_while_is_not_sent_again(sandbox_fleet: MakeSandboxFleet):
+    """Nothing of it shows in the folder for longer than the quiet lasts: only its id says that it lives."""
+    fleet = sandbox_fleet(objects=4, images=4, job_seconds=8.0)
+    fleet.sandbox.script(Fault(effect=Effect.STATUS, status=404, endpoint=Endpoint.POLL_JOB, times=4))
+
+    list(fleet.register())
+
+    fleet.assert_exactly_once()
+    assert len(fleet.sandbox.jobs()) == 1
+
+
+@pytest.mark.parametrize("form", Form)
+def test_a_new_folder_that_a_gateway_answers_for_itself_is_found_and_not_made_twice(
+    sandbox_fleet: MakeSandboxFleet, form: Form
+):
+    fleet = sandbox_fleet(objects=1, images=1)
+    answer = Fault(effect=Effect.STATUS, status=403, form=form, when=When.AFTER, endpoint=Endpoint.CREATE_FOLDER)
+    fleet.sandbox.script(answer)
+
+    list(fleet.register())
+
+    fleet.assert_exactly_once()
+    list(fleet.register())  # two folders of one name would be refused now
