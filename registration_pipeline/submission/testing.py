@@ -159,7 +159,7 @@ class ScriptedGateway:
         del integration_uuid
         may_send()
         with self._lock:
-            script = self.starts.pop(0) if self.starts else StartScript.ACCEPT
+            script = StartScript(self.starts.pop(0)) if self.starts else StartScript.ACCEPT
             error = script.error()
             if error is not None and not script.has_effect:
                 raise error
