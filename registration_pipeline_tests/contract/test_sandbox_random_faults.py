@@ -118,7 +118,8 @@ def test_every_kind_happens_with_the_same_share_and_the_sandbox_survives_it(
         time.sleep(0.05)
     fates = Counter(job.fate for job in running.jobs() if job.fate)
     assert {f"job_{fate}" for fate in fates} == JOB_KINDS
-    assert running.duplicates() == {}
+    doubled = {url.split("/")[3] for urls in running.duplicates().values() for url in urls}
+    assert len(doubled) <= posted_again
 
 
 def test_endpoints_and_weights_choose(
