@@ -108,7 +108,10 @@ def _inventory_op(source: SourceSettings) -> dg.OpDefinition:
     @dg.op(name=f"{own.ident}_take_inventory", pool=own.listing_pool, out=dg.Out(dg.Nothing))
     def take_inventory(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = inventory_stage(*project.load_source(source.name), context.log)
+            opened, current = project.load_source(source.name)
+            # First, so that a wrong key does not cost the listing, which may take the night.
+            opened.ask_encord(current)
+            report = inventory_stage(opened, current, context.log)
         yield from _events(context, own.inventory, report)
 
     return take_inventory

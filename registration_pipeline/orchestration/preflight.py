@@ -19,6 +19,7 @@ from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
+from registration_pipeline.urls import url_warning
 
 _TRIES = 3  # a person waits for a preflight
 _ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
@@ -44,7 +45,7 @@ class Finding:
 def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     """Yield a finding for everything from the configuration to Encord's folder; continue after a problem."""
     checks: dict[str, Callable[[], str]] = {
-        "configuration": lambda: f"{project.settings.path} is valid",
+        "configuration": lambda: _configuration(project, source),
         "state": lambda: _state(project, source),
         "Dagster instance": lambda: _dagster(project),
         "bucket": lambda: _bucket(project, source),
@@ -65,6 +66,11 @@ def _finding(source: SourceSettings, what: str, check: Callable[[], str]) -> Fin
         return Finding(source.name, what, check())
     except RegistrationPipelineError as error:
         return Finding(source.name, what, str(error), error)
+
+
+def _configuration(project: Project, source: SourceSettings) -> str:
+    warning = url_warning(source)
+    return f"{project.settings.path} is valid" + (f"; but {warning}" if warning else "")
 
 
 def _state(project: Project, source: SourceSettings) -> str:

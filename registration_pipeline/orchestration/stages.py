@@ -17,6 +17,7 @@ from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.runs.listener import current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.urls import url_warning
 
 if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
@@ -85,6 +86,8 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
     expected = (previous.objects or None) if previous else None
     say: Log = log.info
     current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
+    if warning := url_warning(source):
+        notice_and_log(log.warning)(f"{source.name}: {warning}.")
     inventory = project.take_inventory(source, ListingReporter(say), notice_and_log(say))
     say(f"{inventory.objects:,} objects, {inventory.bytes:,} bytes from {inventory.listing}")
     if not inventory.objects:

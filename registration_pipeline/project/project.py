@@ -110,7 +110,22 @@ class Project:
         from registration_pipeline.project.clients.listers import make_lister
         from registration_pipeline.project.clients.stores import SettingsClients
 
-        return make_lister(source, self.clients or SettingsClients(self.environ), notify=notify)
+        clients = self.clients or SettingsClients(self.environ)
+        return make_lister(source, clients, environ=self.environ, notify=notify)
+
+    def ask_encord(self, source: SourceSettings) -> None:
+        """Ask Encord for what registering the source needs, and change nothing.
+
+        Raises:
+            HaltError: the key, the integration or the folder can't be used.
+            ConfigurationError: a key that can't be used.
+        """
+        from registration_pipeline.submission.calls.pace import shared_pace
+        from registration_pipeline.submission.calls.retry import RetryPolicy
+        from registration_pipeline.submission.target import ask_for_target
+
+        pace = shared_pace(encord_domain(self.settings, self.environ))
+        ask_for_target(self.gateway, RetryPolicy(pace=pace, source=source.name), source)
 
     def take_inventory(
         self,

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from xxhash import xxh3_128
 
-from registration_pipeline.errors import StateCorruptError, StateNotFoundError
+from registration_pipeline.errors import StateCorruptError, StateError, StateNotFoundError
 from registration_pipeline.state.markers import RESTORE
+from registration_pipeline.state.shortage import shortage, shortage_text
 from registration_pipeline.state.temporary import temporary_space
 
 if TYPE_CHECKING:
@@ -230,7 +231,9 @@ def _vouched_for(store: StateStore, part: Part) -> Iterator[None]:
         raise StateCorruptError(
             f"{store.location(part.name)} is missing, though its commit marker names it. {RESTORE}"
         ) from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        if short_of := shortage(error):
+            raise StateError(shortage_text(f"{store.location(part.name)} can't be read", short_of)) from error
         raise StateCorruptError(
             f"{store.location(part.name)} can't be read: {str(error).strip()}. {RESTORE}"
         ) from error

@@ -39,6 +39,20 @@ def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
     return Target(folder_uuid=_find_or_create(gateway, retry, source.encord.folder), integration_uuid=integration_uuid)
 
 
+def ask_for_target(gateway: RegistrationGateway, retry: RetryPolicy, source: SourceSettings) -> None:
+    """Ask Encord whether the source's key, integration and folder can be used, and create nothing: a missing folder is right.
+
+    For before a listing, which can take hours: what is wrong here is wrong after it, too.
+
+    Raises:
+        HaltError: one of them can't be used; the message says what to change.
+    """
+    integration, folder = source.encord.integration, source.encord.folder
+    if integration:
+        retry.read(f"finding integration {integration!r}", lambda: gateway.resolve_integration(integration))
+    retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
+
+
 def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> str:
     """Search before and after every creation: one that was not answered with the folder has happened, or has not."""
 

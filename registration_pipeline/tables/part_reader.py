@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
 import pyarrow as pa
 
-from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.errors import StateCorruptError, StateError
 from registration_pipeline.state.parquet import Part, open_part
+from registration_pipeline.state.shortage import shortage, shortage_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -180,6 +181,8 @@ def _bounds(file: pq.ParquetFile, group: int) -> _Bounds:
 def _readable(store: StateStore, part: Part) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        if short_of := shortage(error):
+            raise StateError(shortage_text(f"{store.location(part.name)} can't be read", short_of)) from error
         message = f"{store.location(part.name)} can't be read: {error}. Restore it from a backup"
         raise StateCorruptError(message) from error

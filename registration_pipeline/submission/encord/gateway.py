@@ -29,6 +29,7 @@ from encord.orm.storage import (
 
 from registration_pipeline import __version__
 from registration_pipeline.errors import HaltError, NotFoundError
+from registration_pipeline.foreign_text import kept_cause
 from registration_pipeline.submission.encord.errors import translate
 from registration_pipeline.submission.encord.posting import PostApi
 from registration_pipeline.submission.encord.replies import ListedItem, UploadJob, job_report, listed_item
@@ -214,8 +215,8 @@ class EncordGateway:
             yield
         except HaltError:
             raise  # ours already: it may not be sent any more
-        except Exception as error:
-            raise translate(error, what, domain=self._domain, is_start=is_start) from error
+        except Exception as error:  # noqa: BLE001 - every one is raised again in our words
+            raise translate(error, what, domain=self._domain, is_start=is_start) from kept_cause(error)
 
 
 def _is_uuid(text: str) -> bool:

@@ -14,6 +14,7 @@ from encord.orm.base_dto import BaseDTO
 from pydantic import BaseModel, ConfigDict, PlainValidator, field_validator
 from pydantic.alias_generators import to_camel
 
+from registration_pipeline.foreign_text import masked
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
@@ -78,13 +79,13 @@ def job_report(state: UploadJob) -> JobReport:
         unit_errors=tuple(
             UnitError(
                 object_urls=tuple(map(writable, unit.object_urls)),
-                message=writable(unit.error),
+                message=said(unit.error),
                 subtask_uuid=writable(unit.subtask_uuid or "") or None,
-                action=writable(unit.action_description or "") or None,
+                action=said(unit.action_description or "") or None,
             )
             for unit in state.unit_errors
         ),
-        errors=tuple(map(writable, state.errors)),
+        errors=tuple(map(said, state.errors)),
         units_pending=state.units_pending_count,
         units_done=state.units_done_count,
         units_error=state.units_error_count,
@@ -108,6 +109,11 @@ def listed_item(item: ListedItem) -> RemoteItem:
 def _unit_id(metadata: Any) -> str | None:
     unit_id = metadata.get(UNIT_METADATA_KEY) if isinstance(metadata, dict) else None
     return unit_id if isinstance(unit_id, str) else None
+
+
+def said(text: str) -> str:
+    """Return what Encord said as it is kept: without secrets, which it may quote from what it read."""
+    return masked(writable(text))
 
 
 def writable(text: str) -> str:

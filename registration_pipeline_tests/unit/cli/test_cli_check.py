@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,3 +174,27 @@ def test_a_damaged_instance_file_is_a_wrong_configuration(workplace: Workplace):
         assert "dagster.yaml" in said.words
         assert "fix that file" in said.words
         assert "Traceback" not in said.err
+
+
+def test_a_bucket_name_with_dots_is_warned_of_and_does_not_fail_the_check(workplace: Workplace):
+    workplace.configure(uri="s3://fleet.example/raw/", storage={"region": "eu-west-2"})
+    said = workplace.run("check", "--json")
+    (configuration,) = (one for one in said.document["checks"] if one["what"] == "configuration")
+    assert configuration["ok"] is True
+    assert "`sources.fleet-cameras.url_style` to path or s3" in configuration["detail"]
+
+
+def test_names_that_are_not_utf8_are_rejected_and_the_rest_is_planned(workplace: Workplace):
+    workplace.put("a.jpg", "old/b.jpg")
+    for name in (b"caf\xe9.jpg", b"old/caf\xe9.jpg"):
+        path = os.fsencode(workplace.root / "files") + b"/" + name
+        Path(os.fsdecode(path)).write_bytes(b"x")
+    workplace.configure(exclude=["old/**"])
+    workplace.plan()
+
+    rows = workplace.run("failures", "--json").document
+    counts = workplace.run("status", "--json").document["sources"]["fleet-cameras"]
+
+    assert [(row["key"], row["reason"], row["object_url"]) for row in rows] == [(r"caf\xe9.jpg", "name_not_utf8", "")]
+    assert "convmv" in rows[0]["message"]
+    assert (counts["objects"], counts["excluded"], counts["rejected"], counts["pending"]) == (4, 2, 1, 1)

@@ -8,7 +8,7 @@ import pytest
 
 from registration_pipeline.errors import AmbiguousError, NotFoundError, PermanentError, ServiceUnavailableError
 from registration_pipeline.submission.calls.retry import RetryPolicy
-from registration_pipeline.submission.target import Target, resolve_target
+from registration_pipeline.submission.target import Target, ask_for_target, resolve_target
 from registration_pipeline.submission.testing import ScriptedGateway
 
 FOLDER = "00000000-0000-4000-8000-000000000001"
@@ -123,3 +123,13 @@ def test_the_integration_is_found_by_title_or_uuid_and_may_be_left_out(resolve: 
     assert resolve(gateway, integration=None).integration_uuid is None
     with pytest.raises(NotFoundError, match="'missing' does not exist"):
         resolve(gateway, integration="missing")
+
+
+@pytest.mark.parametrize("folders", [{}, {"fleet": FOLDER}], ids=["missing", "there"])
+def test_asking_for_a_target_creates_nothing(new_fleet: Any, folders: dict[str, str]):
+    gateway = Folders()
+    gateway.folders = dict(folders)
+
+    ask_for_target(gateway, RetryPolicy(), new_fleet(encord=None).source)
+
+    assert (gateway.creations, gateway.folders) == (0, folders)
