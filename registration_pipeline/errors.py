@@ -178,4 +178,14 @@ class PayloadTooLargeError(SubmissionError):
 
 
 class AmbiguousError(SubmissionError):
-    """May have happened although an error came back: never repeat without settling first."""
+    """May have happened although an error came back: never repeat without settling first.
+
+    Args:
+        message: what came back.
+        refusal: what the reply means if Encord itself gave it. Anything in between could have given it, too, after it had
+            passed the request on, so it is believed only when quiet has shown that nothing came of the request.
+    """
+
+    def __init__(self, message: str, *, refusal: Exception | None = None) -> None:
+        self.refusal = refusal
+        super().__init__(message)

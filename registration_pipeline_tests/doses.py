@@ -27,6 +27,7 @@ class Doses:
     Args:
         kills: kills of the whole process group of a sync.
         kill_moments: kills of one registering process.
+        pauses: of the whole process group of a sync, each until another one has taken over and finished.
         fault_objects: objects registered while Encord fails, in 50 chunks.
         fault_seeds: random seeds of those failures, a whole registration each.
         http_manifests: random manifests sent to the sandbox over HTTP.
@@ -41,6 +42,7 @@ class Doses:
 
     kills: int
     kill_moments: int
+    pauses: int
     fault_objects: int
     fault_seeds: int
     http_manifests: int
@@ -56,6 +58,7 @@ class Doses:
 PUSH: Final = Doses(
     kills=25,
     kill_moments=8,
+    pauses=2,
     fault_objects=10_000,
     fault_seeds=1,
     http_manifests=500,
@@ -70,6 +73,7 @@ PUSH: Final = Doses(
 SOAK: Final = Doses(
     kills=100,
     kill_moments=15,
+    pauses=12,
     fault_objects=50_000,
     fault_seeds=3,
     http_manifests=10_000,

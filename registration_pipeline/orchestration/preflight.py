@@ -78,7 +78,8 @@ def _state(project: Project, source: SourceSettings) -> str:
     uri = project.store.uri
     require_layout(project.store, source.name)
     if "://" in uri:
-        return f"{uri} can be read"
+        project.store.require_exclusive_create()
+        return f"{uri} can be read and written, and creates a file only once"
     if not _may_write(Path(uri)):
         raise StateError(
             f"{uri} can't be written by this user; give it write access, or set `state` in {project.settings.path} to "

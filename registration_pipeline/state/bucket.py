@@ -35,6 +35,7 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.settings.addresses import parse_endpoint
 from registration_pipeline.settings.aws_problems import aws_problem
+from registration_pipeline.state.exclusive import require_exclusive_create
 from registration_pipeline.state.names import check_name, check_prefix
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class BucketStateStore:
 
     def __init__(self, store: ObjectStore, uri: str) -> None:
         self._store, self._uri = store, uri.rstrip("/")
+        self._is_exclusive = False
 
     @property
     def uri(self) -> str:
@@ -154,6 +156,12 @@ class BucketStateStore:
                 for chunk in obstore.get(self._store, name).stream(min_chunk_size=_DOWNLOAD_CHUNK_BYTES):
                     file.write(chunk)
             yield path
+
+    def require_exclusive_create(self) -> None:
+        """See ``StateStore.require_exclusive_create``; tried once per process."""
+        if not self._is_exclusive:
+            require_exclusive_create(self)
+            self._is_exclusive = True
 
     def location(self, name: str) -> str:
         """See ``StateStore.location``."""

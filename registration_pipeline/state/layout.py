@@ -17,6 +17,7 @@
 <source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
 <source>/prior_items/<folder_uuid>/part-*.parquet, _SUCCESS.json        what a folder held before the first upload to it
 <source>/facts/<name>/<facts_id>/part-*.parquet, _SUCCESS.json          what was read about objects, by key and ETag
+_probe/<nonce>.json                                                     there for a moment while the store is tried; no source
 
 Kept free for what is to come, so that neither the ledger nor the status ever reads it:
 
@@ -27,6 +28,11 @@ Kept free for what is to come, so that neither the ledger nor the status ever re
 from __future__ import annotations
 
 COMMIT_MARKER = "_SUCCESS.json"
+
+
+def probe_name(nonce: str) -> str:
+    """Return a name beside the sources (none of them can have an underscore) to try the store with."""
+    return f"_probe/{nonce}.json"
 
 
 def state_version_name(source: str) -> str:

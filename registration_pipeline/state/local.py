@@ -122,6 +122,9 @@ class LocalStateStore:
             raise StateNotFoundError(_missing_text(path))
         yield path
 
+    def require_exclusive_create(self) -> None:
+        """See ``StateStore.require_exclusive_create``; nothing to try: ``link`` fails where the name exists."""
+
     def location(self, name: str) -> str:
         """See ``StateStore.location``."""
         return f"{self._root / check_prefix(name)}/" if name.endswith("/") else str(self._path(name))

@@ -67,5 +67,12 @@ class StateStore(Protocol):
     def local_file(self, name: str) -> AbstractContextManager[Path]:
         """Give a local path with the same base name and the same bytes, valid inside the ``with`` block."""
 
+    def require_exclusive_create(self) -> None:
+        """Find out by trying whether a name is created only once, whoever tries it at the same time.
+
+        Raises:
+            ConfigurationError: it is not.
+        """
+
     def location(self, name: str) -> str:
         """Return where the file, or the folder when the name ends in ``/``, is, for people: a path or a URL."""

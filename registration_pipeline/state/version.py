@@ -80,6 +80,7 @@ def ensure_layout(store: StateStore, source: str, at: datetime) -> None:
 
     Raises:
         StateLayoutError: the state has another layout, or does not say which.
+        ConfigurationError: the store lets several processes create the same file.
         StateError: the state can't be read or written.
     """
     if require_layout(store, source):
@@ -90,6 +91,7 @@ def ensure_layout(store: StateStore, source: str, at: datetime) -> None:
         "created_at": at.isoformat(),
         "created_by": __version__,
     }
+    store.require_exclusive_create()
     try:
         store.create(state_version_name(source), sealed_json(document))
     except StateConflictError:

@@ -12,7 +12,7 @@ waiting for quiet is ``registrar.py``, waiting for a job ``job_wait.py``, reachi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -29,10 +29,12 @@ from registration_pipeline.errors import (
 from registration_pipeline.manifest.files import Manifest, check_sent_before, ensure_manifest
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
+from registration_pipeline.submission.doubt import Doubt, next_doubt
 from registration_pipeline.submission.evidence import chunk_evidence, prior_evidence, with_what_stays
-from registration_pipeline.submission.job_wait import JobWait
-from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
-from registration_pipeline.submission.split import ADOPTED_PRIOR, PartOf
+from registration_pipeline.submission.gateway import JobStatus
+from registration_pipeline.submission.job_wait import JobWait, asked_once_more
+from registration_pipeline.submission.result import ChunkResult, InDoubt, joined_doubts, result_from_verdict
+from registration_pipeline.submission.split import ADOPTED_PRIOR, NOT_SENT, PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     is_proven,
@@ -77,6 +79,8 @@ class ChunkSubmission:
     _members: ChunkUnits | None = None
     _made: Manifest | None = None
     _has_leftovers: bool = False
+    _before: Doubt | None = None
+    _known_items: frozenset[str] | None = None
 
     def manifest(self) -> Manifest:
         """Make or verify the chunk's manifest, once.
@@ -108,7 +112,10 @@ class ChunkSubmission:
         return result_from_verdict(self.chunk, progress.verdict)
 
     def resolve(self, doubt: InDoubt, *, settled_seconds: float) -> ChunkResult | InDoubt:
-        """Decide a chunk in doubt after quiet: adopt what is all there, else send the same bytes to the same folder again.
+        """Decide a chunk in doubt after quiet.
+
+        A job that Encord knows after all is waited for; what is all there is adopted; a refusal of which nothing came is
+        believed; else the same bytes are sent to the same folder again.
 
         Raises:
             HaltError: nothing more may be sent; the journal holds where to go on.
@@ -116,21 +123,33 @@ class ChunkSubmission:
         progress = self._load()
         if progress.state is ChunkState.SPLIT:
             return self._finish_parts(progress, doubt, settled_seconds)
-        if doubt.seen.get(self.chunk.chunk_id) != (progress.attempt, progress.state):
+        before = doubt.doubts.get(self.chunk.chunk_id)
+        if before is None or (before.attempt, before.state) != (progress.attempt, progress.state):
             # Another process got the job id, or the verdict, while we waited: what it wrote is not in doubt.
             return self.advance()
-        if progress.state is ChunkState.SUBMITTED:
-            with self.context.slots.occupied(self.context.stop):
-                report = self._wait_for_job()
-            if report is not None:
-                return self._judge(report, is_settled=True)
+        self._before, self._known_items = before, before.known_items
+        report = asked_once_more(self.context, self._folder_uuid, progress.job_id) if progress.job_id else None
+        if report is not None:
+            is_ended = report.status is not JobStatus.PENDING
+            return self._judge(report, is_settled=True) if is_ended else self._finish_job()
         evidence = self._evidence(self._units())
         if evidence.covers(self._units()):
             outcomes = judge_adopted(self._units(), evidence, attempt=progress.attempt, at=self.context.clock())
             return self._conclude(outcomes, message=f"adopted after {settled_seconds:.0f} s of quiet")
+        found = frozenset(filter(None, map(evidence.item_of, self._units())))
+        refusal = before.believes(found)
+        if refusal is not None:
+            return self._believe(refusal)
+        self._known_items |= found
         message = f"fate unknown; {settled_seconds:.0f} s of quiet, not all units in the folder"
         self._append(JournalEventKind.LOST, message=message)
         return self._start()
+
+    def _believe(self, refusal: Exception) -> ChunkResult | InDoubt:
+        if not isinstance(refusal, HaltError):
+            return self._refused(str(refusal))
+        self._close_as_not_sent(refusal)
+        raise refusal
 
     def _go_on(self, progress: ChunkProgress, *, is_fresh: bool = False) -> ChunkResult | InDoubt:
         if progress.state is ChunkState.SUBMITTED:
@@ -160,7 +179,7 @@ class ChunkSubmission:
                 except (PermanentError, PayloadTooLargeError) as error:
                     refusal = error
                 except AmbiguousError as error:
-                    return self._in_doubt(str(error))
+                    return self._in_doubt(str(error), error.refusal)
                 except HaltError as error:
                     self._close_as_not_sent(error)
                     raise
@@ -169,16 +188,14 @@ class ChunkSubmission:
                     report = self._wait_for_job()
         if manifest.violations:
             text = "; ".join(f"{violation.where}: {violation.problem}" for violation in manifest.violations)
-            return self._refused(f"the manifest is not valid and was not sent: {text}", was_sent=False)
-        return self._refused(str(refusal), was_sent=True) if refusal else self._judge(report)
+            return self._refused(f"{NOT_SENT}: {text}")
+        return self._refused(str(refusal)) if refusal else self._judge(report)
 
     def _adopt_prior(self, manifest: Manifest, *, is_fresh: bool) -> ChunkResult | None:
         """Conclude a chunk without sending it, because the folder held all of it before the first upload."""
-        if self.context.prior is None or self._progress.verdict is not None:
-            return None
         units = self._units()
         evidence = prior_evidence(self.context, self._folder_uuid, units)
-        if not evidence.covers(units):
+        if self._progress.verdict is not None or not evidence.covers(units):
             return None
         self._intend(manifest, is_fresh=is_fresh)
         outcomes = judge_adopted(units, evidence, attempt=self._progress.attempt, at=self.context.clock())
@@ -192,11 +209,11 @@ class ChunkSubmission:
                 if next(tries):
                     # A long throttling seems like a dead process to another one, which may have sent the chunk since.
                     self._check_still_open()
-                context.may_send()
                 return context.gateway.start_job(
                     folder_uuid=self._folder_uuid,
                     integration_uuid=context.target.integration_uuid,
                     manifest=path,
+                    may_send=context.may_send,
                 )
 
             return context.calls.call(f"starting chunk {self.chunk.chunk_id}", start)
@@ -240,13 +257,11 @@ class ChunkSubmission:
         outcomes = judge_job(units, report, evidence, attempt=progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message="; ".join(report.errors) or None)
 
-    def _refused(self, message: str, *, was_sent: bool) -> ChunkResult | InDoubt:
+    def _refused(self, message: str) -> ChunkResult | InDoubt:
         """Halve what Encord refused as a whole, down to the entries that it refuses alone."""
         if self.chunk.units > 1:
             self._append(JournalEventKind.SPLIT, message=message)
             return self._finish_parts(self._progress)
-        if self.part and was_sent:
-            self.part.refusals.count(message)
         outcomes = judge_refused(self._units(), message, attempt=self._progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message=message)
 
@@ -262,12 +277,13 @@ class ChunkSubmission:
             result = half.advance_part(doubt, settled_seconds)
             if isinstance(result, InDoubt):
                 doubts.append(result)
+                if result.is_refused:
+                    break  # depth first: a refusal of everything is then recognised after a few units
                 continue
             found = read_outcomes(self.context.store, self.context.source, result) if result else half.not_attempted()
             outcomes.extend(outcome._replace(attempt=progress.attempt) for outcome in found)
         if doubts:
-            seen = {chunk_id: state for found in doubts for chunk_id, state in found.seen.items()}
-            return replace(doubts[0], chunk=self.chunk, seen=seen)
+            return joined_doubts(self.chunk, doubts)
         return self._conclude(
             ChunkOutcomes.of(outcomes), message="submitted in parts, because Encord refused it as a whole"
         )
@@ -300,12 +316,13 @@ class ChunkSubmission:
     def _conclude(self, outcomes: ChunkOutcomes, *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
         context, chunk_id, progress = self.context, self.chunk.chunk_id, self._progress
+        was_lost = any(event.kind is JournalEventKind.LOST for event in self._events)
         outcomes = with_what_stays(
             context,
             outcomes,
             earlier=self._earlier(),
             units=self._units(),
-            search=self._evidence if self._was_lost else partial(prior_evidence, context, self._folder_uuid),
+            search=self._evidence if was_lost else partial(prior_evidence, context, self._folder_uuid),
         )
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
@@ -320,10 +337,6 @@ class ChunkSubmission:
             **verdict_facts(self._units(), outcomes),
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
-
-    @property
-    def _was_lost(self) -> bool:
-        return any(event.kind is JournalEventKind.LOST for event in self._events)
 
     def _earlier(self) -> Sequence[Outcome]:
         verdict = self._progress.verdict
@@ -384,10 +397,12 @@ class ChunkSubmission:
     def _evidence(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
         return chunk_evidence(self.context, self._progress, self._folder_uuid, units)
 
-    def _in_doubt(self, message: str) -> InDoubt:
-        progress = self._progress
-        seen = {self.chunk.chunk_id: (progress.attempt, progress.state)}
-        return InDoubt(chunk=self.chunk, folder_uuid=self._folder_uuid, seen=seen, message=message)
+    def _in_doubt(self, message: str, refusal: Exception | None = None) -> InDoubt:
+        if self._known_items is None:
+            self._known_items = frozenset(outcome.item_uuid for outcome in self._earlier() if outcome.item_uuid)
+        doubt = next_doubt(self._before, self._progress, known_items=self._known_items, refusal=refusal)
+        doubts = {self.chunk.chunk_id: doubt}
+        return InDoubt(chunk=self.chunk, folder_uuid=self._folder_uuid, doubts=doubts, message=message)
 
     def _load(self) -> ChunkProgress:
         self._events = self.context.journal.events(self.chunk.chunk_id)

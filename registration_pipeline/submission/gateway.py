@@ -11,9 +11,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
+
+
+def unguarded() -> None:
+    """Allow sending at any time: what a caller passes when no lease is held."""
 
 
 class JobStatus(StrEnum):
@@ -83,7 +87,7 @@ class RegistrationGateway(Protocol):
     """Encord, as far as registration needs it. Safe to share between threads.
 
     Every method may raise the subclasses of ``SubmissionError`` and ``HaltError``; what each means for the caller is said
-    in ``errors.py``. Only ``start_job`` raises ``AmbiguousError``.
+    in ``errors.py``. Only ``start_job`` and ``create_folder`` raise ``AmbiguousError``.
     """
 
     def resolve_integration(self, title_or_uuid: str) -> str:
@@ -103,8 +107,23 @@ class RegistrationGateway(Protocol):
     def create_folder(self, name: str) -> str:
         """Create a top-level folder and return its UUID."""
 
-    def start_job(self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path) -> str:
-        """Hand the manifest over and return the upload job's id. Sent at most once per call."""
+    def start_job(
+        self,
+        *,
+        folder_uuid: str,
+        integration_uuid: str | None,
+        manifest: Path,
+        may_send: Callable[[], None] = unguarded,
+    ) -> str:
+        """Hand the manifest over and return the upload job's id. Sent at most once per call.
+
+        Args:
+            folder_uuid: where the items go.
+            integration_uuid: with which Encord reads the objects; None for public ones.
+            manifest: the file.
+            may_send: asked in the moment before the request is complete, with no wait in between; what it raises is
+                raised, and then nothing was started.
+        """
 
     def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
         """Return the job's state, waiting up to ``wait_seconds`` for its end."""

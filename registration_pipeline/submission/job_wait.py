@@ -104,6 +104,28 @@ class JobWait:
         cancel_job(self.context, self.folder_uuid, self.job_id)
 
 
+def asked_once_more(context: SubmissionContext, folder_uuid: str, job_id: str) -> JobReport | None:
+    """Return a job that is asked for again after quiet; None: Encord does not know it, asked as often as before.
+
+    A live one can be unknown for a moment, and its manifest must not be sent a second time.
+
+    Raises:
+        HaltError: Encord can't be asked.
+    """
+
+    def poll() -> JobReport:
+        return context.gateway.poll_job(folder_uuid=folder_uuid, job_id=job_id, wait_seconds=_PROBE_SECONDS)
+
+    for asked in range(_VANISHED_AFTER):
+        if asked:
+            context.pause(context.slow_poll_seconds)
+        try:
+            return context.calls.call(f"polling upload job {job_id} once more", poll)
+        except PermanentError:
+            continue
+    return None
+
+
 def cancel_job(context: SubmissionContext, folder_uuid: str, job_id: str) -> None:
     """Ask Encord to stop a job; whether it did is seen by polling it."""
     try:

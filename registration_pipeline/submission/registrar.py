@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import HaltError, ServiceUnavailableError, StoppedError
 from registration_pipeline.submission.chunk import ChunkSubmission
+from registration_pipeline.submission.doubt import MOST_IN_A_ROW
 from registration_pipeline.submission.result import ChunkResult, InDoubt, ReadyChunk
 from registration_pipeline.submission.settle import wait_for_quiet
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from registration_pipeline.tracking.due import ChunkTask
 
     Work = Callable[[], "_Prepared | ChunkResult | InDoubt"]
-
-_MAX_SETTLE_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,8 @@ def stream_chunks(
 
     A chunk is drawn from ``tasks`` when there is room for it, so no more than ``context.slots.most + context.ahead`` are
     in memory. Chunks whose start is in doubt wait until all others are through, then until their folder has been quiet for
-    ``context.settle_seconds``, and are then adopted or sent again.
+    ``context.settle_seconds``, and are then adopted or sent again. Where the reply to a start would mean the same for every
+    other chunk, these are held back until then.
 
     Args:
         context: what every chunk needs.
@@ -68,23 +68,31 @@ def stream_chunks(
         StateCorruptError: a manifest or the plan of a chunk was changed; nothing more is started.
     """
     begin = _prepare if with_manifests else _advance
+    work = (partial(begin, context, task) for task in tasks)
     in_doubt: list[InDoubt] = []
-    yield from _run(context, (partial(begin, context, task) for task in tasks), in_doubt)
-    for _ in range(_MAX_SETTLE_ROUNDS):
+    yield from _run(context, work, in_doubt)
+    while in_doubt:
+        hopeless = next((doubt for doubt in in_doubt if doubt.is_hopeless), None)
+        if hopeless is not None:
+            raise ServiceUnavailableError(
+                f"The start of chunk {hopeless.chunk.chunk_id} was in doubt {MOST_IN_A_ROW} times in a row, with "
+                f"{len(in_doubt) - 1} others; the last reply was: {hopeless.message}. Nothing is lost; run again. If it "
+                "lasts, check what lies between this machine and Encord: proxies, gateways, firewalls."
+            )
+        in_doubt = yield from _resolve(context, in_doubt)
         if not in_doubt:
-            return
-        settled = _settle(context, in_doubt)
-        work = [
-            partial(ChunkSubmission(context, doubt.chunk).resolve, doubt, settled_seconds=settled) for doubt in in_doubt
-        ]
-        in_doubt = []
-        yield from _run(context, work, in_doubt)
-    if not in_doubt:
-        return
-    raise ServiceUnavailableError(
-        f"Encord lost the reply to the start of {len(in_doubt)} chunk(s) {_MAX_SETTLE_ROUNDS + 1} times in a row. Nothing "
-        "is lost; run again."
-    )
+            yield from _run(context, work, in_doubt)  # what was held back
+
+
+def _resolve(
+    context: SubmissionContext, doubts: Sequence[InDoubt]
+) -> Generator[ReadyChunk | ChunkResult, None, list[InDoubt]]:
+    """Wait for quiet, decide the chunks in doubt, and return those that are in doubt again or were not reached."""
+    settled, left = _settle(context, doubts), iter(doubts)
+    work = (partial(ChunkSubmission(context, doubt.chunk).resolve, doubt, settled_seconds=settled) for doubt in left)
+    in_doubt: list[InDoubt] = []
+    yield from _run(context, work, in_doubt)
+    return [*in_doubt, *left]
 
 
 def _prepare(context: SubmissionContext, task: ChunkTask) -> _Prepared:
@@ -122,14 +130,17 @@ def _settle(context: SubmissionContext, in_doubt: Sequence[InDoubt]) -> float:
 def _run(
     context: SubmissionContext, work: Iterable[Work], in_doubt: list[InDoubt]
 ) -> Iterator[ReadyChunk | ChunkResult]:
-    """Run the work, as much of it at a time as there is room for; take no more of it, so memory is bounded too."""
-    at_once, waiting = context.slots.most + context.ahead, iter(work)
+    """Run the work, as much of it at a time as there is room for; take no more of it, so memory is bounded too.
+
+    No more of it is begun after a halt, or when a chunk is in doubt for a reason that others would meet, too.
+    """
+    at_once, waiting, is_held_back = context.slots.most + context.ahead, iter(work), False
     running: set[Future[_Prepared | ChunkResult | InDoubt]] = set()
     halted: HaltError | None = None
     with ThreadPoolExecutor(at_once, thread_name_prefix="submission") as pool:
         try:
             while True:
-                if halted is None:
+                if halted is None and not is_held_back:
                     running.update(map(pool.submit, islice(waiting, at_once - len(running))))
                 if not running:
                     break
@@ -143,6 +154,7 @@ def _run(
                     found = future.result()
                     if isinstance(found, InDoubt):
                         in_doubt.append(found)
+                        is_held_back = is_held_back or found.concerns_all
                         continue
                     yield found.shown if isinstance(found, _Prepared) else found
                     if isinstance(found, _Prepared) and halted is None:

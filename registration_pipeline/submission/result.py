@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from registration_pipeline.submission.doubt import MOST_IN_A_ROW
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.outcomes import failed_units
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.submission.doubt import Doubt
     from registration_pipeline.tracking.journal.states import JournalEvent
     from registration_pipeline.tracking.outcomes import ChunkOutcomes, FailedUnit
 
@@ -22,14 +24,34 @@ class InDoubt:
     """A chunk whose start may have happened; only quiet can decide.
 
     Args:
-        seen: attempt and state of the chunk, or of each of its parts that is in doubt; if a journal has moved on meanwhile,
-            another process knows more.
+        doubts: of the chunk, or of each of its parts that is in doubt, by id.
     """
 
     chunk: PlannedChunk
     folder_uuid: str
-    seen: Mapping[str, tuple[int, ChunkState]]
+    doubts: Mapping[str, Doubt]
     message: str
+
+    @property
+    def is_refused(self) -> bool:
+        """Return whether a start was answered with a refusal that is not proven to be Encord's own."""
+        return any(doubt.refusal is not None for doubt in self.doubts.values())
+
+    @property
+    def concerns_all(self) -> bool:
+        """Return whether starts of other chunks would be answered in the same way."""
+        return any(doubt.concerns_all for doubt in self.doubts.values())
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Return whether a start was in doubt so often in a row that sending again has no prospect."""
+        return any(doubt.in_a_row >= MOST_IN_A_ROW for doubt in self.doubts.values())
+
+
+def joined_doubts(whole: PlannedChunk, parts: Sequence[InDoubt]) -> InDoubt:
+    """Return the doubts about parts of a chunk as those about the chunk."""
+    by_id = {chunk_id: doubt for part in parts for chunk_id, doubt in part.doubts.items()}
+    return replace(parts[0], chunk=whole, doubts=by_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.tracking.journal.states import ChunkProgress
 
+NOT_SENT = "the manifest is not valid and was not sent"
+"""How the message of a unit begins that our own check refused: it says nothing about what Encord takes."""
+
 GIVE_UP_AFTER = 8
 """When this many units were refused alone, and no part was accepted, the refusal is not about single entries. Halving a
 chunk of 1,000 down to every unit takes 2,000 starts; this takes about 25."""
@@ -25,35 +28,35 @@ ADOPTED_PRIOR = "adopted: in the folder before the first upload, nothing was sen
 class Refusals:
     """What submitting the parts of one chunk has met so far; shared by all of them, one thread."""
 
-    alone: int = 0
+    alone: set[int] = field(default_factory=set)
     accepted: int = 0
     message: str = ""
 
     @property
     def should_stop_splitting(self) -> bool:
         """Return whether to stop splitting."""
-        return self.alone >= GIVE_UP_AFTER and not self.accepted
+        return len(self.alone) >= GIVE_UP_AFTER and not self.accepted
 
     @property
     def give_up_message(self) -> str:
         """Return why a part was not attempted."""
         return (
-            f"Encord refused the chunk as a whole, and the first {self.alone} units that were tried alone as well, so the "
-            f"others were not tried: {self.message}"
+            f"Encord refused the chunk as a whole, and the first {len(self.alone)} units that were tried alone as well, so "
+            f"the others were not tried: {self.message}"
         )
 
-    def count(self, message: str) -> None:
-        """Count that Encord refused one unit alone."""
-        self.alone += 1
-        self.message = message
-
     def count_verdict(self, chunk: PlannedChunk, progress: ChunkProgress) -> None:
-        """Count a part that Encord has accepted: a job was made of it, or its units are there."""
+        """Count what Encord has accepted of a part (a job was made of it, or units are there), or the units refused alone."""
         verdict = progress.verdict
         if verdict is None or verdict.message == ADOPTED_PRIOR:
             return
         if verdict.job_id or verdict.registered:
             self.accepted += chunk.units
+            return
+        for failure in verdict.failures:
+            if failure.message and not failure.message.startswith(NOT_SENT):
+                self.alone.add(failure.unit_index)
+                self.message = failure.message
 
 
 @dataclass(frozen=True, slots=True)

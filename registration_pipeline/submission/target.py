@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import AmbiguousError, PermanentError, ServiceUnavailableError
+from registration_pipeline.errors import AmbiguousError, HaltError, PermanentError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import RegistrationGateway
 
-_CREATE_TRIES = 3
+_CREATE_TRIES = 5
 _SECONDS_BEFORE_LOOKING_AGAIN = 2.0
 
 
@@ -60,7 +60,7 @@ def ask_for_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
 
 
 def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> tuple[str, bool]:
-    """Search before and after every creation: one whose reply was lost has happened, or has not.
+    """Search before and after every creation: one that was not answered with the folder has happened, or has not.
 
     The second value says that the folder was created by this call.
     """
@@ -80,6 +80,8 @@ def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: st
             found = find()
     if found:
         return found, False
+    if isinstance(problem, AmbiguousError) and isinstance(problem.refusal, HaltError):
+        raise problem.refusal
     raise ServiceUnavailableError(
         f"The Encord folder {folder!r} could not be created ({problem}). Create it in Encord and set encord.folder to its "
         "UUID, or run again."

@@ -24,7 +24,15 @@ from registration_pipeline.errors import (
     ThrottledError,
 )
 from registration_pipeline.manifest.format import GROUP_URL_PREFIX, OBJECT_URL, UNIT_METADATA_KEY
-from registration_pipeline.submission.gateway import ItemPage, JobItem, JobReport, JobStatus, RemoteItem, UnitError
+from registration_pipeline.submission.gateway import (
+    ItemPage,
+    JobItem,
+    JobReport,
+    JobStatus,
+    RemoteItem,
+    UnitError,
+    unguarded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,6 +51,41 @@ class StartScript(StrEnum):
     REFUSE = "refuse"
     TOO_LARGE = "too_large"
     HALT = "halt"
+    GATEWAY_REFUSES = "gateway_refuses"
+    """The job runs, and something in between answers 400 for itself."""
+    GATEWAY_HALTS = "gateway_halts"
+    """The job runs, and something in between answers 401 for itself."""
+    GATEWAY_THROTTLES = "gateway_throttles"
+    """The job runs, and something in between answers 429 for itself."""
+    REFUSE_UNPROVEN = "refuse_unproven"
+    """Nothing happens, and the refusal could be that of something in between."""
+    HALT_UNPROVEN = "halt_unproven"
+    THROTTLE_UNPROVEN = "throttle_unproven"
+
+    def error(self) -> Exception | None:
+        """Return what the start raises; None when it is answered with the job's id."""
+        meant: dict[str, Exception] = {
+            "throttle": ThrottledError("429", retry_after_seconds=1),
+            "throttles": ThrottledError("429", retry_after_seconds=1),
+            "refuse": PermanentError("400: refused"),
+            "refuses": PermanentError("400: refused"),
+            "too_large": PayloadTooLargeError("413: too large"),
+            "halt": CredentialsError("401: key refused"),
+            "halts": CredentialsError("401: key refused"),
+        }
+        if self.value in meant:
+            return meant[self.value]
+        if self is StartScript.LOSE_REPLY:
+            return AmbiguousError("connection cut after the request was read")
+        if self is StartScript.LOSE_REQUEST:
+            return AmbiguousError("connection cut before the request was read")
+        what = self.value.removeprefix("gateway_").removesuffix("_unproven")
+        return AmbiguousError(str(meant[what]), refusal=meant[what]) if what in meant else None
+
+    @property
+    def has_effect(self) -> bool:
+        """Return whether a job is started."""
+        return self in (StartScript.ACCEPT, StartScript.LOSE_REPLY) or self.value.startswith("gateway_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,29 +149,30 @@ class ScriptedGateway:
         """See ``RegistrationGateway``."""
         return self.folders.setdefault(name, str(uuid5(NAMESPACE_URL, f"folder/{name}")))
 
-    def start_job(self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path) -> str:
+    def start_job(
+        self,
+        *,
+        folder_uuid: str,
+        integration_uuid: str | None,
+        manifest: Path,
+        may_send: Callable[[], None] = unguarded,
+    ) -> str:
         """See ``RegistrationGateway``."""
         del integration_uuid
+        may_send()
         with self._lock:
-            script = self.starts.pop(0) if self.starts else StartScript.ACCEPT
-            if script is StartScript.THROTTLE:
-                raise ThrottledError("429", retry_after_seconds=1)
-            if script is StartScript.REFUSE:
-                raise PermanentError("400: refused")
-            if script is StartScript.TOO_LARGE:
-                raise PayloadTooLargeError("413: too large")
-            if script is StartScript.HALT:
-                raise CredentialsError("401: key refused")
-            if script is StartScript.LOSE_REQUEST:
-                raise AmbiguousError("connection cut before the request was read")
+            script = StartScript(self.starts.pop(0)) if self.starts else StartScript.ACCEPT
+            error = script.error()
+            if error is not None and not script.has_effect:
+                raise error
             data = manifest.read_bytes()
             refusal = self.refuses(json.loads(data))
             if refusal is not None:
                 raise refusal
             self.manifests.append(data)
             job_id = self._accept(folder_uuid, json.loads(data))
-            if script is StartScript.LOSE_REPLY:
-                raise AmbiguousError("connection cut after the request was read")
+            if error is not None:
+                raise error
             return job_id
 
     def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:

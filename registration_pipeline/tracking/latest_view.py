@@ -115,6 +115,10 @@ class StoreOverlay:
         """See ``StateStore.local_file``."""
         return self._holder(name).local_file(name)
 
+    def require_exclusive_create(self) -> None:
+        """See ``StateStore.require_exclusive_create``; of what takes the writes."""
+        self._above.require_exclusive_create()
+
     def location(self, name: str) -> str:
         """See ``StateStore.location``."""
         return self._holder(name).location(name)

@@ -26,7 +26,7 @@ from urllib3.exceptions import NewConnectionError, ReadTimeoutError
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.api.endpoints import Endpoint
-from registration_pipeline.sandbox.faults.values import Effect, Fault, When
+from registration_pipeline.sandbox.faults.values import Effect, Fault, Form, When
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,6 +94,45 @@ def test_a_status_raises_the_sdks_exception_and_the_effect_is_as_planted(
     assert (record.way, record.committed, record.endpoint) == (f"status_{status}_{when}", when is When.AFTER, START)
     _start(sandbox, folder)
     assert sandbox.fault_counts() == {f"status_{status}_{when}": 1}
+
+
+GATEWAY_BODIES = [
+    pytest.param(Form.HTML, ("text/html", "<center><h1>403 Forbidden</h1></center>"), id="page"),
+    pytest.param(Form.EMPTY, ("", ""), id="empty"),
+    pytest.param(Form.LOOK_ALIKE, ("application/json", '"message":"Forbidden","request_id"'), id="look-alike"),
+    pytest.param(Form.OWN, ("application/json", '{"message":"planted status 403"}'), id="own"),
+]
+
+
+@pytest.mark.parametrize(("form", "body"), GATEWAY_BODIES)
+def test_a_gateway_answers_in_its_own_words_after_the_effect(
+    sandbox: Sandbox, folder: StorageFolder, monkeypatch: pytest.MonkeyPatch, form: Form, body: tuple[str, str]
+) -> None:
+    replies: list[requests.Response] = []
+    send = requests.Session.send
+
+    def noted(session: requests.Session, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        replies.append(send(session, request, **options))
+        return replies[-1]
+
+    monkeypatch.setattr(requests.Session, "send", noted)
+    sandbox.script(Fault(effect=Effect.STATUS, status=403, form=form, when=When.AFTER, endpoint=START))
+
+    with pytest.raises(AuthorisationError):
+        _start(sandbox, folder)
+
+    assert replies[-1].headers.get("Content-Type", "").partition(";")[0] == body[0]
+    assert body[1] in replies[-1].text
+    assert (len(sandbox.jobs()), sandbox.fault_records()[0].kind) == (1, "gateway")
+
+
+def test_a_redirect_of_a_start_makes_the_sdk_post_again(sandbox: Sandbox, folder: StorageFolder) -> None:
+    """Why the pipeline does not leave starts to the SDK's own session."""
+    sandbox.script(Fault(effect=Effect.STATUS, status=307, when=When.AFTER, endpoint=START))
+
+    _start(sandbox, folder)
+
+    assert len(sandbox.jobs()) == 2
 
 
 def test_a_planted_422_carries_a_list_as_fastapi_writes_it(sandbox: Sandbox, folder: StorageFolder) -> None:

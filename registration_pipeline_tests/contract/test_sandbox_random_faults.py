@@ -106,15 +106,20 @@ def test_every_kind_happens_with_the_same_share_and_the_sandbox_survives_it(
     assert set(kinds_seen) == set(kinds)
     assert 240 < kinds_seen.total() < 360
     assert max(kinds_seen.values()) < 3 * min(kinds_seen.values())
-    committed = sum(record.committed for record in running.fault_records())
-    assert len(running.jobs()) == 600 - kinds_seen.total() + committed
+    records = running.fault_records()
+    committed = sum(record.committed for record in records)
+    posted_again = sum(
+        record.way.startswith(("status_307", "status_308")) for record in records
+    )  # by the SDK's session
+    assert len(running.jobs()) == 600 + posted_again - kinds_seen.total() + committed
     deadline = time.monotonic() + 20
     while any(job.status == "PENDING" and job.fate != "stuck" for job in running.jobs()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     fates = Counter(job.fate for job in running.jobs() if job.fate)
     assert {f"job_{fate}" for fate in fates} == JOB_KINDS
-    assert running.duplicates() == {}
+    doubled = {url.split("/")[3] for urls in running.duplicates().values() for url in urls}
+    assert len(doubled) <= posted_again
 
 
 def test_endpoints_and_weights_choose(

@@ -10,7 +10,7 @@ import pytest
 from registration_pipeline.sandbox.faults.random_profile import RandomFaults
 from registration_pipeline.sandbox.faults.values import JOB_KINDS, LOST_EVIDENCE, Kind
 from registration_pipeline_tests.doses import DOSES
-from registration_pipeline_tests.e2e.command_project import CommandProject, configure, open_sandbox
+from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +51,7 @@ def test_every_object_is_registered_once_whatever_encord_does(
         probability=0.3,
         seed=seed,
         kinds=tuple(Kind),
-        weights=dict.fromkeys(JOB_KINDS, 2.0),
+        weights=dict.fromkeys(JOB_KINDS, 2.0) | {Kind.GATEWAY: 8.0},
         delay_seconds=DELAY_SECONDS,
         late_seconds=LATE_SECONDS,
     )
@@ -83,3 +83,7 @@ def test_every_object_is_registered_once_whatever_encord_does(
     assert len({way for way in struck if way in lost_evidence}) >= 2
     assert len({way for way in struck if way.startswith("job_")}) >= 3
     assert {way.split("_")[0] for way in struck} >= {"cut", "delay", "status", "job"}
+    assert any(record.kind == Kind.GATEWAY for record in project.sandbox.fault_records())
+    project.sandbox.clear_faults()
+    audit = project.finish(project.start("audit", SOURCE, "--json"))
+    assert audit.status == 0, audit.out

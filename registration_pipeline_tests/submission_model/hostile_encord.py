@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from registration_pipeline.errors import (
-    AmbiguousError,
     CredentialsError,
     PayloadTooLargeError,
     PermanentError,
@@ -20,7 +19,15 @@ from registration_pipeline.errors import (
     TransientError,
 )
 from registration_pipeline.manifest.format import CHUNK_METADATA_KEY, UNIT_METADATA_KEY
-from registration_pipeline.submission.gateway import ItemPage, JobItem, JobReport, JobStatus, RemoteItem, UnitError
+from registration_pipeline.submission.gateway import (
+    ItemPage,
+    JobItem,
+    JobReport,
+    JobStatus,
+    RemoteItem,
+    UnitError,
+    unguarded,
+)
 from registration_pipeline.submission.testing import ScriptedGateway, StartScript
 
 if TYPE_CHECKING:
@@ -47,6 +54,7 @@ class Fate:
         is_stuck: does nothing until it is cancelled.
         ignores_cancel: a cancellation is answered and has no effect.
         is_forgotten: no one knows its id.
+        hidden: seconds from the first poll in which its id is unknown, although it lives; less than anybody settles.
     """
 
     first: float = 0
@@ -62,11 +70,12 @@ class Fate:
     is_stuck: bool = False
     ignores_cancel: bool = False
     is_forgotten: bool = False
+    hidden: float = 0
 
     @property
     def name(self) -> str:
         """Return one word for statistics."""
-        for name in ("is_stuck", "is_forgotten", "takes_back", "hides_errors", "goes_on"):
+        for name in ("is_stuck", "is_forgotten", "takes_back", "hides_errors", "goes_on", "hidden"):
             if getattr(self, name):
                 return name
         if self.tells:
@@ -91,6 +100,7 @@ class Job:
     next_at: datetime
     position: int = 0
     is_polled: bool = False
+    hidden_until: datetime | None = None
     skipped: int = 0
     registered: list[RemoteItem] = field(default_factory=list)
     errors: list[UnitError] = field(default_factory=list)
@@ -131,23 +141,25 @@ class HostileEncord(ScriptedGateway):
     forgotten: set[str] = field(default_factory=set)
     holds_polls: bool = True
 
-    def start_job(self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path) -> str:
+    def start_job(
+        self,
+        *,
+        folder_uuid: str,
+        integration_uuid: str | None,
+        manifest: Path,
+        may_send: Callable[[], None] = unguarded,
+    ) -> str:
         """See ``RegistrationGateway``."""
         del integration_uuid
+        may_send()
         script = self.starts.pop(0) if self.starts else StartScript.ACCEPT
         self.seen.add(f"start: {script}")
-        refusals = {
-            StartScript.THROTTLE: ThrottledError("429", retry_after_seconds=1),
-            StartScript.REFUSE: PermanentError("400: refused"),
-            StartScript.TOO_LARGE: PayloadTooLargeError("413: too large"),
-            StartScript.HALT: CredentialsError("401: key refused"),
-            StartScript.LOSE_REQUEST: AmbiguousError("connection cut before the request was read"),
-        }
-        if script in refusals:
-            raise refusals[script]
+        error = script.error()
+        if error is not None and not script.has_effect:
+            raise error
         job_id = self._take(folder_uuid, manifest.read_bytes())
-        if script is StartScript.LOSE_REPLY:
-            raise AmbiguousError("connection cut after the request was read")
+        if error is not None:
+            raise error
         return job_id
 
     def _take(self, folder_uuid: str, data: bytes) -> str:
@@ -190,6 +202,10 @@ class HostileEncord(ScriptedGateway):
         if job is not None and not job.is_polled:
             job.is_polled = True
             job.next_at += timedelta(seconds=job.fate.slow)
+            job.hidden_until = self.clock() + timedelta(seconds=job.fate.hidden)
+        if job is not None and job.hidden_until and self.clock() < job.hidden_until:
+            self.seen.add("job: unknown although it lives")
+            raise PermanentError("404: no such job")
         return self.jobs[job_id]
 
     def cancel_job(self, *, folder_uuid: str, job_id: str) -> int:

@@ -41,7 +41,8 @@ ACTS = [
     "manifests",
 ]
 RUNS = ["nightly", "nightly", "nightly", "named", "retry", "force"]
-LOST = [StartScript.LOSE_REPLY, StartScript.LOSE_REPLY, StartScript.LOSE_REQUEST]
+GATEWAYS = [StartScript.GATEWAY_REFUSES, StartScript.GATEWAY_HALTS, StartScript.GATEWAY_THROTTLES]
+LOST = [StartScript.LOSE_REPLY, StartScript.LOSE_REPLY, StartScript.LOSE_REQUEST, *GATEWAYS]
 ENDS = ["kill", "kill", "leave", "freeze", "finish"]
 
 keys = st.lists(st.sampled_from(KEYS), min_size=2, max_size=6, unique=True)
@@ -62,6 +63,7 @@ working = st.builds(
     gap=seconds,
     last=seconds,
     slow=st.sampled_from([0.0, 400.0, 1_000.0]),
+    hidden=st.sampled_from([0.0, 0.0, 30.0, 100.0]),
     hides_errors=st.booleans(),
 )
 usual = st.builds(Fate, first=seconds, slow=st.sampled_from([0.0, 400.0]))

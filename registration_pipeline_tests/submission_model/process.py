@@ -115,7 +115,7 @@ class Process:
             self.lease.renew()
 
     def may_send(self) -> None:
-        """Make the check before a start; between the two nothing can happen."""
+        """Make the check in the last moment of a start; between the two nothing can happen."""
         self.pause("start")
         if self.lease is not None:
             self.lease.check()
@@ -228,11 +228,19 @@ class ProcessGateway:
         self.process, self.world, self.inner = process, process.world, process.world.encord
         self._is_halted = False
 
-    def start_job(self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path) -> str:
+    def start_job(
+        self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path, may_send: Callable[[], None]
+    ) -> str:
         assert not self._is_halted, "a job was started after a halt"
-        self.world.check_intent(manifest)
+
+        def check() -> None:
+            may_send()
+            self.world.check_intent(manifest)
+
         return self._asked(
-            lambda: self.inner.start_job(folder_uuid=folder_uuid, integration_uuid=integration_uuid, manifest=manifest)
+            lambda: self.inner.start_job(
+                folder_uuid=folder_uuid, integration_uuid=integration_uuid, manifest=manifest, may_send=check
+            )
         )
 
     def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:

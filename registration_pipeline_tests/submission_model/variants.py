@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
-from registration_pipeline.errors import StateConflictError
+from registration_pipeline.errors import AmbiguousError, PermanentError, StateConflictError
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_GIVEN_UP = 3
 
 
 def _as_it_is(thing: Any) -> Any:
@@ -131,6 +135,44 @@ class _Doubling(_Around):
             return self.inner.start_job(manifest=copy, **arguments)
 
 
+class _Believing(_Around):
+    """Takes every refusal of a start for Encord's own."""
+
+    def start_job(self, **arguments: Any) -> Any:
+        try:
+            return self.inner.start_job(**arguments)
+        except AmbiguousError as error:
+            raise error.refusal or error from error
+
+
+class _Forgetting(_Around):
+    """Never asks again for a job that was unknown three times."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.unknown: Counter[str] = Counter()
+
+    def poll_job(self, *, job_id: str, **arguments: Any) -> JobReport:
+        if self.unknown[job_id] >= _GIVEN_UP:
+            raise PermanentError("404: no such job")
+        try:
+            report: JobReport = self.inner.poll_job(job_id=job_id, **arguments)
+        except PermanentError:
+            self.unknown[job_id] += 1
+            raise
+        self.unknown[job_id] = 0
+        return report
+
+
+class _EarlyCheck(_Around):
+    """Asks for the right to send and then waits for something else before it sends."""
+
+    def start_job(self, *, may_send: Callable[[], None], **arguments: Any) -> Any:
+        may_send()
+        self.inner.process.pause("connection")
+        return self.inner.start_job(may_send=lambda: None, **arguments)
+
+
 GOOD = Variant()
 ALONE_WITHOUT_LEASE = Variant(is_leased=False, most_processes=1)
 UNSETTLED = Variant(settle_seconds=0)
@@ -139,5 +181,8 @@ NO_JOB_IDS = Variant(store=_NoJobIds)
 TRUSTING = Variant(gateway=_Trusting)
 CREDULOUS = Variant(gateway=_Credulous)
 DOUBLING = Variant(gateway=_Doubling, checks_intents=False)
+BELIEVING = Variant(gateway=_Believing)
+FORGETTING = Variant(gateway=_Forgetting)
+EARLY_CHECK = Variant(gateway=_EarlyCheck)
 WITHOUT_LEASE = Variant(is_leased=False)
 WITHOUT_LEASE_OR_ORDER = Variant(is_leased=False, checks_intents=False)

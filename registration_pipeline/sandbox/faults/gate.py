@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 
 from registration_pipeline.sandbox.api.wire import retry_after_header
 from registration_pipeline.sandbox.faults.connections import drain
-from registration_pipeline.sandbox.faults.values import Effect, Fault, When
+from registration_pipeline.sandbox.faults.values import REDIRECTS, Effect, Fault, Form, When
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 _UNPROCESSABLE = 422
 _NO_CONTENT = 204
 _FIRST_FAILURE = 300
+_PHRASES = frozenset(HTTPStatus)
+_PAGE = (
+    "<html><head><title>{status} {phrase}</title></head><body><center><h1>{status} {phrase}</h1></center><hr>"
+    "<center>nginx</center></body></html>"
+)
 _HTML = "<!doctype html><html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 _HALF_A_PAGE = b'{"results": [{"uuid": "'
 
@@ -144,7 +150,7 @@ class FaultGate:
         else:
             if not reply.messages:
                 await drain(receive)
-            await _forged(fault, reply)(scope, receive, send)
+            await _forged(fault, reply, scope)(scope, receive, send)
 
     async def _wait(self, seconds: float) -> bool:
         """Wait; False: the sandbox stops before the time is up."""
@@ -178,9 +184,9 @@ async def _send_half(reply: Reply, send: Send) -> None:
         await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
 
 
-def _forged(fault: Fault, reply: Reply) -> Response:
+def _forged(fault: Fault, reply: Reply, scope: Scope) -> Response:
     if fault.effect is Effect.STATUS:
-        return _status_reply(fault, reply)
+        return _status_reply(fault, reply, scope)
     if fault.effect is Effect.HTML:
         return Response(_HTML, media_type="text/html")
     if fault.effect is Effect.WRONG_SHAPE:
@@ -192,16 +198,35 @@ def _forged(fault: Fault, reply: Reply) -> Response:
     return Response(text, media_type="application/json")
 
 
-def _status_reply(fault: Fault, reply: Reply) -> Response:
+def _status_reply(fault: Fault, reply: Reply, scope: Scope) -> Response:
     if fault.status == _NO_CONTENT:
         return Response(status_code=_NO_CONTENT)
     if fault.status < _FIRST_FAILURE and reply.messages:
         return Response(reply.body, status_code=fault.status, media_type="application/json")
-    body: dict[str, Any] = {"message": fault.message or f"planted status {fault.status}"}
-    if fault.status == _UNPROCESSABLE:
-        message = fault.message or "planted status 422"
-        body = {"detail": [{"loc": ["body"], "msg": message, "type": "value_error"}]}
-    headers = {}
+    response = _failure(fault)
     if fault.retry_after is not None:
-        headers["Retry-After"] = retry_after_header(fault.retry_after, as_date=fault.retry_after_as_date)
-    return JSONResponse(body, status_code=fault.status, headers=headers)
+        response.headers["Retry-After"] = retry_after_header(fault.retry_after, as_date=fault.retry_after_as_date)
+    if fault.status in REDIRECTS:
+        response.headers["Location"] = _target(scope)
+    return response
+
+
+def _failure(fault: Fault) -> Response:
+    status, said = fault.status, fault.message or f"planted status {fault.status}"
+    phrase = HTTPStatus(status).phrase if status in _PHRASES else "Error"
+    if fault.form is Form.HTML:
+        return Response(_PAGE.format(status=status, phrase=phrase), status_code=status, media_type="text/html")
+    if fault.form is Form.EMPTY:
+        return Response(status_code=status)
+    if fault.form is Form.LOOK_ALIKE:
+        body: dict[str, Any] = {"message": fault.message or phrase, "request_id": "4e2b84ba0a7c"}
+    elif status == _UNPROCESSABLE:
+        body = {"detail": [{"loc": ["body"], "msg": said, "type": "value_error"}]}
+    else:
+        body = {"message": said}
+    return JSONResponse(body, status_code=status)
+
+
+def _target(scope: Scope) -> str:
+    query = scope["query_string"].decode("latin-1")
+    return str(scope["raw_path"].decode("latin-1")) + (f"?{query}" if query else "")

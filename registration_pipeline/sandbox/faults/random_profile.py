@@ -13,6 +13,7 @@ from pydantic import ConfigDict
 
 from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.faults.values import (
+    GATEWAY_ANSWERS,
     JOB_KINDS,
     MALFORMED,
     PAST_TIMEOUT_SECONDS,
@@ -22,10 +23,14 @@ from registration_pipeline.sandbox.faults.values import (
     Effect,
     Fate,
     Fault,
+    Form,
     Kind,
     When,
     require,
 )
+
+WITH_LASTING_EFFECT = frozenset({Endpoint.START_JOB, Endpoint.CREATE_FOLDER})
+"""Where it matters that a gateway refuses what it has forwarded: a second request makes a second job or folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +59,7 @@ class RandomFaults:
 
     probability: float
     seed: int
-    kinds: tuple[Kind, ...] = tuple(kind for kind in Kind if kind is not Kind.REFUSAL)
+    kinds: tuple[Kind, ...] = tuple(kind for kind in Kind if kind not in (Kind.REFUSAL, Kind.GATEWAY))
     endpoints: tuple[Endpoint, ...] | None = None
     weights: Mapping[Kind, float] = field(default_factory=dict)
     delay_seconds: float = PAST_TIMEOUT_SECONDS
@@ -84,7 +89,7 @@ class RandomFaults:
         """The kinds that a request to the endpoint can meet."""
         if self.endpoints is not None and endpoint not in self.endpoints:
             return ()
-        return tuple(kind for kind in self.kinds if endpoint is Endpoint.START_JOB or kind not in JOB_KINDS)
+        return tuple(kind for kind in self.kinds if _can_meet(endpoint, kind))
 
     def variants(self, kind: Kind) -> tuple[Fault, ...]:
         """The exact faults of a kind, drawn evenly."""
@@ -96,6 +101,12 @@ class RandomFaults:
                 for effect in Effect
                 if effect in MALFORMED
                 for when in (When.BEFORE, When.AFTER)
+            )
+        if kind is Kind.GATEWAY:
+            return tuple(
+                Fault(effect=Effect.STATUS, status=status, when=When.AFTER, form=form)
+                for status in sorted(GATEWAY_ANSWERS)
+                for form in Form
             )
         if kind in (Kind.STATUS, Kind.REFUSAL, Kind.THROTTLED):
             return self._status_variants(kind)
@@ -138,3 +149,9 @@ class RandomFaults:
                 Fault(effect=Effect.STATUS, status=504, when=When.AFTER, **usual),
             )
         return (Fault(effect=Effect.JOB, **usual),)
+
+
+def _can_meet(endpoint: Endpoint, kind: Kind) -> bool:
+    if kind is Kind.GATEWAY:
+        return endpoint in WITH_LASTING_EFFECT
+    return endpoint is Endpoint.START_JOB or kind not in JOB_KINDS

@@ -52,6 +52,18 @@ class Effect(StrEnum):
     """The start call is answered as usual; what is wrong is the job's ``fate``."""
 
 
+class Form(StrEnum):
+    """The body of an ``Effect.STATUS`` that is not a success."""
+
+    OWN = "own"
+    """JSON as Encord's API writes it."""
+    HTML = "html"
+    """The error page of a plain proxy."""
+    EMPTY = "empty"
+    LOOK_ALIKE = "look_alike"
+    """JSON of an API gateway in between, which has a ``message`` too."""
+
+
 class When(StrEnum):
     """Whether the request has had its effect when the fault strikes."""
 
@@ -99,6 +111,8 @@ class Kind(StrEnum):
     REFUSAL = "refusal"
     """4xx answers that say that the request itself is at fault, though it is not."""
     THROTTLED = "throttled"
+    GATEWAY = "gateway"
+    """A gateway in between forwards the request and then refuses it, or sends it elsewhere, for itself."""
     CUT_BEFORE = "cut_before"
     CUT_AFTER = "cut_after"
     CUT_MIDWAY = "cut_midway"
@@ -129,6 +143,9 @@ JOB_KINDS = frozenset(kind for kind in Kind if kind.startswith("job_"))
 TOO_MANY_REQUESTS = 429
 _STATUSES = range(200, 600)
 REFUSALS = frozenset({400, 401, 403, 404, 405, 409, 413, 422})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+GATEWAY_ANSWERS = REFUSALS | {TOO_MANY_REQUESTS} | REDIRECTS
+"""Answers below 500 that say that nothing was done; after the effect, only a gateway in between can give them."""
 MALFORMED = frozenset({Effect.NOT_JSON, Effect.HTML, Effect.WRONG_SHAPE, Effect.EMPTY, Effect.TRUNCATED})
 
 
@@ -146,6 +163,7 @@ class Fault:
         skip: how many matching requests pass first.
         status: of ``Effect.STATUS``.
         message: said by the answer's body; None: a usual one.
+        form: of that body. A redirect always leads to the same place once more.
         retry_after: seconds of a ``Retry-After`` header; None: no header.
         retry_after_as_date: write that header as an HTTP date.
         seconds: of ``Effect.DELAY``, and how late a late job begins.
@@ -171,6 +189,7 @@ class Fault:
     skip: int = 0
     status: int = 503
     message: str | None = None
+    form: Form = Form.OWN
     retry_after: int | None = None
     retry_after_as_date: bool = False
     seconds: float = PAST_TIMEOUT_SECONDS
@@ -204,7 +223,8 @@ class Fault:
             return f"job_{self.fate}"
         if self.effect is Effect.STATUS:
             form = "" if self.retry_after is None else "_date" if self.retry_after_as_date else "_seconds"
-            reply = f"status_{self.status}{form}_{self.when}"
+            body = "" if self.form is Form.OWN else f"_{self.form}"
+            reply = f"status_{self.status}{form}{body}_{self.when}"
         return reply if self.fate is None else f"{reply}+job_{self.fate}"
 
     @property
@@ -213,6 +233,8 @@ class Fault:
         if self.fate is not None:
             return Kind(f"job_{self.fate}")
         if self.effect is Effect.STATUS:
+            if self.when is When.AFTER and self.status in GATEWAY_ANSWERS:
+                return Kind.GATEWAY
             if self.status == TOO_MANY_REQUESTS:
                 return Kind.THROTTLED
             return Kind.REFUSAL if self.status in REFUSALS else Kind.STATUS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tenacity import Retrying, stop_after_attempt, stop_after_delay
 
 from registration_pipeline.errors import (
+    AmbiguousError,
     HaltError,
     NotFoundError,
     PermanentError,
@@ -130,6 +131,10 @@ class RetryPolicy:
             result = function()
         except ThrottledError as error:
             self.pace.throttled(error.retry_after_seconds)
+            raise
+        except AmbiguousError as error:
+            if isinstance(error.refusal, ThrottledError):
+                self.pace.throttled(error.refusal.retry_after_seconds)
             raise
         self.pace.answered()
         return result

@@ -14,6 +14,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from registration_pipeline.errors import (
     AmbiguousError,
     CredentialsError,
+    HaltError,
     NotFoundError,
     PayloadTooLargeError,
     PermanentError,
@@ -22,6 +23,7 @@ from registration_pipeline.errors import (
     TransientError,
 )
 from registration_pipeline.submission.calls.retry_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
+from registration_pipeline.submission.encord.posting import AnsweredError
 from registration_pipeline.submission.encord.replies import said
 
 _LONGEST_TEXT: Final = 1000
@@ -34,8 +36,17 @@ def translate(error: Exception, what: str, *, domain: str, is_start: bool) -> Ex
         error: as the SDK raised it.
         what: what was asked, for people.
         domain: which Encord was asked.
-        is_start: whether it came out of the start of a job, which may have happened all the same.
+        is_start: whether it came out of a request with a lasting effect, which may have happened all the same. A refusal
+            is then certain only where Encord itself must have given it (``refusals.py``).
     """
+    if not isinstance(error, AnsweredError):
+        return _meaning(error, what, domain=domain, is_start=is_start)
+    meant = _meaning(error.error, what, domain=domain, is_start=is_start)
+    is_certain = not is_start or isinstance(meant, AmbiguousError) or error.answer.is_own_refusal
+    return meant if is_certain else AmbiguousError(str(meant), refusal=meant)
+
+
+def _meaning(error: Exception, what: str, *, domain: str, is_start: bool) -> Exception:
     fault = _fault(error, is_start=is_start)
     words = _text(error)
     if fault is Fault.TRANSIENT and _was_not_sent(error):
@@ -44,6 +55,15 @@ def translate(error: Exception, what: str, *, domain: str, is_start: bool) -> Ex
         hint = getattr(error, "retry_after", None)
         kind = ThrottledError if fault is Fault.THROTTLED else TransientError
         return kind(f"{what} at {domain}: {words}", retry_after_seconds=float(hint) if hint else None)
+    halt = _halt(fault, what, words, domain)
+    if halt is not None:
+        return halt
+    if fault is Fault.AMBIGUOUS:
+        return AmbiguousError(f"{what}: {words}")
+    return (PayloadTooLargeError if fault is Fault.TOO_LARGE else PermanentError)(f"{what}: {words}")
+
+
+def _halt(fault: Fault, what: str, words: str, domain: str) -> HaltError | None:
     if fault is Fault.HALT_CREDENTIALS:
         return CredentialsError(
             f"Encord at {domain} refused the key ({words}). Check that ENCORD_SSH_KEY or ENCORD_SSH_KEY_FILE holds "
@@ -62,8 +82,7 @@ def translate(error: Exception, what: str, *, domain: str, is_start: bool) -> Ex
             "integration of the source exist; if the folder was deleted, restore it in Encord.",
             is_reply=True,
         )
-    kinds = {Fault.TOO_LARGE: PayloadTooLargeError, Fault.AMBIGUOUS: AmbiguousError}
-    return kinds.get(fault, PermanentError)(f"{what}: {words}")
+    return None
 
 
 def _fault(error: Exception, *, is_start: bool) -> Fault:

@@ -6,9 +6,9 @@ decided by the callers.
 
 from __future__ import annotations
 
-import threading
+import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from encord import EncordUserClient
@@ -16,20 +16,28 @@ from encord import exceptions as encord_exceptions
 from encord.http.constants import RequestsSettings
 from encord.http.v2.api_client import ApiClient
 from encord.http.v2.payloads import Page
-from encord.orm.storage import FoldersSortBy, GetUploadJobParams, ListItemsParams
+from encord.orm.storage import (
+    AddDataToFolderJobCancelResponse,
+    CreateStorageFolderPayload,
+    FoldersSortBy,
+    GetUploadJobParams,
+    ListItemsParams,
+    PostUploadJobParams,
+    StorageFolder,
+    StorageFolderSummary,
+)
 
 from registration_pipeline import __version__
-from registration_pipeline.errors import NotFoundError, PermanentError
+from registration_pipeline.errors import HaltError, NotFoundError
 from registration_pipeline.foreign_text import kept_cause
 from registration_pipeline.submission.encord.errors import translate
+from registration_pipeline.submission.encord.posting import PostApi
 from registration_pipeline.submission.encord.replies import ListedItem, UploadJob, job_report, listed_item
-from registration_pipeline.submission.gateway import ItemPage
+from registration_pipeline.submission.gateway import ItemPage, unguarded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-    from encord.storage import StorageFolder
 
     from registration_pipeline.submission.gateway import JobReport
 
@@ -62,8 +70,6 @@ class EncordGateway:
             ),
             user_agent_suffix=f"registration-pipeline/{__version__}",
         )
-        # A StorageFolder holds mutable state: one per thread and folder.
-        self._local = threading.local()
 
     def resolve_integration(self, title_or_uuid: str) -> str:
         """See ``RegistrationGateway``."""
@@ -83,7 +89,7 @@ class EncordGateway:
         """See ``RegistrationGateway``."""
         if _is_uuid(name_or_uuid):
             with self._translated(f"folder {name_or_uuid}"):
-                return str(self._folder(name_or_uuid).uuid)
+                return str(self._client.get_storage_folder(name_or_uuid).uuid)
         with self._translated(f"folder {name_or_uuid!r}"):
             folders = list(self._client.list_storage_folders(search=name_or_uuid, page_size=_PAGE_SIZE))
         found = [str(folder.uuid) for folder in folders if folder.name == name_or_uuid]
@@ -96,25 +102,42 @@ class EncordGateway:
 
     def create_folder(self, name: str) -> str:
         """See ``RegistrationGateway``."""
+        payload = CreateStorageFolderPayload(name=name, description=None, parent=None, client_metadata=None)
         with self._translated(f"creating folder {name!r}", is_start=True):
-            return str(self._client.create_storage_folder(name).uuid)
+            folder: StorageFolder = self._posting().post(
+                "storage/folders",
+                params=None,
+                payload=payload,
+                result_type=StorageFolder,
+            )
+            return str(folder.uuid)
 
-    def start_job(self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path) -> str:
-        """See ``RegistrationGateway``."""
-        try:
-            with self._translated(f"folder {folder_uuid}"):
-                folder = self._folder(folder_uuid)
-        except PermanentError as error:
-            # Not a refusal of this manifest: every other chunk of the source would meet the same.
-            raise NotFoundError(
-                f"Encord does not serve the folder that the chunk goes to ({error}). If it was deleted, restore it in Encord.",
-                is_reply=True,
-            ) from error
+    def start_job(
+        self,
+        *,
+        folder_uuid: str,
+        integration_uuid: str | None,
+        manifest: Path,
+        may_send: Callable[[], None] = unguarded,
+    ) -> str:
+        """See ``RegistrationGateway``.
+
+        The request that ``StorageFolder.add_private_data_to_folder_start`` makes of a path, without the folder's GET before.
+        """
+        payload = PostUploadJobParams(
+            external_files=json.loads(manifest.read_bytes()),
+            integration_hash=UUID(integration_uuid) if integration_uuid else None,
+            ignore_errors=True,
+            file_name=manifest.name,
+        )
         with self._translated(f"starting {manifest.name}", is_start=True):
-            # The SDK's annotation wants a string, the wire takes none: public data needs no integration.
-            integration: Any = integration_uuid
-            job_id = folder.add_private_data_to_folder_start(integration, manifest, ignore_errors=True)
-            return str(UUID(str(job_id)))
+            job_id: UUID = self._posting(may_send).post(
+                f"storage/folders/{UUID(folder_uuid)}/data-upload-jobs",
+                params=None,
+                payload=payload,
+                result_type=UUID,
+            )
+            return str(job_id)
 
     def poll_job(self, *, folder_uuid: str, job_id: str, wait_seconds: int) -> JobReport:
         """See ``RegistrationGateway``.
@@ -133,12 +156,21 @@ class EncordGateway:
     def cancel_job(self, *, folder_uuid: str, job_id: str) -> int:
         """See ``RegistrationGateway``."""
         with self._translated(f"cancelling upload job {job_id}"):
-            return int(self._folder(folder_uuid).add_data_to_folder_job_cancel(UUID(job_id)).units_cancelled_count)
+            cancelled: AddDataToFolderJobCancelResponse = self._posting().post(
+                f"storage/folders/{UUID(folder_uuid)}/data-upload-jobs/{UUID(job_id)}/cancel",
+                params=None,
+                payload=None,
+                result_type=AddDataToFolderJobCancelResponse,
+            )
+            return int(cancelled.units_cancelled_count)
 
     def count_items(self, folder_uuid: str) -> int:
         """See ``RegistrationGateway``."""
         with self._translated(f"folder {folder_uuid}"):
-            return int(self._folder(folder_uuid).get_summary().files)
+            summary: StorageFolderSummary = ApiClient(self._client.user_config.config).get(
+                f"storage/folders/{UUID(folder_uuid)}/summary", params=None, result_type=StorageFolderSummary
+            )
+            return int(summary.files)
 
     def items_page(
         self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
@@ -176,16 +208,15 @@ class EncordGateway:
                 return None
             return {str(item.uuid): str(item.parent_folder_uuid) for item in items}
 
-    def _folder(self, folder_uuid: str) -> StorageFolder:
-        folders: dict[str, StorageFolder] = self._local.__dict__.setdefault("folders", {})
-        if folder_uuid not in folders:
-            folders[folder_uuid] = self._client.get_storage_folder(folder_uuid)
-        return folders[folder_uuid]
+    def _posting(self, may_send: Callable[[], None] = unguarded) -> PostApi:
+        return PostApi(self._client.user_config.config, may_send)
 
     @contextmanager
     def _translated(self, what: str, *, is_start: bool = False) -> Iterator[None]:
         try:
             yield
+        except HaltError:
+            raise  # ours already: it may not be sent any more
         except Exception as error:  # noqa: BLE001 - every one is raised again in our words
             raise translate(error, what, domain=self._domain, is_start=is_start) from kept_cause(error)
 

@@ -13,14 +13,14 @@ from registration_pipeline.sandbox.admin.api import PATHS
 from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.faults.plan import UNIT_FAILURES, load_fault, load_profile
 from registration_pipeline.sandbox.faults.random_profile import RandomFaults
-from registration_pipeline.sandbox.faults.values import Effect, Fate, Fault, Kind, When
+from registration_pipeline.sandbox.faults.values import Effect, Fate, Fault, Form, Kind, When
 
 PAGE = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text(encoding="utf-8")
 WORDS = set(re.findall(r"`([^`\n]+)`", PAGE))
 KEYS = [field.name for form in (Fault, RandomFaults) for field in dataclasses.fields(form)]
 
 
-@pytest.mark.parametrize("word", [*Effect, *When, *Fate, *Kind, *Endpoint, *KEYS, UNIT_FAILURES])
+@pytest.mark.parametrize("word", [*Effect, *When, *Form, *Fate, *Kind, *Endpoint, *KEYS, UNIT_FAILURES])
 def test_every_word_of_a_fault_is_documented(word: str) -> None:
     assert word in WORDS
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from registration_pipeline.submission.testing import StartScript
 from registration_pipeline_tests.doses import DOSES, IS_SOAK
 from registration_pipeline_tests.submission_model import variants
 from registration_pipeline_tests.submission_model.hostile_encord import Fate
@@ -36,11 +37,14 @@ SEEDS = range(1, 31)
 EXAMPLES, AT_LEAST = DOSES.model_examples, DOSES.model_seeds
 """This many seeds are run at length, with this many examples each; in soak more, until everything was reached."""
 
-STARTS = "accept, lose_reply, lose_request, throttle, refuse, too_large, halt, a bad entry, too many units"
+STARTS = (
+    "accept, lose_reply, lose_request, throttle, refuse, too_large, halt, a bad entry, too many units, gateway_refuses, "
+    "gateway_halts, gateway_throttles, refuse_unproven, halt_unproven, throttle_unproven"
+)
 JOBS = (
     "at once, late, slow, gradual, is_stuck, is_forgotten, forgotten later, ends ERROR, ends CANCELLED, takes_back, "
     "hides_errors, cancelled, goes_on, tells no urls, tells first error twice, tells text only, tells nothing of errors, "
-    "tells no items, tells all pending"
+    "tells no items, tells all pending, hidden, unknown although it lives"
 )
 UNITS = "403 forbidden, 503 try again, corrupt, gone, skipped"
 READS = "401: key refused, 404: no such job, 429, connection cut"
@@ -75,6 +79,12 @@ BROKEN = [
     pytest.param(variants.TRUSTING, "called registered", id="a job that has ended is taken for success"),
     pytest.param(variants.CREDULOUS, "called registered", id="what a job does not name is taken for registered"),
     pytest.param(variants.DOUBLING, "registered twice", id="what is there is not skipped"),
+    pytest.param(variants.FORGETTING, "registered twice", id="an unknown job is given up at once"),
+    pytest.param(
+        variants.EARLY_CHECK,
+        "without an intent|registered twice|in Encord",
+        id="the right to send is checked too early",
+    ),
     pytest.param(variants.WITHOUT_LEASE, "without an intent|registered twice|in Encord", id="no lease"),
 ]
 
@@ -124,6 +134,77 @@ def stalled_before_its_start(new_fleet: Any) -> Callable[[variants.Variant], Wor
         return world
 
     return stall
+
+
+def test_a_process_that_stalls_between_its_check_and_its_start_doubles(new_fleet: Any):
+    """The story can fail: this is what asking in the last moment is for."""
+    world = World(new_fleet, variants.EARLY_CHECK)
+    world.fleet.put("raw/a.jpg")
+    world.sync()
+    world.encord.usual = Fate(first=50)
+    stalled, other = world.start(world.nightly), world.start(world.nightly)
+    stalled.go_until("connection")
+    stalled.is_frozen = True
+    other.go_until("poll")
+
+    with pytest.raises(AssertionError, match=r"without an intent|registered twice"):
+        world.finish(stalled, other)
+    world.close()
+
+
+@pytest.mark.parametrize(
+    "script", [StartScript.GATEWAY_REFUSES, StartScript.GATEWAY_HALTS, StartScript.GATEWAY_THROTTLES]
+)
+def test_who_believes_a_gateway_doubles(new_fleet: Any, script: StartScript):
+    """The story can fail: this is what the quiet after an answer without proof is for."""
+    world = World(new_fleet, variants.BELIEVING, chunk_size={"images": 2})
+    world.fleet.put("raw/a.jpg", "raw/b.jpg")
+    world.sync()
+    world.encord.starts, world.encord.usual = [script], Fate(first=100)
+    world.finish(world.start(world.nightly))
+    world.finish(world.start(world.nightly))
+    world.pass_time(400)
+
+    with pytest.raises(AssertionError, match="registered twice"):
+        world.check()
+    world.close()
+
+
+@pytest.fixture
+def job_that_hides(new_fleet: Any) -> Callable[[variants.Variant], World]:
+    """Register an object with a job that is unknown at first and shows nothing for longer than anybody settles."""
+
+    def register(variant: variants.Variant) -> World:
+        world = World(new_fleet, variant)
+        world.fleet.put("raw/a.jpg")
+        world.sync()
+        world.encord.usual = Fate(first=50, slow=400, hidden=100)
+        world.finish(world.start(world.nightly))
+        return world
+
+    return register
+
+
+def test_a_live_job_that_is_unknown_at_first_is_asked_for_again(job_that_hides: Callable[[variants.Variant], World]):
+    world = job_that_hides(variants.GOOD)
+
+    world.end()
+
+    assert "job: unknown although it lives" in world.seen
+    assert len(world.encord.jobs) == 1
+
+
+def test_without_asking_again_a_live_job_that_is_unknown_at_first_doubles(
+    job_that_hides: Callable[[variants.Variant], World],
+):
+    """The story can fail: this is what asking after the quiet is for."""
+    world = job_that_hides(variants.FORGETTING)
+
+    world.pass_time(400)
+
+    with pytest.raises(AssertionError, match="registered twice"):
+        world.check()
+    world.close()
 
 
 def test_a_process_that_stalls_before_its_start_finds_its_lease_gone(

@@ -103,8 +103,18 @@ def test_json_that_is_no_fault_is_named(document: object, message: str) -> None:
 def test_refusals_are_drawn_only_when_named_and_job_kinds_only_for_starts() -> None:
     profile = RandomFaults(probability=0.3, seed=1)
 
-    assert set(profile.applicable(Endpoint.START_JOB)) == set(Kind) - {Kind.REFUSAL}
-    assert set(profile.applicable(Endpoint.POLL_JOB)) == set(Kind) - {Kind.REFUSAL} - JOB_KINDS
+    usual = set(Kind) - {Kind.REFUSAL, Kind.GATEWAY}
+    assert set(profile.applicable(Endpoint.START_JOB)) == usual
+    assert set(profile.applicable(Endpoint.POLL_JOB)) == usual - JOB_KINDS
+
+
+def test_a_gateway_answers_for_itself_only_where_a_second_request_makes_a_second_thing() -> None:
+    profile = RandomFaults(probability=0.3, seed=1, kinds=(Kind.GATEWAY,))
+
+    assert {endpoint for endpoint in Endpoint if profile.applicable(endpoint)} == {
+        Endpoint.START_JOB,
+        Endpoint.CREATE_FOLDER,
+    }
 
 
 def test_every_route_has_an_endpoint_name_and_every_name_a_route() -> None:
