@@ -9,8 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ListingError
+from registration_pipeline.inventory.bounds import endless_listing
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
+from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.schema import inventory_batch
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ class S3VersionLister:
             ListingError: the answer can't be recorded exactly.
         """
         place: dict[str, str] = {}
+        pages = PageProgress()
         while True:
             page = self._page(place)
             current = [version for version in page.get("Versions", ()) if version["IsLatest"]]
@@ -79,6 +83,9 @@ class S3VersionLister:
                     f"{self.description}: the store says that there is more, but not where to go on. Run again; if it happens "
                     f"again, its ListObjectVersions is broken: set `sources.{self._source}.storage.versions` to false."
                 )
+            is_empty = not (page.get("Versions") or page.get("DeleteMarkers"))
+            if problem := pages.problem_with(str(following), is_empty=is_empty):
+                raise endless_listing(self.description, problem, self._source)
             place = following
 
     def _page(self, place: dict[str, str]) -> Any:
@@ -90,7 +97,8 @@ class S3VersionLister:
             "EncodingType": "url",
             **place,
         }
-        with s3_errors(bucket=self._bucket, source=self._source, permission="s3:ListBucketVersions"):
+        limit = s3_limit(self.description, self._source)
+        with limit, s3_errors(bucket=self._bucket, source=self._source, permission="s3:ListBucketVersions"):
             page = self._client.list_object_versions(**request)
         require_listing(page, bucket=self._bucket, source=self._source)
         return page

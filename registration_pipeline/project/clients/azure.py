@@ -9,6 +9,8 @@ from typing import Any
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
+from registration_pipeline.project.clients.azure_credential import PromptCredential
+
 _RETRIES = 5
 
 
@@ -24,7 +26,14 @@ def open_azure(account_url: str, credential: Any, *, retries: int = _RETRIES) ->
         ValueError: the credential is malformed.
     """
     return BlobServiceClient(
-        account_url=account_url, credential=credential, connection_timeout=10, read_timeout=60, retry_total=retries
+        account_url=account_url,
+        credential=credential,
+        connection_timeout=10,
+        read_timeout=60,
+        retry_total=retries,
+        # The client's own pauses, 15 s and then three times as long each, add up to seven minutes.
+        initial_backoff=1,
+        increment_base=2,
     )
 
 
@@ -64,7 +73,7 @@ def open_container(
     elif url.startswith("http://"):
         credential = None
     else:
-        credential = DefaultAzureCredential()
+        credential = PromptCredential(DefaultAzureCredential(), account)
     return open_azure(url, credential, retries=retries).get_container_client(container)
 
 

@@ -22,6 +22,7 @@ from registration_pipeline import __version__
 from registration_pipeline.errors import NotFoundError, PermanentError
 from registration_pipeline.submission.encord.errors import translate
 from registration_pipeline.submission.encord.replies import ListedItem, UploadJob, job_report, listed_item
+from registration_pipeline.submission.encord.transport import bound_the_sdk
 from registration_pipeline.submission.gateway import ItemPage
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 # would sleep through a Retry-After of up to six hours in each thread by itself (contract, sections 4.2 and 6.4).
 _SDK_RETRIES = 0
 _CONNECT_TIMEOUT_SECONDS = 20
+_CONNECT_SHARE = 0.8
+"""Of the time for a reply: who can't be reached must be known as that before the time of the whole is over."""
 _PAGE_SIZE = 1000  # list_items: documented maximum
 
 
@@ -45,11 +48,12 @@ class EncordGateway:
     Args:
         ssh_private_key: an OpenSSH Ed25519 private key's content.
         domain: e.g. ``https://api.encord.com``.
-        timeout_seconds: how long a reply may take; must exceed the longest poll slice.
+        timeout_seconds: the whole time that a reply may take, its connection included; must exceed the longest poll slice.
     """
 
     def __init__(self, *, ssh_private_key: str, domain: str, timeout_seconds: int = 120) -> None:
         self._domain = domain
+        bound_the_sdk()
         self._client = EncordUserClient.create_with_ssh_private_key(
             ssh_private_key=ssh_private_key,
             domain=domain,
@@ -57,7 +61,7 @@ class EncordGateway:
                 max_retries=_SDK_RETRIES,
                 connection_retries=_SDK_RETRIES,
                 read_timeout=timeout_seconds,
-                connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+                connect_timeout=min(_CONNECT_TIMEOUT_SECONDS, max(1, int(_CONNECT_SHARE * timeout_seconds))),
             ),
             user_agent_suffix=f"registration-pipeline/{__version__}",
         )

@@ -1,0 +1,40 @@
+"""Whether a listing that comes page by page gets on, or goes round for ever.
+
+What does not belong here: asking for pages, and what is in them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MOST_EMPTY_PAGES: Final = 1_000
+"""Pages in a row with nothing in them: stores give some where much was deleted, and none gives so many."""
+
+
+class PageProgress:
+    """Follows one listing."""
+
+    def __init__(self) -> None:
+        # Eight bytes of each token: a listing of a hundred million objects has a hundred thousand of them.
+        self._tokens: set[int] = set()
+        self._empty = 0
+
+    def problem_with(self, token: str, *, is_empty: bool) -> str | None:
+        """Return why the listing does not get on, after a page that has a next one; None: it does.
+
+        Args:
+            token: of the next page.
+            is_empty: nothing was in this page.
+        """
+        mark = hash(token)
+        if mark in self._tokens:
+            return "it names a next page that was read before"
+        self._tokens.add(mark)
+        return self.problem_with_page(is_empty=is_empty)
+
+    def problem_with_page(self, *, is_empty: bool) -> str | None:
+        """The same, where the order of what is listed shows that no page comes twice, so that tokens need not be kept."""
+        self._empty = self._empty + 1 if is_empty else 0
+        if self._empty >= MOST_EMPTY_PAGES:
+            return f"{self._empty:,} pages in a row have nothing in them, and it says that there is more"
+        return None
