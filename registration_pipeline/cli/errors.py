@@ -7,6 +7,7 @@ import errno
 import sqlite3
 import sys
 import traceback
+from collections.abc import Callable
 
 import click
 
@@ -65,9 +66,13 @@ def _disk_trouble(error: BaseException) -> str | None:
     return None
 
 
-def say_interrupted() -> None:
-    """Say that Ctrl-C ended the command."""
-    _say("Interrupted. Nothing is lost; run again to go on.")
+def say_interrupted(write: Callable[[str], object] | None = None) -> None:
+    """Say that Ctrl-C ended the command.
+
+    Args:
+        write: takes the line; by default standard error.
+    """
+    (write or sys.stderr.write)("Interrupted. Nothing is lost; run again to go on.\n")
 
 
 def _bug_report(error: BaseException) -> str:

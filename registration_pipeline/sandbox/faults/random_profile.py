@@ -18,6 +18,7 @@ from registration_pipeline.sandbox.faults.values import (
     PAST_TIMEOUT_SECONDS,
     REFUSALS,
     TOO_MANY_REQUESTS,
+    UNBOUNDED,
     UNIT_MESSAGES,
     Effect,
     Fate,
@@ -54,7 +55,7 @@ class RandomFaults:
 
     probability: float
     seed: int
-    kinds: tuple[Kind, ...] = tuple(kind for kind in Kind if kind is not Kind.REFUSAL)
+    kinds: tuple[Kind, ...] = tuple(kind for kind in Kind if kind not in (Kind.REFUSAL, Kind.UNBOUNDED))
     endpoints: tuple[Endpoint, ...] | None = None
     weights: Mapping[Kind, float] = field(default_factory=dict)
     delay_seconds: float = PAST_TIMEOUT_SECONDS
@@ -90,11 +91,11 @@ class RandomFaults:
         """The exact faults of a kind, drawn evenly."""
         if kind in JOB_KINDS:
             return self._job_variants(Fate(kind.removeprefix("job_")))
-        if kind is Kind.MALFORMED:
+        if kind in (Kind.MALFORMED, Kind.UNBOUNDED):
             return tuple(
                 Fault(effect=effect, when=when)
                 for effect in Effect
-                if effect in MALFORMED
+                if effect in (MALFORMED if kind is Kind.MALFORMED else UNBOUNDED)
                 for when in (When.BEFORE, When.AFTER)
             )
         if kind in (Kind.STATUS, Kind.REFUSAL, Kind.THROTTLED):

@@ -48,6 +48,12 @@ class Effect(StrEnum):
     """Status 200 without a body."""
     TRUNCATED = "truncated"
     """Status 200 with half of the JSON."""
+    DRIP = "drip"
+    """Status 200 and then a blank a few times a second, for ever."""
+    BOMB = "bomb"
+    """Status 200 and a megabyte of gzip that unpacks to JSON of a gigabyte."""
+    ENDLESS = "endless"
+    """A page that says that there is another one, under a token that was never given."""
     JOB = "job"
     """The start call is answered as usual; what is wrong is the job's ``fate``."""
 
@@ -93,6 +99,8 @@ class Kind(StrEnum):
     DELAY_BEFORE = "delay_before"
     DELAY_AFTER = "delay_after"
     MALFORMED = "malformed"
+    UNBOUNDED = "unbounded"
+    """Replies that never end, or hold more than a client should take."""
     JOB_STUCK = "job_stuck"
     JOB_LOST = "job_lost"
     JOB_NEVER = "job_never"
@@ -108,6 +116,8 @@ TOO_MANY_REQUESTS = 429
 _STATUSES = range(200, 600)
 REFUSALS = frozenset({400, 401, 403, 404, 405, 409, 413, 422})
 MALFORMED = frozenset({Effect.NOT_JSON, Effect.HTML, Effect.WRONG_SHAPE, Effect.EMPTY, Effect.TRUNCATED})
+
+UNBOUNDED = frozenset({Effect.DRIP, Effect.BOMB, Effect.ENDLESS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +204,8 @@ class Fault:
             if self.status == TOO_MANY_REQUESTS:
                 return Kind.THROTTLED
             return Kind.REFUSAL if self.status in REFUSALS else Kind.STATUS
+        if self.effect in UNBOUNDED:
+            return Kind.UNBOUNDED
         return Kind.MALFORMED if self.effect in MALFORMED else Kind(f"{self.effect}_{self.when}")
 
     def matches(self, *, endpoint: Endpoint, method: str, path: str) -> bool:

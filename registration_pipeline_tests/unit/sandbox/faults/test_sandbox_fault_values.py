@@ -100,11 +100,11 @@ def test_json_that_is_no_fault_is_named(document: object, message: str) -> None:
         load_fault(json.dumps(document))
 
 
-def test_refusals_are_drawn_only_when_named_and_job_kinds_only_for_starts() -> None:
+def test_refusals_and_unbounded_replies_are_drawn_only_when_named_and_job_kinds_only_for_starts() -> None:
     profile = RandomFaults(probability=0.3, seed=1)
 
-    assert set(profile.applicable(Endpoint.START_JOB)) == set(Kind) - {Kind.REFUSAL}
-    assert set(profile.applicable(Endpoint.POLL_JOB)) == set(Kind) - {Kind.REFUSAL} - JOB_KINDS
+    assert set(profile.applicable(Endpoint.START_JOB)) == set(Kind) - {Kind.REFUSAL, Kind.UNBOUNDED}
+    assert set(profile.applicable(Endpoint.POLL_JOB)) == set(Kind) - {Kind.REFUSAL, Kind.UNBOUNDED} - JOB_KINDS
 
 
 def test_every_route_has_an_endpoint_name_and_every_name_a_route() -> None:
