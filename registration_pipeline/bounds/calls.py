@@ -47,5 +47,5 @@ def within(seconds: float, function: Callable[[], _Result]) -> _Result:
     if errors:
         raise errors[0]
     if not results:
-        raise TooLongError(f"there was no answer within {seconds:g} s")
+        raise TooLongError(f"There was no answer within {seconds:g} s")
     return results[0]

@@ -19,18 +19,24 @@ class PageProgress:
         self._tokens: set[int] = set()
         self._empty = 0
 
-    def problem_with(self, token: str, *, is_empty: bool) -> str | None:
+    def problem_with(self, token: str, *, is_empty: bool, first: str | None = None) -> str | None:
         """Return why the listing does not get on, after a page that has a next one; None: it does.
 
         Args:
             token: of the next page.
             is_empty: nothing was in this page.
+            first: what this page begins with, where that tells pages apart.
         """
-        mark = hash(token)
-        if mark in self._tokens:
+        if not self._is_new(token):
             return "it names a next page that was read before"
-        self._tokens.add(mark)
+        if first is not None and not self._is_new(f"first: {first}"):
+            return f"it gives the page that begins with {first} again"
         return self.problem_with_page(is_empty=is_empty)
+
+    def _is_new(self, token: str) -> bool:
+        known = len(self._tokens)
+        self._tokens.add(hash(token))
+        return len(self._tokens) > known
 
     def problem_with_page(self, *, is_empty: bool) -> str | None:
         """The same, where the order of what is listed shows that no page comes twice, so that tokens need not be kept."""

@@ -5,13 +5,19 @@ What does not belong here: what the texts say, and which of them are secret.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FULL_TEXT: Final = 100_000
 """Characters of an error text in the outcomes, the one place that keeps it whole."""
 
 SHORT_TEXT: Final = 1_000
 """Characters of an error text everywhere else: journal, failure log, status, Dagster and messages."""
+
+MOST_READ: Final = 4 * FULL_TEXT
+"""Characters of a foreign text that are read at all, before anything else is done with it."""
 
 _SHARE_OF_THE_BEGINNING: Final = 0.7
 
@@ -32,3 +38,36 @@ def shortened(text: str, most: int = SHORT_TEXT) -> str:
     end = room - begin
     note = f" … ({len(text) - room:,} characters left out) … "
     return f"{text[:begin]}{note}{text[len(text) - end :]}"
+
+
+def shortened_again(texts: Sequence[str | None]) -> list[str | None]:
+    """Return the texts with each long one whole only where it comes first: rows of one unit, or of one error, share theirs."""
+    seen: set[str] = set()
+    kept: list[str | None] = []
+    for text in texts:
+        if text is not None and len(text) > SHORT_TEXT:
+            kept.append(shortened(text) if text in seen else text)
+            seen.add(text)
+        else:
+            kept.append(text)
+    return kept
+
+
+class TextBudget:
+    """What all long texts of one reply may be together; those that no longer fit are shortened.
+
+    Args:
+        characters: of the long ones.
+    """
+
+    def __init__(self, characters: int = 10_000_000) -> None:
+        self._left = characters
+
+    def take(self, text: str) -> str:
+        """Return the text, whole if there is room for it."""
+        if len(text) <= SHORT_TEXT:
+            return text
+        if len(text) > self._left:
+            return shortened(text)
+        self._left -= len(text)
+        return text

@@ -22,7 +22,7 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
 
 _TRIES = 3  # a person waits for a preflight
-_CHECK_SECONDS = {"state": 20.0, "Dagster instance": 10.0, "bucket": 30.0}
+_CHECK_SECONDS = {"state": 15.0, "Dagster instance": 10.0, "bucket": 25.0}
 """For each check as a whole, whatever the services behind it do: a source whose services are all silent takes 90 s."""
 _ENCORD_SECONDS = 20.0
 """For asking Encord again, besides the time that one reply may take."""
@@ -71,7 +71,8 @@ def _finding(source: SourceSettings, what: str, check: Callable[[], str], second
         return Finding(source.name, what, check() if seconds is None else within(seconds, check))
     except TooLongError as error:
         silent = ServiceUnavailableError(
-            f"{what}: {error}. Check the network, proxies and the address in the configuration, then check again."
+            f"{error}. Check the network, proxies, and the address of what was asked: sources.{source.name}.uri and "
+            "storage.endpoint_url for the bucket, `state` for the state, encord.domain for Encord. Then check again."
         )
         return Finding(source.name, what, str(silent), silent)
     except RegistrationPipelineError as error:

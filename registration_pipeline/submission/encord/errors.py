@@ -11,7 +11,7 @@ import requests
 from encord import exceptions as encord_exceptions
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from registration_pipeline.bounds.texts import FULL_TEXT, SHORT_TEXT, shortened
+from registration_pipeline.bounds.texts import MOST_READ, shortened
 from registration_pipeline.errors import (
     AmbiguousError,
     CredentialsError,
@@ -100,5 +100,4 @@ def _text(error: Exception) -> str:
     cause = error.__cause__
     detail = f" ({type(cause).__name__}: {cause})" if cause is not None and _is_sdk(error) else ""
     # The SDK quotes whole replies; that of a proxy may be a page of markup, or as large as a reply may be.
-    said = shortened(f"{message}{detail}", FULL_TEXT)
-    return shortened(writable(" ".join(said.split())), SHORT_TEXT)
+    return shortened(writable(" ".join(f"{message}{detail}"[:MOST_READ].split())))

@@ -16,12 +16,14 @@ from encord import exceptions as encord_exceptions
 from encord.http.constants import RequestsSettings
 from encord.http.v2.api_client import ApiClient
 from encord.http.v2.payloads import Page
-from encord.orm.storage import FoldersSortBy, GetUploadJobParams, ListItemsParams
+from encord.orm.storage import FoldersSortBy, GetUploadJobParams, ListFoldersParams, ListItemsParams
 
 from registration_pipeline import __version__
+from registration_pipeline.bounds.paging import PageProgress
+from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import NotFoundError, PermanentError
 from registration_pipeline.submission.encord.errors import translate
-from registration_pipeline.submission.encord.replies import ListedItem, UploadJob, job_report, listed_item
+from registration_pipeline.submission.encord.replies import ListedFolder, ListedItem, UploadJob, job_report, listed_item
 from registration_pipeline.submission.encord.transport import bound_the_sdk
 from registration_pipeline.submission.gateway import ItemPage
 
@@ -39,6 +41,8 @@ _SDK_RETRIES = 0
 _CONNECT_TIMEOUT_SECONDS = 20
 _CONNECT_SHARE = 0.8
 """Of the time for a reply: who can't be reached must be known as that before the time of the whole is over."""
+_TITLE = 300
+_MOST_FOLDER_PAGES = 100
 _PAGE_SIZE = 1000  # list_items: documented maximum
 
 
@@ -75,7 +79,7 @@ class EncordGateway:
         found = [one for one in integrations if title_or_uuid in (str(one.id), one.title)]
         if len(found) == 1:
             return str(found[0].id)
-        titles = ", ".join(sorted(repr(one.title) for one in integrations)) or "none"
+        titles = shortened(", ".join(sorted(repr(shortened(one.title, _TITLE)) for one in integrations))) or "none"
         problem = "does not exist" if not found else f"is the title of {len(found)} integrations; give its UUID"
         raise NotFoundError(
             f"Encord integration {title_or_uuid!r} {problem}. Integrations that this key may use: {titles}. "
@@ -87,9 +91,7 @@ class EncordGateway:
         if _is_uuid(name_or_uuid):
             with self._translated(f"folder {name_or_uuid}"):
                 return str(self._folder(name_or_uuid).uuid)
-        with self._translated(f"folder {name_or_uuid!r}"):
-            folders = list(self._client.list_storage_folders(search=name_or_uuid, page_size=_PAGE_SIZE))
-        found = [str(folder.uuid) for folder in folders if folder.name == name_or_uuid]
+        found = list(self._folders_named(name_or_uuid))
         if len(found) > 1:
             raise NotFoundError(
                 f"Encord holds {len(found)} top-level folders named {name_or_uuid!r}: {', '.join(sorted(found))}. "
@@ -165,8 +167,8 @@ class EncordGateway:
                 f"storage/folders/{folder_uuid}/items", params=params, result_type=Page[ListedItem]
             )
             # A tombstone is what is left of a deleted item.
-            items = (listed_item(item) for item in page.results if not item.is_tombstone)
-            return ItemPage(tuple(items), page.next_page_token)
+            items = tuple(listed_item(item) for item in page.results if not item.is_tombstone)
+            return ItemPage(items, page.next_page_token, deleted=len(page.results) - len(items))
 
     def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
         """See ``RegistrationGateway``."""
@@ -176,6 +178,26 @@ class EncordGateway:
             except encord_exceptions.AuthorisationError:
                 return None
             return {str(item.uuid): str(item.parent_folder_uuid) for item in items}
+
+    def _folders_named(self, name: str) -> Iterator[str]:
+        """Yield the UUIDs of top-level folders with just this name, of all whose name has it in it."""
+        params = ListFoldersParams(search=name, page_size=_PAGE_SIZE)
+        pages = PageProgress()
+        for _ in range(_MOST_FOLDER_PAGES):
+            with self._translated(f"folder {name!r}"):
+                page: Page[ListedFolder] = ApiClient(self._client.user_config.config).get(
+                    "storage/folders", params=params, result_type=Page[ListedFolder]
+                )
+            yield from (str(folder.uuid) for folder in page.results if folder.name == name)
+            if page.next_page_token is None:
+                return
+            if pages.problem_with(page.next_page_token, is_empty=not page.results):
+                break
+            params.page_token = page.next_page_token
+        raise NotFoundError(
+            f"Encord at {self._domain} lists the folders whose name has {name!r} in it without an end. Set encord.folder of "
+            "the source to the UUID of the right one."
+        )
 
     def _folder(self, folder_uuid: str) -> StorageFolder:
         folders: dict[str, StorageFolder] = self._local.__dict__.setdefault("folders", {})

@@ -5,6 +5,7 @@ What does not belong here: which calls are made (``gateway.py``) and what except
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 REPLY_BYTES: Final = 128 << 20
 """Of a reply after decompression: a page of 1,000 items with 100 KB of foreign metadata each passes."""
 
-_ERROR_BYTES: Final = 1 << 20
+_ERROR_BYTES: Final = 4 << 20
 """Of the page of a proxy that is quoted in an error."""
 
+_QUOTED_BYTES: Final = 10_000
+_NOT_JSON: Final = b"not JSON: "
 _PIECE_BYTES: Final = 1 << 16
 
 
@@ -64,7 +67,8 @@ class BoundedAdapter(HTTPAdapter):
         pieces = response.iter_content(_PIECE_BYTES)
         is_good = response.status_code == HTTPStatus.OK
         read: Any = response  # requests has no public way to give a reply the content that was read
-        read._content = limit.whole(pieces if is_good else _beginning(pieces))  # noqa: SLF001
+        content = limit.whole(pieces if is_good else _beginning(pieces))
+        read._content = _quotable(content)  # noqa: SLF001
         read._content_consumed = True  # noqa: SLF001
         # JSON is UTF-8; without this, what claims to be something else would be guessed at, for minutes when it is large.
         response.encoding = response.encoding or "utf-8"
@@ -79,6 +83,17 @@ def _beginning(pieces: Iterator[bytes]) -> Iterator[bytes]:
         size += len(piece)
         if size >= _ERROR_BYTES:
             return
+
+
+def _quotable(content: bytes) -> bytes:
+    """Return the reply, or the beginning of one that is not JSON: the SDK puts the whole of it into its exception."""
+    if len(content) <= _ERROR_BYTES:
+        return content
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return _NOT_JSON + content[:_QUOTED_BYTES]
+    return content
 
 
 def bound_the_sdk() -> None:
