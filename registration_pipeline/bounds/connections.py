@@ -130,7 +130,7 @@ class _Watched:
 
 
 def shut(sock: Any) -> None:
-    """Shut a connection both ways, so that whoever waits for it wakes up; what is shut already stays so."""
+    """Shut a connection both ways, so that a thread that waits for it wakes up; what is shut already stays so."""
     with suppress(OSError):
         if isinstance(sock, socket.socket):
             # Not the TLS socket's own method, which takes its state away from the thread that reads.

@@ -47,7 +47,7 @@ def watch_interrupts() -> None:
     """Begin to watch; only in the main thread of a command, and once."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)  # the interpreter must never wait in a signal handler
-    # Whoever handles the signals in Python, now or later, the numbers of those that arrive are written here.
+    # Whatever handles the signals in Python, now or later, the numbers of those that arrive are written here.
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), name="interrupts", daemon=True).start()
 
