@@ -14,6 +14,7 @@ from azure.core.exceptions import HttpResponseError, IncompleteReadError, Servic
 from azure.core.rest import HttpRequest
 
 from registration_pipeline.bounds.paging import PageProgress
+from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.azure.errors import azure_errors
 from registration_pipeline.inventory.azure.order import KeyOrder
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _TRIES_OF_A_BODY = 3
 """The client repeats a request whose reply does not begin; a reply that is cut midway is read here, and asked for again."""
+
+_LONGEST_FOLDER = 4_096
+"""Characters; names have 1,024 at the most (REST reference, "Naming and referencing containers, blobs, and metadata")."""
 
 MOST_HELD = 1_000_000
 """Rows that may wait for their turn, about 1 GB; see ``KeyOrder``."""
@@ -111,6 +115,11 @@ class AzureLister:
 
     def _level(self, prefix: str) -> Iterator[list[Entry[Blob]]]:
         for page in self._pages(prefix, delimiter="/"):
+            for folder in page.folders:
+                if not folder.startswith(prefix) or len(folder) <= len(prefix) or len(folder) > _LONGEST_FOLDER:
+                    # Else the way down would have no end.
+                    problem = f"below {shortened(prefix, 300)!r} it names the folder {shortened(folder, 300)!r}"
+                    raise endless_listing(self.description, problem, self._source)
             yield [*(Entry(blob.key, blob) for blob in page.blobs), *(Entry(folder) for folder in page.folders)]
 
     def _pages(self, prefix: str, *, delimiter: str | None = None) -> Iterator[Page]:

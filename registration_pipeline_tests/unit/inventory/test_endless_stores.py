@@ -9,6 +9,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -166,3 +167,26 @@ def test_empty_pages_without_an_end_are_an_error(
         list(LISTERS[name](server.url).list_objects())
 
     assert asked[0] <= MOST_EMPTY + 1
+
+
+def azure_folders(name: str) -> bytes:
+    """Return a page with a directory, which makes the lister walk, and a folder."""
+    directory = (
+        "<Blob><Name>d</Name><Properties><Content-Length>0</Content-Length><ResourceType>directory</ResourceType>"
+        "<Last-Modified>Sat, 21 Nov 2026 02:00:00 GMT</Last-Modified></Properties></Blob>"
+    )
+    folder = f"<BlobPrefix><Name>{name}</Name></BlobPrefix>"
+    return f"<EnumerationResults><Blobs>{directory}{folder}</Blobs><NextMarker/></EnumerationResults>".encode()
+
+
+@pytest.mark.parametrize("deeper", ["a/", "", "../"], ids=["ever deeper", "the same folder", "another place"])
+def test_folders_without_an_end_are_an_error(deeper: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("registration_pipeline.inventory.azure.lister._LONGEST_FOLDER", 40)
+
+    def answer(connection: Connection, request: bytes) -> None:
+        asked = dict(parse_qsl(urlsplit(request.split()[1].decode()).query)).get("prefix", "")
+        connection.reply(azure_folders((asked or "a/") + deeper if deeper != "../" else "z/"), kind=XML)
+
+    with HostileServer(answer) as server, pytest.raises(ListingError, match="it names the folder"):
+        list(azure(server.url, 60).list_objects())
