@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
 _HEAD_END = b"\r\n\r\n"
@@ -25,15 +26,16 @@ class HostileServer:
 
     Args:
         answer: gets the connection and the request's head; what it leaves open is closed after it.
+        tls: speaks https with it.
 
     Attributes:
         heads: the heads of the requests so far.
     """
 
-    def __init__(self, answer: Callable[[Connection, bytes], object]) -> None:
-        self._answer = answer
+    def __init__(self, answer: Callable[[Connection, bytes], object], tls: ssl.SSLContext | None = None) -> None:
+        self._answer, self._tls = answer, tls
         self._stopping = threading.Event()
-        self._open: set[socket.socket] = set()
+        self._open: list[socket.socket] = []
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.heads: list[bytes] = []
@@ -42,7 +44,7 @@ class HostileServer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
         return self
@@ -65,16 +67,17 @@ class HostileServer:
 
     def _serve(self, accepted: socket.socket) -> None:
         with self._lock:
-            self._open.add(accepted)
-        with suppress(OSError), accepted:
+            self._open.append(accepted)
+        with suppress(OSError):
+            if self._tls is not None:
+                accepted = self._tls.wrap_socket(accepted, server_side=True)
             data = b""
             while _HEAD_END not in data and (more := accepted.recv(65536)):
                 data += more
             if data:
                 self.heads.append(data)
                 self._answer(Connection(accepted, self._stopping), data)
-        with self._lock:
-            self._open.discard(accepted)
+        accepted.close()
 
 
 class Connection:

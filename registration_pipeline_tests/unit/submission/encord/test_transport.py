@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import gzip
 import re
+import ssl
 import time
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from registration_pipeline.errors import AmbiguousError, SubmissionError, TransientError
 from registration_pipeline.submission.encord.gateway import EncordGateway
@@ -21,6 +28,7 @@ from registration_pipeline_tests.hostile_http import HostileServer, bomb, head, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from registration_pipeline_tests.hostile_http import Connection
 
@@ -180,3 +188,39 @@ def test_what_no_parser_takes_is_one_short_error(body: bytes, key: str) -> None:
 
     assert len(str(caught.value)) < 2000
     assert seconds_since(began) < 10
+
+
+def certified(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return the context of a server on 127.0.0.1, and the certificate that shows it."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, private.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(private, hashes.SHA256())
+    )
+    path = folder / "both.pem"
+    path.write_bytes(
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        + certificate.public_bytes(Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return context, path
+
+
+@pytest.mark.parametrize("name", ["a byte at a time", "a header at a time", "nothing"])
+def test_https_makes_no_difference(name: str, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, certificate = certified(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with HostileServer(ENDLESS[name], context) as server:
+        gateway = EncordGateway(ssh_private_key=key, domain=server.url, timeout_seconds=1)
+        began = time.monotonic()
+        with pytest.raises(TransientError, match=r"no whole reply within 1 s|timed out"):
+            gateway.count_items(FOLDER)
+        assert seconds_since(began) < LATE_SECONDS
+    assert server.heads
