@@ -6,7 +6,7 @@ What does not belong here: why Encord would not accept an object (planning).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
@@ -14,6 +14,15 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+# Pieces of the library's expressions.
+_ANY_START: Final = "^(?:.+/)?"
+_ANY_BETWEEN: Final = "(?:/.+)?/"
+_STAR: Final = "[^/]*"
+_SLASH: Final = re.compile(r"/(?!\])")  # and not that of "[^/]"
+_RANGE: Final = re.compile(r"\\.|(?P<range>\[\^?\]?[^\]]*\])", re.DOTALL)
+_ENDS: Final = {"(?:(?P<ps_d>/)|$)": r"(?:(?P<ps_d>/)|\Z)", "(?P<ps_d>/)": "(?P<ps_d>/)", "/": "/"}
+"""How they end, and how ours do."""
 
 NO_INCLUDE_MATCHES = "no include pattern matches"
 
@@ -95,7 +104,12 @@ class _Globs:
 
 
 class _OpaqueKeyPattern(GitIgnoreSpecPattern):
-    """Gitignore for keys instead of paths: a dot matches a newline, the end is the end, and segments may be empty."""
+    """Gitignore for keys instead of paths: a dot matches a newline, the end is the end, and segments may be empty.
+
+    The library's expression is read piece by piece, and written again so that no key takes longer than its length:
+    pieces of ``**/a/**/b`` and of ``*a*b`` that were found are never given back. That changes no answer: a part that is found
+    earlier leaves more room for the parts behind it, and the last part is searched for from the end, as the library does.
+    """
 
     __slots__ = ()
 
@@ -103,11 +117,48 @@ class _OpaqueKeyPattern(GitIgnoreSpecPattern):
     def pattern_to_regex(cls, pattern: str) -> tuple[str | None, bool | None]:  # type: ignore[override]
         """Return the regular expression and whether a match includes."""
         regex, include = super().pattern_to_regex(pattern)
-        if regex is None:
-            return None, include
-        # Segments can't hold a slash, so these pieces can only be the library's own.
-        regex = regex.replace("^(?:.+/)?", "^(?:.*/)?").replace("(?:/.+)?", "(?:/.*)?").replace("/)|$)", r"/)|\Z)")
-        return f"(?s:{regex})", include
+        return (None if regex is None else f"(?s:{_linear(regex)})"), include
+
+
+def _linear(regex: str) -> str:
+    """Return the library's expression for one pattern as one that takes linear time.
+
+    A segment of a pattern can't hold a slash. So wherever there is one, the piece around it is the library's own.
+    """
+    if not regex.startswith("^"):
+        return regex  # a single character: for "**", "*", "*/" and "**/"
+    is_floating = regex.startswith(_ANY_START)
+    *inner, last = regex.removeprefix(_ANY_START if is_floating else "^").split(_ANY_BETWEEN)
+    end = next(end for end in _ENDS if last.endswith(end))
+    parts = ["^"]
+    for number, group in enumerate(inner):
+        # The slash behind a group is a part of it: the next one begins there, or behind any later slash.
+        skipped = "(?:[^/]*+/)*?" if is_floating or number else ""
+        parts.append(f"(?>{skipped}{_segments(group)}/)")
+    skipped = "(?:.*/)?" if is_floating or inner else ""
+    return "".join([*parts, skipped, _segments(last.removesuffix(end)), _ENDS[end]])
+
+
+def _segments(text: str) -> str:
+    return "/".join(map(_segment, _SLASH.split(text)))
+
+
+def _segment(text: str) -> str:
+    """Return the expression for one segment: its pieces between stars, each found once and not searched for again."""
+    first, *others = [_RANGE.sub(_without_slash, piece) for piece in text.split(_STAR)]
+    if not others:
+        return first
+    *middle, last = others
+    found = [f"(?>[^/]*?{piece})" for piece in middle if piece]
+    if found and not last:  # anything may follow, so the last place of it is as good as the first, and faster to find
+        found[-1] = found[-1].replace("*?", "*", 1)
+    return f"{first}{''.join(found)}[^/]*{last}"
+
+
+def _without_slash(match: re.Match[str]) -> str:
+    """Return a range, or an escaped character, that is never a slash: that is what git says of ranges."""
+    is_safe = match["range"] is None or re.fullmatch(match["range"], "/") is None
+    return match[0] if is_safe else f"(?!/){match[0]}"
 
 
 def _whole(pattern: str) -> str:

@@ -66,7 +66,7 @@ LAYERS = (
     ("urls",),
     ("settings",),
     ("ids",),
-    ("globs", "limits", "objects"),
+    ("foreign_text", "globs", "limits", "objects"),
     ("sandbox",),
     ("bounds", "errors"),
 )

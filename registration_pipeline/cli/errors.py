@@ -4,6 +4,7 @@ What does not belong here: commands and options (``app.py``), and the errors the
 """
 
 import errno
+import io
 import sqlite3
 import sys
 import traceback
@@ -13,6 +14,7 @@ import click
 
 from registration_pipeline import __version__
 from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.foreign_text import masked, printable
 
 HALTED = 4
 INTERRUPTED = 130  # what shells give a command that SIGINT ended
@@ -26,7 +28,9 @@ def report(error: BaseException) -> int:
         case click.exceptions.Exit():
             status = error.exit_code
         case click.ClickException():
-            error.show()
+            shown = io.StringIO()
+            error.show(file=shown)
+            _say(shown.getvalue().rstrip("\n"))
             status = error.exit_code
         case RegistrationPipelineError():
             _say(f"Error: {error}")
@@ -79,7 +83,7 @@ def _bug_report(error: BaseException) -> str:
     # A bug inside a Dagster run carries the run's own traceback as its second argument.
     inside = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else ""
     trace = inside or "".join(traceback.format_exception(error))
-    return (
+    return masked(  # the report is meant to be passed on
         f"{trace}\nUnexpected error: {error.args[0] if error.args else error}\n"
         "This is a bug. Nothing that was recorded is lost. Please report it with the lines above, "
         f"registration-pipeline {__version__}, Python {sys.version.split()[0]}, and the command that you ran."
@@ -87,4 +91,5 @@ def _bug_report(error: BaseException) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    # What others said, and names of objects, may hold characters that a terminal would obey.
+    sys.stderr.write(printable(text) + "\n")

@@ -15,6 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from registration_pipeline.foreign_text import masked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,6 +32,7 @@ _OBS_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _AZURE_CONTAINER = re.compile(r"\$root|\$web|(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _AZURE_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 _STATE_SCHEMES = ("s3", "gs", "az")
+_NOT_OF_A_PREFIX = {"?": "a query (what follows a ?)", "#": "a fragment (what follows a #)"}
 
 
 class SourceScheme(StrEnum):
@@ -87,11 +90,41 @@ def parse_location(uri: str) -> SourceLocation:
     if scheme == SourceScheme.FILE:
         return SourceLocation(scheme=scheme, path=_file_path(rest))
     place, _, prefix = rest.partition("/")
+    refuse_query(prefix)
     if scheme == SourceScheme.AZ:
         bucket, account = _container_and_account(place)
         return SourceLocation(scheme=scheme, bucket=bucket, account=account, prefix=prefix)
     _check_bucket(place, scheme)
     return SourceLocation(scheme=scheme, bucket=place, prefix=prefix)
+
+
+def refuse_query(prefix: str) -> None:
+    """Refuse what was copied with a query or a fragment: a presigned URL would become a prefix, and its signature be kept.
+
+    Keys may hold ``?`` and ``#``: inside the name of a folder, followed by a slash, they are characters as all others.
+
+    Raises:
+        ValueError: the prefix ends in a query or a fragment, or in what may be one.
+    """
+    for mark, what in _NOT_OF_A_PREFIX.items():
+        _, found, after = prefix.partition(mark)
+        name, is_folder, _ = after.partition("/")
+        if found and ("=" in name or not is_folder or masked(after) != after):
+            raise ValueError(_query_text(what))
+
+
+def refuse_file_query(rest: str) -> None:
+    """Refuse a query or a fragment in a file address, where names can be written without ``?`` and ``#``.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if "?" in rest or "#" in rest:
+        raise ValueError("a file address has no query and no fragment; write a ? in a name as %3F and a # as %23")
+
+
+def _query_text(what: str) -> str:
+    return f"holds {what}, which may hold a signature and has no meaning here; remove it"
 
 
 def _check_bucket(bucket: str, scheme: str = SourceScheme.S3) -> None:
@@ -122,6 +155,7 @@ def _file_path(rest: str) -> Path:
     rest = rest.removeprefix("localhost")
     if not rest.startswith("/"):
         raise ValueError("a file address has three slashes and an absolute directory: file:///data/media/")
+    refuse_file_query(rest)
     try:
         path = unquote(rest, errors="strict")
     except UnicodeDecodeError:
@@ -144,6 +178,8 @@ def parse_state(state: str, *, folder: Path, environ: Mapping[str, str]) -> str:
     """
     scheme, separator, rest = state.partition("://")
     if not separator:
+        if masked(state) != state:
+            raise ValueError("holds a signature, password or key, which would become a folder's name; remove it")
         if "\0" in state:
             raise ValueError("a path can't hold a zero byte")
         home = environ.get("HOME")
@@ -152,11 +188,23 @@ def parse_state(state: str, *, folder: Path, environ: Mapping[str, str]) -> str:
         return str(_file_path(rest))
     if scheme not in _STATE_SCHEMES:
         raise ValueError("must be a path, file:///…, s3://bucket/prefix, gs://… or az://…")
-    if scheme == "s3":
-        _check_bucket(rest.partition("/")[0])
-    if not rest.strip("/"):
-        raise ValueError(f"the bucket is missing; write {scheme}://bucket/prefix")
+    _check_state_address(scheme, rest)
     return state.rstrip("/")
+
+
+def _check_state_address(scheme: str, rest: str) -> None:
+    for mark, what in _NOT_OF_A_PREFIX.items():
+        if mark in rest:
+            raise ValueError(_query_text(what))
+    place = rest.partition("/")[0]
+    if not place and scheme != "s3":
+        raise ValueError(f"the bucket is missing; write {scheme}://bucket/prefix")
+    if scheme == "az":
+        container, separator, account = place.partition("@")
+        # The account may come from the environment instead.
+        _container_and_account(f"{container}@{account if separator else 'account'}")
+    else:
+        _check_bucket(place, scheme)
 
 
 def parse_endpoint(url: str) -> str:

@@ -49,10 +49,14 @@ _DEFAULT_URL_STYLES: dict[str, UrlStyle] = {
 }
 
 
-def _not_a_boolean(value: Any) -> Any:
-    # YAML reads yes and no as booleans and pydantic would read those as 1 and 0.
-    if isinstance(value, bool):
-        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic collects ValueErrors, not TypeErrors
+_SWITCHES = {"yes", "no", "on", "off", "true", "false"}
+
+
+def _whole_number(value: Any) -> Any:
+    # Pydantic would read true as 1, and texts (in quotes, or from the environment) such as 1_000, 08 and 5.0.
+    is_text_of_another = isinstance(value, str) and not re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)", value.strip(), re.ASCII)
+    if isinstance(value, bool) or is_text_of_another:
+        raise ValueError("must be a whole number")
     return value
 
 
@@ -62,8 +66,8 @@ def _checked(uri: str) -> str:
 
 
 def _not_a_switch(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a cron such as '0 2 * * *'; null switches it off")  # noqa: TRY004 - as above
+    if isinstance(value, bool) or (isinstance(value, str) and value.lower() in _SWITCHES):
+        raise ValueError("must be a cron such as '0 2 * * *'; null switches it off")
     return value
 
 
@@ -102,7 +106,7 @@ def _source_name(name: str) -> str:
     return name
 
 
-WholeNumber = Annotated[int, BeforeValidator(_not_a_boolean)]
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 ChunkSize = Annotated[WholeNumber, Field(ge=1, le=MAX_ITEMS)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Name = Annotated[str, Field(min_length=1)]

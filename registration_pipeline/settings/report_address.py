@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from registration_pipeline.settings.addresses import refuse_file_query, refuse_query
+
 REPORTING_SCHEMES = frozenset({"s3", "gs", "az"})
 """Schemes of sources whose providers' reports are understood."""
 
@@ -44,6 +46,8 @@ def parse_report_location(text: str) -> ReportLocation:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme == "file":
         path = unquote(rest.removeprefix("localhost")) if separator else text
+        if separator:
+            refuse_file_query(rest)
         if not path.startswith("/") or "\0" in path:
             raise ValueError(f"must be {_FORMS}")
         return ReportLocation(scheme="file", path=Path(path))
@@ -51,5 +55,6 @@ def parse_report_location(text: str) -> ReportLocation:
     bucket, _, account = place.partition("@")
     if scheme not in REPORTING_SCHEMES or not bucket or (account and scheme != "az"):
         raise ValueError(f"must be {_FORMS}")
+    refuse_query(prefix)
     start = prefix.strip("/")
     return ReportLocation(scheme=scheme, bucket=bucket, account=account or None, start=f"{start}/" if start else "")

@@ -77,7 +77,7 @@ class BucketStateStore:
     """
 
     def __init__(self, store: ObjectStore, uri: str, *, bulk: ObjectStore | None = None) -> None:
-        self._store, self._uri, self._bulk = store, uri.rstrip("/"), bulk or store
+        self._store, self._uri, self._bulk = store, uri.rstrip("/"), bulk
 
     @property
     def uri(self) -> str:
@@ -164,7 +164,7 @@ class BucketStateStore:
         with tempfile.TemporaryDirectory(prefix="registration-pipeline-") as folder:
             path = Path(folder) / PurePosixPath(name).name
             with self._translated(name), path.open("xb") as file:
-                for chunk in obstore.get(self._bulk, name).stream(min_chunk_size=_DOWNLOAD_CHUNK_BYTES):
+                for chunk in obstore.get(self._bulk or self._store, name).stream(min_chunk_size=_DOWNLOAD_CHUNK_BYTES):
                     file.write(chunk)
             yield path
 
@@ -185,7 +185,9 @@ class BucketStateStore:
         if self.exists(name):
             raise StateConflictError(self._conflict_text(name))
         with self._translated(name):
-            obstore.put(self._bulk, name, path, use_multipart=True, chunk_size=64 << 20, max_concurrency=4)
+            obstore.put(
+                self._bulk or self._store, name, path, use_multipart=True, chunk_size=64 << 20, max_concurrency=4
+            )
 
     def _conflict_text(self, name: str) -> str:
         return f"{self.location(name)} exists already: another process wrote it first. Let it finish, then run again."

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from urllib.parse import unquote
 
 from registration_pipeline.bounds.texts import shortened
+from registration_pipeline.foreign_text import masked
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.reasons import classify_message
@@ -254,7 +255,9 @@ def _unaccounted_unit(
         return _UnitVerdict(
             verdict=Verdict.FAILED, reason=FailureReason.CANCELLED, message="the upload job was cancelled in Encord"
         )
-    said = "; ".join([*report.errors, *(f"an error for {url}, which was not sent" for url in sorted(unexpected_urls))])
+    said = "; ".join(
+        [*report.errors, *(f"an error for {masked(url)}, which was not sent" for url in sorted(unexpected_urls))]
+    )
     said = shortened(said)  # each of a thousand units says it
     return _UnitVerdict(
         verdict=Verdict.FAILED,

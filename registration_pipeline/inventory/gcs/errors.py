@@ -21,6 +21,7 @@ from registration_pipeline.errors import (
     PermissionDeniedError,
     ServiceUnavailableError,
 )
+from registration_pipeline.foreign_text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,7 @@ def _from_answer(error: GoogleAPICallError, bucket: str, source: str) -> HaltErr
             f"`sources.{source}.storage.endpoint_url`."
         )
     return ListingError(
-        f"Bucket {bucket} refused to be listed ({status}: {error.message}). Check `sources.{source}.uri` and "
+        f"Bucket {bucket} refused to be listed ({status}: {masked(str(error.message))}). Check `sources.{source}.uri` and "
         f"`sources.{source}.storage`."
     )
 

@@ -33,6 +33,7 @@ from registration_pipeline.errors import (
     PermissionDeniedError,
     ServiceUnavailableError,
 )
+from registration_pipeline.foreign_text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -170,8 +171,9 @@ def _from_answer(error: ClientError, bucket: str, source: str, permission: str) 
             f"Bucket {bucket} gave no usable reply ({code}), after retries. Run again later; if it lasts, check "
             f"`sources.{source}.storage.endpoint_url`."
         )
+    words = masked(str(answer.get("Error", {}).get("Message", "")))
     return ListingError(
-        f"Bucket {bucket} refused to be listed ({code}: {answer.get('Error', {}).get('Message', '')}). Check "
+        f"Bucket {bucket} refused to be listed ({code}: {words}). Check "
         f"`sources.{source}.uri` and `sources.{source}.storage`."
     )
 

@@ -22,6 +22,7 @@ from registration_pipeline import __version__
 from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import NotFoundError, PermanentError
+from registration_pipeline.foreign_text import kept_cause
 from registration_pipeline.submission.encord.errors import translate
 from registration_pipeline.submission.encord.replies import ListedFolder, ListedItem, UploadJob, job_report, listed_item
 from registration_pipeline.submission.encord.transport import bound_the_sdk
@@ -209,8 +210,8 @@ class EncordGateway:
     def _translated(self, what: str, *, is_start: bool = False) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
-            raise translate(error, what, domain=self._domain, is_start=is_start) from error
+        except Exception as error:  # noqa: BLE001 - every one is raised again in our words
+            raise translate(error, what, domain=self._domain, is_start=is_start) from kept_cause(error)
 
 
 def _is_uuid(text: str) -> bool:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator, field_validator
 from pydantic.alias_generators import to_camel
 
 from registration_pipeline.bounds.texts import FULL_TEXT, MOST_READ, TextBudget, shortened
+from registration_pipeline.foreign_text import masked
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
@@ -123,8 +124,9 @@ def _unit_id(metadata: Any) -> str | None:
 
 
 def said(text: str) -> str:
-    """Return what Encord said as it is kept."""
-    return shortened(writable(text[:MOST_READ]), FULL_TEXT)
+    """Return what Encord said as it is kept: without secrets, which it may quote from what it read."""
+    # Masked before it is shortened, but for what is not read at all.
+    return shortened(masked(writable(text[:MOST_READ])), FULL_TEXT)
 
 
 def writable(text: str) -> str:

@@ -113,6 +113,7 @@ def test_a_directory_needs_no_integration_and_has_file_urls(load: Load) -> None:
         pytest.param("s3://my.bucket_A/raw", "my.bucket_A", "raw", None, id="old bucket name, half a name"),
         pytest.param("s3://bucket//raw//", "bucket", "/raw//", None, id="empty segments are kept"),
         pytest.param("s3://bucket/a%20b?c#d e/", "bucket", "a%20b?c#d e/", None, id="nothing is decoded"),
+        pytest.param("s3://bucket/camera #1/", "bucket", "camera #1/", None, id="a folder's name with a number sign"),
         pytest.param("gs://my_bucket.example/raw", "my_bucket.example", "raw", None, id="Google's"),
         pytest.param("az://$web@account1//raw", "$web", "/raw", None, id="Azure's web container"),
         pytest.param("obs://bucket/@x", "bucket", "@x", None, id="OBS"),
@@ -151,6 +152,8 @@ def test_globs_see_the_key_below_the_prefix(uri: str, key: str, below: str) -> N
         pytest.param("s3://state-bucket/a/", "s3://state-bucket/a", id="s3"),
         pytest.param("gs://state-bucket", "gs://state-bucket", id="gs"),
         pytest.param("az://box@account/a", "az://box@account/a", id="az"),
+        pytest.param("az://box/a", "az://box/a", id="az without account"),
+        pytest.param("./a?b#c", "{folder}/a?b#c", id="a path is not an address"),
     ],
 )
 def test_the_state_is_absolute(load: Load, tmp_path: Path, state: str, expected: str) -> None:

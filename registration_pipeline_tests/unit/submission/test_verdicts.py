@@ -106,6 +106,15 @@ def test_a_skipped_unit_gets_the_item_that_the_folder_shows():
     assert (found["a"].verdict, found["a"].item_uuid) == (REGISTERED, "item-a")
 
 
+def test_the_signature_of_a_url_that_was_not_sent_is_masked():
+    signed = UnitError(object_urls=("https://bucket/a.jpg?X-Amz-Signature=4711",), message="no")
+
+    found = judge([unit("a")], report(errors=(signed,), units_error=2))
+
+    assert "an error for https://bucket/a.jpg?X-Amz-Signature=***, which was not sent" in (found["a"].message or "")
+    assert "4711" not in str(found)
+
+
 NOT_TOLD = [
     pytest.param(report(units_error=2, errors=(error("b"),)), id="more errors than are listed"),
     pytest.param(report(units_error=1), id="an error that is not listed"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from encord.exceptions import EncordException
 
-from registration_pipeline.submission.encord.replies import UploadJob, writable
+from registration_pipeline.submission.encord.replies import UploadJob, job_report, writable
 from registration_pipeline.submission.gateway import JobItem, JobStatus
 
 
@@ -28,6 +28,21 @@ def test_the_items_of_a_job_are_read_whatever_else_they_hold() -> None:
     job = UploadJob.from_dict(reply([{"itemUuid": "1", "name": "a", "size": 7}, {"itemUuid": "2", "name": "b"}]))
 
     assert (job.status, job.items_with_names) == (JobStatus.DONE, (JobItem("1", "a"), JobItem("2", "b")))
+
+
+def test_what_a_job_says_is_masked_and_the_urls_that_are_compared_are_exact() -> None:
+    url = "https://bucket/a.jpg?X-Amz-Signature=4711"
+    masked = "403 for https://bucket/a.jpg?X-Amz-Signature=***"
+    answer = reply([]) | {
+        "errors": [f"403 for {url}"],
+        "unitErrors": [{"objectUrls": [url], "error": f"403 for {url}", "actionDescription": f"403 for {url}"}],
+    }
+
+    report = job_report(UploadJob.from_dict(answer))
+
+    (unit,) = report.unit_errors
+    assert (report.errors, unit.message, unit.action) == ((masked,), masked, masked)
+    assert unit.object_urls == (url,)
 
 
 def test_half_a_surrogate_pair_is_written_in_ascii() -> None:
