@@ -7,6 +7,7 @@ import errno
 import io
 import sqlite3
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 
@@ -18,6 +19,8 @@ from registration_pipeline.foreign_text import masked, printable
 
 HALTED = 4
 INTERRUPTED = 130  # what shells give a command that SIGINT ended
+WAS_SAID = threading.Event()
+"""Set when this process has said that it was interrupted."""
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _DISK_WORDS = ("database or disk is full", "readonly database", "unable to open database file", "disk I/O error")
 
@@ -76,6 +79,7 @@ def say_interrupted(write: Callable[[str], object] | None = None) -> None:
     Args:
         write: takes the line; by default standard error.
     """
+    WAS_SAID.set()
     (write or sys.stderr.write)("Interrupted. Nothing is lost; run again to go on.\n")
 
 

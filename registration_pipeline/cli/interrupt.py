@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from registration_pipeline.cli.errors import INTERRUPTED, say_interrupted
+from registration_pipeline.cli.errors import INTERRUPTED, WAS_SAID, say_interrupted
 
 NOTICE_SECONDS = 1.5
 ABORT_SECONDS = 4.0
@@ -98,7 +98,8 @@ def _end(number: int) -> None:
             function()
     if sys.stderr.isatty():
         _write(_SHOW_CURSOR)  # a progress bar hides it
-    say_interrupted(_write)
+    if not WAS_SAID.is_set():
+        say_interrupted(_write)
     os._exit(_SIGNALS[signal.Signals(number)])
 
 
