@@ -29,13 +29,25 @@ What does not belong here: translating the exceptions of other libraries (that i
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+from registration_pipeline.bounds.texts import shortened
+
+_LONGEST_MESSAGE: Final = 20_000
+"""Characters: a configuration's problems are all in one message."""
 
 
 class RegistrationPipelineError(Exception):
-    """Root of everything that this package raises on purpose."""
+    """Root of everything that this package raises on purpose.
+
+    Args:
+        message: for people. It may quote others, so it is shortened: it goes to terminals, logs and Dagster.
+    """
 
     exit_status: ClassVar[int] = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message, _LONGEST_MESSAGE))
 
 
 class UsageError(RegistrationPipelineError):

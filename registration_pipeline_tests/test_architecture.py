@@ -68,7 +68,7 @@ LAYERS = (
     ("ids",),
     ("foreign_text", "globs", "limits", "objects"),
     ("sandbox",),
-    ("errors",),
+    ("bounds", "errors"),
 )
 """A package or module imports from its own layer and from those below it, never from one above."""
 

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.audit.rows import AuditFinding, BucketRow, ItemRow, LedgerRow
-from registration_pipeline.errors import UsageError
+from registration_pipeline.bounds.paging import PageProgress
+from registration_pipeline.errors import ServiceUnavailableError, UsageError
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.planning.ledger import Ledger
 from registration_pipeline.planning.wave import load_chunks, load_waves
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import RegistrationGateway, RemoteItem
     from registration_pipeline.tracking.outcomes import Outcome
+
+_FIRST_COUNT_AT = 100_000
+"""Listed items after which the folder is asked how many it holds, and again when they are twice as many."""
 
 _PLAN_COLUMNS = ("unit_id", "key", "object_url", "chunk_id", "position")
 
@@ -147,17 +151,34 @@ def _keys(rows: pa.RecordBatch, finding: AuditFinding) -> Iterator[BucketRow]:
 
 
 def folder_items(gateway: RegistrationGateway, retry: RetryPolicy, folder_uuid: str) -> Iterator[ItemRow]:
-    """Yield the items of a folder, oldest first; a page that fails is asked for again, not the whole listing."""
+    """Yield the items of a folder, oldest first; a page that fails is asked for again, not the whole listing.
+
+    Raises:
+        ServiceUnavailableError: the listing does not end.
+    """
     token: str | None = None
+    pages, listed, checked_at = PageProgress(), 0, _FIRST_COUNT_AT
     while True:
         page = retry.read(
             f"listing folder {folder_uuid}",
             lambda token=token: gateway.items_page(folder_uuid, token),  # type: ignore[misc]
         )
         yield from _item_rows(folder_uuid, page.items)
-        token = page.next_token
+        token, listed = page.next_token, listed + len(page.items)
         if token is None:
             return
+        first = page.items[0].item_uuid if page.items else None
+        problem = pages.problem_with(token, is_empty=not (page.items or page.deleted), first=first)
+        if listed >= checked_at:
+            count = retry.read(f"counting items of folder {folder_uuid}", lambda: gateway.count_items(folder_uuid))
+            if listed > 2 * count + _FIRST_COUNT_AT:
+                problem = problem or f"it gave {listed:,} items, and the folder says that it holds {count:,}"
+            checked_at = 2 * listed
+        if problem:
+            raise ServiceUnavailableError(
+                f"Encord's listing of folder {folder_uuid} does not end: {problem}. Nothing was changed. Run again; if it "
+                "happens again, ask Encord about the folder."
+            )
 
 
 def _item_rows(folder_uuid: str, items: Iterable[RemoteItem]) -> Iterator[ItemRow]:

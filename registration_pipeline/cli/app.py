@@ -14,6 +14,7 @@ import typer
 
 from registration_pipeline import __version__
 from registration_pipeline.cli.errors import INTERRUPTED, report, say_interrupted
+from registration_pipeline.cli.interrupt import watch_interrupts
 from registration_pipeline.errors import UsageError
 
 _NAME = "registration-pipeline"  # also when started as a module
@@ -273,6 +274,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a key that the terminal can't show must not end the command
             stream.reconfigure(errors="backslashreplace")
+    watch_interrupts()
     sys.exit(run(sys.argv[1:]))
 
 

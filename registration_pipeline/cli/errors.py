@@ -7,8 +7,9 @@ import errno
 import io
 import sqlite3
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -19,6 +20,8 @@ from registration_pipeline.state.shortage import shortage, shortage_text
 
 HALTED = 4
 INTERRUPTED = 130  # what shells give a command that SIGINT ended
+WAS_SAID = threading.Event()
+"""Set when this process has said that it was interrupted."""
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _DISK_WORDS = ("database or disk is full", "readonly database", "unable to open database file", "disk I/O error")
 
@@ -85,9 +88,14 @@ def _disk_trouble(error: BaseException) -> str | None:
     return None
 
 
-def say_interrupted() -> None:
-    """Say that Ctrl-C ended the command."""
-    _say("Interrupted. Nothing is lost; run again to go on.")
+def say_interrupted(write: Callable[[str], object] | None = None) -> None:
+    """Say that Ctrl-C ended the command.
+
+    Args:
+        write: takes the line; by default standard error.
+    """
+    WAS_SAID.set()
+    (write or sys.stderr.write)("Interrupted. Nothing is lost; run again to go on.\n")
 
 
 def _bug_report(error: BaseException) -> str:

@@ -13,6 +13,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from registration_pipeline.cli.interrupt import at_forced_end
 from registration_pipeline.errors import RegistrationPipelineError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _OWN_END_SECONDS = 5.0
 """Ctrl-C in a terminal reaches the children too; this is how long they may take to end by themselves."""
 _INTERRUPTED_SECONDS = 10.0
 """Dagster ends its code server, its daemon and its web server one after the other."""
+_GROUP_SECONDS = 3.0
+"""Twice, and then its group is killed: a command ends within ten seconds of Ctrl-C."""
 _KILLED_SECONDS = 5.0
 
 
@@ -70,10 +73,11 @@ def run_command(
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr.fileno() if sys.stdout is sys.stderr else None,  # with --json, standard output is for that
     )
-    try:
-        status = process.wait()
-    finally:
-        end(process)
+    with at_forced_end(process.kill):
+        try:
+            status = process.wait()
+        finally:
+            end(process)
     if status not in expected:
         wanted = " or ".join(map(str, sorted(expected)))
         raise RegistrationPipelineError(
@@ -113,10 +117,15 @@ def end(
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a session of its own, and then whatever is left in its group."""
     try:
-        end(process, grace_seconds=0)
+        end(process, grace_seconds=0, interrupted_seconds=_GROUP_SECONDS)
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        kill_group(process)
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill whatever is left in the group of a process that leads one."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

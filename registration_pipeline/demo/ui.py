@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
+from registration_pipeline.cli.interrupt import at_forced_end
 from registration_pipeline.demo.bucket import HOST
-from registration_pipeline.demo.processes import end_group
+from registration_pipeline.demo.processes import end_group, kill_group
 from registration_pipeline.errors import RegistrationPipelineError
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ def dagster_ui(home: DemoHome, port: int) -> Iterator[DagsterUi]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    try:
-        yield DagsterUi(home, port, process)
-    finally:
-        end_group(process)
+    with at_forced_end(lambda: kill_group(process)):
+        try:
+            yield DagsterUi(home, port, process)
+        finally:
+            end_group(process)

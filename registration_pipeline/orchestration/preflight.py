@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from registration_pipeline.bounds.calls import TooLongError, within
 from registration_pipeline.errors import (
     ConfigurationError,
     CredentialsError,
@@ -23,6 +24,10 @@ from registration_pipeline.state.version import require_layout
 from registration_pipeline.urls import url_warning
 
 _TRIES = 3  # a person waits for a preflight
+_CHECK_SECONDS = {"state": 15.0, "Dagster instance": 10.0, "bucket": 25.0}
+"""For each check as a whole, whatever the services behind it do: a source whose services are all silent takes 90 s."""
+_ENCORD_SECONDS = 20.0
+"""For asking Encord again, besides the time that one reply may take."""
 _ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
 _EFFECTIVE = os.access in os.supports_effective_ids
 
@@ -52,19 +57,26 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
         "bucket": lambda: _bucket(project, source),
     }
     for what, check in checks.items():
-        yield _finding(source, what, check)
-    encord = _finding(source, "key and integration", lambda: _integration(project, source))
+        yield _finding(source, what, check, _CHECK_SECONDS.get(what))
+    encord_seconds = project.settings.encord.timeout_seconds + _ENCORD_SECONDS
+    encord = _finding(source, "key and integration", lambda: _integration(project, source), encord_seconds)
     yield encord
     if isinstance(encord.error, _ENCORD_UNREACHABLE):
         # Another call would wait as long again and fail in the same way.
         yield Finding(source.name, "folder", "not checked, because Encord can't be asked", encord.error)
     else:
-        yield _finding(source, "folder", lambda: _folder(project, source))
+        yield _finding(source, "folder", lambda: _folder(project, source), encord_seconds)
 
 
-def _finding(source: SourceSettings, what: str, check: Callable[[], str]) -> Finding:
+def _finding(source: SourceSettings, what: str, check: Callable[[], str], seconds: float | None = None) -> Finding:
     try:
-        return Finding(source.name, what, check())
+        return Finding(source.name, what, check() if seconds is None else within(seconds, check))
+    except TooLongError as error:
+        silent = ServiceUnavailableError(
+            f"{error}. Check the network, proxies, and the address of what was asked: sources.{source.name}.uri and "
+            "storage.endpoint_url for the bucket, `state` for the state, encord.domain for Encord. Then check again."
+        )
+        return Finding(source.name, what, str(silent), silent)
     except RegistrationPipelineError as error:
         return Finding(source.name, what, str(error), error)
 

@@ -53,7 +53,12 @@ Multipart uploads can't be conditional in object_store 0.12, so for a longer fil
 _READ_AHEAD_BYTES = 1 << 20
 _DOWNLOAD_CHUNK_BYTES = 8 << 20
 _RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=120)}
-_CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=300)}
+# The whole time of one try, its body included. With the repetitions above, no small request takes more than three minutes.
+_CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=60)}
+_BULK_CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=300)}
+"""For whole files, which may be large."""
+_MOST_READ_BYTES = 1 << 30
+"""Of a file that is read into memory at once: markers and entries are kilobytes, a ledger's part some hundred megabytes."""
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
 _ENDPOINTS = {
@@ -77,10 +82,11 @@ class BucketStateStore:
     Args:
         store: any obstore store, already pointing at the state's prefix.
         uri: where that is, for people.
+        bulk: the same store with more time, for whole files; by default ``store``.
     """
 
-    def __init__(self, store: ObjectStore, uri: str) -> None:
-        self._store, self._uri = store, uri.rstrip("/")
+    def __init__(self, store: ObjectStore, uri: str, *, bulk: ObjectStore | None = None) -> None:
+        self._store, self._uri, self._bulk = store, uri.rstrip("/"), bulk
         self._is_exclusive = False
 
     @property
@@ -102,12 +108,19 @@ class BucketStateStore:
             self._put(name, path.read_bytes())
         else:
             with path.open("rb") as file:
-                self._put(name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                self._put(name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), self._bulk)
 
     def read(self, name: str) -> bytes:
         """See ``StateStore.read``."""
         with self._translated(check_name(name)):
-            return bytes(obstore.get(self._store, name).bytes())
+            found = obstore.get(self._store, name)
+            size = found.meta["size"]
+            if size <= _MOST_READ_BYTES:
+                return bytes(found.bytes())
+        raise StateError(
+            f"{self.location(name)} has {size:,} bytes, more than the {_MOST_READ_BYTES:,} that are read at once. It was not "
+            "written by this program: restore it from a backup."
+        )
 
     def exists(self, name: str) -> bool:
         """See ``StateStore.exists``."""
@@ -121,9 +134,17 @@ class BucketStateStore:
     def names(self, prefix: str) -> Iterator[str]:
         """See ``StateStore.names``. The three providers list in order of the name, page by page."""
         check_prefix(prefix)
+        firsts = set[str]()
         with self._translated(prefix):
             for page in obstore.list(self._store, prefix, chunk_size=1000):
-                yield from (entry["path"] for entry in page)
+                names = [entry["path"] for entry in page]
+                if names and names[0] in firsts:
+                    raise StateError(
+                        f"The store lists {self._uri}/{prefix} without an end: {names[0]} came before. Nothing was changed. "
+                        "Ask the store's vendor, or set `state` in registration.yaml to another place."
+                    )
+                firsts.update(names[:1])
+                yield from names
 
     def folders(self, prefix: str) -> list[str]:
         """See ``StateStore.folders``."""
@@ -153,7 +174,7 @@ class BucketStateStore:
         with tempfile.TemporaryDirectory(prefix="registration-pipeline-") as folder:
             path = Path(folder) / PurePosixPath(name).name
             with self._translated(name), path.open("xb") as file:
-                for chunk in obstore.get(self._store, name).stream(min_chunk_size=_DOWNLOAD_CHUNK_BYTES):
+                for chunk in obstore.get(self._bulk or self._store, name).stream(min_chunk_size=_DOWNLOAD_CHUNK_BYTES):
                     file.write(chunk)
             yield path
 
@@ -172,15 +193,17 @@ class BucketStateStore:
         with self._translated(name):
             return memoryview(obstore.get_range(self._store, name, start=start, end=end))
 
-    def _put(self, name: str, data: bytes | mmap.mmap) -> None:
+    def _put(self, name: str, data: bytes | mmap.mmap, store: ObjectStore | None = None) -> None:
         with self._translated(check_name(name)):
-            obstore.put(self._store, name, data, mode="create", use_multipart=False)
+            obstore.put(store or self._store, name, data, mode="create", use_multipart=False)
 
     def _put_multipart(self, name: str, path: Path) -> None:
         if self.exists(name):
             raise StateConflictError(self._conflict_text(name))
         with self._translated(name):
-            obstore.put(self._store, name, path, use_multipart=True, chunk_size=64 << 20, max_concurrency=4)
+            obstore.put(
+                self._bulk or self._store, name, path, use_multipart=True, chunk_size=64 << 20, max_concurrency=4
+            )
 
     def _conflict_text(self, name: str) -> str:
         return f"{self.location(name)} exists already: another process wrote it first. Let it finish, then run again."
@@ -321,26 +344,37 @@ def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -
         raise ConfigurationError(f"it names no bucket; write {scheme}://<bucket>/<prefix>", key="state")
     _check_endpoints(scheme, environ)
     try:
-        store = _open(scheme, bucket, account or None, prefix.strip("/") or None, environ)
+        store, bulk = (
+            _open(scheme, bucket, account or None, prefix.strip("/") or None, environ, client=client)
+            for client in (_CLIENT, _BULK_CLIENT)
+        )
     except BaseError as error:
         raise ConfigurationError(
             f"the {scheme}:// store can't be set up from the environment ({type(error).__name__}); check the "
             "provider's variables, e.g. AWS_REGION, GOOGLE_APPLICATION_CREDENTIALS or AZURE_STORAGE_ACCOUNT_NAME",
             key="state",
         ) from None
-    return BucketStateStore(store, uri)
+    return BucketStateStore(store, uri, bulk=bulk)
 
 
-def _open(scheme: str, bucket: str, account: str | None, prefix: str | None, environ: Mapping[str, str]) -> ObjectStore:
+def _open(
+    scheme: str,
+    bucket: str,
+    account: str | None,
+    prefix: str | None,
+    environ: Mapping[str, str],
+    *,
+    client: ClientConfig,
+) -> ObjectStore:
     if scheme == "gs":
-        return GCSStore(bucket, prefix=prefix, client_options=_CLIENT, retry_config=_RETRIES)
+        return GCSStore(bucket, prefix=prefix, client_options=client, retry_config=_RETRIES)
     if scheme == "az":
         config: Any = {} if account is None else {"account_name": account}
-        return AzureStore(bucket, prefix=prefix, config=config, client_options=_CLIENT, retry_config=_RETRIES)
-    options = _CLIENT
+        return AzureStore(bucket, prefix=prefix, config=config, client_options=client, retry_config=_RETRIES)
+    options = client
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
     if urlsplit(endpoint).hostname in _LOOPBACK:
-        options = {**_CLIENT, "allow_http": True}
+        options = {**client, "allow_http": True}
     # Explicitly, because the region of the profile, which comes with the credentials, would win over the variable.
     region: Any = {"region": environ["AWS_REGION"]} if environ.get("AWS_REGION") else {}
     return S3Store(

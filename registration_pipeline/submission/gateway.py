@@ -77,10 +77,15 @@ class RemoteItem:
 
 @dataclass(frozen=True, slots=True)
 class ItemPage:
-    """One page of a folder's items, and the token of the next page, if there is one."""
+    """One page of a folder's items, and the token of the next page, if there is one.
+
+    Args:
+        deleted: entries of the page that are left of deleted items.
+    """
 
     items: tuple[RemoteItem, ...]
     next_token: str | None
+    deleted: int = 0
 
 
 class RegistrationGateway(Protocol):

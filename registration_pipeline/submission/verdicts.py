@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from urllib.parse import unquote
 
+from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.foreign_text import masked
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.submission.gateway import JobStatus
@@ -274,6 +275,7 @@ def _unaccounted_unit(
     said = "; ".join(
         [*report.errors, *(f"an error for {masked(url)}, which was not sent" for url in sorted(unexpected_urls))]
     )
+    said = shortened(said)  # each of a thousand units says it
     return _UnitVerdict(
         verdict=Verdict.FAILED,
         reason=FailureReason.UNACCOUNTED,

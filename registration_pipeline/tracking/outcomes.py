@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from registration_pipeline.bounds.texts import shortened, shortened_again
 from registration_pipeline.errors import StateConflictError, StateCorruptError, StateNotFoundError
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.planning.halves import read_units
@@ -57,7 +58,7 @@ class Outcome(NamedTuple):
     Args:
         item_uuid: Encord's storage item, where the job or the folder named it.
         reason: only for failed objects; the closed set of words.
-        message: what Encord said.
+        message: what Encord said, whole at the first object that it was said of.
         subtask_uuid: what Encord's support asks for.
         at: when the verdict was reached, UTC.
     """
@@ -101,6 +102,7 @@ OUTCOME_SCHEMA = pa.schema(
     ]
 )
 _REPEATING = ["verdict", "attempt", "at", "reason", "message", "subtask_uuid"]
+_MESSAGE = OUTCOME_SCHEMA.get_field_index("message")
 _DIGEST_DIGITS = 12
 
 
@@ -119,7 +121,8 @@ class ChunkOutcomes(Sequence[Outcome]):
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> ChunkOutcomes:
         """Return outcomes as a sequence with columns."""
-        columns = list(zip(*outcomes, strict=True)) or [()] * len(OUTCOME_SCHEMA)
+        columns: list[Sequence[Any]] = list(zip(*outcomes, strict=True)) or [()] * len(OUTCOME_SCHEMA)
+        columns[_MESSAGE] = shortened_again(columns[_MESSAGE])
         return cls.of_columns(columns)
 
     @classmethod
@@ -201,12 +204,16 @@ def unit_failures(units: Sequence[PlannedUnit], outcomes: ChunkOutcomes) -> tupl
         UnitFailure(
             unit_index=unit.unit_index,
             reason=str(failed[unit.unit_id].reason or FailureReason.OTHER),
-            message=failed[unit.unit_id].message,
+            message=_short(failed[unit.unit_id].message),
             subtask_uuid=failed[unit.unit_id].subtask_uuid,
         )
         for unit in units
         if unit.unit_id in failed
     )
+
+
+def _short(message: str | None) -> str | None:
+    return shortened(message) if message else message
 
 
 def read_outcomes(store: StateStore, source: str, verdict: JournalEvent) -> ChunkOutcomes:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.config import SandboxConfig
+from registration_pipeline.sandbox.faults.values import Effect, Fault, When
 from registration_pipeline.sandbox.server import Sandbox
 
 if TYPE_CHECKING:
@@ -161,6 +163,40 @@ def test_ctrl_c_again_and_again_does_no_harm(make_project: Callable[[float], Pro
     assert process.returncode != 0
     assert group_is_empty(process)
     project.assert_exactly_once(project.finish())
+
+
+@pytest.mark.parametrize("endpoint", [Endpoint.POLL_JOB, Endpoint.START_JOB], ids=str)
+def test_ctrl_c_ends_a_sync_whose_replies_drip_and_the_next_one_finishes(
+    make_project: Callable[[float], Project], endpoint: Endpoint
+):
+    project = make_project(0.3)
+    project.sandbox.script(Fault(effect=Effect.DRIP, when=When.AFTER, endpoint=endpoint, times=None))
+    process = project.start_submitting(jobs=2)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    began = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 10
+    assert process.returncode == 130
+    assert "Interrupted. Nothing is lost; run again to go on." in err
+    assert "Traceback" not in out + err
+    assert group_is_empty(process)
+    project.sandbox.clear_faults()
+    project.assert_exactly_once(project.finish())
+
+
+def test_a_second_ctrl_c_ends_a_sync_whose_replies_drip_at_once(make_project: Callable[[float], Project]):
+    project = make_project(0.3)
+    project.sandbox.script(Fault(effect=Effect.DRIP, when=When.AFTER, endpoint=Endpoint.POLL_JOB, times=None))
+    process = project.start_submitting(jobs=2)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    began = time.monotonic()
+    process.communicate(timeout=60)
+    assert time.monotonic() - began < 2
+    assert process.returncode == 130
+    assert group_is_empty(process)
 
 
 def test_a_terminated_sync_is_finished_by_the_next(make_project: Callable[[float], Project]):

@@ -360,6 +360,6 @@ def test_a_blob_without_size_is_refused() -> None:
 def test_a_listing_that_goes_round_in_circles_ends() -> None:
     with (
         saying(200, page(blob("a"), marker="same"), XML) as endpoint,
-        pytest.raises(ListingError, match="same page again and again"),
+        pytest.raises(ListingError, match="does not end"),
     ):
         listed(lister_at(endpoint))

@@ -269,6 +269,6 @@ def test_what_can_not_be_recorded_exactly_is_refused(item: dict[str, str]) -> No
 def test_a_listing_that_goes_round_in_circles_ends() -> None:
     with (
         saying(200, page(ITEM, nextPageToken="same"), JSON) as endpoint,
-        pytest.raises(ListingError, match="same page again and again"),
+        pytest.raises(ListingError, match="does not end"),
     ):
         listed(lister_at(endpoint))

@@ -10,14 +10,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import HttpResponseError, IncompleteReadError, ServiceResponseError
 from azure.core.rest import HttpRequest
 
+from registration_pipeline.bounds.paging import PageProgress
+from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.azure.errors import azure_errors
 from registration_pipeline.inventory.azure.order import KeyOrder
 from registration_pipeline.inventory.azure.page import Blob, Page, read_page
 from registration_pipeline.inventory.azure.walk import Entry, walk
+from registration_pipeline.inventory.bounds import PAGE_SECONDS, PageLimit, endless_listing
 from registration_pipeline.inventory.schema import BATCH_ROWS, inventory_batch
 
 if TYPE_CHECKING:
@@ -26,6 +29,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from azure.core.rest import HttpResponse
     from azure.storage.blob import ContainerClient
+
+_TRIES_OF_A_BODY = 3
+"""The client repeats a request whose reply does not begin; a reply that is cut midway is read here, and asked for again."""
+
+_LONGEST_FOLDER = 4_096
+"""Characters; names have 1,024 at the most (REST reference, "Naming and referencing containers, blobs, and metadata")."""
 
 MOST_HELD = 1_000_000
 """Rows that may wait for their turn, about 1 GB; see ``KeyOrder``."""
@@ -44,6 +53,7 @@ class AzureLister:
         prefix: keys start with it; not necessarily a folder.
         source: the source's name, for error texts.
         page_size: blobs per request; 5,000 is the most that Azure gives (REST reference, "List Blobs").
+        page_seconds: the whole time that one page may take, repetitions included.
 
     Attributes:
         requests: how many pages were asked for so far.
@@ -57,10 +67,11 @@ class AzureLister:
         *,
         source: str = "<name>",
         page_size: int = 5000,
+        page_seconds: float = PAGE_SECONDS,
     ) -> None:
         self._client, self._account, self._prefix = client, account, prefix
         self._source, self._page_size = source, page_size
-        self._container = client.container_name
+        self._container, self._page_seconds = client.container_name, page_seconds
         parts = urlsplit(client.url)  # its query may be a SAS
         self._endpoint = f"{parts.scheme}://{parts.netloc}"
         self.requests = 0
@@ -106,6 +117,11 @@ class AzureLister:
 
     def _level(self, prefix: str) -> Iterator[list[Entry[Blob]]]:
         for page in self._pages(prefix, delimiter="/"):
+            for folder in page.folders:
+                if not folder.startswith(prefix) or len(folder) <= len(prefix) or len(folder) > _LONGEST_FOLDER:
+                    # Else the way down would have no end.
+                    problem = f"below {shortened(prefix, 300)!r} it names the folder {shortened(folder, 300)!r}"
+                    raise endless_listing(self.description, problem, self._source)
             yield [*(Entry(blob.key, blob) for blob in page.blobs), *(Entry(folder) for folder in page.folders)]
 
     def _pages(self, prefix: str, *, delimiter: str | None = None) -> Iterator[Page]:
@@ -114,16 +130,14 @@ class AzureLister:
             query["prefix"] = prefix
         if delimiter:
             query["delimiter"] = delimiter
+        pages = PageProgress()
         while True:
             page = self._page(query)
             yield page
             if page.marker is None:
                 return
-            if page.marker == query.get("marker"):
-                raise ListingError(
-                    f"{self.description}: the store gives the same page again and again. Run again; if it happens again, "
-                    f"what answers at `sources.{self._source}.storage.endpoint_url` is broken."
-                )
+            if problem := pages.problem_with(page.marker, is_empty=page.is_empty):
+                raise endless_listing(self.description, problem, self._source)
             query["marker"] = page.marker
 
     def _page(self, query: dict[str, str]) -> Page:
@@ -132,20 +146,34 @@ class AzureLister:
         # azure-core writes parameters into the URL as they are.
         encoded = {name: quote(value, safe="") for name, value in query.items()}
         request = HttpRequest("GET", self._client.url, params=encoded, headers=headers)
-        with azure_errors(
+        limit = PageLimit(self.description, self._source, seconds=self._page_seconds)
+        errors = azure_errors(
             container=self._container, account=self._account, source=self._source, endpoint=self._endpoint
-        ):
-            # Through the client's pipeline, which signs and repeats; its own list_blobs makes objects of every blob.
-            reply: HttpResponse = self._client._client._send_request(request)  # noqa: SLF001
-            if reply.status_code != HTTPStatus.OK:
-                raise HttpResponseError(response=reply)
+        )
+        with limit, errors:
+            content = self._content(request, limit)
         try:
-            return read_page(reply.content)
+            return read_page(content)
         except ValueError as error:
             raise ListingError(
                 f"What answers for container {self._container} of account {self._account} gives no listing of Azure's Blob "
                 f"API ({error}). Check `sources.{self._source}.storage.endpoint_url`."
             ) from None
+
+    def _content(self, request: HttpRequest, limit: PageLimit) -> bytes:
+        for left in reversed(range(_TRIES_OF_A_BODY)):
+            # Through the client's pipeline, which signs and repeats; its own list_blobs makes objects of every blob.
+            reply: HttpResponse = self._client._client._send_request(request, stream=True)  # noqa: SLF001
+            with reply:
+                if reply.status_code != HTTPStatus.OK:
+                    reply.read()
+                    raise HttpResponseError(response=reply)
+                try:
+                    return limit.whole(reply.iter_bytes())
+                except (ServiceResponseError, IncompleteReadError):
+                    if not left:
+                        raise
+        raise AssertionError("unreachable")
 
     def _check_held(self, held: int) -> None:
         if held > MOST_HELD:

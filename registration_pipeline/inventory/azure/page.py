@@ -52,6 +52,11 @@ class Page:
     marker: str | None
     has_directories: bool
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing at all is in it."""
+        return not (self.blobs or self.folders or self.has_directories)
+
 
 def read_page(content: bytes) -> Page:
     """Read an answer.

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from google.api_core.exceptions import from_http_response
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ListingError
+from registration_pipeline.inventory.bounds import PAGE_SECONDS, PageLimit, endless_listing
 from registration_pipeline.inventory.gcs.errors import gcs_errors, not_google
 from registration_pipeline.inventory.schema import inventory_batch
 
@@ -27,6 +29,7 @@ _TIMEOUT = (10, 60)
 """Seconds to connect and to wait for a reply, as for S3."""
 _RETRY_SECONDS = 120
 """The library's own default: how long a request is repeated while the reply is 408, 429 or 5xx or the line is cut."""
+_PIECE_BYTES = 1 << 16
 
 
 class GCSLister:
@@ -43,6 +46,7 @@ class GCSLister:
         retry_seconds: how long one request is repeated while the store is busy or can't be reached.
         user_project: the project that pays for the requests, for buckets whose owner does not (JSON API reference,
             "Objects: list", ``userProject``).
+        page_seconds: the whole time that one page may take, repetitions included.
 
     Attributes:
         requests: how many requests were made so far, repeated ones included.
@@ -58,6 +62,7 @@ class GCSLister:
         page_size: int = 1000,
         retry_seconds: float = _RETRY_SECONDS,
         user_project: str | None = None,
+        page_seconds: float = PAGE_SECONDS,
     ) -> None:
         # The session alone: the client's own list_blobs asks for the bucket's metadata besides, for traces, and makes an
         # object of each entry.
@@ -67,6 +72,7 @@ class GCSLister:
         self._bucket, self._prefix, self._source, self._page_size = bucket, prefix, source, page_size
         self._payer = {} if user_project is None else {"userProject": user_project}
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
+        self._page_seconds = page_seconds
         self.requests = 0
 
     @property
@@ -85,34 +91,34 @@ class GCSLister:
             ListingError: the answer can't be recorded exactly.
         """
         token: str | None = None
+        pages = PageProgress()
         while True:
             page = self._page(token)
             if items := page.get("items"):
                 yield self._batch(items)
-            following = page.get("nextPageToken")
-            if not following:
+            token = page.get("nextPageToken")
+            if not token:
                 return
-            if following == token:
-                raise ListingError(
-                    f"{self.description}: the store gives the same page again and again. Run again; if it happens again, "
-                    f"what answers at `sources.{self._source}.storage.endpoint_url` is broken."
-                )
-            token = following
+            if problem := pages.problem_with(token, is_empty=not items):
+                raise endless_listing(self.description, problem, self._source)
 
     def _page(self, token: str | None) -> dict[str, Any]:
         query = {"prefix": self._prefix, "maxResults": str(self._page_size), "fields": _FIELDS, **self._payer}
         if token is not None:
             query["pageToken"] = token
-        with gcs_errors(bucket=self._bucket, source=self._source, endpoint=self._endpoint):
-            page = self._retry(self._ask)(query)
+        limit = PageLimit(self.description, self._source, seconds=self._page_seconds)
+        with limit, gcs_errors(bucket=self._bucket, source=self._source, endpoint=self._endpoint):
+            page = self._retry(self._ask)(query, limit)
         if not isinstance(page, dict) or page.get("kind") != "storage#objects":
             # Any object without items would else pass for an empty bucket.
             raise not_google(self._bucket, self._source)
         return page
 
-    def _ask(self, query: dict[str, str]) -> Any:
+    def _ask(self, query: dict[str, str], limit: PageLimit) -> Any:
         self.requests += 1
-        reply = self._session.get(self._url, params=query, timeout=_TIMEOUT)
+        reply = self._session.get(self._url, params=query, timeout=_TIMEOUT, stream=True)
+        # requests has no public way to give a reply the content that was read.
+        reply._content = limit.whole(reply.iter_content(_PIECE_BYTES))  # noqa: SLF001
         if reply.status_code != HTTPStatus.OK:
             refusal: Exception = from_http_response(reply)  # type: ignore[no-untyped-call]
             raise refusal

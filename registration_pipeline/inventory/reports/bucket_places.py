@@ -6,14 +6,18 @@ does no harm here: providers choose the names of their reports, and those are pl
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError
+from registration_pipeline.inventory.bounds import endless_listing
 from registration_pipeline.inventory.reports.place import CHUNK_BYTES, Level, missing_file, setting
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
+from registration_pipeline.inventory.s3.limits import s3_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,22 +53,27 @@ class S3Place:
         folders: list[str] = []
         names: list[str] = []
         token: dict[str, Any] = {}
+        pages = PageProgress()
         while True:
             self.requests += 1
-            with self._translated(folder):
+            with s3_limit(self.location(folder), self._source), self._translated(folder):
                 page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=folder, Delimiter="/", **token)
             require_listing(page, bucket=self._bucket, source=self._source)
             folders += (entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
             names += (entry["Key"] for entry in page.get("Contents", ()))
             if not page.get("IsTruncated"):
                 return Level(tuple(folders), tuple(names))
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            following = page.get("NextContinuationToken") or ""
+            is_empty = not (page.get("Contents") or page.get("CommonPrefixes"))
+            if problem := pages.problem_with(following, is_empty=is_empty):
+                raise endless_listing(self.location(folder), problem, self._source)
+            token = {"ContinuationToken": following}
 
     def size(self, name: str) -> int | None:
         """See ``ReportPlace.size``."""
         self.requests += 1
         try:
-            with self._translated(name):
+            with s3_limit(self.location(name), self._source), self._translated(name):
                 return self._client.head_object(Bucket=self._bucket, Key=name)["ContentLength"]
         except NotFoundError:
             return None
@@ -72,8 +81,17 @@ class S3Place:
     def chunks(self, name: str) -> Iterator[bytes]:
         """See ``ReportPlace.chunks``."""
         self.requests += 1
+        # However large it is: a chunk of it is in memory.
+        limit = s3_limit(self.location(name), self._source, most_bytes=sys.maxsize)
         with self._translated(name):
-            yield from self._client.get_object(Bucket=self._bucket, Key=name)["Body"].iter_chunks(CHUNK_BYTES)
+            with limit:
+                body = self._client.get_object(Bucket=self._bucket, Key=name)["Body"]
+            while True:
+                with limit:  # whose time starts again
+                    chunk = body.read(CHUNK_BYTES)
+                if not chunk:
+                    return
+                yield chunk
 
     @contextmanager
     def _translated(self, name: str) -> Iterator[None]:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ListingError
+from registration_pipeline.inventory.bounds import endless_listing
 from registration_pipeline.inventory.reports.top_up import FolderPage
 from registration_pipeline.inventory.reports.values import ValueProblemError, decoded_key
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
+from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.schema import inventory_batch
 
 if TYPE_CHECKING:
@@ -40,10 +43,13 @@ class S3FolderProbe:
     def pages(self, folder: str) -> Iterator[FolderPage]:
         """See ``FolderProbe.pages``."""
         token: str | None = None
+        pages = PageProgress()
+        what = f"s3://{self._bucket}/{folder} via ListObjectsV2"
         while True:
             self.requests += 1
             resume: dict[str, Any] = {} if token is None else {"ContinuationToken": token}
-            with s3_errors(bucket=self._bucket, source=self._source), self._exact(folder):
+            s3 = s3_errors(bucket=self._bucket, source=self._source)
+            with s3_limit(what, self._source), s3, self._exact(folder):
                 page = self._client.list_objects_v2(
                     Bucket=self._bucket,
                     Prefix=folder,
@@ -64,6 +70,9 @@ class S3FolderProbe:
                     f"s3://{self._bucket}/{folder}: the store says that there is more, but not where to go on. Run again; if "
                     f"it happens again, set `sources.{self._source}.storage.top_up` to false."
                 )
+            is_empty = not (page.get("Contents") or page.get("CommonPrefixes"))
+            if problem := pages.problem_with(following, is_empty=is_empty):
+                raise endless_listing(what, problem, self._source)
             token = following
 
     @contextmanager

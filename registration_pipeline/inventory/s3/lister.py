@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from registration_pipeline.inventory.bounds import PAGE_SECONDS
 from registration_pipeline.inventory.s3.key_space import KeySpace
 from registration_pipeline.inventory.s3.ranges import KeyRange, RangeLister
 from registration_pipeline.inventory.s3.requests import S3Requests
@@ -39,6 +40,7 @@ class S3Lister:
         page_size: keys per request; 1,000 is the most that S3 gives (API reference, ListObjectsV2).
         concurrency: the most requests at once; 1 lists page after page with nothing but continuation tokens.
         fan_out_after: objects that must have been listed before there is more than one request at once.
+        page_seconds: the whole time that one page may take, repetitions included.
     """
 
     def __init__(
@@ -51,10 +53,13 @@ class S3Lister:
         page_size: int = 1000,
         concurrency: int = CONCURRENCY,
         fan_out_after: int = FAN_OUT_AFTER,
+        page_seconds: float = PAGE_SECONDS,
     ) -> None:
         self._bucket, self._prefix = bucket, prefix
         self._concurrency, self._fan_out_after = concurrency, fan_out_after
-        self._requests = S3Requests(client, bucket, prefix, source=source, page_size=page_size)
+        self._requests = S3Requests(
+            client, bucket, prefix, source=source, page_size=page_size, page_seconds=page_seconds
+        )
 
     @property
     def requests(self) -> int:

@@ -15,8 +15,11 @@ from urllib.parse import unquote_to_bytes
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ListingError
+from registration_pipeline.inventory.bounds import PAGE_SECONDS, endless_listing
 from registration_pipeline.inventory.s3.errors import s3_errors
+from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.s3.page import (
     Contents,
     KeyBytesError,
@@ -66,6 +69,7 @@ class S3Requests:
         prefix: of the keys.
         source: the source's name, for error texts.
         page_size: keys per request.
+        page_seconds: the whole time that one page may take, repetitions included.
 
     Attributes:
         prefix: as given.
@@ -73,7 +77,17 @@ class S3Requests:
         on_throttle: called in the thread of a request that the store answered with 429 or 503.
     """
 
-    def __init__(self, client: S3Client, bucket: str, prefix: str, *, source: str, page_size: int) -> None:
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        prefix: str,
+        *,
+        source: str,
+        page_size: int,
+        page_seconds: float = PAGE_SECONDS,
+    ) -> None:
+        self._page_seconds, self._pages = page_seconds, PageProgress()
         self._client, self._bucket, self.prefix = client, bucket, prefix
         self._source, self._page_size = source, page_size
         self._reader: ThreadPoolExecutor
@@ -125,6 +139,9 @@ class S3Requests:
             raise ListingError(
                 f"{self._what()}: the store says that there is more, but not where to go on. {self._broken()}"
             )
+        # In whichever range: keys increase strictly, so only pages without any can go on for ever.
+        if following is not None and (problem := self._pages.problem_with_page(is_empty=batch.num_rows == 0)):
+            raise endless_listing(self._what(), problem, self._source)
         if batch.num_rows == 0:
             return Page(batch, None, None, following)
         keys = batch.column("key")
@@ -153,7 +170,8 @@ class S3Requests:
         request = {"Bucket": self._bucket, "Prefix": self.prefix, "EncodingType": "url", **asked}
         self._answer.contents, self._answer.was_throttled, self._answer.is_mine = None, False, True
         try:
-            with s3_errors(bucket=self._bucket, source=self._source):
+            limit = s3_limit(self._what(), self._source, seconds=self._page_seconds)
+            with limit, s3_errors(bucket=self._bucket, source=self._source):
                 answer = self._client.list_objects_v2(**request)
         except PageError as error:
             raise self._unreadable(error) from None

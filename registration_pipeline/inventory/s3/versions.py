@@ -11,8 +11,11 @@ from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
+from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ListingError
+from registration_pipeline.inventory.bounds import endless_listing
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
+from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.schema import inventory_batch
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class S3VersionLister:
             ListingError: the answer can't be recorded exactly.
         """
         place: dict[str, str] = {}
+        pages = PageProgress()
         while True:
             page = self._page(place)
             if batch := self._current(page):
@@ -79,6 +83,9 @@ class S3VersionLister:
                     f"{self.description}: the store says that there is more, but not where to go on. Run again; if it happens "
                     f"again, its ListObjectVersions is broken: set `sources.{self._source}.storage.versions` to false."
                 )
+            is_empty = not (page.get("Versions") or page.get("DeleteMarkers"))
+            if problem := pages.problem_with(str(following), is_empty=is_empty):
+                raise endless_listing(self.description, problem, self._source)
             place = following
 
     def _page(self, place: dict[str, str]) -> Any:
@@ -90,8 +97,9 @@ class S3VersionLister:
             "EncodingType": "url",
             **place,
         }
+        limit = s3_limit(self.description, self._source)
         try:
-            with s3_errors(bucket=self._bucket, source=self._source, permission="s3:ListBucketVersions"):
+            with limit, s3_errors(bucket=self._bucket, source=self._source, permission="s3:ListBucketVersions"):
                 page = self._client.list_object_versions(**request)
         except ValueError as error:  # botocore's, of a time or number that is none
             raise self._unreadable(error) from None

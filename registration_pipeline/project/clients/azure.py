@@ -9,6 +9,7 @@ from typing import Any
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
+from registration_pipeline.project.clients.azure_credential import PromptCredential
 from registration_pipeline.settings.endpoints import azure_endpoint
 
 _RETRIES = 5
@@ -28,7 +29,14 @@ def open_azure(account_url: str, credential: Any, *, retries: int = _RETRIES) ->
         ValueError: the credential is malformed.
     """
     return BlobServiceClient(
-        account_url=account_url, credential=credential, connection_timeout=10, read_timeout=60, retry_total=retries
+        account_url=account_url,
+        credential=credential,
+        connection_timeout=10,
+        read_timeout=60,
+        retry_total=retries,
+        # The client's own pauses, 15 s and then three times as long each, add up to seven minutes.
+        initial_backoff=1,
+        increment_base=2,
     )
 
 
@@ -69,7 +77,7 @@ def open_container(
     elif url.startswith("http://"):
         credential = None
     else:
-        credential = DefaultAzureCredential()
+        credential = PromptCredential(DefaultAzureCredential(), account)
     return open_azure(url, credential, retries=retries).get_container_client(container)
 
 

@@ -15,7 +15,8 @@ from starlette.responses import JSONResponse, Response
 
 from registration_pipeline.sandbox.api.wire import retry_after_header
 from registration_pipeline.sandbox.faults.connections import drain
-from registration_pipeline.sandbox.faults.values import REDIRECTS, Effect, Fault, Form, When
+from registration_pipeline.sandbox.faults.unbounded import unbounded_reply
+from registration_pipeline.sandbox.faults.values import REDIRECTS, UNBOUNDED, Effect, Fault, Form, When
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _UNPROCESSABLE = 422
 _NO_CONTENT = 204
+_DRIP_SECONDS = 0.2
 _FIRST_FAILURE = 300
 _PHRASES = frozenset(HTTPStatus)
 _PAGE = (
@@ -150,7 +152,18 @@ class FaultGate:
         else:
             if not reply.messages:
                 await drain(receive)
-            await _forged(fault, reply, scope)(scope, receive, send)
+            if fault.effect is Effect.DRIP:
+                await self._drip(send)
+            else:
+                await _forged(fault, reply, scope)(scope, receive, send)
+
+    async def _drip(self, send: Send) -> None:
+        """Send blanks, which JSON may begin with, until the client goes or the sandbox stops."""
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        with contextlib.suppress(OSError):
+            while await self._wait(_DRIP_SECONDS):
+                await send({"type": "http.response.body", "body": b" ", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _wait(self, seconds: float) -> bool:
         """Wait; False: the sandbox stops before the time is up."""
@@ -191,6 +204,8 @@ def _forged(fault: Fault, reply: Reply, scope: Scope) -> Response:
         return Response(_HTML, media_type="text/html")
     if fault.effect is Effect.WRONG_SHAPE:
         return JSONResponse({"unexpected": ["shape"]})
+    if fault.effect in UNBOUNDED:
+        return unbounded_reply(fault.effect, reply.body)
     if fault.effect is Effect.TRUNCATED:
         body = reply.body
         return Response(body[: len(body) // 2] if body else _HALF_A_PAGE, media_type="application/json")

@@ -19,6 +19,7 @@ from registration_pipeline.sandbox.faults.values import (
     PAST_TIMEOUT_SECONDS,
     REFUSALS,
     TOO_MANY_REQUESTS,
+    UNBOUNDED,
     UNIT_MESSAGES,
     Effect,
     Fate,
@@ -59,7 +60,7 @@ class RandomFaults:
 
     probability: float
     seed: int
-    kinds: tuple[Kind, ...] = tuple(kind for kind in Kind if kind not in (Kind.REFUSAL, Kind.GATEWAY))
+    kinds: tuple[Kind, ...] = tuple(kind for kind in Kind if kind not in (Kind.REFUSAL, Kind.GATEWAY, Kind.UNBOUNDED))
     endpoints: tuple[Endpoint, ...] | None = None
     weights: Mapping[Kind, float] = field(default_factory=dict)
     delay_seconds: float = PAST_TIMEOUT_SECONDS
@@ -95,11 +96,11 @@ class RandomFaults:
         """The exact faults of a kind, drawn evenly."""
         if kind in JOB_KINDS:
             return self._job_variants(Fate(kind.removeprefix("job_")))
-        if kind is Kind.MALFORMED:
+        if kind in (Kind.MALFORMED, Kind.UNBOUNDED):
             return tuple(
                 Fault(effect=effect, when=when)
                 for effect in Effect
-                if effect in MALFORMED
+                if effect in (MALFORMED if kind is Kind.MALFORMED else UNBOUNDED)
                 for when in (When.BEFORE, When.AFTER)
             )
         if kind is Kind.GATEWAY:

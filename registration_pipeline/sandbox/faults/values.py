@@ -48,6 +48,12 @@ class Effect(StrEnum):
     """Status 200 without a body."""
     TRUNCATED = "truncated"
     """Status 200 with half of the JSON."""
+    DRIP = "drip"
+    """Status 200 and then a blank a few times a second, for ever."""
+    BOMB = "bomb"
+    """Status 200 and a megabyte of gzip that unpacks to JSON of a gigabyte."""
+    ENDLESS = "endless"
+    """A page that says that there is another one, under a token that was never given."""
     JOB = "job"
     """The start call is answered as usual; what is wrong is the job's ``fate``."""
 
@@ -119,6 +125,8 @@ class Kind(StrEnum):
     DELAY_BEFORE = "delay_before"
     DELAY_AFTER = "delay_after"
     MALFORMED = "malformed"
+    UNBOUNDED = "unbounded"
+    """Replies that never end, or hold more than a client should take."""
     JOB_STUCK = "job_stuck"
     JOB_LOST = "job_lost"
     JOB_NEVER = "job_never"
@@ -147,6 +155,8 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 GATEWAY_ANSWERS = REFUSALS | {TOO_MANY_REQUESTS} | REDIRECTS
 """Answers below 500 that say that nothing was done; after the effect, only a gateway in between can give them."""
 MALFORMED = frozenset({Effect.NOT_JSON, Effect.HTML, Effect.WRONG_SHAPE, Effect.EMPTY, Effect.TRUNCATED})
+
+UNBOUNDED = frozenset({Effect.DRIP, Effect.BOMB, Effect.ENDLESS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +248,8 @@ class Fault:
             if self.status == TOO_MANY_REQUESTS:
                 return Kind.THROTTLED
             return Kind.REFUSAL if self.status in REFUSALS else Kind.STATUS
+        if self.effect in UNBOUNDED:
+            return Kind.UNBOUNDED
         return Kind.MALFORMED if self.effect in MALFORMED else Kind(f"{self.effect}_{self.when}")
 
     def matches(self, *, endpoint: Endpoint, method: str, path: str) -> bool:

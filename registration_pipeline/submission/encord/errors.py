@@ -5,12 +5,13 @@ What does not belong here: the table itself (``calls/retry_table.py``) and wheth
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import requests
 from encord import exceptions as encord_exceptions
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from registration_pipeline.bounds.texts import MOST_READ, shortened
 from registration_pipeline.errors import (
     AmbiguousError,
     CredentialsError,
@@ -25,8 +26,6 @@ from registration_pipeline.errors import (
 from registration_pipeline.submission.calls.retry_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
 from registration_pipeline.submission.encord.posting import AnsweredError
 from registration_pipeline.submission.encord.replies import said
-
-_LONGEST_TEXT: Final = 1000
 
 
 def translate(error: Exception, what: str, *, domain: str, is_start: bool) -> Exception:
@@ -119,7 +118,6 @@ def _text(error: Exception) -> str:
     message: Any = getattr(error, "message", None) or str(error) or type(error).__name__
     cause = error.__cause__
     detail = f" ({type(cause).__name__}: {cause})" if cause is not None and _is_sdk(error) else ""
-    text = said(" ".join(f"{message}{detail}".split()))
-    # The SDK quotes whole replies; that of a proxy may be a page of markup. Masked before it is cut: the end of a signature
-    # could not be recognised.
-    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"
+    # The SDK quotes whole replies; that of a proxy may be a page of markup, or as large as a reply may be. Masked before it is
+    # cut: the end of a signature could not be recognised.
+    return shortened(said(" ".join(f"{message}{detail}"[:MOST_READ].split())))

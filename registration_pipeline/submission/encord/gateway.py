@@ -21,6 +21,7 @@ from encord.orm.storage import (
     CreateStorageFolderPayload,
     FoldersSortBy,
     GetUploadJobParams,
+    ListFoldersParams,
     ListItemsParams,
     PostUploadJobParams,
     StorageFolder,
@@ -28,11 +29,14 @@ from encord.orm.storage import (
 )
 
 from registration_pipeline import __version__
+from registration_pipeline.bounds.paging import PageProgress
+from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import HaltError, NotFoundError
 from registration_pipeline.foreign_text import kept_cause
 from registration_pipeline.submission.encord.errors import translate
 from registration_pipeline.submission.encord.posting import PostApi
-from registration_pipeline.submission.encord.replies import ListedItem, UploadJob, job_report, listed_item
+from registration_pipeline.submission.encord.replies import ListedFolder, ListedItem, UploadJob, job_report, listed_item
+from registration_pipeline.submission.encord.transport import bound_the_sdk
 from registration_pipeline.submission.gateway import ItemPage, unguarded
 
 if TYPE_CHECKING:
@@ -45,6 +49,10 @@ if TYPE_CHECKING:
 # would sleep through a Retry-After of up to six hours in each thread by itself (contract, sections 4.2 and 6.4).
 _SDK_RETRIES = 0
 _CONNECT_TIMEOUT_SECONDS = 20
+_CONNECT_SHARE = 0.8
+"""Of the time for a reply: who can't be reached must be known as that before the time of the whole is over."""
+_TITLE = 300
+_MOST_FOLDER_PAGES = 100
 _PAGE_SIZE = 1000  # list_items: documented maximum
 
 
@@ -54,11 +62,12 @@ class EncordGateway:
     Args:
         ssh_private_key: an OpenSSH Ed25519 private key's content.
         domain: e.g. ``https://api.encord.com``.
-        timeout_seconds: how long a reply may take; must exceed the longest poll slice.
+        timeout_seconds: the whole time that a reply may take, its connection included; must exceed the longest poll slice.
     """
 
     def __init__(self, *, ssh_private_key: str, domain: str, timeout_seconds: int = 120) -> None:
         self._domain = domain
+        bound_the_sdk()
         self._client = EncordUserClient.create_with_ssh_private_key(
             ssh_private_key=ssh_private_key,
             domain=domain,
@@ -66,7 +75,7 @@ class EncordGateway:
                 max_retries=_SDK_RETRIES,
                 connection_retries=_SDK_RETRIES,
                 read_timeout=timeout_seconds,
-                connect_timeout=_CONNECT_TIMEOUT_SECONDS,
+                connect_timeout=min(_CONNECT_TIMEOUT_SECONDS, max(1, int(_CONNECT_SHARE * timeout_seconds))),
             ),
             user_agent_suffix=f"registration-pipeline/{__version__}",
         )
@@ -78,7 +87,7 @@ class EncordGateway:
         found = [one for one in integrations if title_or_uuid in (str(one.id), one.title)]
         if len(found) == 1:
             return str(found[0].id)
-        titles = ", ".join(sorted(repr(one.title) for one in integrations)) or "none"
+        titles = shortened(", ".join(sorted(repr(shortened(one.title, _TITLE)) for one in integrations))) or "none"
         problem = "does not exist" if not found else f"is the title of {len(found)} integrations; give its UUID"
         raise NotFoundError(
             f"Encord integration {title_or_uuid!r} {problem}. Integrations that this key may use: {titles}. "
@@ -90,9 +99,7 @@ class EncordGateway:
         if _is_uuid(name_or_uuid):
             with self._translated(f"folder {name_or_uuid}"):
                 return str(self._client.get_storage_folder(name_or_uuid).uuid)
-        with self._translated(f"folder {name_or_uuid!r}"):
-            folders = list(self._client.list_storage_folders(search=name_or_uuid, page_size=_PAGE_SIZE))
-        found = [str(folder.uuid) for folder in folders if folder.name == name_or_uuid]
+        found = list(self._folders_named(name_or_uuid))
         if len(found) > 1:
             raise NotFoundError(
                 f"Encord holds {len(found)} top-level folders named {name_or_uuid!r}: {', '.join(sorted(found))}. "
@@ -196,8 +203,8 @@ class EncordGateway:
                 f"storage/folders/{folder_uuid}/items", params=params, result_type=Page[ListedItem]
             )
             # A tombstone is what is left of a deleted item.
-            items = (listed_item(item) for item in page.results if not item.is_tombstone)
-            return ItemPage(tuple(items), page.next_page_token)
+            items = tuple(listed_item(item) for item in page.results if not item.is_tombstone)
+            return ItemPage(items, page.next_page_token, deleted=len(page.results) - len(items))
 
     def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
         """See ``RegistrationGateway``."""
@@ -210,6 +217,26 @@ class EncordGateway:
 
     def _posting(self, may_send: Callable[[], None] = unguarded) -> PostApi:
         return PostApi(self._client.user_config.config, may_send)
+
+    def _folders_named(self, name: str) -> Iterator[str]:
+        """Yield the UUIDs of top-level folders with just this name, of all whose name has it in it."""
+        params = ListFoldersParams(search=name, page_size=_PAGE_SIZE)
+        pages = PageProgress()
+        for _ in range(_MOST_FOLDER_PAGES):
+            with self._translated(f"folder {name!r}"):
+                page: Page[ListedFolder] = ApiClient(self._client.user_config.config).get(
+                    "storage/folders", params=params, result_type=Page[ListedFolder]
+                )
+            yield from (str(folder.uuid) for folder in page.results if folder.name == name)
+            if page.next_page_token is None:
+                return
+            if pages.problem_with(page.next_page_token, is_empty=not page.results):
+                break
+            params.page_token = page.next_page_token
+        raise NotFoundError(
+            f"Encord at {self._domain} lists the folders whose name has {name!r} in it without an end. Set encord.folder of "
+            "the source to the UUID of the right one."
+        )
 
     @contextmanager
     def _translated(self, what: str, *, is_start: bool = False) -> Iterator[None]:

@@ -14,8 +14,9 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any, Final
 
-from requests.adapters import HTTPAdapter
 from urllib3.util import wait_for_read, wait_for_write
+
+from registration_pipeline.submission.encord.transport import BoundedAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ _TCP_USER_TIMEOUT: Final = getattr(socket, "TCP_USER_TIMEOUT", None)
 _TCP_NOTSENT_LOWAT: Final = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
-class GuardedAdapter(HTTPAdapter):
+class GuardedAdapter(BoundedAdapter):
     """An adapter for requests that must not be sent too late; nothing is repeated.
 
     Args:

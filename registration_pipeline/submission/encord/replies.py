@@ -15,11 +15,21 @@ from encord.orm.base_dto import BaseDTO
 from pydantic import BaseModel, ConfigDict, PlainValidator, field_validator
 from pydantic.alias_generators import to_camel
 
+from registration_pipeline.bounds.texts import FULL_TEXT, MOST_READ, TextBudget, shortened
 from registration_pipeline.foreign_text import masked
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
 _UUID_LENGTH = len(str(UUID(int=0)))
+# Longer than any of ours: what is cut here is not ours, and only shown.
+_LONGEST_ID, _LONGEST_NAME, _LONGEST_URL = 200, 2_000, 16_000
+
+
+class ListedFolder(BaseModel):
+    """What a listing of folders is read for."""
+
+    uuid: UUID
+    name: str
 
 
 class ListedItem(BaseModel):
@@ -79,19 +89,20 @@ class UploadJob(BaseDTO):
 
 def job_report(state: UploadJob) -> JobReport:
     """Return an upload job's reply in the gateway's words."""
+    budget = TextBudget()
     return JobReport(
         status=state.status,
         items=state.items_with_names,
         unit_errors=tuple(
             UnitError(
                 object_urls=tuple(map(writable, unit.object_urls or ())),
-                message=said(unit.error or ""),
-                subtask_uuid=writable(unit.subtask_uuid or "") or None,
-                action=said(unit.action_description or "") or None,
+                message=budget.take(said(unit.error or "")),
+                subtask_uuid=writable(unit.subtask_uuid or "")[:_LONGEST_ID] or None,
+                action=shortened(said(unit.action_description or "")) or None,
             )
             for unit in state.unit_errors
         ),
-        errors=tuple(map(said, state.errors)),
+        errors=tuple(budget.take(said(error)) for error in state.errors),
         units_pending=state.units_pending_count,
         units_done=state.units_done_count,
         units_error=state.units_error_count,
@@ -105,8 +116,8 @@ def listed_item(item: ListedItem) -> RemoteItem:
     metadata = item.client_metadata or ""
     return RemoteItem(
         item_uuid=str(item.uuid),
-        name=item.name,
-        url=item.url,
+        name=item.name[:_LONGEST_NAME],
+        url=item.url[:_LONGEST_URL] if item.url else item.url,
         unit_id=_unit_id(json.loads(metadata)) if UNIT_METADATA_KEY in metadata else None,
         created_at=item.created_at,
     )
@@ -114,12 +125,13 @@ def listed_item(item: ListedItem) -> RemoteItem:
 
 def _unit_id(metadata: Any) -> str | None:
     unit_id = metadata.get(UNIT_METADATA_KEY) if isinstance(metadata, dict) else None
-    return unit_id if isinstance(unit_id, str) else None
+    return unit_id if isinstance(unit_id, str) and len(unit_id) <= _LONGEST_ID else None
 
 
 def said(text: str) -> str:
     """Return what Encord said as it is kept: without secrets, which it may quote from what it read."""
-    return masked(writable(text))
+    # Masked before it is shortened, but for what is not read at all.
+    return shortened(masked(writable(text[:MOST_READ])), FULL_TEXT)
 
 
 def writable(text: str) -> str:

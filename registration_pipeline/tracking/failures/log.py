@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import read_census
 from registration_pipeline.state.layout import failure_log_name, failures_name
@@ -59,7 +60,7 @@ def chunk_failures(
             attempt=first.attempt,
             stage=STAGE_REGISTRATION,
             reason=(first.reason or "other"),
-            message=first.message,
+            message=shortened(first.message) if first.message else first.message,
             subtask_uuid=first.subtask_uuid,
             at=first.at,
         )

@@ -15,6 +15,7 @@ from operator import itemgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import journal_folder, journal_name, journal_summary_folder
@@ -115,7 +116,8 @@ class Journal:
         """
         entry = "closed" if event.kind in CLOSING_EVENTS else event.kind.value
         name = journal_name(self._source, event.chunk_id, event.attempt, entry)
-        data = encode_event(replace(event, entry_id=secrets.token_hex(8)))
+        message = shortened(event.message) if event.message else event.message
+        data = encode_event(replace(event, entry_id=secrets.token_hex(8), message=message))
         try:
             self._store.create(name, data)
         except StateConflictError:

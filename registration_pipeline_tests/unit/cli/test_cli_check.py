@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ import pytest
 import yaml
 
 from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.orchestration import preflight
 from registration_pipeline.settings import encord_private_key
 from registration_pipeline.submission.encord.gateway import EncordGateway
 from registration_pipeline.tracking.due import ChunkTask
+from registration_pipeline_tests.hostile_http import HostileServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,6 +109,31 @@ def test_two_sources_with_the_same_objects_and_one_folder_by_name_and_by_uuid_ar
         with pytest.raises(ConfigurationError, match="would be registered twice"):
             list(workplace.project.register(source, [ChunkTask(chunk=chunk)], notify=lambda _: None))
     assert not workplace.sandbox.jobs()
+
+
+def test_each_service_that_is_silent_is_given_up_when_its_time_is_over(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(preflight, "_CHECK_SECONDS", {"state": 0.5, "bucket": 0.5})
+    monkeypatch.setattr(preflight, "_ENCORD_SECONDS", -2.5)  # with the shortest time for a reply, 3 s
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "nothing")
+    with HostileServer(lambda connection, _: connection.stay_silent()) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("ENCORD_DOMAIN", server.url)
+        workplace.configure(uri="s3://fleet/", storage={"endpoint_url": server.url, "region": "eu-west-2"})
+        document = yaml.safe_load(workplace.config.read_text())
+        document |= {"state": "s3://state/", "encord": {"timeout_seconds": 3}}
+        workplace.config.write_text(yaml.safe_dump(document))
+        began = time.monotonic()
+        said = workplace.run("check", "--json")
+        assert time.monotonic() - began < 10
+
+    assert said.status == 4
+    silent = {check["what"]: check["detail"] for check in said.document["checks"] if not check["ok"]}
+    assert list(silent) == ["state", "bucket", "key and integration", "folder"]
+    assert all("no answer within 0.5 s" in silent[what] for what in list(silent)[:3])
+    assert "not checked" in silent["folder"]
 
 
 def test_two_folders_of_one_name_are_distinguished_by_uuid(workplace: Workplace):

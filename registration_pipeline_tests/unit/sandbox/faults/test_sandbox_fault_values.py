@@ -100,10 +100,10 @@ def test_json_that_is_no_fault_is_named(document: object, message: str) -> None:
         load_fault(json.dumps(document))
 
 
-def test_refusals_are_drawn_only_when_named_and_job_kinds_only_for_starts() -> None:
+def test_refusals_and_unbounded_replies_are_drawn_only_when_named_and_job_kinds_only_for_starts() -> None:
     profile = RandomFaults(probability=0.3, seed=1)
 
-    usual = set(Kind) - {Kind.REFUSAL, Kind.GATEWAY}
+    usual = set(Kind) - {Kind.REFUSAL, Kind.GATEWAY, Kind.UNBOUNDED}
     assert set(profile.applicable(Endpoint.START_JOB)) == usual
     assert set(profile.applicable(Endpoint.POLL_JOB)) == usual - JOB_KINDS
 
