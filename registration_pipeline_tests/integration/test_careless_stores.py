@@ -110,7 +110,7 @@ def test_check_says_what_is_wrong_with_the_store(tmp_path: Path, monkeypatch: py
     command = [sys.executable, "-m", "registration_pipeline", "check", "--config", str(config)]
 
     environment = os.environ | {"ENCORD_SSH_KEY": "", "DAGSTER_HOME": str(tmp_path)}
-    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     server.close()
 
     line = next(line for line in found.stdout.splitlines() if line.startswith("fleet: state: "))
