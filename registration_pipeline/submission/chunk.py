@@ -30,7 +30,7 @@ from registration_pipeline.manifest.files import Manifest, check_sent_before, en
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.doubt import Doubt, next_doubt
-from registration_pipeline.submission.evidence import chunk_evidence, prior_evidence, with_what_stays
+from registration_pipeline.submission.evidence import chunk_evidence, failed_evidence, prior_evidence, with_what_stays
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.job_wait import JobWait, asked_once_more
 from registration_pipeline.submission.result import ChunkResult, InDoubt, joined_doubts, result_from_verdict
@@ -130,13 +130,12 @@ class ChunkSubmission:
         self._before, self._known_items = before, before.known_items
         report = asked_once_more(self.context, self._folder_uuid, progress.job_id) if progress.job_id else None
         if report is not None:
-            is_ended = report.status is not JobStatus.PENDING
-            return self._judge(report, is_settled=True) if is_ended else self._finish_job()
+            return self._finish_job() if report.status is JobStatus.PENDING else self._judge(report, is_settled=True)
         evidence = self._evidence(self._units())
         if evidence.covers(self._units()):
             outcomes = judge_adopted(self._units(), evidence, attempt=progress.attempt, at=self.context.clock())
             return self._conclude(outcomes, message=f"adopted after {settled_seconds:.0f} s of quiet")
-        found = frozenset(filter(None, map(evidence.item_of, self._units())))
+        found = frozenset(filter(None, map(evidence.item_of, self._units()))) - evidence.older
         refusal = before.believes(found)
         if refusal is not None:
             return self._believe(refusal)
@@ -193,9 +192,11 @@ class ChunkSubmission:
 
     def _adopt_prior(self, manifest: Manifest, *, is_fresh: bool) -> ChunkResult | None:
         """Conclude a chunk without sending it, because the folder held all of it before the first upload."""
+        if self._progress.verdict is not None:
+            return None
         units = self._units()
         evidence = prior_evidence(self.context, self._folder_uuid, units)
-        if self._progress.verdict is not None or not evidence.covers(units):
+        if not evidence.covers(units):
             return None
         self._intend(manifest, is_fresh=is_fresh)
         outcomes = judge_adopted(units, evidence, attempt=self._progress.attempt, at=self.context.clock())
@@ -316,13 +317,12 @@ class ChunkSubmission:
     def _conclude(self, outcomes: ChunkOutcomes, *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
         context, chunk_id, progress = self.context, self.chunk.chunk_id, self._progress
-        was_lost = any(event.kind is JournalEventKind.LOST for event in self._events)
         outcomes = with_what_stays(
             context,
             outcomes,
             earlier=self._earlier(),
             units=self._units(),
-            search=self._evidence if was_lost else partial(prior_evidence, context, self._folder_uuid),
+            search=partial(failed_evidence, context, self._events, progress, self._folder_uuid),
         )
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import PermanentError
 from registration_pipeline.submission.verdicts import FolderEvidence, contested_items, judge_adopted, keep_registered
+from registration_pipeline.tracking.journal.states import JournalEventKind
 from registration_pipeline.tracking.outcomes import ChunkOutcomes
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import ItemPage, RegistrationGateway, RemoteItem
-    from registration_pipeline.tracking.journal.states import ChunkProgress
+    from registration_pipeline.tracking.journal.states import ChunkProgress, JournalEvent
     from registration_pipeline.tracking.outcomes import Outcome
 
 MOST_PAGES = 20
@@ -76,6 +77,23 @@ def prior_evidence(context: SubmissionContext, folder_uuid: str, units: Sequence
         context.gateway, context.calls, list(known.values()), folder_uuid, most_requests=MOST_LOOKUPS
     )
     return FolderEvidence(by_unit_id={unit_id: item for unit_id, item in known.items() if item in present})
+
+
+def failed_evidence(
+    context: SubmissionContext,
+    events: Sequence[JournalEvent],
+    progress: ChunkProgress,
+    folder_uuid: str,
+    units: Sequence[PlannedUnit],
+) -> FolderEvidence:
+    """Return what is there of units that failed: all that can be found if an attempt was lost, else what was there before.
+
+    Raises:
+        HaltError: Encord can't be asked.
+    """
+    if any(event.kind is JournalEventKind.LOST for event in events):
+        return chunk_evidence(context, progress, folder_uuid, units)
+    return prior_evidence(context, folder_uuid, units)
 
 
 def with_what_stays(
@@ -149,7 +167,8 @@ class EvidenceSearch:
         present = present_items(
             self.gateway, self.retry, list(dict.fromkeys(named.values())), self.folder_uuid, most_requests=MOST_LOOKUPS
         )
-        return FolderEvidence(by_unit_id={unit_id: item for unit_id, item in named.items() if item in present})
+        by_unit_id = {unit_id: item for unit_id, item in named.items() if item in present}
+        return FolderEvidence(by_unit_id=by_unit_id, older=frozenset(present))
 
     def _by_title(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
         queue = deque([sorted(units, key=lambda unit: unit.title)])
@@ -175,7 +194,7 @@ class EvidenceSearch:
         left = list(group)
         while self._requests < MOST_SEARCHES:
             page = self._page(token, beginning)
-            found = found.joined(FolderEvidence.collect(left, page.items))
+            found = found.joined(FolderEvidence.collect(left, page.items, since=self.since))
             before, left = len(left), [unit for unit in left if not found.item_of(unit)]
             token = page.next_token
             if token is None or not left:

@@ -62,19 +62,30 @@ class FolderEvidence:
     Args:
         by_unit_id: item UUIDs of items that carry our provenance key.
         by_url: item UUIDs by decoded URL.
+        older: UUIDs of items that were there before the chunk was attempted first.
     """
 
     by_unit_id: Mapping[str, str] = field(default_factory=dict)
     by_url: Mapping[str, str] = field(default_factory=dict)
+    older: frozenset[str] = frozenset()
 
     @classmethod
-    def collect(cls, units: Sequence[PlannedUnit], items: Iterable[RemoteItem]) -> FolderEvidence:
-        """Keep of ``items`` what speaks of ``units``, and stop reading when every unit was seen."""
+    def collect(
+        cls, units: Sequence[PlannedUnit], items: Iterable[RemoteItem], *, since: datetime | None = None
+    ) -> FolderEvidence:
+        """Keep of ``items`` what speaks of ``units``, and stop reading when every unit was seen.
+
+        Args:
+            units: of one chunk.
+            items: of its folder.
+            since: items that were created before are ``older``.
+        """
         ids = {unit.unit_id for unit in units}
         urls = {decoded(unit.objects[0].object_url): unit.unit_id for unit in units if len(unit.objects) == 1}
         by_unit_id: dict[str, str] = {}
         by_url: dict[str, str] = {}
         seen: set[str] = set()
+        older: set[str] = set()
         for item in items:
             if item.unit_id in ids:
                 by_unit_id[item.unit_id] = item.item_uuid
@@ -82,14 +93,18 @@ class FolderEvidence:
             elif item.url and decoded(item.url) in urls:
                 by_url[decoded(item.url)] = item.item_uuid
                 seen.add(urls[decoded(item.url)])
+            if since is not None and item.created_at < since:
+                older.add(item.item_uuid)
             if len(seen) == len(ids):
                 break
-        return cls(by_unit_id=by_unit_id, by_url=by_url)
+        return cls(by_unit_id=by_unit_id, by_url=by_url, older=frozenset(older))
 
     def joined(self, other: FolderEvidence) -> FolderEvidence:
         """Return what both show; where they differ, this one counts."""
         return FolderEvidence(
-            by_unit_id={**other.by_unit_id, **self.by_unit_id}, by_url={**other.by_url, **self.by_url}
+            by_unit_id={**other.by_unit_id, **self.by_unit_id},
+            by_url={**other.by_url, **self.by_url},
+            older=self.older | other.older,
         )
 
     def item_of(self, unit: PlannedUnit) -> str | None:
