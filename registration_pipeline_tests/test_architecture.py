@@ -55,7 +55,7 @@ LAYERS = (
     ("cli", "definitions", "__main__"),
     ("orchestration",),
     ("project",),
-    ("audit",),
+    ("audit", "rehearsal"),
     ("submission",),
     ("manifest", "tracking"),
     ("planning",),

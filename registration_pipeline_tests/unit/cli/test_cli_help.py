@@ -17,7 +17,10 @@ from registration_pipeline.cli.app import app, run
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace
 
-COMMANDS = ("audit", "cancel", "check", "demo", "failures", "inventory", "plan", "sandbox", "status", "submit", "sync")
+COMMANDS = (
+    *("audit", "cancel", "check", "demo", "failures", "inventory", "plan", "rehearse", "sandbox", "status", "submit"),
+    "sync",
+)
 GROUP = typer.main.get_command(app)
 assert isinstance(GROUP, click.Group)
 PARAMETERS = [
