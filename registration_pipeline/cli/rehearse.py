@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 from rich.markup import escape
@@ -22,6 +22,7 @@ from registration_pipeline.errors import HaltError, UsageError
 from registration_pipeline.project.project import Project
 from registration_pipeline.rehearsal.choice import Choice, choose_units
 from registration_pipeline.rehearsal.findings.finding import Verdict
+from registration_pipeline.rehearsal.folder import Patience
 from registration_pipeline.rehearsal.observations import Observations
 from registration_pipeline.rehearsal.rehearse import Rehearser
 from registration_pipeline.settings import encord_domain
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from registration_pipeline.rehearsal.report import Rehearsal
     from registration_pipeline.settings import SourceSettings
 
-_SHOWN_AS = {
+PATIENCE: Final = Patience()
+_SHOWN_AS: Final = {
     Verdict.DIFFERS: "Differs from what the pipeline's rules assume",
     Verdict.SETTLED: "Settled: the rules work either way",
     Verdict.HOLDS: "Holds",
@@ -51,7 +53,7 @@ def rehearse_source(config: Path | None, name: str, *, yes: bool, out: Path | No
             "`rehearse` registers objects in Encord, in a folder of its own, and asks before it does. There is no terminal to "
             "ask at: give --yes to agree beforehand."
         )
-    rehearser = _prepare(project, source)
+    rehearser = prepare(project, source)
     if not yes and not typer.confirm(_question(rehearser), err=True):
         raise UsageError("Nothing was made in Encord, because it was not agreed to. Answer y, or give --yes.")
     with _signals_as_interrupts():
@@ -62,8 +64,15 @@ def rehearse_source(config: Path | None, name: str, *, yes: bool, out: Path | No
     return _exit_status(result)
 
 
-def _prepare(project: Project, source: "SourceSettings") -> Rehearser:
-    """Ask Encord for the integration, then list the source; nothing is changed anywhere."""
+def prepare(project: Project, source: "SourceSettings") -> Rehearser:
+    """Return a rehearsal that is ready to start: Encord is asked for the integration, then the source is listed.
+
+    Nothing is changed anywhere.
+
+    Raises:
+        UsageError: the source has nothing to rehearse with.
+        HaltError: Encord or the source can't be asked.
+    """
     seen = Observations()
     gateway = project.trial_gateway(seen.replies.append)
     domain = encord_domain(project.settings, project.environ)
@@ -86,6 +95,7 @@ def _prepare(project: Project, source: "SourceSettings") -> Rehearser:
         domain=domain,
         timeout_seconds=project.settings.encord.timeout_seconds,
         token=token,
+        patience=PATIENCE,
         notify=notice,
         seen=seen,
     )

@@ -231,9 +231,10 @@ def _shows(trial: JobTrial, listed: tuple[RemoteItem, ...]) -> bool:
     if trial.report.status is not JobStatus.DONE:
         return True  # what stays after another end is not known: that is one of the questions
     shown, failed = {item.item_uuid for item in listed}, set(trial.failed_units)
-    return {item.item_uuid for item in trial.report.items} <= shown and all(
-        items_of(unit, listed) for unit in trial.units if unit not in failed
-    )
+    missing = sum(not items_of(unit, listed) for unit in trial.units if unit not in failed)
+    # Errors that name no URL of ours are some unit's all the same.
+    unnamed = max(0, trial.report.units_error - len(failed))
+    return {item.item_uuid for item in trial.report.items} <= shown and missing <= unnamed
 
 
 def _utc_now() -> datetime:

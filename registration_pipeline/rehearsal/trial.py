@@ -189,11 +189,12 @@ class Trial:
             self.seen.jobs[Step.SIDE_BY_SIDE] = runner.finish(one)
             return
         self.seen.was_pending = runner.poll(one.job_id, 0).status is JobStatus.PENDING
-        (first, _), (second, ended) = runner.wait(one), runner.wait(two)
-        watched = runner.watch(second, ended)
-        # Both are seen by one watch: that of the first would begin when the second has ended, and show a lag that is none.
-        self.seen.jobs[Step.SIDE_BY_SIDE] = replace(first, listed=watched.listed, counted=watched.counted)
-        self.seen.jobs[Step.SIDE_BY_SIDE_TOO] = watched
+        # The second first: it may have ended long ago, and an id is not kept for ever.
+        (second, _), (first, ended) = runner.wait(two), runner.wait(one)
+        watched = runner.watch(first, ended)
+        # Both are seen by one watch: one of the second would begin when the first has ended, and show a lag that is none.
+        self.seen.jobs[Step.SIDE_BY_SIDE] = watched
+        self.seen.jobs[Step.SIDE_BY_SIDE_TOO] = replace(second, listed=watched.listed, counted=watched.counted)
 
     def _with_error(self) -> None:
         self.notify("register objects of which one does not exist, in a job that does not ignore errors")

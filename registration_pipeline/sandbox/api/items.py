@@ -125,7 +125,8 @@ def _wire_items(
 
 def list_items(request: Request) -> Response:
     """``GET storage/folders/{F}/items``: directly in the folder, or below it too with ``isRecursive``."""
-    service, page = service_of(request), read_page_request(request)
+    service = service_of(request)
+    page = read_page_request(request, by_creation=service.config.listing_in_order)
     recursive = bool(flag(request, "isRecursive", default=False))
     with_metadata = flag(request, "includeClientMetadata", default=True) is True
     flag(request, "signUrls")
