@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from registration_pipeline.cli.output import notice, print_json, printable, say, stdout
+from registration_pipeline.cli.output import notice, print_json, say, stdout
 from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, open_project
 from registration_pipeline.errors import HaltError, UsageError
 from registration_pipeline.project.project import Project
@@ -181,9 +181,10 @@ def _print(result: "Rehearsal") -> None:
             continue
         say(f"\n{title} ({len(found)})")
         for finding in found:
-            say(escape(printable(f"  {finding.rule}: {finding.found}")))
+            # What others said is quoted in a finding, so nothing in it is obeyed by a terminal.
+            say(escape(f"  {finding.rule}: {finding.found}"))
             if finding.consequence:
-                say(escape(printable(f"    → {finding.consequence}")))
+                say(escape(f"    → {finding.consequence}"))
     if result.advice:
         table = Table(title="Settings that follow", title_justify="left", title_style="bold")
         for column in ("setting", "now", "should be", "why"):

@@ -41,6 +41,7 @@ class Patience:
         lag: for items to show in the folder after the job that registered them has ended.
         watch: in which the folder is watched for items that should not come.
         clean: for the folder to be empty and removed.
+        hurry: the same after an interruption: a person waits.
         step: between two readings of the folder.
         monotonic: seconds that never go back.
     """
@@ -49,6 +50,7 @@ class Patience:
     lag: float = 60.0
     watch: float = 3.0
     clean: float = 120.0
+    hurry: float = 6.0
     step: float = 0.5
     monotonic: Callable[[], float] = time.monotonic
 
@@ -92,7 +94,7 @@ class TrialFolder:
     patience: Patience
     uuid: str = ""
     _is_asked_for: bool = False
-    _is_start_in_doubt: bool = False
+    _starts_in_doubt: int = 0
     _jobs: list[str] = field(default_factory=list)
     _items: set[str] = field(default_factory=set)
     _deleted: set[str] = field(default_factory=set)
@@ -117,17 +119,16 @@ class TrialFolder:
             raise HaltError(f"Encord refused to make the folder of the rehearsal: {error}") from error
 
     def job_is_sent(self) -> None:
-        """Note that a job is about to be started: from now on there may be one whose id is not known."""
-        self._is_start_in_doubt = True
+        """Note that a job is about to be started: from now on there may be one whose id is not known.
 
-    def job_is_refused(self) -> None:
-        """Note that no job came of the start."""
-        self._is_start_in_doubt = False
+        A refusal does not end that: a gateway may have passed the request on and refused it for itself.
+        """
+        self._starts_in_doubt += 1
 
     def remember_job(self, job_id: str) -> None:
         """Note a job, to be cancelled if it is still pending at the end."""
         self._jobs.append(job_id)
-        self._is_start_in_doubt = False
+        self._starts_in_doubt -= 1
 
     def forget_job(self, job_id: str) -> None:
         """Note that a job has ended."""
@@ -160,23 +161,26 @@ class TrialFolder:
                 self.retry.pause(self.patience.step)
         return self.patience.monotonic() - began
 
-    def remove(self) -> Leftovers | None:
+    def remove(self, *, in_a_hurry: bool = False) -> Leftovers | None:
         """Cancel what is pending, delete every item and then the folder; returns what is left, if anything is.
+
+        Args:
+            in_a_hurry: not longer than ``Patience.hurry``.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; ``left`` says what is there still.
         """
         if not self._is_asked_for:
             return None
-        began = self.patience.monotonic()
+        ends = self.patience.monotonic() + (self.patience.hurry if in_a_hurry else self.patience.clean)
         while True:
             try:
                 if not self.uuid and not self._find_late():
                     return None
-                if self._is_start_in_doubt:
+                if self._starts_in_doubt:
                     # A job without an id may still be on its way; what it registers must be seen to be removed.
                     self.retry.pause(self.patience.watch)
-                    self._is_start_in_doubt = False
+                    self._starts_in_doubt = 0
                 self._cancel_pending()
                 self._delete(self.items())
                 self.retry.call(f"deleting folder {self.name!r}", lambda: self.gateway.delete_folder(self.uuid))
@@ -189,7 +193,7 @@ class TrialFolder:
             else:
                 self._items.clear()
                 return None
-            if self.patience.monotonic() - began > self.patience.clean:
+            if self.patience.monotonic() > ends:
                 return self.left(problem)
             self.retry.pause(self.patience.step)
 

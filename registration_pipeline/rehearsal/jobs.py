@@ -118,9 +118,6 @@ class JobRunner:
                     f"Nothing says whether Encord started the upload job of step {name!r} ({error}). The rehearsal ends "
                     "here and removes its folder; run it again."
                 ) from error
-            except SubmissionError:
-                folder.job_is_refused()
-                raise
             folder.remember_job(job_id)
         return SentJob(job_id, units, before, began_at, self._now())
 

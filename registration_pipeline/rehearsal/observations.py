@@ -113,6 +113,21 @@ class Pages:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TitleSearch:
+    """How many units of the first job a search of the folder found.
+
+    Args:
+        units: how many were searched for.
+        by_title: found by their whole title.
+        by_beginning: found by what the titles of all of them begin with; None: they begin with nothing in common.
+    """
+
+    units: int
+    by_title: int
+    by_beginning: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
     """Items that were deleted.
 
@@ -139,6 +154,7 @@ class Observations:
         polls: answers of PENDING.
         oldest_first: the folder of the first job in small pages.
         newest_first: the same in the other direction.
+        title_search: searches for the units of the first job.
         deletion: the first deletion of all items.
         was_pending: whether the first of two jobs side by side was pending when the second had been accepted.
         is_unknown_job_refused: whether a job that never was is answered with an error that is not transient.
@@ -159,6 +175,7 @@ class Observations:
     polls: list[Poll] = field(default_factory=list)
     oldest_first: Pages | None = None
     newest_first: Pages | None = None
+    title_search: TitleSearch | None = None
     deletion: Deletion | None = None
     was_pending: bool | None = None
     is_unknown_job_refused: bool | None = None

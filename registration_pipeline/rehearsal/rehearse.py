@@ -76,7 +76,7 @@ class Rehearser:
             if leftovers is not None:
                 self.notify(str(leftovers))
             raise
-        leftovers = self._remove(folder)
+        leftovers = self._remove(folder, in_a_hurry=exit_status == INTERRUPTED)
         return Rehearsal(
             source=self.source.name,
             domain=self.domain,
@@ -95,10 +95,10 @@ class Rehearser:
             leftovers=leftovers,
         )
 
-    def _remove(self, folder: TrialFolder) -> Leftovers | None:
+    def _remove(self, folder: TrialFolder, *, in_a_hurry: bool = False) -> Leftovers | None:
         try:
             self.notify("remove the folder and what is in it")
-            return folder.remove()
+            return folder.remove(in_a_hurry=in_a_hurry)
         except KeyboardInterrupt:
             return folder.left("the clean-up was interrupted")
 

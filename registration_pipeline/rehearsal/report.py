@@ -8,6 +8,7 @@ What does not belong here: printing it (``cli/rehearse.py``).
 from __future__ import annotations
 
 import platform
+import re
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from registration_pipeline.rehearsal.folder import Leftovers
     from registration_pipeline.rehearsal.observations import JobTrial, Observations
 
+_SECRET: Final = re.compile(
+    r"(?i)\b(X-(?:Amz|Goog)-[A-Za-z-]+|AWSAccessKeyId|Signature|sig|token|password|secret)=[^&\s\"']+"
+)
+_SHORTEST: Final = 4
+"""A shorter name than this is in many words, and says nothing."""
 FORM: Final = 1
 """Of the JSON document; raised when a key changes its meaning."""
 
@@ -62,7 +68,12 @@ class Rehearsal:
         return [finding for finding in self.findings if finding.verdict is verdict]
 
     def document(self) -> dict[str, Any]:
-        """Return the JSON document."""
+        """Return the JSON document, without what names an object of the user's."""
+        hidden = _Hidden(self.choice)
+        document: dict[str, Any] = hidden.in_value(self._document())
+        return document
+
+    def _document(self) -> dict[str, Any]:
         return {
             "form": FORM,
             "source": self.source,
@@ -89,6 +100,33 @@ class Rehearsal:
     def _objects(self) -> list[dict[str, Any]]:
         units = (*self.choice.first, *self.choice.new, *self.choice.others)
         return [{"kind": unit.kind.value, "bytes": unit.objects[0].size} for unit in units]
+
+
+class _Hidden:
+    """Replaces keys and URLs of the chosen objects, and what signatures look like, in texts of others.
+
+    Args:
+        choice: whose objects.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        units = (*choice.first, *choice.new, *choice.others, choice.missing)
+        keys = {unit.objects[0].key for unit in units}
+        urls = {unit.objects[0].object_url for unit in units}
+        names = {text.rpartition("/")[2] for text in (*keys, *urls)}
+        # The longest first: a name is a part of its key, and a key may be one of a URL.
+        texts = sorted((text for text in {*keys, *urls, *names} if len(text) >= _SHORTEST), key=len, reverse=True)
+        self._names = re.compile("|".join(map(re.escape, texts)))
+
+    def in_value(self, value: Any) -> Any:
+        """Return a JSON value with its texts replaced; keys of objects are ours."""
+        if isinstance(value, dict):
+            return {key: self.in_value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.in_value(item) for item in value]
+        if not isinstance(value, str):
+            return value
+        return _SECRET.sub(r"\1=<hidden>", self._names.sub("<object>", value))
 
 
 def _job(job: JobTrial) -> dict[str, Any]:

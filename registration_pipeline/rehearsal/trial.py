@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import (
@@ -19,11 +20,19 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.objects import KINDS
 from registration_pipeline.rehearsal.manifests import respelled_unit, with_unknown_key
-from registration_pipeline.rehearsal.observations import Deletion, JobTrial, Observations, Pages, Step
+from registration_pipeline.rehearsal.observations import (
+    Deletion,
+    JobTrial,
+    Observations,
+    Pages,
+    Step,
+    TitleSearch,
+    items_of,
+)
 from registration_pipeline.submission.gateway import JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from registration_pipeline.planning.units import PlannedUnit
     from registration_pipeline.rehearsal.choice import Choice
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
 
 OVERLAP_UNITS: Final = 3
 PAGE_SIZE: Final = 2
+_SEARCH_PAGE: Final = 100
 _PATCHED: Final = {"registration.rehearsal": "patched"}
 _PAGES_TOO_MANY: Final = 3
 """How many times as many pages as items are read before a listing counts as one that never ends."""
@@ -116,6 +126,7 @@ class Trial:
         self.notify("read the folder in small pages")
         self.seen.oldest_first = self._pages(newest_first=False)
         self.seen.newest_first = self._pages(newest_first=True)
+        self.seen.title_search = self._search(self.seen.jobs[Step.FIRST].added_units)
 
     def _pages(self, *, newest_first: bool) -> Pages:
         folder, sizes, token = self._folder, list[int](), None
@@ -132,6 +143,22 @@ class Trial:
             if token is None:
                 break
         return Pages(items=tuple(items), sizes=tuple(sizes), page_size=PAGE_SIZE, is_ended=token is None)
+
+    def _search(self, units: tuple[PlannedUnit, ...]) -> TitleSearch | None:
+        """Search the folder as a sync does for what a retry skipped: by titles, and by what they begin with."""
+        beginning = _common_beginning([unit.title for unit in units])
+        try:
+            by_title = sum(bool(items_of(unit, self._found(unit.title))) for unit in units)
+            found = self._found(beginning) if beginning else ()
+        except SubmissionError:
+            return None
+        by_beginning = sum(bool(items_of(unit, found)) for unit in units) if beginning else None
+        return TitleSearch(units=len(units), by_title=by_title, by_beginning=by_beginning)
+
+    def _found(self, text: str) -> tuple[RemoteItem, ...]:
+        folder = self._folder
+        read = partial(folder.gateway.small_page, folder.uuid, None, page_size=_SEARCH_PAGE, search=text)
+        return folder.retry.call("searching by title", read).items
 
     def _patch_metadata(self) -> None:
         folder, first = self._folder, self.seen.jobs.get(Step.FIRST)
@@ -185,7 +212,6 @@ class Trial:
             two = runner.start(Step.SIDE_BY_SIDE_TOO.value, units)
         except (PermanentError, PayloadTooLargeError, ServiceUnavailableError) as error:
             self.seen.refused[Step.SIDE_BY_SIDE_TOO] = str(error)
-            self._folder.job_is_refused()
             self.seen.jobs[Step.SIDE_BY_SIDE] = runner.finish(one)
             return
         self.seen.was_pending = runner.poll(one.job_id, 0).status is JobStatus.PENDING
@@ -218,6 +244,11 @@ class Trial:
         except SubmissionError:
             return False
         return True
+
+
+def _common_beginning(texts: Sequence[str]) -> str:
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(min(texts), max(texts), strict=False)) if texts else ()
+    return "".join(one for one, _ in pairs)
 
 
 def _objects(count: int) -> str:

@@ -181,6 +181,7 @@ class SandboxConfig:
         url_matching: which URLs are the same to the search for duplicates.
         listing_lag_seconds: items are in listings and in the folder summary so long after they were registered.
         listing_in_order: whether listings by creation are in that order, instead of by name.
+        search_finds_items: whether searches by title find items; searches for folders always do.
         folder_search_lag_seconds: folders are found by searches so long after they were made.
         job_retention_seconds: ids of ended jobs are unknown (404) so long after their end; None: never.
         poll_hold_seconds: longest time that a poll is held; 0: every poll is answered at once.
@@ -223,6 +224,7 @@ class SandboxConfig:
     url_matching: UrlMatching = UrlMatching.EXACT
     listing_lag_seconds: float = 0.0
     listing_in_order: bool = True
+    search_finds_items: bool = True
     folder_search_lag_seconds: float = 0.0
     job_retention_seconds: float | None = 3600.0
     poll_hold_seconds: float = 60.0

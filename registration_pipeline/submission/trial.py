@@ -67,8 +67,16 @@ class TrialGateway(RegistrationGateway, Protocol):
     def folder_counts(self, folder_uuid: str) -> FolderCounts:
         """Return what the folder's summary counts."""
 
-    def small_page(self, folder_uuid: str, page_token: str | None, *, page_size: int, newest_first: bool) -> ItemPage:
-        """Return one page of that many items by the time of their creation."""
+    def small_page(
+        self,
+        folder_uuid: str,
+        page_token: str | None,
+        *,
+        page_size: int,
+        newest_first: bool = False,
+        search: str | None = None,
+    ) -> ItemPage:
+        """Return one page of that many items by the time of their creation; with ``search``, of those found by title."""
 
     def merge_metadata(self, item_uuid: str, metadata: Mapping[str, object]) -> None:
         """Patch an item's client metadata with some keys."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -16,7 +17,7 @@ from registration_pipeline.rehearsal.observations import Step
 from registration_pipeline.rehearsal.rehearse import INTERRUPTED
 from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.faults.values import Effect, Fault, When
-from registration_pipeline_tests.integration.rehearsals import SOURCE, by_name, open_scene
+from registration_pipeline_tests.integration.rehearsals import QUICK, SOURCE, by_name, open_scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,6 +122,19 @@ def test_a_second_ctrl_c_ends_the_clean_up_and_names_what_is_left(scene: Scene) 
     assert len(items) == 5
     assert set(result.leftovers.item_uuids) == items
     assert all(text in str(result.leftovers) for text in (*items, str(result.folder_uuid), result.folder))
+
+
+def test_after_ctrl_c_a_clean_up_that_is_refused_is_given_up_soon(scene: Scene) -> None:
+    scene.sandbox.script(fault(Endpoint.DELETE_FOLDER, status=400, times=None))
+    rehearser = scene.rehearser()
+    rehearser.patience = replace(QUICK, clean=300.0, hurry=0.2)
+    rehearser.gateway = Interrupting(rehearser.gateway, "start_trial_job", 1, is_late=True)
+
+    result = rehearser.rehearse()
+
+    assert result.exit_status == INTERRUPTED
+    assert result.leftovers is not None
+    assert scene.folders() == {result.leftovers.folder_uuid: result.folder}
 
 
 def fault(endpoint: Endpoint, effect: Effect = Effect.STATUS, **more: Any) -> Fault:

@@ -58,11 +58,12 @@ DEFAULT: Expected = {
     "titles_in_folder": (HOLDS, "all 5"),
     "metadata_kept": (HOLDS, "all 5"),
     "urls_in_folder": (SETTLED, "in another percent-encoding: 8 of 8"),
-    "job_counts": (HOLDS, "in all 8 jobs"),
+    "job_counts": (HOLDS, "in all 7 jobs"),
     "visibility": (HOLDS, "at once"),
     "item_count": (HOLDS, "after the listing at the latest"),
     "item_times": (HOLDS, "at most "),
     "paging": (HOLDS, "5 items in pages of 2"),
+    "title_search": (SETTLED, "yes: 5 of 5 by title, 5 by its beginning"),
     "duplicates_skipped": (HOLDS, "5 items before and after"),
     "skipped_listed": (SETTLED, "no: it lists none"),
     "skipped_counted": (SETTLED, "in none: 5 units"),
@@ -132,6 +133,7 @@ CASES = {
         {
             "titles_in_job": (DIFFERS, "5 items for 5 that were made; 0 of them by a title that was sent"),
             "titles_in_folder": (DIFFERS, "5 of 5 show another title"),
+            "title_search": (SETTLED, "not all: 0 of 5 by title"),
         },
     ),
     "the listing is behind": Case({"listing_lag_seconds": 0.4}, {"visibility": (DIFFERS, "later")}),
@@ -148,6 +150,9 @@ CASES = {
     "listings are by name": Case(
         {"listing_in_order": False},
         {"paging": (DIFFERS, "oldest first: not in the order of creation; newest first: not")},
+    ),
+    "items are not found by title": Case(
+        {"search_finds_items": False}, {"title_search": (SETTLED, "not all: 0 of 5 by title, 0 by its beginning")}
     ),
     "folders are found late": Case(
         {"folder_search_lag_seconds": 2.3}, {"folder_found": (DIFFERS, "after 2.")}, lag=5.0
@@ -166,7 +171,7 @@ CASES = {
     "patches are merged": Case({"patch_merges_metadata": True}, {"patched_metadata": (SETTLED, "yes: it is merged")}),
     "unknown keys are ignored": Case(
         {"lenient": True},
-        {"unknown_keys": (SETTLED, "no: the key is ignored"), "job_counts": (HOLDS, "in all 9 jobs")},
+        {"unknown_keys": (SETTLED, "no: the key is ignored"), "job_counts": (HOLDS, "in all 8 jobs")},
     ),
     "error texts are under detail": Case({"error_text": ErrorText.DETAIL}, {}),
     "errors have no text": Case({"error_text": ErrorText.NONE}, {}),

@@ -134,6 +134,24 @@ def _page_problems(pages: Pages, held: set[str], *, is_rising: bool) -> Iterable
         yield "not in the order of creation"
 
 
+def title_search(seen: Observations) -> Finding:
+    """Whether items are found by their titles."""
+    ask = Question(
+        "title_search", "whether a search of the folder finds items by their title, and by what it begins with"
+    )
+    found = seen.title_search
+    if found is None or not found.units:
+        return ask.open("the rehearsal did not come to it, or Encord refused to search")
+    beginning = found.units if found.by_beginning is None else found.by_beginning
+    said = f"{found.by_title} of {found.units} by title, {beginning} by its beginning"
+    if found.by_title == beginning == found.units:
+        return ask.settled(f"yes: {said}")
+    return ask.settled(
+        f"not all: {said}",
+        "What a retry skips is confirmed among the newest items of the folder only; what is not found is tried again.",
+    )
+
+
 def deletion(seen: Observations) -> Finding:
     """Whether deleted items are gone from listings and look-ups."""
     ask = Question("deletion", "deleted items are not listed any more, and a look-up of one is refused")

@@ -137,8 +137,9 @@ def urls_in_folder(seen: Observations) -> Finding:
 def counts(seen: Observations) -> Finding:
     """Whether the counts of every job explain its units."""
     ask = Question("job_counts", "a job's counts add up: done + errors, and skipped ones in one count or in none")
-    # Which of two jobs side by side made an item does not show in the folder.
-    jobs = {name: job for name, job in seen.all_jobs().items() if name != Step.SIDE_BY_SIDE_TOO}
+    # Which of two jobs side by side made an item, and which skipped it, does not show in the folder.
+    pair = (Step.SIDE_BY_SIDE, Step.SIDE_BY_SIDE_TOO)
+    jobs = {name: job for name, job in seen.all_jobs().items() if name not in pair}
     wrong = [f"{name}: {problem}" for name, job in jobs.items() if (problem := _count_problem(job))]
     if not seen.jobs:
         return ask.open(_NOT_SEEN)

@@ -25,6 +25,7 @@ RULES: Final[tuple[Callable[[Observations], Finding], ...]] = (
     folder.count,
     folder.item_times,
     folder.paging,
+    folder.title_search,
     duplicates.skipped,
     duplicates.skipped_are_listed,
     duplicates.skipped_are_counted,

@@ -134,6 +134,8 @@ def list_items(request: Request) -> Response:
         refuse(400, "the sandbox has no signed URLs; ask for client metadata in the answer")
     filters = _filters(request)
     filters.where("created_at <= ?", listed_until(service.config))
+    if request.query_params.get("search") and not service.config.search_finds_items:
+        filters.where("0")
     with service.database.reading() as connection:
         folder_id = folder_row(connection, path_uuid(request, "folder_uuid"))["id"]
         folder_ids = [folder_id, *(folders_below(connection, folder_id) if recursive else ())]

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from encord.http.v2.api_client import ApiClient
 from encord.http.v2.payloads import Page
-from encord.orm.storage import FoldersSortBy, ListItemsParams
+from encord.orm.storage import DeleteItemsPayload, FoldersSortBy, ListItemsParams, StorageFolderSummary
 
 from registration_pipeline.submission.encord.gateway import EncordGateway
 from registration_pipeline.submission.encord.replies import ListedItem, listed_item
@@ -72,7 +72,7 @@ class EncordTrialGateway(EncordGateway):
     ) -> str:
         """See ``TrialGateway``."""
         with self._translated(f"folder {folder_uuid}"):
-            folder = self._folder(folder_uuid)
+            folder = self._client.get_storage_folder(folder_uuid)
         with self._translated(f"starting {manifest.name}", is_start=True):
             # The SDK's annotation wants a string, the wire takes none: public data needs no integration.
             integration: Any = integration_uuid
@@ -82,13 +82,23 @@ class EncordTrialGateway(EncordGateway):
     def folder_counts(self, folder_uuid: str) -> FolderCounts:
         """See ``TrialGateway``."""
         with self._translated(f"folder {folder_uuid}"):
-            summary = self._folder(folder_uuid).get_summary()
+            summary: StorageFolderSummary = self._api.get(
+                f"storage/folders/{UUID(folder_uuid)}/summary", params=None, result_type=StorageFolderSummary
+            )
             return FolderCounts(items=int(summary.files), upload_jobs=int(summary.upload_jobs))
 
-    def small_page(self, folder_uuid: str, page_token: str | None, *, page_size: int, newest_first: bool) -> ItemPage:
+    def small_page(
+        self,
+        folder_uuid: str,
+        page_token: str | None,
+        *,
+        page_size: int,
+        newest_first: bool = False,
+        search: str | None = None,
+    ) -> ItemPage:
         """See ``TrialGateway``."""
         params = ListItemsParams(
-            search=None,
+            search=search,
             is_in_dataset=None,
             item_types=[],
             order=FoldersSortBy.CREATED_AT,
@@ -99,7 +109,7 @@ class EncordTrialGateway(EncordGateway):
             include_client_metadata=True,
         )
         with self._translated(f"items of folder {folder_uuid}"):
-            page: Page[ListedItem] = ApiClient(self._client.user_config.config).get(
+            page: Page[ListedItem] = self._api.get(
                 f"storage/folders/{folder_uuid}/items", params=params, result_type=Page[ListedItem]
             )
             items = (listed_item(item) for item in page.results if not item.is_tombstone)
@@ -119,16 +129,26 @@ class EncordTrialGateway(EncordGateway):
     def delete_items(self, folder_uuid: str, item_uuids: Sequence[str]) -> None:
         """See ``TrialGateway``."""
         with self._translated(f"deleting {len(item_uuids)} items of folder {folder_uuid}"):
-            self._folder(folder_uuid).delete_storage_items([UUID(item_uuid) for item_uuid in item_uuids])
+            self._api.post(
+                f"storage/folders/{UUID(folder_uuid)}/items/delete",
+                params=None,
+                payload=DeleteItemsPayload(child_uuids=list(map(UUID, item_uuids)), remove_unused_frames=True),
+                result_type=None,
+            )
 
     def delete_folder(self, folder_uuid: str) -> None:
         """See ``TrialGateway``."""
         with self._translated(f"deleting folder {folder_uuid}"):
-            self._folder(folder_uuid).delete()
+            self._api.delete(f"storage/folders/{UUID(folder_uuid)}", params=None, result_type=None)
+
+    @property
+    def _api(self) -> ApiClient:
+        return ApiClient(self._client.user_config.config)
 
 
 def _reply(response: requests.Response) -> Reply:
-    limits = {name.lower(): value[:_LONGEST_VALUE] for name, value in response.headers.items()}
+    # Written out in ASCII: a header may hold what a terminal would obey.
+    limits = {name.lower(): ascii(value)[1:-1][:_LONGEST_VALUE] for name, value in response.headers.items()}
     return Reply(
         status=response.status_code,
         seconds=response.elapsed.total_seconds(),
