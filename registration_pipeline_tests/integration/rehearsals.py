@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SOURCE: Final = "fleet"
 QUICK: Final = Patience(job=20.0, lag=1.0, watch=0.05, clean=3.0, step=0.03)
-SLOW_JOB: Final = Fault(effect=Effect.JOB, fate=Fate.LATE, endpoint=Endpoint.START_JOB, skip=7, times=1, seconds=1.8)
+SLOW_JOB: Final = Fault(effect=Effect.JOB, fate=Fate.LATE, endpoint=Endpoint.START_JOB, skip=7, times=1, seconds=6.0)
 """The first of the two jobs side by side, so that it is pending when the second is accepted, however busy the machine is."""
 READING: Final = (Integration("sandbox", readers=(LocalObjects(),)),)
 
@@ -71,7 +71,6 @@ def open_scene(root: Path, **switches: Any) -> Scene:
     (root / "registration.yaml").write_text(yaml.safe_dump(configuration))
     defaults: dict[str, Any] = {"data": root / "encord", "job_seconds": 0.0, "integrations": READING}
     sandbox = Sandbox(SandboxConfig(**defaults | switches))
-    sandbox.script(SLOW_JOB)
     return Scene(root, sandbox)
 
 

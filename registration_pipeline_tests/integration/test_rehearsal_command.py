@@ -39,7 +39,6 @@ class Said(NamedTuple):
 
 def scene_of(root: Path, patch: pytest.MonkeyPatch, **switches: object) -> Scene:
     scene = open_scene(root, **switches)
-    scene.sandbox.clear_faults()
     patch.chdir(root)
     patch.setattr("registration_pipeline.cli.rehearse.PATIENCE", QUICK)
     for name, value in {

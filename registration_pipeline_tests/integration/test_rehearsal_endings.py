@@ -37,7 +37,6 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
     opened = open_scene(tmp_path)
-    opened.sandbox.clear_faults()
     yield opened
     opened.sandbox.stop()
 
