@@ -189,9 +189,10 @@ class TrialFolder:
             except RegistrationPipelineError as error:
                 problem = str(error).rstrip(".")
                 if self._is_gone():
+                    self._is_asked_for = False
                     return None
             else:
-                self._items.clear()
+                self._is_asked_for = False
                 return None
             if self.patience.monotonic() > ends:
                 return self.left(problem)

@@ -50,6 +50,7 @@ class Rehearser:
         patience: how long to wait.
         notify: called with a line for each step.
         seen: what was observed.
+        folder: the folder that was made; None: not yet.
     """
 
     source: SourceSettings
@@ -63,12 +64,13 @@ class Rehearser:
     patience: Patience = field(default_factory=Patience)
     notify: Callable[[str], None] = lambda _: None
     seen: Observations = field(default_factory=Observations)
+    folder: TrialFolder | None = None
 
     def rehearse(self) -> Rehearsal:
         """Do all steps, remove what was made and return the result; nothing is raised for what Encord does meanwhile."""
         started_at = datetime.now(UTC)
         name = folder_name(self.source.name, started_at, self.token)
-        folder = TrialFolder(self.gateway, self.retry, name, self.patience)
+        folder = self.folder = TrialFolder(self.gateway, self.retry, name, self.patience)
         try:
             stopped, exit_status = self._try(folder)
         except BaseException:  # a bug of this package must not leave a folder behind either
@@ -100,7 +102,11 @@ class Rehearser:
             self.notify("remove the folder and what is in it")
             return folder.remove(in_a_hurry=in_a_hurry)
         except KeyboardInterrupt:
-            return folder.left("the clean-up was interrupted")
+            return self.left_behind("the clean-up was interrupted")
+
+    def left_behind(self, why: str) -> Leftovers | None:
+        """Return what would be left if everything ended now; None: nothing. Asks nothing and waits for nothing."""
+        return self.folder.left(why) if self.folder is not None else None
 
     def _try(self, folder: TrialFolder) -> tuple[str | None, int]:
         """Return why the steps were not all done, and the exit status for that."""

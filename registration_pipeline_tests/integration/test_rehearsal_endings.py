@@ -187,6 +187,22 @@ def test_a_folder_that_can_not_be_removed_is_named_with_its_uuid(scene: Scene) -
     assert result.document()["folder"]["is_removed"] is False
 
 
+def test_nothing_is_left_behind_after_a_rehearsal_and_something_before_its_clean_up(scene: Scene) -> None:
+    rehearser = scene.rehearser()
+    said: list[str] = []
+
+    def watch(line: str) -> None:
+        left = rehearser.left_behind("it was ended by force")
+        said.append(f"{line}: {left.folder_uuid if left else None}")
+
+    rehearser.notify = watch
+    result = rehearser.rehearse()
+
+    assert said[0].endswith(": None")
+    assert said[-1] == f"remove the folder and what is in it: {result.folder_uuid}"
+    assert rehearser.left_behind("it was ended by force") is None
+
+
 def test_a_key_that_is_refused_later_ends_it_and_names_the_folder_at_once(scene: Scene) -> None:
     scene.sandbox.script(fault(Endpoint.LIST_ITEMS, status=401, skip=4, times=None))
 
@@ -246,9 +262,11 @@ def test_a_signal_ends_the_command_with_its_folder_removed(scene: Scene, number:
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
 
-    assert process.returncode == INTERRUPTED
+    assert "Traceback" not in err
+    if process.returncode != INTERRUPTED:  # ended by force, because the machine was too busy to clean up in time
+        assert all(folder_uuid in err and name in err for folder_uuid, name in scene.folders().items())
+        return
     assert scene.folders() == {}
     assert "the folder was removed" in out
     assert "interrupted" in err
-    assert "Traceback" not in err
     assert json.loads((scene.root / "result.json").read_text())["folder"]["is_removed"] is True
