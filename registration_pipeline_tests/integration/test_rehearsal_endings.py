@@ -99,6 +99,41 @@ def test_ctrl_c_at_any_step_removes_the_folder(scene: Scene, method: str, nth: i
     assert scene.folders() == {}
 
 
+def test_a_job_that_is_pending_at_ctrl_c_is_cancelled(tmp_path: Path) -> None:
+    scene = open_scene(tmp_path, job_seconds=60.0)
+    try:
+        result = rehearse_interrupted(scene, "poll_job", 1, is_late=False)
+
+        assert result.leftovers is None
+        assert scene.folders() == {}
+    finally:
+        scene.sandbox.stop()
+
+
+class Clocked:
+    """The gateway, with the time of each call by name."""
+
+    def __init__(self, gateway: Any) -> None:
+        self._gateway = gateway
+        self.calls: list[tuple[str, float]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls.append((name, time.monotonic()))
+        return getattr(self._gateway, name)
+
+
+def test_a_start_without_an_answer_is_waited_for_before_the_folder_goes(scene: Scene) -> None:
+    rehearser = scene.rehearser()
+    rehearser.patience = replace(QUICK, watch=0.6)
+    clocked = Clocked(Interrupting(rehearser.gateway, "start_trial_job", 1, is_late=True))
+    rehearser.gateway = clocked
+
+    rehearser.rehearse()
+
+    times = dict(clocked.calls)
+    assert times["delete_folder"] - times["start_trial_job"] >= 0.6
+
+
 def test_what_was_seen_before_ctrl_c_is_in_the_result(scene: Scene) -> None:
     result = rehearse_interrupted(scene, "delete_items", 1, is_late=False)
 
