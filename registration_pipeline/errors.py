@@ -13,6 +13,7 @@ What does not belong here: translating the exceptions of other libraries (that i
     │   ├── NotFoundError                          a bucket, folder or integration does not exist
     │   ├── ServiceUnavailableError                the store or Encord does not answer, after retries
     │   ├── ListingError                           a store's listing can't be trusted (order, encoding, repetition)
+    │   ├── DagsterStorageError                    Dagster's own database can't be used
     │   └── LeaseLostError                         another process submits this source now, or may
     ├── StateError                        exit 4   the state can't be read or written
     │   ├── StateNotFoundError                     a name that should be there is not
@@ -103,6 +104,10 @@ class ServiceUnavailableError(HaltError):
 
 class ListingError(HaltError):
     """A listing can't be recorded exactly: out of order, repeated, or a key that is not UTF-8."""
+
+
+class DagsterStorageError(HaltError):
+    """The database of the Dagster instance is down, locked or damaged, or its driver is missing."""
 
 
 class LeaseLostError(HaltError):

@@ -6,7 +6,7 @@ What does not belong here: why Encord would not accept an object (planning).
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
@@ -15,7 +15,19 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Pieces of the library's expressions.
+_ANY_START: Final = "^(?:.+/)?"
+_ANY_BETWEEN: Final = "(?:/.+)?/"
+_STAR: Final = "[^/]*"
+_SLASH: Final = re.compile(r"/(?!\])")  # and not that of "[^/]"
+_RANGE: Final = re.compile(r"\\.|(?P<range>\[\^?\]?[^\]]*\])", re.DOTALL)
+_ENDS: Final = {"(?:(?P<ps_d>/)|$)": r"(?:(?P<ps_d>/)|\Z)", "(?P<ps_d>/)": "(?P<ps_d>/)", "/": "/"}
+"""How they end, and how ours do."""
+
 NO_INCLUDE_MATCHES = "no include pattern matches"
+
+_ANY_NAMES = ("\ue000", "\ue000\ue001.\ue002", ".\ue000", "\ue000/\ue001")
+"""Names that no pattern means; a pattern that matches all of them below a folder matches everything there."""
 
 
 def glob_problem(pattern: str) -> str | None:
@@ -66,21 +78,34 @@ class KeyRules:
                 return rule or NO_INCLUDE_MATCHES
         return None
 
+    def folder_excluded_by(self, folder_below_prefix: str) -> str | None:
+        """Return a rule that leaves out every key below a folder, or None if that can't be said of all of them.
+
+        Args:
+            folder_below_prefix: ending in ``/``.
+        """
+        if self._exclude is not None and (rule := self._exclude.decide_folder(folder_below_prefix)) is not None:
+            return rule
+        if self._include is not None and not self._include.may_match_below(folder_below_prefix):
+            return NO_INCLUDE_MATCHES
+        return None
+
 
 class _Globs:
-    __slots__ = ("_any_matches", "_names_rule_of_match", "_rules", "_spec")
+    __slots__ = ("_any_matches", "_is_reversing", "_names_rule_of_match", "_patterns", "_rules", "_spec")
 
     def __init__(self, setting: str, patterns: Sequence[str]) -> None:
         for pattern in patterns:
             if (problem := glob_problem(pattern)) is not None:
                 raise ValueError(f"{setting} pattern {pattern!r}: {problem}")
+        self._patterns = tuple(patterns)
         self._rules = tuple(f'{setting} "{pattern}"' for pattern in patterns)
         self._spec = GitIgnoreSpec.from_lines(patterns, _OpaqueKeyPattern)
         # One expression for all patterns answers the common case (nothing is excluded, everything is included) in one
         # step; the library is asked only when order or the rule's name matters.
         self._any_matches = re.compile("|".join(_whole(pattern) for pattern in patterns)).match
-        is_reversing = any(pattern.startswith("!") for pattern in patterns)
-        self._names_rule_of_match = setting == "exclude" or is_reversing
+        self._is_reversing = any(pattern.startswith("!") for pattern in patterns)
+        self._names_rule_of_match = setting == "exclude" or self._is_reversing
 
     def decide(self, key: str) -> tuple[bool, str | None]:
         """Return whether the key matches, and the rule that decided, where it is needed."""
@@ -93,9 +118,37 @@ class _Globs:
         rule = None if result.index is None else self._rules[result.index]
         return bool(result.include), rule
 
+    def decide_folder(self, folder: str) -> str | None:
+        """Return the rule that matches everything below a folder; None if there may be a key that it does not match."""
+        if self._is_reversing:
+            return None
+        decided = {self.decide(f"{folder}{name}")[1] for name in _ANY_NAMES}
+        rule = decided.pop()
+        # A set of characters may match these names and not another.
+        return None if decided or rule is None or "[" in rule else rule
+
+    def may_match_below(self, folder: str) -> bool:
+        """Return False if no key below a folder matches, whatever its name is."""
+        return any(_may_match_below(pattern, folder) for pattern in self._patterns if not pattern.startswith("!"))
+
+
+def _may_match_below(pattern: str, folder: str) -> bool:
+    if "/" not in pattern.rstrip("/"):
+        return True  # it matches at any depth
+    parts = pattern.strip("/").split("/")
+    for part, name in zip(parts, folder.rstrip("/").split("/"), strict=False):
+        if part != name:
+            return any(sign in part for sign in "*?[\\")
+    return True
+
 
 class _OpaqueKeyPattern(GitIgnoreSpecPattern):
-    """Gitignore for keys instead of paths: a dot matches a newline, the end is the end, and segments may be empty."""
+    """Gitignore for keys instead of paths: a dot matches a newline, the end is the end, and segments may be empty.
+
+    The library's expression is read piece by piece, and written again so that no key takes longer than its length:
+    pieces of ``**/a/**/b`` and of ``*a*b`` that were found are never given back. That changes no answer: a part that is found
+    earlier leaves more room for the parts behind it, and the last part is searched for from the end, as the library does.
+    """
 
     __slots__ = ()
 
@@ -103,11 +156,48 @@ class _OpaqueKeyPattern(GitIgnoreSpecPattern):
     def pattern_to_regex(cls, pattern: str) -> tuple[str | None, bool | None]:  # type: ignore[override]
         """Return the regular expression and whether a match includes."""
         regex, include = super().pattern_to_regex(pattern)
-        if regex is None:
-            return None, include
-        # Segments can't hold a slash, so these pieces can only be the library's own.
-        regex = regex.replace("^(?:.+/)?", "^(?:.*/)?").replace("(?:/.+)?", "(?:/.*)?").replace("/)|$)", r"/)|\Z)")
-        return f"(?s:{regex})", include
+        return (None if regex is None else f"(?s:{_linear(regex)})"), include
+
+
+def _linear(regex: str) -> str:
+    """Return the library's expression for one pattern as one that takes linear time.
+
+    A segment of a pattern can't hold a slash. So wherever there is one, the piece around it is the library's own.
+    """
+    if not regex.startswith("^"):
+        return regex  # a single character: for "**", "*", "*/" and "**/"
+    is_floating = regex.startswith(_ANY_START)
+    *inner, last = regex.removeprefix(_ANY_START if is_floating else "^").split(_ANY_BETWEEN)
+    end = next(end for end in _ENDS if last.endswith(end))
+    parts = ["^"]
+    for number, group in enumerate(inner):
+        # The slash behind a group is a part of it: the next one begins there, or behind any later slash.
+        skipped = "(?:[^/]*+/)*?" if is_floating or number else ""
+        parts.append(f"(?>{skipped}{_segments(group)}/)")
+    skipped = "(?:.*/)?" if is_floating or inner else ""
+    return "".join([*parts, skipped, _segments(last.removesuffix(end)), _ENDS[end]])
+
+
+def _segments(text: str) -> str:
+    return "/".join(map(_segment, _SLASH.split(text)))
+
+
+def _segment(text: str) -> str:
+    """Return the expression for one segment: its pieces between stars, each found once and not searched for again."""
+    first, *others = [_RANGE.sub(_without_slash, piece) for piece in text.split(_STAR)]
+    if not others:
+        return first
+    *middle, last = others
+    found = [f"(?>[^/]*?{piece})" for piece in middle if piece]
+    if found and not last:  # anything may follow, so the last place of it is as good as the first, and faster to find
+        found[-1] = found[-1].replace("*?", "*", 1)
+    return f"{first}{''.join(found)}[^/]*{last}"
+
+
+def _without_slash(match: re.Match[str]) -> str:
+    """Return a range, or an escaped character, that is never a slash: that is what git says of ranges."""
+    is_safe = match["range"] is None or re.fullmatch(match["range"], "/") is None
+    return match[0] if is_safe else f"(?!/){match[0]}"
 
 
 def _whole(pattern: str) -> str:

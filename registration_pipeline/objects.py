@@ -89,6 +89,7 @@ class RejectionReason(StrEnum):
     ARCHIVED = "archived"
     URL_TOO_LONG = "url_too_long"
     TITLE_TOO_LONG = "title_too_long"
+    NAME_NOT_UTF8 = "name_not_utf8"
 
 
 class Remedy(StrEnum):

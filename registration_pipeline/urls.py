@@ -12,6 +12,18 @@ from urllib.parse import quote
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings.addresses import SourceScheme
 from registration_pipeline.settings.cross_checks import URL_STYLES
+from registration_pipeline.settings.endpoints import (
+    GOOGLE,
+    amazon_endpoint,
+    amazon_store,
+    azure_store,
+    otc_endpoint,
+    otc_store,
+    partition_of,
+    partition_of_arn,
+    partitions,
+    store_at,
+)
 from registration_pipeline.settings.models import UrlStyle
 
 if TYPE_CHECKING:
@@ -22,13 +34,12 @@ if TYPE_CHECKING:
 # Encord's own forms: its documentation of private data, "AWS", "GCP", "Azure" and "OTC".
 _BASES = {
     UrlStyle.S3: "s3://{bucket}/",
-    UrlStyle.MRAP: "https://{arn}.s3-accesspoint.amazonaws.com/",
+    UrlStyle.MRAP: "https://{arn}.s3-accesspoint.{suffix}/",
     UrlStyle.GS: "gs://{bucket}/",
     UrlStyle.HTTPS: "https://storage.cloud.google.com/{bucket}/",
     UrlStyle.AZURE: "https://{account}.blob.core.windows.net/{bucket}/",
     UrlStyle.OBS: "https://{bucket}.{host}/",
 }
-_OTC_HOST = "obs.{region}.otc.t-systems.com"
 _NOTHING_TO_ENCODE = re.compile(r"[A-Za-z0-9\-._~/]*").fullmatch
 
 
@@ -66,7 +77,42 @@ def obs_endpoint(source: SourceSettings) -> str:
     Raises:
         ConfigurationError: neither is there.
     """
-    return source.storage.endpoint_url or f"https://{_OTC_HOST.format(region=_region(source))}"
+    return source.storage.endpoint_url or otc_endpoint(_region(source))
+
+
+def stores_of_urls(source: SourceSettings) -> frozenset[str]:
+    """Return the stores that the source's URLs lead to, as ``store_at`` names them: where it must be listed.
+
+    One, but for ``s3://…`` URLs without ``storage.region``, which lead to S3 in any of Amazon's partitions.
+
+    Raises:
+        ConfigurationError: the source lacks what its ``url_style`` needs.
+    """
+    storage, style = source.storage, source.url_style
+    if style == UrlStyle.S3:
+        return frozenset(map(amazon_store, [partition_of(storage.region)] if storage.region else partitions()))
+    if style == UrlStyle.MRAP:
+        arn = _required(source, storage.access_point_arn, "access_point_arn")
+        return frozenset({amazon_store(partition_of_arn(arn))})
+    if style in {UrlStyle.HTTPS, UrlStyle.GS}:
+        return frozenset({GOOGLE})
+    if style == UrlStyle.AZURE:
+        return frozenset({azure_store(source.location.account)})
+    if style == UrlStyle.OBS:
+        return frozenset({otc_store(_region(source))})
+    return frozenset({store_at(source.location, _endpoint(source))})
+
+
+def url_warning(source: SourceSettings) -> str | None:
+    """Return why URLs of a source may not be readable although they are right, and what to do; None: no reason is known."""
+    bucket = source.location.bucket
+    if source.url_style != UrlStyle.VIRTUAL_HOSTED or "." not in bucket or not _base(source).startswith("https:"):
+        return None
+    return (
+        f"the name of bucket {bucket} has dots, and the certificate of https://{bucket}.… is valid for names without: what "
+        f"checks certificates can't read these URLs. Set `sources.{source.name}.url_style` to path or s3 before anything is "
+        "registered"
+    )
 
 
 def _base(source: SourceSettings) -> str:
@@ -78,9 +124,10 @@ def _base(source: SourceSettings) -> str:
     if style == UrlStyle.FILE:
         return f"file://{_encoded(str(location.path)).rstrip('/')}/"
     if style == UrlStyle.MRAP:
-        return _BASES[style].format(arn=_required(source, storage.access_point_arn, "access_point_arn"))
+        arn = _required(source, storage.access_point_arn, "access_point_arn")
+        return _BASES[style].format(arn=arn, suffix=partition_of_arn(arn).suffix)
     if style == UrlStyle.OBS:
-        return _BASES[style].format(bucket=bucket, host=_OTC_HOST.format(region=_region(source)))
+        return _BASES[style].format(bucket=bucket, host=otc_endpoint(_region(source)).removeprefix("https://"))
     if style in _BASES:
         return _BASES[style].format(bucket=bucket, account=location.account)
     scheme, _, host = _endpoint(source).partition("://")
@@ -92,7 +139,7 @@ def _endpoint(source: SourceSettings) -> str:
     if scheme == SourceScheme.OBS:
         return obs_endpoint(source)
     if scheme == SourceScheme.S3:
-        return storage.endpoint_url or f"https://s3.{_region(source)}.amazonaws.com"
+        return storage.endpoint_url or amazon_endpoint(_region(source))
     return _required(source, storage.endpoint_url, "endpoint_url")
 
 

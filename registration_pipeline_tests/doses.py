@@ -33,6 +33,8 @@ class Doses:
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
         model_examples: examples of the submission's state machine, of each seed.
         model_seeds: at least this many seeds of it.
+        flipped_bits: bits that are flipped in each kind of file of a state, one at a time.
+        one_in_syncs: every how-many-th of these states is also synced.
         chunks: upload jobs of one run whose partitions are counted.
         bucket_thousands: thousands of objects of one bucket that is synced whole, again, and with a few more.
     """
@@ -45,6 +47,8 @@ class Doses:
     one_in: int
     model_examples: int
     model_seeds: int
+    flipped_bits: int
+    one_in_syncs: int
     chunks: int
     bucket_thousands: int
 
@@ -58,6 +62,8 @@ PUSH: Final = Doses(
     one_in=8,
     model_examples=100,
     model_seeds=1,
+    flipped_bits=2,
+    one_in_syncs=4,
     chunks=12,
     bucket_thousands=5,
 )
@@ -70,6 +76,8 @@ SOAK: Final = Doses(
     one_in=1,
     model_examples=100,
     model_seeds=7,
+    flipped_bits=30,
+    one_in_syncs=1,
     chunks=50,
     bucket_thousands=25,
 )

@@ -55,7 +55,7 @@ LAYERS = (
     ("cli", "definitions", "__main__"),
     ("orchestration",),
     ("project",),
-    ("audit", "rehearsal"),
+    ("audit", "rehearsal", "verification"),
     ("submission",),
     ("manifest", "tracking"),
     ("planning",),
@@ -66,7 +66,7 @@ LAYERS = (
     ("urls",),
     ("settings",),
     ("ids",),
-    ("globs", "limits", "objects"),
+    ("foreign_text", "globs", "limits", "objects"),
     ("sandbox",),
     ("errors",),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from registration_pipeline.audit.rows import AuditFinding, Doubt, FindingRow, Unrecorded
+from registration_pipeline.foreign_text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,11 +99,19 @@ def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looke
 
 def unknown_item(item: ItemRow) -> FindingRow:
     """Return the finding for an item that does not belong to a planned object."""
-    detail = f"titled {item.name!r}; no planned object has this URL"
+    # Items that others registered may have presigned URLs.
+    detail = f"titled {masked(item.name)!r}; no planned object has this URL"
     if item.unit_claim is not None:
         detail += f", nor is {item.unit_claim!r}, which it names as registration.unit, planned for this source"
     return FindingRow(
-        AuditFinding.UNKNOWN.value, None, item.url, None, item.unit_claim, item.item_uuid, item.folder_uuid, detail
+        AuditFinding.UNKNOWN.value,
+        None,
+        masked(item.url or "") or None,
+        None,
+        item.unit_claim,
+        item.item_uuid,
+        item.folder_uuid,
+        detail,
     )
 
 

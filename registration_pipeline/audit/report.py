@@ -5,7 +5,6 @@ What does not belong here: finding anything.
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections import Counter
@@ -24,6 +23,7 @@ from registration_pipeline.state.markers import read_marker
 from registration_pipeline.state.parquet import Part, file_digest, read_parts
 from registration_pipeline.state.sealed import sealed_json
 from registration_pipeline.state.temporary import temporary_space
+from registration_pipeline.tables.csv_cells import CsvWriter
 from registration_pipeline.tables.external_sort import ExternalSort
 
 if TYPE_CHECKING:
@@ -221,12 +221,11 @@ def _write_files(parquet: Path, text: Path, rows: Iterator[FindingRow]) -> None:
         pq.ParquetWriter(parquet, FINDING_SCHEMA, compression="zstd") as parquet_writer,
         text.open("w", encoding="utf-8", newline="") as csv_file,
     ):
-        csv_writer = csv.writer(csv_file)
-        csv_writer.writerow(AUDIT_COLUMNS)
+        csv_writer = CsvWriter(csv_file, AUDIT_COLUMNS)
         while batch := list(islice(rows, _BATCH_ROWS)):
             columns = [pa.array(column, pa.string()) for column in zip(*batch, strict=True)]
             parquet_writer.write_table(pa.Table.from_arrays(columns, schema=FINDING_SCHEMA))
-            csv_writer.writerows(batch)
+            csv_writer.write(batch)
 
 
 def load_audit(store: StateStore, source: str, audit_id: str) -> AuditReport | None:
@@ -266,12 +265,16 @@ def audit_findings(store: StateStore, report: AuditReport) -> Iterator[FindingRo
 
 def write_findings(store: StateStore, report: AuditReport, path: Path) -> None:
     """Write the findings of an audit to a local file, whose suffix says how: ``.csv``, ``.parquet`` or ``.json``."""
-    if path.suffix == ".json":
-        with path.open("w", encoding="utf-8") as file:
-            _write_json(file, audit_findings(store, report))
+    if path.suffix == ".parquet":
+        with store.local_file(report.parquet.name) as source:
+            shutil.copyfile(source, path)
         return
-    with store.local_file(report.csv if path.suffix == ".csv" else report.parquet.name) as source:
-        shutil.copyfile(source, path)
+    rows = audit_findings(store, report)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if path.suffix == ".json":
+            _write_json(file, rows)
+        else:  # made again and not copied: that of an older version may hold formulas
+            CsvWriter(file, AUDIT_COLUMNS).write(rows)
 
 
 def _write_json(file: Any, rows: Iterator[FindingRow]) -> None:

@@ -16,6 +16,8 @@ from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.planning.ledger import Ledger
 from registration_pipeline.planning.wave import load_chunks, load_waves
+from registration_pipeline.state.damage import damaged
+from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
 from registration_pipeline.state.parquet import read_parts
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkProgress
@@ -73,6 +75,7 @@ def open_books(store: StateStore, source: str, target_folder: str | None) -> Boo
 
     Raises:
         UsageError: there is no plan or no inventory.
+        StateCorruptError: a file is damaged, or the marker of the inventory that was planned last is missing.
     """
     waves, inventory = load_waves(store, source), latest_inventory(store, source)
     if not waves or inventory is None:
@@ -80,6 +83,9 @@ def open_books(store: StateStore, source: str, target_folder: str | None) -> Boo
             f"Source {source!r} has no {'plan' if inventory else 'inventory'} to compare with: run `registration-pipeline "
             f"inventory {source}` and `registration-pipeline plan {source}` first. Neither sends anything."
         )
+    if inventory.inventory_id < waves[-1].inventory_id:
+        missing = inventory_folder(source, waves[-1].inventory_id) + COMMIT_MARKER
+        raise damaged(store, missing, f"is missing, though wave {waves[-1].wave_id} planned its inventory")
     return Books(
         store=store,
         source=source,

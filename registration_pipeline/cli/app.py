@@ -201,6 +201,33 @@ def check(sources: SourcesArgument = None, config: ConfigOption = None, json: Js
 
 
 @app.command()
+def state(
+    source: SourceArgument,
+    verify: Annotated[bool, typer.Option("--verify", help="Check every file and list what is damaged.")] = False,  # noqa: FBT002
+    prune: Annotated[
+        int | None,
+        typer.Option(
+            "--prune",
+            metavar="DAYS",
+            min=0,
+            help="Remove inventories older than this that nothing needs.",
+            show_default=False,
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """Check every file of the state, or remove old inventories. Exit status 4: something is damaged."""
+    from registration_pipeline.cli.state import prune_source, verify_source
+
+    if verify == (prune is not None):
+        raise UsageError("Give --verify or --prune DAYS: one of them, not both.")
+    if prune is not None:
+        return prune_source(_config(config), source, days=prune, as_json=json)
+    return verify_source(_config(config), source, as_json=json)
+
+
+@app.command()
 def rehearse(
     source: SourceArgument,
     yes: Annotated[  # noqa: FBT002

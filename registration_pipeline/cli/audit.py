@@ -9,9 +9,10 @@ from rich.table import Table
 from registration_pipeline.audit.report import AuditReport, latest_audit, write_findings
 from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.cli.commands import check_out
-from registration_pipeline.cli.output import notice, print_json, printable, say, stdout
+from registration_pipeline.cli.output import notice, print_json, say, stdout
 from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_source, run_jobs
 from registration_pipeline.errors import UsageError
+from registration_pipeline.foreign_text import printable
 from registration_pipeline.orchestration.audit import AUDIT_OP
 from registration_pipeline.orchestration.names import SourceNames
 

@@ -4,8 +4,6 @@ Each returns the exit status.
 """
 
 import secrets
-import shutil
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,8 +21,18 @@ from registration_pipeline.cli.output import (
     print_status,
     say,
     status_document,
+    write_json,
 )
-from registration_pipeline.cli.session import DONE, JobRequest, exit_status, open_source, open_sources, run_jobs
+from registration_pipeline.cli.session import (
+    DONE,
+    HALTED,
+    JobRequest,
+    exit_status,
+    open_source,
+    open_sources,
+    report_disagreements,
+    run_jobs,
+)
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.inventory.price_class import price_class
@@ -37,6 +45,7 @@ from registration_pipeline.tracking.failures.files import FailureRow, FailureTal
 from registration_pipeline.tracking.status import chunk_statuses
 
 _OUT_SUFFIXES = (".csv", ".parquet", ".json")
+_PIECE_CHARACTERS = 1 << 20
 
 
 def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
@@ -154,7 +163,7 @@ def show_status(config: Path | None, names: Sequence[str], *, as_json: bool) -> 
     project, sources = open_sources(config, names)
     statuses = [project.status(source) for source in sources]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
-    return DONE
+    return HALTED if report_disagreements(statuses) else DONE
 
 
 def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None, as_json: bool) -> int:
@@ -184,7 +193,8 @@ def report_failures(rows: Iterable[FailureRow], *, out: Path | None, as_json: bo
             notice(f"{tally.rows:,} rows written to {out}")
         if as_json:
             with printed.open(encoding="utf-8", newline="") as file:
-                shutil.copyfileobj(file, sys.stdout)
+                while piece := file.read(_PIECE_CHARACTERS):
+                    write_json(piece)
     return tally
 
 

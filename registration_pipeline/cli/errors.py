@@ -4,14 +4,18 @@ What does not belong here: commands and options (``app.py``), and the errors the
 """
 
 import errno
+import io
 import sqlite3
 import sys
 import traceback
+from collections.abc import Iterator
 
 import click
 
 from registration_pipeline import __version__
 from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.foreign_text import masked, printable
+from registration_pipeline.state.shortage import shortage, shortage_text
 
 HALTED = 4
 INTERRUPTED = 130  # what shells give a command that SIGINT ended
@@ -25,7 +29,9 @@ def report(error: BaseException) -> int:
         case click.exceptions.Exit():
             status = error.exit_code
         case click.ClickException():
-            error.show()
+            shown = io.StringIO()
+            error.show(file=shown)
+            _say(shown.getvalue().rstrip("\n"))
             status = error.exit_code
         case RegistrationPipelineError():
             _say(f"Error: {error}")
@@ -42,10 +48,28 @@ def report(error: BaseException) -> int:
                 "Nothing that was registered is lost."
             )
             status = HALTED
+        case _ if short_of := _shortage(error):
+            _say(f"Error: {shortage_text('The command could not go on', short_of)}")
+            status = HALTED
         case _:
             _say(_bug_report(error))
             status = 1
     return status
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what led to it."""
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _shortage(error: BaseException) -> str | None:
+    """Return what the machine ran short of, wherever in the chain of errors that is said."""
+    return next(filter(None, map(shortage, _chain(error))), None)
 
 
 def _disk_trouble(error: BaseException) -> str | None:
@@ -53,15 +77,11 @@ def _disk_trouble(error: BaseException) -> str | None:
 
     Errors of the state are translated where they happen; what is left is Dagster's event log.
     """
-    seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
+    for cause in _chain(error):
         if isinstance(cause, OSError) and cause.errno in _DISK_ERRORS:
             return cause.strerror
         if isinstance(cause, sqlite3.OperationalError) and any(words in str(cause) for words in _DISK_WORDS):
             return str(cause)
-        cause = cause.__cause__ or cause.__context__
     return None
 
 
@@ -74,7 +94,7 @@ def _bug_report(error: BaseException) -> str:
     # A bug inside a Dagster run carries the run's own traceback as its second argument.
     inside = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else ""
     trace = inside or "".join(traceback.format_exception(error))
-    return (
+    return masked(  # the report is meant to be passed on
         f"{trace}\nUnexpected error: {error.args[0] if error.args else error}\n"
         "This is a bug. Nothing that was recorded is lost. Please report it with the lines above, "
         f"registration-pipeline {__version__}, Python {sys.version.split()[0]}, and the command that you ran."
@@ -82,4 +102,5 @@ def _bug_report(error: BaseException) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    # What others said, and names of objects, may hold characters that a terminal would obey.
+    sys.stderr.write(printable(text) + "\n")

@@ -5,6 +5,7 @@ Nothing is computed here.
 
 import codecs
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from registration_pipeline.foreign_text import printable
 from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.preflight import Finding
 from registration_pipeline.planning.plan import Plan
@@ -28,6 +30,7 @@ _LABELS = {
     "quarantined": "objects failed, retries exhausted",
 }
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
+_NOT_PLAIN = re.compile(r"[^\n -~]+")
 LONGEST_SHOWN = 20
 _PIPE_COLUMNS = 140
 _TABLE_COLUMNS = 120
@@ -35,7 +38,7 @@ _TABLE_COLUMNS = 120
 
 def say(text: str) -> None:
     """Print a line of a result; a terminal wraps it, we don't."""
-    stdout().print(text, soft_wrap=True)
+    stdout().print(printable(text), soft_wrap=True)
 
 
 def stdout() -> Console:
@@ -51,7 +54,20 @@ def stderr() -> Console:
 
 def print_json(document: Any) -> None:
     """Print the one JSON document of a ``--json`` command; keys stay readable where the stream can carry them."""
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=is_stdout_ascii(), default=str) + "\n")
+    write_json(json.dumps(document, indent=2, ensure_ascii=is_stdout_ascii(), default=str) + "\n")
+
+
+def write_json(text: str) -> None:
+    """Write a JSON document, or a piece of one, to standard output: exact in a pipe.
+
+    On a terminal everything that it would obey, or that would turn the direction of the text, is written as JSON's own
+    escape. Outside of strings JSON has no such character, so what the document says stays the same.
+    """
+    sys.stdout.write(_NOT_PLAIN.sub(_json_escape, text) if sys.stdout.isatty() else text)
+
+
+def _json_escape(match: re.Match[str]) -> str:
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in match[0])
 
 
 def is_stdout_ascii() -> bool:
@@ -62,13 +78,6 @@ def is_stdout_ascii() -> bool:
 def notice(text: str) -> None:
     """Say something on standard error, so that it never mixes with a result."""
     stderr().print(escape(printable(text)))
-
-
-def printable(text: str) -> str:
-    """Return the text with control characters spelled out: keys are opaque, and a terminal would obey them."""
-    return "".join(
-        char if char == "\n" or char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def _cell(value: object) -> str:

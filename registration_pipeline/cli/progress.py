@@ -16,8 +16,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from registration_pipeline.cli.output import printable, stderr
+from registration_pipeline.cli.output import stderr
 from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.foreign_text import printable
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
@@ -82,7 +83,7 @@ class TerminalListener:
             task = self._progress.tasks[self._task]
             # A guess may have been too low: a bar that is full while work goes on would say that it is done.
             total = max(task.total, done) if task.total is not None else None
-            self._progress.update(self._task, completed=done, total=total, detail=escape(detail))
+            self._progress.update(self._task, completed=done, total=total, detail=escape(printable(detail)))
 
     def chunk_concluded(self, source: str, result: "ChunkResult") -> None:
         """See ``RunListener``."""

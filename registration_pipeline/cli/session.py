@@ -5,7 +5,7 @@ Options and help texts are in ``cli/app.py``; what is printed is in ``cli/output
 
 import gc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DONE = 0
 DONE_WITH_FAILURES = 3
+HALTED = 4
 
 
 def open_project(config: Path | None) -> Project:
@@ -107,8 +108,24 @@ def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, 
         count = not_registered(sum(status.failed + status.rejected for status in bad))
         names = " ".join(status.source for status in bad)
         notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
+    contradictory = report_disagreements(statuses)
     for source, error in errors:
         notice(f"Error: {source}: {error}" if len(statuses) > 1 else f"Error: {error}")
     if errors:
         return max(error.exit_status for _, error in errors)
+    if contradictory:
+        return HALTED
     return DONE_WITH_FAILURES if bad else DONE
+
+
+def report_disagreements(statuses: Iterable["SourceStatus"]) -> bool:
+    """Say of each source whose numbers can't be right what does not agree; return whether there is any."""
+    bad = [status for status in statuses if status.disagreements]
+    for status in bad:
+        said = " ".join(status.disagreements)
+        notice(
+            f"Error: the state of source {status.source} does not add up. {said} Its numbers are not reliable: "
+            f"`registration-pipeline state {status.source} --verify` lists what is damaged or missing. Restore that from a "
+            "backup."
+        )
+    return bool(bad)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 from xxhash import xxh3_128_hexdigest
 
-from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, facts_folder
-from registration_pipeline.state.markers import RESTORE, FileSet, read_marker
+from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def latest_facts(store: StateStore, source: str, name: str) -> FactSet | None:
             try:
                 return _from_json(marker)
             except (KeyError, TypeError, ValueError) as error:
-                where = store.location(folder + COMMIT_MARKER)
-                raise StateCorruptError(f"{where} is not a marker of a set of facts ({error!r}). {RESTORE}") from error
+                problem = f"is not a marker of a set of facts ({error!r})"
+                raise damaged(store, folder + COMMIT_MARKER, problem) from error
     return None
 
 

@@ -194,9 +194,21 @@ class _Totals:
             fault = pc.index(increasing, pa.scalar(value=False)).as_py()
             raise self._disorder(keys[fault].as_py(), keys[fault + 1].as_py())
         self._last_key = keys[-1].as_py()
+        self._check_sizes(batch)
         self.digest.add(batch)
         self.objects += batch.num_rows
         self.bytes += pc.sum(batch.column("size")).as_py()
+
+    def _check_sizes(self, batch: pa.RecordBatch) -> None:
+        sizes = batch.column("size")
+        if pc.min(sizes).as_py() >= 0:
+            return
+        row = pc.index(pc.less(sizes, 0), pa.scalar(value=True)).as_py()
+        raise ListingError(
+            f"{self._listing} gives {batch.column('key')[row].as_py()!r} a size of {sizes[row].as_py():,} bytes, which no "
+            "object has. Nothing was recorded. Run again; if it happens again, the store's listing can't be relied on: write "
+            "that object again, or ask the store's vendor."
+        )
 
     def _disorder(self, previous: str, following: str) -> ListingError:
         what = "lists the key twice" if previous == following else "does not list in key order"

@@ -7,41 +7,84 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from registration_pipeline.errors import ListingError, NotFoundError, PermissionDeniedError, ServiceUnavailableError
-from registration_pipeline.inventory.schema import BATCH_ROWS, inventory_batch
+from registration_pipeline.errors import HaltError, NotFoundError, PermissionDeniedError, ServiceUnavailableError
+from registration_pipeline.globs import KeyRules
+from registration_pipeline.inventory.schema import BATCH_ROWS, NAME_NOT_UTF8, inventory_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
 
 
+class _Folder(NamedTuple):
+    """A folder below the root, and what of it is still to be listed.
+
+    Args:
+        path: on disk.
+        shown: the start of the keys in it.
+        is_utf8: whether these two are the same.
+        names: as keys show them, in order, folders with ``/`` at the end.
+        written: the names on disk by how they are shown; empty where all are UTF-8.
+    """
+
+    path: bytes
+    shown: bytes
+    is_utf8: bool
+    names: Iterator[bytes]
+    written: Mapping[bytes, bytes]
+
+    @classmethod
+    def of(cls, path: bytes, shown: bytes, names: list[bytes], *, is_utf8: bool) -> Self:
+        """Make it of its sorted names on disk."""
+        try:
+            b"/".join(names).decode("utf-8")
+        except UnicodeDecodeError:
+            written = _shown_names(names)
+            return cls(path, shown, is_utf8, iter(sorted(written)), written)
+        return cls(path, shown, is_utf8, iter(names), {})
+
+
 class LocalLister:
-    """``ObjectLister`` of the files below ``root``; a key is the path below it, with ``/``.
+    r"""``ObjectLister`` of the files below ``root``; a key is the path below it, with ``/``.
 
     Hidden files count. A symbolic link to a file is that file; a link to a directory is not followed, because it would
     list the same files under a second key, or for ever if it points upwards. Sockets, devices and broken links are not
     objects. A file that vanishes while the tree is read is left out, as in a bucket.
+
+    A name that is not UTF-8 is listed with ``\xNN`` for each byte that is not, and ``NAME_NOT_UTF8`` as its storage class.
+    What can't be read is left out if a rule of the user's leaves it out, with everything below it; else it ends the listing.
 
     Memory holds the names of one directory per level of the tree, not the tree.
 
     Args:
         root: the directory.
         source: the source's name, for error texts.
+        rules: the user's globs.
+        notify: called with texts for people.
         batch_rows: the most rows in a batch.
 
     Attributes:
         requests: how many directories were read so far.
     """
 
-    def __init__(self, root: Path, *, source: str = "<name>", batch_rows: int = BATCH_ROWS) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        source: str = "<name>",
+        rules: KeyRules | None = None,
+        notify: Callable[[str], None] = lambda _: None,
+        batch_rows: int = BATCH_ROWS,
+    ) -> None:
         # As bytes: names are bytes on disk, and the locale must not change what they decode to.
         self._root = os.fsencode(root.absolute())
         self._source, self._batch_rows = source, batch_rows
+        self._rules, self._notify = rules or KeyRules(), notify
+        self._said: set[bytes] = set()
         self.requests = 0
 
     @property
@@ -54,47 +97,77 @@ class LocalLister:
 
         Raises:
             NotFoundError: there is no such directory.
-            PermissionDeniedError: a directory can't be read.
-            ListingError: a name is not UTF-8.
-            ServiceUnavailableError: the file system fails.
+            PermissionDeniedError: a directory or file that no rule leaves out can't be read.
+            ServiceUnavailableError: the file system fails there.
         """
         keys: list[str] = []
         sizes: list[int] = []
         modified: list[int] = []
-        for key, status in self._walk():
-            keys.append(_decoded(self._root, key))
+        strange: list[int] = []
+        for key, status, is_utf8 in self._walk():
+            if not is_utf8:
+                strange.append(len(keys))
+            keys.append(key.decode("utf-8"))
             sizes.append(status.st_size)
             modified.append(status.st_mtime_ns // 1000)
             if len(keys) == self._batch_rows:
-                yield inventory_batch(keys=keys, sizes=sizes, last_modified=modified)
-                keys, sizes, modified = [], [], []
+                yield _batch(keys, sizes, modified, strange)
+                keys, sizes, modified, strange = [], [], [], []
         if keys:
-            yield inventory_batch(keys=keys, sizes=sizes, last_modified=modified)
+            yield _batch(keys, sizes, modified, strange)
 
-    def _walk(self) -> Iterator[tuple[bytes, os.stat_result]]:
-        pending = [(b"", iter(self._root_names()))]
+    def _walk(self) -> Iterator[tuple[bytes, os.stat_result, bool]]:
+        pending = [self._root_folder()]
         while pending:
-            folder, names = pending[-1]
-            name = next(names, None)
-            if name is None:
+            folder = pending[-1]
+            shown = next(folder.names, None)
+            if shown is None:
                 pending.pop()
-            elif name.endswith(b"/"):
-                below = folder + name
-                pending.append((below, iter(self._names(below) or [])))
-            else:
-                key = folder + name
-                with self._translated(os.path.join(self._root, key)):  # noqa: PTH118 - pathlib knows no bytes
-                    status = _status(os.path.join(self._root, key))  # noqa: PTH118 - pathlib knows no bytes
-                if status is not None and stat.S_ISREG(status.st_mode):
-                    yield key, status
+                continue
+            name = folder.written.get(shown, shown) if folder.written else shown
+            is_utf8 = folder.is_utf8 and name == shown
+            if shown.endswith(b"/"):
+                pending.append(self._folder(folder.path + name, folder.shown + shown, is_utf8=is_utf8))
+                continue
+            status = self._status(folder, name, shown)
+            if status is not None and stat.S_ISREG(status.st_mode):
+                yield folder.shown + shown, status, is_utf8
 
-    def _root_names(self) -> list[bytes]:
+    def _root_folder(self) -> _Folder:
         names = self._names(b"")
         if names is None:
             raise NotFoundError(
                 f"{_text(self._root)} is not a directory. Create it, or fix `sources.{self._source}.uri`."
             )
-        return names
+        return _Folder.of(b"", b"", names, is_utf8=True)
+
+    def _folder(self, path: bytes, shown: bytes, *, is_utf8: bool) -> _Folder:
+        names: list[bytes] = []
+        try:
+            names = self._names(path) or []
+        except HaltError:
+            rule = self._rules.folder_excluded_by(shown.decode("utf-8"))
+            if rule is None:
+                raise
+            self._say_left_out(path, rule)
+        return _Folder.of(path, shown, names, is_utf8=is_utf8)
+
+    def _status(self, folder: _Folder, name: bytes, shown: bytes) -> os.stat_result | None:
+        path = os.path.join(self._root, folder.path + name)  # noqa: PTH118 - pathlib knows no bytes
+        try:
+            return _status(path)
+        except OSError as error:
+            rule = self._rules.excluded_by((folder.shown + shown).decode("utf-8"))
+            if rule is None:
+                raise self._unreadable(path, error) from error
+            self._say_left_out(folder.path, rule)
+            return None
+
+    def _say_left_out(self, folder: bytes, rule: str) -> None:
+        if folder not in self._said:
+            self._said.add(folder)
+            path = _text(os.path.join(self._root, folder))  # noqa: PTH118 - pathlib knows no bytes
+            self._notify(f"{self._source}: {path} can't be read, so it is not counted; left out anyway ({rule}).")
 
     def _names(self, folder: bytes) -> list[bytes] | None:
         """Return the sorted names in a folder, directories with ``/`` at the end; None if it is not there (any more).
@@ -104,29 +177,26 @@ class LocalLister:
         """
         path = os.path.join(self._root, folder)  # noqa: PTH118 - pathlib knows no bytes
         self.requests += 1
-        with self._translated(path):
-            try:
-                with os.scandir(path) as entries:
-                    return sorted(
-                        entry.name + b"/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries
-                    )
-            except (FileNotFoundError, NotADirectoryError):
-                return None
-
-    @contextmanager
-    def _translated(self, path: bytes) -> Iterator[None]:
         try:
-            yield
-        except PermissionError:
-            raise PermissionDeniedError(
+            with os.scandir(path) as entries:
+                return sorted(
+                    entry.name + b"/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+
+    def _unreadable(self, path: bytes, error: OSError) -> HaltError:
+        if isinstance(error, PermissionError):
+            return PermissionDeniedError(
                 f"{_text(path)} can't be read: permission denied. Give this user read and search permission on it, or "
                 f"point `sources.{self._source}.uri` elsewhere."
-            ) from None
-        except OSError as error:
-            raise ServiceUnavailableError(
-                f"{_text(path)} can't be read: {error.strerror or error}. Fix the file system below "
-                f"`sources.{self._source}.uri`, then run again."
-            ) from error
+            )
+        return ServiceUnavailableError(
+            f"{_text(path)} can't be read: {error.strerror or error}. Fix the file system below "
+            f"`sources.{self._source}.uri`, then run again."
+        )
 
 
 def _status(path: bytes) -> os.stat_result | None:
@@ -142,14 +212,29 @@ def _status(path: bytes) -> os.stat_result | None:
         raise
 
 
-def _decoded(root: bytes, key: bytes) -> str:
-    try:
-        return key.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ListingError(
-            f"The name of {_text(os.path.join(root, key))} is not UTF-8: no URL can name it. "  # noqa: PTH118 - bytes
-            "Rename it, e.g. `convmv -f latin1 -t utf8 --notest`, then run again."
-        ) from None
+def _shown_names(written: list[bytes]) -> dict[bytes, bytes]:
+    """Return names as they are on disk by how they are shown: the same for UTF-8, else escaped and unlike all others."""
+    names, strange = dict[bytes, bytes](), list[bytes]()
+    for name in written:
+        try:
+            name.decode("utf-8")
+            names[name] = name
+        except UnicodeDecodeError:
+            strange.append(name)
+    for name in sorted(strange):
+        shown, end = name.decode("utf-8", "backslashreplace").encode(), b"/" if name.endswith(b"/") else b""
+        while shown in names:
+            shown = shown[: len(shown) - len(end)] + b"\\x" + end
+        names[shown] = name
+    return names
+
+
+def _batch(keys: list[str], sizes: list[int], modified: list[int], strange: list[int]) -> pa.RecordBatch:
+    classes: list[str | None] | None = [None] * len(keys) if strange else None
+    for row in strange:
+        assert classes is not None
+        classes[row] = NAME_NOT_UTF8
+    return inventory_batch(keys=keys, sizes=sizes, last_modified=modified, storage_classes=classes)
 
 
 def _text(path: bytes) -> str:

@@ -34,6 +34,9 @@ INVENTORY_SCHEMA: pa.Schema = pa.schema(
 Azure's access tier there; ``version`` is Google's generation or a version id, where the listing gives one.
 """
 
+NAME_NOT_UTF8 = "NAME_NOT_UTF8"
+r"""The ``storage_class`` of a file whose name is not UTF-8. Its key shows such bytes as ``\xNN``: no file has that name."""
+
 DISTINCT_COLUMNS = ("key", "size", "last_modified", "e_tag", "version")
 """Columns whose values hardly repeat, which Parquet's dictionaries only make slower."""
 

@@ -18,7 +18,6 @@ from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,
     failure_log_stage,
-    failure_of,
     inventory_stage,
     plan_stage,
 )
@@ -149,12 +148,13 @@ def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
         selected = context.selected_asset_keys
         checks: list[CheckReport] = [] if selected else run.check()
         failed: list[ChunkResult] = []
+        unknown: list[str] = []
         if selected:
-            tasks = run.named(context.partition_keys)
+            tasks, unknown = run.named(context.partition_keys)
             failed = yield from run.register(tasks, selected, total=len(tasks), checks=checks)
         chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
         yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
-        if failed:
-            raise failure_of(failed, source.name)
+        if (failure := run.failure(failed, unknown)) is not None:
+            raise failure
 
     return submit_chunks

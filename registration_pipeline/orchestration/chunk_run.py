@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 
+from registration_pipeline.errors import UsageError
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.partitions import unknown_partitions
 from registration_pipeline.orchestration.resources import ProjectResource
-from registration_pipeline.orchestration.runs.listener import errors_as_failures
+from registration_pipeline.orchestration.runs.failures import failure_of
+from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     Log,
@@ -47,14 +50,28 @@ class ChunkRun:
         with errors_as_failures():
             return cls(*project.load_source(source), log)
 
-    def named(self, chunk_ids: Sequence[str], *, force: bool = False) -> "list[ChunkTask]":
-        """Return the chunks of these ids, which a user or the UI chose."""
+    def named(self, chunk_ids: Sequence[str], *, force: bool = False) -> "tuple[list[ChunkTask], list[str]]":
+        """Return the chunks of these ids, which a user or the UI chose, and the ids that the state does not know.
+
+        Those fail by themselves: after a lost state, or with two configurations in one instance, Dagster knows more chunks.
+        """
         from registration_pipeline.tracking.due import named_tasks
         from registration_pipeline.tracking.status import chunk_statuses
 
         with errors_as_failures():
             statuses = chunk_statuses(self.project.store, self.source.name, self.project.snapshot(self.source))
-            return named_tasks(self.source.name, statuses, chunk_ids, force=force)
+            known = [chunk_id for chunk_id in chunk_ids if chunk_id in statuses]
+            unknown = [chunk_id for chunk_id in chunk_ids if chunk_id not in statuses]
+            return named_tasks(self.source.name, statuses, known, force=force), unknown
+
+    def failure(self, failed: "Sequence[ChunkResult]", unknown: Sequence[str]) -> dg.Failure | None:
+        """Return the failure that marks the chunks of a run as failed that are not registered; None if all are."""
+        if not failed and not unknown:
+            return None
+        said = unknown_partitions(self.source.name, self.project.store.uri, unknown) if unknown else None
+        if said is not None:
+            current_listener().stopped(UsageError(said))
+        return failure_of(failed, self.source.name, said, unknown)
 
     def due(
         self, *, failed: bool, also_due: bool, force: bool = False, shown: Collection[str] | None = None
@@ -65,8 +82,8 @@ class ChunkRun:
             failed: retry those with failures.
             also_due: work on what is due.
             force: retry also those whose retries are exhausted.
-            shown: partitions that Dagster shows as materialized. Registered chunks that are not among them are read
-                again, so that the view catches up after a run that ended too early to report, or without its history.
+            shown: partitions that Dagster shows as done. Registered chunks that are not among them are read again, so that
+                the view catches up after a run that ended too early to report, or without its history.
         """
         from registration_pipeline.tracking.due import due_tasks, failed_tasks, unshown_tasks
         from registration_pipeline.tracking.repairs import repaired_chunks

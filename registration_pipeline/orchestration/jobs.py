@@ -17,10 +17,11 @@ from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announced
+from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
+from registration_pipeline.orchestration.runs.shown_partitions import shown_as_done
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,
-    failure_of,
     inventory_stage,
     plan_stage,
 )
@@ -45,7 +46,7 @@ class ChunkSelection(dg.Config):
 def build_jobs(source: SourceSettings) -> list[Any]:
     """Return the jobs of one source."""
     own = SourceNames(source.name)
-    tags = {names.SOURCE_TAG: source.name}
+    tags = {names.SOURCE_TAG: source.name, **OWN_RETRIES_TAG}
     retry = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": {"failed": True}}}}
     register = _register_op(source)  # a code location refuses two ops of one name, so the jobs share theirs
     return [
@@ -108,7 +109,10 @@ def _inventory_op(source: SourceSettings) -> dg.OpDefinition:
     @dg.op(name=f"{own.ident}_take_inventory", pool=own.listing_pool, out=dg.Out(dg.Nothing))
     def take_inventory(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = inventory_stage(*project.load_source(source.name), context.log)
+            opened, current = project.load_source(source.name)
+            # First, so that a wrong key does not cost the listing, which may take the night.
+            opened.ask_encord(current)
+            report = inventory_stage(opened, current, context.log)
         yield from _events(context, own.inventory, report)
 
     return take_inventory
@@ -151,10 +155,11 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         run = ChunkRun.open(project, source.name, context.log.info)
         retry_failed = config.failed or _is_retried_by_a_person(context.run)
+        unknown: list[str] = []
         if config.chunks:
-            tasks = run.named(config.chunks, force=config.force)
+            tasks, unknown = run.named(config.chunks, force=config.force)
         else:
-            shown = context.instance.get_materialized_partitions(own.registration)
+            shown = shown_as_done(context.instance, own)
             tasks = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
         checks: list[CheckReport] = []
         failed = yield from run.register(
@@ -165,8 +170,8 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
         )
         _log_checks(context, checks)
         yield from _events(context, own.failure_log, run.failure_log())
-        if failed:
-            raise failure_of(failed, source.name)
+        if (failure := run.failure(failed, unknown)) is not None:
+            raise failure
 
     return register_chunks
 

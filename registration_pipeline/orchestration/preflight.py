@@ -16,9 +16,11 @@ from registration_pipeline.errors import (
     StateError,
 )
 from registration_pipeline.orchestration.runs.instance import dagster_home
+from registration_pipeline.orchestration.runs.instance_check import ask_instance
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
+from registration_pipeline.urls import url_warning
 
 _TRIES = 3  # a person waits for a preflight
 _ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
@@ -44,7 +46,7 @@ class Finding:
 def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     """Yield a finding for everything from the configuration to Encord's folder; continue after a problem."""
     checks: dict[str, Callable[[], str]] = {
-        "configuration": lambda: f"{project.settings.path} is valid",
+        "configuration": lambda: _configuration(project, source),
         "state": lambda: _state(project, source),
         "Dagster instance": lambda: _dagster(project),
         "bucket": lambda: _bucket(project, source),
@@ -67,6 +69,11 @@ def _finding(source: SourceSettings, what: str, check: Callable[[], str]) -> Fin
         return Finding(source.name, what, str(error), error)
 
 
+def _configuration(project: Project, source: SourceSettings) -> str:
+    warning = url_warning(source)
+    return f"{project.settings.path} is valid" + (f"; but {warning}" if warning else "")
+
+
 def _state(project: Project, source: SourceSettings) -> str:
     uri = project.store.uri
     require_layout(project.store, source.name)
@@ -87,7 +94,7 @@ def _dagster(project: Project) -> str:
             f"the Dagster instance folder {home} can't be written by this user; set DAGSTER_HOME to one that can",
             key="DAGSTER_HOME",
         )
-    return f"{home} can be written"
+    return ask_instance(project.settings, project.environ)
 
 
 def _may_write(folder: Path) -> bool:
@@ -120,8 +127,13 @@ def _integration(project: Project, source: SourceSettings) -> str:
 
 
 def _folder(project: Project, source: SourceSettings) -> str:
+    from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.shared_folder import refuse_shared_folder
+
     folder = source.encord.folder
     uuid = _with_retries("finding the folder", lambda: project.gateway.find_folder(folder))
+    if uuid:
+        refuse_shared_folder(project.gateway, RetryPolicy(attempts=_TRIES), project.settings, source, uuid)
     return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
 
 

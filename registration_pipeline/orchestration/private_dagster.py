@@ -29,8 +29,9 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
-# Tags of runs: who launched it, "re-execute from failure", and Dagster's own retry of a run that crashed.
-from dagster._core.storage.tags import GRPC_INFO_TAG, RESUME_RETRY_TAG, RETRY_NUMBER_TAG
+# Tags of runs: "re-execute from failure", Dagster's own retry of a run, and whether it repeats runs whose step failed.
+from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
+from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_FAILURE_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 # A run's id is needed before the run is made, for its own tag.
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 
 __all__ = [
-    "GRPC_INFO_TAG",
     "NO_CAPTURE",
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
+    "RETRY_ON_FAILURE_TAG",
     "AssetMaterializationPlannedData",
     "CheckError",
     "InstanceRef",

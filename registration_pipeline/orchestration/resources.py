@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, PrivateAttr
 
+from registration_pipeline.orchestration.runs.processes import record_worker
+from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 from registration_pipeline.orchestration.storage.clients import ResourceClients
 from registration_pipeline.project.clients.stores import SettingsClients
 from registration_pipeline.project.project import Project, utc_now
@@ -30,6 +32,18 @@ class ProjectResource(dg.ConfigurableResource):
     azure: dg.ResourceDependency[Any] = _NONE
     """``dagster_azure.blob.AzureBlobStorageResource``: lists the sources in ``az://`` that are in its account."""
     _held: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what the last step read of the state (Project.held)
+
+    _lock: WorkerLock | None = PrivateAttr(default=None)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Record which process works on the run: every run begins with its resources, however it was started."""
+        if context.instance is not None and context.run is not None:
+            self._lock = record_worker(context.instance, context.run)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
+        """Give back what says that this process works on the run."""
+        if self._lock is not None:
+            self._lock.release()
 
     def load_source(self, name: str) -> tuple[Project, SourceSettings]:
         """Return the configuration with the environment of this process, and one of its sources.

@@ -14,9 +14,11 @@ import dagster as dg
 
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.partitions import removed_partitions, update_partitions
 from registration_pipeline.orchestration.runs.listener import current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.urls import url_warning
 
 if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import ChunkTask
-
-# add_dynamic_partitions puts one SQL variable per key; upstream SQLite allows 32,766.
-_PARTITIONS_PER_CALL = 10_000
 
 _LOG_SECONDS = 30.0
 _MOST_INVALID_SHOWN = 100
@@ -85,6 +84,8 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
     expected = (previous.objects or None) if previous else None
     say: Log = log.info
     current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
+    if warning := url_warning(source):
+        notice_and_log(log.warning)(f"{source.name}: {warning}.")
     inventory = project.take_inventory(source, ListingReporter(say), notice_and_log(say))
     say(f"{inventory.objects:,} objects, {inventory.bytes:,} bytes from {inventory.listing}")
     if not inventory.objects:
@@ -144,14 +145,16 @@ class ListingReporter:
 
 
 def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterInstance, log: Log) -> StageReport:
-    """Plan the latest inventory and make every planned chunk a partition."""
+    """Plan the latest inventory and make the planned chunks the source's partitions."""
     from registration_pipeline.tracking.status import source_status
 
     current_listener().stage_started(source.name, "plan", None)
     plan = project.plan(source)
     log(f"{plan.wave.counts.new:,} new objects in {len(plan.chunks)} chunks of wave {plan.wave.wave_id}")
     snapshot = project.snapshot(source, plan.history)
-    add_partitions(instance, SourceNames(source.name), list(snapshot.chunks))
+    removed = update_partitions(instance, SourceNames(source.name), snapshot.chunks)
+    if removed:
+        notice_and_log(log)(removed_partitions(source.name, project.store.uri, removed))
     status = source_status(project.store, source.name, snapshot)
     accounted = CheckReport(
         names.EVERY_OBJECT_ACCOUNTED,
@@ -160,14 +163,6 @@ def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterIns
         metadata={key: value for key, value in status.as_json().items() if isinstance(value, int)},
     )
     return StageReport(metadata.plan_metadata(project.store, plan), (accounted,))
-
-
-def add_partitions(instance: dg.DagsterInstance, source: SourceNames, chunk_ids: Sequence[str]) -> None:
-    """Make the chunks partitions; those that a crash kept out earlier come in now."""
-    present = set(instance.get_dynamic_partitions(source.partitions))
-    missing = [chunk_id for chunk_id in chunk_ids if chunk_id not in present]
-    for start in range(0, len(missing), _PARTITIONS_PER_CALL):
-        instance.add_dynamic_partitions(source.partitions, missing[start : start + _PARTITIONS_PER_CALL])
 
 
 def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
@@ -315,28 +310,3 @@ def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
             f"{SourceNames(source.name).retry_job}, or `registration-pipeline submit {source.name} --failed`",
         },
     )
-
-
-def failure_of(failed: Sequence["ChunkResult"], source: str) -> dg.Failure:
-    """Return the failure that marks a run's unfinished chunks as failed; Dagster must not retry what Encord refused."""
-    units, objects = sum(result.failed_units for result in failed), sum(result.failed_objects for result in failed)
-    return dg.Failure(
-        description=(
-            f"{len(failed)} chunks have {units} units ({objects} objects) that Encord refused; all others are registered. The "
-            f"failure log says which and why: `registration-pipeline failures {source}`. Fix them, then retry the failed "
-            "partitions."
-        ),
-        metadata={
-            "failed_chunks": dg.MetadataValue.json([result.chunk.chunk_id for result in failed]),
-            "reasons": metadata.counts_table(_sum_reasons(failed), "reason", "units"),
-        },
-        allow_retries=False,
-    )
-
-
-def _sum_reasons(failed: Sequence["ChunkResult"]) -> dict[str, int]:
-    reasons: dict[str, int] = {}
-    for result in failed:
-        for reason, count in result.reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + count
-    return reasons

@@ -23,6 +23,7 @@ from registration_pipeline.limits import (
     MAX_TITLE_CHARACTERS,
     MAX_URL_BYTES,
 )
+from registration_pipeline.objects import RejectionReason
 from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, UNPLANNED_SUFFIXES, media_kinds
 from registration_pipeline.planning.rejection import Rejection, find_rejection
 from registration_pipeline.planning.schema import REJECTED_SCHEMA
@@ -176,7 +177,13 @@ def _rejected_rows(
             refused.column("last_modified"),
             pa.array([rejection.reason.value for rejection in rejections], pa.string()),
             pa.array([rejection.message for rejection in rejections], pa.string()),
-            pa.array([urls[index] for index in rejected], pa.string()),
+            pa.array(
+                [
+                    "" if rejection.reason is RejectionReason.NAME_NOT_UTF8 else urls[index]
+                    for index, rejection in zip(rejected, rejections, strict=True)
+                ],
+                pa.string(),
+            ),
             pa.nulls(len(rejected), pa.string()),
         ],
         schema=REJECTED_SCHEMA,

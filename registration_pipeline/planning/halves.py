@@ -35,6 +35,12 @@ def halve(chunk: PlannedChunk, units: ChunkUnits) -> list[tuple[PlannedChunk, Ch
     ]
 
 
+def whole_of(chunk_id: str) -> str:
+    """Return the planned chunk that a chunk or part belongs to."""
+    part = _PART_ID.fullmatch(chunk_id)
+    return part["chunk"] if part else chunk_id
+
+
 def is_within(chunk_id: str, whole_id: str) -> bool:
     """Return whether a chunk or part is ``whole_id`` itself or a part of it."""
     part = _PART_ID.fullmatch(chunk_id)

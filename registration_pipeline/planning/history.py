@@ -4,8 +4,11 @@ What does not belong here: what a wave holds (``wave.py``), committing one (``li
 
 ``ledger/<number>/``, the compacted ledger, replaces every wave up to that number of the lineage: the newest wave whole, and
 of all of them the ids, the keys and the chunks, as runs of files. A run is either a wave's own files or one file merged from
-several runs. It can always be made again from the waves: one that is missing, damaged or does not fit the waves in the state
-costs time and nothing else.
+several runs. It can always be made again from the waves: one that is missing, damaged or does not fit the lineage costs time
+and nothing else.
+
+What counts is the lineage: a wave whose commit marker is missing is read from there. Two listings show what is missing: that
+of the lineage, and that of the plan.
 """
 
 from __future__ import annotations
@@ -16,14 +19,23 @@ from typing import TYPE_CHECKING, Any, Final
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.planning.ledger import Run, merged_runs
 from registration_pipeline.planning.schema import CHUNK_SCHEMA, LEDGER_SCHEMA
-from registration_pipeline.planning.wave import Wave, is_wave_id, load_chunks, load_wave, read_chunks, wave_order
-from registration_pipeline.state.layout import COMMIT_MARKER, ledger_folder, plan_folder
+from registration_pipeline.planning.wave import (
+    Wave,
+    is_wave_id,
+    load_chunks,
+    load_wave,
+    read_chunks,
+    read_entry,
+    wave_order,
+)
+from registration_pipeline.state.damage import damaged
+from registration_pipeline.state.layout import COMMIT_MARKER, ledger_folder, lineage_folder, plan_folder
 from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ROW_GROUP_ROWS, ParquetPartWriter, Part, read_parts
 from registration_pipeline.tables.tiers import runs_to_merge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -50,6 +62,8 @@ class PlanHistory:
         latest: the last of them; None: there is none.
         runs: the keys of all waves, in runs sorted by key.
         chunk_runs: the chunks of all waves, in planning order.
+        number: of the lineage's last entry, 0 if there is none.
+        without_marker: waves that count although their commit marker is not there.
         is_compacted: whether any of it was read from the compacted ledger.
     """
 
@@ -58,6 +72,8 @@ class PlanHistory:
     latest: Wave | None = None
     runs: tuple[Run, ...] = ()
     chunk_runs: tuple[Run, ...] = ()
+    number: int = field(default=0, compare=False)
+    without_marker: tuple[str, ...] = field(default=(), compare=False)
     is_compacted: bool = field(default=False, compare=False)
 
     def followed_by(self, wave: Wave) -> PlanHistory:
@@ -66,6 +82,7 @@ class PlanHistory:
             self,
             wave_ids=(*self.wave_ids, wave.wave_id),
             latest=wave,
+            number=self.number + 1,
             runs=(*self.runs, wave.parts) if wave.parts else self.runs,
             chunk_runs=(*self.chunk_runs, wave.chunk_files) if wave.chunk_files else self.chunk_runs,
         )
@@ -91,16 +108,51 @@ def load_history(store: StateStore, source: str, *, is_trusted: bool = True) -> 
         is_trusted: False: without the compacted ledger, because it turned out to be damaged.
 
     Raises:
-        StateCorruptError: a wave's commit marker is not one of a plan.
+        StateCorruptError: an entry of the lineage or a commit marker is damaged, or a file that is named there is missing.
     """
-    wave_ids = sorted(filter(is_wave_id, store.folders(plan_folder(source))), key=wave_order)
-    history = (_compacted(store, source, wave_ids) if is_trusted else None) or PlanHistory(source=source)
-    compacted = set(history.wave_ids)
-    for wave_id in wave_ids:
-        wave = None if wave_id in compacted else load_wave(store, source, wave_id)
+    # In this order: a wave that is committed meanwhile has its files before its entry, and its entry before the ledger.
+    ledger = list(store.names(ledger_folder(source)))
+    entries = {_number_of(name): name for name in store.names(lineage_folder(source))}
+    present = {*store.names(plan_folder(source))}
+    history = (_compacted(store, source, ledger, [*entries]) if is_trusted else None) or PlanHistory(source=source)
+    later = {
+        wave.wave_id: wave
+        for wave in (read_entry(store, name) for number, name in entries.items() if number > history.number)
+    }
+    known = {*history.wave_ids, *later}
+    marked = {wave_id for wave_id in _folders(present) if plan_folder(source, wave_id) + COMMIT_MARKER in present}
+    for wave_id in marked - known:  # the lineage was removed, or another process commits at this moment
+        wave = load_wave(store, source, wave_id)
         if wave is not None:
-            history = history.followed_by(wave)
-    return history
+            later[wave_id] = wave
+    for wave_id in sorted(later, key=wave_order):
+        history = history.followed_by(later[wave_id])
+    missing = _missing(history, present)
+    if missing is not None and history.is_compacted:
+        return load_history(store, source, is_trusted=False)
+    if missing is not None:
+        raise damaged(store, missing, "is missing, though the lineage has its wave")
+    return replace(
+        history,
+        number=max(entries, default=0),
+        without_marker=tuple(wave_id for wave_id in history.wave_ids if wave_id not in marked),
+    )
+
+
+def _number_of(name: str) -> int:
+    return int(name.rsplit("/", 1)[-1].split(".", maxsplit=1)[0])
+
+
+def _folders(names: Iterable[str]) -> set[str]:
+    """Return the ids of the waves that names in the plan belong to."""
+    return {wave_id for wave_id in (name.rsplit("/", 2)[-2] for name in names) if is_wave_id(wave_id)}
+
+
+def _missing(history: PlanHistory, present: Container[str]) -> str | None:
+    """Return a file of planned rows that is not there, or None; the listing that shows it was made anyway."""
+    folder = plan_folder(history.source)
+    names = (part.name for run in history.runs for part in run)
+    return next((name for name in names if name.startswith(folder) and name not in present), None)
 
 
 def load_chunks_of(store: StateStore, history: PlanHistory) -> dict[str, PlannedChunk]:
@@ -137,6 +189,7 @@ def compact(store: StateStore, history: PlanHistory, number: int) -> PlanHistory
         StateError: the state can't be written.
     """
     files = FileSet(store, ledger_folder(history.source, number))
+    history = replace(history, number=number)
     try:
         compacted = replace(
             history,
@@ -176,15 +229,23 @@ def _one_after_the_other(store: StateStore, runs: Sequence[Run]) -> Iterator[pa.
     return (batch for run in runs for batch in read_parts(store, run, CHUNK_SCHEMA.names))
 
 
-def _compacted(store: StateStore, source: str, wave_ids: Sequence[str]) -> PlanHistory | None:
-    """Return what the newest compacted ledger says; None unless its files and its waves are all there."""
-    names = list(store.names(ledger_folder(source)))
+def _compacted(store: StateStore, source: str, names: Sequence[str], numbers: Sequence[int]) -> PlanHistory | None:
+    """Return what the newest compacted ledger says; None unless its files and its waves are all there.
+
+    Args:
+        store: the state.
+        source: its name.
+        names: in the folder of ledgers.
+        numbers: of the entries of the lineage.
+    """
     markers = [name for name in names if name.endswith(COMMIT_MARKER)]
     history = _read(store, markers[-1]) if markers else None
     if history is None or not {name for name in _files(history) if name.startswith(ledger_folder(source))} <= {*names}:
         return None
-    # A wave whose folder was removed to have it planned again is not in the state any more.
-    return history if {*history.wave_ids} <= {*wave_ids} else None
+    # A wave that was removed from the lineage, to have it planned again, is not in the state any more.
+    number = int(markers[-1].rsplit("/", 2)[-2])
+    counted = sum(one <= number for one in numbers)
+    return replace(history, number=number) if len(history.wave_ids) <= counted and number in numbers else None
 
 
 def _read(store: StateStore, marker: str) -> PlanHistory | None:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 Run: TypeAlias = "tuple[Part, ...]"
 """Files that hold rows in order of their keys, one behind the other."""
 
+_NO_TAGS: Final = pa.array(["", '""', "W/", 'W/"', 'W/""'], pa.string())
+_LONGEST_NO_TAG: Final = pc.max(pc.binary_length(_NO_TAGS)).as_py()
+_NO_TAG: Final = pa.scalar(None, pa.string())
+
 _ROWS_IN_HAND: Final = 262_144
 """Rows that all runs together keep decoded ahead of the inventory."""
 
@@ -153,9 +157,20 @@ def _without(planned: pa.RecordBatch, found: pa.Int32Array) -> pa.RecordBatch:
     return rows.filter(pc.invert(pc.is_in(places, value_set=found)))
 
 
+def _tags(rows: pa.RecordBatch) -> pa.StringArray:
+    tags = rows.column("e_tag")
+    shortest = pc.min(pc.binary_length(tags)).as_py()
+    if shortest is None or shortest > _LONGEST_NO_TAG:  # far cheaper than comparing, and true of every store but a few
+        return tags
+    return pc.if_else(pc.is_in(tags, value_set=_NO_TAGS), _NO_TAG, tags)
+
+
 def _differs(before: pa.RecordBatch, now: pa.RecordBatch) -> pa.BooleanArray:
-    """Compare ETags where both have one; elsewhere size and time decide."""
-    other_tag = pc.not_equal(before.column("e_tag"), now.column("e_tag"))
+    """Compare ETags where both have one; elsewhere size and time decide.
+
+    An empty ETag is none: it is equal to itself whatever the object holds.
+    """
+    other_tag = pc.not_equal(_tags(before), _tags(now))
     other_size = pc.not_equal(before.column("size"), now.column("size"))
     other_time = pc.not_equal(before.column("last_modified"), now.column("last_modified"))
     return pc.coalesce(other_tag, pc.or_(other_size, other_time))

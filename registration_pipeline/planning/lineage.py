@@ -4,54 +4,44 @@ What does not belong here: what a wave holds (``plan.py``) and reading one (``wa
 
 Two planners with different inventories write different folders, so the commit marker alone would let both in with the
 same new objects. Every wave therefore takes the next number of the source's lineage first, create-only: the number says
-"built on all waves before". The entry holds the whole commit marker; if its writer dies before the marker is there, the
-next planner writes it.
+"built on all waves before". The entry holds the whole commit marker; if its writer dies before the marker is there, or the
+marker is lost later, the next planner writes it. Nothing that the lineage names is ever removed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import StateConflictError, StateCorruptError
-from registration_pipeline.planning.history import load_history
-from registration_pipeline.planning.wave import Wave, is_wave_id, wave_order
-from registration_pipeline.state.layout import (
-    COMMIT_MARKER,
-    census_folder,
-    lineage_folder,
-    lineage_name,
-    plan_folder,
-)
-from registration_pipeline.state.sealed import read_sealed, sealed_json
+from registration_pipeline.errors import StateConflictError
+from registration_pipeline.planning.wave import Wave, is_wave_id, load_wave, wave_files, wave_order
+from registration_pipeline.state.damage import damaged
+from registration_pipeline.state.layout import COMMIT_MARKER, census_folder, lineage_name, plan_folder
+from registration_pipeline.state.sealed import sealed_json
 
 if TYPE_CHECKING:
     from registration_pipeline.planning.history import PlanHistory
-    from registration_pipeline.state.parquet import Part
     from registration_pipeline.state.store import StateStore
 
 
-def settle_lineage(store: StateStore, history: PlanHistory, *, is_trusted: bool = True) -> tuple[PlanHistory, int]:
-    """Finish the commit of a planner that died in the middle of it.
+def restore_markers(store: StateStore, history: PlanHistory) -> None:
+    """Write the commit markers that are missing: a planner died in the middle of its commit, or they were removed.
 
     Args:
         store: the state.
         history: what was planned so far.
-        is_trusted: as ``history.load_history`` was asked.
-
-    Returns:
-        the history, with that wave if there is one, and the number that the next wave has to take.
 
     Raises:
-        StateCorruptError: the last entry of the lineage can't be read.
+        StateCorruptError: a wave's files are not all there, so the marker could not be believed.
     """
-    entries = list(store.names(lineage_folder(history.source)))
-    if not entries:
-        return history, 1
-    wave = _read_entry(store, entries[-1])
-    if wave.wave_id not in history.wave_ids and _has_its_files(store, wave):
+    for wave_id in history.without_marker:
+        wave = load_wave(store, history.source, wave_id)
+        if wave is None:
+            name = plan_folder(history.source, wave_id) + COMMIT_MARKER
+            raise damaged(store, name, "is missing, and the lineage does not have its wave either")
+        missing = next((part.name for part in wave_files(wave) if not store.exists(part.name)), None)
+        if missing is not None:
+            raise damaged(store, missing, f"is missing, though the lineage has its wave, {wave_id}")
         _publish_marker(store, wave)
-        history = load_history(store, history.source, is_trusted=is_trusted)
-    return history, int(entries[-1].rsplit("/", 1)[-1].removesuffix(".json")) + 1
 
 
 def commit_wave(store: StateStore, wave: Wave, number: int) -> bool:
@@ -60,7 +50,7 @@ def commit_wave(store: StateStore, wave: Wave, number: int) -> bool:
     Args:
         store: the state.
         wave: what its commit marker will say.
-        number: what ``settle_lineage`` gave together with what this wave was built on.
+        number: the next one after the history that this wave was built on.
 
     Returns:
         False if another planner took the number first: the wave was built on an outdated ledger and must be planned
@@ -104,36 +94,9 @@ def discard_uncommitted(store: StateStore, history: PlanHistory, wave: Wave) -> 
     return removed
 
 
-def wave_files(wave: Wave) -> list[Part]:
-    """Return every file that the commit marker of a wave names."""
-    return [
-        *wave.parts,
-        *wave.unit_files,
-        *wave.group_files,
-        *wave.chunk_files,
-        *wave.rejected_files,
-        *wave.changed_files,
-        *wave.deleted_files,
-    ]
-
-
 def _publish_marker(store: StateStore, wave: Wave) -> None:
     try:
         store.create(plan_folder(wave.source, wave.wave_id) + COMMIT_MARKER, sealed_json(wave.to_json()))
     except StateConflictError:
         # The next planner found the lineage entry and finished for us, with the same content.
         return
-
-
-def _read_entry(store: StateStore, name: str) -> Wave:
-    try:
-        return Wave.from_json(read_sealed(store, name, "Restore it from a backup."))
-    except (KeyError, TypeError, ValueError) as error:
-        raise StateCorruptError(
-            f"{store.location(name)} is not an entry of a plan's lineage ({error!r}). Restore it from a backup"
-        ) from error
-
-
-def _has_its_files(store: StateStore, wave: Wave) -> bool:
-    """Return whether a marker could be believed; it can't if the wave's folder was removed to have it made again."""
-    return all(store.exists(part.name) for part in wave_files(wave))

@@ -23,10 +23,12 @@ from registration_pipeline.planning.chunking import ChunkCutter
 from registration_pipeline.planning.decision import Decider, Decision, digest_rules
 from registration_pipeline.planning.history import PlanHistory, compact, load_history
 from registration_pipeline.planning.ledger import Ledger, LedgerMatch
-from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, settle_lineage
+from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, restore_markers
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave, read_chunks
 from registration_pipeline.planning.wave_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
+from registration_pipeline.state.damage import damaged
+from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,18 +94,16 @@ def plan_source(
     """
     digest, is_trusted = digest_rules(source), True
     for _ in range(_MOST_ATTEMPTS):
-        history = load_history(store, source.name, is_trusted=is_trusted)
-        history, number = (history, 0) if dry_run else settle_lineage(store, history, is_trusted=is_trusted)
+        history = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run)
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
-        planned = inventory or _newest_inventory(store, source.name)
+        planned = inventory or _newest_inventory(store, source.name, history.latest)
         existing = _existing_wave(store, history, planned, digest)
         if existing is not None:
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
         run = _PlanningRun(store, source, planned, history, limits=limits, progress=progress)
         try:
-            wave = _carried_over(history, planned, digest, planned_at=clock()) or run.plan(
-                digest, clock, dry_run=dry_run
-            )
+            carried = _carried_over(history, planned, digest, planned_at=clock())
+            wave = carried or run.plan(digest, clock, dry_run=dry_run)
         except StateCorruptError:
             if not history.is_compacted:
                 raise
@@ -111,14 +111,23 @@ def plan_source(
             continue
         if dry_run:
             return Plan(wave, run.chunks, history, created=False)
-        if commit_wave(store, wave, number):
+        if commit_wave(store, wave, history.number + 1):
             discard_uncommitted(store, history, wave)
             history = history.followed_by(wave)
-            return Plan(wave, run.chunks, compact(store, history, number) if compacts else history, created=True)
+            return Plan(
+                wave, run.chunks, compact(store, history, history.number) if compacts else history, created=True
+            )
     raise StateConflictError(
         f"Other planning runs of source {source.name} committed first, {_MOST_ATTEMPTS} times in a row. Let them finish, "
         "then run again"
     )
+
+
+def _whole_history(store: StateStore, source: str, *, is_trusted: bool, restores: bool) -> PlanHistory:
+    history = load_history(store, source, is_trusted=is_trusted)
+    if restores:
+        restore_markers(store, history)
+    return history
 
 
 @dataclass(slots=True)
@@ -261,8 +270,11 @@ class _PlanningRun:
         )
 
 
-def _newest_inventory(store: StateStore, source: str) -> Inventory:
+def _newest_inventory(store: StateStore, source: str, latest: Wave | None) -> Inventory:
     inventory = latest_inventory(store, source)
+    if latest is not None and (inventory is None or inventory.inventory_id < latest.inventory_id):
+        missing = inventory_folder(source, latest.inventory_id) + COMMIT_MARKER
+        raise damaged(store, missing, f"is missing, though wave {latest.wave_id} planned its inventory")
     if inventory is None:
         raise UsageError(
             f"Source {source} has no inventory to plan: run `registration-pipeline inventory {source}` first"

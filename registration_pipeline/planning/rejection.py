@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from registration_pipeline.inventory.schema import NAME_NOT_UTF8
 from registration_pipeline.limits import (
     ARCHIVED_STORAGE_CLASSES,
     MAX_OBJECT_BYTES,
@@ -51,8 +52,8 @@ def find_rejection(
         storage_class: the store's word; None where it has none.
         content_type: as the listing gave it; only for the message.
     """
-    if kind is None or size <= 0 or key.endswith("/"):
-        return _not_media(key, size, content_type)
+    if kind is None or size <= 0 or key.endswith("/") or storage_class == NAME_NOT_UTF8:
+        return _name_not_utf8(key) if storage_class == NAME_NOT_UTF8 else _not_media(key, size, content_type)
     limit = MAX_OBJECT_BYTES.get(kind)
     if limit is not None and size > limit:
         return _too_large(key, size, kind, limit)
@@ -64,6 +65,14 @@ def find_rejection(
     if len(title) > MAX_TITLE_CHARACTERS:
         return _title_too_long(key, title)
     return None
+
+
+def _name_not_utf8(key: str) -> Rejection:
+    return Rejection(
+        RejectionReason.NAME_NOT_UTF8,
+        f"the name of {key!r} is not UTF-8 (bytes that are not are shown as \\xNN): no URL can name it. Rename it, e.g. "
+        "`convmv -f latin1 -t utf8 --notest`, or exclude it by a rule",
+    )
 
 
 def _not_media(key: str, size: int, content_type: str | None) -> Rejection:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.schema import CHUNK_SCHEMA, PLAN_SCHEMA
 from registration_pipeline.planning.units import UNIT_COLUMNS, ChunkUnits
-from registration_pipeline.state.layout import COMMIT_MARKER, plan_folder
+from registration_pipeline.state.damage import damaged
+from registration_pipeline.state.layout import COMMIT_MARKER, lineage_folder, plan_folder
 from registration_pipeline.state.markers import read_marker
 from registration_pipeline.state.parquet import Part, read_parts
+from registration_pipeline.state.sealed import read_sealed
 from registration_pipeline.tables.part_reader import GroupReader
 
 if TYPE_CHECKING:
@@ -215,32 +216,48 @@ def is_wave_id(name: str) -> bool:
 
 
 def load_wave(store: StateStore, source: str, wave_id: str) -> Wave | None:
-    """Return a committed wave, or None.
+    """Return a committed wave, or None. One whose commit marker is missing is found in the lineage.
 
     Raises:
-        StateCorruptError: its commit marker is not one of a plan.
+        StateCorruptError: its commit marker, or an entry of the lineage, is damaged.
     """
     marker = read_marker(store, plan_folder(source, wave_id))
-    if marker is None:
-        return None
-    try:
-        return Wave.from_json(marker)
-    except (KeyError, TypeError, ValueError) as error:
-        where = store.location(plan_folder(source, wave_id) + COMMIT_MARKER)
-        raise StateCorruptError(
-            f"{where} is not a commit marker of a plan ({error!r}). Restore it from a backup"
-        ) from error
+    if marker is not None:
+        return _wave_of(store, plan_folder(source, wave_id) + COMMIT_MARKER, marker)
+    entries = reversed(list(store.names(lineage_folder(source))))
+    return next((wave for wave in (read_entry(store, name) for name in entries) if wave.wave_id == wave_id), None)
 
 
 def load_waves(store: StateStore, source: str) -> list[Wave]:
-    """Return the committed waves of a source in the order they were planned.
+    """Return the committed waves of a source in the order they were planned: those of the lineage and of commit markers.
 
     Raises:
-        StateCorruptError: a commit marker is not one of a plan.
+        StateCorruptError: a commit marker or an entry is damaged, or two that belong together differ.
     """
-    wave_ids = sorted(filter(is_wave_id, store.folders(plan_folder(source))), key=wave_order)
-    loaded = (load_wave(store, source, wave_id) for wave_id in wave_ids)
-    return [wave for wave in loaded if wave is not None]
+    waves = {wave.wave_id: wave for wave in (read_entry(store, name) for name in store.names(lineage_folder(source)))}
+    for wave_id in filter(is_wave_id, store.folders(plan_folder(source))):
+        name = plan_folder(source, wave_id) + COMMIT_MARKER
+        marker = read_marker(store, plan_folder(source, wave_id))
+        wave = _wave_of(store, name, marker) if marker is not None else waves.get(wave_id)
+        if wave is not None and waves.setdefault(wave_id, wave) != wave:
+            raise damaged(store, name, "is not what the lineage says of its wave")
+    return [waves[wave_id] for wave_id in sorted(waves, key=wave_order)]
+
+
+def read_entry(store: StateStore, name: str) -> Wave:
+    """Return the wave that an entry of the lineage commits.
+
+    Raises:
+        StateCorruptError: it is not one.
+    """
+    return _wave_of(store, name, read_sealed(store, name))
+
+
+def _wave_of(store: StateStore, name: str, document: Mapping[str, Any]) -> Wave:
+    try:
+        return Wave.from_json(document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise damaged(store, name, f"is not the commit of a wave ({error!r})") from error
 
 
 def load_chunks(store: StateStore, source: str, waves: Sequence[Wave] | None = None) -> dict[str, PlannedChunk]:
@@ -271,17 +288,31 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> Chu
     """
     wave = load_wave(store, source, chunk.wave_id)
     if wave is None:
-        where = store.location(plan_folder(source, chunk.wave_id) + COMMIT_MARKER)
-        raise StateCorruptError(f"{where} is missing, so chunk {chunk.chunk_id} has no plan. Restore it from a backup")
+        missing = plan_folder(source, chunk.wave_id) + COMMIT_MARKER
+        raise damaged(store, missing, f"is missing, so chunk {chunk.chunk_id} has no plan")
     tables = [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk)]
     units = ChunkUnits(pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table())
     if len(units) != chunk.units or units.objects != chunk.objects:
-        raise StateCorruptError(
-            f"The plan of wave {chunk.wave_id} holds {len(units)} units and {units.objects} objects of chunk "
-            f"{chunk.chunk_id}, but {chunk.units} and {chunk.objects} were planned. Restore "
-            f"{store.location(plan_folder(source, chunk.wave_id) + COMMIT_MARKER)} and the parts beside it from a backup"
+        raise damaged(
+            store,
+            plan_folder(source, chunk.wave_id) + COMMIT_MARKER,
+            f"belongs to a plan that holds {len(units)} units and {units.objects} objects of chunk {chunk.chunk_id}, but "
+            f"{chunk.units} and {chunk.objects} were planned",
         )
     return units
+
+
+def wave_files(wave: Wave) -> list[Part]:
+    """Return every file that the commit marker of a wave names."""
+    return [
+        *wave.parts,
+        *wave.unit_files,
+        *wave.group_files,
+        *wave.chunk_files,
+        *wave.rejected_files,
+        *wave.changed_files,
+        *wave.deleted_files,
+    ]
 
 
 def read_census(store: StateStore, wave: Wave, which: Census) -> Iterator[pa.RecordBatch]:

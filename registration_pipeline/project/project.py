@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.project.clients.stores import StoreClients
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
+    from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
+    from registration_pipeline.submission.target import Target
     from registration_pipeline.submission.trial import Reply, TrialGateway
     from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline.tracking.failures.files import FailureRow
@@ -130,7 +133,22 @@ class Project:
         from registration_pipeline.project.clients.listers import make_lister
         from registration_pipeline.project.clients.stores import SettingsClients
 
-        return make_lister(source, self.clients or SettingsClients(self.environ), notify=notify)
+        clients = self.clients or SettingsClients(self.environ)
+        return make_lister(source, clients, environ=self.environ, notify=notify)
+
+    def ask_encord(self, source: SourceSettings) -> None:
+        """Ask Encord for what registering the source needs, and change nothing.
+
+        Raises:
+            HaltError: the key, the integration or the folder can't be used.
+            ConfigurationError: a key that can't be used.
+        """
+        from registration_pipeline.submission.calls.pace import shared_pace
+        from registration_pipeline.submission.calls.retry import RetryPolicy
+        from registration_pipeline.submission.target import ask_for_target
+
+        pace = shared_pace(encord_domain(self.settings, self.environ))
+        ask_for_target(self.gateway, RetryPolicy(pace=pace, source=source.name), source)
 
     def take_inventory(
         self,
@@ -226,6 +244,7 @@ class Project:
         from registration_pipeline.submission.calls.slots import Slots
         from registration_pipeline.submission.context import SubmissionContext
         from registration_pipeline.submission.registrar import stream_chunks
+        from registration_pipeline.submission.shared_folder import refuse_shared_folder
         from registration_pipeline.submission.target import resolve_target
 
         waiting = iter(tasks)
@@ -237,11 +256,14 @@ class Project:
         retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
         # Before the folder is searched for: two processes that both find none would make two.
         with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
+            target = resolve_target(self.gateway, retry, source)
+            refuse_shared_folder(self.gateway, retry, self.settings, source, target.folder_uuid)
             context = SubmissionContext(
                 store=self.store,
                 source=source.name,
                 gateway=self.gateway,
-                target=resolve_target(self.gateway, retry, source),
+                target=target,
+                prior=self._prior_items(source, target, retry, notify),
                 retry=retry,
                 stop=stop,
                 may_send=lease.check,
@@ -252,6 +274,32 @@ class Project:
                 settle_seconds=source.settle_seconds,
             )
             yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
+
+    def _prior_items(
+        self, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]
+    ) -> "PriorItems | None":
+        """Return what the folder held before the source's first upload; nothing of this costs a request later on."""
+        from registration_pipeline.submission.prior_items import PriorItemsFinder, was_sent_to
+        from registration_pipeline.tracking.journal.journal import Journal
+        from registration_pipeline.urls import object_url
+
+        def has_sent() -> bool:
+            seen = self.held.get((self.store.uri, source.name))
+            # What was read before the lease was held can only have become more; it mostly settles it.
+            return (seen is not None and was_sent_to(target.folder_uuid, seen.journals)) or was_sent_to(
+                target.folder_uuid, Journal(self.store, source.name).fold_all()
+            )
+
+        return PriorItemsFinder(
+            store=self.store,
+            source=source.name,
+            target=target,
+            url_prefix=object_url(source, source.location.prefix),
+            gateway=self.gateway,
+            retry=retry,
+            has_sent=has_sent,
+            notify=notify,
+        ).find()
 
     def cancel(self, source: SourceSettings, chunk_id: str) -> "list[CancelledJob]":
         """Cancel the open upload jobs of a chunk and of its parts."""

@@ -1,7 +1,7 @@
 """The addresses in registration.yaml, parsed and checked: source URI, state, endpoint, Encord's domain.
 
-What does not belong here: how an object's URL is written (``urls.py``). No error text quotes the address: it may come
-from the environment.
+What does not belong here: how an object's URL is written (``urls.py``). No error text quotes more of the address than its
+scheme: it may come from the environment.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from os.path import normpath
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+from registration_pipeline.foreign_text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +31,9 @@ _OBS_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 # account names".
 _AZURE_CONTAINER = re.compile(r"\$root|\$web|(?=.{3,63}$)[a-z0-9]+(?:-[a-z0-9]+)*")
 _AZURE_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
 _STATE_SCHEMES = ("s3", "gs", "az")
+_NOT_OF_A_PREFIX = {"?": "a query (what follows a ?)", "#": "a fragment (what follows a #)"}
 
 
 class SourceScheme(StrEnum):
@@ -81,17 +85,57 @@ def parse_location(uri: str) -> SourceLocation:
     if not separator or written not in set(SourceScheme):
         raise ValueError(
             "must be s3://bucket/prefix/, gs://bucket/prefix/, az://container@account/prefix/, obs://bucket/prefix/ or "
-            "file:///absolute/directory/"
+            f"file:///absolute/directory/{unknown_scheme(uri)}"
         )
     scheme = SourceScheme(written)
     if scheme == SourceScheme.FILE:
         return SourceLocation(scheme=scheme, path=_file_path(rest))
     place, _, prefix = rest.partition("/")
+    refuse_query(prefix)
     if scheme == SourceScheme.AZ:
         bucket, account = _container_and_account(place)
         return SourceLocation(scheme=scheme, bucket=bucket, account=account, prefix=prefix)
     _check_bucket(place, scheme)
     return SourceLocation(scheme=scheme, bucket=place, prefix=prefix)
+
+
+def refuse_query(prefix: str) -> None:
+    """Refuse what was copied with a query or a fragment: a presigned URL would become a prefix, and its signature be kept.
+
+    Keys may hold ``?`` and ``#``: inside the name of a folder, followed by a slash, they are characters as all others.
+
+    Raises:
+        ValueError: the prefix ends in a query or a fragment, or in what may be one.
+    """
+    for mark, what in _NOT_OF_A_PREFIX.items():
+        _, found, after = prefix.partition(mark)
+        name, is_folder, _ = after.partition("/")
+        if found and ("=" in name or not is_folder or masked(after) != after):
+            raise ValueError(_query_text(what))
+
+
+def refuse_file_query(rest: str) -> None:
+    """Refuse a query or a fragment in a file address, where names can be written without ``?`` and ``#``.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if "?" in rest or "#" in rest:
+        raise ValueError("a file address has no query and no fragment; write a ? in a name as %3F and a # as %23")
+
+
+def _query_text(what: str) -> str:
+    return f"holds {what}, which may hold a signature and has no meaning here; remove it"
+
+
+def unknown_scheme(address: str) -> str:
+    """Return the scheme of an address that is none of those known, as a clause to end a message with; else nothing."""
+    scheme, separator, _ = address.partition("://")
+    if not separator or not _SCHEME.fullmatch(scheme):
+        return ""
+    return f"; {scheme}:// is none of these" + (
+        ", which are in lower case" if scheme.lower() in set(SourceScheme) else ""
+    )
 
 
 def _check_bucket(bucket: str, scheme: str = SourceScheme.S3) -> None:
@@ -122,6 +166,7 @@ def _file_path(rest: str) -> Path:
     rest = rest.removeprefix("localhost")
     if not rest.startswith("/"):
         raise ValueError("a file address has three slashes and an absolute directory: file:///data/media/")
+    refuse_file_query(rest)
     try:
         path = unquote(rest, errors="strict")
     except UnicodeDecodeError:
@@ -144,6 +189,8 @@ def parse_state(state: str, *, folder: Path, environ: Mapping[str, str]) -> str:
     """
     scheme, separator, rest = state.partition("://")
     if not separator:
+        if masked(state) != state:
+            raise ValueError("holds a signature, password or key, which would become a folder's name; remove it")
         if "\0" in state:
             raise ValueError("a path can't hold a zero byte")
         home = environ.get("HOME")
@@ -151,12 +198,24 @@ def parse_state(state: str, *, folder: Path, environ: Mapping[str, str]) -> str:
     if scheme == "file":
         return str(_file_path(rest))
     if scheme not in _STATE_SCHEMES:
-        raise ValueError("must be a path, file:///…, s3://bucket/prefix, gs://… or az://…")
-    if scheme == "s3":
-        _check_bucket(rest.partition("/")[0])
-    if not rest.strip("/"):
-        raise ValueError(f"the bucket is missing; write {scheme}://bucket/prefix")
+        raise ValueError(f"must be a path, file:///…, s3://bucket/prefix, gs://… or az://…{unknown_scheme(state)}")
+    _check_state_address(scheme, rest)
     return state.rstrip("/")
+
+
+def _check_state_address(scheme: str, rest: str) -> None:
+    for mark, what in _NOT_OF_A_PREFIX.items():
+        if mark in rest:
+            raise ValueError(_query_text(what))
+    place = rest.partition("/")[0]
+    if not place and scheme != "s3":
+        raise ValueError(f"the bucket is missing; write {scheme}://bucket/prefix")
+    if scheme == "az":
+        container, separator, account = place.partition("@")
+        # The account may come from the environment instead.
+        _container_and_account(f"{container}@{account if separator else 'account'}")
+    else:
+        _check_bucket(place, scheme)
 
 
 def parse_endpoint(url: str) -> str:

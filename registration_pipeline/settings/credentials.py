@@ -28,6 +28,8 @@ _PEM = re.compile(r"-----BEGIN (?P<label>[A-Z0-9 ]+)-----")
 _OPENSSH = "OPENSSH PRIVATE KEY"
 # The first bytes of every OpenSSH private key ("openssh-key-v1") in base64: shows a key whose frame was cut off.
 _OPENSSH_BODY = "b3BlbnNzaC1rZXkt"
+_KEY_LIKE = re.compile(r"[A-Za-z0-9+/=_-]{32,}")
+"""A line of base64 or of hexadecimal digits; names of files are shorter, or have a dot."""
 
 
 @final
@@ -115,7 +117,25 @@ def _content_of(file: str, environ: Mapping[str, str]) -> str:
         problem = "names a file that is not an OpenSSH private key"
     except (OSError, ValueError) as error:
         problem = f"names a file that can't be read ({getattr(error, 'strerror', None) or 'not a path'})"
-    raise CredentialsError(f"{KEY_FILE_VARIABLE} {problem}: {path}; correct the path or the file's permissions")
+    if _is_certainly_a_path(path, file):
+        raise CredentialsError(f"{KEY_FILE_VARIABLE} {problem}: {path}; correct the path or the file's permissions")
+    raise CredentialsError(
+        f"{KEY_FILE_VARIABLE} {problem}; its value is not shown, because it may be a part of a key: give the whole path of "
+        f"the key's file, or put the key in {KEY_VARIABLE}"
+    )
+
+
+def _is_certainly_a_path(path: Path, written: str) -> bool:
+    """Return whether the value may be shown: what is no file may be a line of a key, which may have slashes too."""
+    try:
+        if path.exists():
+            return True
+        is_in_a_folder = written.startswith(("/", "~/", "./", "../")) and path.parent.is_dir()
+    except PermissionError:  # only a folder that is there refuses
+        return True
+    except (OSError, ValueError):  # longer than a name can be, or with a zero byte
+        return False
+    return is_in_a_folder and not _KEY_LIKE.fullmatch(path.name)
 
 
 def _checked_key(content: str, variable: str) -> SshPrivateKey:

@@ -14,6 +14,7 @@ from registration_pipeline.globs import KeyRules
 from registration_pipeline.limits import MANIFEST_LIMITS
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.settings.addresses import SourceScheme, lies_within
+from registration_pipeline.settings.endpoints import is_providers_own
 from registration_pipeline.settings.models import UrlStyle
 from registration_pipeline.settings.report_address import REPORTING_SCHEMES
 
@@ -34,7 +35,10 @@ URL_STYLES: dict[SourceScheme, tuple[UrlStyle, ...]] = {
     SourceScheme.OBS: (UrlStyle.OBS, UrlStyle.VIRTUAL_HOSTED, UrlStyle.PATH),
     SourceScheme.FILE: (UrlStyle.FILE,),
 }
-"""Which styles a kind of store has, its default first (with an endpoint, ``s3://`` has ``path``)."""
+"""Which styles a kind of store has, its default first (with an endpoint of another store it is ``path``)."""
+
+_OF_THE_PROVIDER = {UrlStyle.S3, UrlStyle.MRAP, UrlStyle.HTTPS, UrlStyle.GS, UrlStyle.AZURE, UrlStyle.OBS}
+"""Styles whose URLs lead to the provider's own store, whatever ``storage.endpoint_url`` says."""
 
 
 def source_problems(source: SourceSettings, state: str, doubtful: AbstractSet[str] = frozenset()) -> Iterator[Found]:
@@ -100,6 +104,9 @@ def _storage_problems(source: SourceSettings) -> Iterator[Found]:
     if source.storage.versions and source.storage.inventory_report is not None:
         text = "has no effect on inventory reports, which have version ids where they were asked for: remove the key"
         yield ("storage", "versions"), text
+    if source.storage.requester_pays and scheme not in {SourceScheme.S3, SourceScheme.GS}:
+        text = f"is for s3:// and gs:// sources; {scheme}:// has no such buckets, or no way to say so: remove the key"
+        yield ("storage", "requester_pays"), text
     if scheme == SourceScheme.OBS and source.storage.region is None and source.storage.endpoint_url is None:
         text = "missing: OBS is reached by region; add storage.region, e.g. eu-de, or storage.endpoint_url"
         yield ("storage", "region"), text
@@ -119,8 +126,22 @@ def _url_style_problems(source: SourceSettings) -> Iterator[Found]:
         yield ("storage", "endpoint_url"), text
     if storage.region is None and _needs_region(source):
         yield ("storage", "region"), f"missing: url_style {style} needs it; add storage.region: the bucket's region"
+    elif _leads_elsewhere(source):
+        text = (
+            f"{style} leads to the provider's own store, but storage.endpoint_url lists another one; use path, whose URLs"
+            " begin with the endpoint, or remove storage.endpoint_url"
+        )
+        yield ("url_style",), text
     if style == UrlStyle.VIRTUAL_HOSTED and not re.fullmatch(r"[a-z0-9.-]+", source.location.bucket):
         yield ("url_style",), "virtual-hosted needs a bucket name in lower case without underscores; use path"
+
+
+def _leads_elsewhere(source: SourceSettings) -> bool:
+    """Return whether the URLs lead to the provider's own store, and the endpoint to another one."""
+    endpoint = source.storage.endpoint_url
+    if endpoint is None or source.url_style not in _OF_THE_PROVIDER:
+        return False
+    return not is_providers_own(source.location, endpoint, source.storage.region)
 
 
 def _needs_region(source: SourceSettings) -> bool:
@@ -139,17 +160,3 @@ def _lists_its_own_state(source: SourceSettings, state: str) -> bool:
     # Manifests are what Encord would accept: JSON counts as text.
     manifest = source.location.below_prefix(f"{folder}{source.name}/manifests/chunk.json")
     return KeyRules(source.include, source.exclude).excluded_by(manifest) is None
-
-
-def target_problems(sources: Iterable[SourceSettings]) -> Iterator[Found]:
-    """Yield sources that would register the same objects in the same folder."""
-    seen: dict[tuple[object, ...], str] = {}
-    for source in sources:
-        target = (source.location, source.storage.endpoint_url, source.encord.folder)
-        if target in seen:
-            text = (
-                f"has the same uri and encord.folder as source {seen[target]!r}; every object would be registered"
-                " twice: merge the two, or give them different folders"
-            )
-            yield ("sources", source.name), text
-        seen.setdefault(target, source.name)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings.addresses import parse_state
-from registration_pipeline.settings.cross_checks import plan_problems, source_problems, target_problems
+from registration_pipeline.settings.cross_checks import plan_problems, source_problems
 from registration_pipeline.settings.models import (
     ChunkSizes,
     EncordSettings,
@@ -23,7 +23,8 @@ from registration_pipeline.settings.models import (
     SourceSettings,
     StorageSettings,
 )
-from registration_pipeline.settings.yaml_source import ConfigurationFile, Location, parse_configuration
+from registration_pipeline.settings.overlaps import overlap_problems
+from registration_pipeline.settings.yaml_source import MOST_BYTES, ConfigurationFile, Location, parse_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,12 +84,16 @@ def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
 
 def _text_of(file: Path) -> str:
     try:
-        data = file.read_bytes()
+        with file.open("rb") as opened:
+            data = opened.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise ConfigurationError(_HOW_TO_MAKE_A_FILE, file=str(file)) from None
     except OSError as error:
         problem = f"the configuration file can't be read: {error.strerror}"
         raise ConfigurationError(problem, file=str(file)) from None
+    if len(data) > MOST_BYTES:
+        problem = f"the configuration file is larger than {MOST_BYTES:,} bytes; check that it is the right file"
+        raise ConfigurationError(problem, file=str(file))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -115,7 +120,7 @@ class _SettingsReader:
         if encord is not None:
             for location, text in plan_problems(sources, encord.plan):
                 self._parsed.add(location, text)
-        for location, text in target_problems(sources):
+        for location, text in overlap_problems(sources):
             self._parsed.add(location, text)
         if self._parsed.problems or encord is None:
             return None

@@ -24,6 +24,7 @@ from registration_pipeline.settings.addresses import (
     parse_location,
 )
 from registration_pipeline.settings.cron import cron_problem
+from registration_pipeline.settings.endpoints import is_providers_own
 from registration_pipeline.settings.report_address import parse_report_location
 
 
@@ -49,10 +50,14 @@ _DEFAULT_URL_STYLES: dict[str, UrlStyle] = {
 }
 
 
-def _not_a_boolean(value: Any) -> Any:
-    # YAML reads yes and no as booleans and pydantic would read those as 1 and 0.
-    if isinstance(value, bool):
-        raise ValueError("must be a whole number")  # noqa: TRY004 - pydantic collects ValueErrors, not TypeErrors
+_SWITCHES = {"yes", "no", "on", "off", "true", "false"}
+
+
+def _whole_number(value: Any) -> Any:
+    # Pydantic would read true as 1, and texts (in quotes, or from the environment) such as 1_000, 08 and 5.0.
+    is_text_of_another = isinstance(value, str) and not re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)", value.strip(), re.ASCII)
+    if isinstance(value, bool) or is_text_of_another:
+        raise ValueError("must be a whole number")
     return value
 
 
@@ -62,8 +67,8 @@ def _checked(uri: str) -> str:
 
 
 def _not_a_switch(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a cron such as '0 2 * * *'; null switches it off")  # noqa: TRY004 - as above
+    if isinstance(value, bool) or (isinstance(value, str) and value.lower() in _SWITCHES):
+        raise ValueError("must be a cron such as '0 2 * * *'; null switches it off")
     return value
 
 
@@ -102,7 +107,7 @@ def _source_name(name: str) -> str:
     return name
 
 
-WholeNumber = Annotated[int, BeforeValidator(_not_a_boolean)]
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 ChunkSize = Annotated[WholeNumber, Field(ge=1, le=MAX_ITEMS)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Name = Annotated[str, Field(min_length=1)]
@@ -139,6 +144,7 @@ class StorageSettings(_Model):
         top_up: list what may have changed since the report.
         concurrency: the most listing requests at once.
         versions: list the current objects with their version ids, page after page.
+        requester_pays: say on every request that whoever lists pays for it; such buckets refuse all others.
     """
 
     region: Annotated[str, AfterValidator(_region)] | None = None
@@ -150,6 +156,7 @@ class StorageSettings(_Model):
     top_up: bool = False
     concurrency: Annotated[WholeNumber, Field(ge=1, le=64)] = 16
     versions: bool = False
+    requester_pays: bool = False
 
 
 class SourceEncordSettings(_Model):
@@ -190,8 +197,9 @@ class SourceSettings(_Model):
         name: the key under ``sources``.
         uri: as written.
         storage: options of the store.
-        url_style: how objectUrl is written; by default ``https`` for ``gs://``, ``azure`` for ``az://``, ``obs`` for
-            ``obs://``, ``file`` for ``file://``, and for ``s3://`` ``path`` with an endpoint, else ``virtual-hosted``.
+        url_style: how objectUrl is written; by default ``virtual-hosted`` for ``s3://``, ``https`` for ``gs://``, ``azure``
+            for ``az://``, ``obs`` for ``obs://`` and ``file`` for ``file://``; ``path`` with an endpoint, except with one of
+            the provider's own other than Amazon.
         include: globs on the key below the prefix; empty means every supported type.
         exclude: globs that win over ``include``.
         encord: the target.
@@ -241,11 +249,22 @@ class SourceSettings(_Model):
 
 
 def _default_url_style(uri: Any, storage: Any) -> UrlStyle:
+    """Return the style whose URLs lead to where the source is listed."""
     scheme = uri.partition("://")[0] if isinstance(uri, str) else ""
-    if scheme in _DEFAULT_URL_STYLES:
-        return _DEFAULT_URL_STYLES[scheme]
-    endpoint = storage.get("endpoint_url") if isinstance(storage, dict) else getattr(storage, "endpoint_url", None)
-    return UrlStyle.PATH if endpoint else UrlStyle.VIRTUAL_HOSTED
+    own = _DEFAULT_URL_STYLES.get(scheme, UrlStyle.VIRTUAL_HOSTED)
+    endpoint, region = (
+        storage.get(name) if isinstance(storage, dict) else getattr(storage, name, None)
+        for name in ("endpoint_url", "region")
+    )
+    if not endpoint or own is UrlStyle.FILE:
+        return own
+    if own is UrlStyle.VIRTUAL_HOSTED:
+        return UrlStyle.PATH
+    try:
+        is_own = is_providers_own(parse_location(uri), parse_endpoint(str(endpoint)), region)
+    except ValueError:
+        return own  # the validators of the two say what is wrong
+    return own if is_own else UrlStyle.PATH
 
 
 class Settings(_Model):

@@ -1,7 +1,7 @@
 """The address of a provider's inventory reports, parsed and checked.
 
-What does not belong here: finding and reading the reports (``inventory/reports/``). No error text quotes the address: it may
-come from the environment.
+What does not belong here: finding and reading the reports (``inventory/reports/``). No error text quotes more of the address
+than its scheme: it may come from the environment.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
+
+from registration_pipeline.settings.addresses import refuse_file_query, refuse_query, unknown_scheme
 
 REPORTING_SCHEMES = frozenset({"s3", "gs", "az"})
 """Schemes of sources whose providers' reports are understood."""
@@ -44,12 +46,17 @@ def parse_report_location(text: str) -> ReportLocation:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme == "file":
         path = unquote(rest.removeprefix("localhost")) if separator else text
+        if separator:
+            refuse_file_query(rest)
         if not path.startswith("/") or "\0" in path:
-            raise ValueError(f"must be {_FORMS}")
+            raise ValueError(f"must be {_FORMS}{unknown_scheme(text)}")
         return ReportLocation(scheme="file", path=Path(path))
     place, _, prefix = rest.partition("/")
     bucket, _, account = place.partition("@")
-    if scheme not in REPORTING_SCHEMES or not bucket or (account and scheme != "az"):
+    if scheme not in REPORTING_SCHEMES:
+        raise ValueError(f"must be {_FORMS}{unknown_scheme(text)}")
+    if not bucket or (account and scheme != "az"):
         raise ValueError(f"must be {_FORMS}")
+    refuse_query(prefix)
     start = prefix.strip("/")
     return ReportLocation(scheme=scheme, bucket=bucket, account=account or None, start=f"{start}/" if start else "")

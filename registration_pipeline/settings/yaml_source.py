@@ -20,9 +20,35 @@ Location = tuple[str | int, ...]
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^}]*)\}|\$\{")
 _REFERENCE_BODY = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>.*))?", re.DOTALL)
-_MERGE_TAG = "tag:yaml.org,2002:merge"
-_STRING_TAG = "tag:yaml.org,2002:str"
-_SCALAR_TAGS = {_STRING_TAG, *(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "timestamp"))}
+_CORE = "tag:yaml.org,2002:"
+_MERGE_TAG = f"{_CORE}merge"
+_STRING_TAGS = {f"{_CORE}str", f"{_CORE}value"}  # the second one is a lone "="
+_BOOL_TAG = f"{_CORE}bool"
+_NUMBER_TAGS = {f"{_CORE}int", f"{_CORE}float"}
+_OTHER_TAGS = {f"{_CORE}null", f"{_CORE}timestamp"}
+# Only numbers that mean the same in every version of YAML, and to people: 1:30 would be 90, 010 would be 8.
+_PLAIN_NUMBER = re.compile(
+    r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9]+(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+    re.IGNORECASE,
+)
+
+MOST_BYTES = 1 << 20
+"""Of a configuration file; that is thousands of sources."""
+
+_MOST_CHARACTERS = 5_000_000
+_CHARACTERS_PER_VALUE = 100
+"""What a file may come to, aliases and the environment filled in; each value counts as if it had so much more text."""
+
+_DEEPEST = 32
+"""Mappings and lists inside each other; the deepest key has four."""
+
+_MOST_PROBLEMS = 100
+
+
+_NOT_PLAIN = (
+    "a number with a colon, an underscore, a base or a leading zero means different things in different versions of YAML "
+    "(1:30 is 90 in some); write plain digits, or put text in quotes"
+)
 
 
 def dotted(location: Location) -> str:
@@ -56,11 +82,14 @@ class ConfigurationFile:
     lines: dict[Location, int] = field(default_factory=dict)
     broken: set[Location] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    unlisted: int = 0
 
     def add(self, location: Location, text: str, *, line: int | None = None) -> None:
-        """Note a problem; one location's problem is noted once."""
+        """Note a problem; one location's problem is noted once, and no more than people would read."""
         problem = Problem(location, text, line)
-        if problem not in self.problems:
+        if len(self.problems) >= _MOST_PROBLEMS:
+            self.unlisted += 1
+        elif problem not in self.problems:
             self.problems.append(problem)
 
     def line_of(self, location: Location) -> int:
@@ -88,7 +117,8 @@ class ConfigurationFile:
         if len(errors) == 1:
             raise errors[0]
         if errors:
-            raise ConfigurationError("\n".join(str(error) for error in errors))
+            more = [f"{self.file}: more than {_MOST_PROBLEMS} problems; fix these first"] if self.unlisted else []
+            raise ConfigurationError("\n".join([*map(str, errors), *more]))
 
 
 def parse_configuration(text: str, *, file: str, environ: Mapping[str, str]) -> ConfigurationFile:
@@ -98,7 +128,7 @@ def parse_configuration(text: str, *, file: str, environ: Mapping[str, str]) -> 
     only and comes out empty counts as null: ``endpoint_url: ${ENDPOINT:-}`` is the same as leaving the key out.
 
     Raises:
-        ConfigurationError: the text is not one YAML document whose top level is a mapping.
+        ConfigurationError: the text is not one YAML document whose top level is a mapping, or it comes to too much.
     """
     parsed = ConfigurationFile(file)
     root = _compose(text, file)
@@ -134,10 +164,14 @@ class _NodeReader:
     parsed: ConfigurationFile
     environ: Mapping[str, str]
     open_nodes: set[int] = field(default_factory=set)
+    expanded: int = 0
 
     def value(self, node: yaml.Node, location: Location) -> Any:
+        self.count(location)
         if id(node) in self.open_nodes:
             return self.unusable(location, "an alias refers to the mapping or list that it is part of; write it out")
+        if len(self.open_nodes) > _DEEPEST:
+            return self.unusable(location, f"nested too deeply: more than {_DEEPEST} levels; the deepest key has four")
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, location)
         if isinstance(node, yaml.SequenceNode):
@@ -166,9 +200,39 @@ class _NodeReader:
         self.open_nodes.discard(id(node))
         return values
 
-    def entries(self, node: yaml.MappingNode, location: Location) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
+    def count(self, location: Location, characters: int = _CHARACTERS_PER_VALUE) -> None:
+        """Count one more value, or the characters of one, so that a few lines of aliases can't fill the memory.
+
+        Raises:
+            ConfigurationError: it is one too many.
+        """
+        self.expanded += characters
+        if self.expanded > _MOST_CHARACTERS:
+            raise ConfigurationError(
+                f"the file comes to more than {_MOST_CHARACTERS // _CHARACTERS_PER_VALUE:,} values, or {_MOST_CHARACTERS:,} "
+                "characters, an alias counted each time; write fewer aliases, or several files",
+                file=self.parsed.file,
+                line=self.parsed.line_of(location[:1]),  # an alias has the line of what it names
+                key=dotted(location[:1]) or None,
+            )
+
+    def entries(
+        self, node: yaml.MappingNode, location: Location, depth: int = 0
+    ) -> Iterator[tuple[yaml.Node, yaml.Node, bool]]:
         """Yield the mapping's own entries, then what ``<<`` merges in; the nearer one wins, as YAML says."""
+        self.count(location)
+        if depth > _DEEPEST:
+            line = node.start_mark.line + 1
+            self.parsed.add(
+                location, f"'<<' names mappings with '<<' more than {_DEEPEST} times; write them out", line=line
+            )
+            return
         merges = [value for key, value in node.value if key.tag == _MERGE_TAG]
+        if len(merges) > 1:
+            line = next(key for key, value in node.value if value is merges[1]).start_mark.line + 1
+            self.parsed.add(
+                location, "duplicate key: '<<' is given twice; write one, with a list of mappings", line=line
+            )
         for key, value in node.value:
             if key.tag != _MERGE_TAG:
                 yield key, value, False
@@ -178,7 +242,8 @@ class _NodeReader:
                     line = merge.start_mark.line + 1
                     self.parsed.add(location, "'<<' must name another mapping, e.g. '<<: *defaults'", line=line)
                     continue
-                for key, value, _ in self.entries(part, location):
+                for key, value, _ in self.entries(part, location, depth + 1):
+                    self.count(location)
                     yield key, value, True
 
     def sequence(self, node: yaml.SequenceNode, location: Location) -> list[Any]:
@@ -192,10 +257,15 @@ class _NodeReader:
         return values
 
     def scalar(self, node: yaml.Node, location: Location) -> Any:
-        if node.tag not in _SCALAR_TAGS:
+        text = str(node.value)
+        self.count(location, len(text))
+        # YAML 1.1 has yes, no, on and off for true and false: here they are words, as in YAML 1.2.
+        if node.tag in _STRING_TAGS or (node.tag == _BOOL_TAG and text.lower() not in {"true", "false"}):
+            return self.interpolated(text, location)
+        if node.tag in _NUMBER_TAGS and not _PLAIN_NUMBER.fullmatch(text):
+            return self.unusable(location, _NOT_PLAIN)
+        if node.tag not in {_BOOL_TAG, *_NUMBER_TAGS, *_OTHER_TAGS}:
             return self.unusable(location, "a YAML tag is not supported here; write a plain value")
-        if node.tag == _STRING_TAG:
-            return self.interpolated(str(node.value), location)
         try:
             return yaml.constructor.SafeConstructor().construct_object(node)
         except (ValueError, KeyError, yaml.YAMLError):
@@ -211,6 +281,7 @@ class _NodeReader:
             piece = self.referenced(match, location)
             failed = failed or piece is None
             pieces.append(piece or "")
+            self.count(location, len(pieces[-1]))
         if failed:
             return None
         return "".join([*pieces, text[end:]]) or None

@@ -29,11 +29,12 @@ from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 
 from registration_pipeline.errors import (
     ConfigurationError,
-    CredentialsError,
     StateConflictError,
     StateError,
     StateNotFoundError,
 )
+from registration_pipeline.settings.addresses import parse_endpoint
+from registration_pipeline.settings.aws_problems import aws_problem
 from registration_pipeline.state.names import check_name, check_prefix
 
 if TYPE_CHECKING:
@@ -53,10 +54,17 @@ _DOWNLOAD_CHUNK_BYTES = 8 << 20
 _RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=120)}
 _CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=10), "timeout": timedelta(seconds=300)}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+    "gs": (),
+}
+"""Variables that obstore takes an endpoint from; it panics over one that is not an address."""
 _NO_ROOM = ("HTTP 507", "QuotaExceeded", "StorageFull")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
+_ASKED = re.compile(r"Error performing [A-Z]+ (https?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
 
 
 class BucketStateStore:
@@ -171,6 +179,8 @@ class BucketStateStore:
 
     def _refusal_text(self, name: str, error: BaseError) -> str:
         said = _said(error)
+        if _is_without_bucket(error):
+            return self._no_bucket_text()
         # Without credentials the provider's metadata service answers 401 or 403, which obstore files as generic.
         if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "HTTP 401" in said or "HTTP 403" in said:
             return (
@@ -187,9 +197,17 @@ class BucketStateStore:
                 f"The store did not serve {self.location(name)}{said}: it is busy or out of order, also when asked again. "
                 "Nothing is lost; run again when it works."
             )
+        asked = _ASKED.search(str(error))
+        at = f" at {asked[1]}://{asked[2]}" if asked else ""
         return (
-            f"The store did not serve {self.location(name)}{said}. Check the network and `state` in registration.yaml; "
+            f"The store{at} did not serve {self.location(name)}{said}. Check the network and `state` in registration.yaml; "
             "for S3 also AWS_REGION and AWS_ENDPOINT_URL (plain http beyond this machine needs AWS_ALLOW_HTTP=true)."
+        )
+
+    def _no_bucket_text(self) -> str:
+        return (
+            f"The bucket of the state, {self._uri}, does not exist. Create it, or fix `state` in registration.yaml, or the "
+            "endpoint in the environment."
         )
 
     @contextmanager
@@ -202,13 +220,11 @@ class BucketStateStore:
         try:
             yield
         except FileNotFoundError as error:
-            if _NO_BUCKET.isdisjoint(_CODE.findall(str(error))):
+            if not _is_without_bucket(error):
                 raise StateNotFoundError(
                     f"The state has no {self.location(name)}. If it was moved or deleted, restore it from a backup."
                 ) from None
-            raise StateError(
-                f"The bucket of the state, {self._uri}, does not exist. Create it, or fix `state` in registration.yaml."
-            ) from None
+            raise StateError(self._no_bucket_text()) from None
         except (AlreadyExistsError, PreconditionError):
             raise StateConflictError(self._conflict_text(name)) from None
         except BaseError as error:
@@ -218,6 +234,13 @@ class BucketStateStore:
                 f"{self.location(name)} can't be copied to this machine: {error.strerror or error}. Free space in the "
                 "temporary folder, or set TMPDIR to a folder with room."
             ) from error
+        except BaseException as error:
+            if type(error).__name__ != "PanicException":  # obstore's, when its settings make no sense to it
+                raise
+            raise ConfigurationError(
+                f"{self._uri} can't be asked with the provider's variables in the environment; check its endpoint",
+                key="state",
+            ) from None
 
 
 class _RangeReader(io.RawIOBase):
@@ -253,6 +276,13 @@ class _RangeReader(io.RawIOBase):
         return len(data)
 
 
+def _is_without_bucket(error: BaseException) -> bool:
+    """Return whether the store said that there is no such bucket; a listing finds nothing missing but that."""
+    text = str(error)
+    is_missing_list = "list request" in text and "404" in _STATUS.findall(text)
+    return is_missing_list or not _NO_BUCKET.isdisjoint(_CODE.findall(text))
+
+
 def _said(error: BaseException) -> str:
     text = str(error)
     words = [*_CODE.findall(text)[:1], *(f"HTTP {status}" for status in _STATUS.findall(text)[:1])]
@@ -272,8 +302,8 @@ def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -
         environ: holds the region, and the endpoint, to allow plain http on loopback only.
 
     Raises:
-        ConfigurationError: no bucket in ``uri``, or the provider can't be set up from the environment.
-        CredentialsError: the AWS profile's credentials can't be had.
+        ConfigurationError: no bucket in ``uri``, or the provider can't be set up from the environment; names the variable.
+        CredentialsError: AWS credentials can't be had.
     """
     # By hand: urlsplit would put buckets into lower case and cut prefixes at "?" and "#".
     scheme, _, rest = uri.partition("://")
@@ -281,6 +311,7 @@ def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -
     bucket, _, account = place.partition("@")
     if not bucket:
         raise ConfigurationError(f"it names no bucket; write {scheme}://<bucket>/<prefix>", key="state")
+    _check_endpoints(scheme, environ)
     try:
         store = _open(scheme, bucket, account or None, prefix.strip("/") or None, environ)
     except BaseError as error:
@@ -310,27 +341,29 @@ def _open(scheme: str, bucket: str, account: str | None, prefix: str | None, env
         config=region,
         client_options=options,
         retry_config=_RETRIES,
-        credential_provider=_aws_credentials(),
+        credential_provider=_aws_credentials(environ),
     )
 
 
-def _aws_credentials() -> Any:
+def _check_endpoints(scheme: str, environ: Mapping[str, str]) -> None:
+    for name in filter(environ.get, _ENDPOINTS.get(scheme, ())):
+        try:
+            parse_endpoint(environ[name])
+        except ValueError as error:
+            raise ConfigurationError(f"the endpoint of the state {error}", key=name) from None
+
+
+def _aws_credentials(environ: Mapping[str, str]) -> Any:
     """Return botocore's credentials for obstore, or None to leave it to obstore's own chain."""
-    from botocore.exceptions import BotoCoreError, ProfileNotFound
+    import boto3
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     try:
-        return Boto3CredentialProvider()
-    except ValueError:
-        return None
-    except ProfileNotFound:
-        raise ConfigurationError(
-            "AWS_PROFILE names a profile that is not on this machine; choose one that `aws configure list-profiles` "
-            "shows, or unset it",
-            key="state",
-        ) from None
-    except BotoCoreError as error:
-        raise CredentialsError(
-            f"The AWS credentials for the state can't be had ({type(error).__name__}). Log in again, or set "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-        ) from None
+        session = boto3.session.Session()
+        if session.get_credentials() is None:
+            return None
+        provider = Boto3CredentialProvider(session)
+        provider()  # now, because obstore says of what is raised later only that it was refused
+    except Exception as error:  # noqa: BLE001 - whatever is wrong in the environment is no bug of ours
+        raise aws_problem(error, environ, what="the state") from None
+    return provider

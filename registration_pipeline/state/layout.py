@@ -15,6 +15,7 @@
 <source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
 <source>/audit/<UTC time>/findings.{parquet,csv}, _SUCCESS.json         what an audit found
 <source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
+<source>/prior_items/<folder_uuid>/part-*.parquet, _SUCCESS.json        what a folder held before the first upload to it
 <source>/facts/<name>/<facts_id>/part-*.parquet, _SUCCESS.json          what was read about objects, by key and ETag
 
 Kept free for what is to come, so that neither the ledger nor the status ever reads it:
@@ -71,6 +72,11 @@ def ledger_folder(source: str, number: int | None = None) -> str:
 def facts_folder(source: str, name: str, facts_id: str | None = None) -> str:
     """Return the folder of one set of facts, or of all sets of that name."""
     return f"{source}/facts/{name}/" if facts_id is None else f"{source}/facts/{name}/{facts_id}/"
+
+
+def prior_items_folder(source: str, folder_uuid: str) -> str:
+    """Return the folder of what a folder in Encord held before the first upload to it."""
+    return f"{source}/prior_items/{folder_uuid}/"
 
 
 def census_folder(source: str, wave_id: str | None = None) -> str:

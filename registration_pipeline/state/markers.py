@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.errors import StateConflictError, StateNotFoundError
 from registration_pipeline.state.layout import COMMIT_MARKER
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from registration_pipeline.state.store import StateStore
-
-RESTORE: Final = "Restore it from a backup, or delete its folder to have it made again."
 
 
 class FileSet:
@@ -72,7 +70,7 @@ def read_marker(store: StateStore, folder: str) -> dict[str, Any] | None:
         StateCorruptError: the marker is not what was written.
     """
     try:
-        return read_sealed(store, folder + COMMIT_MARKER, RESTORE)
+        return read_sealed(store, folder + COMMIT_MARKER)
     except StateNotFoundError:
         return None
 

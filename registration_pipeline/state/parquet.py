@@ -1,26 +1,34 @@
-"""Parquet parts of the state: written whole, read in a stream, checked against what their commit marker says.
+"""Parquet parts of the state: written whole, read in a stream, every byte that is read compared with its digest.
 
 What does not belong here: what the rows mean (inventory, planning) and the marker that names the parts (``markers.py``).
+
+Each row group is a region with a digest, and so is the tail: what lies behind the row groups. The commit marker holds the
+tail's digest, and the tail those of the row groups, so a reader of one row group reads no more than that and the tail. A small
+part, and one whose marker does not name the tail, is one region under the digest of the whole file.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from xxhash import xxh3_128
 
-from registration_pipeline.errors import StateCorruptError, StateNotFoundError
-from registration_pipeline.state.markers import RESTORE
+from registration_pipeline.errors import StateError, StateNotFoundError
+from registration_pipeline.state.damage import damaged
+from registration_pipeline.state.regions import DamagedRegionError, Region, RegionDigests, VerifiedFile
+from registration_pipeline.state.shortage import shortage, shortage_text
 from registration_pipeline.state.temporary import temporary_space
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from typing import IO
 
     from registration_pipeline.state.markers import FileSet
     from registration_pipeline.state.store import StateStore
@@ -32,6 +40,9 @@ PART_ROWS = 1_000_000
 """Rows per part: 10 to 30 MB compressed, so that a part uploads in one conditional request."""
 
 _BLOCK_BYTES = 1 << 20
+_REGIONS: Final = "registration_pipeline.regions"
+_ONE_REGION_BYTES: Final = 1 << 20
+"""Parts up to this size are read as one region: with one request, under the digest that they have anyway."""
 _ZSTD_LEVEL = (
     1  # keys and ETags come out 4 % smaller than at level 3 (listings and plans alike), in two thirds of the time
 )
@@ -46,21 +57,31 @@ class Part:
         rows: how many rows it holds.
         bytes: its size.
         digest: XXH3-128 of its bytes, as 32 hexadecimal digits.
+        tail: what lies behind its row groups, which it holds the digests of; None: it is read as one region.
     """
 
     name: str
     rows: int
     bytes: int
     digest: str
+    tail: Region | None = field(default=None)
+
+    @property
+    def whole(self) -> Region:
+        """All of it."""
+        return Region(0, self.bytes, self.digest)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form it has in a commit marker."""
-        return {"name": self.name, "rows": self.rows, "bytes": self.bytes, "xxh3": self.digest}
+        whole = {"name": self.name, "rows": self.rows, "bytes": self.bytes, "xxh3": self.digest}
+        return whole | ({"tail": {"begin": self.tail.begin, "xxh3": self.tail.digest}} if self.tail else {})
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Read the form it has in a commit marker."""
-        return cls(str(value["name"]), int(value["rows"]), int(value["bytes"]), str(value["xxh3"]))
+        """Read the form it has in a commit marker; parts of the first version have no tail."""
+        size, tail = int(value["bytes"]), value.get("tail")
+        region = Region(int(tail["begin"]), size, str(tail["xxh3"])) if tail else None
+        return cls(str(value["name"]), int(value["rows"]), size, str(value["xxh3"]), region)
 
 
 class ParquetPartWriter:
@@ -94,7 +115,7 @@ class ParquetPartWriter:
         self._rows_per_part, self._rows_per_group = rows_per_part, rows_per_group
         self._folder = tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True)
         self._path = Path(self._folder.name) / "part.parquet"
-        self._writer: pq.ParquetWriter | None = None
+        self._open: _OpenPart | None = None
         self._rows_in_part = 0
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
@@ -104,9 +125,8 @@ class ParquetPartWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._writer is not None:
-            with temporary_space("A part", self._path):
-                self._writer.close()
+        if self._open is not None:
+            self._open.abandon()
         self._folder.cleanup()
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -134,33 +154,61 @@ class ParquetPartWriter:
             return
         table = pa.Table.from_batches(self._pending, schema=self._schema)
         with temporary_space("A part", self._path):
-            if self._writer is None:
-                self._writer = pq.ParquetWriter(
-                    self._path,
-                    self._schema,
-                    use_dictionary=self._dictionaries,
-                    compression="zstd",
-                    compression_level=_ZSTD_LEVEL,
-                    write_statistics=True,
-                )
-            self._writer.write_table(table, row_group_size=self._rows_per_group)
+            if self._open is None:
+                self._open = _OpenPart(self._path, self._schema, self._dictionaries)
+            self._open.write(table)
         self._rows_in_part += table.num_rows
         self._pending, self._pending_rows = [], 0
         if self._rows_in_part == self._rows_per_part:
             self._publish()
 
     def _publish(self) -> None:
-        if self._writer is None:
+        if self._open is None:
             return
         with temporary_space("A part", self._path):
-            self._writer.close()
-        self._writer = None
+            size, digest, tail = self._open.finish()
+        self._open = None
         name = self._files.new_name(self._stem, "parquet")
-        with temporary_space("A part", self._path):
-            size, digest = file_digest(self._path)
         self._files.store.create_from_file(name, self._path)
-        self._parts.append(Part(name, self._rows_in_part, size, digest))
+        self._parts.append(Part(name, self._rows_in_part, size, digest, tail))
         self._rows_in_part = 0
+
+
+class _OpenPart:
+    """A Parquet file that is being written, and digested row group by row group."""
+
+    def __init__(self, path: Path, schema: pa.Schema, dictionaries: Sequence[str]) -> None:
+        self._closing = ExitStack()
+        # Arrow's own file does not buffer: what it says was written can be read back at once.
+        self._sink = self._closing.enter_context(pa.OSFile(str(path), "wb"))
+        self._digests = self._closing.enter_context(RegionDigests(path))
+        self._writer = pq.ParquetWriter(
+            self._sink,
+            schema,
+            use_dictionary=list(dictionaries),
+            compression="zstd",
+            compression_level=_ZSTD_LEVEL,
+            write_statistics=True,
+        )
+
+    def write(self, table: pa.Table) -> None:
+        """Write one row group."""
+        self._writer.write_table(table, row_group_size=table.num_rows)
+        self._digests.end_region(self._sink.tell())
+
+    def finish(self) -> tuple[int, str, Region | None]:
+        """Close the file and return its size, the digest of all of it and its tail, where it is to be read by regions."""
+        with self._closing:
+            regions = [[region.end, region.digest] for region in self._digests.regions]
+            self._writer.add_key_value_metadata({_REGIONS: json.dumps(regions, separators=(",", ":"))})
+            self._writer.close()
+            size, digest = self._digests.finish()
+        return size, digest, self._digests.regions[-1] if size > _ONE_REGION_BYTES else None
+
+    def abandon(self) -> None:
+        """Close the file, whatever it holds."""
+        with self._closing, suppress(OSError):
+            self._writer.close()
 
 
 def file_digest(path: Path) -> tuple[int, str]:
@@ -185,52 +233,79 @@ def read_parts(
     """Stream the rows of ``parts`` in order, in batches of at most ``batch_rows``, of ``columns`` (default: all).
 
     Raises:
-        StateCorruptError: a part is missing, unreadable or has another number of rows than its marker says.
+        StateCorruptError: a part is missing, or is not what its marker says.
     """
     for part in parts:
         with open_part(store, part) as file:
-            batches = file.iter_batches(
-                batch_size=batch_rows, columns=None if columns is None else list(columns), use_threads=False
-            )
-            while True:
-                with _vouched_for(store, part):
-                    batch = next(batches, None)
-                if batch is None:
-                    break
-                yield batch if columns is None else batch.select(list(columns))
+            yield from read_groups(store, part, file, columns, batch_rows)
+
+
+def read_groups(
+    store: StateStore, part: Part, file: pq.ParquetFile, columns: Sequence[str] | None, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Stream the rows of an open part, row group by row group: each is read, and compared with its digest, once.
+
+    Raises:
+        StateCorruptError: the part is not what was written.
+    """
+    names = None if columns is None else list(columns)
+    for group in range(file.num_row_groups):
+        batches = file.iter_batches(batch_size=batch_rows, row_groups=[group], columns=names, use_threads=False)
+        while True:
+            with vouched_for(store, part):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            yield batch if names is None else batch.select(names)
 
 
 @contextmanager
 def open_part(store: StateStore, part: Part) -> Iterator[pq.ParquetFile]:
-    """Open one part for readers that choose their row groups.
+    """Open one part for readers that choose their row groups. Whatever they read is compared with its digest first.
 
     Raises:
-        StateCorruptError: the part is missing, no Parquet or has another number of rows than its marker says.
+        StateCorruptError: the part is missing, or is not what its marker says.
     """
-    with _vouched_for(store, part):
+    with vouched_for(store, part):
         stream = store.open(part.name)
     with stream:
-        with _vouched_for(store, part):
-            # Arrow's threads may drop the last reference to a Python file when the interpreter is ending already, which aborts
-            # the process; a native file has none. For the same reason parts are not read with use_threads.
-            file = pq.ParquetFile(stream, pre_buffer=isinstance(stream, pa.NativeFile))
+        with vouched_for(store, part):
+            file = _verified(stream, part)
         if file.metadata.num_rows != part.rows:
-            raise StateCorruptError(
-                f"{store.location(part.name)} holds {file.metadata.num_rows} rows, but {part.rows} were committed. "
-                f"{RESTORE}"
-            )
+            raise damaged(store, part.name, f"holds {file.metadata.num_rows} rows, but {part.rows} were committed")
         yield file
 
 
+def _verified(stream: IO[bytes], part: Part) -> pq.ParquetFile:
+    """Return a part whose reads are verified.
+
+    Arrow's threads may drop the last reference to a Python file when the interpreter is ending already, which aborts the
+    process. So nothing is read ahead, and parts are not read with use_threads.
+    """
+    if part.tail is None:
+        return pq.ParquetFile(VerifiedFile(stream, [part.whole], part.bytes), pre_buffer=False)
+    metadata = pq.read_metadata(pa.BufferReader(VerifiedFile(stream, [part.tail], part.bytes).verify(part.tail)))
+    regions, begin = list[Region](), 0
+    for end, digest in json.loads(metadata.metadata[_REGIONS.encode()]):
+        regions.append(Region(begin, end, digest))
+        begin = end
+    return pq.ParquetFile(VerifiedFile(stream, [*regions, part.tail], part.bytes), metadata=metadata, pre_buffer=False)
+
+
 @contextmanager
-def _vouched_for(store: StateStore, part: Part) -> Iterator[None]:
+def vouched_for(store: StateStore, part: Part) -> Iterator[None]:
+    """Say of a part that it is damaged.
+
+    Raises:
+        StateCorruptError: in the place of what Arrow, the disk or a digest says.
+    """
     try:
         yield
     except StateNotFoundError:
-        raise StateCorruptError(
-            f"{store.location(part.name)} is missing, though its commit marker names it. {RESTORE}"
-        ) from None
-    except (pa.ArrowException, OSError) as error:
-        raise StateCorruptError(
-            f"{store.location(part.name)} can't be read: {str(error).strip()}. {RESTORE}"
-        ) from error
+        raise damaged(store, part.name, "is missing, though its commit marker names it") from None
+    except DamagedRegionError as error:
+        raise damaged(store, part.name, f"is damaged: {error}") from error
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        if short_of := shortage(error):
+            raise StateError(shortage_text(f"{store.location(part.name)} can't be read", short_of)) from error
+        raise damaged(store, part.name, f"can't be read: {str(error).strip()}") from error

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from xxhash import xxh3_128_hexdigest
 
-from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.state.damage import damaged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,13 +42,12 @@ def sealed_json(value: Mapping[str, Any]) -> bytes:
     return text[:-2] + f',"{DIGEST_KEY}":"{xxh3_128_hexdigest(text)}"}}\n'.encode("ascii")
 
 
-def read_sealed(store: StateStore, name: str, advice: str) -> dict[str, Any]:
+def read_sealed(store: StateStore, name: str) -> dict[str, Any]:
     """Return a document of the state, without its digest.
 
     Args:
         store: the state.
         name: of the file.
-        advice: what to do when it is damaged: a sentence.
 
     Raises:
         StateNotFoundError: no such name.
@@ -57,7 +56,7 @@ def read_sealed(store: StateStore, name: str, advice: str) -> dict[str, Any]:
     try:
         return open_sealed(store.read(name))
     except ValueError as error:
-        raise StateCorruptError(f"{store.location(name)} is damaged: {error}. {advice}") from error
+        raise damaged(store, name, f"is damaged: {error}") from error
 
 
 def open_sealed(data: bytes) -> dict[str, Any]:

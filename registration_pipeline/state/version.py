@@ -6,10 +6,11 @@ that an earlier version wrote.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline import __version__
-from registration_pipeline.errors import StateConflictError, StateLayoutError, StateNotFoundError
+from registration_pipeline.errors import StateConflictError, StateCorruptError, StateLayoutError, StateNotFoundError
 from registration_pipeline.state.layout import state_version_name
 from registration_pipeline.state.sealed import open_sealed, sealed_json
 
@@ -39,6 +40,7 @@ def require_layout(store: StateStore, source: str) -> bool:
 
     Raises:
         StateLayoutError: the state has another layout, or does not say which.
+        StateCorruptError: what says the layout is damaged.
         StateError: the state can't be read.
     """
     where = store.location(state_version_name(source))
@@ -53,7 +55,9 @@ def require_layout(store: StateStore, source: str) -> bool:
     try:
         document = open_sealed(data)
     except ValueError as error:
-        raise StateLayoutError(
+        # What was edited, or written by another version without a digest, says so; anything else is damage.
+        kind = StateCorruptError if _claimed_layout(data) in {LAYOUT, None} else StateLayoutError
+        raise kind(
             f"{where} is damaged: {error}. Nothing was changed. Restore it from a backup; or {_REBUILD.format(source=source)}"
         ) from error
     layout = document.get("layout")
@@ -90,6 +94,15 @@ def ensure_layout(store: StateStore, source: str, at: datetime) -> None:
         store.create(state_version_name(source), sealed_json(document))
     except StateConflictError:
         require_layout(store, source)  # another process was first
+
+
+def _claimed_layout(data: bytes) -> int | None:
+    """Return the layout that a document says, right or wrong; None: it can't be understood."""
+    try:
+        layout = json.loads(data)["layout"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return layout if isinstance(layout, int) else None
 
 
 def _read(store: StateStore, source: str) -> bytes | None:

@@ -13,7 +13,7 @@ waiting for quiet is ``registrar.py``, waiting for a job ``job_wait.py``, reachi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -29,17 +29,16 @@ from registration_pipeline.errors import (
 from registration_pipeline.manifest.files import Manifest, check_sent_before, ensure_manifest
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
+from registration_pipeline.submission.evidence import chunk_evidence, prior_evidence, with_what_stays
 from registration_pipeline.submission.job_wait import JobWait
 from registration_pipeline.submission.result import ChunkResult, InDoubt, result_from_verdict
-from registration_pipeline.submission.settle import gone_items, search_folder
-from registration_pipeline.submission.split import PartOf
+from registration_pipeline.submission.split import ADOPTED_PRIOR, PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
-    contested_items,
+    is_proven,
     judge_adopted,
     judge_job,
     judge_refused,
-    keep_registered,
     unaccounted_units,
     verdict_facts,
 )
@@ -61,9 +60,6 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import JobReport
-
-# Item times are Encord's clock, intents ours. The signature scheme refuses clocks that are further apart than this.
-_CLOCK_SKEW = timedelta(minutes=15)
 
 
 @dataclass(slots=True)
@@ -123,6 +119,11 @@ class ChunkSubmission:
         if doubt.seen.get(self.chunk.chunk_id) != (progress.attempt, progress.state):
             # Another process got the job id, or the verdict, while we waited: what it wrote is not in doubt.
             return self.advance()
+        if progress.state is ChunkState.SUBMITTED:
+            with self.context.slots.occupied(self.context.stop):
+                report = self._wait_for_job()
+            if report is not None:
+                return self._judge(report, is_settled=True)
         evidence = self._evidence(self._units())
         if evidence.covers(self._units()):
             outcomes = judge_adopted(self._units(), evidence, attempt=progress.attempt, at=self.context.clock())
@@ -146,6 +147,9 @@ class ChunkSubmission:
 
     def _start(self, *, is_fresh: bool = False) -> ChunkResult | InDoubt:
         manifest = self.manifest()
+        adopted = self._adopt_prior(manifest, is_fresh=is_fresh)
+        if adopted is not None:
+            return adopted
         refusal: Exception | None = None
         with self.context.slots.occupied(self.context.stop):
             self.context.check_stop("No further chunk is started because the submission stops; run again.")
@@ -167,6 +171,18 @@ class ChunkSubmission:
             text = "; ".join(f"{violation.where}: {violation.problem}" for violation in manifest.violations)
             return self._refused(f"the manifest is not valid and was not sent: {text}", was_sent=False)
         return self._refused(str(refusal), was_sent=True) if refusal else self._judge(report)
+
+    def _adopt_prior(self, manifest: Manifest, *, is_fresh: bool) -> ChunkResult | None:
+        """Conclude a chunk without sending it, because the folder held all of it before the first upload."""
+        if self.context.prior is None or self._progress.verdict is not None:
+            return None
+        units = self._units()
+        evidence = prior_evidence(self.context, self._folder_uuid, units)
+        if not evidence.covers(units):
+            return None
+        self._intend(manifest, is_fresh=is_fresh)
+        outcomes = judge_adopted(units, evidence, attempt=self._progress.attempt, at=self.context.clock())
+        return self._conclude(outcomes, message=ADOPTED_PRIOR)
 
     def _send(self, manifest: Manifest) -> str:
         context, tries = self.context, count()
@@ -200,15 +216,26 @@ class ChunkSubmission:
         assert job_id is not None
         return JobWait(self.context, self.chunk.chunk_id, self._folder_uuid, job_id).until_end()
 
-    def _judge(self, report: JobReport | None) -> ChunkResult | InDoubt:
+    def _judge(self, report: JobReport | None, *, is_settled: bool = False) -> ChunkResult | InDoubt:
+        """Conclude from a job's report.
+
+        Args:
+            report: of a job that has ended; None: Encord no longer knows it.
+            is_settled: the folder has been quiet since the job ended.
+        """
         progress = self._progress
         if report is None:
             return self._in_doubt(f"Encord no longer knows upload job {progress.job_id}")
         units = self._units()
-        # What an earlier attempt registered stays so; without leaving it out, every retry would list the whole folder
-        # back to the first attempt, because a job does not name what it skips.
-        registered = {outcome.unit_id for outcome in self._earlier() if outcome.verdict.is_registered}
+        # What an earlier attempt registered stays so; without leaving it out, every retry would search for it, because a
+        # job does not name what it skips.
+        registered = {outcome.unit_id for outcome in self._earlier() if is_proven(outcome)}
         sought = [unit for unit in unaccounted_units(units, report) if unit.unit_id not in registered]
+        if sought and report.units_pending and not is_settled:
+            # It may go on, and what it registers after a retry was started would be there twice.
+            return self._in_doubt(
+                f"upload job {progress.job_id} ended {report.status} with {report.units_pending} units pending"
+            )
         evidence = self._evidence(sought) if sought else FolderEvidence()
         outcomes = judge_job(units, report, evidence, attempt=progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message="; ".join(report.errors) or None)
@@ -261,7 +288,8 @@ class ChunkSubmission:
             result = self._go_on(progress)
         if isinstance(result, InDoubt):
             return result
-        self.part.refusals.count_verdict(self.chunk, self._progress)
+        if not self._progress.is_split:  # else its own parts were counted
+            self.part.refusals.count_verdict(self.chunk, self._progress)
         return self._progress.verdict
 
     def not_attempted(self) -> ChunkOutcomes:
@@ -272,7 +300,13 @@ class ChunkSubmission:
     def _conclude(self, outcomes: ChunkOutcomes, *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
         context, chunk_id, progress = self.context, self.chunk.chunk_id, self._progress
-        outcomes = self._keep_what_was_lost(self._keep_earlier(outcomes))
+        outcomes = with_what_stays(
+            context,
+            outcomes,
+            earlier=self._earlier(),
+            units=self._units(),
+            search=self._evidence if self._was_lost else partial(prior_evidence, context, self._folder_uuid),
+        )
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
         if rows or self._has_leftovers:
@@ -287,23 +321,9 @@ class ChunkSubmission:
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
 
-    def _keep_earlier(self, outcomes: ChunkOutcomes) -> ChunkOutcomes:
-        earlier, context = self._earlier(), self.context
-        contested = contested_items(outcomes, earlier)
-        gone = gone_items(gateway=context.gateway, retry=context.calls, item_uuids=contested)
-        return keep_registered(outcomes, earlier, gone=gone)
-
-    def _keep_what_was_lost(self, outcomes: ChunkOutcomes) -> ChunkOutcomes:
-        """Call registered what an attempt of unknown fate put into the folder, though Encord refused to take it again."""
-        failed = {outcome.unit_id for outcome in outcomes.failed}
-        if not failed or all(event.kind is not JournalEventKind.LOST for event in self._events):
-            return outcomes
-        units = [unit for unit in self._units() if unit.unit_id in failed]
-        evidence = self._evidence(units)
-        there = [unit for unit in units if evidence.item_of(unit)]
-        found = judge_adopted(there, evidence, attempt=self._progress.attempt, at=self.context.clock())
-        by_key = {outcome.key: outcome for outcome in found}
-        return ChunkOutcomes.of(by_key.get(outcome.key, outcome) for outcome in outcomes)
+    @property
+    def _was_lost(self) -> bool:
+        return any(event.kind is JournalEventKind.LOST for event in self._events)
 
     def _earlier(self) -> Sequence[Outcome]:
         verdict = self._progress.verdict
@@ -362,15 +382,7 @@ class ChunkSubmission:
         return (first.folder_uuid if first else None) or whole or self.context.target.folder_uuid
 
     def _evidence(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
-        first = self._progress.first_intent
-        assert first is not None
-        return search_folder(
-            gateway=self.context.gateway,
-            retry=self.context.calls,
-            folder_uuid=self._folder_uuid,
-            units=units,
-            since=first.at - _CLOCK_SKEW,
-        )
+        return chunk_evidence(self.context, self._progress, self._folder_uuid, units)
 
     def _in_doubt(self, message: str) -> InDoubt:
         progress = self._progress

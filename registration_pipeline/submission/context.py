@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.gateway import RegistrationGateway
+    from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.submission.target import Target
 
 
@@ -32,6 +33,7 @@ class SubmissionContext:
     Args:
         retry: how calls are repeated; ``calls`` is the same, ended by ``stop``.
         stop: set when nothing more may be sent.
+        prior: what the folder held before the first upload of the source; None: nothing.
         may_send: asked right before every start; raises when another process may have taken over the source.
         slots: room for open upload jobs.
         ahead: chunks that are made ready or concluded while all slots are occupied, so that no room for a job stays empty.
@@ -50,6 +52,7 @@ class SubmissionContext:
     target: Target
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     stop: threading.Event = field(default_factory=threading.Event)
+    prior: PriorItems | None = None
     may_send: Callable[[], None] = lambda: None
     slots: Slots = field(default_factory=lambda: Slots(4))
     ahead: int = 2

@@ -115,8 +115,15 @@ class RegistrationGateway(Protocol):
     def count_items(self, folder_uuid: str) -> int:
         """Return how many items the folder holds, cheaply."""
 
-    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
-        """Return one page of the folder's items by the time of their creation; without a token, the first."""
+    def items_page(
+        self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
+    ) -> ItemPage:
+        """Return one page of the folder's items by the time of their creation; without a token, the first.
+
+        Args:
+            search: only items with this text in their title; Encord may find more, and items that were found are therefore
+                checked. Nothing may rely on what it does not find.
+        """
 
     def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
         """Return the folder of each item; None when any of them does not exist or may not be seen: which, is not said."""

@@ -9,18 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import ServiceUnavailableError
-from registration_pipeline.submission.verdicts import FolderEvidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable
 
-    from registration_pipeline.planning.units import PlannedUnit
     from registration_pipeline.submission.calls.retry import RetryPolicy
-    from registration_pipeline.submission.gateway import ItemPage, RegistrationGateway, RemoteItem
-
-MOST_PAGES = 20
-"""Of 1,000 items: a folder may hold ten million, and a night may have registered most of them since."""
+    from registration_pipeline.submission.gateway import RegistrationGateway
 
 _CHECKS_PER_SETTLE = 12
 _LONGEST_CHECK_SECONDS = 10.0
@@ -62,52 +56,6 @@ def wait_for_quiet(
         if latest != count:
             count, quiet_since = latest, monotonic()
     return monotonic() - began
-
-
-def search_folder(
-    *,
-    gateway: RegistrationGateway,
-    retry: RetryPolicy,
-    folder_uuid: str,
-    units: Sequence[PlannedUnit],
-    since: datetime,
-) -> FolderEvidence:
-    """Return what the folder's newest items show of the units: back to ``since``, and no more than ``MOST_PAGES``.
-
-    Nothing depends on seeing a unit that is there: a chunk that is not seen whole is sent again, and Encord skips what it
-    has. Searching saves a job, and finds the items' UUIDs.
-    """
-    return FolderEvidence.collect(units, _newest_items(gateway, retry, folder_uuid, since))
-
-
-def gone_items(*, gateway: RegistrationGateway, retry: RetryPolicy, item_uuids: Sequence[str]) -> set[str]:
-    """Return which of the items Encord does not show any more; it does not say which, so a refused batch is halved."""
-    if not item_uuids or retry.read("looking up items", lambda: gateway.folders_of_items(item_uuids)) is not None:
-        return set()
-    if len(item_uuids) == 1:
-        return set(item_uuids)
-    middle = len(item_uuids) // 2
-    halves = (item_uuids[:middle], item_uuids[middle:])
-    return set().union(*(gone_items(gateway=gateway, retry=retry, item_uuids=half) for half in halves))
-
-
-def _newest_items(
-    gateway: RegistrationGateway, retry: RetryPolicy, folder_uuid: str, since: datetime
-) -> Iterator[RemoteItem]:
-    token: str | None = None
-    for _ in range(MOST_PAGES):
-
-        def read(token: str | None = token) -> ItemPage:
-            return gateway.items_page(folder_uuid, token, newest_first=True)
-
-        page = retry.read(f"listing folder {folder_uuid}", read)
-        for item in page.items:
-            if item.created_at < since:
-                return
-            yield item
-        token = page.next_token
-        if token is None:
-            return
 
 
 def _count(gateway: RegistrationGateway, retry: RetryPolicy, folder_uuid: str) -> int:

@@ -17,6 +17,10 @@ GIVE_UP_AFTER = 8
 chunk of 1,000 down to every unit takes 2,000 starts; this takes about 25."""
 
 
+ADOPTED_PRIOR = "adopted: in the folder before the first upload, nothing was sent"
+"""The message of a verdict without a start, which says nothing of what Encord accepts."""
+
+
 @dataclass(slots=True)
 class Refusals:
     """What submitting the parts of one chunk has met so far; shared by all of them, one thread."""
@@ -46,7 +50,9 @@ class Refusals:
     def count_verdict(self, chunk: PlannedChunk, progress: ChunkProgress) -> None:
         """Count a part that Encord has accepted: a job was made of it, or its units are there."""
         verdict = progress.verdict
-        if verdict is not None and (verdict.job_id or verdict.registered):
+        if verdict is None or verdict.message == ADOPTED_PRIOR:
+            return
+        if verdict.job_id or verdict.registered:
             self.accepted += chunk.units
 
 

@@ -18,10 +18,15 @@ _SECONDS_BEFORE_LOOKING_AGAIN = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The UUIDs that a source's manifests are sent with."""
+    """The UUIDs that a source's manifests are sent with.
+
+    Args:
+        is_new: the folder was created just now, so that nothing can be in it.
+    """
 
     folder_uuid: str
     integration_uuid: str | None
+    is_new: bool = False
 
 
 def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: SourceSettings) -> Target:
@@ -36,11 +41,29 @@ def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
         if integration
         else None
     )
-    return Target(folder_uuid=_find_or_create(gateway, retry, source.encord.folder), integration_uuid=integration_uuid)
+    folder_uuid, is_new = _find_or_create(gateway, retry, source.encord.folder)
+    return Target(folder_uuid=folder_uuid, integration_uuid=integration_uuid, is_new=is_new)
 
 
-def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> str:
-    """Search before and after every creation: one whose reply was lost has happened, or has not."""
+def ask_for_target(gateway: RegistrationGateway, retry: RetryPolicy, source: SourceSettings) -> None:
+    """Ask Encord whether the source's key, integration and folder can be used, and create nothing: a missing folder is right.
+
+    For before a listing, which can take hours: what is wrong here is wrong after it, too.
+
+    Raises:
+        HaltError: one of them can't be used; the message says what to change.
+    """
+    integration, folder = source.encord.integration, source.encord.folder
+    if integration:
+        retry.read(f"finding integration {integration!r}", lambda: gateway.resolve_integration(integration))
+    retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
+
+
+def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> tuple[str, bool]:
+    """Search before and after every creation: one whose reply was lost has happened, or has not.
+
+    The second value says that the folder was created by this call.
+    """
 
     def find() -> str | None:
         return retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
@@ -48,15 +71,15 @@ def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: st
     found = find()
     for _ in range(_CREATE_TRIES):
         if found:
-            return found
+            return found, False
         try:
-            return retry.call(f"creating folder {folder!r}", lambda: gateway.create_folder(folder))
+            return retry.call(f"creating folder {folder!r}", lambda: gateway.create_folder(folder)), True
         except (AmbiguousError, PermanentError) as error:
             problem = error
             retry.pause(_SECONDS_BEFORE_LOOKING_AGAIN)
             found = find()
     if found:
-        return found
+        return found, False
     raise ServiceUnavailableError(
         f"The Encord folder {folder!r} could not be created ({problem}). Create it in Encord and set encord.folder to its "
         "UUID, or run again."

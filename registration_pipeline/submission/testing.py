@@ -62,6 +62,7 @@ class ScriptedGateway:
         fails: returns the error text for an object URL, or None when it registers. A unit of several objects fails with the
             first of them that does.
         refuses: returns the error for a whole manifest, or None when it is accepted.
+        tells: makes of the true report of a job that has ended the one that a poll gives.
         folders: name to UUID.
         integrations: title to UUID.
         clock: when items are created and jobs end; with ``job_seconds`` it must be moved on by the waiting code.
@@ -74,6 +75,7 @@ class ScriptedGateway:
     starts: list[StartScript] = field(default_factory=list)
     fails: Callable[[str], str | None] = lambda _: None
     refuses: Callable[[dict[str, Any]], Exception | None] = lambda _: None
+    tells: Callable[[JobReport], JobReport] = lambda report: report
     folders: dict[str, str] = field(default_factory=dict)
     integrations: dict[str, str] = field(default_factory=lambda: {"sandbox": str(uuid5(NAMESPACE_URL, "sandbox"))})
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -135,7 +137,8 @@ class ScriptedGateway:
         self._work()
         if job_id not in self.jobs:
             raise PermanentError("404: no such job")
-        return self.jobs[job_id]
+        report = self.jobs[job_id]
+        return report if report.status is JobStatus.PENDING else self.tells(report)
 
     def cancel_job(self, *, folder_uuid: str, job_id: str) -> int:
         """See ``RegistrationGateway``."""
@@ -155,11 +158,14 @@ class ScriptedGateway:
         self._work()
         return len(self.items.get(folder_uuid, ()))
 
-    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
+    def items_page(
+        self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
+    ) -> ItemPage:
         """See ``RegistrationGateway``."""
         self._work()
         start = int(page_token or 0)
-        items = self.items.get(folder_uuid, [])[:: -1 if newest_first else 1]
+        items = [item for item in self.items.get(folder_uuid, []) if not search or search in item.name]
+        items = items[:: -1 if newest_first else 1]
         end = start + self.page_size
         return ItemPage(tuple(items[start:end]), str(end) if end < len(items) else None)
 

@@ -1,7 +1,9 @@
 """From what Encord said to a verdict for every object: pure functions.
 
-The rules, all from the wire contract's section 6.1: a DONE job is not success; its items carry names and no URLs; skipped
-duplicates may be neither among the items nor counted; the number of errors may exceed the errors that are listed.
+The rule: an object is registered only with the UUID of its item, from the job's reply, from the folder or from an earlier
+attempt. That a job does not name an object proves nothing, whatever it counts: a DONE job is not success; its items carry
+names and no URLs; skipped duplicates may be neither among the items nor counted; and errors may be counted and not listed,
+listed twice, or without the URL that they are about.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from urllib.parse import unquote
 
+from registration_pipeline.foreign_text import masked
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.reasons import classify_message
@@ -67,7 +70,7 @@ class FolderEvidence:
     def collect(cls, units: Sequence[PlannedUnit], items: Iterable[RemoteItem]) -> FolderEvidence:
         """Keep of ``items`` what speaks of ``units``, and stop reading when every unit was seen."""
         ids = {unit.unit_id for unit in units}
-        urls = {_decoded(unit.objects[0].object_url): unit.unit_id for unit in units}
+        urls = {decoded(unit.objects[0].object_url): unit.unit_id for unit in units if len(unit.objects) == 1}
         by_unit_id: dict[str, str] = {}
         by_url: dict[str, str] = {}
         seen: set[str] = set()
@@ -75,16 +78,23 @@ class FolderEvidence:
             if item.unit_id in ids:
                 by_unit_id[item.unit_id] = item.item_uuid
                 seen.add(item.unit_id)
-            elif item.url and _decoded(item.url) in urls:
-                by_url[_decoded(item.url)] = item.item_uuid
-                seen.add(urls[_decoded(item.url)])
+            elif item.url and decoded(item.url) in urls:
+                by_url[decoded(item.url)] = item.item_uuid
+                seen.add(urls[decoded(item.url)])
             if len(seen) == len(ids):
                 break
         return cls(by_unit_id=by_unit_id, by_url=by_url)
 
+    def joined(self, other: FolderEvidence) -> FolderEvidence:
+        """Return what both show; where they differ, this one counts."""
+        return FolderEvidence(
+            by_unit_id={**other.by_unit_id, **self.by_unit_id}, by_url={**other.by_url, **self.by_url}
+        )
+
     def item_of(self, unit: PlannedUnit) -> str | None:
-        """Return the unit's item, if the listing showed it."""
-        return self.by_unit_id.get(unit.unit_id) or self.by_url.get(_decoded(unit.objects[0].object_url))
+        """Return the unit's item, if the listing showed it; by URL only the item of a single object."""
+        by_url = self.by_url.get(decoded(unit.objects[0].object_url)) if len(unit.objects) == 1 else None
+        return self.by_unit_id.get(unit.unit_id) or by_url
 
     def covers(self, units: Sequence[PlannedUnit]) -> bool:
         """Return whether every unit was seen in the folder."""
@@ -111,14 +121,14 @@ def judge_job(
     """Return the verdict for every object of a chunk whose job has ended.
 
     Args:
-        evidence: what a listing of the folder showed; needed only when ``unaccounted_units`` is not empty.
+        evidence: what searches of the folder showed; needed only when ``unaccounted_units`` is not empty.
     """
     items = _items_by_name(report)
     failed = _errors_by_url(report)
     found = [] if failed else list(map(items.get, units.values("title")))
     if found and None not in found:
         return _all_registered(units, found, attempt=attempt, at=at)
-    sent = {_decoded(entry.object_url) for unit in units for entry in unit.objects} if failed else set()
+    sent = {decoded(entry.object_url) for unit in units for entry in unit.objects} if failed else set()
     unexpected_urls = set(failed) - sent
     outcomes: list[Outcome] = []
     for unit in units:
@@ -155,6 +165,15 @@ def judge_refused(units: Sequence[PlannedUnit], message: str, *, attempt: int, a
     return ChunkOutcomes.of(outcome for unit in units for outcome in _outcomes(unit, verdict, attempt=attempt, at=at))
 
 
+def is_proven(outcome: Outcome) -> bool:
+    """Return whether an outcome names the item that its object is registered as.
+
+    Without an item are outcomes that were made again from the journal, and those of versions that concluded from a job's
+    silence that an object was there before.
+    """
+    return outcome.verdict.is_registered and outcome.item_uuid is not None
+
+
 def contested_items(outcomes: ChunkOutcomes, earlier: Sequence[Outcome]) -> list[str]:
     """Return the items of an earlier attempt whose units Encord, asked again, calls bad: they may have been deleted since.
 
@@ -168,7 +187,7 @@ def contested_items(outcomes: ChunkOutcomes, earlier: Sequence[Outcome]) -> list
 def keep_registered(
     outcomes: ChunkOutcomes, earlier: Sequence[Outcome], *, gone: Collection[str] = ()
 ) -> ChunkOutcomes:
-    """Return the outcomes with everything that an earlier attempt registered left registered.
+    """Return the outcomes with everything left registered of which an earlier attempt has the item.
 
     A retry sends the whole manifest again, so what is there already comes back as skipped, without its item, or fails
     together with the chunk; neither takes it out of the folder.
@@ -176,9 +195,7 @@ def keep_registered(
     Args:
         gone: items of ``contested_items`` that are not in Encord any more.
     """
-    registered = {
-        outcome.key: outcome for outcome in earlier if outcome.verdict.is_registered and outcome.item_uuid not in gone
-    }
+    registered = {outcome.key: outcome for outcome in earlier if is_proven(outcome) and outcome.item_uuid not in gone}
     if not registered:
         return outcomes
     return ChunkOutcomes.of(
@@ -211,19 +228,26 @@ def verdict_facts(units: Sequence[PlannedUnit], outcomes: ChunkOutcomes) -> Verd
 
 def _items_by_name(report: JobReport) -> dict[str, str]:
     # Whether a job that ends as ERROR takes back what it lists is not known (contract, section 6.1): only the folder shows it.
-    return {} if report.status is JobStatus.ERROR else {item.name: item.item_uuid for item in report.items}
+    if report.status is JobStatus.ERROR:
+        return {}
+    items = {item.name: item.item_uuid for item in report.items}
+    if len(set(items.values())) == len(items):
+        return items
+    names = Counter(items.values())  # one item can't be that of two units: which of them it proves is not known
+    return {name: item_uuid for name, item_uuid in items.items() if names[item_uuid] == 1}
 
 
 def _errors_by_url(report: JobReport) -> dict[str, UnitError]:
-    return {_decoded(url): error for error in report.unit_errors for url in error.object_urls}
+    return {decoded(url): error for error in report.unit_errors for url in error.object_urls}
 
 
 def _error_of(unit: PlannedUnit, failed: Mapping[str, UnitError]) -> UnitError | None:
-    urls = (_decoded(entry.object_url) for entry in unit.objects) if failed else ()
+    urls = (decoded(entry.object_url) for entry in unit.objects) if failed else ()
     return next((failed[url] for url in urls if url in failed), None)
 
 
-def _decoded(url: str) -> str:
+def decoded(url: str) -> str:
+    """Return what two URLs have in common that mean the same object."""
     # Whether Encord gives URLs back as they were submitted or in an equivalent encoding is not known (contract, section 10).
     return unquote(url)
 
@@ -243,22 +267,19 @@ def _unaccounted_unit(
     item_uuid = evidence.item_of(unit)
     if item_uuid:
         return _UnitVerdict(verdict=Verdict.REGISTERED, item_uuid=item_uuid)
-    listed = len(report.unit_errors)
-    # An error for a URL that we did not send may be this unit's, written in another way.
-    are_errors_known = report.status is JobStatus.DONE and report.units_error <= listed and not unexpected_urls
-    if are_errors_known and not report.units_cancelled:
-        # Every error is listed and this unit is not among them: its URL was in the folder before, so it was skipped.
-        return _UnitVerdict(verdict=Verdict.ALREADY_REGISTERED)
-    if report.status is JobStatus.CANCELLED or are_errors_known:
+    if report.status is JobStatus.CANCELLED or report.units_cancelled:
         return _UnitVerdict(
             verdict=Verdict.FAILED, reason=FailureReason.CANCELLED, message="the upload job was cancelled in Encord"
         )
-    said = "; ".join([*report.errors, *(f"an error for {url}, which was not sent" for url in sorted(unexpected_urls))])
+    said = "; ".join(
+        [*report.errors, *(f"an error for {masked(url)}, which was not sent" for url in sorted(unexpected_urls))]
+    )
     return _UnitVerdict(
         verdict=Verdict.FAILED,
         reason=FailureReason.UNACCOUNTED,
-        message=f"the job ended {report.status} with {report.units_error} errors of which it lists {listed}: "
-        f"{said or 'no error text'}",
+        message=f"the job ended {report.status} and names this object neither as an item nor as an error, and no search of "
+        f"the folder shows it. The job counts {report.units_done} done, {report.units_error} errors of which it lists "
+        f"{len(report.unit_errors)}, {report.units_pending} pending: {said or 'no error text'}",
     )
 
 

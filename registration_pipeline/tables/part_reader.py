@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
 
-import pyarrow as pa
-
-from registration_pipeline.errors import StateCorruptError
-from registration_pipeline.state.parquet import Part, open_part
+from registration_pipeline.state.parquet import Part, open_part, read_groups, vouched_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from registration_pipeline.state.store import StateStore
@@ -96,7 +94,7 @@ class GroupReader:
 
     def _decode(self, store: StateStore, part: Part, opened: Callable[[], pq.ParquetFile], group: int) -> pa.Table:
         file = opened()
-        with _readable(store, part):
+        with vouched_for(store, part):
             return file.read_row_group(group, columns=self._columns, use_threads=False)
 
 
@@ -147,18 +145,10 @@ def read_sorted(store: StateStore, part: Part, *, columns: Sequence[str], batch_
     """
     ahead: pa.RecordBatch | None = None
     with open_part(store, part) as file:
-        for group in range(file.num_row_groups):
-            batches = file.iter_batches(
-                batch_size=batch_rows, row_groups=[group], columns=list(columns), use_threads=False
-            )
-            while True:
-                with _readable(store, part):
-                    batch = next(batches, None)
-                if batch is None:
-                    break
-                if ahead is not None:
-                    yield ahead
-                ahead = batch.select(list(columns))
+        for batch in read_groups(store, part, file, columns, batch_rows):
+            if ahead is not None:
+                yield ahead
+            ahead = batch
     if ahead is not None:
         yield ahead
 
@@ -174,12 +164,3 @@ def _bounds_of_groups(file: pq.ParquetFile) -> list[_Bounds]:
 def _bounds(file: pq.ParquetFile, group: int) -> _Bounds:
     statistics = file.metadata.row_group(group).column(_KEY_COLUMN).statistics
     return None if statistics is None or not statistics.has_min_max else (statistics.min, statistics.max)
-
-
-@contextmanager
-def _readable(store: StateStore, part: Part) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        message = f"{store.location(part.name)} can't be read: {error}. Restore it from a backup"
-        raise StateCorruptError(message) from error

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from registration_pipeline.errors import StateConflictError, StateCorruptError, StateNotFoundError
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.planning.halves import read_units
+from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import outcomes_name
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import JournalEventKind, UnitFailure
@@ -40,7 +41,8 @@ class Verdict(StrEnum):
 
     REGISTERED = "registered"
     ALREADY_REGISTERED = "already_registered"
-    """Its URL was in the folder before: Encord skipped it, which is as good as registered."""
+    """Only in states of earlier versions, which concluded it from a job's silence: it has no item UUID. A retry searches for
+    the item, and an audit reports it as missing where there is none."""
     FAILED = "failed"
 
     @property
@@ -186,7 +188,7 @@ def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, 
     buffer = pa.BufferOutputStream()  # a chunk's outcomes are some ten kilobytes
     pq.write_table(outcomes.table, buffer, compression="zstd", use_dictionary=_REPEATING, write_statistics=False)
     data = buffer.getvalue().to_pybytes()
-    base_name = f"{attempt:04d}-{hashlib.sha256(data).hexdigest()[:_DIGEST_DIGITS]}.parquet"
+    base_name = f"{attempt:04d}-{_digest_of(data)}.parquet"
     with suppress(StateConflictError):  # the same bytes, by their digest
         store.create(outcomes_name(source, chunk_id, base_name), data)
     return base_name
@@ -220,21 +222,32 @@ def read_outcomes(store: StateStore, source: str, verdict: JournalEvent) -> Chun
         )
     name = outcomes_name(source, verdict.chunk_id, verdict.outcomes)
     try:
+        data = store.read(name)
+    except StateNotFoundError:
+        return _outcomes_from_journal(store, source, verdict)
+    check_outcomes(store, name, data)
+    try:
         # Neither pq.read_table nor threads: Arrow's threads may drop the last reference to what a Python file gave them when
         # the interpreter is ending already, which aborts the process (pyarrow 26: "terminate called without an active
         # exception").
-        with (
-            store.open(name) as file,
-            pq.ParquetFile(file) as parquet,
-        ):
+        with pq.ParquetFile(pa.BufferReader(data)) as parquet:
             return ChunkOutcomes(parquet.read(use_threads=False))
-    except StateNotFoundError:
-        return _outcomes_from_journal(store, source, verdict)
     except (pa.ArrowException, OSError) as error:
-        raise StateCorruptError(
-            f"{store.location(name)} can't be read: {str(error).strip()}. Restore it from a backup, or delete it: it is made "
-            "again from plan and journal, but for the UUIDs of Encord's items."
-        ) from error
+        raise damaged(store, name, f"can't be read: {str(error).strip()}") from error
+
+
+def check_outcomes(store: StateStore, name: str, data: bytes) -> None:
+    """Compare a file of outcomes with the digest in its name.
+
+    Raises:
+        StateCorruptError: it holds something else.
+    """
+    if _digest_of(data) != name.removesuffix(".parquet")[-_DIGEST_DIGITS:]:
+        raise damaged(store, name, "is damaged: its content does not match the digest in its name")
+
+
+def _digest_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:_DIGEST_DIGITS]
 
 
 def _outcomes_from_journal(store: StateStore, source: str, verdict: JournalEvent) -> ChunkOutcomes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.objects import KINDS
 from registration_pipeline.planning.wave import read_census, read_chunk_units
+from registration_pipeline.tracking.agreement import NOTHING_COUNTED, disagreements
 from registration_pipeline.tracking.failures.log import count_by_chunk, failed_keys
 from registration_pipeline.tracking.journal.states import ChunkProgress, ChunkState
 from registration_pipeline.tracking.snapshot import read_snapshot
@@ -66,11 +67,14 @@ class SourceStatus:
     chunks: Mapping[ChunkState, int] = field(default_factory=dict)
     inventory_id: str | None = None
     last_sync_at: datetime | None = None
+    disagreements: tuple[str, ...] = ()
+    """What does not agree in these numbers or in what they were counted from, a sentence each; usually nothing."""
 
     @property
     def adds_up(self) -> bool:
-        """Return whether every object is in exactly one place."""
-        return self.objects == self.excluded + self.rejected + self.registered + self.pending + self.failed
+        """Return whether every object is in exactly one place, and nothing contradicts that."""
+        accounted = self.excluded + self.rejected + self.registered + self.pending + self.failed
+        return self.objects == accounted and not self.disagreements
 
     def as_json(self) -> dict[str, object]:
         """Return the source's part of ``status --json``."""
@@ -91,6 +95,7 @@ class SourceStatus:
             "inventory_id": self.inventory_id,
             "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
             "quarantined": self.quarantined,
+            **({"disagreements": list(self.disagreements)} if self.disagreements else {}),
         }
 
 
@@ -125,19 +130,17 @@ def source_status(
     snapshot = snapshot or read_snapshot(store, source)
     latest = snapshot.history.latest
     if latest is None:
-        return SourceStatus(source=source)
+        return SourceStatus(source=source, disagreements=disagreements(NOTHING_COUNTED, snapshot))
     statuses = chunk_statuses(store, source, snapshot)
     tally = _tally(store, source, latest, statuses, max_attempts)
     counts: PlanCounts = latest.counts
+    by_place = {name: tally[name] for name in ("registered", "pending", "failed")}
+    by_place |= {"objects": counts.objects, "excluded": counts.excluded, "rejected": counts.rejected}
+    by_place["pending"] += counts.held
     verdict_times = [status.progress.verdict.at for status in statuses.values() if status.progress.verdict]
     return SourceStatus(
         source=source,
-        objects=counts.objects,
-        excluded=counts.excluded,
-        rejected=counts.rejected,
-        registered=tally["registered"],
-        pending=tally["pending"] + counts.held,
-        failed=tally["failed"],
+        **by_place,
         changed=tally["changed"],
         deleted=tally["deleted"],
         quarantined=tally["quarantined"],
@@ -149,6 +152,7 @@ def source_status(
         chunks=Counter(status.progress.state for status in statuses.values()),
         inventory_id=latest.inventory_id,
         last_sync_at=max([latest.planned_at, *verdict_times]),
+        disagreements=disagreements(by_place, snapshot),
     )
 
 

@@ -216,3 +216,40 @@ def test_a_refused_start_leaves_the_fate_for_the_next_one(sandbox: Sandbox, fold
 
     assert _poll(folder, _start(sandbox, folder)).status is LongPollingStatus.CANCELLED
     assert _poll(folder, _start(sandbox, folder, 9)).status is LongPollingStatus.DONE
+
+
+LOST_EVIDENCE: list[Any] = [
+    pytest.param({"fate": Fate.NO_URLS}, (0, 8, 8, 0, 1, 0), id="no_urls"),
+    pytest.param({"fate": Fate.TWICE}, (0, 8, 8, 1, 1, 0), id="twice"),
+    pytest.param({"fate": Fate.TEXT_ONLY}, (0, 0, 0, 0, 1, 0), id="text_only"),
+    pytest.param({"fate": Fate.NOWHERE}, (0, 0, 0, 0, 0, 0), id="nowhere"),
+    pytest.param({"fate": Fate.UNNAMED}, (8, 0, 0, 0, 0, 0), id="unnamed"),
+    pytest.param({"fate": Fate.PENDING, "share": 0}, (0, 0, 0, 0, 0, 8), id="pending"),
+    pytest.param({"fate": Fate.PENDING, "share": 0.5}, (4, 0, 0, 0, 0, 4), id="pending after half"),
+]
+
+
+@pytest.mark.parametrize(("fault", "said"), LOST_EVIDENCE)
+def test_a_job_may_end_without_saying_what_became_of_its_units(
+    sandbox: Sandbox, folder: StorageFolder, fault: dict[str, Any], said: tuple[int, ...]
+) -> None:
+    """Said: units registered, errors counted, errors listed, URLs among them, texts of the job, units pending."""
+    sandbox.script(Fault(effect=Effect.JOB, unit_messages=("403",), **fault))
+
+    result = _poll(folder, _start(sandbox, folder))
+
+    assert (result.status, result.items_with_names) == (LongPollingStatus.DONE, [])
+    assert said == (
+        len(sandbox.folder_items(folder.uuid)),
+        result.units_error_count,
+        len(result.unit_errors),
+        len({url for error in result.unit_errors for url in error.object_urls}),
+        len(result.errors),
+        result.units_pending_count,
+    )
+
+
+def test_at_least_as_many_units_fail_as_their_fate_needs(sandbox: Sandbox, folder: StorageFolder) -> None:
+    sandbox.script(Fault(effect=Effect.JOB, fate=Fate.TWICE, unit_probability=0))
+
+    assert _poll(folder, _start(sandbox, folder)).units_error_count == 2

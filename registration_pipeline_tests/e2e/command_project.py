@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.outcomes import read_outcomes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +72,17 @@ class CommandProject:
 
     def sync(self) -> Finished:
         return self.finish(self.start("sync", "--json"))
+
+    def assert_proven(self, objects: int) -> None:
+        """Every object has the UUID of an item of its own, and status and audit agree with the sandbox."""
+        journal = Journal(self.store, SOURCE)
+        verdicts = [journal.progress(chunk_id).verdict for chunk_id in load_chunks(self.store, SOURCE)]
+        assert None not in verdicts
+        items = {one.item_uuid for verdict in verdicts if verdict for one in read_outcomes(self.store, SOURCE, verdict)}
+        assert len(items - {None}) == objects
+        status, audit = self.finish(self.start("status", "--json")), self.finish(self.start("audit", SOURCE, "--json"))
+        assert status.numbers["registered"] == len(self.registered()) == objects
+        assert audit.status == 0, audit.out
 
     def kill(self, process: subprocess.Popen[str]) -> bool:
         """End the whole process group at once; False if it had ended by itself."""

@@ -11,6 +11,9 @@ import pytest
 
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.planning.wave import load_waves
+from registration_pipeline.sandbox.api.endpoints import Endpoint
+from registration_pipeline.sandbox.faults.random_profile import RandomFaults
+from registration_pipeline.sandbox.faults.values import LOST_EVIDENCE, Kind
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import chunk_statuses
 from registration_pipeline_tests.doses import DOSES
@@ -39,13 +42,23 @@ STAGES = (
 )
 """A run has reached a stage when there is one more of these files below the source's state."""
 
+LIES = RandomFaults(
+    probability=0.2,
+    seed=1,
+    kinds=tuple(Kind(f"job_{fate}") for fate in LOST_EVIDENCE),
+    endpoints=(Endpoint.START_JOB,),
+    unit_failures=1,
+)
+"""One job of five does not say what became of its units."""
+
 SOON = 0.4
 """Seconds after a stage was reached, at most."""
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandProject]:
-    configure(tmp_path, chunk_size={"images": 5, "videos": 5}, max_in_flight=8, settle_seconds=1)
+    chunk_size = {"images": 5, "videos": 5}
+    configure(tmp_path, chunk_size=chunk_size, max_in_flight=8, settle_seconds=1, max_attempts=KILLS)
     with open_sandbox(tmp_path, monkeypatch, job_seconds=0.3, workers=8) as sandbox:
         yield CommandProject(tmp_path, sandbox)
 
@@ -84,6 +97,7 @@ def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
     began = time.monotonic()
     assert project.sync().status == 0
     longest = 1.3 * (time.monotonic() - began)
+    project.sandbox.randomise(LIES)
 
     stages: Counter[str] = Counter()
     keys = ["first.jpg"]
@@ -101,6 +115,8 @@ def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
         was_killed = project.kill(process)
         where = stage(project, inventory.inventory_id if inventory else None)
         stages[where if was_killed else "not at all: it had ended"] += 1
+    struck = project.sandbox.fault_counts()
+    project.sandbox.clear_faults()
     statuses = [project.sync().status]
     while statuses[-1] != 0 and len(statuses) < 3:
         statuses.append(project.sync().status)
@@ -111,10 +127,12 @@ def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
     note_line(
         f"{KILLS} kills: {', '.join(f'{count} {name}' for name, count in sorted(stages.items()))}; "
         f"then {len(statuses)} sync ({statuses}): {len(keys):,} objects, {len(registered):,} registered, {doubled} "
-        f"duplicates, {lost} lost"
+        f"duplicates, {lost} lost; jobs that left out what became of their units: {struck}"
     )
     assert statuses[-1] == 0
     assert (set(registered), doubled, lost) == (urls, 0, 0)
     assert project.sandbox.duplicates() == {}
+    project.assert_proven(len(keys))
+    assert struck
     assert KILLS - stages["not at all: it had ended"] >= 0.8 * KILLS
     assert len(stages) >= 4, f"the kills fell into few stages: {stages}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registration_pipeline.sandbox.faults.random_profile import RandomFaults
-from registration_pipeline.sandbox.faults.values import JOB_KINDS, Kind
+from registration_pipeline.sandbox.faults.values import JOB_KINDS, LOST_EVIDENCE, Kind
 from registration_pipeline_tests.doses import DOSES
 from registration_pipeline_tests.e2e.command_project import CommandProject, configure, open_sandbox
 
@@ -77,5 +77,9 @@ def test_every_object_is_registered_once_whatever_encord_does(
     assert (len(urls), doubled, lost) == (OBJECTS, 0, 0)
     assert project.sandbox.duplicates() == {}
     assert numbers["registered"] == OBJECTS
+    project.sandbox.clear_faults()
+    project.assert_proven(OBJECTS)
+    lost_evidence = {f"job_{fate}" for fate in LOST_EVIDENCE}
+    assert len({way for way in struck if way in lost_evidence}) >= 2
     assert len({way for way in struck if way.startswith("job_")}) >= 3
     assert {way.split("_")[0] for way in struck} >= {"cut", "delay", "status", "job"}

@@ -19,12 +19,14 @@ from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.context import SubmissionContext
 from registration_pipeline.submission.encord.gateway import EncordGateway
+from registration_pipeline.submission.prior_items import PriorItemsFinder, was_sent_to
 from registration_pipeline.submission.registrar import register_chunks
 from registration_pipeline.submission.target import resolve_target
 from registration_pipeline.tracking.due import due_tasks, named_tasks
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.status import chunk_statuses, source_status
+from registration_pipeline.urls import object_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +51,7 @@ class SandboxFleet:
         base["encord"] = {"integration": "sandbox", "folder": "fleet"} | encord
         self.source = SourceSettings.model_validate(base | {"chunk_size": {"images": images}})
         self._objects = objects
+        self.notices: list[str] = []
         take_inventory(lister=self, store=self.store, source="fleet", clock=lambda: START)
         plan_source(store=self.store, source=self.source, clock=lambda: START + timedelta(seconds=1))
         self.chunks = list(load_chunks(self.store, "fleet").values())
@@ -68,11 +71,23 @@ class SandboxFleet:
         domain = self.sandbox.url
         gateway = EncordGateway(ssh_private_key=key or self.sandbox.private_key_path.read_text(), domain=domain)
         policy = RetryPolicy(**({"cap_seconds": 0.2} | retry))
+        target = resolve_target(gateway, policy, self.source)
+        prior = PriorItemsFinder(
+            store=self.store,
+            source="fleet",
+            target=target,
+            url_prefix=object_url(self.source, self.source.location.prefix),
+            gateway=gateway,
+            retry=policy,
+            has_sent=lambda: was_sent_to(target.folder_uuid, Journal(self.store, "fleet").fold_all()),
+            notify=self.notices.append,
+        )
         context = SubmissionContext(
             store=self.store,
             source="fleet",
             gateway=gateway,
-            target=resolve_target(gateway, policy, self.source),
+            target=target,
+            prior=prior.find(),
             retry=policy,
             settle_seconds=settle_seconds,
         )

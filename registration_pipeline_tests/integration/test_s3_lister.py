@@ -194,5 +194,6 @@ def test_the_client_has_the_options_that_listing_needs(aws_environment: str) -> 
 
 
 def test_a_profile_that_does_not_exist_names_its_setting(aws_environment: str) -> None:
+    storage = StorageSettings(profile="no-such-profile", region="eu-west-2")
     with pytest.raises(ConfigurationError, match=r"^sources\.fleet\.storage\.profile: .*list-profiles"):
-        make_s3_client(StorageSettings(profile="no-such-profile"), source="fleet")
+        make_lister(SourceSettings(name="fleet", uri="s3://bucket/", storage=storage))

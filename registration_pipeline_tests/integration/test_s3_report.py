@@ -13,6 +13,7 @@ from registration_pipeline.cli.app import app
 from registration_pipeline.errors import NotFoundError
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.project.clients.listers import make_lister
+from registration_pipeline.project.clients.stores import SettingsClients
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline_tests.report_deliveries.delivery import AmazonDelivery, Entry, entries
@@ -144,3 +145,29 @@ def test_topping_up_lists_what_may_have_changed_since(reported: ReportedBucket) 
 def test_a_report_bucket_that_does_not_exist_names_its_own_setting(reported: ReportedBucket) -> None:
     with pytest.raises(NotFoundError, match=r"no-such-bucket.*sources\.fleet\.storage\.inventory_report"):
         keys_of(reported.source(inventory_report="s3://no-such-bucket/dest/"))
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_every_request_around_a_report_says_who_pays(reported: ReportedBucket, pays: bool) -> None:  # noqa: FBT001
+    reported.deliver(entries("raw/a.jpg", "raw/b/c.jpg"))
+    reported.configure("raw/", "narrow")
+    asked: dict[str, set[str | None]] = {}
+
+    class Recording(SettingsClients):
+        def s3(self, source: SourceSettings) -> Any:
+            client = super().s3(source)
+
+            def note(request: Any, event_name: str, **_: object) -> None:
+                payer = request.headers.get("x-amz-request-payer")
+                name = event_name.rpartition(".")[2]
+                asked.setdefault(name, set()).add(payer.decode() if isinstance(payer, bytes) else payer)
+
+            client.meta.events.register("before-send.s3", note)
+            return client
+
+    source = reported.source(requester_pays=pays, top_up=True)
+    keys = [key for batch in make_lister(source, Recording({})).list_objects() for key in batch["key"].to_pylist()]
+
+    assert keys == sorted(keys)
+    assert asked.keys() >= {"ListObjectsV2", "HeadObject", "GetObject", "GetBucketInventoryConfiguration"}
+    assert set().union(*asked.values()) == ({"requester"} if pays else {None})

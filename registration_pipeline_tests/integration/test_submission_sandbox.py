@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +46,18 @@ def test_every_object_of_three_chunks_is_registered_once(sandbox_fleet: MakeSand
     assert sorted(result.state for result in results) == [ChunkState.SUCCEEDED] * 3
     assert all(result.job_id for result in results)
     fleet.assert_exactly_once()
+
+
+def test_jobs_that_name_every_unit_cost_no_request_for_evidence(sandbox_fleet: MakeSandboxFleet, sent: list[str]):
+    fleet = sandbox_fleet(objects=6, images=2)
+
+    list(fleet.register())
+
+    kinds = Counter(f"{line.split()[0]} {line.partition('?')[0].rpartition('/')[2][:12]}" for line in sent)
+    assert kinds["POST data-upload-"] == 3
+    assert not [line for line in sent if "/items" in line]
+    # The folder is searched for, created and opened in each of at most six threads; a job takes a poll or two.
+    assert len(sent) <= 3 + 6 + 3 * (1 + 2)
 
 
 def test_a_second_run_sends_nothing(sandbox_fleet: MakeSandboxFleet, sent: list[str]):

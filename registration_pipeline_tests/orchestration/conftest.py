@@ -34,7 +34,7 @@ from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.tracking.status import SourceStatus, source_status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 SOURCE = "fleet-cameras"
@@ -150,10 +150,10 @@ class Pipeline:
         folders = {job.folder_uuid for job in self.sandbox.jobs()}
         return [url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls]
 
-    def start(self, script: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start Python on a script in the pipeline's folder; the fixture ends it at the latest."""
+    def start(self, script: str, *arguments: str, within: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start Python on a script in the pipeline's folder, by a command of its own if need be; the fixture ends it."""
         process = subprocess.Popen(
-            [sys.executable, "-c", script, *arguments],
+            [*within, sys.executable, "-c", script, *arguments],
             cwd=self.root,
             text=True,
             stdout=subprocess.PIPE,

@@ -12,8 +12,10 @@ from registration_pipeline.errors import (
     ConfigurationError,
     CredentialsError,
     NotFoundError,
+    PermissionDeniedError,
     RegistrationPipelineError,
 )
+from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.orchestration.runs.launch import run_job
 from registration_pipeline.orchestration.runs.listener import SilentListener, listening
 
@@ -30,12 +32,16 @@ class Recorder(SilentListener):
     errors: list[RegistrationPipelineError] = field(default_factory=list)
     chunks: list[str] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     def stage_started(self, source: str, stage: str, total: int | None, *, unit: str = "chunk") -> None:  # noqa: ARG002 - the protocol's
         self.stages.append(stage)
 
     def chunk_concluded(self, source: str, result: object) -> None:  # noqa: ARG002 - the protocol's
         self.chunks.append(source)
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
 
     def stopped(self, error: RegistrationPipelineError) -> None:
         self.errors.append(error)
@@ -68,9 +74,24 @@ def missing_integration(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
     pipeline.configure(encord={"integration": "prod-aws"})
 
 
+def missing_folder_uuid(pipeline: Pipeline, _: pytest.MonkeyPatch) -> None:
+    pipeline.configure(encord={"integration": "sandbox", "folder": "11111111-2222-4333-8444-555555555555"})
+
+
+def two_keys(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENCORD_SSH_KEY", "not a key")
+    del pipeline
+
+
 HALTS = [
     pytest.param((no_key, CredentialsError, "ENCORD_SSH_KEY"), id="no key"),
+    pytest.param((two_keys, CredentialsError, "ENCORD_SSH_KEY"), id="a second key that is none"),
     pytest.param((foreign_key, CredentialsError, "key"), id="key that Encord refuses", marks=pytest.mark.slow),
+    pytest.param(
+        (missing_folder_uuid, PermissionDeniedError, "11111111"),
+        id="folder that does not exist",
+        marks=pytest.mark.slow,
+    ),
     pytest.param(
         (missing_integration, NotFoundError, "prod-aws"),
         id="integration that does not exist",
@@ -99,7 +120,9 @@ def test_a_halted_run_fails_with_advice_and_the_next_run_goes_on_from_there(
     assert failure_description(instance, run.run_id) == str(recorder.errors[0])
     assert words in str(recorder.errors[0])
     assert recorder.chunks == []
-    assert (pipeline.status.pending, pipeline.sandbox.jobs()) == (3, [])
+    assert recorder.stages == [], "listed before Encord was asked"
+    assert latest_inventory(pipeline.project.store, pipeline.own.source) is None
+    assert pipeline.sandbox.jobs() == []
 
     pipeline.configure()
     with listening(recorder):

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAGS = {
-    "GRPC_INFO_TAG": ".dagster/grpc_info",
     "RESUME_RETRY_TAG": "dagster/is_resume_retry",
     "RETRY_NUMBER_TAG": "dagster/retry_number",
+    "RETRY_ON_FAILURE_TAG": "dagster/retry_on_asset_or_op_failure",
 }
 PARAMETERS = {
     "AssetMaterializationPlannedData": ["asset_key", "partition", "partitions_subset"],

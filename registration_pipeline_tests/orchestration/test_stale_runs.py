@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_context
 
+from registration_pipeline.orchestration.runs import processes
 from registration_pipeline.orchestration.runs.launch import _remote_origin, run_job
-from registration_pipeline.orchestration.runs.processes import WORKER_TAG, worker_tag
+from registration_pipeline.orchestration.runs.processes import WORKER_TAG, is_worked_on_here, record_worker, worker_tag
 from registration_pipeline.orchestration.runs.stale_runs import (
     build_stale_run_sensor,
     clear_stale_runs,
     clearing_stale_runs,
 )
+from registration_pipeline.state.holder import pid_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,14 +54,15 @@ def gone() -> int:
 
 
 def a_run(pipeline: Pipeline, instance: DagsterInstance, status: DagsterRunStatus, **worker: object) -> DagsterRun:
-    """Make a run whose tag names this process, by default."""
+    """Make a run whose tag names this process, by default; a value of None is left out of it."""
     made = instance.create_run_for_job(
         pipeline.definitions.resolve_job_def(pipeline.own.sync_job),
         status=status,
         remote_job_origin=_remote_origin(pipeline.own.sync_job),
     )
     own = json.loads(worker_tag(made.run_id)[WORKER_TAG])
-    instance.add_run_tags(made.run_id, {WORKER_TAG: json.dumps({**own, **worker})})
+    recorded = {name: value for name, value in {**own, **worker}.items() if value is not None}
+    instance.add_run_tags(made.run_id, {WORKER_TAG: json.dumps(recorded)})
     return made
 
 
@@ -86,19 +89,102 @@ CASES: list[tuple[str, dict[str, object], bool]] = [
     ("this process", {}, False),
     ("a process id that was given to another process", {"start": "1"}, True),
     ("before a restart of the machine", {"boot": "another"}, True),
+    ("before a restart of a machine without id", {"boot": "another", "machine": ""}, False),
+    ("before a restart of another machine of this name", {"boot": "another", "machine": "other"}, False),
+    ("a container before a restart of its machine", {"boot": "another", "namespace": "pid:[1]"}, False),
     ("another machine", {"host": "elsewhere", "pid": 1, "start": "1"}, False),
+    ("another container with this host name", {"namespace": "pid:[1]", "start": "1"}, False),
+    ("a worker that did not record its name space", {"namespace": None, "start": "1"}, False),
+    ("a worker of a machine without name spaces", {"namespace": "", "start": "1"}, False),
     ("copied from another run", {"run": "another", "start": "1"}, False),
+    ("a record of something else", {"pid": "?", "start": "1"}, False),
 ]
 
 
 @pytest.mark.parametrize(("worker", "is_stale"), [pytest.param(*case[1:], id=case[0]) for case in CASES])
 def test_only_what_certainly_is_dead_is_cleared(
-    pipeline: Pipeline, instance: DagsterInstance, worker: dict[str, object], is_stale: object
+    pipeline: Pipeline,
+    instance: DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    worker: dict[str, object],
+    is_stale: object,
 ) -> None:
+    # As if the tests did not run in a container.
+    monkeypatch.setattr(processes, "_FIRST_NAMESPACE", pid_namespace())
+    monkeypatch.setattr(processes, "_machine_id", lambda: "3d12")
     run = a_run(pipeline, instance, DagsterRunStatus.STARTED, **worker)
 
     assert [one.run_id for one in clear_stale_runs(instance)] == ([run.run_id] if is_stale else [])
     assert status_of(instance, run) is (DagsterRunStatus.FAILURE if is_stale else DagsterRunStatus.STARTED)
+
+
+def test_a_run_whose_worker_recorded_nothing_is_left_alone(
+    pipeline: Pipeline, instance: DagsterInstance, gone: int
+) -> None:
+    """The id that Dagster logs means nothing in another container, and "localhost" is the name of each."""
+    run = a_run(pipeline, instance, DagsterRunStatus.STARTED, run="another")
+    instance.add_run_tags(run.run_id, {".dagster/grpc_info": json.dumps({"host": "localhost"})})
+    instance.report_engine_event(f"Started process for run (pid: {gone}).", run)
+
+    assert clear_stale_runs(instance) == []
+    assert status_of(instance, run) is DagsterRunStatus.STARTED
+
+
+@pytest.mark.parametrize("is_ours", [True, False], ids=["this process", "another process"])
+def test_a_process_records_the_run_that_it_executes(
+    pipeline: Pipeline, instance: DagsterInstance, gone: int, *, is_ours: bool
+) -> None:
+    launched = a_run(pipeline, instance, DagsterRunStatus.STARTED, run="the run that was re-executed")
+    instance.report_engine_event(f"Started process for run (pid: {os.getpid() if is_ours else gone}).", launched)
+
+    lock = record_worker(instance, launched)
+
+    found = instance.get_run_by_id(launched.run_id)
+    assert found is not None
+    assert is_worked_on_here(found) is is_ours
+    assert clear_stale_runs(instance) == []
+    lock.release()
+
+
+IN_A_CONTAINER = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+CONTAINER = textwrap.dedent("""
+    import os, sys, time
+    from registration_pipeline.orchestration.runs.instance import open_instance
+    from registration_pipeline.orchestration.runs.processes import record_worker, worker_tag
+    from registration_pipeline.orchestration.runs.stale_runs import clear_stale_runs
+    from registration_pipeline.project.project import Project
+
+    with open_instance(Project.load().settings, os.environ) as instance:
+        print(*(one.run_id for one in clear_stale_runs(instance)), flush=True)
+        instance.add_run_tags(sys.argv[1], worker_tag(sys.argv[1]))
+        lock = record_worker(instance, instance.get_run_by_id(sys.argv[1]))
+        print("working", flush=True)
+        time.sleep(600)
+""")
+
+
+@pytest.mark.slow
+def test_runs_of_two_containers_with_one_host_name_leave_each_other_alone(
+    pipeline: Pipeline, instance: DagsterInstance
+) -> None:
+    if subprocess.run([*IN_A_CONTAINER, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine allows no name spaces")
+    ours = a_run(pipeline, instance, DagsterRunStatus.STARTED)
+    theirs = a_run(pipeline, instance, DagsterRunStatus.STARTED, run="another")
+    container = pipeline.start(CONTAINER, theirs.run_id, within=IN_A_CONTAINER)
+    assert container.stdout is not None
+
+    assert container.stdout.readline() == "\n"
+    assert status_of(instance, ours) is DagsterRunStatus.STARTED
+    assert container.stdout.readline() == "working\n"
+    assert clear_stale_runs(instance) == []
+    assert status_of(instance, theirs) is DagsterRunStatus.STARTED
+
+    container.kill()
+    container.wait()
+    pipeline.wait_until(lambda: clear_stale_runs(instance), seconds=30, what="the end of the container")
+    assert status_of(instance, theirs) is DagsterRunStatus.FAILURE
+    assert status_of(instance, ours) is DagsterRunStatus.STARTED
 
 
 def test_a_queued_run_that_no_one_dequeues_stays_and_blocks_nothing(

@@ -38,11 +38,11 @@ def bucket(s3_bucket: Callable[[], S3Bucket], monkeypatch: pytest.MonkeyPatch) -
     return made
 
 
-def config_of(folder: Path, bucket: S3Bucket) -> Path:
+def config_of(folder: Path, bucket: S3Bucket, endpoint_url: str | None = None) -> Path:
     config = folder / "registration.yaml"
     config.write_text(
         f"state: {folder / 'state'}\nsources:\n  fleet:\n    uri: s3://{bucket.name}/\n"
-        "    storage: {region: eu-west-2}\n    encord: {integration: sandbox}\n"
+        f"    storage: {{region: eu-west-2, endpoint_url: {endpoint_url or 'null'}}}\n    encord: {{integration: sandbox}}\n"
     )
     return config
 
@@ -57,7 +57,7 @@ def list_source(config: Path, resources: dict[str, dg.ConfigurableResource[objec
 def test_an_s3_resource_lists_the_source(
     resource_class: type[S3Resource], bucket: S3Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(tmp_path, bucket)
+    config = config_of(tmp_path, bucket, bucket.endpoint_url)
     monkeypatch.setenv("SECRET_OF_THE_HOST", "testing")
 
     ran = list_source(
@@ -80,6 +80,18 @@ def test_an_s3_resource_lists_the_source(
 
 def test_without_a_resource_the_settings_and_the_environment_count(bucket: S3Bucket, tmp_path: Path) -> None:
     assert not list_source(config_of(tmp_path, bucket), {}).success
+
+
+def test_a_resource_at_another_store_than_the_urls_is_refused(bucket: S3Bucket, tmp_path: Path) -> None:
+    resource = S3Resource(endpoint_url=bucket.endpoint_url, region_name="eu-west-2")
+
+    ran = list_source(config_of(tmp_path, bucket), {"s3": resource})
+
+    assert not ran.success
+    said = str(ran.get_step_failure_events()[0].step_failure_data.user_failure_data)
+    for part in (bucket.endpoint_url, "resource `s3`", "sources.fleet.storage.endpoint_url", "lead to Amazon S3"):
+        assert part in said
+    assert latest_inventory(Project.load(tmp_path / "registration.yaml", {}).store, "fleet") is None
 
 
 def test_other_resources_stay_in_the_code_location(bucket: S3Bucket, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def description(root: Path) -> dict[str, list[str]]:
     kinds: dict[str, set[str]] = {}
     for path in sorted(root.rglob("*")):
         if path.is_file():
-            kinds.setdefault(_kind(path.relative_to(root).as_posix()), set()).update(_content(path))
+            kinds.setdefault(kind_of(path.relative_to(root).as_posix()), set()).update(_content(path))
     return {kind: sorted(content) for kind, content in sorted(kinds.items())}
 
 
@@ -79,7 +79,8 @@ def manifests(store: StateStore, root: Path) -> dict[str, bytes]:
     return {manifest.name: (root.parent / manifest.name).read_bytes() for manifest in made}
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
+    """Return which kind of file a name is of."""
     folder, _, base = name.partition("/")
     suffix = base.rsplit(".", 1)[-1]
     stem = re.match(r"[a-z_A-Z]+", base.rsplit("/", 1)[-1])

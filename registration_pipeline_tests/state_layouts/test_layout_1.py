@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,17 +17,16 @@ from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.planning.wave import load_chunks, load_waves, read_chunk_units
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.state.version import require_layout
-from registration_pipeline.submission.gateway import RemoteItem
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline_tests.state_layouts.describe import description, manifests, names, numbers
+from registration_pipeline_tests.state_layouts.going_on import LAYOUT_1, continued
 from registration_pipeline_tests.state_layouts.make_layout_1 import make
-from registration_pipeline_tests.unit.conftest import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-LAYOUT_1 = Path(__file__).parent / "layout_1"
 RECORDED: dict[str, Any] = json.loads((LAYOUT_1 / "recorded.json").read_text(encoding="utf-8"))
 
 
@@ -37,21 +34,6 @@ RECORDED: dict[str, Any] = json.loads((LAYOUT_1 / "recorded.json").read_text(enc
 def state(tmp_path: Path) -> Path:
     """A copy of the state, to read and to go on from."""
     return shutil.copytree(LAYOUT_1 / "state", tmp_path / "state")
-
-
-def continued(state: Path) -> Fleet:
-    """Return a fleet that goes on from the state, with the Encord and the bucket that belong to it."""
-    encord = json.loads((LAYOUT_1 / "encord.json").read_text(encoding="utf-8"))
-    fleet = Fleet(store=LocalStateStore(state), exclude=["skip/*"], chunk_size={"images": 4, "pdfs": 2})
-    fleet.time.sleep(encord["seconds"])
-    fleet.encord.folders.update(encord["folders"])
-    for folder, items in encord["items"].items():
-        fleet.encord.items[folder] = [
-            RemoteItem(**{**item, "created_at": datetime.fromisoformat(item["created_at"])}) for item in items
-        ]
-    for key, facts in encord["bucket"].items():
-        fleet.objects[key] = {**facts, "last_modified": datetime.fromisoformat(facts["last_modified"])}
-    return fleet
 
 
 def bytes_below(folder: Path) -> dict[str, bytes]:
@@ -88,7 +70,7 @@ def test_every_manifest_is_made_again_with_the_same_bytes(state: Path) -> None:
 
 
 def test_going_on_sends_nothing_twice(state: Path) -> None:
-    fleet = continued(state)
+    fleet = continued(LocalStateStore(state), LAYOUT_1)
     held = fleet.encord.urls()
     assert len(held) == len(set(held)) > 0
 
@@ -100,7 +82,7 @@ def test_going_on_sends_nothing_twice(state: Path) -> None:
 
 
 def test_a_night_after_it_plans_only_what_is_new(state: Path) -> None:
-    fleet = continued(state)
+    fleet = continued(LocalStateStore(state), LAYOUT_1)
     planned = list(fleet.chunks)
     before = bytes_below(state / "fleet" / "plan")
 

@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape
 import pytest
 
 from registration_pipeline.errors import (
+    ConfigurationError,
     CredentialsError,
     HaltError,
     ListingError,
@@ -304,8 +305,11 @@ def test_credentials_are_taken_from_where_azures_own_tools_take_them(
     clean_environment.delenv("AZURE_STORAGE_KEY")
     clean_environment.setenv(variable, values[variable])
     source = source_of(azure, name)
-    if variable == "AZURE_STORAGE_CONNECTION_STRING":
-        source = SourceSettings(name="fleet", uri=source.uri)  # it also says where Azure is
+    if (
+        variable == "AZURE_STORAGE_CONNECTION_STRING"
+    ):  # it also says where Azure is, which is not where the URLs would lead
+        with pytest.raises(ConfigurationError, match=r"storage\.endpoint_url: .*AZURE_STORAGE_CONNECTION_STRING"):
+            make_lister(SourceSettings(name="fleet", uri=source.uri))
 
     assert [row["key"] for row in listed(make_lister(source))] == ["a"]
 

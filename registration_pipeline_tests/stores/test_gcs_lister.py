@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from registration_pipeline.errors import (
+    ConfigurationError,
     CredentialsError,
     HaltError,
     ListingError,
@@ -19,6 +23,7 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
 )
 from registration_pipeline.inventory.gcs.lister import GCSLister
+from registration_pipeline.inventory.reports.bucket_places import open_google_place
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.orchestration.storage.gcs import ListingGCSResource
 from registration_pipeline.project.clients.listers import make_lister
@@ -174,6 +179,56 @@ def test_an_endpoint_that_does_not_listen_is_unavailable() -> None:
 
     with pytest.raises(ServiceUnavailableError, match=r"ConnectionError.*sources\.fleet\.storage\.endpoint_url"):
         listed(lister_at(endpoint))
+
+
+@pytest.mark.parametrize(
+    "environ", [{"GOOGLE_CLOUD_PROJECT": "our-project"}, {}], ids=["project in the environment", "none"]
+)
+def test_requesters_name_the_project_that_pays(environ: dict[str, str], clean_environment: pytest.MonkeyPatch) -> None:
+    clean_environment.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
+    asked: list[dict[str, str]] = []
+
+    def answer(query: dict[str, str]) -> tuple[int, str, dict[str, str]]:
+        asked.append(query)
+        more = {} if "pageToken" in query else {"nextPageToken": "2"}
+        return 200, page(ITEM | {"name": f"{len(asked)}.jpg"}, **more), JSON
+
+    with server(answer) as endpoint:
+        storage = StorageSettings(endpoint_url=endpoint, requester_pays=True)
+        source = SourceSettings(name="fleet", uri="gs://bucket/", storage=storage)
+        if not environ:
+            with pytest.raises(ConfigurationError, match=r"storage\.requester_pays: .*GOOGLE_CLOUD_PROJECT"):
+                make_lister(source, environ=environ)
+            return
+        list(make_lister(source, environ=environ).list_objects())
+    assert [query.get("userProject") for query in asked] == ["our-project", "our-project"]
+
+
+def test_reports_are_read_at_the_cost_of_the_project(clean_environment: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers.get("x-goog-user-project"))
+            self.send_error(404)
+
+        do_HEAD = do_GET  # noqa: N815 - the name is http.server's
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    config = {"base_url": f"http://127.0.0.1:{http.server_port}", "skip_signature": True}
+    place = open_google_place("bucket", "", source="fleet", user_project="our-project", config=config, allow_http=True)
+    for act in (lambda: place.level(""), lambda: place.size("a"), lambda: list(place.chunks("a"))):
+        with suppress(HaltError):
+            act()
+    http.shutdown()
+    http.server_close()
+
+    assert len(asked) >= 3
+    assert set(asked) == {"our-project"}
 
 
 def test_no_credentials_at_all_is_a_credentials_error(clean_environment: pytest.MonkeyPatch) -> None:

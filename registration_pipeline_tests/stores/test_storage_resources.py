@@ -12,7 +12,7 @@ from registration_pipeline.orchestration.storage.clients import ResourceClients
 from registration_pipeline.orchestration.storage.gcs import ListingGCSResource
 from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.project.clients.stores import SettingsClients
-from registration_pipeline.settings import SourceSettings
+from registration_pipeline.settings import SourceSettings, StorageSettings
 from registration_pipeline_tests.stores.processes import AZURITE_ACCOUNT, AZURITE_KEY
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def test_a_gcs_resource_lists_the_source(gcs_emulator_store: Store) -> None:
     bucket.put("a.jpg")
     clients = ResourceClients(SettingsClients({}), gcs=ListingGCSResource(endpoint_url=gcs_emulator_store.endpoint_url))
 
-    assert keys_of(SourceSettings(name="fleet", uri=f"gs://{name}/"), clients) == ["a.jpg"]
+    source = SourceSettings(
+        name="fleet", uri=f"gs://{name}/", storage=StorageSettings(endpoint_url=gcs_emulator_store.endpoint_url)
+    )
+    assert keys_of(source, clients) == ["a.jpg"]
 
 
 def test_an_azure_resource_lists_the_source(azurite_store: Store) -> None:
@@ -43,7 +46,12 @@ def test_an_azure_resource_lists_the_source(azurite_store: Store) -> None:
     )
     clients = ResourceClients(SettingsClients({}), azure=resource)
 
-    assert keys_of(SourceSettings(name="fleet", uri=f"az://{name}@{AZURITE_ACCOUNT}/"), clients) == ["a.jpg"]
+    source = SourceSettings(
+        name="fleet",
+        uri=f"az://{name}@{AZURITE_ACCOUNT}/",
+        storage=StorageSettings(endpoint_url=azurite_store.endpoint_url),
+    )
+    assert keys_of(source, clients) == ["a.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ What belongs here: what Encord may do. That a promise was broken is noticed in `
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
@@ -42,6 +42,8 @@ class Fate:
         units: after this many units it ends; None: after all.
         takes_back: at its end everything that it registered leaves the folder, though the report names it.
         hides_errors: counts failed units and lists none of them.
+        tells: how its report leaves out what became of its units (``TELLS``); empty: it does not.
+        goes_on: it calls itself DONE after ``units`` of them, and works on.
         is_stuck: does nothing until it is cancelled.
         ignores_cancel: a cancellation is answered and has no effect.
         is_forgotten: no one knows its id.
@@ -55,6 +57,8 @@ class Fate:
     units: int | None = None
     takes_back: bool = False
     hides_errors: bool = False
+    tells: str = ""
+    goes_on: bool = False
     is_stuck: bool = False
     ignores_cancel: bool = False
     is_forgotten: bool = False
@@ -62,12 +66,18 @@ class Fate:
     @property
     def name(self) -> str:
         """Return one word for statistics."""
-        for name in ("is_stuck", "is_forgotten", "takes_back", "hides_errors"):
+        for name in ("is_stuck", "is_forgotten", "takes_back", "hides_errors", "goes_on"):
             if getattr(self, name):
                 return name
+        if self.tells:
+            return f"tells {self.tells}"
         if self.status is not JobStatus.DONE:
             return f"ends {self.status}"
         return "slow" if self.slow else "gradual" if self.gap else "late" if self.first else "at once"
+
+
+TELLS = ("no urls", "first error twice", "text only", "nothing of errors", "no items", "all pending")
+"""What a report that does not name every unit may look like. All of them are DONE."""
 
 
 @dataclass(slots=True)
@@ -88,7 +98,8 @@ class Job:
     @property
     def limit(self) -> int:
         """Return how many units it will have worked on at its end."""
-        return len(self.units) if self.fate.units is None else min(self.fate.units, len(self.units))
+        is_whole = self.fate.units is None or self.fate.goes_on
+        return len(self.units) if is_whole else min(self.fate.units or 0, len(self.units))
 
 
 @dataclass(slots=True)
@@ -201,12 +212,15 @@ class HostileEncord(ScriptedGateway):
         self._work()
         return len(self.items.get(folder_uuid, ()))
 
-    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
+    def items_page(
+        self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
+    ) -> ItemPage:
         """See ``RegistrationGateway``."""
         self._may_fail()
         self._work()
         start = int(page_token or 0)
-        items = self.items.get(folder_uuid, [])[:: -1 if newest_first else 1]
+        items = [item for item in self.items.get(folder_uuid, []) if not search or search in item.name]
+        items = items[:: -1 if newest_first else 1]
         return ItemPage(tuple(items[start : start + 1000]), str(start + 1000) if start + 1000 < len(items) else None)
 
     def heal(self) -> None:
@@ -235,6 +249,10 @@ class HostileEncord(ScriptedGateway):
             job_id = min(due)[1]
             job = self.open[job_id]
             if job.position < job.limit:
+                if job.fate.goes_on and job.position == (job.fate.units or 0):
+                    self.jobs[job_id] = JobReport(
+                        status=JobStatus.DONE, units_pending=job.limit, units_done=job.position
+                    )
                 if self._work_on(job):
                     gap = job.fate.gap if job.position < job.limit else job.fate.last
                     job.next_at += timedelta(seconds=gap)
@@ -282,7 +300,7 @@ class HostileEncord(ScriptedGateway):
             taken_back = {item.item_uuid for item in job.registered}
             folder = self.items[job.folder_uuid] if taken_back else []
             folder[:] = [item for item in folder if item.item_uuid not in taken_back]
-        self.jobs[job_id] = JobReport(
+        report = JobReport(
             status=status,
             items=tuple(JobItem(item.item_uuid, item.name) for item in job.registered),
             unit_errors=() if job.fate.hides_errors else tuple(job.errors),
@@ -291,6 +309,22 @@ class HostileEncord(ScriptedGateway):
             units_error=len(job.errors),
             units_cancelled=len(job.units) - job.position,
         )
+        self.jobs[job_id] = _as_told(report, job.fate.tells) if status is JobStatus.DONE else report
+
+
+def _as_told(report: JobReport, tells: str) -> JobReport:
+    """Return a report that says less than happened."""
+    errors, texts = report.unit_errors, tuple(error.message for error in report.unit_errors)
+    changes: dict[str, dict[str, Any]] = {
+        "no urls": {"unit_errors": tuple(replace(error, object_urls=()) for error in errors)},
+        "first error twice": {"unit_errors": errors[:1] * len(errors)},
+        "text only": {"unit_errors": (), "units_error": 0, "errors": texts},
+        "nothing of errors": {"unit_errors": (), "units_error": 0},
+        "no items": {"items": ()},
+        "all pending": {"items": (), "unit_errors": (), "units_done": 0, "units_pending": report.units_cancelled + 1},
+    }
+    changed: dict[str, Any] = {"units_cancelled": 0, **changes[tells]} if tells else {}
+    return replace(report, **changed)
 
 
 def read_fault(kind: str) -> Exception:

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.testing import StartScript
-from registration_pipeline_tests.submission_model.hostile_encord import Fate, read_fault
+from registration_pipeline_tests.submission_model.hostile_encord import TELLS, Fate, read_fault
 from registration_pipeline_tests.submission_model.variants import GOOD, Variant
 from registration_pipeline_tests.submission_model.world import World
 
@@ -75,8 +75,17 @@ ending = st.builds(
     takes_back=st.booleans(),
 )
 late = st.builds(Fate, first=st.sampled_from(SECONDS), is_forgotten=st.booleans())
+silent = st.builds(Fate, first=seconds, gap=seconds, last=seconds, tells=st.sampled_from(TELLS))
+early = st.builds(
+    Fate,
+    first=seconds,
+    gap=seconds,
+    units=st.sampled_from([0, 1, 2]),
+    tells=st.just("all pending"),
+    goes_on=st.booleans(),
+)
 stuck = st.builds(Fate, is_stuck=st.just(True), ignores_cancel=st.booleans())
-fates = st.lists(st.one_of(late, working, ending, stuck), max_size=3)
+fates = st.lists(st.one_of(late, working, ending, silent, early, stuck), max_size=3)
 
 
 class RegistrationMachine(RuleBasedStateMachine):
@@ -95,15 +104,26 @@ class RegistrationMachine(RuleBasedStateMachine):
         chunk_size=st.sampled_from([2, 3, 5]),
         late=st.sampled_from([False, False, True]),
         holds=st.booleans(),
-        usual=usual,
+        usual=st.one_of(usual, usual, silent),
+        by_hand=st.lists(st.sampled_from(KEYS), max_size=4),
     )
-    def begin(self, first: list[str], chunk_size: int, late: bool, holds: bool, usual: Fate) -> None:  # noqa: FBT001 - drawn
+    def begin(
+        self,
+        *,
+        first: list[str],
+        chunk_size: int,
+        late: bool,
+        holds: bool,
+        usual: Fate,
+        by_hand: list[str],
+    ) -> None:
         self.world = World(self.fleet_type, self.variant, chunk_size=dict.fromkeys(("images", "videos"), chunk_size))
         self.world.encord.sees_duplicates_late = late
         self.world.encord.holds_polls = holds
         self.world.encord.usual = usual
         self.world.fleet.put(*first)
         self.world.sync()
+        self.world.fill(by_hand)
 
     @rule(run=st.sampled_from(RUNS), scripts=scripts, fates=fates, until=acts, end=st.sampled_from(ENDS))
     def register(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from registration_pipeline.errors import HaltError, StateError
@@ -15,13 +16,17 @@ from registration_pipeline.state.lease import hold_lease
 from registration_pipeline.submission import registrar
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.calls.slots import Slots
+from registration_pipeline.submission.prior_items import PriorItemsFinder, was_sent_to
+from registration_pipeline.urls import object_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from registration_pipeline.state.lease import Lease
+    from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import ItemPage, JobReport
+    from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline_tests.submission_model.world import World
 
@@ -150,8 +155,21 @@ class Process:
                 job_timeout_seconds=600,
                 job_warning_seconds=50,
             )
+            context = replace(context, prior=self._prior_items(context))
             for result in registrar.register_chunks(context, tasks):
                 world.results.append(result)
+
+    def _prior_items(self, context: SubmissionContext) -> PriorItems | None:
+        return PriorItemsFinder(
+            store=context.store,
+            source=context.source,
+            target=context.target,
+            url_prefix=object_url(self.world.fleet.source, ""),
+            gateway=context.gateway,
+            retry=context.retry,
+            has_sent=lambda: was_sent_to(context.target.folder_uuid, context.journal.fold_all()),
+            notify=context.notify,
+        ).find()
 
     def _lease(self) -> Any:
         if not self.world.variant.is_leased:
@@ -233,9 +251,17 @@ class ProcessGateway:
         self.process.pause("count")
         return self._asked(lambda: self.inner.count_items(folder_uuid))
 
-    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
+    def items_page(
+        self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
+    ) -> ItemPage:
         self.process.pause("list")
-        return self._asked(lambda: self.inner.items_page(folder_uuid, page_token, newest_first=newest_first))
+        return self._asked(
+            lambda: self.inner.items_page(folder_uuid, page_token, newest_first=newest_first, search=search)
+        )
+
+    def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
+        self.process.pause("look up")
+        return self._asked(lambda: self.inner.folders_of_items(item_uuids))
 
     def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
         try:

@@ -11,6 +11,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
 
 from obstore.store import MemoryStore
 
@@ -18,8 +19,10 @@ from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.cancel import cancel_chunk
+from registration_pipeline.submission.gateway import RemoteItem
 from registration_pipeline.tracking.due import due_tasks, failed_tasks, named_tasks
 from registration_pipeline.tracking.failures.log import source_failures
+from registration_pipeline.tracking.journal.states import ONE_TRY
 from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.repairs import repaired_chunks
 from registration_pipeline.tracking.snapshot import read_snapshot
@@ -28,7 +31,7 @@ from registration_pipeline_tests.submission_model.hostile_encord import HostileE
 from registration_pipeline_tests.submission_model.process import Killed, Process
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from registration_pipeline.planning.units import ChunkUnits
@@ -40,7 +43,16 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 120.0
 MAX_ATTEMPTS = 3
 _MOST_ACTS = 5_000
-_MAY_GO = ("/lease/", "/failures/", "/inventory/", "/inventory_writers/", "/plan/", "/census/", "/ledger/")
+_MAY_GO = (
+    "/prior_items/",
+    "/lease/",
+    "/failures/",
+    "/inventory/",
+    "/inventory_writers/",
+    "/plan/",
+    "/census/",
+    "/ledger/",
+)
 
 
 class WatchedStore:
@@ -143,13 +155,20 @@ class World:
         self._events: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, dict[str, bool]] = {}
         self._checked: tuple[int, int] | None = None
+        self.is_filled = False
 
     def _is_gone(self, url: str) -> bool:
         return self.key_of[url] not in self.fleet.objects
 
     def tell(self, text: str) -> None:
         """Take a notice."""
-        for words in ("may or may not have reached", "has been pending", "is cancelled", "is being submitted by"):
+        for words in (
+            "may or may not have reached",
+            "has been pending",
+            "is cancelled",
+            "is being submitted by",
+            "is not empty",
+        ):
             if words in text:
                 self.seen.add(f"told: {words}")
 
@@ -172,8 +191,22 @@ class World:
         self.fleet.sync()
         self.note_plan()
 
+    def fill(self, keys: Collection[str]) -> None:
+        """Have a person register objects under titles of their own, before anything is sent."""
+        held = self.encord.items.setdefault(self.encord.create_folder("fleet"), [])
+        for url, key in self.key_of.items():
+            if key in keys:
+                uuid, at = str(uuid5(NAMESPACE_URL, f"by hand {url}")), self.fleet.time.clock()
+                held.append(RemoteItem(item_uuid=uuid, name="by hand", url=url, unit_id=None, created_at=at))
+        if held:
+            self.seen.add("folder: filled by hand")
+            self.is_filled = True
+            self.pass_time(86_400)
+
     def retarget(self, folder: str) -> None:
-        """Have what is planned from now on registered in another folder."""
+        """Have what is planned from now on registered in another folder, unless that would double what a person put there."""
+        if self.is_filled:
+            return
         self.fleet.configure(**self._options, encord={"integration": "sandbox", "folder": folder})
 
     def note_plan(self) -> None:
@@ -285,6 +318,10 @@ class World:
             event = next(event for event in self.fleet.journal.events(chunk_id)[::-1] if event.kind == "verdict")
             outcomes = read_outcomes(self.fleet.store, "fleet", event)
             assert all(outcome.reason and outcome.message for outcome in outcomes if not outcome.verdict.is_registered)
+            items = {item.item_uuid: item.url for held in self.encord.items.values() for item in held}
+            assert all(
+                items.get(one.item_uuid or "") == one.object_url for one in outcomes if one.verdict.is_registered
+            ), "called registered without its item"
             self._outcomes[name] = {outcome.key: outcome.verdict.is_registered for outcome in outcomes}
         return self._outcomes[name]
 
@@ -319,6 +356,7 @@ class World:
         for _ in range(MAX_ATTEMPTS + 1):
             if self.nightly():
                 self._run(self.nightly)
+                self.fleet.time.sleep(ONE_TRY.total_seconds())
         assert not self.nightly(), "nightly runs do not come to an end"
         assert not source_status(self.fleet.store, "fleet").pending
         self._run(lambda: self.retries(force=True))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from registration_pipeline.globs import NO_INCLUDE_MATCHES, KeyRules, glob_problem
 
@@ -92,6 +95,96 @@ def test_ordinary_keys_match_as_the_library_says(key: str, given_patterns: list[
     matches = GitIgnoreSpec.from_lines(given_patterns).match_file(key)
     assert (KeyRules(exclude=given_patterns).excluded_by(key) is not None) == matches
     assert (KeyRules(include=given_patterns).excluded_by(key) is None) == matches
+
+
+class Backtracking(GitIgnoreSpecPattern):
+    """The library's expressions, adapted to keys and else as they are: what they answer is right, however long they take."""
+
+    __slots__ = ()
+
+    @classmethod
+    def pattern_to_regex(cls, pattern: str) -> tuple[str | None, bool | None]:  # type: ignore[override]
+        regex, include = super().pattern_to_regex(pattern)
+        if regex is None:
+            return None, include
+        regex = regex.replace("^(?:.+/)?", "^(?:.*/)?").replace("(?:/.+)?", "(?:/.*)?").replace("/)|$)", r"/)|\Z)")
+        return f"(?s:{regex})", include
+
+
+segments = st.sampled_from(
+    [
+        "**",
+        "*",
+        "a",
+        "b",
+        "ab",
+        "*a",
+        "a*",
+        "*a*b",
+        "?",
+        "?a",
+        "[ab]",
+        "a*b*a",
+        "**a",
+        "",
+        "\\*",
+        "*?*",
+        "[]a]",
+        "*.b",
+        "^",
+        "]",
+    ]
+)
+hostile_patterns = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "", "!"]),
+    st.sampled_from(["", "", "/"]),
+    st.lists(segments, min_size=1, max_size=6).map("/".join),
+    st.sampled_from(["", "", "/", "/**"]),
+).filter(lambda pattern: glob_problem(pattern) is None)
+
+
+@given(
+    key=st.one_of(st.text(st.sampled_from("ab/.^]*\n"), max_size=14), keys),
+    given_patterns=st.lists(hostile_patterns, min_size=1, max_size=3),
+)
+@example(key="a/a/", given_patterns=["a/", "!a"])
+@example(key="a/b/a", given_patterns=["**/a/**/a", "!a"])
+def test_no_answer_differs_from_the_librarys_own_expressions(key: str, given_patterns: list[str]) -> None:
+    matches = (
+        GitIgnoreSpec.from_lines(given_patterns, Backtracking).check_file(f"/{key}", separators=()).include or False
+    )
+    assert (KeyRules(exclude=given_patterns).excluded_by(key) is not None) == matches
+    assert (KeyRules(include=given_patterns).excluded_by(key) is None) == matches
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key"),
+    [
+        pytest.param("**/a/" * 12 + "x", "a/" * 2_000 + "y", id="twelve double stars"),
+        pytest.param("/" + "**/a/" * 12, "a/" * 2_000 + "y", id="a folder behind twelve double stars, found"),
+        pytest.param("**/*a*/" * 12 + "x", "aaa/" * 2_000, id="stars between double stars"),
+        pytest.param("*a" * 40 + "b", "a" * 10_000, id="forty stars in a segment"),
+        pytest.param("?*" * 40 + "b", "a" * 10_000, id="forty stars and any character"),
+        pytest.param("[!b]*" * 40 + "b", "a/" * 5_000, id="stars and ranges"),
+        pytest.param("a/**/" * 30 + "b", "a/" * 5_000 + "c", id="anchored double stars"),
+        pytest.param("**/" + "a/" * 50 + "b", "a/" * 2_000, id="a long row of folders"),
+    ],
+)
+@pytest.mark.timeout(60)
+def test_no_key_takes_longer_than_its_length(pattern: str, key: str) -> None:
+    rules = KeyRules(exclude=[pattern, "!none"], include=[pattern])
+    began = time.process_time()
+    rules.excluded_by(key)
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "is_match"),
+    [("a[!b]c", "a/c", False), ("a[+-9]c", "a/c", False), ("a[!b]c", "axc", True), ("a[!b]c", "x/a.c", True)],
+)
+def test_a_range_never_holds_a_slash(pattern: str, key: str, *, is_match: bool) -> None:
+    assert (KeyRules(exclude=[pattern]).excluded_by(key) is not None) == is_match
 
 
 @given(key=keys.filter(bool))

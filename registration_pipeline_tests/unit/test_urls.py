@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings import SourceEncordSettings, SourceSettings, StorageSettings, UrlStyle
-from registration_pipeline.urls import object_url, url_writer
+from registration_pipeline.settings.endpoints import store_at
+from registration_pipeline.urls import object_url, stores_of_urls, url_warning, url_writer
 
 ARN = "arn:aws:s3::123123123:accesspoint/frf28frarf9.mrap"
 UNENCODED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
@@ -37,7 +38,16 @@ SOURCES = {
     "s3": source(style=UrlStyle.S3),
     "mrap": source(style=UrlStyle.MRAP, access_point_arn=ARN),
     "https": source("gs://fleet-bucket/raw/"),
-    "https, endpoint": source("gs://fleet-bucket/raw/", endpoint_url="http://127.0.0.1:9000"),
+    "https, endpoint": source("gs://fleet-bucket/raw/", endpoint_url="https://storage.googleapis.com"),
+    "emulator of Google's": source("gs://fleet-bucket/raw/", endpoint_url="http://127.0.0.1:9000"),
+    "virtual-hosted, China": source(region="cn-north-1"),
+    "virtual-hosted, GovCloud": source(region="us-gov-west-1"),
+    "path, ISO": source(style=UrlStyle.PATH, region="us-iso-east-1"),
+    "path, ISOB, region not known yet": source(style=UrlStyle.PATH, region="us-isob-north-9"),
+    "virtual-hosted, European cloud": source(region="eusc-de-east-1"),
+    "mrap, China": source(style=UrlStyle.MRAP, access_point_arn=ARN.replace("arn:aws:", "arn:aws-cn:")),
+    "Azure in China": source("az://fleet@account1/", endpoint_url="https://account1.blob.core.chinacloudapi.cn"),
+    "obs, another cloud": source("obs://fleet-bucket/", region="ap-1", endpoint_url="https://obs.ap-1.example"),
     "gs": source("gs://fleet_bucket.example/", style=UrlStyle.GS),
     "path in Google's": source("gs://fleet-bucket/", style=UrlStyle.PATH, endpoint_url="http://127.0.0.1:9000"),
     "azure": source("az://fleet@account1/raw/"),
@@ -61,6 +71,15 @@ BASES = {
     "mrap": f"https://{ARN}.s3-accesspoint.amazonaws.com/",
     "https": "https://storage.cloud.google.com/fleet-bucket/",
     "https, endpoint": "https://storage.cloud.google.com/fleet-bucket/",
+    "emulator of Google's": "http://127.0.0.1:9000/fleet-bucket/",
+    "virtual-hosted, China": "https://fleet-bucket.s3.cn-north-1.amazonaws.com.cn/",
+    "virtual-hosted, GovCloud": "https://fleet-bucket.s3.us-gov-west-1.amazonaws.com/",
+    "path, ISO": "https://s3.us-iso-east-1.c2s.ic.gov/fleet-bucket/",
+    "path, ISOB, region not known yet": "https://s3.us-isob-north-9.sc2s.sgov.gov/fleet-bucket/",
+    "virtual-hosted, European cloud": "https://fleet-bucket.s3.eusc-de-east-1.amazonaws.eu/",
+    "mrap, China": f"https://{ARN.replace('arn:aws:', 'arn:aws-cn:')}.s3-accesspoint.amazonaws.com.cn/",
+    "Azure in China": "https://account1.blob.core.chinacloudapi.cn/fleet/",
+    "obs, another cloud": "https://obs.ap-1.example/fleet-bucket/",
     "gs": "gs://fleet_bucket.example/",
     "path in Google's": "http://127.0.0.1:9000/fleet-bucket/",
     "azure": "https://account1.blob.core.windows.net/fleet/",
@@ -171,3 +190,85 @@ def test_models_can_be_made_in_code_with_the_same_defaults() -> None:
         name="fleet", uri="s3://fleet-bucket/", storage=StorageSettings(endpoint_url="http://127.0.0.1:9000")
     )
     assert (made.url_style, made.encord.folder) == (UrlStyle.PATH, "fleet")
+
+
+S3, GS, AZ, OBS = "s3://bucket/", "gs://bucket/", "az://box@account1/", "obs://bucket/"
+
+
+@pytest.mark.parametrize(
+    ("uri", "endpoint", "store"),
+    [
+        pytest.param(S3, "https://s3.amazonaws.com", "Amazon S3", id="Amazon, anywhere"),
+        pytest.param(S3, "https://s3.dualstack.eu-west-2.amazonaws.com", "Amazon S3", id="Amazon for IPv6"),
+        pytest.param(S3, "https://s3.eu-west-2.api.aws", "Amazon S3", id="Amazon's newer name for IPv6"),
+        pytest.param(S3, "https://s3-eu-west-1.amazonaws.com", "Amazon S3", id="Amazon's older name"),
+        pytest.param(S3, "https://bucket.vpce-1-2.s3.us-east-1.vpce.amazonaws.com", "Amazon S3", id="Amazon privately"),
+        pytest.param(
+            S3, "https://s3-fips.us-gov-west-1.amazonaws.com", "Amazon S3 (partition aws-us-gov)", id="GovCloud"
+        ),
+        pytest.param(S3, "https://s3.cn-north-1.amazonaws.com.cn", "Amazon S3 (partition aws-cn)", id="China"),
+        pytest.param(S3, "http://ec2-1-2-3-4.compute.amazonaws.com:9000", None, id="a store on a machine of Amazon's"),
+        pytest.param(S3, "https://s3-proxy-1.eu-west-2.elb.amazonaws.com", None, id="a store behind a load balancer"),
+        pytest.param(S3, "https://s3.eu-west-2.amazonaws.com.example", None, id="a name that begins like Amazon's"),
+        pytest.param(GS, "https://storage.googleapis.com", "Google Cloud Storage", id="Google"),
+        pytest.param(GS, "https://storage.mtls.googleapis.com:443", "Google Cloud Storage", id="Google with mTLS"),
+        pytest.param(GS, "https://storage.apis-tpczero.goog", None, id="a sovereign cloud of Google's"),
+        pytest.param(GS, "https://evilgoogleapis.com", None, id="a name that ends like Google's"),
+        pytest.param(
+            AZ,
+            "https://account1-secondary.blob.core.windows.net",
+            "account account1 in Azure's public cloud",
+            id="secondary",
+        ),
+        pytest.param(AZ, "https://account1.z22.blob.storage.azure.net", None, id="an Azure DNS zone"),
+        pytest.param(
+            OBS, "https://obs.eu-de.otc.t-systems.com", "Open Telekom Cloud's OBS in eu-de", id="Open Telekom"
+        ),
+    ],
+)
+def test_an_endpoint_is_recognised_as_the_providers_own_or_named_itself(
+    uri: str, endpoint: str, store: str | None
+) -> None:
+    assert store_at(source(uri, region="eu-de").location, endpoint) == (store or endpoint)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("https://Store.example/", "https://store.example:443"), ("http://[::1]:9000", "http://[::1]:9000/")],
+    ids=["case and port", "IPv6"],
+)
+def test_two_ways_to_write_an_endpoint_are_one_store(one: str, other: str) -> None:
+    location = source().location
+    assert store_at(location, one) == store_at(location, other)
+
+
+@pytest.mark.parametrize("style", [name for name in SOURCES if not name.startswith("file")])
+def test_every_source_that_the_settings_allow_is_listed_where_its_urls_lead(style: str) -> None:
+    """The hosts of the URLs themselves are the check: each leads to the store of the URLs."""
+    made = SOURCES[style]
+    host = urlsplit(object_url(made, "key")).netloc
+    if made.url_style not in {UrlStyle.S3, UrlStyle.GS, UrlStyle.MRAP}:
+        bare = host.removeprefix(f"{made.location.bucket}.")
+        listed = made.storage.endpoint_url or f"https://{bare}"
+        assert store_at(made.location, listed) in stores_of_urls(made)
+
+
+@pytest.mark.parametrize(
+    ("made", "is_warned"),
+    [
+        pytest.param(source("s3://fleet.bucket/", region="eu-west-2"), True, id="dots, virtual-hosted"),
+        pytest.param(source("s3://fleet.bucket/", UrlStyle.PATH, region="eu-west-2"), False, id="dots, path"),
+        pytest.param(source("s3://fleet.bucket/", UrlStyle.S3), False, id="dots, s3"),
+        pytest.param(source(region="eu-west-2"), False, id="no dots"),
+        pytest.param(
+            source("s3://a.b/", UrlStyle.VIRTUAL_HOSTED, endpoint_url="http://store.example"), False, id="plain http"
+        ),
+        pytest.param(
+            source("obs://a.b/", UrlStyle.VIRTUAL_HOSTED, endpoint_url="https://obs.example"), True, id="dots in OBS"
+        ),
+    ],
+)
+def test_a_bucket_with_dots_in_a_host_name_is_warned_of(made: SourceSettings, is_warned: bool) -> None:  # noqa: FBT001
+    warning = url_warning(made)
+    assert (warning is not None) == is_warned
+    assert warning is None or "url_style` to path or s3" in warning

@@ -53,7 +53,7 @@ _PERMISSION = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/r
 
 
 @contextmanager
-def azure_errors(*, container: str, account: str, source: str) -> Iterator[None]:
+def azure_errors(*, container: str, account: str, source: str, endpoint: str) -> Iterator[None]:
     """Translate the exceptions of azure-storage-blob and azure-identity for one container.
 
     Only Azure's own code is quoted: its texts hold signatures and the string that was signed.
@@ -62,6 +62,7 @@ def azure_errors(*, container: str, account: str, source: str) -> Iterator[None]
         container: its name.
         account: the storage account.
         source: the source's name, for the settings to change.
+        endpoint: that is asked.
 
     Raises:
         HaltError: the subclass that fits.
@@ -77,8 +78,8 @@ def azure_errors(*, container: str, account: str, source: str) -> Iterator[None]
         raise _from_answer(error, place, account, source) from None
     except (ServiceRequestError, ServiceResponseError) as error:
         raise ServiceUnavailableError(
-            f"Azure can't be reached for {place} ({type(error).__name__}), after retries. Check the network, the account "
-            f"in `sources.{source}.uri` and `sources.{source}.storage.endpoint_url`, then run again."
+            f"Azure can't be reached at {endpoint} for {place} ({type(error).__name__}), after retries. Check the network, "
+            f"the account in `sources.{source}.uri` and `sources.{source}.storage.endpoint_url`, then run again."
         ) from None
     except AzureError as error:
         raise ServiceUnavailableError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from azure.core.exceptions import HttpResponseError
 from azure.core.rest import HttpRequest
@@ -61,6 +61,8 @@ class AzureLister:
         self._client, self._account, self._prefix = client, account, prefix
         self._source, self._page_size = source, page_size
         self._container = client.container_name
+        parts = urlsplit(client.url)  # its query may be a SAS
+        self._endpoint = f"{parts.scheme}://{parts.netloc}"
         self.requests = 0
 
     @property
@@ -130,7 +132,9 @@ class AzureLister:
         # azure-core writes parameters into the URL as they are.
         encoded = {name: quote(value, safe="") for name, value in query.items()}
         request = HttpRequest("GET", self._client.url, params=encoded, headers=headers)
-        with azure_errors(container=self._container, account=self._account, source=self._source):
+        with azure_errors(
+            container=self._container, account=self._account, source=self._source, endpoint=self._endpoint
+        ):
             # Through the client's pipeline, which signs and repeats; its own list_blobs makes objects of every blob.
             reply: HttpResponse = self._client._client._send_request(request)  # noqa: SLF001
             if reply.status_code != HTTPStatus.OK:

@@ -21,6 +21,9 @@ _MONTHS = {
 }
 
 
+_MOST_BYTES = (1 << 63) - 1
+
+
 class Blob(NamedTuple):
     """One blob; the fields are those of ``INVENTORY_SCHEMA``."""
 
@@ -90,6 +93,8 @@ def _blob(name: str, entry: ET.Element, facts: dict[str, str | None]) -> Blob:
     size, modified, e_tag = facts.get("Content-Length"), facts.get("Last-Modified"), facts.get("Etag")
     if size is None or modified is None:
         raise ValueError(f"{name!r} without Content-Length or Last-Modified")
+    if not 0 <= int(size) <= _MOST_BYTES:
+        raise ValueError(f"{name!r} with Content-Length {size}")
     return Blob(
         key=name,
         size=int(size),

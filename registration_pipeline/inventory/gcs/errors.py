@@ -21,6 +21,7 @@ from registration_pipeline.errors import (
     PermissionDeniedError,
     ServiceUnavailableError,
 )
+from registration_pipeline.foreign_text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ _TOO_MANY_REQUESTS, _SERVER_ERROR, _TIMED_OUT = 429, 500, 408
 
 
 @contextmanager
-def gcs_errors(*, bucket: str, source: str) -> Iterator[None]:
+def gcs_errors(*, bucket: str, source: str, endpoint: str) -> Iterator[None]:
     """Translate the exceptions of google-cloud-storage, google-auth and requests for one bucket.
 
     Texts about credentials quote only the kind of failure, so that no token and no key gets into a log.
@@ -45,6 +46,7 @@ def gcs_errors(*, bucket: str, source: str) -> Iterator[None]:
     Args:
         bucket: its name.
         source: the source's name, for the settings to change.
+        endpoint: that is asked.
 
     Raises:
         HaltError: the subclass that fits.
@@ -54,12 +56,12 @@ def gcs_errors(*, bucket: str, source: str) -> Iterator[None]:
     except RetryError as error:
         # What was retried until the time was up is what the user must know.
         cause = error.cause
-        raise _translated(cause if isinstance(cause, Exception) else error, bucket, source) from None
+        raise _translated(cause if isinstance(cause, Exception) else error, bucket, source, endpoint) from None
     except (GoogleAPICallError, GoogleAuthError, RequestException, ConnectionError) as error:
-        raise _translated(error, bucket, source) from None
+        raise _translated(error, bucket, source, endpoint) from None
 
 
-def _translated(error: Exception, bucket: str, source: str) -> HaltError:
+def _translated(error: Exception, bucket: str, source: str, endpoint: str) -> HaltError:
     if isinstance(error, GoogleAPICallError) and not isinstance(error, RetryError):
         return _from_answer(error, bucket, source)
     if isinstance(error, DefaultCredentialsError):
@@ -72,12 +74,12 @@ def _translated(error: Exception, bucket: str, source: str) -> HaltError:
         return not_google(bucket, source)
     if isinstance(error, SSLError):
         return ServiceUnavailableError(
-            f"No secure connection to bucket {bucket}. Check http or https in `sources.{source}.storage.endpoint_url`, "
-            "and REQUESTS_CA_BUNDLE for a certificate of your own."
+            f"No secure connection to bucket {bucket} at {endpoint}. Check http or https in "
+            f"`sources.{source}.storage.endpoint_url`, and REQUESTS_CA_BUNDLE for a certificate of your own."
         )
     return ServiceUnavailableError(
-        f"Google Cloud Storage can't be reached for bucket {bucket} ({type(error).__name__}), after retries. Check the "
-        f"network and `sources.{source}.storage.endpoint_url`, then run again."
+        f"Google Cloud Storage can't be reached at {endpoint} for bucket {bucket} ({type(error).__name__}), after retries. "
+        f"Check the network and `sources.{source}.storage.endpoint_url`, then run again."
     )
 
 
@@ -106,7 +108,7 @@ def _from_answer(error: GoogleAPICallError, bucket: str, source: str) -> HaltErr
             f"`sources.{source}.storage.endpoint_url`."
         )
     return ListingError(
-        f"Bucket {bucket} refused to be listed ({status}: {error.message}). Check `sources.{source}.uri` and "
+        f"Bucket {bucket} refused to be listed ({status}: {masked(str(error.message))}). Check `sources.{source}.uri` and "
         f"`sources.{source}.storage`."
     )
 

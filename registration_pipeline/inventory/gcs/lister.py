@@ -41,6 +41,8 @@ class GCSLister:
         source: the source's name, for error texts.
         page_size: keys per request; 1,000 is the most that the JSON API gives.
         retry_seconds: how long one request is repeated while the store is busy or can't be reached.
+        user_project: the project that pays for the requests, for buckets whose owner does not (JSON API reference,
+            "Objects: list", ``userProject``).
 
     Attributes:
         requests: how many requests were made so far, repeated ones included.
@@ -55,12 +57,15 @@ class GCSLister:
         source: str = "<name>",
         page_size: int = 1000,
         retry_seconds: float = _RETRY_SECONDS,
+        user_project: str | None = None,
     ) -> None:
         # The session alone: the client's own list_blobs asks for the bucket's metadata besides, for traces, and makes an
         # object of each entry.
         self._session = client._http  # noqa: SLF001 - the client has no other way to lend it
+        self._endpoint = str(client.api_endpoint)
         self._url = f"{client.api_endpoint}/storage/v1/b/{bucket}/o"
         self._bucket, self._prefix, self._source, self._page_size = bucket, prefix, source, page_size
+        self._payer = {} if user_project is None else {"userProject": user_project}
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
         self.requests = 0
 
@@ -95,10 +100,10 @@ class GCSLister:
             token = following
 
     def _page(self, token: str | None) -> dict[str, Any]:
-        query = {"prefix": self._prefix, "maxResults": str(self._page_size), "fields": _FIELDS}
+        query = {"prefix": self._prefix, "maxResults": str(self._page_size), "fields": _FIELDS, **self._payer}
         if token is not None:
             query["pageToken"] = token
-        with gcs_errors(bucket=self._bucket, source=self._source):
+        with gcs_errors(bucket=self._bucket, source=self._source, endpoint=self._endpoint):
             page = self._retry(self._ask)(query)
         if not isinstance(page, dict) or page.get("kind") != "storage#objects":
             # Any object without items would else pass for an empty bucket.
@@ -124,7 +129,7 @@ class GCSLister:
                 content_types=[item.get("contentType") for item in items],
                 versions=[item.get("generation") for item in items],
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             # A lone surrogate in a name is a UnicodeEncodeError, which is a ValueError.
             raise ListingError(
                 f"The listing of bucket {self._bucket} can't be recorded exactly ({type(error).__name__}: {error}): an "

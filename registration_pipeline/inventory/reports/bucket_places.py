@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _NO_FILE = {"NoSuchKey", "404", "NotFound"}
+_GOOGLE_PAYER = "x-goog-user-project"
 _NOT_ALLOWED = {"AccessDenied", "403", "Forbidden"}
 
 
@@ -176,11 +177,26 @@ class ObjectStorePlace:
             ) from None
 
 
-def open_google_place(bucket: str, start: str, *, source: str) -> ObjectStorePlace:
-    """Return a place in Google Cloud Storage; credentials are Google's application default ones."""
+def open_google_place(
+    bucket: str, start: str, *, source: str, user_project: str | None = None, config: Any = None, **client_options: Any
+) -> ObjectStorePlace:
+    """Return a place in Google Cloud Storage; credentials are Google's application default ones.
+
+    Args:
+        bucket: its name.
+        start: the folder to search.
+        source: the source's name, for error texts.
+        user_project: the project that pays for the requests, for buckets whose owner does not.
+        config: of obstore's store.
+        client_options: of its HTTP client.
+    """
     from obstore.store import GCSStore
 
-    return ObjectStorePlace(GCSStore(bucket), f"gs://{bucket}", start, source=source)
+    # Cloud Storage's XML API, which obstore speaks: request header "x-goog-user-project".
+    payer: Any = {"default_headers": {_GOOGLE_PAYER: user_project}} if user_project else {}
+    options: Any = payer | client_options
+    store = GCSStore(bucket, config=config, client_options=options or None)
+    return ObjectStorePlace(store, f"gs://{bucket}", start, source=source)
 
 
 def open_azure_place(container: str, account: str | None, start: str, *, source: str) -> ObjectStorePlace:

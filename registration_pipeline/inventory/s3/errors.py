@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import botocore.exceptions
 from botocore.exceptions import (
@@ -33,6 +35,7 @@ from registration_pipeline.errors import (
     PermissionDeniedError,
     ServiceUnavailableError,
 )
+from registration_pipeline.foreign_text import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -115,16 +118,34 @@ def s3_errors(*, bucket: str, source: str, permission: str = "s3:ListBucket") ->
         raise NotFoundError(
             f"Bucket {bucket} is in another region. Set `sources.{source}.storage.region` to the bucket's region."
         ) from None
-    except SSLError:
+    except SSLError as error:
         raise ServiceUnavailableError(
-            f"No secure connection to bucket {bucket}. Check http or https in `sources.{source}.storage.endpoint_url`, "
-            "and AWS_CA_BUNDLE for a certificate of your own."
+            f"No secure connection to bucket {bucket}{_endpoint_of(error)}. Check http or https in "
+            f"`sources.{source}.storage.endpoint_url`, and AWS_CA_BUNDLE for a certificate of your own."
         ) from None
     except BotoCoreError as error:
         raise ServiceUnavailableError(
-            f"The endpoint of bucket {bucket} can't be reached ({type(error).__name__}). Check the network and "
-            f"`sources.{source}.storage.endpoint_url` and `sources.{source}.storage.region`, then run again."
+            f"The endpoint of bucket {bucket}{_endpoint_of(error)} can't be reached ({type(error).__name__}). Check the "
+            f"network and `sources.{source}.storage.endpoint_url` and `sources.{source}.storage.region`, then run again."
         ) from None
+    except OSError as error:
+        # botocore reads the files of some credentials only when it signs, and passes on what Python raises.
+        raise CredentialsError(
+            f"{error.filename or 'A file'}, which the AWS credentials or certificates for bucket {bucket} need, can't be used "
+            f"({error.strerror or type(error).__name__}). Correct AWS_WEB_IDENTITY_TOKEN_FILE, "
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE, AWS_CA_BUNDLE or the profile that names it."
+        ) from None
+    except JSONDecodeError:
+        raise CredentialsError(
+            f"What gives the AWS credentials for bucket {bucket} did not answer in JSON. Run what `credential_process` in the "
+            "AWS configuration names by hand and fix it, or log in in another way."
+        ) from None
+
+
+def _endpoint_of(error: BotoCoreError) -> str:
+    """Return which host was asked, as a clause; nothing where botocore does not say it."""
+    parts = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url") or ""))
+    return f" at {parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
 
 
 def require_listing(answer: Mapping[str, Any], *, bucket: str, source: str) -> None:
@@ -170,8 +191,9 @@ def _from_answer(error: ClientError, bucket: str, source: str, permission: str) 
             f"Bucket {bucket} gave no usable reply ({code}), after retries. Run again later; if it lasts, check "
             f"`sources.{source}.storage.endpoint_url`."
         )
+    words = masked(str(answer.get("Error", {}).get("Message", "")))
     return ListingError(
-        f"Bucket {bucket} refused to be listed ({code}: {answer.get('Error', {}).get('Message', '')}). Check "
+        f"Bucket {bucket} refused to be listed ({code}: {words}). Check "
         f"`sources.{source}.uri` and `sources.{source}.storage`."
     )
 

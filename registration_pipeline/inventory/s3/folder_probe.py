@@ -6,7 +6,10 @@ What does not belong here: listing a whole source (``lister.py``) and deciding w
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.reports.top_up import FolderPage
@@ -40,7 +43,7 @@ class S3FolderProbe:
         while True:
             self.requests += 1
             resume: dict[str, Any] = {} if token is None else {"ContinuationToken": token}
-            with s3_errors(bucket=self._bucket, source=self._source):
+            with s3_errors(bucket=self._bucket, source=self._source), self._exact(folder):
                 page = self._client.list_objects_v2(
                     Bucket=self._bucket,
                     Prefix=folder,
@@ -50,7 +53,9 @@ class S3FolderProbe:
                     **resume,
                 )
             require_listing(page, bucket=self._bucket, source=self._source)
-            yield self._page(page)
+            with self._exact(folder):
+                found = self._page(page)
+            yield found
             if not page.get("IsTruncated"):
                 return
             following = page.get("NextContinuationToken")
@@ -60,6 +65,17 @@ class S3FolderProbe:
                     f"it happens again, set `sources.{self._source}.storage.top_up` to false."
                 )
             token = following
+
+    @contextmanager
+    def _exact(self, folder: str) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, ValueError, OverflowError, pa.ArrowException) as error:
+            missing = f"an entry has no {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
+            raise ListingError(
+                f"s3://{self._bucket}/{folder} can't be recorded exactly: {missing}. Nothing was recorded. Run again; if it "
+                f"happens again, set `sources.{self._source}.storage.top_up` to false."
+            ) from None
 
     def _page(self, page: Any) -> FolderPage:
         is_encoded = page.get("EncodingType") == "url"

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+import pyarrow as pa
+
 from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
 from registration_pipeline.inventory.schema import inventory_batch
@@ -16,7 +18,6 @@ from registration_pipeline.inventory.schema import inventory_batch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pyarrow as pa
     from mypy_boto3_s3 import S3Client
 
 _NULL_VERSION = "null"
@@ -62,9 +63,8 @@ class S3VersionLister:
         place: dict[str, str] = {}
         while True:
             page = self._page(place)
-            current = [version for version in page.get("Versions", ()) if version["IsLatest"]]
-            if current:
-                yield self._batch(current, is_url_encoded=page.get("EncodingType") == "url")
+            if batch := self._current(page):
+                yield batch
             if not page.get("IsTruncated"):
                 return
             following = {
@@ -90,10 +90,27 @@ class S3VersionLister:
             "EncodingType": "url",
             **place,
         }
-        with s3_errors(bucket=self._bucket, source=self._source, permission="s3:ListBucketVersions"):
-            page = self._client.list_object_versions(**request)
+        try:
+            with s3_errors(bucket=self._bucket, source=self._source, permission="s3:ListBucketVersions"):
+                page = self._client.list_object_versions(**request)
+        except ValueError as error:  # botocore's, of a time or number that is none
+            raise self._unreadable(error) from None
         require_listing(page, bucket=self._bucket, source=self._source)
         return page
+
+    def _current(self, page: Any) -> pa.RecordBatch | None:
+        try:
+            current = [version for version in page.get("Versions", ()) if version["IsLatest"]]
+            return self._batch(current, is_url_encoded=page.get("EncodingType") == "url") if current else None
+        except (KeyError, ValueError, OverflowError, pa.ArrowException) as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> ListingError:
+        missing = f"an entry has no {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
+        return ListingError(
+            f"{self.description} can't be recorded exactly: {missing}. Nothing was recorded. Run again; if it happens again, "
+            f"ask the store's vendor, or set `sources.{self._source}.storage.versions` to false."
+        )
 
     def _batch(self, versions: list[Any], *, is_url_encoded: bool) -> pa.RecordBatch:
         keys = [version["Key"] for version in versions]

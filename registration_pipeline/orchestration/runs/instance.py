@@ -13,10 +13,10 @@ import yaml
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration.private_dagster import NO_CAPTURE, CheckError, InstanceRef
+from registration_pipeline.orchestration.runs.storage_trouble import INSTANCE_FILE, storage_errors, storage_trouble
 from registration_pipeline.settings import Settings
 
 DEFAULT_HOME = ".dagster"
-INSTANCE_FILE = "dagster.yaml"
 _LOCK_FILE = "registration-pipeline.lock"
 
 
@@ -39,22 +39,24 @@ def open_instance(settings: Settings, environ: Mapping[str, str]) -> Iterator[dg
 
     Raises:
         ConfigurationError: the folder can't be made or written, or its ``dagster.yaml`` is wrong.
+        DagsterStorageError: its database can't be used, now or inside the block.
     """
     home = dagster_home(settings, environ)
-    with ExitStack() as stack:
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_alone_in(home))
-            prepare_home(home)
-        except OSError as error:
-            raise ConfigurationError(
-                f"the Dagster instance folder {home} can't be used: {error}; set DAGSTER_HOME to a folder that can be "
-                "written",
-                key="DAGSTER_HOME",
-            ) from error
-        opened = _opened(home)
-    with opened as instance:
-        yield instance
+    with storage_errors(home):
+        with ExitStack() as stack:
+            try:
+                home.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(_alone_in(home))
+                prepare_home(home)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"the Dagster instance folder {home} can't be used: {error}; set DAGSTER_HOME to a folder that can be "
+                    "written",
+                    key="DAGSTER_HOME",
+                ) from error
+            opened = _opened(home)
+        with opened as instance:
+            yield instance
 
 
 @contextmanager
@@ -76,6 +78,8 @@ def _opened(home: Path) -> dg.DagsterInstance:
     try:
         return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=NO_CAPTURE))
     except (dg.DagsterError, CheckError, OSError, yaml.YAMLError) as error:
+        if storage_trouble(error) is not None:
+            raise
         raise ConfigurationError(
             f"the Dagster instance can't be opened with {home / INSTANCE_FILE}: {error}; fix that file, or remove it "
             "to have the default one made",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import dagster as dg
 
 from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.foreign_text import kept_cause, masked, printable
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
@@ -75,7 +76,7 @@ def notice_and_log(log: Callable[[str], None]) -> Callable[[str], None]:
 
     def notify(text: str) -> None:
         listener.notice(text)
-        log(text)
+        log(printable(text))  # Dagster's logs reach terminals, too
 
     return notify
 
@@ -92,13 +93,21 @@ def listening(listener: RunListener) -> Iterator[None]:
 
 @contextmanager
 def errors_as_failures() -> Iterator[None]:
-    """Turn our errors into a Dagster failure that says what to do and is not retried by Dagster."""
+    """Turn our errors into a Dagster failure that says what to do and is not retried by Dagster.
+
+    What else is raised is a bug, and Dagster keeps its text and those of its causes: secrets of others in them are masked.
+    """
     try:
         yield
     except RegistrationPipelineError as error:
         current_listener().stopped(error)
         raise dg.Failure(
-            description=str(error),
+            description=printable(masked(str(error))),
             metadata={"error": type(error).__name__, "exit_status": error.exit_status},
             allow_retries=False,
-        ) from error
+        ) from kept_cause(error)
+    except Exception as error:
+        if kept_cause(error) is not None:
+            raise
+        text = f"{type(error).__name__}: {masked(str(error))}"
+        raise RuntimeError(text).with_traceback(error.__traceback__) from None

@@ -4,13 +4,12 @@ What does not belong here: runs whose process is gone (``stale_runs.py``), and t
 instance wait (``state/lease.py``).
 """
 
-import json
 from collections.abc import Iterator
 
 import dagster as dg
 
 from registration_pipeline.orchestration.names import source_of_pool
-from registration_pipeline.orchestration.runs.processes import WORKER_TAG, worker_tag
+from registration_pipeline.orchestration.runs.processes import is_worked_on_here, recorded_worker
 
 
 def waits_of_this_process(instance: dg.DagsterInstance) -> Iterator[str]:
@@ -27,16 +26,16 @@ def waits_of_this_process(instance: dg.DagsterInstance) -> Iterator[str]:
 
 def _is_ours(instance: dg.DagsterInstance, run_id: str) -> bool:
     run = instance.get_run_by_id(run_id)
-    return run is not None and run.tags.get(WORKER_TAG) == worker_tag(run_id)[WORKER_TAG]
+    return run is not None and is_worked_on_here(run)
 
 
 def _sentence(instance: dg.DagsterInstance, source: str, use: str, holder: str) -> str:
     run = instance.get_run_by_id(holder)
-    worker = json.loads(run.tags.get(WORKER_TAG, "{}")) if run else {}
-    # The tag is copied when a person re-executes a run in the UI; then it is not the holder's.
-    process = f" (pid {worker['pid']} on {worker['host']})" if worker.get("run") == holder else ""
+    worker = recorded_worker(run) if run else None
+    process = f" (pid {worker[0].pid} on {worker[0].host})" if worker else ""
     job = f" of {run.job_name}" if run else ""
     return (
-        f"Source {source} is being {use} by run {holder}{job}{process}; waiting until it ends. To stop waiting, press Ctrl-C; "
-        "nothing has been sent."
+        f"Source {source} is being {use} by run {holder}{job}{process}; waiting until it ends. If its process has ended in "
+        "another container or on another machine, terminate the run in the Dagster UI (force termination). To stop waiting, "
+        "press Ctrl-C; nothing has been sent."
     )

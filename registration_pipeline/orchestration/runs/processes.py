@@ -1,38 +1,112 @@
-"""Which process works on a run, as Dagster is informed. How processes are distinguished is in ``state/holder.py``."""
+"""Which process works on a run: recorded by that process itself, and judged from other processes.
+
+Nothing else counts as evidence: a process id that Dagster logged means nothing in another container. How processes are
+distinguished is in ``state/holder.py``; what is done with runs of dead ones is in ``stale_runs.py``.
+"""
 
 import json
 import os
+import re
 import socket
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from registration_pipeline.state.holder import boot_id, is_alive, process_start
+import dagster as dg
 
-__all__ = ["WORKER_TAG", "boot_id", "is_alive", "process_start", "process_started_at", "worker_tag"]
+from registration_pipeline.orchestration.private_dagster import RETRY_ON_FAILURE_TAG
+from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
+from registration_pipeline.state.holder import Holder, boot_id, pid_namespace
 
 WORKER_TAG = "registration/worker"
+OWN_RETRIES_TAG = {RETRY_ON_FAILURE_TAG: "false"}
+"""Keeps Dagster from repeating a run whose step failed: our own rules say what is retried. Crashed runs are repeated."""
+
+_PID = re.compile(r"\(pid: (\d+)\)")
+_FIRST_NAMESPACE = "pid:[4026531836]"
+"""The pid name space of the machine itself, which no container is in (Linux, ``PROC_PID_INIT_INO``)."""
 
 
 def worker_tag(run_id: str) -> dict[str, str]:
-    """Return the tag that says which process works on a run.
+    """Return the tag that says that this process works on a run.
 
     The run id is part of the value, because re-executing a run from the UI copies its tags.
     """
-    worker = {
-        "run": run_id,
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-        "start": process_start(os.getpid()) or "",
-        "boot": boot_id(),
-    }
-    return {WORKER_TAG: json.dumps(worker)}
+    here = {"run": run_id, **Holder.current(datetime.now(UTC)).to_json(), "machine": _machine_id()}
+    return {WORKER_TAG: json.dumps(here)}
 
 
-def process_started_at(pid: int) -> float | None:
-    """Return when the process started, in seconds since the epoch; None where that can't be known."""
-    ticks = process_start(pid)
-    if ticks is None:
+def is_worked_on_here(run: dg.DagsterRun) -> bool:
+    """Return whether this process recorded that it works on the run."""
+    recorded = recorded_worker(run)
+    return recorded is not None and _identity(recorded[0]) == _identity(Holder.current(datetime.now(UTC)))
+
+
+def recorded_worker(run: dg.DagsterRun) -> tuple[Holder, str] | None:
+    """Return what a run's worker recorded of itself: its process, and its machine's id; None if it did not."""
+    try:
+        value: Mapping[str, Any] = json.loads(run.tags.get(WORKER_TAG, "{}"))
+        return (Holder.from_json(value), str(value.get("machine", ""))) if value["run"] == run.run_id else None
+    except (KeyError, TypeError, ValueError):
+        return None  # of an older version, or of another run
+
+
+def why_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
+    """Return how it is known beyond doubt that a run's worker has ended, as a clause; None whenever it may live."""
+    recorded = recorded_worker(run)
+    if recorded is None:
         return None
-    boot = next(
-        int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime")
-    )
-    return boot + int(ticks) / os.sysconf("SC_CLK_TCK")
+    worker, machine = recorded
+    if worker.is_dead_for_certain() or WorkerLock(instance, run.run_id).is_abandoned():
+        return f"its process {worker.pid} is gone"
+    return "the machine was restarted while it ran" if _was_restarted(worker, machine) else None
+
+
+def record_worker(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerLock:
+    """Record that this process works on a run, if it does, and return the lock that says so as long as it lives.
+
+    A step may have a process of its own, which is not the run's: the run goes on when it ends.
+    """
+    is_ours = is_worked_on_here(run)
+    tags = {name: value for name, value in OWN_RETRIES_TAG.items() if name not in run.tags}
+    if not is_ours and _executes(instance, run.run_id):
+        is_ours = True
+        tags |= worker_tag(run.run_id)
+    if tags:
+        instance.add_run_tags(run.run_id, tags)
+    lock = WorkerLock(instance, run.run_id)
+    if is_ours:
+        lock.acquire()
+    return lock
+
+
+def _executes(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Return whether Dagster logged this process as the one that executes the run."""
+    found = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=True, limit=50)
+    events = (record.event_log_entry.dagster_event for record in found.records)
+    matches = (_PID.search((event.message if event else None) or "") for event in events)
+    return any(match is not None and int(match[1]) == os.getpid() for match in matches)
+
+
+def _identity(worker: Holder) -> dict[str, Any]:
+    return {name: value for name, value in asdict(worker).items() if name != "since"}
+
+
+def _was_restarted(worker: Holder, machine: str) -> bool:
+    """Return whether the worker ran on this machine itself before its last start; never said of containers.
+
+    Containers of two machines may have one host name, and often have no machine id or that of their image.
+    """
+    here = (socket.gethostname(), _machine_id(), _FIRST_NAMESPACE)
+    is_here = (worker.host, machine, worker.namespace) == here and pid_namespace() == _FIRST_NAMESPACE
+    return is_here and bool(machine and worker.boot and boot_id()) and worker.boot != boot_id()
+
+
+def _machine_id() -> str:
+    """Return the id that the operating system got when it was installed; empty where there is none."""
+    try:
+        return Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -4,27 +4,19 @@ Dagster's default launcher has no health check: a run whose worker was killed st
 start of a command clears such runs, a thread does so while a command waits for a slot, and a sensor does so under a daemon.
 """
 
-import json
 import logging
-import re
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster import DagsterEventType, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import DagsterRunStatus, RunsFilter
 
-from registration_pipeline.orchestration.private_dagster import GRPC_INFO_TAG, sql_event_log
+from registration_pipeline.orchestration.private_dagster import sql_event_log
 from registration_pipeline.orchestration.runs.pool_waits import waits_of_this_process
-from registration_pipeline.orchestration.runs.processes import (
-    WORKER_TAG,
-    boot_id,
-    is_alive,
-    process_start,
-    process_started_at,
-)
+from registration_pipeline.orchestration.runs.processes import why_gone
+from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 
 # Never QUEUED: a queued run holds no slot, and a daemon may still start it.
 _SUSPECTS = [
@@ -34,8 +26,6 @@ _SUSPECTS = [
     DagsterRunStatus.NOT_STARTED,
 ]
 _LOG = logging.getLogger(__name__)
-_PID = re.compile(r"\(pid: (\d+)\)")
-_CLOCK_TOLERANCE_SECONDS = 2
 _SECONDS_BETWEEN_CHECKS = 5
 
 
@@ -53,12 +43,13 @@ class ClearedRun:
 
 
 def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
-    """Mark runs of dead processes of this machine as failed and free every slot that no living run holds."""
+    """Mark runs as failed whose worker is dead for certain, and free every slot that no unfinished run holds."""
     cleared = []
     for run in instance.get_runs(filters=RunsFilter(statuses=_SUSPECTS)):
-        why = _why_stale(instance, run)
+        why = why_gone(instance, run)
         if why:
             instance.report_run_failed(run, message=f"Marked as failed by registration-pipeline: {why}.")
+            WorkerLock(instance, run.run_id).forget()
             cleared.append(ClearedRun(run.run_id, run.job_name, why))
     storage = instance.event_log_storage
     if storage.supports_global_concurrency_limits:
@@ -137,39 +128,3 @@ def _keep_clearing(ref: object, stop: threading.Event, notify: Callable[[str], o
                         notify(text)
             except Exception:  # noqa: BLE001 - a busy database must not end the checks: a run may wait for ever then
                 _LOG.debug("could not check for stale runs; trying again", exc_info=True)
-
-
-def _why_stale(instance: dg.DagsterInstance, run: DagsterRun) -> str | None:
-    worker = json.loads(run.tags.get(WORKER_TAG, "{}"))
-    if worker.get("run") == run.run_id:
-        return _why_gone(worker)
-    launched = json.loads(run.tags.get(GRPC_INFO_TAG, "{}"))
-    if launched.get("host") not in ("localhost", "127.0.0.1"):
-        return None  # launched by something that has a health check of its own, or on another machine
-    return _why_launched_worker_is_gone(instance, run.run_id)
-
-
-def _why_gone(worker: dict[str, object]) -> str | None:
-    if worker["host"] != socket.gethostname():
-        return None
-    if worker["boot"] and worker["boot"] != boot_id():
-        return "the machine was restarted while it ran"
-    pid = int(str(worker["pid"]))
-    reused = bool(worker["start"]) and process_start(pid) != worker["start"]
-    return f"its process {pid} is gone" if reused or not is_alive(pid) else None
-
-
-def _why_launched_worker_is_gone(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    found = None
-    records = instance.get_records_for_run(run_id, of_type=DagsterEventType.ENGINE_EVENT, ascending=True, limit=50)
-    for record in records.records:
-        event = record.event_log_entry.dagster_event
-        match = _PID.search((event.message if event else None) or "")
-        if match:
-            found = int(match[1]), record.event_log_entry.timestamp
-    if found is None:
-        return None
-    pid, seen_at = found
-    started_at = process_started_at(pid)
-    reused = started_at is not None and started_at > seen_at + _CLOCK_TOLERANCE_SECONDS
-    return f"its process {pid} is gone" if reused or not is_alive(pid) else None

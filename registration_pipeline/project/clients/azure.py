@@ -9,7 +9,11 @@ from typing import Any
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient
 
+from registration_pipeline.settings.endpoints import azure_endpoint
+
 _RETRIES = 5
+_EMULATOR = {"accountname": "devstoreaccount1", "blobendpoint": "http://127.0.0.1:10000/devstoreaccount1"}
+"""What ``UseDevelopmentStorage=true`` stands for (Azure's "Configure a connection string for Azurite"); its key is public."""
 
 
 def open_azure(account_url: str, credential: Any, *, retries: int = _RETRIES) -> BlobServiceClient:
@@ -44,7 +48,8 @@ def open_container(
     Args:
         account: the storage account.
         container: its container.
-        endpoint_url: of an emulator or a private endpoint; by default where the connection string says, else Azure's.
+        endpoint_url: of an emulator or a private endpoint; by default where the connection string says (which
+            ``CheckedClients`` refuses if the URLs lead elsewhere), else Azure's.
         environ: the environment.
         retries: as in ``open_azure``.
 
@@ -52,7 +57,7 @@ def open_container(
         ValueError: the credential is malformed.
     """
     connection = _connection(environ.get("AZURE_STORAGE_CONNECTION_STRING", ""), account)
-    url = endpoint_url or connection.get("blobendpoint") or f"https://{account}.blob.core.windows.net"
+    url = endpoint_url or _endpoint(connection) or azure_endpoint(account)
     is_account = environ.get("AZURE_STORAGE_ACCOUNT", account) == account
     key = environ.get("AZURE_STORAGE_KEY") or environ.get("AZURE_STORAGE_ACCOUNT_KEY") if is_account else None
     sas = environ.get("AZURE_STORAGE_SAS_TOKEN") if is_account else None
@@ -70,5 +75,18 @@ def open_container(
 
 def _connection(text: str, account: str) -> dict[str, str]:
     """Return the parts of a connection string by lower-case name; nothing if it is of another account."""
-    parts = {name.strip().lower(): value for name, _, value in (part.partition("=") for part in text.split(";"))}
+    parts = {
+        name.strip().lower(): value.strip() for name, _, value in (part.partition("=") for part in text.split(";"))
+    }
+    if parts.get("usedevelopmentstorage", "").lower() == "true":
+        parts = {**_EMULATOR, **parts}
     return parts if parts.get("accountname", account) == account else {}
+
+
+def _endpoint(connection: Mapping[str, str]) -> str | None:
+    """Return where a connection string says that the account is, as Azure's own client reads it; None if it does not."""
+    if endpoint := connection.get("blobendpoint"):
+        return endpoint.rstrip("/")
+    if (suffix := connection.get("endpointsuffix")) and (account := connection.get("accountname")):
+        return f"{connection.get('defaultendpointsprotocol') or 'https'}://{account}.blob.{suffix}"
+    return None

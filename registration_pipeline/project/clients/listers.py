@@ -4,11 +4,12 @@ What does not belong here: listing itself (``inventory/``), and making clients (
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import ConfigurationError, CredentialsError
+from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.project.clients.checked import CheckedClients
 from registration_pipeline.project.clients.stores import SettingsClients
 from registration_pipeline.settings.addresses import SourceScheme
 
@@ -22,6 +23,7 @@ def make_lister(
     source: "SourceSettings",
     clients: "StoreClients | None" = None,
     *,
+    environ: Mapping[str, str] = os.environ,
     notify: Callable[[str], None] = lambda _: None,
 ) -> "ObjectLister":
     """Return the lister of a source; nothing is requested yet.
@@ -29,26 +31,30 @@ def make_lister(
     Args:
         source: its settings.
         clients: give the client of its store; None: those of its settings and the process's environment.
+        environ: the environment, for errors to name the variable that is wrong.
         notify: called with texts for people of the listing.
 
     Raises:
-        ConfigurationError: the AWS profile does not exist, or the provider's extra is not installed.
-        CredentialsError: there are none for Google, or those for Azure are malformed.
+        ConfigurationError: the provider's configuration is wrong or leads to another store than the source's URLs, or its
+            extra is not installed.
+        CredentialsError: the credentials can't be had.
     """
-    clients = clients or SettingsClients(os.environ)
+    clients = CheckedClients(clients or SettingsClients(environ), environ)
     location = source.location
     if source.storage.inventory_report is not None:
         from registration_pipeline.project.clients.reports import make_report_lister
 
-        return make_report_lister(source, clients, notify=notify)
+        return make_report_lister(source, clients, environ=environ, notify=notify)
     if location.scheme is SourceScheme.FILE:
+        from registration_pipeline.globs import KeyRules
         from registration_pipeline.inventory.local import LocalLister
 
         assert location.path is not None
-        return LocalLister(location.path, source=source.name)
+        rules = KeyRules(source.include, source.exclude)
+        return LocalLister(location.path, source=source.name, rules=rules, notify=notify)
     if location.scheme is SourceScheme.GS:
         with _extra("gcs", source):
-            return _gcs_lister(source, clients)
+            return _gcs_lister(source, clients, environ)
     if location.scheme is SourceScheme.AZ:
         with _extra("azure", source):
             return _azure_lister(source, clients)
@@ -76,25 +82,20 @@ def _extra(name: str, source: "SourceSettings") -> Iterator[None]:
         ) from None
 
 
-def _gcs_lister(source: "SourceSettings", clients: "StoreClients") -> "ObjectLister":
-    from registration_pipeline.inventory.gcs.errors import gcs_errors
+def _gcs_lister(source: "SourceSettings", clients: "StoreClients", environ: Mapping[str, str]) -> "ObjectLister":
     from registration_pipeline.inventory.gcs.lister import GCSLister
 
-    location = source.location
-    with gcs_errors(bucket=location.bucket, source=source.name):
-        client = clients.gcs(source)
-    return GCSLister(client, location.bucket, location.prefix, source=source.name)
+    location, client = source.location, clients.gcs(source)
+    payer = None
+    if source.storage.requester_pays:
+        from registration_pipeline.project.clients.gcs import billed_project
+
+        payer = billed_project(client, environ, source=source.name)
+    return GCSLister(client, location.bucket, location.prefix, source=source.name, user_project=payer)
 
 
 def _azure_lister(source: "SourceSettings", clients: "StoreClients") -> "ObjectLister":
     from registration_pipeline.inventory.azure.lister import AzureLister
 
-    location = source.location
-    try:
-        client = clients.azure(source)
-    except ValueError:
-        raise CredentialsError(
-            f"The key, SAS or connection string of account {location.account} is malformed. Copy it again from the "
-            "account's page «Access keys» into AZURE_STORAGE_CONNECTION_STRING or AZURE_STORAGE_KEY."
-        ) from None
+    location, client = source.location, clients.azure(source)
     return AzureLister(client, location.account, location.prefix, source=source.name)

@@ -3,7 +3,7 @@
 What does not belong here: reading reports (``inventory/reports/``), and listing stores (``listers.py``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,22 +19,24 @@ if TYPE_CHECKING:
 
 
 def make_report_lister(
-    source: "SourceSettings", clients: "StoreClients", *, notify: Callable[[str], None]
+    source: "SourceSettings", clients: "StoreClients", *, environ: Mapping[str, str], notify: Callable[[str], None]
 ) -> "ReportLister":
     """Return the lister of a source with ``storage.inventory_report``; nothing is requested yet.
 
     Args:
         source: the source.
         clients: give the S3 client; the other providers' reports are read with the environment's credentials.
+        environ: the environment, for the project that pays for requests to Google.
         notify: called with texts for people of the report.
 
     Raises:
-        ConfigurationError: the AWS profile does not exist.
+        ConfigurationError: the provider's configuration is wrong or leads to another store than the source's URLs.
+        CredentialsError: the credentials can't be had.
     """
     from registration_pipeline.inventory.reports.lister import ReportLister
 
     return ReportLister(
-        _place(source, clients),
+        _place(source, clients, environ),
         _service(source, clients),
         source.location.prefix,
         max_age=timedelta(days=source.storage.report_max_age_days),
@@ -44,7 +46,7 @@ def make_report_lister(
     )
 
 
-def _place(source: "SourceSettings", clients: "StoreClients") -> "ReportPlace":
+def _place(source: "SourceSettings", clients: "StoreClients", environ: Mapping[str, str]) -> "ReportPlace":
     from registration_pipeline.inventory.reports.place import LocalPlace
 
     assert source.storage.inventory_report is not None
@@ -54,10 +56,20 @@ def _place(source: "SourceSettings", clients: "StoreClients") -> "ReportPlace":
     from registration_pipeline.inventory.reports import bucket_places as report_bucket
 
     if report.scheme == "gs":
-        return report_bucket.open_google_place(report.bucket, report.start, source=source.name)
+        payer = _google_payer(source, clients, environ) if source.storage.requester_pays else None
+        return report_bucket.open_google_place(report.bucket, report.start, source=source.name, user_project=payer)
     if report.scheme == "az":
         return report_bucket.open_azure_place(report.bucket, report.account, report.start, source=source.name)
     return report_bucket.S3Place(clients.s3(source), report.bucket, report.start, source=source.name)
+
+
+def _google_payer(source: "SourceSettings", clients: "StoreClients", environ: Mapping[str, str]) -> str:
+    # The variable first: reports need no client of Google's library, which may not even be installed.
+    if named := environ.get("GOOGLE_CLOUD_PROJECT"):
+        return named
+    from registration_pipeline.project.clients.gcs import billed_project
+
+    return billed_project(clients.gcs(source), environ, source=source.name)
 
 
 def _service(source: "SourceSettings", clients: "StoreClients") -> "ReportService":

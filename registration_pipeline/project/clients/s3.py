@@ -6,9 +6,7 @@ What does not belong here: the options themselves (``inventory/s3/client_config.
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import ProfileNotFound
 
-from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.inventory.s3.client_config import ATTEMPTS, client_config
 
 if TYPE_CHECKING:
@@ -43,21 +41,13 @@ def open_s3(
     return client
 
 
-def make_s3_client(storage: "StorageSettings", *, source: str = "<name>") -> "S3Client":
+def make_s3_client(storage: "StorageSettings") -> "S3Client":
     """Return a client with a source's profile, region and endpoint; credentials come from botocore's chain.
 
     Args:
         storage: the source's ``storage`` settings.
-        source: the source's name, for error texts.
 
     Raises:
-        ConfigurationError: the profile does not exist.
+        Exception: whatever botocore raises; ``settings/aws_problems.py`` says what it means.
     """
-    try:
-        return open_s3(profile=storage.profile, endpoint_url=storage.endpoint_url, region_name=storage.region)
-    except ProfileNotFound:
-        raise ConfigurationError(
-            "this profile is not in the AWS configuration of this machine; name one that `aws configure list-profiles` "
-            "shows, or remove the key to use the default credentials",
-            key=f"sources.{source}.storage.profile",
-        ) from None
+    return open_s3(profile=storage.profile, endpoint_url=storage.endpoint_url, region_name=storage.region)

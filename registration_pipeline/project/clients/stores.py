@@ -18,28 +18,19 @@ if TYPE_CHECKING:
 
 
 class StoreClients(Protocol):
-    """Gives the client that lists a source; a provider's libraries load only when it is asked for one."""
+    """Gives the client that lists a source; a provider's libraries load only when it is asked for one.
+
+    Implementations raise whatever the libraries raise; ``CheckedClients`` says what that means.
+    """
 
     def s3(self, source: "SourceSettings") -> "S3Client":
-        """Return the client of a source in ``s3://`` or ``obs://``, and of the bucket with its inventory reports.
-
-        Raises:
-            ConfigurationError: the AWS profile does not exist.
-        """
+        """Return the client of a source in ``s3://`` or ``obs://``, and of the bucket with its inventory reports."""
 
     def gcs(self, source: "SourceSettings") -> "GCSClient":
-        """Return the client of a source in ``gs://``.
-
-        Raises:
-            DefaultCredentialsError: Google's libraries find no credentials.
-        """
+        """Return the client of a source in ``gs://``."""
 
     def azure(self, source: "SourceSettings") -> "ContainerClient":
-        """Return the client of the container of a source in ``az://``.
-
-        Raises:
-            ValueError: the credential is malformed.
-        """
+        """Return the client of the container of a source in ``az://``."""
 
 
 class SettingsClients:
@@ -60,7 +51,7 @@ class SettingsClients:
         if source.location.scheme is SourceScheme.OBS:
             # An endpoint of one's own also means path addressing, which needs no wildcard certificate for dotted buckets.
             storage = storage.model_copy(update={"endpoint_url": obs_endpoint(source)})
-        return make_s3_client(storage, source=source.name)
+        return make_s3_client(storage)
 
     def gcs(self, source: "SourceSettings") -> "GCSClient":
         """See ``StoreClients.gcs``."""

@@ -41,8 +41,8 @@ class RandomFaults:
         delay_seconds: how long delayed replies are held; the default is past the SDK's timeout.
         late_seconds: how late jobs begin that were accepted while the start seemed to fail.
         retry_after: seconds in ``Retry-After``.
-        share: of the units that a job registers before it is stuck, ends in ERROR or is CANCELLED.
-        unit_probability: with ``Kind.JOB_UNITS`` drawn for a job: of each of its units to fail.
+        share: of the units that a job registers before it is stuck, broken off or ends with units pending.
+        unit_probability: with a kind drawn for a job whose units fail at first: of each of its units to fail.
         unit_failures: largest number of failures before such a unit succeeds.
         unit_messages: one of them is the unit's error.
 

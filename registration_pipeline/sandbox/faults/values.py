@@ -78,6 +78,18 @@ class Fate(StrEnum):
     """Begins only after a while, whatever was answered to the start."""
     UNITS = "units"
     """Some of its units fail a few times before they succeed."""
+    NO_URLS = "no_urls"
+    """Units fail as with ``units``, at least one; the errors that it lists don't say which."""
+    TWICE = "twice"
+    """Units fail, at least two; it lists the first error as often as there are errors, and none of the others."""
+    TEXT_ONLY = "text_only"
+    """Units fail, at least one; only a text of the job says so: no error is listed or counted."""
+    NOWHERE = "nowhere"
+    """Units fail, at least one; they are in no list and no count."""
+    UNNAMED = "unnamed"
+    """Registers its units and names none of them, but counts them as done."""
+    PENDING = "pending"
+    """Ends ``DONE`` part of the way; names nothing, and counts what it did not come to as pending."""
 
 
 class Kind(StrEnum):
@@ -100,8 +112,18 @@ class Kind(StrEnum):
     JOB_CANCELLED = "job_cancelled"
     JOB_LATE = "job_late"
     JOB_UNITS = "job_units"
+    JOB_NO_URLS = "job_no_urls"
+    JOB_TWICE = "job_twice"
+    JOB_TEXT_ONLY = "job_text_only"
+    JOB_NOWHERE = "job_nowhere"
+    JOB_UNNAMED = "job_unnamed"
+    JOB_PENDING = "job_pending"
 
 
+FAILING_UNITS = {Fate.UNITS: 0, Fate.NO_URLS: 1, Fate.TWICE: 2, Fate.TEXT_ONLY: 1, Fate.NOWHERE: 1}
+"""Fates of which some units fail at first, and how many at least, as far as there are units."""
+LOST_EVIDENCE = (Fate.NO_URLS, Fate.TWICE, Fate.TEXT_ONLY, Fate.NOWHERE, Fate.UNNAMED, Fate.PENDING)
+"""Fates of jobs that end ``DONE`` and don't say what became of every unit."""
 JOB_KINDS = frozenset(kind for kind in Kind if kind.startswith("job_"))
 """Kinds that only a start call can meet."""
 TOO_MANY_REQUESTS = 429
@@ -128,11 +150,11 @@ class Fault:
         retry_after_as_date: write that header as an HTTP date.
         seconds: of ``Effect.DELAY``, and how late a late job begins.
         fate: of the upload job, if the request is an accepted start.
-        share: of the units that a job registers before it is stuck, ends in ERROR or is CANCELLED; 0 to 1.
-        unit_probability: with ``Fate.UNITS``: of each unit to fail at first; 0 to 1.
-        unit_failures: with ``Fate.UNITS``: largest number of failures before the unit succeeds.
-        unit_messages: with ``Fate.UNITS``: one of them is the unit's error.
-        seed: with ``Fate.UNITS``: which units, how often and what they say follows from it and the URL.
+        share: of the units that a job registers before it is stuck, broken off or ends with units pending; 0 to 1.
+        unit_probability: with a fate of ``FAILING_UNITS``: of each unit to fail at first; 0 to 1.
+        unit_failures: with these: largest number of failures before the unit succeeds.
+        unit_messages: with these: one of them is the unit's error.
+        seed: with these: which units, how often and what they say follows from it and the URL.
 
     Raises:
         UsageError: if the values don't fit together.

@@ -202,6 +202,6 @@ def meet_fate(connection: sqlite3.Connection, job_id: int, config: SandboxConfig
         return CANCELLED if job is None else str(job["status"])
     if job["fate"] == Fate.STUCK:
         return PENDING
-    status = ERROR if job["fate"] == Fate.ERROR else CANCELLED
+    status = {Fate.ERROR: ERROR, Fate.PENDING: DONE}.get(job["fate"], CANCELLED)
     _end(connection, job_id, status, config)
     return status

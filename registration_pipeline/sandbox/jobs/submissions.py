@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.sandbox.api.wire import timestamp
 from registration_pipeline.sandbox.config import DedupeAt, UrlMatching
-from registration_pipeline.sandbox.faults.values import Fate, Fault
+from registration_pipeline.sandbox.faults.values import FAILING_UNITS, Fate, Fault
+from registration_pipeline.sandbox.jobs.lost_evidence import as_told
 from registration_pipeline.sandbox.jobs.manifests import ExternalFiles, SubmittedUnit
 from registration_pipeline.sandbox.jobs.unit_rules import UnitRule, dump_rules, parse_rules
 from registration_pipeline.sandbox.jobs.url_forms import match_key
@@ -113,13 +114,15 @@ def accept_job(
 
 
 def _failing_units(units: Sequence[SubmittedUnit], fault: Fault | None) -> dict[str, dict[str, Any]]:
-    if fault is None or fault.fate is not Fate.UNITS:
+    if fault is None or fault.fate not in FAILING_UNITS:
         return {}
     failing = {}
-    for position, unit in enumerate(units):
-        # The same unit fails alike in every job, so that it succeeds after as many attempts whatever else goes wrong.
-        generator = Random(f"{fault.seed}:{unit.identity}")  # noqa: S311 - no secret
-        if generator.random() < fault.unit_probability:
+    # The same unit fails alike in every job, so that it succeeds after as many attempts whatever else goes wrong.
+    generators = [Random(f"{fault.seed}:{unit.identity}") for unit in units]  # noqa: S311 - no secret
+    draws = [generator.random() for generator in generators]
+    lowest = set(sorted(range(len(units)), key=draws.__getitem__)[: FAILING_UNITS[fault.fate]])
+    for position, (generator, draw) in enumerate(zip(generators, draws, strict=True)):
+        if draw < fault.unit_probability or position in lowest:
             failing[str(position)] = {
                 "rule": f"{UNIT_RULE_PREFIX}{fault.seed}",
                 "error": generator.choice(fault.unit_messages),
@@ -129,7 +132,7 @@ def _failing_units(units: Sequence[SubmittedUnit], fault: Fault | None) -> dict[
 
 
 def _meet_fate(connection: sqlite3.Connection, job_id: int, fault: Fault, *, units: int) -> None:
-    partial = fault.fate in (Fate.STUCK, Fate.ERROR, Fate.CANCELLED)
+    partial = fault.fate in (Fate.STUCK, Fate.ERROR, Fate.CANCELLED, Fate.PENDING)
     connection.execute(
         "UPDATE jobs SET fate = ?, fate_position = ?, hidden = ?, run_at = ? WHERE id = ?",
         (
@@ -215,7 +218,7 @@ def job_state(connection: sqlite3.Connection, job: sqlite3.Row) -> dict[str, Any
     ).fetchall()
     unit_errors = [error for row in slices for error in json.loads(row["errors"])]
     job_errors = [JOB_ERROR] if job["status"] == ERROR and job["fate"] == Fate.ERROR else []
-    return {
+    state = {
         "status": job["status"],
         "itemsWithNames": [item for row in slices for item in json.loads(row["items"])],
         "errors": [*job_errors, *sorted({error["error"] for error in unit_errors})],
@@ -226,3 +229,4 @@ def job_state(connection: sqlite3.Connection, job: sqlite3.Row) -> dict[str, Any
         "unitErrors": unit_errors,
         "fileName": job["file_name"],
     }
+    return as_told(state, job["fate"])

@@ -22,7 +22,7 @@ from registration_pipeline.errors import (
     TransientError,
 )
 from registration_pipeline.submission.calls.retry_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
-from registration_pipeline.submission.encord.replies import writable
+from registration_pipeline.submission.encord.replies import said
 
 _LONGEST_TEXT: Final = 1000
 
@@ -37,33 +37,33 @@ def translate(error: Exception, what: str, *, domain: str, is_start: bool) -> Ex
         is_start: whether it came out of the start of a job, which may have happened all the same.
     """
     fault = _fault(error, is_start=is_start)
-    said = _text(error)
+    words = _text(error)
     if fault is Fault.TRANSIENT and _was_not_sent(error):
         return TransientError(f"{what}: {domain} can't be reached ({_unreachable(error)})")
     if fault in (Fault.TRANSIENT, Fault.THROTTLED):
         hint = getattr(error, "retry_after", None)
         kind = ThrottledError if fault is Fault.THROTTLED else TransientError
-        return kind(f"{what} at {domain}: {said}", retry_after_seconds=float(hint) if hint else None)
+        return kind(f"{what} at {domain}: {words}", retry_after_seconds=float(hint) if hint else None)
     if fault is Fault.HALT_CREDENTIALS:
         return CredentialsError(
-            f"Encord at {domain} refused the key ({said}). Check that ENCORD_SSH_KEY or ENCORD_SSH_KEY_FILE holds "
+            f"Encord at {domain} refused the key ({words}). Check that ENCORD_SSH_KEY or ENCORD_SSH_KEY_FILE holds "
             "a key that is registered in Encord, and that ENCORD_DOMAIN names its region.",
             is_reply=True,
         )
     if fault is Fault.HALT_PERMISSION:
         return PermissionDeniedError(
-            f"Encord at {domain} does not allow this: {what}: {said}. The folder or integration does not exist, or "
+            f"Encord at {domain} does not allow this: {what}: {words}. The folder or integration does not exist, or "
             "the key's user may not use it; registering needs the Admin role on the integration.",
             is_reply=True,
         )
     if fault is Fault.HALT_MISSING:
         return NotFoundError(
-            f"Encord at {domain} does not find what this needs: {what}: {said}. Check that the folder and the "
+            f"Encord at {domain} does not find what this needs: {what}: {words}. Check that the folder and the "
             "integration of the source exist; if the folder was deleted, restore it in Encord.",
             is_reply=True,
         )
     kinds = {Fault.TOO_LARGE: PayloadTooLargeError, Fault.AMBIGUOUS: AmbiguousError}
-    return kinds.get(fault, PermanentError)(f"{what}: {said}")
+    return kinds.get(fault, PermanentError)(f"{what}: {words}")
 
 
 def _fault(error: Exception, *, is_start: bool) -> Fault:
@@ -92,7 +92,7 @@ def _unreachable(error: Exception) -> str:
     """Return why a connection could not be made, without the requests around it."""
     cause = error.__cause__
     reason = str(getattr(cause.args[0], "reason", cause)) if cause is not None and cause.args else str(cause)
-    return reason.rpartition(": ")[2]
+    return said(reason.rpartition(": ")[2])
 
 
 def _text(error: Exception) -> str:
@@ -100,6 +100,7 @@ def _text(error: Exception) -> str:
     message: Any = getattr(error, "message", None) or str(error) or type(error).__name__
     cause = error.__cause__
     detail = f" ({type(cause).__name__}: {cause})" if cause is not None and _is_sdk(error) else ""
-    text = writable(" ".join(f"{message}{detail}".split()))
-    # The SDK quotes whole replies; that of a proxy may be a page of markup.
+    text = said(" ".join(f"{message}{detail}".split()))
+    # The SDK quotes whole replies; that of a proxy may be a page of markup. Masked before it is cut: the end of a signature
+    # could not be recognised.
     return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT // 2]} … {text[-_LONGEST_TEXT // 2 :]}"

@@ -20,6 +20,7 @@ from encord.orm.storage import FoldersSortBy, GetUploadJobParams, ListItemsParam
 
 from registration_pipeline import __version__
 from registration_pipeline.errors import NotFoundError, PermanentError
+from registration_pipeline.foreign_text import kept_cause
 from registration_pipeline.submission.encord.errors import translate
 from registration_pipeline.submission.encord.replies import ListedItem, UploadJob, job_report, listed_item
 from registration_pipeline.submission.gateway import ItemPage
@@ -139,14 +140,16 @@ class EncordGateway:
         with self._translated(f"folder {folder_uuid}"):
             return int(self._folder(folder_uuid).get_summary().files)
 
-    def items_page(self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False) -> ItemPage:
+    def items_page(
+        self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
+    ) -> ItemPage:
         """See ``RegistrationGateway``.
 
         ``StorageFolder.list_items`` is a generator that can't be resumed after an error, so the SDK's own paged call is made
         a page at a time.
         """
         params = ListItemsParams(
-            search=None,
+            search=search,
             is_in_dataset=None,
             item_types=[],
             order=FoldersSortBy.CREATED_AT,
@@ -169,7 +172,7 @@ class EncordGateway:
         with self._translated(f"{len(item_uuids)} items"):
             try:
                 items = self._client.get_storage_items(item_uuids)
-            except encord_exceptions.AuthorisationError:
+            except (encord_exceptions.AuthorisationError, encord_exceptions.ResourceNotFoundError):
                 return None
             return {str(item.uuid): str(item.parent_folder_uuid) for item in items}
 
@@ -183,8 +186,8 @@ class EncordGateway:
     def _translated(self, what: str, *, is_start: bool = False) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
-            raise translate(error, what, domain=self._domain, is_start=is_start) from error
+        except Exception as error:  # noqa: BLE001 - every one is raised again in our words
+            raise translate(error, what, domain=self._domain, is_start=is_start) from kept_cause(error)
 
 
 def _is_uuid(text: str) -> bool:

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated, Any
-from uuid import UUID  # noqa: TC003 - pydantic reads annotations at run time
+from uuid import UUID
 
 from encord.orm.base_dto import BaseDTO
 from pydantic import BaseModel, ConfigDict, PlainValidator, field_validator
 from pydantic.alias_generators import to_camel
 
+from registration_pipeline.foreign_text import masked
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
+
+_UUID_LENGTH = len(str(UUID(int=0)))
 
 
 class ListedItem(BaseModel):
@@ -40,19 +44,22 @@ class ListedItem(BaseModel):
 def _job_items(value: Any) -> tuple[JobItem, ...]:
     # A model for each of a thousand takes six times as long; what else an item may hold one day is ignored.
     try:
-        items = tuple([JobItem(item["itemUuid"], item["name"]) for item in value])
+        items: tuple[Any, ...] = tuple([JobItem(item["itemUuid"], item["name"]) for item in value])
     except (TypeError, KeyError) as error:
         raise ValueError("each must be an object with itemUuid and name") from error
-    if not all(isinstance(text, str) for item in items for text in item):
+    if not all(isinstance(text, str) or text is None for item in items for text in item):
         raise ValueError("itemUuid and name must be strings")
-    return items
+    if None not in chain.from_iterable(items) and {len(item.item_uuid) for item in items} <= {_UUID_LENGTH}:
+        return items
+    # A name without a UUID is not evidence of an item: it is as if the job did not name it.
+    return tuple([item for item in items if item.name is not None and len(item.item_uuid or "") == _UUID_LENGTH])
 
 
 class _UnitError(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel)
 
-    object_urls: list[str]
-    error: str
+    object_urls: list[str] | None = None
+    error: str | None = None
     subtask_uuid: str | None = None
     action_description: str | None = None
 
@@ -77,14 +84,14 @@ def job_report(state: UploadJob) -> JobReport:
         items=state.items_with_names,
         unit_errors=tuple(
             UnitError(
-                object_urls=tuple(map(writable, unit.object_urls)),
-                message=writable(unit.error),
+                object_urls=tuple(map(writable, unit.object_urls or ())),
+                message=said(unit.error or ""),
                 subtask_uuid=writable(unit.subtask_uuid or "") or None,
-                action=writable(unit.action_description or "") or None,
+                action=said(unit.action_description or "") or None,
             )
             for unit in state.unit_errors
         ),
-        errors=tuple(map(writable, state.errors)),
+        errors=tuple(map(said, state.errors)),
         units_pending=state.units_pending_count,
         units_done=state.units_done_count,
         units_error=state.units_error_count,
@@ -108,6 +115,11 @@ def listed_item(item: ListedItem) -> RemoteItem:
 def _unit_id(metadata: Any) -> str | None:
     unit_id = metadata.get(UNIT_METADATA_KEY) if isinstance(metadata, dict) else None
     return unit_id if isinstance(unit_id, str) else None
+
+
+def said(text: str) -> str:
+    """Return what Encord said as it is kept: without secrets, which it may quote from what it read."""
+    return masked(writable(text))
 
 
 def writable(text: str) -> str:

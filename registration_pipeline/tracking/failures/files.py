@@ -5,17 +5,19 @@ What does not belong here: which rows there are (``log.py``).
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from registration_pipeline.tables.csv_cells import CsvWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -76,6 +78,7 @@ FAILURE_SCHEMA = pa.schema(
     ]
 )
 COLUMNS = tuple(field.name for field in fields(FailureRow))
+_CELLS_BEFORE_TIME = attrgetter(*COLUMNS[:-1])
 
 
 @dataclass
@@ -147,16 +150,14 @@ def _parquet(path: Path) -> Iterator[Take]:
 
 @contextmanager
 def _csv(path: Path) -> Iterator[Take]:
-    """UTF-8 with a heading; times are ISO 8601."""
+    """UTF-8 with a heading, no cell a formula; times are ISO 8601."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        # The module's own line end, CR LF: only then does it quote keys that hold a CR.
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        yield lambda rows: writer.writerows(map(_csv_row, rows))
+        writer = CsvWriter(file, COLUMNS)
+        yield lambda rows: writer.write(map(_csv_row, rows))
 
 
 def _csv_row(row: FailureRow) -> list[object]:
-    return [value.isoformat() if name == "at" else value for name, value in asdict(row).items()]
+    return [*_CELLS_BEFORE_TIME(row), row.at.isoformat()]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from sys import intern
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
+from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import journal_folder, journal_name, journal_summary_folder
 from registration_pipeline.state.sealed import open_sealed, sealed_json
 from registration_pipeline.tables.tiers import runs_to_merge
@@ -64,6 +65,16 @@ def decode_event(data: bytes, *, name: str) -> JournalEvent:
         return _event_of(open_sealed(data))
     except (ValueError, KeyError, TypeError) as error:
         raise StateCorruptError(f"{name} is not a journal entry ({error}); restore it from a backup.") from error
+
+
+def in_order(events: Iterable[JournalEvent]) -> list[JournalEvent]:
+    """Return a chunk's events in the order in which they happened."""
+    return sorted(events, key=lambda event: (event.attempt, _ORDER[event.kind]))
+
+
+def summary_entries(events: Iterable[JournalEvent]) -> list[dict[str, Any]]:
+    """Return what a summary says of a chunk's events, which are in their order."""
+    return [_fields_of(replace(event, failures=())) for event in events]
 
 
 def _event_of(fields: dict[str, Any]) -> JournalEvent:
@@ -142,8 +153,23 @@ class Journal:
         Raises:
             StateCorruptError: an entry is not what was written.
         """
-        known, folded = known or {}, dict[str, FoldedChunk]()
-        with SummaryReader(self._store, self._source) as summary:
+        without = set[str]()
+        while True:
+            with SummaryReader(self._store, self._source, without) as summary:
+                folded, trouble = self._fold(summary, known or {})
+                wrong = summary.damaged()
+            if not wrong:
+                break
+            without |= wrong  # what it said may be wrong, and looked like a fault of the journal
+        if trouble is not None:
+            raise trouble
+        return folded
+
+    def _fold(
+        self, summary: SummaryReader, known: Mapping[str, FoldedChunk]
+    ) -> tuple[dict[str, FoldedChunk], StateCorruptError | None]:
+        folded = dict[str, FoldedChunk]()
+        try:
             for chunk_id, names in self._chunks():
                 before = known.get(chunk_id)
                 if before is not None and before.names == names:
@@ -151,7 +177,9 @@ class Journal:
                     continue
                 events, said_by = self._without_failures(summary, chunk_id, names)
                 folded[chunk_id] = FoldedChunk(names, fold_events(chunk_id, events), said_by)
-        return folded
+        except StateCorruptError as error:
+            return folded, error
+        return folded, None
 
     def summarise(self, folded: Mapping[str, FoldedChunk] | None = None) -> bool:
         """Write the concluded chunks that are in no summary to a new one, with those of small summaries; return whether any.
@@ -174,11 +202,15 @@ class Journal:
         return True
 
     def _lines(self, folded: Mapping[str, FoldedChunk]) -> Iterator[tuple[str, Sequence[str], list[dict[str, Any]]]]:
-        with SummaryReader(self._store, self._source) as summary:
+        """Yield what a new summary says. It is not written if what it was copied from turns out to be damaged at its end."""
+        said_by = {one.summary for one in folded.values()}
+        with SummaryReader(self._store, self._source, only=said_by) as summary:
             for chunk_id, one in folded.items():
                 if not one.progress.is_attempt_open:
                     events, _ = self._without_failures(summary, chunk_id, one.names)
                     yield chunk_id, one.names, list(map(_fields_of, events))
+            for name in sorted(summary.damaged()):
+                raise damaged(self._store, name, "is damaged: its lines do not match their checksum")
 
     def _chunks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield every chunk with the base names of its entries, in the order in which the state lists them."""
@@ -200,5 +232,4 @@ class Journal:
         return [replace(event, failures=()) for event in self._read(folder + name for name in names)], None
 
     def _read(self, names: Iterable[str]) -> list[JournalEvent]:
-        events = [decode_event(self._store.read(name), name=name) for name in names]
-        return sorted(events, key=lambda event: (event.attempt, _ORDER[event.kind]))
+        return in_order([decode_event(self._store.read(name), name=name) for name in names])

@@ -6,6 +6,7 @@ Pure rules belong here; reading and writing the journal is in ``journal.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,10 @@ class ChunkState(StrEnum):
         """Return whether an attempt is under way, or was when the process ended."""
         return self in OPEN_STATES
 
+
+ONE_TRY = timedelta(minutes=30)
+"""Verdicts this close to the last one that was counted are the same try: what repeats a run at once, or every minute while
+the service is down, must not use up the tries of several nights. Less than an hour, so that every hourly run counts."""
 
 OPEN_STATES = frozenset({ChunkState.INTENDED, ChunkState.SUBMITTED, ChunkState.SPLIT})
 FAILED_STATES = frozenset({ChunkState.PARTIALLY_FAILED, ChunkState.FAILED})
@@ -165,7 +170,7 @@ class ChunkProgress:
         first_intent: the oldest intent: it fixes the folder for ever, and the time since which items may exist in Encord.
         job_id: of the open attempt, if Encord gave one.
         verdict: the newest verdict of any attempt.
-        tries: verdicts since the counting began.
+        tries: verdicts since the counting began; those within ``ONE_TRY`` count as one.
     """
 
     chunk_id: str
@@ -195,12 +200,14 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
     began = first_intent = verdict = None
     job_id: str | None = None
     tries, is_split = 0, False
+    counted: datetime | None = None
     for event in events:
         starts_attempt = previous is None or event.attempt != previous.attempt
         before = None if starts_attempt or previous is None else previous.kind
         if starts_attempt:
             _check_next_attempt(chunk_id, previous, event)
-            began, job_id, tries = event, None, 0 if event.is_fresh else tries
+            began, job_id = event, None
+            tries, counted = (0, None) if event.is_fresh else (tries, counted)
         if event.kind not in TRANSITIONS[before]:
             raise _corrupt(chunk_id, f"attempt {event.attempt} has a {event.kind} after {before or 'nothing'}")
         if event.kind is JournalEventKind.INTENT:
@@ -208,7 +215,10 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
         elif event.kind is JournalEventKind.JOB:
             job_id = event.job_id
         elif event.kind is JournalEventKind.VERDICT:
-            verdict, tries = event, tries + 1
+            verdict = event
+            # A clock that was put back counts again: more tries than meant are better than a chunk that is never given up.
+            if counted is None or not counted <= event.at < counted + ONE_TRY:
+                tries, counted = tries + 1, event.at
         is_split = is_split or event.kind is JournalEventKind.SPLIT
         previous = event
     is_open = previous is not None and previous.kind not in CLOSING_EVENTS

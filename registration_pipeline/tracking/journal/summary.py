@@ -1,7 +1,8 @@
 """What the journals of concluded chunks say, gathered in few files, so that a night does not open every entry of every night.
 
 The journal is the truth: a chunk's line counts only while the chunk has exactly the entries that it was made from, and a
-summary that is missing, damaged or outdated costs time and nothing else. What does not belong here: what entries mean
+summary that is missing, damaged or outdated costs time and nothing else. Whether one is damaged shows at its end, where the
+checksum of all its lines is: who has read it asks, and reads again without it. What does not belong here: what entries mean
 (``states.py``) and single journals (``journal.py``).
 
 Lines are in the order in which the state lists the journals, so that all are read side by side in constant memory.
@@ -22,7 +23,7 @@ from registration_pipeline.state.layout import journal_summary_folder, journal_s
 from registration_pipeline.state.temporary import temporary_space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from registration_pipeline.state.store import StateStore
 
@@ -38,13 +39,22 @@ class SummaryReader:
     Args:
         store: the state.
         source: its name.
+        without: summaries that are not read.
+        only: the summaries that are read; None: all.
 
     Attributes:
         names: of the summaries, the oldest first.
     """
 
-    def __init__(self, store: StateStore, source: str) -> None:
-        self.names = list(store.names(journal_summary_folder(source)))
+    def __init__(
+        self,
+        store: StateStore,
+        source: str,
+        without: Container[str] = (),
+        only: Container[str | None] | None = None,
+    ) -> None:
+        present = store.names(journal_summary_folder(source))
+        self.names = [name for name in present if name not in without and (only is None or name in only)]
         self._stack = ExitStack()
         # Of two that have the same chunk, the newer one is more likely to have all its entries.
         self._lines = [_Lines(self._stack, store, name) for name in reversed(self.names)]
@@ -67,6 +77,10 @@ class SummaryReader:
                 found = lines.name, line["entries"]
         return found
 
+    def damaged(self) -> set[str]:
+        """Read what is left of the summaries that were begun, and return those that are not what was written."""
+        return {lines.name for lines in self._lines if not lines.is_sound()}
+
 
 class _Lines:
     """Reads one summary forward; a damaged one has no more lines."""
@@ -75,6 +89,7 @@ class _Lines:
         self._stack, self._store, self.name = stack, store, name
         self._lines: Iterator[bytes] | None = None
         self._head: dict[str, Any] | None = None
+        self._is_sound = True
 
     def forward_to(self, chunk_id: str) -> dict[str, Any] | None:
         """Return a chunk's line, or None."""
@@ -85,21 +100,40 @@ class _Lines:
             self._advance()
         return self._head if self._head is not None and self._head["chunk_id"] == chunk_id else None
 
+    def is_sound(self) -> bool:
+        """Read to the end, where the checksum is, unless nothing was read yet; return whether no damage was seen."""
+        while self._is_sound and self._head is not None:
+            self._advance()
+        return self._is_sound
+
     def _open(self) -> Iterator[bytes]:
         try:
             path = self._stack.enter_context(self._store.local_file(self.name))  # in one request, whatever its size
+            self._is_sound = path.stat().st_size > 0  # gzip reads an empty file without complaint
             return iter(self._stack.enter_context(gzip.open(path, "rb")))
+        except StateNotFoundError:  # replaced by another process
+            return iter(())
         except _DAMAGED:
+            self._is_sound = False
             return iter(())
 
     def _advance(self) -> None:
         try:
             line = next(self._lines or iter(()), None)
             self._head = None if line is None else json.loads(line)
-            if self._head is not None:
-                str(self._head["chunk_id"]), list(self._head["names"]), list(self._head["entries"])
+            if self._head is not None and not _is_line(self._head):
+                raise ValueError("not a line of a summary")
         except _DAMAGED:
-            self._head, self._lines = None, iter(())
+            self._head, self._lines, self._is_sound = None, iter(()), False
+
+
+def _is_line(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value["chunk_id"], str)
+        and isinstance(value["names"], list)
+        and isinstance(value["entries"], list)
+    )
 
 
 def write_summary(store: StateStore, source: str, lines: Iterable[Line], *, replaces: Iterable[str]) -> None:

@@ -46,6 +46,15 @@ def test_an_item_that_no_one_planned_is_unknown(registered: Any):
     assert row.detail == "titled 'cat'; no planned object has this URL"
 
 
+def test_the_signature_of_a_url_that_others_registered_is_masked(registered: Any):
+    registered.add("https://account.blob.core.windows.net/c/cat.jpg?sv=1&sig=4711", name="cat?sig=4711")
+
+    (row,) = registered.rows()
+
+    assert row.object_url == "https://account.blob.core.windows.net/c/cat.jpg?sv=1&sig=***"
+    assert row.detail == "titled 'cat?sig=***'; no planned object has this URL"
+
+
 def test_an_item_with_the_provenance_key_of_another_source_says_so(registered: Any):
     registered.add("s3://other/x.jpg", unit_id="0123456789abcdef")
 

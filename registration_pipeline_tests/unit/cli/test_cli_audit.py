@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -11,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from registration_pipeline.tables.csv_cells import read_rows
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace
@@ -80,7 +81,7 @@ def test_all_findings_go_to_a_file(registered: Workplace, suffix: str):
 
     assert f"1 findings written to {out}" in said.err.replace("\n", "")
     if suffix == "csv":
-        rows = list(csv.DictReader(out.open(encoding="utf-8", newline="")))
+        rows = list(read_rows(out.open(encoding="utf-8", newline="")))
     else:
         rows = json.loads(out.read_bytes()) if suffix == "json" else pq.read_table(out, use_threads=False).to_pylist()
     assert [(row["finding"], row["key"]) for row in rows] == [("missing", "day/frame_2.jpg")]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
+from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings import encord_private_key
 from registration_pipeline.submission.encord.gateway import EncordGateway
+from registration_pipeline.tracking.due import ChunkTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +79,33 @@ def test_a_folder_that_is_there_is_shown_with_its_uuid(workplace: Workplace):
     assert f"folder 'fleet-cameras' is {uuid}" in workplace.run("check").out
     workplace.configure(encord={"integration": "sandbox", "folder": uuid})
     assert f"folder '{uuid}' is {uuid}" in workplace.run("check").out
+
+
+def test_two_sources_with_the_same_objects_and_one_folder_by_name_and_by_uuid_are_refused(workplace: Workplace):
+    """Only Encord knows that the two are one folder, so `check` and the run ask it."""
+    uuid = gateway(workplace).create_folder("fleet")
+    workplace.put("day/a.jpg")
+    files = (workplace.root / "files").as_uri()
+    sources = {"outer": (files, "fleet"), "inner": (f"{files}/day", uuid), "other": (f"{files}/day", "elsewhere")}
+    settings = {
+        name: {"uri": uri, "encord": {"folder": folder, "integration": "sandbox"}}
+        for name, (uri, folder) in sources.items()
+    }
+    workplace.config.write_text(yaml.safe_dump({"state": "./state", "sources": settings}))
+
+    said = workplace.run("check", "--json")
+
+    assert said.status == 2
+    refused = {check["source"]: check["detail"] for check in said.document["checks"] if not check["ok"]}
+    assert set(refused) == {"outer", "inner"}
+    assert "the uri of 'inner' lies within the uri of 'outer'" in refused["outer"]
+    for name in ("outer", "inner"):
+        source = workplace.project.source(name)
+        workplace.project.take_inventory(source)
+        (chunk,) = workplace.project.plan(source).chunks
+        with pytest.raises(ConfigurationError, match="would be registered twice"):
+            list(workplace.project.register(source, [ChunkTask(chunk=chunk)], notify=lambda _: None))
+    assert not workplace.sandbox.jobs()
 
 
 def test_two_folders_of_one_name_are_distinguished_by_uuid(workplace: Workplace):
@@ -173,3 +204,27 @@ def test_a_damaged_instance_file_is_a_wrong_configuration(workplace: Workplace):
         assert "dagster.yaml" in said.words
         assert "fix that file" in said.words
         assert "Traceback" not in said.err
+
+
+def test_a_bucket_name_with_dots_is_warned_of_and_does_not_fail_the_check(workplace: Workplace):
+    workplace.configure(uri="s3://fleet.example/raw/", storage={"region": "eu-west-2"})
+    said = workplace.run("check", "--json")
+    (configuration,) = (one for one in said.document["checks"] if one["what"] == "configuration")
+    assert configuration["ok"] is True
+    assert "`sources.fleet-cameras.url_style` to path or s3" in configuration["detail"]
+
+
+def test_names_that_are_not_utf8_are_rejected_and_the_rest_is_planned(workplace: Workplace):
+    workplace.put("a.jpg", "old/b.jpg")
+    for name in (b"caf\xe9.jpg", b"old/caf\xe9.jpg"):
+        path = os.fsencode(workplace.root / "files") + b"/" + name
+        Path(os.fsdecode(path)).write_bytes(b"x")
+    workplace.configure(exclude=["old/**"])
+    workplace.plan()
+
+    rows = workplace.run("failures", "--json").document
+    counts = workplace.run("status", "--json").document["sources"]["fleet-cameras"]
+
+    assert [(row["key"], row["reason"], row["object_url"]) for row in rows] == [(r"caf\xe9.jpg", "name_not_utf8", "")]
+    assert "convmv" in rows[0]["message"]
+    assert (counts["objects"], counts["excluded"], counts["rejected"], counts["pending"]) == (4, 2, 1, 1)

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace
 
 COMMANDS = (
-    *("audit", "cancel", "check", "demo", "failures", "inventory", "plan", "rehearse", "sandbox", "status", "submit"),
+    "audit",
+    "cancel",
+    "check",
+    "demo",
+    "failures",
+    "inventory",
+    "plan",
+    "rehearse",
+    "sandbox",
+    "state",
+    "status",
+    "submit",
     "sync",
 )
 GROUP = typer.main.get_command(app)

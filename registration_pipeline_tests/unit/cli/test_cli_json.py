@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,26 @@ def test_json_is_all_that_standard_output_holds(workplace: Workplace, arguments:
     assert said.status == 0
     assert said.document is not None
     assert said.err == ""
+
+
+OBEYED = "\x7f\x9b31m\u200e\u202e\u2066\u2069\u061c\ufeff\U000e0001"
+"""DEL, a control sequence in one character, marks that turn the direction of text, and what is not visible."""
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+@pytest.mark.parametrize("command", ["failures", "plan fleet-cameras --dry-run"])
+def test_json_on_a_terminal_holds_nothing_that_the_terminal_obeys(
+    workplace: Workplace, command: str, *, terminal: bool
+):
+    workplace.put(f"é{OBEYED}.xyz", f"é{OBEYED}.jpg")
+    workplace.project.take_inventory(workplace.project.source("fleet-cameras"))
+    if command == "failures":
+        workplace.plan()
+    said = workplace.run(*command.split(), "--json", terminal=terminal)
+    assert f"é{OBEYED}" in json.dumps(said.document, ensure_ascii=False)
+    assert "é" in said.out
+    assert any(char in said.out for char in OBEYED if not char.isprintable()) is not terminal
+    assert all(char in said.out for char in OBEYED) is not terminal
 
 
 @pytest.mark.slow

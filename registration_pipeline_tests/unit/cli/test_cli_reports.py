@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import weakref
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import click
 import pyarrow.parquet as pq
 import pytest
 
 from registration_pipeline.cli.commands import report_failures
-from registration_pipeline.cli.output import printable
+from registration_pipeline.cli.errors import report
+from registration_pipeline.errors import ServiceUnavailableError
+from registration_pipeline.foreign_text import printable
+from registration_pipeline.tables import csv_cells
 from registration_pipeline.tracking.failures import files as failure_files
 from registration_pipeline.tracking.failures.files import FailureRow
 
@@ -39,7 +42,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         rows = [{**row, "at": row["at"].isoformat()} for row in rows]
     else:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(csv_cells.read_rows(file))
     texts = [{name: "" if value is None else str(value) for name, value in row.items()} for row in rows]
     return [{**row, "at": row["at"].replace("Z", "+00:00")} for row in texts]
 
@@ -212,7 +215,9 @@ def test_text_of_many_scripts_is_left_alone():
     assert printable("é日本 [red] \\ ½\n") == "é日本 [red] \\ ½\n"
 
 
-@pytest.mark.parametrize("char", ["\x00", "\r", "\t", "\x1b", "\x7f", "\x9b", "\u202e", "\u2028"], ids=ascii)
+@pytest.mark.parametrize(
+    "char", ["\x00", "\r", "\t", "\x1b", "\x7f", "\x9b", "\u200e", "\u202e", "\u2028", "\u2066", "\u2069"], ids=ascii
+)
 def test_what_a_terminal_would_obey_is_spelled_out(char: str):
     spelled = printable(f"a{char}b")
     assert spelled.isascii()
@@ -233,3 +238,15 @@ def test_failures_are_a_table_where_there_is_room(synced: Workplace, monkeypatch
         lines = synced.run("failures", terminal=terminal).out.splitlines()
         row = next(line for line in lines if "frame_3" in line)
         assert [cell.strip() for cell in row.split("│")][2:6] == ["day/frame_3.jpg", "1", "registration", "not_found"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ServiceUnavailableError("a\x9b31m\u202eb"), RuntimeError("a\x9b31m\u202eb"), click.UsageError("a\x9b31m\u202eb")],
+    ids=["our error", "a bug", "wrong usage"],
+)
+def test_errors_spell_out_what_a_terminal_would_obey(error: Exception, capsys: pytest.CaptureFixture[str]):
+    report(error)
+    said = capsys.readouterr().err
+    assert r"a\x9b31m\u202eb" in said
+    assert not {"\x9b", "\u202e"} & set(said)

@@ -293,3 +293,19 @@ def test_a_garbled_marker_is_corrupt(store: BucketStateStore) -> None:
 
     with pytest.raises(StateCorruptError, match=r"20261121T120000Z/ lacks or garbles 'bytes'"):
         latest_inventory(store, "fleet")
+
+
+@pytest.mark.parametrize(
+    "sizes", [[-1], [1, 2, -(2**63)], [0, -5, 7]], ids=["the only one", "the smallest number", "one in the middle"]
+)
+def test_a_negative_size_is_refused_by_the_name_of_the_object(store: BucketStateStore, sizes: list[int]) -> None:
+    class Strange(ScriptedLister):
+        def list_objects(self) -> Iterator[pa.RecordBatch]:
+            keys = [f"{size < 0}-{place}" for place, size in enumerate(sizes)]
+            for key, size in sorted(zip(keys, sizes, strict=True)):
+                yield inventory_batch(keys=[key], sizes=[size], last_modified=[NOON])
+
+    wrong = next(f"True-{place}" for place, size in enumerate(sizes) if size < 0)
+    with pytest.raises(ListingError, match=rf"gives '{wrong}' a size of -[\d,]+ bytes, which no object has"):
+        take_inventory(lister=Strange(), store=store, source="fleet", clock=at(NOON))
+    assert latest_inventory(store, "fleet") is None

@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.errors import (
-    ListingError,
     NotFoundError,
     PermissionDeniedError,
     ServiceUnavailableError,
 )
+from registration_pipeline.globs import KeyRules
 from registration_pipeline.inventory.local import LocalLister
-from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.inventory.schema import INVENTORY_SCHEMA, NAME_NOT_UTF8
 from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings
 
@@ -180,12 +180,103 @@ def test_a_path_too_long_for_the_system_is_named_rather_than_skipped(tmp_path: P
         list(LocalLister(tmp_path, source="fleet").list_objects())
 
 
-def test_a_name_that_is_not_utf8_is_refused_and_named(tmp_path: Path) -> None:
-    (tmp_path / "d").mkdir()
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/d/caf\xe9.jpg")).touch()
+def put_bytes(root: Path, *names: bytes) -> None:
+    for name in names:
+        path = os.fsencode(root) + b"/" + name
+        os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120 - pathlib knows no bytes
+        Path(os.fsdecode(path)).write_bytes(b"xyz")
 
-    with pytest.raises(ListingError, match=r"d/caf\\xe9\.jpg is not UTF-8.*convmv"):
-        list(LocalLister(tmp_path).list_objects())
+
+def rows_of(lister: LocalLister) -> list[tuple[str, str | None]]:
+    return [(row["key"], row["storage_class"]) for batch in lister.list_objects() for row in batch.to_pylist()]
+
+
+STRANGE_NAMES = {
+    "Latin-1": ([b"d/caf\xe9.jpg"], [r"d/caf\xe9.jpg"]),
+    "a folder": ([b"caf\xe9/a.jpg", b"caf\xe9/b/c.jpg"], [r"caf\xe9/a.jpg", r"caf\xe9/b/c.jpg"]),
+    "half a surrogate pair": ([b"\xed\xa0\x80.jpg"], [r"\xed\xa0\x80.jpg"]),
+    "halves of a character at the borders of two names": ([b"a\xc3", b"\xa9b"], [r"\xa9b", r"a\xc3"]),
+    "shown like a name that is there": ([b"a\xe9", rb"a\xe9"], [r"a\xe9", r"a\xe9\x"]),
+    "folder shown like one that is there": ([b"a\xe9/x", rb"a\xe9/x"], [r"a\xe9/x", r"a\xe9\x/x"]),
+}
+
+
+@pytest.mark.parametrize(("names", "keys"), STRANGE_NAMES.values(), ids=STRANGE_NAMES)
+def test_a_name_that_is_not_utf8_is_listed_and_marked(names: list[bytes], keys: list[str], tmp_path: Path) -> None:
+    put_bytes(tmp_path, b"a.jpg", b"\xc3\xa9.jpg", *names)
+
+    rows = rows_of(LocalLister(tmp_path, batch_rows=1))
+
+    assert [key for key, _ in rows] == sorted(["a.jpg", "\u00e9.jpg", *keys])
+    strange = [key for key, mark in rows if mark == NAME_NOT_UTF8]
+    assert len(strange) == sum(not is_utf8(name) for name in names)
+
+
+def is_utf8(name: bytes) -> bool:
+    try:
+        name.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@settings(max_examples=60, deadline=None)
+@given(names=st.sets(st.binary(min_size=1, max_size=3).filter(lambda name: not set(name) & set(b"/\0.")), max_size=6))
+def test_names_of_any_bytes_are_listed_once_each_in_order(names: set[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        put_bytes(Path(folder), *names)
+        rows = rows_of(LocalLister(Path(folder)))
+    assert [key for key, _ in rows] == sorted({key for key, _ in rows})
+    assert len(rows) == len(names)
+    assert {key.encode() for key, mark in rows if mark is None} == {name for name in names if is_utf8(name)}
+
+
+@pytest.mark.parametrize(
+    ("mode", "exclude", "include"),
+    [
+        pytest.param(0, ["locked/"], [], id="folder"),
+        pytest.param(0, ["/locked/**"], [], id="all below the folder"),
+        pytest.param(0, ["**/lock*/**"], [], id="any such folder"),
+        pytest.param(0, ["locked"], [], id="name at any depth"),
+        pytest.param(0, [], ["open/**"], id="not included"),
+        pytest.param(0o400, ["*.tmp"], [], id="its only file"),
+    ],
+)
+def test_what_can_not_be_read_is_left_out_where_a_rule_leaves_it_out(
+    plain_user_folder: Path, mode: int, exclude: list[str], include: list[str]
+) -> None:
+    make_tree(plain_user_folder, "open/a", "locked/x.tmp")
+    (plain_user_folder / "locked").chmod(mode)
+    said: list[str] = []
+    lister = LocalLister(plain_user_folder, source="fleet", rules=KeyRules(include, exclude), notify=said.append)
+
+    assert keys_of(lister) == ["open/a"]
+    assert len(said) == 1
+    assert "locked/ can't be read" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "include"),
+    [
+        pytest.param(["*.tmp"], [], id="one suffix"),
+        pytest.param(["locked/?"], [], id="short names"),
+        pytest.param(["locked/[!a]*"], [], id="names but some"),
+        pytest.param(["locked/**", "!locked/keep.jpg"], [], id="all but one"),
+        pytest.param(["locked/*/**"], [], id="only folders in it"),
+        pytest.param([], ["**/*.jpg"], id="included by suffix"),
+        pytest.param([], ["lock*/*.jpg"], id="included by a pattern of folders"),
+        pytest.param([], ["locked/deep/**"], id="included further down"),
+        pytest.param(["open/**"], [], id="another folder"),
+    ],
+)
+def test_a_folder_that_can_not_be_read_halts_where_something_in_it_may_count(
+    plain_user_folder: Path, exclude: list[str], include: list[str]
+) -> None:
+    make_tree(plain_user_folder, "locked/x")
+    (plain_user_folder / "locked").chmod(0)
+
+    with pytest.raises(PermissionDeniedError, match=r"locked/ can't be read"):
+        list(LocalLister(plain_user_folder, rules=KeyRules(include, exclude)).list_objects())
 
 
 def test_a_deep_tree_does_not_exhaust_the_stack(tmp_path: Path) -> None:

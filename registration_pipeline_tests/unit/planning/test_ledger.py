@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,3 +138,36 @@ def test_small_waves_are_not_kept_open(new_bucket: Callable[..., Any]) -> None:
 
     assert len(list(Path("/proc/self/fd").iterdir())) - before < 5
     assert sum(batch.num_rows for batch in ledger.rest()) == 99
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_changed"),
+    [
+        pytest.param("", "", True, id="no ETag, written again"),
+        pytest.param('W/""', 'W/""', True, id="a weak ETag without text"),
+        pytest.param("", "abc", True, id="the first ETag"),
+        pytest.param("abc", "", True, id="an ETag no more"),
+        pytest.param(None, "", True, id="none and empty"),
+        pytest.param("abc", "abc", False, id="the same ETag"),
+    ],
+)
+def test_an_empty_etag_says_nothing_so_size_and_time_decide(
+    new_bucket: Callable[..., Any],
+    before: str | None,
+    now: str,
+    is_changed: bool,  # noqa: FBT001
+) -> None:
+    bucket = new_bucket()
+    planned = plan_rows(0, {"a": 5}, bucket.now).to_pylist()
+    with StateWaveWriter(bucket.store, "cams", "20261121T020000Z") as writer:
+        writer.write_new(pa.RecordBatch.from_pylist([planned[0] | {"e_tag": before}], schema=PLAN_SCHEMA))
+        parts = writer.finish([]).parts
+    later = {"key": "a", "size": 5, "last_modified": bucket.now + timedelta(seconds=1), "e_tag": now}
+    same_time = later | {"last_modified": bucket.now}
+
+    def changed(row: dict[str, Any]) -> list[Any]:
+        listed = pa.RecordBatch.from_pylist([row], schema=INVENTORY_SCHEMA)
+        return [found for match in Ledger(bucket.store, [parts]).match(listed) for found in match.changed.to_pylist()]
+
+    assert bool(changed(later)) == is_changed
+    assert changed(same_time) == []

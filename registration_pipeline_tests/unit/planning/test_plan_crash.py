@@ -225,11 +225,12 @@ def test_a_planner_that_loses_again_and_again_says_so(new_bucket: Callable[..., 
         bucket.plan(inventory=inventory, store=Harried(bucket.store, 0, crash))
 
 
-def test_a_wave_whose_folder_was_removed_is_planned_again(bucket: Any) -> None:
+def test_a_wave_that_was_removed_from_the_lineage_too_is_planned_again(bucket: Any) -> None:
     bucket.put("raw/a.jpg")
     first = bucket.sync()
-    for name in [*bucket.store.names("cams/plan/"), *bucket.store.names("cams/census/")]:
-        bucket.store.delete(name)
+    for folder in ("plan", "census", "lineage"):
+        for name in list(bucket.store.names(f"cams/{folder}/")):
+            bucket.store.delete(name)
     again = bucket.plan()
 
     assert again.created

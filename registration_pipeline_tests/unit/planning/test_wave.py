@@ -143,7 +143,7 @@ def test_a_wave_survives_its_commit_marker(bucket: Any) -> None:
 def test_a_commit_marker_that_is_not_a_plans_is_reported_with_its_place(bucket: Any) -> None:
     bucket.store.create(f"cams/plan/{WAVE}/_SUCCESS.json", sealed_json({"objects": 1}))
 
-    with pytest.raises(StateCorruptError, match=r"_SUCCESS\.json is not a commit marker of a plan"):
+    with pytest.raises(StateCorruptError, match=r"_SUCCESS\.json is not the commit of a wave"):
         load_waves(bucket.store, "cams")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -85,6 +86,32 @@ def test_settings_can_not_be_changed(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
+    ("uri", "endpoint", "style"),
+    [
+        pytest.param("gs://bucket/", "http://127.0.0.1:9000", UrlStyle.PATH, id="an emulator of Google's"),
+        pytest.param("gs://bucket/", "https://storage-mine.p.googleapis.com", UrlStyle.HTTPS, id="Google privately"),
+        pytest.param("az://box@account/", "https://account.blob.core.chinacloudapi.cn", UrlStyle.PATH, id="China"),
+        pytest.param("az://box@account/", "https://account.blob.core.windows.net", UrlStyle.AZURE, id="Azure"),
+        pytest.param(
+            "az://box@account/",
+            "https://account.privatelink.blob.core.windows.net",
+            UrlStyle.AZURE,
+            id="Azure privately",
+        ),
+        pytest.param("az://box@account/", "https://other.blob.core.windows.net", UrlStyle.PATH, id="another account"),
+        pytest.param("obs://bucket/", "https://obs.eu-de.otc.t-systems.com", UrlStyle.OBS, id="Open Telekom"),
+        pytest.param("obs://bucket/", "https://obs.eu-nl.otc.t-systems.com", UrlStyle.PATH, id="another region"),
+        pytest.param("obs://bucket/", "https://obs.eu-de.sc.otc.t-systems.com", UrlStyle.PATH, id="another cloud"),
+    ],
+)
+def test_without_a_url_style_the_urls_lead_to_the_endpoint(
+    load: Load, uri: str, endpoint: str, style: UrlStyle
+) -> None:
+    text = SMALLEST.replace("{region: eu-west-2}", f"{{region: eu-de, endpoint_url: '{endpoint}'}}")
+    assert load(re.sub(r"s3://\S+", uri, text)).sources["fleet"].url_style == style
+
+
+@pytest.mark.parametrize(
     ("extra", "style"),
     [
         pytest.param("region: eu-west-2", UrlStyle.VIRTUAL_HOSTED, id="s3"),
@@ -113,6 +140,7 @@ def test_a_directory_needs_no_integration_and_has_file_urls(load: Load) -> None:
         pytest.param("s3://my.bucket_A/raw", "my.bucket_A", "raw", None, id="old bucket name, half a name"),
         pytest.param("s3://bucket//raw//", "bucket", "/raw//", None, id="empty segments are kept"),
         pytest.param("s3://bucket/a%20b?c#d e/", "bucket", "a%20b?c#d e/", None, id="nothing is decoded"),
+        pytest.param("s3://bucket/camera #1/", "bucket", "camera #1/", None, id="a folder's name with a number sign"),
         pytest.param("gs://my_bucket.example/raw", "my_bucket.example", "raw", None, id="Google's"),
         pytest.param("az://$web@account1//raw", "$web", "/raw", None, id="Azure's web container"),
         pytest.param("obs://bucket/@x", "bucket", "@x", None, id="OBS"),
@@ -151,6 +179,8 @@ def test_globs_see_the_key_below_the_prefix(uri: str, key: str, below: str) -> N
         pytest.param("s3://state-bucket/a/", "s3://state-bucket/a", id="s3"),
         pytest.param("gs://state-bucket", "gs://state-bucket", id="gs"),
         pytest.param("az://box@account/a", "az://box@account/a", id="az"),
+        pytest.param("az://box/a", "az://box/a", id="az without account"),
+        pytest.param("./a?b#c", "{folder}/a?b#c", id="a path is not an address"),
     ],
 )
 def test_the_state_is_absolute(load: Load, tmp_path: Path, state: str, expected: str) -> None:

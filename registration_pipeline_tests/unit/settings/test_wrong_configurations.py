@@ -1,4 +1,4 @@
-"""Wrong configurations and environments: each is refused with its place, the remedy, and no secret."""
+"""Wrong configurations: each is refused with its place, the remedy, and no secret."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registration_pipeline.errors import ConfigurationError, CredentialsError, RegistrationPipelineError
-from registration_pipeline.settings import encord_domain, encord_private_key, load_settings
+from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.settings import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +145,53 @@ WRONG = {
     "schedule is a switch": with_key("schedule: off", key="schedule", says="null switches it off"),
     "null where a value is needed": with_key("max_in_flight: null", key="max_in_flight", says="has no value"),
     "section is a list": with_key("chunk_size: [1]", key="chunk_size", says="mapping"),
+    **{
+        name: with_key(f"settle_seconds: {number}", key="settle_seconds", says="write plain digits")
+        for name, number in {
+            "minutes and seconds": "1:30",
+            "hours, minutes and seconds": "1:02:03",
+            "minutes with a sign": "+1:30",
+            "minutes with a fraction": "1:30.5",
+            "octal number": "010",
+            "octal number with a sign": "-010",
+            "number with underscores": "1_000",
+            "binary number": "0b11",
+            "hexadecimal number": "0x1F",
+            "tagged number": "!!int 1:30",
+            "fraction with underscores": "1_0.5",
+        }.items()
+    },
+    **{
+        name: with_key(f"settle_seconds: {number}", key="settle_seconds", says="must be a whole number")
+        for name, number in {
+            "not octal, but with a zero": "08",
+            "octal number of YAML 1.2": "0o17",
+            "impossible minutes": "1:90",
+            "number with underscores in quotes": "'1_000'",
+            "octal number in quotes": "'010'",
+            "minutes in quotes": "'1:30'",
+            "fraction in quotes": "'5.0'",
+            "digits of another script": "'٣'",
+            "exponent": "1e3",
+            "off instead of a number": "off",
+        }.items()
+    },
+    "number with underscores from the environment": with_key(
+        "settle_seconds: ${QUIET}", key="settle_seconds", says="must be a whole number", environ={"QUIET": "1_000"}
+    ),
+    "time instead of a cron": with_key("schedule: 2:30", key="schedule", says="put text in quotes"),
+    "quoted switch instead of a cron": with_key('schedule: "no"', key="schedule", says="null switches it off"),
+    "yes as a style": with_key("url_style: yes", key="url_style", says="must be one of 'virtual-hosted'"),
+    "true as text": Wrong(
+        text=GOOD.replace("integration: prod", "integration: true"),
+        places=((6, "sources.fleet.encord.integration"),),
+        says=("must be text",),
+    ),
+    "two merges": Wrong(
+        text="a: &a {uri: 'file:///a/'}\nb: &b {max_in_flight: 2}\nsources:\n  fleet:\n    <<: *a\n    <<: *b\n",
+        places=((1, "a"), (2, "b"), (6, "sources.fleet")),
+        says=("'<<' is given twice",),
+    ),
     "unset variable": with_key(
         "schedule: ${NIGHTLY}", key="schedule", says="the environment variable NIGHTLY is not set"
     ),
@@ -178,6 +225,32 @@ WRONG = {
     "relative directory": with_uri("file://data/media", "three slashes"),
     "directory that is not UTF-8": with_uri("file:///data/%FF", "percent-escapes are not UTF-8"),
     "directory with a zero byte": with_uri("file:///data/%00", "zero byte"),
+    "presigned source": with_uri(
+        f"s3://fleet-bucket/raw?X-Amz-Credential=me&X-Amz-Signature={SECRET}", "a query (what follows a ?)"
+    ),
+    "signed folder of a source": with_uri(f"gs://bucket/raw/?X-Goog-Signature={SECRET}", "a query"),
+    "SAS of a container": with_uri(f"az://box@account/raw?sv=2024-01-01&sig={SECRET}/x", "a query"),
+    "query without a prefix": with_uri(f"s3://fleet-bucket?X-Amz-Signature={SECRET}", "not a bucket name"),
+    "version in a source": with_uri(f"obs://bucket/raw?versionId={SECRET}", "a query"),
+    "fragment of a source": with_uri(f"s3://fleet-bucket/raw#{SECRET}", "a fragment (what follows a #)"),
+    "token in a fragment": with_uri(f"s3://fleet-bucket/raw#access_token={SECRET}/", "a fragment"),
+    "password in a source": with_uri(f"s3://me:{SECRET}@fleet-bucket/raw/", "not a bucket name"),
+    "user of a source": with_uri(f"gs://{SECRET}@bucket/raw/", "not a bucket name"),
+    "password of a container": with_uri(f"az://box:{SECRET}@account/raw/", "not a container name"),
+    "query of a directory": with_uri(f"file:///data/raw?sig={SECRET}", "%3F"),
+    "fragment of a directory": with_uri(f"file:///data/raw#{SECRET}", "%23"),
+    "presigned report": with_storage(
+        f"inventory_report: 's3://reports/x?X-Amz-Signature={SECRET}'", key="storage.inventory_report", says="a query"
+    ),
+    "report with a fragment": with_storage(
+        f"inventory_report: 'gs://reports/x#{SECRET}'",
+        key="storage.inventory_report",
+        says="a fragment",
+        uri="gs://bucket/",
+    ),
+    "report in a signed directory": with_storage(
+        f"inventory_report: 'file:///reports?sig={SECRET}'", key="storage.inventory_report", says="%3F"
+    ),
     "no integration": Wrong(
         text=GOOD.replace("encord: {integration: prod}", "encord: {folder: f}"),
         places=((6, "sources.fleet.encord.integration"),),
@@ -238,9 +311,53 @@ WRONG = {
     "OBS without region": with_storage(
         "profile: prod", line=4, key="storage.region", says="add storage.region, e.g. eu-de", uri="obs://bucket/"
     ),
-    "OBS with an endpoint and no region": with_storage(
-        "endpoint_url: http://host", line=4, key="storage.region", says="url_style obs needs it", uri="obs://bucket/"
+    "obs style with an endpoint and no region": with_storage(
+        "endpoint_url: http://host",
+        line=4,
+        key="storage.region",
+        says="url_style obs needs it",
+        style="obs",
+        uri="obs://bucket/",
     ),
+    "obs style with another cloud's endpoint": with_storage(
+        "{region: eu-de, endpoint_url: https://obs.ap-southeast-1.myhuaweicloud.com}",
+        line=7,
+        key="url_style",
+        says="storage.endpoint_url lists another one; use path",
+        style="obs",
+        uri="obs://bucket/",
+    ),
+    "s3 style with another store's endpoint": with_storage(
+        "endpoint_url: https://store.example", line=7, key="url_style", says="storage.endpoint_url", style="s3"
+    ),
+    "access point with another store's endpoint": with_storage(
+        "{endpoint_url: https://store.example, access_point_arn: 'arn:aws:s3::1:accesspoint/a.mrap'}",
+        line=7,
+        key="url_style",
+        says="storage.endpoint_url",
+        style="mrap",
+    ),
+    "azure style in another of Azure's clouds": with_storage(
+        "endpoint_url: https://account.blob.core.chinacloudapi.cn",
+        line=7,
+        key="url_style",
+        says="storage.endpoint_url",
+        style="azure",
+        uri="az://box@account/",
+    ),
+    "gs style with an emulator": with_storage(
+        "endpoint_url: http://127.0.0.1:9000",
+        line=7,
+        key="url_style",
+        says="storage.endpoint_url",
+        style="gs",
+        uri="gs://bucket/",
+    ),
+    "requester pays in Azure": with_storage(
+        "requester_pays: true", key="storage.requester_pays", says="s3:// and gs://", uri="az://box@account/"
+    ),
+    "scheme that is not known": with_uri("ftp://bucket/raw/", "ftp:// is none of these"),
+    "scheme that is not known, of the state": with_top("state: hdfs://host/x", key="state", says="hdfs:// is none"),
     "AWS profile for Google's": with_storage(
         "profile: prod",
         key="storage.profile",
@@ -264,6 +381,27 @@ WRONG = {
     ),
     "state of an unknown kind": with_top("state: obs://bucket/x", key="state", says="must be a path"),
     "state without bucket": with_top("state: s3://", key="state", says="bucket"),
+    "presigned state": with_top(
+        f"state: s3://bucket/state?X-Amz-Signature={SECRET}", key="state", says="a query (what follows a ?)"
+    ),
+    "state with a SAS": with_top(f"state: az://box@account/state?sig={SECRET}", key="state", says="a query"),
+    "state with a query and no prefix": with_top(f"state: gs://bucket?sig={SECRET}", key="state", says="a query"),
+    "state with a fragment": with_top(f"state: s3://bucket/state#{SECRET}/x", key="state", says="a fragment"),
+    "state of a signed file": with_top(f"state: file:///data/x?sig={SECRET}", key="state", says="%3F"),
+    "state with a password": with_top(f"state: gs://me:{SECRET}@bucket/x", key="state", says="not a bucket name"),
+    "state with a user": with_top(f"state: s3://{SECRET}@bucket/x", key="state", says="not a bucket name"),
+    "state in a container with a password": with_top(
+        f"state: az://box:{SECRET}@account/x", key="state", says="not a container name"
+    ),
+    "signed state without a scheme": with_top(
+        f"state: bucket/state?X-Amz-Signature={SECRET}", key="state", says="holds a signature"
+    ),
+    "connection string as the state": with_top(
+        f"state: AccountName=account;AccountKey={SECRET}", key="state", says="holds a signature"
+    ),
+    "state behind a web address": with_top(
+        f"state: https://me:{SECRET}@host/x?sig={SECRET}", key="state", says="must be a path"
+    ),
     "state is a number": with_top("state: 5", key="state", says="must be text"),
     "state inside the source": Wrong(
         text=f"state: s3://fleet-bucket/raw/state\n{GOOD}",
@@ -362,66 +500,3 @@ def test_the_file_that_a_missing_one_is_to_become_is_right(tmp_path: Path) -> No
     told = str(raised.value)
     file.write_text(told[told.index("\nsources:") : told.index("\n(")], encoding="utf-8")
     assert list(load_settings(file, {}).sources) == ["my-source"]
-
-
-@pytest.mark.parametrize(
-    ("variables", "error", "status", "says"),
-    [
-        pytest.param({}, CredentialsError, 4, "set ENCORD_SSH_KEY ", id="no key"),
-        pytest.param({"ENCORD_SSH_KEY": " \n"}, CredentialsError, 4, "there is no Encord key", id="blank key"),
-        pytest.param(
-            {"ENCORD_SSH_KEY": "/home/x/.ssh/encord"},
-            CredentialsError,
-            4,
-            "put a path in ENCORD_SSH_KEY_FILE",
-            id="path",
-        ),
-        pytest.param(
-            {"ENCORD_SSH_KEY": f"ssh-ed25519 AAAA{SECRET}"}, CredentialsError, 4, "public key", id="public key"
-        ),
-        pytest.param(
-            {"ENCORD_SSH_KEY_FILE": "{folder}/missing"}, CredentialsError, 4, "does not exist", id="missing file"
-        ),
-        pytest.param({"ENCORD_SSH_KEY_FILE": "{folder}"}, CredentialsError, 4, "can't be read", id="folder"),
-        pytest.param(
-            {"ENCORD_SSH_KEY_FILE": f"-----BEGIN OPENSSH PRIVATE KEY----- {SECRET}"},
-            CredentialsError,
-            4,
-            "put the key in ENCORD_SSH_KEY",
-            id="key instead of path",
-        ),
-    ],
-)
-def test_a_wrong_key_variable_is_named_with_the_remedy(
-    variables: dict[str, str], error: type[RegistrationPipelineError], status: int, says: str, tmp_path: Path
-) -> None:
-    environ = {name: value.replace("{folder}", str(tmp_path)) for name, value in variables.items()}
-    with pytest.raises(error) as raised:
-        encord_private_key(environ)
-    assert type(raised.value) is error
-    assert raised.value.exit_status == status
-    assert says in str(raised.value)
-    assert SECRET not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "domain",
-    [
-        "api.encord.com",
-        "https://",
-        "https://host/api",
-        "https://host:port",
-        f"https://x:{SECRET}@host",
-        "ftp://host",
-        "https://host?x",
-        "https://ho st",
-    ],
-)
-def test_a_wrong_domain_in_the_environment_is_named(domain: str, tmp_path: Path) -> None:
-    file = tmp_path / "registration.yaml"
-    file.write_text(GOOD, encoding="utf-8")
-    settings = load_settings(file, {})
-    with pytest.raises(ConfigurationError, match="ENCORD_DOMAIN: must be https://host") as raised:
-        encord_domain(settings, {"ENCORD_DOMAIN": domain})
-    assert raised.value.exit_status == 2
-    assert SECRET not in str(raised.value)

@@ -16,7 +16,7 @@ from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.state.markers import FileSet, discard_leftovers, read_marker
-from registration_pipeline.state.parquet import ParquetPartWriter, Part, open_part, read_parts
+from registration_pipeline.state.parquet import ParquetPartWriter, Part, file_digest, open_part, read_parts
 from registration_pipeline.state.sealed import canonical_json
 
 if TYPE_CHECKING:
@@ -206,11 +206,11 @@ def test_a_part_that_is_cut_short_or_garbled_is_corrupt_and_named(tmp_path: Path
     data = path.read_bytes()
 
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(StateCorruptError, match=re.escape(part.name) + " can't be read"):
+    with pytest.raises(StateCorruptError, match=re.escape(part.name) + " is damaged: it ends before byte"):
         list(read_parts(store, [part]))
 
     path.write_bytes(data[:100] + b"\xff" * 2_000 + data[2_100:])
-    with pytest.raises(StateCorruptError, match=re.escape(part.name) + " can't be read"):
+    with pytest.raises(StateCorruptError, match=re.escape(part.name) + " is damaged: .* do not match their digest"):
         list(read_parts(store, [part]))
 
 
@@ -219,7 +219,7 @@ def test_a_part_with_another_number_of_rows_is_corrupt(store: StateStore, tmp_pa
     store.create_from_file("fleet/t.parquet", tmp_path / "t.parquet")
 
     with pytest.raises(StateCorruptError, match="holds 1 rows, but 2 were committed"):
-        list(read_parts(store, [Part("fleet/t.parquet", 2, 0, "")]))
+        list(read_parts(store, [Part("fleet/t.parquet", 2, *file_digest(tmp_path / "t.parquet"))]))
 
 
 def test_a_part_survives_the_way_through_a_marker() -> None:

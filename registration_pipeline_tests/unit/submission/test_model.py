@@ -39,7 +39,8 @@ EXAMPLES, AT_LEAST = DOSES.model_examples, DOSES.model_seeds
 STARTS = "accept, lose_reply, lose_request, throttle, refuse, too_large, halt, a bad entry, too many units"
 JOBS = (
     "at once, late, slow, gradual, is_stuck, is_forgotten, forgotten later, ends ERROR, ends CANCELLED, takes_back, "
-    "hides_errors, cancelled"
+    "hides_errors, cancelled, goes_on, tells no urls, tells first error twice, tells text only, tells nothing of errors, "
+    "tells no items, tells all pending"
 )
 UNITS = "403 forbidden, 503 try again, corrupt, gone, skipped"
 READS = "401: key refused, 404: no such job, 429, connection cut"
@@ -64,12 +65,15 @@ EVERYTHING = (
     | kinds("process: ", "killed, in turn")
     | kinds("run: ", "nightly, named, retry, force")
     | kinds("told: ", TOLD)
+    | kinds("folder: ", "filled by hand")
+    | kinds("told: ", "is not empty")
 )
 BROKEN = [
     pytest.param(variants.UNSETTLED, "registered twice", id="sent again without settling"),
     pytest.param(variants.LATE_INTENTS, "registered twice|in Encord", id="the intent is written after the start"),
     pytest.param(variants.NO_JOB_IDS, "registered twice|in Encord", id="job ids are not written"),
     pytest.param(variants.TRUSTING, "called registered", id="a job that has ended is taken for success"),
+    pytest.param(variants.CREDULOUS, "called registered", id="what a job does not name is taken for registered"),
     pytest.param(variants.DOUBLING, "registered twice", id="what is there is not skipped"),
     pytest.param(variants.WITHOUT_LEASE, "without an intent|registered twice|in Encord", id="no lease"),
 ]

@@ -8,7 +8,7 @@ import pytest
 
 from registration_pipeline.errors import AmbiguousError, NotFoundError, PermanentError, ServiceUnavailableError
 from registration_pipeline.submission.calls.retry import RetryPolicy
-from registration_pipeline.submission.target import Target, resolve_target
+from registration_pipeline.submission.target import Target, ask_for_target, resolve_target
 from registration_pipeline.submission.testing import ScriptedGateway
 
 FOLDER = "00000000-0000-4000-8000-000000000001"
@@ -60,16 +60,18 @@ def test_a_folder_is_found_by_name_or_by_uuid(resolve: Any):
 
 def test_a_missing_folder_is_created_once(resolve: Any):
     gateway = Folders()
-    first = resolve(gateway)
+    first, second = resolve(gateway), resolve(gateway)
 
-    assert first == resolve(gateway)
+    assert (first.folder_uuid, first.is_new, second.is_new) == (second.folder_uuid, True, False)
     assert (gateway.creations, list(gateway.folders)) == (1, ["fleet"])
 
 
 def test_a_creation_whose_reply_was_lost_is_found_and_not_repeated(resolve: Any, waits: list[float]):
     gateway = Folders("lose reply")
 
-    assert resolve(gateway).folder_uuid == gateway.folders["fleet"]
+    found = resolve(gateway)
+
+    assert (found.folder_uuid, found.is_new) == (gateway.folders["fleet"], False)
     assert gateway.creations == 1
     assert waits == [2.0]
 
@@ -123,3 +125,13 @@ def test_the_integration_is_found_by_title_or_uuid_and_may_be_left_out(resolve: 
     assert resolve(gateway, integration=None).integration_uuid is None
     with pytest.raises(NotFoundError, match="'missing' does not exist"):
         resolve(gateway, integration="missing")
+
+
+@pytest.mark.parametrize("folders", [{}, {"fleet": FOLDER}], ids=["missing", "there"])
+def test_asking_for_a_target_creates_nothing(new_fleet: Any, folders: dict[str, str]):
+    gateway = Folders()
+    gateway.folders = dict(folders)
+
+    ask_for_target(gateway, RetryPolicy(), new_fleet(encord=None).source)
+
+    assert (gateway.creations, gateway.folders) == (0, folders)

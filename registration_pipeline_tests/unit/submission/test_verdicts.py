@@ -30,7 +30,7 @@ from registration_pipeline.tracking.outcomes import Outcome, Verdict
 
 AT = datetime(2026, 11, 21, 2, tzinfo=UTC)
 NOTHING = FolderEvidence()
-REGISTERED, ALREADY, FAILED = Verdict.REGISTERED, Verdict.ALREADY_REGISTERED, Verdict.FAILED
+REGISTERED, FAILED = Verdict.REGISTERED, Verdict.FAILED
 
 
 def url(name: str) -> str:
@@ -92,10 +92,35 @@ def test_one_bad_object_fails_all_objects_of_its_unit():
     assert {key: outcome.verdict for key, outcome in found.items()} == {"a": FAILED, "b": FAILED}
 
 
-def test_a_unit_that_the_job_does_not_name_was_skipped_when_every_error_is_listed():
+def test_a_unit_that_neither_the_job_nor_the_folder_names_is_unaccounted_though_every_error_is_listed():
     found = judge([unit("a"), unit("b"), unit("c")], report("a", errors=(error("b"),)))
 
-    assert (found["c"].verdict, found["c"].item_uuid) == (ALREADY, None)
+    assert (found["c"].verdict, found["c"].reason) == (FAILED, FailureReason.UNACCOUNTED)
+    assert "0 done, 1 errors of which it lists 1, 0 pending: no error text" in str(found["c"].message)
+
+
+def test_the_url_of_its_first_object_is_no_evidence_of_a_unit_of_several():
+    evidence = FolderEvidence.collect([unit("group", "a", "b")], [remote("a")])
+
+    assert judge([unit("group", "a", "b")], report(), evidence)["a"].verdict is FAILED
+
+
+def test_an_item_that_is_named_for_two_units_proves_neither():
+    named = replace(report("a", "b"), items=(*report("a", "b").items, JobItem("item-b", "title c")))
+
+    found = judge([unit("a"), unit("b"), unit("c")], named)
+
+    assert [found[name].verdict for name in "abc"] == [REGISTERED, FAILED, FAILED]
+
+
+def test_what_was_registered_without_an_item_has_to_be_proven_again():
+    units = chunk(unit("a"), unit("b"))
+    named = judge_job(units, report("a", "b"), NOTHING, attempt=1, at=AT)
+    earlier = [named[0], named[1]._replace(item_uuid=None, verdict=Verdict.ALREADY_REGISTERED)]
+
+    kept = keep_registered(judge_job(units, report(), NOTHING, attempt=2, at=AT), earlier)
+
+    assert [(one.verdict, one.attempt) for one in kept] == [(REGISTERED, 1), (FAILED, 2)]
 
 
 def test_a_skipped_unit_gets_the_item_that_the_folder_shows():
@@ -104,6 +129,15 @@ def test_a_skipped_unit_gets_the_item_that_the_folder_shows():
     found = judge([unit("a")], report(), evidence)
 
     assert (found["a"].verdict, found["a"].item_uuid) == (REGISTERED, "item-a")
+
+
+def test_the_signature_of_a_url_that_was_not_sent_is_masked():
+    signed = UnitError(object_urls=("https://bucket/a.jpg?X-Amz-Signature=4711",), message="no")
+
+    found = judge([unit("a")], report(errors=(signed,), units_error=2))
+
+    assert "an error for https://bucket/a.jpg?X-Amz-Signature=***, which was not sent" in (found["a"].message or "")
+    assert "4711" not in str(found)
 
 
 NOT_TOLD = [
@@ -246,8 +280,8 @@ def test_whatever_a_job_says_every_object_gets_one_verdict(
 
     assert [outcome.key for outcome in outcomes] == [one.objects[0].key for one in units]
     assert all((outcome.reason is None) == outcome.verdict.is_registered for outcome in outcomes)
-    if unlisted or status is not JobStatus.DONE or listed - set("abcdef"):
-        assert all(outcome.verdict is not ALREADY for outcome in outcomes)
+    assert all((outcome.item_uuid is not None) == outcome.verdict.is_registered for outcome in outcomes)
+    assert {outcome.key[4] for outcome in outcomes if outcome.verdict.is_registered} <= named | shown
 
 
 MESSAGES = [

@@ -32,13 +32,20 @@ def failed(fleet: Any, **options: Any) -> list[Any]:
 
 def nights(fleet: Any, count: int) -> list[int]:
     """Run so many nightly syncs and tell how many chunks each took on."""
-    taken = []
-    for _ in range(count):
+    return runs(fleet, count, seconds_apart=86_400)
+
+
+def runs(fleet: Any, count: int, *, seconds_apart: float) -> list[int]:
+    """Run so many syncs with pauses between them and return how many chunks each took on."""
+    chosen = []
+    for number in range(count):
+        if number:
+            fleet.time.sleep(seconds_apart)
         fleet.sync()
         tasks = due(fleet)
-        taken.append(len(tasks))
+        chosen.append(len(tasks))
         fleet.register(tasks=tasks)
-    return taken
+    return chosen
 
 
 @pytest.fixture
@@ -58,6 +65,22 @@ def test_a_failure_that_may_pass_is_tried_by_later_runs_and_then_left_alone(flee
     assert failed(fleet) == []
     assert len(failed(fleet, force=True)) == 1
     assert source_status(fleet.store, "fleet", max_attempts=MAX_ATTEMPTS).quarantined == 1
+
+
+def test_runs_in_quick_succession_count_as_one_try(fleet: Any):
+    """What repeats a run at once, or every minute of an outage, must not use up the tries of three nights."""
+    fails_with(fleet, "503 try again")
+
+    assert runs(fleet, 5, seconds_apart=20) == [2, 1, 1, 1, 1]
+    fleet.time.sleep(3600)
+    assert runs(fleet, 4, seconds_apart=3600) == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("minutes", [30, 60], ids=["every half hour", "every hour"])
+def test_scheduled_runs_count_each(fleet: Any, minutes: int):
+    fails_with(fleet, "503 try again")
+
+    assert runs(fleet, 5, seconds_apart=60 * minutes) == [2, 1, 1, 0, 0]
 
 
 def test_a_failure_that_passes_in_time_ends_registered(fleet: Any):

@@ -18,11 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
-from registration_pipeline.audit.report import write_report
+from registration_pipeline.audit.report import audit_findings, write_findings, write_report
 from registration_pipeline.audit.rows import FindingRow
 from registration_pipeline.errors import StateError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.layout import failures_name
+from registration_pipeline.tables.csv_cells import read_rows
 from registration_pipeline.tracking.failures.files import COLUMNS, FailureRow, write_failures
 from registration_pipeline.tracking.failures.log import (
     source_failures,
@@ -57,6 +58,10 @@ HOSTILE = [
     "raw/é😀.jpg",
     "raw/a;b\tc.jpg",
     "=1+1.jpg",
+    "'=1+1.jpg",
+    "\t+1",
+    "\r@SUM(A1)",
+    "raw/a;-1",
 ]
 
 
@@ -79,7 +84,7 @@ def row(key: str, **facts: Any) -> FailureRow:
 
 
 def read_csv(data: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(data.decode(), newline="")))
+    return list(read_rows(io.StringIO(data.decode(), newline="")))
 
 
 def written(rows: list[FailureRow], suffix: str) -> Any:
@@ -107,6 +112,26 @@ def test_a_hostile_key_survives_csv_and_json(key: str):
 
     assert [one["key"] for one in written(rows, ".csv")] == [key, "raw/next.jpg"]
     assert [one["key"] for one in written(rows, ".json")] == [key, "raw/next.jpg"]
+    assert written(rows, ".parquet").column("key").to_pylist() == [key, "raw/next.jpg"]
+
+
+@pytest.mark.parametrize("key", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0"], ids=ascii)
+def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, key: str):
+    rows = [row(key, object_url=None, message=key, subtask_uuid=key)]
+    findings = [FindingRow("unknown", key, None, None, None, key, None, key)]
+    write_failures(rows, [tmp_path / "failures.csv"])
+    store = BucketStateStore(MemoryStore(), "memory://state")
+    counts = dict.fromkeys(("units", "objects", "registered_units", "registered_objects", "items"), 1)
+    facts: dict[str, Any] = {"inventory_id": "20261121T020000Z", "folders": [], "started_at": AT, "finished_at": AT}
+    report = write_report(store, "fleet", "20261121T020000Z", tmp_path, findings, **counts, **facts)
+    write_findings(store, report, tmp_path / "out.csv")
+
+    assert list(audit_findings(store, report)) == findings
+    for file in ("failures.csv", "findings.csv", "out.csv"):
+        with (tmp_path / file).open(encoding="utf-8", newline="") as opened:
+            cells = [cell for cells in csv.reader(opened) for cell in cells]
+        assert cells.count(f"'{key}") >= 2 or key[0] in "\t\r"
+        assert not any(cell.startswith(tuple("=+-@\t\r")) for cell in cells)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=5))

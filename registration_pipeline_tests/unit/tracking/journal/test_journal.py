@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ def event(kind: JournalEventKind, attempt: int = 1, **facts: Any) -> JournalEven
         facts = {"job_id": f"job-{attempt}"} | facts
     if kind is VERDICT:
         facts = {"state": ChunkState.PARTIALLY_FAILED, "registered": 1, "failed": 1} | facts
-    return JournalEvent(kind=kind, chunk_id="c1", attempt=attempt, at=AT + timedelta(seconds=attempt), **facts)
+    return JournalEvent(kind=kind, chunk_id="c1", attempt=attempt, at=AT + timedelta(hours=attempt), **facts)
 
 
 def events(*attempts: Sequence[JournalEventKind]) -> list[JournalEvent]:
@@ -89,6 +90,22 @@ def test_every_legal_sequence_folds_to_its_last_word(closed: list[Any], still_op
         assert progress.state is ChunkState.PLANNED
     else:
         assert progress.state is ChunkState.PARTIALLY_FAILED
+
+
+@given(st.lists(st.integers(-120, 120), max_size=12))
+def test_verdicts_close_to_one_that_was_counted_are_one_try(minutes_apart: list[int]):
+    at, entries = AT, []
+    for number, minutes in enumerate([0, *minutes_apart], start=1):
+        at += timedelta(minutes=minutes)
+        entries += [replace(event(kind, number), at=at) for kind in (INTENT, VERDICT)]
+
+    tries = fold_events("c1", entries).tries
+
+    assert 1 <= tries <= len(minutes_apart) + 1
+    if all(0 <= minutes < 30 for minutes in minutes_apart):
+        assert tries <= sum(minutes_apart) // 30 + 1
+    if all(not 0 <= minutes < 30 for minutes in minutes_apart):
+        assert tries == len(minutes_apart) + 1
 
 
 @given(st.lists(st.sampled_from(JournalEventKind), min_size=1, max_size=4))

@@ -1,0 +1,54 @@
+"""The ``state`` command: what verifying and pruning the state of a source found and did.
+
+Verifying is in ``verification``, and pruning in ``planning/prune.py``.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+from rich.markup import escape
+
+from registration_pipeline.cli.output import notice, print_json, say
+from registration_pipeline.cli.session import DONE, HALTED, open_project, open_source
+from registration_pipeline.foreign_text import printable
+from registration_pipeline.planning.prune import prune_inventories
+from registration_pipeline.project.project import utc_now
+from registration_pipeline.verification.state import verify_state
+
+
+def verify_source(config: Path | None, name: str, *, as_json: bool) -> int:
+    """Check every file of a source's state, and list what is damaged or missing."""
+    project = open_project(config)
+    source, store = project.source(name), project.store
+    report = verify_state(store, source.name)
+    if as_json:
+        print_json(report.to_json(store))
+    elif not report.damaged:
+        say(f"{source.name}: {report.files:,} files, {report.bytes:,} bytes read: all are what was written.")
+        if report.leftovers:
+            say(
+                f"{report.leftovers:,} files are not named by any other: of a process that died, or that is at work. They "
+                "are never read."
+            )
+    for damage in () if as_json else report.damaged.values():
+        say(escape(printable(f"{store.location(damage.name)} {damage.problem}. {damage.to_do}.")))
+    if report.damaged:
+        count = len(report.damaged)
+        notice(
+            f"Error: {'1 file' if count == 1 else f'{count:,} files'} of the state of source {source.name} at "
+            f"{store.location(f'{source.name}/')} {'is' if count == 1 else 'are'} damaged or missing; nothing was changed."
+        )
+    return HALTED if report.damaged else DONE
+
+
+def prune_source(config: Path | None, name: str, *, days: int, as_json: bool) -> int:
+    """Remove the inventories of a source that nothing needs."""
+    project, source = open_source(config, name)
+    removed = prune_inventories(project.store, source.name, before=utc_now() - timedelta(days=days))
+    if as_json:
+        print_json({"source": source.name, "removed": removed})
+        return DONE
+    for inventory_id in removed:
+        say(escape(f"removed {project.store.location(f'{source.name}/inventory/{inventory_id}/')}"))
+    say(f"{source.name}: {len(removed):,} inventories removed.")
+    return DONE

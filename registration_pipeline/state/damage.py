@@ -1,0 +1,62 @@
+"""What is said of a file of the state that is not what was written, and what to do about it, by the kind of file.
+
+What does not belong here: finding the damage (``sealed.py``, ``regions.py``, ``parquet.py``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.state.layout import COMMIT_MARKER
+
+if TYPE_CHECKING:
+    from registration_pipeline.state.store import StateStore
+
+_BACKUP: Final = "Restore it from a backup"
+_VERIFY: Final = "`registration-pipeline state {source} --verify` lists every damaged file"
+_WITHOUT_BACKUP: Final = (
+    f"{_BACKUP}; without one, move the folder of the source away and run `registration-pipeline inventory {{source}}`, "
+    "`plan {source}` and `audit {source} --adopt`, which make a new state from the bucket and from Encord without sending "
+    "anything"
+)
+_ADVICE: Final = {
+    "inventory": f"{_BACKUP}, or delete its folder and run `registration-pipeline inventory {{source}}`",
+    "plan": _WITHOUT_BACKUP,
+    "census": _WITHOUT_BACKUP,
+    "journal": _WITHOUT_BACKUP,
+    "lineage": f"{_BACKUP}, or copy the `_SUCCESS.json` of its wave in plan/ over it: both hold the same",
+    "ledger": "Delete its folder: the next plan makes it again",
+    "journal_summary": "Delete it: the next run makes it again",
+    "facts": f"{_BACKUP}, or delete its folder to have the facts read again",
+    "outcomes": f"{_BACKUP}, or delete it: it is made again from plan and journal, but for the UUIDs of Encord's items",
+    "manifests": f"{_BACKUP}, or delete it: the next submission makes it again with the same bytes",
+    "audit": "Delete its folder: it is a report, and `registration-pipeline audit {source}` makes a new one",
+    "failures": "Delete it: it is a report, and `registration-pipeline failures {source} --out FILE` writes it again",
+    "failure_log": "Delete it: it is a report, and `registration-pipeline failures {source} --out FILE` writes it again",
+}
+_WAVE_MARKER: Final = f"{_BACKUP}, or delete it: the next plan writes it again from the lineage"
+
+
+def advice_for(name: str) -> str:
+    """Return what to do when a file of the state is damaged or missing, as a sentence without its full stop.
+
+    Args:
+        name: its whole name in the state, source included; or a folder's.
+    """
+    source, _, rest = name.partition("/")
+    kind = rest.partition("/")[0]
+    advice = _WAVE_MARKER if kind == "plan" and name.endswith(COMMIT_MARKER) else _ADVICE.get(kind, _BACKUP)
+    return advice.format(source=source)
+
+
+def damaged(store: StateStore, name: str, problem: str) -> StateCorruptError:
+    """Return the error for a file that is not what was written.
+
+    Args:
+        store: the state.
+        name: of the file.
+        problem: what is wrong, as the end of a sentence that begins with the file: ``is damaged: …``, ``is missing``.
+    """
+    listed = _VERIFY.format(source=name.partition("/")[0])
+    return StateCorruptError(f"{store.location(name)} {problem}. {advice_for(name)}. {listed}.")

@@ -1,0 +1,101 @@
+"""The verification of a source's whole state, kind by kind. How each kind is verified is in the modules beside this one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from registration_pipeline.errors import StateCorruptError, StateNotFoundError
+from registration_pipeline.planning.history import load_history
+from registration_pipeline.state.layout import (
+    audit_folder,
+    inventory_writers_folder,
+    lease_folder,
+    state_version_name,
+)
+from registration_pipeline.state.version import require_layout
+from registration_pipeline.tracking.failures.log import source_failures
+from registration_pipeline.tracking.status import source_status
+from registration_pipeline.verification.chunks import ChunkVerifier, report_pairs
+from registration_pipeline.verification.markers import verify_markers
+from registration_pipeline.verification.report import Damage, StateReport
+from registration_pipeline.verification.reports import pair_damage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from registration_pipeline.state.store import StateStore
+
+_NAMED: Final = ("inventory", "plan", "census", "ledger", "facts", "outcomes", "prior_items")
+"""Folders whose Parquet files count only where something names them."""
+
+
+def verify_state(store: StateStore, source: str) -> StateReport:
+    """Check every file of a source's state. Nothing is changed.
+
+    Args:
+        store: the state.
+        source: its name.
+
+    Raises:
+        StateLayoutError: the state has another layout.
+        StateError: the state can't be read.
+    """
+    report = StateReport(source)
+    try:
+        require_layout(store, source)
+    except StateCorruptError:
+        report.add(Damage(state_version_name(source), "is damaged"))
+    names = list(store.names(f"{source}/"))
+    report.files = len(names)
+    markers = verify_markers(store, names, report)
+    chunks = ChunkVerifier(store, names, report)
+    chunks.verify()
+    _verify_reports(store, names, report)
+    _verify_json(store, names, report)
+    _count_leftovers(names, {*markers.parts, *chunks.outcomes}, report)
+    if not report.damaged:
+        _compare_numbers(store, report)
+    return report
+
+
+def _verify_reports(store: StateStore, names: Sequence[str], report: StateReport) -> None:
+    for folder in (f"{report.source}/failure_log/", audit_folder(report.source)):
+        for parquet, text in report_pairs(names, folder):
+            damage = None if parquet in report.damaged else pair_damage(store, parquet, text)
+            if damage is not None:
+                report.add(damage)
+
+
+def _verify_json(store: StateStore, names: Sequence[str], report: StateReport) -> None:
+    """See that claims can be understood; they have no digest, and one that can't be understood makes others wait longer."""
+    folders = (lease_folder(report.source), inventory_writers_folder(report.source))
+    for name in (name for name in names if name.startswith(folders)):
+        try:
+            json.loads(store.read(name))
+        except StateNotFoundError:
+            continue
+        except ValueError as error:
+            report.add(Damage(name, f"is damaged: {error}"))
+
+
+def _count_leftovers(names: Iterable[str], named: set[str], report: StateReport) -> None:
+    folders = tuple(f"{report.source}/{folder}/" for folder in _NAMED)
+    report.leftovers = sum(
+        name.startswith(folders) and name.endswith(".parquet") and name not in named for name in names
+    )
+
+
+def _compare_numbers(store: StateStore, report: StateReport) -> None:
+    """Read the state as commands do, and count."""
+    folder = f"{report.source}/"
+    try:
+        load_history(store, report.source, is_trusted=False)
+        said = source_status(store, report.source).disagreements
+        for _ in source_failures(store, report.source):
+            pass
+    except StateCorruptError as error:
+        report.add(Damage(folder, f"can't be read: {error}"))
+    else:
+        if said:
+            report.add(Damage(folder, f"does not add up: {' '.join(said)}"))

@@ -1,0 +1,151 @@
+"""``state --verify`` and ``state --prune``, and a ``status`` whose numbers can't be right."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registration_pipeline_tests.unit.cli.conftest import SOURCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from registration_pipeline_tests.unit.cli.conftest import Workplace
+
+
+def state_of(workplace: Workplace) -> Path:
+    return workplace.root / "state" / SOURCE
+
+
+@pytest.fixture
+def kept(synced: Workplace) -> Iterator[Workplace]:
+    """The module's state, put back after the test."""
+    folder = workplace_files(synced)
+    yield synced
+    for path in state_of(synced).rglob("*"):
+        if path.is_file() and path not in folder:
+            path.unlink()
+    for path, data in folder.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def workplace_files(workplace: Workplace) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in state_of(workplace).rglob("*") if path.is_file()}
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def test_a_sound_state_ends_with_0_and_its_numbers(kept: Workplace) -> None:
+    files = workplace_files(kept)
+
+    said = kept.run("state", SOURCE, "--verify")
+    document = kept.run("state", SOURCE, "--verify", "--json").document
+
+    assert (said.status, said.err) == (0, "")
+    assert f"{SOURCE}: {len(files)} files" in said.words
+    assert document == {
+        "source": SOURCE,
+        "files": len(files),
+        "bytes": document["bytes"],
+        "leftovers": 0,
+        "damaged": [],
+    }
+    assert workplace_files(kept) == files
+
+
+def test_damaged_and_missing_files_are_listed_with_what_to_do_and_nothing_is_changed(kept: Workplace) -> None:
+    part = next(state_of(kept).glob("plan/*/part-*.parquet"))
+    manifest = next(state_of(kept).glob("manifests/*.json"))
+    outcomes = next(state_of(kept).glob("outcomes/*/*.parquet"))
+    flip_a_bit(part)
+    flip_a_bit(manifest)
+    outcomes.unlink()
+    before = workplace_files(kept)
+
+    said = kept.run("state", SOURCE, "--verify")
+    document = kept.run("state", SOURCE, "--verify", "--json")
+
+    assert said.status == document.status == 4
+    assert f"{part} is damaged: it does not match its digest. Restore it from a backup" in said.words
+    assert f"{outcomes} is missing, though the journal names it" in said.words
+    assert "3 files of the state of source fleet-cameras" in said.err
+    assert {row["location"] for row in document.document["damaged"]} == {str(part), str(manifest), str(outcomes)}
+    assert all(row["problem"] and row["to_do"] for row in document.document["damaged"])
+    assert workplace_files(kept) == before
+
+
+def test_a_damaged_state_json_is_listed_too(kept: Workplace) -> None:
+    flip_a_bit(state_of(kept) / "state.json")
+
+    said = kept.run("state", SOURCE, "--verify", "--json")
+
+    assert said.status == 4
+    assert [row["file"] for row in said.document["damaged"]] == [f"{SOURCE}/state.json"]
+
+
+def test_a_status_that_does_not_add_up_says_so_and_ends_with_4(kept: Workplace) -> None:
+    journal = next((state_of(kept) / "journal").iterdir())
+    journal.rename(journal.with_name("20250101T000000Z-images-000001"))
+
+    said, document = kept.run("status"), kept.run("status", "--json")
+
+    assert said.status == document.status == 4
+    assert "does not add up" in said.err
+    assert "has a journal, but no wave planned it" in " ".join(said.err.split())
+    assert f"`registration-pipeline state {SOURCE} --verify`" in said.err
+    assert document.document["sources"][SOURCE]["disagreements"]
+
+
+@pytest.mark.parametrize("options", [(), ("--verify", "--prune", "3")], ids=["neither", "both"])
+def test_exactly_one_of_its_options_is_wanted(kept: Workplace, options: tuple[str, ...]) -> None:
+    said = kept.run("state", SOURCE, *options)
+
+    assert said.status == 2
+    assert "--verify or --prune DAYS" in said.err
+
+
+def test_pruning_removes_inventories_that_nothing_needs_and_changes_no_number(workplace: Workplace) -> None:
+    workplace.put("a.jpg")
+    for key in ("b.jpg", "c.jpg", "d.jpg"):
+        workplace.plan()
+        workplace.put(key)
+    inventories = sorted(path.name for path in (state_of(workplace) / "inventory").iterdir())
+    status = workplace.run("status", "--json").document
+
+    assert workplace.run("state", SOURCE, "--prune", "1", "--json").document["removed"] == []
+    make_old(workplace, inventories[:2])
+    old = sorted(path.name for path in (state_of(workplace) / "inventory").iterdir())[:2]
+    said = workplace.run("state", SOURCE, "--prune", "30", "--json")
+
+    assert said.document == {"source": SOURCE, "removed": old}
+    assert [path.name for path in (state_of(workplace) / "inventory").iterdir() if any(path.iterdir())] == inventories[
+        2:
+    ]
+    assert workplace.run("status", "--json").document == status
+    assert workplace.run("state", SOURCE, "--verify").status == 0
+
+
+def make_old(workplace: Workplace, inventories: list[str]) -> None:
+    """Give inventories ids of a year ago; nothing refers to them any more."""
+    for name in inventories:
+        folder = state_of(workplace) / "inventory" / name
+        folder.rename(folder.with_name("2025" + name[4:]))
+
+
+def test_the_newest_inventory_stays_however_old_it_is(workplace: Workplace) -> None:
+    workplace.put("a.jpg")
+    workplace.plan()
+    before = workplace_files(workplace)
+
+    assert workplace.run("state", SOURCE, "--prune", "0").status == 0
+
+    assert workplace_files(workplace) == before
+    assert json.loads(workplace.run("status", "--json").out)["sources"][SOURCE]["objects"] == 1
