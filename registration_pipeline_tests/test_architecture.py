@@ -55,7 +55,7 @@ LAYERS = (
     ("cli", "definitions", "__main__"),
     ("orchestration",),
     ("project",),
-    ("audit", "verification"),
+    ("audit", "rehearsal", "verification"),
     ("submission",),
     ("manifest", "tracking"),
     ("planning",),

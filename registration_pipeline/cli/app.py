@@ -229,6 +229,30 @@ def state(
 
 
 @app.command()
+def rehearse(
+    source: SourceArgument,
+    yes: Annotated[  # noqa: FBT002
+        bool, typer.Option("--yes", help="Do not ask before objects are registered in a folder of its own.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write the result to this .json file, to keep or to attach to a report."),
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """Try how this Encord account behaves where its contract leaves it open.
+
+    A folder is made, a few small objects of the source are registered in it, once, again and side by side, and all of it is
+    deleted at the end, also after Ctrl-C. No other folder and nothing of the state is touched. What holds, what differs from
+    what the pipeline assumes, and which settings follow is printed.
+    """
+    from registration_pipeline.cli.rehearse import rehearse_source
+
+    return rehearse_source(_config(config), source, yes=yes, out=out, as_json=json)
+
+
+@app.command()
 def sandbox(
     *,
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 picks a free one.")] = 8742,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.submission.target import Target
+    from registration_pipeline.submission.trial import Reply, TrialGateway
     from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline.tracking.snapshot import Held, SourceSnapshot
@@ -89,6 +90,25 @@ class Project:
             ssh_private_key=key.reveal(),
             domain=encord_domain(self.settings, self.environ),
             timeout_seconds=self.settings.encord.timeout_seconds,
+        )
+
+    def trial_gateway(self, watch: "Callable[[Reply], None]") -> "TrialGateway":
+        """Return Encord for a rehearsal.
+
+        Args:
+            watch: called with what each reply said besides its body.
+
+        Raises:
+            CredentialsError: no key in the environment.
+            ConfigurationError: a key that can't be used.
+        """
+        from registration_pipeline.submission.encord.trial import EncordTrialGateway
+
+        return EncordTrialGateway(
+            ssh_private_key=encord_private_key(self.environ).reveal(),
+            domain=encord_domain(self.settings, self.environ),
+            timeout_seconds=self.settings.encord.timeout_seconds,
+            watch=watch,
         )
 
     def source(self, name: str) -> SourceSettings:

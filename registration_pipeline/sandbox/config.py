@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = [
     "DedupeAt",
     "ErrorText",
+    "ErrorUrls",
     "Integration",
+    "ListedOnError",
     "LocalObjects",
     "RetryAfter",
     "S3Objects",
@@ -49,6 +51,27 @@ class SkippedCountsAs(StrEnum):
 
     NONE = "none"
     DONE = "done"
+
+
+class ListedOnError(StrEnum):
+    """Which items a job that ended as ERROR lists. Encord does not say."""
+
+    KEPT = "kept"
+    """Those that stay in the folder."""
+    NONE = "none"
+    """None, whether they stay or not."""
+    ALL = "all"
+    """All that it registered, also those that ``rollback_on_error`` removed."""
+
+
+class ErrorUrls(StrEnum):
+    """How the error of a unit names its URLs. Encord does not say."""
+
+    SENT = "sent"
+    NORMALISED = "normalised"
+    """In another, equivalent percent-encoding."""
+    NONE = "none"
+    """Not at all."""
 
 
 class UrlMatching(StrEnum):
@@ -149,15 +172,24 @@ class SandboxConfig:
         skipped_in_items_with_names: whether skipped duplicates appear in ``itemsWithNames``.
         skipped_counts_as: which count a skipped duplicate adds to.
         rollback_on_error: whether a job that ends ``ERROR`` removes its items.
+        listed_on_error: which items a job that ended ``ERROR`` lists.
+        errors_end_jobs: whether one bad unit ends a job as ``ERROR`` although its errors are to be ignored.
+        error_urls: how unit errors name URLs.
+        error_text_has_url: whether the text of a unit error holds a signed URL.
+        titles_as_sent: whether items get the title that was sent, instead of the last part of it.
         url_normalised: whether items show their URL in another, equivalent percent-encoding than was submitted.
         url_matching: which URLs are the same to the search for duplicates.
         listing_lag_seconds: items are in listings and in the folder summary so long after they were registered.
+        listing_in_order: whether listings by creation are in that order, instead of by name.
+        search_finds_items: whether searches by title find items; searches for folders always do.
+        folder_search_lag_seconds: folders are found by searches so long after they were made.
         job_retention_seconds: ids of ended jobs are unknown (404) so long after their end; None: never.
         poll_hold_seconds: longest time that a poll is held; 0: every poll is answered at once.
         summary_upload_jobs: what the folder summary's ``uploadJobs`` counts.
         patch_merges_metadata: whether patched client metadata is merged into what is there, instead of replacing it.
         requests_per_second: faster requests get 429; None: no limit.
         retry_after: the hint with that 429.
+        rate_limit_headers: whether every reply says how many requests are left.
         error_text: which key of an error's body holds its text.
         max_units_per_job: more in one upload job are refused (400).
         max_units_in_flight: more in all pending jobs together get 429; None: no limit.
@@ -183,15 +215,24 @@ class SandboxConfig:
     skipped_in_items_with_names: bool = False
     skipped_counts_as: SkippedCountsAs = SkippedCountsAs.NONE
     rollback_on_error: bool = False
+    listed_on_error: ListedOnError = ListedOnError.KEPT
+    errors_end_jobs: bool = False
+    error_urls: ErrorUrls = ErrorUrls.SENT
+    error_text_has_url: bool = False
+    titles_as_sent: bool = True
     url_normalised: bool = True
     url_matching: UrlMatching = UrlMatching.EXACT
     listing_lag_seconds: float = 0.0
+    listing_in_order: bool = True
+    search_finds_items: bool = True
+    folder_search_lag_seconds: float = 0.0
     job_retention_seconds: float | None = 3600.0
     poll_hold_seconds: float = 60.0
     summary_upload_jobs: SummaryUploadJobs = SummaryUploadJobs.NONE
     patch_merges_metadata: bool = False
     requests_per_second: float | None = None
     retry_after: RetryAfter = RetryAfter.NONE
+    rate_limit_headers: bool = False
     error_text: ErrorText = ErrorText.MESSAGE
     max_units_per_job: int = 10_000
     max_units_in_flight: int | None = None

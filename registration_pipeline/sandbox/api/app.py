@@ -22,7 +22,7 @@ from registration_pipeline.sandbox.api.signatures import SignatureRefusedError, 
 from registration_pipeline.sandbox.api.traffic import TrafficCounter
 from registration_pipeline.sandbox.api.wire import ApiError, error_response
 from registration_pipeline.sandbox.faults.gate import FaultGate
-from registration_pipeline.sandbox.faults.rate_limit import RateLimit
+from registration_pipeline.sandbox.faults.rate_limit import LimitHeaders, RateLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,5 +132,7 @@ def build_app(service: Service) -> ASGIApp:
     guarded: ASGIApp = Gate(app, service=service)
     if service.config.requests_per_second is not None:
         guarded = RateLimit(guarded, rate=service.config.requests_per_second, hint=service.config.retry_after)
+    if service.config.rate_limit_headers:
+        guarded = LimitHeaders(guarded)
     suffering = FaultGate(guarded, plan=service.plan, connections=service.connections, board=service.board)
     return TrafficCounter(suffering, traffic=service.traffic, finder=EndpointFinder(ROUTES))

@@ -181,6 +181,8 @@ def _folders_page(request: Request, service: Service, *, top_level: bool) -> Res
     if top_level:
         selection.where("parent_id IS NULL")
     _filter(request, selection)
+    if service.config.folder_search_lag_seconds:
+        selection.where("created_at <= ?", timestamp(seconds_ago=service.config.folder_search_lag_seconds))
     with service.database.reading() as connection:
         rows = fetch_page(connection, selection, page)
         return JSONResponse(page_body(rows, [_wire_folder(connection, row) for row in rows[: page.size]], page))

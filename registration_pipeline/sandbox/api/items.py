@@ -125,7 +125,8 @@ def _wire_items(
 
 def list_items(request: Request) -> Response:
     """``GET storage/folders/{F}/items``: directly in the folder, or below it too with ``isRecursive``."""
-    service, page = service_of(request), read_page_request(request)
+    service = service_of(request)
+    page = read_page_request(request, by_creation=service.config.listing_in_order)
     recursive = bool(flag(request, "isRecursive", default=False))
     with_metadata = flag(request, "includeClientMetadata", default=True) is True
     flag(request, "signUrls")
@@ -133,6 +134,8 @@ def list_items(request: Request) -> Response:
         refuse(400, "the sandbox has no signed URLs; ask for client metadata in the answer")
     filters = _filters(request)
     filters.where("created_at <= ?", listed_until(service.config))
+    if request.query_params.get("search") and not service.config.search_finds_items:
+        filters.where("0")
     with service.database.reading() as connection:
         folder_id = folder_row(connection, path_uuid(request, "folder_uuid"))["id"]
         folder_ids = [folder_id, *(folders_below(connection, folder_id) if recursive else ())]

@@ -38,11 +38,12 @@ class PageRequest:
     after: tuple[Any, ...] | None
 
 
-def read_page_request(request: Request) -> PageRequest:
-    """Order, direction, size and token from the query, or 422."""
+def read_page_request(request: Request, *, by_creation: bool = True) -> PageRequest:
+    """Order, direction, size and token from the query, or 422; without ``by_creation`` the order is always by name."""
     order = request.query_params.get("order", "name")
     if order not in ("name", "createdAt"):
         unprocessable(("query", "order"), "Input should be 'name' or 'createdAt'", "enum")
+    order = order if by_creation else "name"
     descending = bool(flag(request, "desc", default=False))
     size = whole_number(request, "pageSize", default=DEFAULT_PAGE_SIZE, low=1, high=MAX_PAGE_SIZE)
     token, after = request.query_params.get("pageToken"), None

@@ -1,6 +1,6 @@
 """Refuses requests that come faster than allowed with 429, in front of the signature, as a gateway would.
 
-What does not belong here: planted 429 answers (gate).
+Or only says how many are left. What does not belong here: planted 429 answers (gate).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import time
 from math import ceil
 from typing import TYPE_CHECKING
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 
 from registration_pipeline.sandbox.api.wire import retry_after_header
@@ -18,7 +19,33 @@ from registration_pipeline.sandbox.faults.connections import drain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST = 1000
+"""What ``LimitHeaders`` counts down from."""
+
+
+class LimitHeaders:
+    """Says with every reply how many requests are left of a thousand.
+
+    Args:
+        app: what is behind.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app, self._left = app, MOST
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and add the headers to its reply."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._left = max(0, self._left - 1)
+                headers = MutableHeaders(scope=message)
+                headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"] = str(MOST), str(self._left)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
 
 
 class RateLimit:

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.sandbox.api.wire import timestamp
-from registration_pipeline.sandbox.config import SandboxConfig, SkippedCountsAs
+from registration_pipeline.sandbox.config import ErrorUrls, ListedOnError, SandboxConfig, SkippedCountsAs
 from registration_pipeline.sandbox.faults.values import Fate
 from registration_pipeline.sandbox.jobs.manifests import KINDS, SubmittedUnit
 from registration_pipeline.sandbox.jobs.submissions import CANCELLED, DONE, ERROR, PENDING, Submission, end_job
-from registration_pipeline.sandbox.jobs.url_forms import match_key
+from registration_pipeline.sandbox.jobs.url_forms import match_key, normalise_url
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
     from registration_pipeline.sandbox.jobs.readers import Examined
+
+SIGNATURE = "f1ac9d"
+"""In the URLs of errors with ``error_text_has_url``; a test can search for it."""
 
 _INSERT = """
 INSERT INTO items (uuid, folder_id, identity, frames, item_type, name, description, client_metadata, owner, created_at,
@@ -68,9 +71,10 @@ def register_slice(
         if duplicate:
             _skip(connection, job, unit, key, tally, config=config, upsert=submission.upsert_metadata)
         elif error is not None:
-            tally.errors.append(_unit_error(unit, error))
+            tally.errors.append(_unit_error(unit, error, config))
         else:
-            tally.items.append(_add(connection, job, unit, key, findings))
+            named = unit if config.titles_as_sent else replace(unit, title=unit.title.rpartition("/")[2])
+            tally.items.append(_add(connection, job, named, key, findings))
             tally.done += 1
     connection.execute(
         "INSERT INTO job_slices (job_id, position, items, errors) VALUES (?, ?, ?, ?)",
@@ -111,10 +115,11 @@ def _strike(connection: sqlite3.Connection, rule: str, url: str, *, times: int) 
     return True
 
 
-def _unit_error(unit: SubmittedUnit, error: str) -> dict[str, Any]:
+def _unit_error(unit: SubmittedUnit, error: str, config: SandboxConfig) -> dict[str, Any]:
+    forms = {ErrorUrls.SENT: unit.urls, ErrorUrls.NORMALISED: [*map(normalise_url, unit.urls)], ErrorUrls.NONE: []}
     return {
-        "objectUrls": unit.urls,
-        "error": error,
+        "objectUrls": forms[config.error_urls],
+        "error": f"{error}: {unit.urls[0]}?X-Amz-Signature={SIGNATURE}" if config.error_text_has_url else error,
         "subtaskUuid": str(uuid.uuid4()),
         "actionDescription": KINDS[unit.kind].action,
     }
@@ -172,17 +177,22 @@ def _conclude(connection: sqlite3.Connection, job_id: int, config: SandboxConfig
     ).fetchone()
     if job["position"] < job["units"] or job["fate_position"] is not None:
         return PENDING
-    status = ERROR if job["failed"] and not job["ignore_errors"] else DONE
+    is_strict = config.errors_end_jobs or not job["ignore_errors"]
+    status = ERROR if job["failed"] and is_strict else DONE
     _end(connection, job_id, status, config)
     return status
 
 
 def _end(connection: sqlite3.Connection, job_id: int, status: str, config: SandboxConfig) -> None:
     end_job(connection, job_id, status)
-    if status == ERROR and config.rollback_on_error:
+    if status != ERROR:
+        return
+    if config.rollback_on_error:
         connection.execute("DELETE FROM items WHERE job_id = ?", (job_id,))
-        connection.execute("UPDATE job_slices SET items = '[]' WHERE job_id = ?", (job_id,))
         connection.execute("UPDATE jobs SET done = 0 WHERE id = ?", (job_id,))
+    hides = {ListedOnError.KEPT: config.rollback_on_error, ListedOnError.NONE: True, ListedOnError.ALL: False}
+    if hides[config.listed_on_error]:
+        connection.execute("UPDATE job_slices SET items = '[]' WHERE job_id = ?", (job_id,))
 
 
 def meet_fate(connection: sqlite3.Connection, job_id: int, config: SandboxConfig) -> str:

@@ -25,6 +25,7 @@ COMMANDS = (
     "failures",
     "inventory",
     "plan",
+    "rehearse",
     "sandbox",
     "state",
     "status",
