@@ -18,7 +18,7 @@ What does not belong here: translating the exceptions of other libraries (that i
     ├── StateError                        exit 4   the state can't be read or written
     │   ├── StateNotFoundError                     a name that should be there is not
     │   ├── StateConflictError                     a create-only write found the name in use
-    │   └── StateCorruptError                      a file under a commit marker is missing or unreadable
+    │   └── StateCorruptError                      a file is missing, unreadable or not what was written
     └── SubmissionError                   never leaves the submission package
         ├── TransientError                         may pass if repeated
         │   └── ThrottledError                     asked too often
@@ -157,7 +157,7 @@ class StateConflictError(StateError):
 
 
 class StateCorruptError(StateError):
-    """A file that a commit marker vouches for is missing or unreadable."""
+    """A file of the state is missing, unreadable, or not what was written."""
 
 
 class SubmissionError(RegistrationPipelineError):

@@ -45,6 +45,8 @@ LONGEST: Final = (
     "test_asset_graph.py",
     "test_two_syncs.py",
     "test_sync_thousands.py",
+    "test_cli_flipped_bits.py",
+    "test_flipped_bits_of_states.py",
     "test_interrupted_listing.py",
     "test_manifest_agreement.py",
     "test_manifest_agreement_can_fail.py",

@@ -24,6 +24,7 @@ from registration_pipeline.planning.wave import (
     is_wave_id,
     load_chunks,
     load_wave,
+    marked_waves,
     read_chunks,
     read_entry,
     wave_order,
@@ -119,12 +120,9 @@ def load_history(store: StateStore, source: str, *, is_trusted: bool = True) -> 
         wave.wave_id: wave
         for wave in (read_entry(store, name) for number, name in entries.items() if number > history.number)
     }
-    known = {*history.wave_ids, *later}
     marked = {wave_id for wave_id in _folders(present) if plan_folder(source, wave_id) + COMMIT_MARKER in present}
-    for wave_id in marked - known:  # the lineage was removed, or another process commits at this moment
-        wave = load_wave(store, source, wave_id)
-        if wave is not None:
-            later[wave_id] = wave
+    # Also waves of which there is only the marker: the lineage was removed, or another process commits at this moment.
+    later |= marked_waves(store, source, marked - {*history.wave_ids}, later)
     for wave_id in sorted(later, key=wave_order):
         history = history.followed_by(later[wave_id])
     missing = _missing(history, present)

@@ -235,13 +235,34 @@ def load_waves(store: StateStore, source: str) -> list[Wave]:
         StateCorruptError: a commit marker or an entry is damaged, or two that belong together differ.
     """
     waves = {wave.wave_id: wave for wave in (read_entry(store, name) for name in store.names(lineage_folder(source)))}
-    for wave_id in filter(is_wave_id, store.folders(plan_folder(source))):
+    waves |= marked_waves(store, source, filter(is_wave_id, store.folders(plan_folder(source))), waves)
+    return [waves[wave_id] for wave_id in sorted(waves, key=wave_order)]
+
+
+def marked_waves(
+    store: StateStore, source: str, wave_ids: Iterable[str], recorded: Mapping[str, Wave]
+) -> dict[str, Wave]:
+    """Return those of some waves that have a commit marker, by id.
+
+    Args:
+        store: the state.
+        source: its name.
+        wave_ids: which.
+        recorded: what the lineage says of waves, by id.
+
+    Raises:
+        StateCorruptError: a commit marker is damaged, or is not what the lineage says.
+    """
+    found: dict[str, Wave] = {}
+    for wave_id in wave_ids:
         name = plan_folder(source, wave_id) + COMMIT_MARKER
         marker = read_marker(store, plan_folder(source, wave_id))
-        wave = _wave_of(store, name, marker) if marker is not None else waves.get(wave_id)
-        if wave is not None and waves.setdefault(wave_id, wave) != wave:
+        if marker is None:
+            continue
+        found[wave_id] = _wave_of(store, name, marker)
+        if recorded.get(wave_id, found[wave_id]) != found[wave_id]:
             raise damaged(store, name, "is not what the lineage says of its wave")
-    return [waves[wave_id] for wave_id in sorted(waves, key=wave_order)]
+    return found
 
 
 def read_entry(store: StateStore, name: str) -> Wave:
