@@ -78,25 +78,15 @@ def test_2_for_a_stage_whose_stage_before_it_is_missing(workplace: Workplace, ar
     assert f"`registration-pipeline {way_out}" in said.err
 
 
-@pytest.mark.parametrize("command", ["status", "failures"])
-def test_reports_are_answered_from_the_lineage_when_a_commit_marker_is_damaged(workplace: Workplace, command: str):
-    workplace.put("a.jpg")
-    workplace.plan()
-    before = workplace.run(command, "fleet-cameras", "--json")
-    (marker,) = workplace.root.glob("state/fleet-cameras/plan/*/_SUCCESS.json")
-    marker.write_bytes(b"{")
-    shutil.rmtree(workplace.root / "state/fleet-cameras/ledger")
-    said = workplace.run(command, "fleet-cameras", "--json")
-    assert (said.status, said.out) == (0, before.out)
-
-
-@pytest.mark.parametrize("command", [pytest.param("sync", marks=pytest.mark.slow), "submit"])
+@pytest.mark.parametrize("command", ["status", "failures", pytest.param("sync", marks=pytest.mark.slow), "submit"])
 @pytest.mark.parametrize("damage", [b"{", b"[]", b"{}", b'{"wave_id": 1}', b"\xff\xfe"], ids=repr)
 def test_4_for_a_damaged_commit_marker(workplace: Workplace, command: str, damage: bytes):
     workplace.put("a.jpg")
     workplace.plan()
     (marker,) = workplace.root.glob("state/fleet-cameras/plan/*/_SUCCESS.json")
     marker.write_bytes(damage)
+    if command in {"status", "failures"}:  # the compacted ledger answers them without the wave
+        shutil.rmtree(workplace.root / "state/fleet-cameras/ledger")
     said = workplace.run(command, "fleet-cameras")
     assert said.status == 4
     assert str(marker) in said.words
