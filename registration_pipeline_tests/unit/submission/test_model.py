@@ -72,6 +72,7 @@ EVERYTHING = (
     | kinds("folder: ", "filled by hand")
     | kinds("told: ", "is not empty")
 )
+# BELIEVING and EARLY_CHECK fail too rarely for a hunt; each has a test of its own below.
 BROKEN = [
     pytest.param(variants.UNSETTLED, "registered twice", id="sent again without settling"),
     pytest.param(variants.LATE_INTENTS, "registered twice|in Encord", id="the intent is written after the start"),
@@ -80,11 +81,6 @@ BROKEN = [
     pytest.param(variants.CREDULOUS, "called registered", id="what a job does not name is taken for registered"),
     pytest.param(variants.DOUBLING, "registered twice", id="what is there is not skipped"),
     pytest.param(variants.FORGETTING, "registered twice", id="an unknown job is given up at once"),
-    pytest.param(
-        variants.EARLY_CHECK,
-        "without an intent|registered twice|in Encord",
-        id="the right to send is checked too early",
-    ),
     pytest.param(variants.WITHOUT_LEASE, "without an intent|registered twice|in Encord", id="no lease"),
 ]
 
