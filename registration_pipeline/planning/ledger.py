@@ -33,9 +33,8 @@ if TYPE_CHECKING:
 Run: TypeAlias = "tuple[Part, ...]"
 """Files that hold rows in order of their keys, one behind the other."""
 
-_NO_TAGS: Final = pa.array(["", '""', "W/", 'W/"', 'W/""'], pa.string())
-_LONGEST_NO_TAG: Final = pc.max(pc.binary_length(_NO_TAGS)).as_py()
-_NO_TAG: Final = pa.scalar(None, pa.string())
+_NO_TAGS: Final = ("", '""', "W/", 'W/"', 'W/""')
+_LONGEST_NO_TAG: Final = max(map(len, _NO_TAGS))
 
 _ROWS_IN_HAND: Final = 262_144
 """Rows that all runs together keep decoded ahead of the inventory."""
@@ -162,7 +161,7 @@ def _tags(rows: pa.RecordBatch) -> pa.StringArray:
     shortest = pc.min(pc.binary_length(tags)).as_py()
     if shortest is None or shortest > _LONGEST_NO_TAG:  # far cheaper than comparing, and true of every store but a few
         return tags
-    return pc.if_else(pc.is_in(tags, value_set=_NO_TAGS), _NO_TAG, tags)
+    return pc.if_else(pc.is_in(tags, value_set=pa.array(_NO_TAGS, pa.string())), pa.scalar(None, pa.string()), tags)
 
 
 def _differs(before: pa.RecordBatch, now: pa.RecordBatch) -> pa.BooleanArray:

@@ -192,7 +192,7 @@ class ChunkSubmission:
 
     def _adopt_prior(self, manifest: Manifest, *, is_fresh: bool) -> ChunkResult | None:
         """Conclude a chunk without sending it, because the folder held all of it before the first upload."""
-        if self._progress.verdict is not None:
+        if self.context.prior is None or self._progress.verdict is not None:
             return None
         units = self._units()
         evidence = prior_evidence(self.context, self._folder_uuid, units)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from urllib3.util import wait_for_read, wait_for_write
@@ -54,9 +55,8 @@ class GuardedAdapter(BoundedAdapter):
     ) -> Any:
         """See ``HTTPAdapter``; the pool's connections are guarded."""
         pool: Any = super().get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-        usual: Any = pool.ConnectionCls
-        members = {"may_send": staticmethod(self._may_send)}
-        pool.ConnectionCls = type("GuardedConnection", (_Guarded, usual), members)
+        pool.ConnectionCls = _guarded(pool.ConnectionCls)
+        pool.conn_kw["may_send"] = self._may_send  # the pool gives it to each connection that it makes
         return pool
 
 
@@ -64,7 +64,10 @@ class _Guarded:
     """What a connection of urllib3 gets."""
 
     sock: Any
-    may_send: Callable[[], None]
+
+    def __init__(self, *arguments: Any, may_send: Callable[[], None], **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.may_send = may_send
 
     def connect(self) -> None:
         usual: Any = super()
@@ -104,3 +107,9 @@ class _Guarded:
             finally:
                 self.sock.settimeout(timeout)
         self._set(_TCP_NOTSENT_LOWAT, 0)  # as usual: the body may follow the head
+
+
+@cache
+def _guarded(usual: type) -> type:
+    """Return the guarded form of a class of connections; one for all requests, for making a class is expensive."""
+    return usual if issubclass(usual, _Guarded) else type("GuardedConnection", (_Guarded, usual), {})
