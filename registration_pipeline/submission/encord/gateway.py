@@ -182,7 +182,13 @@ class EncordGateway:
     def items_page(
         self, folder_uuid: str, page_token: str | None, *, newest_first: bool = False, search: str | None = None
     ) -> ItemPage:
-        """See ``RegistrationGateway``.
+        """See ``RegistrationGateway``."""
+        return self._items(folder_uuid, page_token, page_size=_PAGE_SIZE, newest_first=newest_first, search=search)
+
+    def _items(
+        self, folder_uuid: str, page_token: str | None, *, page_size: int, newest_first: bool, search: str | None
+    ) -> ItemPage:
+        """Return a page of a folder's items.
 
         ``StorageFolder.list_items`` is a generator that can't be resumed after an error, so the SDK's own paged call is made
         a page at a time.
@@ -194,7 +200,7 @@ class EncordGateway:
             order=FoldersSortBy.CREATED_AT,
             desc=newest_first,
             page_token=page_token,
-            page_size=_PAGE_SIZE,
+            page_size=page_size,
             sign_urls=False,
             include_client_metadata=True,
         )

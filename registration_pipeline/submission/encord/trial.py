@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from encord.http.v2.api_client import ApiClient
-from encord.http.v2.payloads import Page
-from encord.orm.storage import DeleteItemsPayload, FoldersSortBy, ListItemsParams, StorageFolderSummary
+from encord.orm.storage import DeleteItemsPayload, StorageFolderSummary
 
 from registration_pipeline.submission.encord.gateway import EncordGateway
-from registration_pipeline.submission.encord.replies import ListedItem, listed_item
-from registration_pipeline.submission.gateway import ItemPage
 from registration_pipeline.submission.trial import FolderCounts, Reply
 
 if TYPE_CHECKING:
@@ -25,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import requests
+
+    from registration_pipeline.submission.gateway import ItemPage
 
 _LIMIT_HEADER: Final = re.compile(r"rate-?limit|retry-after|quota")
 _LONGEST_VALUE: Final = 100
@@ -97,23 +96,7 @@ class EncordTrialGateway(EncordGateway):
         search: str | None = None,
     ) -> ItemPage:
         """See ``TrialGateway``."""
-        params = ListItemsParams(
-            search=search,
-            is_in_dataset=None,
-            item_types=[],
-            order=FoldersSortBy.CREATED_AT,
-            desc=newest_first,
-            page_token=page_token,
-            page_size=page_size,
-            sign_urls=False,
-            include_client_metadata=True,
-        )
-        with self._translated(f"items of folder {folder_uuid}"):
-            page: Page[ListedItem] = self._api.get(
-                f"storage/folders/{folder_uuid}/items", params=params, result_type=Page[ListedItem]
-            )
-            items = (listed_item(item) for item in page.results if not item.is_tombstone)
-            return ItemPage(tuple(items), page.next_page_token)
+        return self._items(folder_uuid, page_token, page_size=page_size, newest_first=newest_first, search=search)
 
     def merge_metadata(self, item_uuid: str, metadata: Mapping[str, object]) -> None:
         """See ``TrialGateway``."""
