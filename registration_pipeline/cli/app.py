@@ -28,11 +28,12 @@ app = typer.Typer(
     help=(
         "Registers every object of a bucket in Encord, exactly once.\n\n"
         "Exit status: 0 every eligible object is registered; 1 a bug; 2 wrong usage or configuration; "
-        "3 done, but some objects failed or were rejected; 4 halted, nothing lost, run again."
+        "3 done, but some objects failed or were rejected; 4 halted: the message says why and what to do; "
+        "130 interrupted, run again."
     ),
 )
 
-_CONFIG_HELP = "registration.yaml; else REGISTRATION_CONFIG, else ./registration.yaml."
+_CONFIG_HELP = "The configuration file. Default: the one that REGISTRATION_CONFIG names, else ./registration.yaml."
 ConfigOption = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 UnusedConfigOption = Annotated[
@@ -218,7 +219,10 @@ def state(
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
-    """Check every file of the state, or remove old inventories. Exit status 4: something is damaged."""
+    """Check the pipeline's own records (the state) for damage, or remove old inventories.
+
+    Exit status 4: something is damaged or missing; the output says of each file what to do.
+    """
     from registration_pipeline.cli.state import prune_source, verify_source
 
     if verify == (prune is not None):
@@ -241,7 +245,7 @@ def rehearse(
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
-    """Try how this Encord account behaves where its contract leaves it open.
+    """Find out how this Encord account behaves where that is not documented: registers objects and removes them again.
 
     A folder is made, a few small objects of the source are registered in it, once, again and side by side, and all of it is
     deleted at the end, also after Ctrl-C. No other folder and nothing of the state is touched. What holds, what differs from

@@ -144,7 +144,7 @@ class StorageSettings(_Model):
         top_up: list what may have changed since the report.
         concurrency: the most listing requests at once.
         versions: list the current objects with their version ids, page after page.
-        requester_pays: say on every request that whoever lists pays for it; such buckets refuse all others.
+        requester_pays: say on every request that the requester pays for it; such buckets refuse all others.
     """
 
     region: Annotated[str, AfterValidator(_region)] | None = None

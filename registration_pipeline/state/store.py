@@ -68,7 +68,7 @@ class StateStore(Protocol):
         """Give a local path with the same base name and the same bytes, valid inside the ``with`` block."""
 
     def require_exclusive_create(self) -> None:
-        """Find out by trying whether a name is created only once, whoever tries it at the same time.
+        """Find out by trying whether a name is created only once when several try it at the same time.
 
         Raises:
             ConfigurationError: it is not.

@@ -94,7 +94,7 @@ def job_with_error(seen: Observations) -> Finding:
         + f", {report.units_done} counted as done"
     )
     if report.status is not JobStatus.ERROR:
-        return ask.open(f"a job that must not ignore an error ended as {said}")
+        return ask.open(f"a job that must not ignore an error ended as {report.status}: Encord found no error in it")
     kept = "It takes back what it registered" if not job.added else "What it registered stays"
     return ask.settled(said, f"{kept}; the folder is read after such an end, whatever the job lists.")
 
