@@ -89,7 +89,18 @@ class RejectionReason(StrEnum):
     ARCHIVED = "archived"
     URL_TOO_LONG = "url_too_long"
     TITLE_TOO_LONG = "title_too_long"
+    """Only in states of earlier versions: titles are shortened now."""
     NAME_NOT_UTF8 = "name_not_utf8"
+    UNIT_INCOMPLETE = "unit_incomplete"
+    """Another object of its unit would not be taken, or the unit has more objects than expected."""
+    LATE_MEMBER = "late_member"
+    """Its unit is planned already, without it."""
+    UNIT_TOO_LARGE = "unit_too_large"
+    """Its unit alone is beyond one of Encord's limits."""
+    INVALID_HEADER = "invalid_header"
+    """It is not DICOM, or its header lacks what Encord requires."""
+    HEADER_UNREADABLE = "header_unreadable"
+    """Its header could not be read, e.g. for lack of permission; the next sync tries again."""
 
 
 class Remedy(StrEnum):

@@ -17,10 +17,16 @@ from registration_pipeline.settings.models import (
     StorageSettings,
     UrlStyle,
 )
+from registration_pipeline.settings.units import Grouping, GroupKind, GroupRule, KindRule, ObjectKind
 
 __all__ = [
     "ChunkSizes",
     "EncordSettings",
+    "GroupKind",
+    "GroupRule",
+    "Grouping",
+    "KindRule",
+    "ObjectKind",
     "Settings",
     "SourceEncordSettings",
     "SourceLocation",

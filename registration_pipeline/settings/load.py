@@ -24,6 +24,7 @@ from registration_pipeline.settings.models import (
     StorageSettings,
 )
 from registration_pipeline.settings.overlaps import overlap_problems
+from registration_pipeline.settings.units import GroupRule, KindRule
 from registration_pipeline.settings.yaml_source import MOST_BYTES, ConfigurationFile, Location, parse_configuration
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "encord": SourceEncordSettings,
     "chunk_size": ChunkSizes,
 }
+_ENTRIES: dict[str, type[BaseModel]] = {"kinds": KindRule, "groups": GroupRule}
+"""Lists of sections."""
 _TOP_LEVEL_KEYS = ("state", "encord", "sources")
 _SOURCE_KEYS = tuple(key for key in SourceSettings.model_fields if key != "name")
 _TEXTS = {
@@ -46,6 +49,7 @@ _TEXTS = {
     "string_type": "must be text; put a number or date in quotes",
     "string_too_short": "must not be empty; leave the key out for its default",
     "tuple_type": 'must be a list, e.g. ["**/*.jpg"]',
+    "too_short": "must not be empty",
     "model_type": "must be a mapping of keys",
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     **dict.fromkeys(
@@ -198,8 +202,9 @@ def _problem_text(model: type[BaseModel], error: ErrorDetails) -> str:
     """Say what is wrong with one key in words of our own; never quotes the value."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        section = _SECTIONS.get(str(error["loc"][0])) if len(error["loc"]) > 1 else model
-        known = _SOURCE_KEYS if section is SourceSettings else tuple((section or model).model_fields)
+        sections = {**_SECTIONS, **_ENTRIES}
+        section = sections.get(str(error["loc"][0])) if len(error["loc"]) > 1 else model
+        known = _SOURCE_KEYS if section is SourceSettings else _keys(section or model)
         return _unknown_key(str(error["loc"][-1]), known)
     if kind in {"greater_than_equal", "less_than_equal"}:
         return f"must be {context['ge']} or more" if "ge" in context else f"must be {context['le']} or less"
@@ -210,6 +215,10 @@ def _problem_text(model: type[BaseModel], error: ErrorDetails) -> str:
     if kind.endswith("_type") and error["input"] is None:
         return "has no value; give one, or leave the key out"
     return _TEXTS.get(kind, error["msg"])
+
+
+def _keys(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
 def _unknown_key(key: str, known: Sequence[str]) -> str:

@@ -11,9 +11,8 @@ from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of models at run time
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from registration_pipeline.globs import glob_problem
 from registration_pipeline.limits import MAX_ITEMS, EncordPlan
 from registration_pipeline.objects import KINDS, MediaKind
 from registration_pipeline.settings.addresses import (
@@ -26,6 +25,8 @@ from registration_pipeline.settings.addresses import (
 from registration_pipeline.settings.cron import cron_problem
 from registration_pipeline.settings.endpoints import is_providers_own
 from registration_pipeline.settings.report_address import parse_report_location
+from registration_pipeline.settings.units import GroupRule, KindRule, source_title
+from registration_pipeline.settings.values import Glob, Name, WholeNumber, YamlModel
 
 
 class UrlStyle(StrEnum):
@@ -53,14 +54,6 @@ _DEFAULT_URL_STYLES: dict[str, UrlStyle] = {
 _SWITCHES = {"yes", "no", "on", "off", "true", "false"}
 
 
-def _whole_number(value: Any) -> Any:
-    # Pydantic would read true as 1, and texts (in quotes, or from the environment) such as 1_000, 08 and 5.0.
-    is_text_of_another = isinstance(value, str) and not re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)", value.strip(), re.ASCII)
-    if isinstance(value, bool) or is_text_of_another:
-        raise ValueError("must be a whole number")
-    return value
-
-
 def _checked(uri: str) -> str:
     parse_location(uri)
     return uri
@@ -76,12 +69,6 @@ def _cron(expression: str) -> str:
     if (problem := cron_problem(expression)) is not None:
         raise ValueError(problem)
     return expression
-
-
-def _glob(pattern: str) -> str:
-    if (problem := glob_problem(pattern)) is not None:
-        raise ValueError(problem)
-    return pattern
 
 
 def _region(region: str) -> str:
@@ -107,17 +94,10 @@ def _source_name(name: str) -> str:
     return name
 
 
-WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 ChunkSize = Annotated[WholeNumber, Field(ge=1, le=MAX_ITEMS)]
-Glob = Annotated[str, AfterValidator(_glob)]
-Name = Annotated[str, Field(min_length=1)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class EncordSettings(_Model):
+class EncordSettings(YamlModel):
     """Which Encord. ``ENCORD_DOMAIN`` overrides: ask ``encord_domain``.
 
     Args:
@@ -131,7 +111,7 @@ class EncordSettings(_Model):
     plan: EncordPlan = EncordPlan.ENTERPRISE
 
 
-class StorageSettings(_Model):
+class StorageSettings(YamlModel):
     """Options of the store that holds a source's objects.
 
     Args:
@@ -159,7 +139,7 @@ class StorageSettings(_Model):
     requester_pays: bool = False
 
 
-class SourceEncordSettings(_Model):
+class SourceEncordSettings(YamlModel):
     """Where in Encord a source's objects go.
 
     Args:
@@ -171,7 +151,7 @@ class SourceEncordSettings(_Model):
     integration: Name | None = None
 
 
-class ChunkSizes(_Model):
+class ChunkSizes(YamlModel):
     """Units per chunk and kind. Defaults are those of the kind table; ``encord.plan`` may allow less than the most here."""
 
     images: ChunkSize = KINDS[MediaKind.IMAGE].chunk_units
@@ -190,7 +170,7 @@ class ChunkSizes(_Model):
         return size
 
 
-class SourceSettings(_Model):
+class SourceSettings(YamlModel):
     """One bucket or prefix, its rules and its target folder.
 
     Args:
@@ -204,6 +184,9 @@ class SourceSettings(_Model):
         exclude: globs that win over ``include``.
         encord: the target.
         chunk_size: units per chunk.
+        kinds: what objects are, where their suffix does not say it; the first pattern that matches decides.
+        groups: which objects become one unit; the first rule that takes an object decides.
+        title: template for units of one object.
         max_in_flight: upload jobs open at once.
         settle_seconds: quiet time before an upload whose start is in doubt is sent again.
         max_attempts: how often a chunk with failures that may pass by themselves is tried before its retries are exhausted.
@@ -220,6 +203,9 @@ class SourceSettings(_Model):
     exclude: tuple[Glob, ...] = ()
     encord: SourceEncordSettings = SourceEncordSettings()
     chunk_size: ChunkSizes = ChunkSizes()
+    kinds: tuple[KindRule, ...] = ()
+    groups: tuple[GroupRule, ...] = ()
+    title: Annotated[str, AfterValidator(source_title)] = "{key}"
     max_in_flight: Annotated[WholeNumber, Field(ge=1, le=64)] = 4
     settle_seconds: Annotated[WholeNumber, Field(ge=0)] = 120
     max_attempts: Annotated[WholeNumber, Field(ge=1)] = 3
@@ -267,7 +253,7 @@ def _default_url_style(uri: Any, storage: Any) -> UrlStyle:
     return own if is_own else UrlStyle.PATH
 
 
-class Settings(_Model):
+class Settings(YamlModel):
     """All of registration.yaml.
 
     Args:

@@ -1,0 +1,38 @@
+"""The types of single values of registration.yaml that several models share.
+
+What does not belong here: keys and their defaults (``models.py``, ``units.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from registration_pipeline.globs import glob_problem
+
+
+class YamlModel(BaseModel):
+    """A section of the file: frozen, without unknown keys, and never quoting a value in an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _whole_number(value: Any) -> Any:
+    # Pydantic would read true as 1, and texts (in quotes, or from the environment) such as 1_000, 08 and 5.0.
+    is_text_of_another = isinstance(value, str) and not re.fullmatch(r"[-+]?(?:0|[1-9][0-9]*)", value.strip(), re.ASCII)
+    if isinstance(value, bool) or is_text_of_another:
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _glob(pattern: str) -> str:
+    if (problem := glob_problem(pattern)) is not None:
+        raise ValueError(problem)
+    return pattern
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+Glob = Annotated[str, AfterValidator(_glob)]
+Name = Annotated[str, Field(min_length=1)]
