@@ -147,13 +147,13 @@ def source_status(
         changed=tally["changed"],
         deleted=tally["deleted"],
         quarantined=tally["quarantined"],
-        rejected_suffixes=counts.rejected_suffixes,
         units=UnitCounts(
             registered=tally["registered units"],
             pending=tally["pending units"] + counts.held,  # of held objects each is a unit: groups are not planned yet
             failed=tally["failed units"],
         ),
         chunks=Counter(status.progress.state for status in statuses.values()),
+        rejected_suffixes=counts.rejected_suffixes,
         inventory_id=latest.inventory_id,
         last_sync_at=max([latest.planned_at, *verdict_times]),
         disagreements=disagreements(by_place, snapshot),
