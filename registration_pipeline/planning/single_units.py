@@ -38,10 +38,9 @@ class SingleUnits:
         keys: list[str] = rows.column("key").to_pylist()
         unit_ids = [unit_id(name, kind, key) for kind, key in zip(decision.kinds, keys, strict=True)]
         titles = self._titles.of_objects(keys, unit_ids)
-        metadata = [
-            kept_key(key) if title.is_shortened and kind is not MediaKind.NIFTI else None
-            for title, kind, key in zip(titles, decision.kinds, keys, strict=True)
-        ]
+        metadata: list[str | None] = [None] * len(keys)
+        for row in titles.shortened:
+            metadata[row] = kept_key(keys[row]) if decision.kinds[row] is not MediaKind.NIFTI else None
         places = [
             place(kind, key, key, size=size, url_bytes=len(url), metadata_bytes=len(kept.encode()) if kept else 0)
             for kind, key, size, url, kept in zip(
@@ -56,7 +55,7 @@ class SingleUnits:
                 pa.array([unit_index for _, unit_index in places], pa.int32()),
                 pa.repeat(pa.scalar(0, pa.int32()), len(keys)),
                 pa.array(unit_ids, pa.string()),
-                pa.array([title.text for title in titles], pa.string()),
+                pa.array(titles.texts, pa.string()),
                 pa.array(decision.urls, pa.string()),
                 rows.column("size"),
                 rows.column("last_modified"),

@@ -46,6 +46,18 @@ class Title(NamedTuple):
     is_shortened: bool = False
 
 
+class ObjectTitles(NamedTuple):
+    """The titles of many units of one object each, in columns: with the default template they are the keys.
+
+    Args:
+        texts: one per unit.
+        shortened: the rows whose title ``is_shortened``.
+    """
+
+    texts: Sequence[str]
+    shortened: Sequence[int]
+
+
 class TitleWriter:
     """Writes the titles of a source's units.
 
@@ -62,19 +74,19 @@ class TitleWriter:
         rules = GroupRules(source).rules
         self._of_rules = [_RuleTemplate(rules, index) for index in range(len(rules))]
 
-    def of_objects(self, keys: Sequence[str], unit_ids: Sequence[str]) -> list[Title]:
+    def of_objects(self, keys: Sequence[str], unit_ids: Sequence[str]) -> ObjectTitles:
         """Return the titles of units of one object.
 
         Args:
             keys: whole keys.
             unit_ids: of the units, in the same order.
         """
-        if self._keeps_keys:
-            return [
-                Title(key) if len(key) <= MAX_TITLE_CHARACTERS else _shortened(_name_of(key), unit_id)
-                for key, unit_id in zip(keys, unit_ids, strict=True)
-            ]
-        return [self._of_object(key, unit_id) for key, unit_id in zip(keys, unit_ids, strict=True)]
+        if self._keeps_keys and max(map(len, keys), default=0) <= MAX_TITLE_CHARACTERS:
+            return ObjectTitles(keys, ())
+        titles = list(map(self._of_object, keys, unit_ids))
+        return ObjectTitles(
+            [title.text for title in titles], [row for row, title in enumerate(titles) if title.is_shortened]
+        )
 
     def of_group(
         self, rule: int, group_key: str, first_key: str, unit_id: str, header: Mapping[str, str] | None = None
@@ -104,6 +116,8 @@ class TitleWriter:
         return _title(title.text, unit_id, _name_of(title.text), is_unique=False)
 
     def _of_object(self, key: str, unit_id: str) -> Title:
+        if self._keeps_keys:
+            return Title(key) if len(key) <= MAX_TITLE_CHARACTERS else _shortened(_name_of(key), unit_id)
         values = self._object_values(key)
         text = self._of_objects.render(values)
         return _title(text, unit_id, values["name"], is_unique=self._of_objects.is_unique(text, values))

@@ -51,7 +51,9 @@ class Headers:
     """
 
     def __init__(self, store: StateStore, facts: FactSet) -> None:
-        rows = (batch.select(_SCHEMA.names) for batch in read_facts(store, facts))
+        # A set that has not all of these columns was written by an earlier version: its headers have to be read again.
+        complete = (batch for batch in read_facts(store, facts) if {*_SCHEMA.names} <= {*batch.schema.names})
+        rows = (batch.select(_SCHEMA.names) for batch in complete)
         self._rows = SortedLookup(SortedMerge([rows], _SCHEMA))
 
     def beside(self, rows: pa.RecordBatch) -> pa.RecordBatch:

@@ -169,7 +169,18 @@ def _first(takers: Sequence[_Taker], key: str, kind: MediaKind | None) -> Member
 class _Taker:
     """One rule: its globs and its way to a unit's name, compiled."""
 
-    __slots__ = ("_by", "_index", "_memory", "_names", "kind", "member", "rule", "takes")
+    __slots__ = (
+        "_by",
+        "_directory",
+        "_index",
+        "_memory",
+        "_names",
+        "_natural_directory",
+        "kind",
+        "member",
+        "rule",
+        "takes",
+    )
 
     def __init__(self, index: int, rule: GroupRule) -> None:
         self.rule = rule
@@ -177,6 +188,7 @@ class _Taker:
         self._index = index
         self.takes: Callable[[str], Any] = matcher(rule.match)
         self._memory: dict[Any, Any] = {}
+        self._directory = self._natural_directory = ""
         self._names = tuple(sorted(rule.names))
         self._by = re.compile(rule.by) if rule.grouping is Grouping.PATTERN else None
         self.member: Callable[[str], Member | None] = {
@@ -191,7 +203,12 @@ class _Taker:
         return Member(self._index, f"{_DIRECTORY}{key[:end]}", natural(key[end:]))
 
     def _by_headers(self, key: str) -> Member:
-        return Member(self._index, None, natural(key))
+        end = key.rfind("/") + 1
+        directory = key[:end]
+        if directory != self._directory:
+            self._directory, self._natural_directory = directory, natural(directory)
+        # The slash ends a number, so that the two parts can be compared one after the other.
+        return Member(self._index, None, self._natural_directory + natural(key[end:]))
 
     def _by_pattern(self, key: str) -> Member | None:
         assert self._by is not None
