@@ -111,7 +111,7 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
             media_metadata_key="textMetadata",
             media_metadata={"fileSize": JsonType.INTEGER, "mime_type": JsonType.STRING},
         ),
-        # The page on NIfTI prints no clientMetadata for the JSON form.
+        # Its page prints no clientMetadata for the JSON form.
         KINDS[MediaKind.NIFTI].list_key: ItemFormat(keys=_TITLED),
         # Image sequences go to the same list.
         KINDS[MediaKind.IMAGE_GROUP].list_key: ItemFormat(

@@ -32,6 +32,7 @@ from registration_pipeline_tests.random_manifests.catalogue import (
 )
 from registration_pipeline_tests.random_manifests.sizes import (
     BODY_LIMIT,
+    LIMITS,
     URL_LIMIT,
     is_stricter_by_design,
     sized_manifest,
@@ -110,13 +111,12 @@ def _complaints_about_sizes(
 ) -> Iterator[str]:
     urls = URL_LIMIT + validator.MAX_URLS - limits.MAX_URLS  # off by what the validator is off by
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validator, "MAX_MANIFEST_BYTES", BODY_LIMIT)
         patch.setattr(validator, "MAX_URLS", urls)
         patch.setattr(sandbox or manifests, "MAX_URLS", URL_LIMIT)
         for number in range(_SIZED):
             data = _sized(number)
             refused = refusal(data, body_limit=BODY_LIMIT, sandbox=sandbox) if sandbox else _refusal_of_sized(number)
-            violations = violations_of(data, validator)
+            violations = violations_of(data, validator, limits=LIMITS)
             if bool(violations) != bool(refused) and not (violations and is_stricter_by_design(data)):
                 yield f"{violations} but {refused}"
 
@@ -241,7 +241,7 @@ OFF: dict[str, tuple[Callable[[int], types.ModuleType], tuple[str, ...]]] = {
         ("sequence at the limit", "sequence over the limit"),
     ),
     "items": (
-        lambda by: _validator(MAX_ITEMS=limits.MAX_ITEMS + by),
+        lambda by: _validator(WIDEST=replace(validate.WIDEST, entries=limits.MAX_ITEMS + by)),
         ("items at the limit", "items over the limit"),
     ),
     "depth": (

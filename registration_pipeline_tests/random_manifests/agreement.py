@@ -33,6 +33,7 @@ from registration_pipeline_tests.random_manifests.mutation import Expected
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline_tests.random_manifests.catalogue import RandomManifest
 
 _OTHER_FIELDS: Final = "|".join(rf"{block}\.({'|'.join(fields)})" for block, fields in OTHER_CASING.items())
@@ -139,9 +140,11 @@ def judge(manifest: RandomManifest) -> Case:
     return Case(manifest, violations_of(manifest.data), refusal(manifest.data))
 
 
-def violations_of(data: bytes, validator: ModuleType = validate) -> tuple[str, ...]:
-    """Return the validator's words; ``validator`` is the module that has it."""
-    return tuple(map(str, validator.validate_manifest(data)))
+def violations_of(
+    data: bytes, validator: ModuleType = validate, *, limits: ManifestLimits | None = None
+) -> tuple[str, ...]:
+    """Return the validator's words; ``validator`` is the module that has it, ``limits`` are those of whole manifests."""
+    return tuple(map(str, validator.validate_manifest(data, limits)))
 
 
 def body_that_is_sent(data: bytes) -> bytes:

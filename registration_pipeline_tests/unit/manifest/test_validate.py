@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registration_pipeline.limits import MAX_GROWTH
+from registration_pipeline.limits import MAX_GROWTH, ManifestLimits
 from registration_pipeline.manifest import items, validate
 from registration_pipeline.manifest.validate import Violation, validate_manifest
 
@@ -25,8 +25,8 @@ def manifest(**keys: Any) -> bytes:
     return json.dumps({"skip_duplicate_urls": True, **keys}).encode()
 
 
-def found(data: bytes) -> list[str]:
-    return [str(violation) for violation in validate_manifest(data)]
+def found(data: bytes, limits: ManifestLimits | None = None) -> list[str]:
+    return [str(violation) for violation in validate_manifest(data, limits)]
 
 
 EVERY_KIND = manifest(
@@ -317,24 +317,22 @@ def test_the_number_of_items_has_a_limit_over_all_kinds() -> None:
     ]
 
 
-def test_the_size_of_a_manifest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_a_manifest_has_a_limit() -> None:
     data = manifest(images=[item()])
-    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", len(data) - 1)
+    limits = ManifestLimits(entries=1, bytes=len(data) - 1)
 
-    assert [violation.where for violation in validate_manifest(data)] == ["manifest"]
-    assert found(data + b" ")[0].startswith(f"manifest is {len(data) + 1} bytes long")
+    assert [violation.where for violation in validate_manifest(data, limits)] == ["manifest"]
+    assert found(data + b" ", limits)[0].startswith(f"manifest is {len(data) + 1} bytes long")
 
 
-def test_a_manifest_that_grows_over_the_limit_when_it_is_sent_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_that_grows_over_the_limit_when_it_is_sent_is_found() -> None:
     document = {"skip_duplicate_urls": True, "images": [item(clientMetadata={"a": "\x7f" * 1_000})]}
     data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     sent = len(json.dumps(document)) + 512  # the SDK escapes and spaces out, and sends more around it
     assert sent > 5 * len(data)
 
-    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", sent)
-    assert found(data) == []
-    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", sent - 1)
-    assert found(data) == [
+    assert found(data, ManifestLimits(entries=1, bytes=sent)) == []
+    assert found(data, ManifestLimits(entries=1, bytes=sent - 1)) == [
         f"manifest grows to {sent:,} bytes when it is sent; Encord accepts {sent - 1:,}: lower chunk_size"
     ]
 
