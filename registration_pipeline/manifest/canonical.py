@@ -18,7 +18,6 @@ from registration_pipeline.limits import (
     MAX_CLIENT_METADATA_BYTES,
     MAX_TITLE_CHARACTERS,
     MAX_URL_BYTES,
-    MAX_URLS,
     EncordPlan,
 )
 from registration_pipeline.manifest.format import (
@@ -92,7 +91,7 @@ def is_canonical_and_valid(data: bytes, limits: ManifestLimits = MANIFEST_LIMITS
         return False
     start, end = whole.span("items")
     items = (_groups if ITEM_FORMATS[kind].is_group else _singles)(data, start, end, kind)
-    if items is None or len(items.titles) > limits.entries or items.urls > MAX_URLS:
+    if items is None or len(items.titles) > limits.entries or items.urls > limits.urls:
         return False
     added = _metadata_blanks(items.metadata)
     if added is None or len(data) + items.blanks + added + ENVELOPE_BYTES > limits.bytes:

@@ -15,7 +15,6 @@ from registration_pipeline.limits import (
     MANIFEST_LIMITS,
     MAX_DEPTH,
     MAX_GROWTH,
-    MAX_URLS,
     EncordPlan,
 )
 from registration_pipeline.manifest.canonical import is_canonical_and_valid
@@ -119,8 +118,8 @@ def _check_document(document: dict[str, Any], length: int, limits: ManifestLimit
         yield Violation(_WHOLE, "has no items")
     if items > limits.entries:
         yield Violation(_WHOLE, f"has {items:,} items; Encord accepts {limits.entries:,}: lower chunk_size")
-    if checker.urls > MAX_URLS:
-        yield Violation(_WHOLE, f"has {checker.urls:,} URLs; Encord accepts {MAX_URLS:,}: lower chunk_size")
+    if checker.urls > limits.urls:
+        yield Violation(_WHOLE, f"has {checker.urls:,} URLs; Encord accepts {limits.urls:,}: lower chunk_size")
 
 
 def _check_length_as_sent(document: dict[str, Any], length: int, most: int) -> Iterator[Violation]:

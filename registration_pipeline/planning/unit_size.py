@@ -14,7 +14,7 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.ids import chunk_id
-from registration_pipeline.limits import ENVELOPE_BYTES, MAX_SEQUENCE_IMAGES, MAX_URLS
+from registration_pipeline.limits import ENVELOPE_BYTES, MAX_SEQUENCE_IMAGES
 from registration_pipeline.objects import KINDS, MediaKind
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ def exceeded_limit(
     """
     if kind is MediaKind.IMAGE_SEQUENCE and objects > MAX_SEQUENCE_IMAGES:
         return f"it has {objects:,} images: Encord accepts {MAX_SEQUENCE_IMAGES:,} in an image sequence"
-    if objects > MAX_URLS:
-        return f"it has {objects:,} objects: Encord accepts {MAX_URLS:,} URLs in a manifest"
+    if objects > limits.urls:
+        return f"it has {objects:,} objects: Encord accepts {limits.urls:,} URLs in a manifest"
     sent = bytes_around_units(kind) + unit_bytes(
         kind,
         chunk_id_bytes=len(chunk_id(wave_id, kind, 1)),

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from random import Random
 
 BODY_LIMIT: Final = 20_000
-LIMITS: Final = ManifestLimits(entries=10_000, bytes=BODY_LIMIT)
 URL_LIMIT: Final = 60
+LIMITS: Final = ManifestLimits(entries=10_000, bytes=BODY_LIMIT, urls=URL_LIMIT)
 ROOM_AROUND: Final = 512
 """Bytes that the validator leaves for what is sent around the manifest."""
 

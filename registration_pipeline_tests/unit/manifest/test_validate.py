@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registration_pipeline.limits import MAX_GROWTH, ManifestLimits
-from registration_pipeline.manifest import items, validate
+from registration_pipeline.manifest import items
 from registration_pipeline.manifest.validate import Violation, validate_manifest
 
 if TYPE_CHECKING:
@@ -298,12 +298,12 @@ def test_a_sequence_has_a_limit(urls: int, keys: dict[str, Any], fits: bool) -> 
     assert found(manifest(image_groups=[group])) == ([] if fits else [words])
 
 
-def test_the_number_of_urls_has_a_limit_over_all_items(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_urls_has_a_limit_over_all_items() -> None:
     group = {"title": "g", "objectUrl_0": "s3://b/0", "objectUrl_1": "s3://b/1"}
-    monkeypatch.setattr(validate, "MAX_URLS", 3)
+    limits = ManifestLimits(entries=9, bytes=9_999, urls=3)
 
-    assert found(manifest(images=[item()], image_groups=[group])) == []
-    assert found(manifest(images=[item("a"), item("b")], image_groups=[group])) == [
+    assert found(manifest(images=[item()], image_groups=[group]), limits) == []
+    assert found(manifest(images=[item("a"), item("b")], image_groups=[group]), limits) == [
         "manifest has 4 URLs; Encord accepts 3: lower chunk_size"
     ]
 
