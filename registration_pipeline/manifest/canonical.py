@@ -54,6 +54,7 @@ _TITLE: Final = f'"{TITLE}":"({_TEXT})"\\}}(?:,(?=\\{{)|\\Z)'
 _GROUP_HEAD: Final = re.compile(rf'\{{{_METADATA}("{CREATE_VIDEO}":(?:true|false),)?(?="{GROUP_URL_PREFIX})'.encode())
 _GROUP_URL: Final = re.compile(rf'"{GROUP_URL_PREFIX}(0|[1-9][0-9]*)":"({_URL})",'.encode())
 _GROUP_TITLE: Final = re.compile(_TITLE.encode())
+_TIFF: Final = re.compile(rb'\.tiff?["?#]', re.IGNORECASE)
 _OWN_BLANKS: Final = 3
 """What the SDK adds to metadata of ours alone: after two colons and a comma."""
 _AFTER_KEY: Final = 2
@@ -136,13 +137,23 @@ def _groups(data: bytes, start: int, end: int, kind: str) -> _Items | None:
         own, other, video = head.groups()
         urls += frames[1]
         # Equal hashes of different URLs are possible; then validate.py says that they differ.
-        if len(seen) != urls or (most is not None and frames[1] > most and b"false" not in (video or b"")):
+        if len(seen) != urls:
+            return None
+        if most is not None and not _is_group_or_sequence(data, head.end(), frames, video=video, most=most):
             return None
         metadata.extend(filter(None, (other,)))
         titles.append(title[1])
         blanks += _AFTER_KEY * (frames[1] + 1 + bool(video) + bool(own)) + _OWN_BLANKS * bool(own)
         place = title.end()
     return _Items(metadata, titles, urls, blanks)
+
+
+def _is_group_or_sequence(data: bytes, start: int, frames: tuple[int, int], *, video: bytes | None, most: int) -> bool:
+    """Return whether an item says that it is a group, or is a sequence of at most so many images without a TIFF."""
+    if video is None or b"false" in video:
+        return video is not None
+    end, urls = frames
+    return urls <= most and _TIFF.search(data, start, end) is None
 
 
 def _frames(data: bytes, place: int, end: int, seen: set[int]) -> tuple[int, int] | None:

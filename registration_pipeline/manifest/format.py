@@ -8,6 +8,7 @@ example and a field list differ (PDF and text metadata), the example is followed
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -48,6 +49,9 @@ class ItemFormat:
     media_metadata: Mapping[str, JsonType] = field(default_factory=dict)
     max_sequence_urls: int | None = None
 
+
+TIFF_URL: Final = re.compile(r"\.tiff?(?:[?#].*)?\Z", re.IGNORECASE | re.DOTALL)
+"""Recognises the URL of a TIFF, which can be in an image group and not in a sequence: Encord's page on supported data."""
 
 OBJECT_URL: Final = "objectUrl"
 GROUP_URL_PREFIX: Final = "objectUrl_"

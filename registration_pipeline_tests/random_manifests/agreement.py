@@ -67,12 +67,12 @@ OWN_RULES: Final = {
         "an upload job of nothing is a mistake of ours, if not one that Encord names",
     ),
     "titles are given": OwnRule(
-        re.compile(r"^(?!dicom_series)\w+\[\d+\]\.title is missing$"),
-        "Encord makes one from the URL, except for series; ours is the second mark that an item is recognised by",
+        re.compile(r"^(?!dicom_series|image_groups)\w+\[\d+\]\.title is missing$"),
+        "Encord makes one from the URL, except for units of several objects; ours is the second mark of an item",
     ),
     "titles are unique": OwnRule(re.compile(r"^\w+\[\d+\]\.title is the same as "), "for the same reason"),
     "URLs are unique": OwnRule(
-        re.compile(r"^\w+\[\d+\]\.objectUrl(_\d+)? is the same as "),
+        re.compile(r"^(\w+\[\d+\])\.objectUrl(_\d+)? is the same as (?!\1\.)"),
         "skip_duplicate_urls looks at what the folder holds, perhaps only when the job starts: both would be registered",
     ),
     "printed casing": OwnRule(

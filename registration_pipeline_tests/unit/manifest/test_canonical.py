@@ -59,6 +59,9 @@ ODD = {
     "a group with a single URL": group(FRAMES[:1]).replace(b"objectUrl_0", b"objectUrl"),
     "a sequence that is too long": group(LONG, kind=MediaKind.IMAGE_SEQUENCE),
     "a sequence that is too long, by default": group(LONG).replace(b'"createVideo":false,', b""),
+    "a group that may be a sequence": group(FRAMES).replace(b'"createVideo":false,', b""),
+    "a TIFF in a sequence": group([*FRAMES, "s3://b/a.TIFF"], kind=MediaKind.IMAGE_SEQUENCE),
+    "a TIFF with a version in a sequence": group(["s3://b/a.tif?v=1", *FRAMES], kind=MediaKind.IMAGE_SEQUENCE),
     "a title twice": rendered(["a", "a"]),
     "a title twice, written in two ways": rendered(["aé", "b"]).replace(b'"b"', rb'"\u0061\u00e9"'),
     "a title of half a pair": rendered(["a", "b"]).replace(b'"title":"b"', rb'"title":"\ud83d"'),
@@ -94,8 +97,8 @@ def test_groups_of_any_size_that_we_render_are_seen_to_be_valid(kind: MediaKind)
     assert all(is_canonical_and_valid(group(LONG[:size], kind=kind)) for size in (1, 10, 11, 101, MAX_SEQUENCE_IMAGES))
 
 
-def test_a_group_that_is_not_a_sequence_may_be_longer_than_one() -> None:
-    assert is_canonical_and_valid(group(LONG))
+def test_a_group_that_is_not_a_sequence_may_be_longer_than_one_and_hold_tiffs() -> None:
+    assert is_canonical_and_valid(group([*LONG, "s3://b/a.tif"]))
 
 
 @given(

@@ -109,8 +109,8 @@ def test_every_kind_and_key_of_the_format_is_accepted() -> None:
         (manifest(images=[item()], upsert_metadata="yes"), ["upsert_metadata must be a boolean"]),
         (manifest(dicom_series=[{"title": "d"}]), ["dicom_series[0].objectUrl_0 is missing"]),
         (
-            manifest(image_groups=[{"title": "g", "objectUrl_01": "s3://b/x", "objectUrl_0": "s3://b/y"}]),
-            ["image_groups[0].objectUrl_01 is not a key of the upload format for this kind"],
+            manifest(dicom_series=[{"title": "g", "objectUrl_01": "s3://b/x", "objectUrl_0": "s3://b/y"}]),
+            ["dicom_series[0].objectUrl_01 is not a key of the upload format for this kind"],
         ),
     ],
 )
@@ -156,7 +156,9 @@ def test_a_url_at_the_limit_and_every_scheme_are_accepted(url: str) -> None:
     ids=["gap", "starts at one", "starts at one and goes on", "gap behind a two-digit position"],
 )
 def test_positions_of_a_group_start_at_zero_and_leave_no_gap(present: list[int], positions: int) -> None:
-    group = {"title": "g"} | {f"objectUrl_{position}": f"s3://b/{position}" for position in present}
+    group = {"title": "g", "createVideo": False} | {
+        f"objectUrl_{position}": f"s3://b/{position}" for position in present
+    }
 
     (violation,) = validate_manifest(manifest(image_groups=[group]))
     assert violation.where == f"image_groups[0].objectUrl_{positions}"
@@ -282,8 +284,7 @@ def test_the_limit_of_client_metadata_is_on_what_is_sent(
 @pytest.mark.parametrize(
     ("urls", "keys", "fits"),
     [
-        (32_767, {}, True),
-        (32_768, {}, False),
+        (32_767, {"createVideo": True}, True),
         (32_768, {"createVideo": True}, False),
         (32_768, {"createVideo": False}, True),
     ],
@@ -299,7 +300,7 @@ def test_a_sequence_has_a_limit(urls: int, keys: dict[str, Any], fits: bool) -> 
 
 
 def test_the_number_of_urls_has_a_limit_over_all_items() -> None:
-    group = {"title": "g", "objectUrl_0": "s3://b/0", "objectUrl_1": "s3://b/1"}
+    group = {"title": "g", "createVideo": True, "objectUrl_0": "s3://b/0", "objectUrl_1": "s3://b/1"}
     limits = ManifestLimits(entries=9, bytes=9_999, urls=3)
 
     assert found(manifest(images=[item()], image_groups=[group]), limits) == []
@@ -449,3 +450,14 @@ ITEM_KEYS = st.sampled_from(["objectUrl", "title", "clientMetadata", "objectUrl_
 )
 def test_no_json_makes_the_validation_raise(document: dict[str, Any]) -> None:
     assert all(violation.where for violation in validate_manifest(json.dumps(document).encode()))
+
+
+def test_a_group_that_does_not_say_whether_it_is_a_sequence_may_not_be_what_was_meant() -> None:
+    frames = {f"objectUrl_{number}": f"s3://b/{number}.tif" for number in range(3)}
+
+    assert found(manifest(image_groups=[{"title": "g", **frames}])) == [
+        "image_groups[0].createVideo is missing: without it Encord makes a sequence of the images, with it (false) a group",
+        "image_groups[0].objectUrl_0 is a TIFF, which Encord does not accept in a sequence",
+    ]
+    assert found(manifest(image_groups=[{"title": "g", "createVideo": False, **frames}])) == []
+    assert found(manifest(dicom_series=[{"title": "g", **frames}])) == []
