@@ -153,8 +153,8 @@ class Grouping:
         if self._waiting:
             waiting = self._waiting.total()
             self._totals.warnings.add(
-                f"Objects that wait for their headers: {waiting:,}. All units of their rules wait with them, because which one "
-                f"an object belongs to is not known: run `registration-pipeline probe {self._source}`, then plan again"
+                f"Objects that wait for their headers: {waiting:,}. All units of their rules wait with them, as none of them "
+                f"is known to be whole: run `registration-pipeline probe {self._source}`, then plan again"
             )
         if self._members is not None:
             folder = self._folder / "groups"

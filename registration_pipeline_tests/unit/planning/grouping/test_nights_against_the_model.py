@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 
+from registration_pipeline_tests.doses import DOSES
 from registration_pipeline_tests.plan_model.nights import STORIES
 from registration_pipeline_tests.plan_model.world import World
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.plan_model.nights import NightStory
 
 
-@settings(deadline=None, max_examples=1500)
+@pytest.mark.soak
+@settings(deadline=None, max_examples=DOSES.plan_stories)
 @given(story=STORIES)
 def test_every_object_has_one_fate_every_unit_is_whole_and_nothing_is_planned_twice(
     new_bucket: Callable[..., Any], story: tuple[Rules, list[NightStory]]
