@@ -81,6 +81,11 @@ def _many_frames(draft: Draft, count: int, kind: str = "image_groups", **more: A
     draft.lists.setdefault(kind, []).append({"title": draft.title(), **frames, **more})
 
 
+def _tiff(draft: Draft, kind: str, **keys: Any) -> None:
+    suffix = draft.rng.choice((".tif", ".TIFF", ".Tiff", ".tiff?versionId=3", ".tif#x"))
+    draft.add(kind, **{"objectUrl_0": f"s3://bucket/{draft.name()}{suffix}", **keys})
+
+
 def _shuffled_frames(draft: Draft) -> None:
     item = _frames(draft, *range(draft.rng.randint(2, 25)))
     keys = draft.shuffled(item)
@@ -151,8 +156,8 @@ MUTATIONS: Final = (
         Expected.REFUSED,
         lambda d: d.add(d.rng.choice(SINGLE), objectUrl=d.rng.choice(_NO_TEXT)),
     ),
-    Mutation("title missing", Expected.OURS, lambda d: _without(d, d.rng.choice((*SINGLE, "image_groups")), "title")),
-    Mutation("title of a series missing", Expected.REFUSED, lambda d: _without(d, "dicom_series", "title")),
+    Mutation("title missing", Expected.OURS, lambda d: _without(d, d.rng.choice(SINGLE), "title")),
+    Mutation("title of a group missing", Expected.REFUSED, lambda d: _without(d, d.rng.choice(GROUPED), "title")),
     Mutation("title of another type", Expected.REFUSED, lambda d: d.add(title=d.rng.choice(_NO_TEXT))),
     Mutation(
         "createVideo",
@@ -163,6 +168,15 @@ MUTATIONS: Final = (
         "createVideo of another type",
         Expected.REFUSED,
         lambda d: d.add(d.rng.choice(WITH_CREATE_VIDEO), createVideo=d.rng.choice(_NO_BOOLEAN)),
+    ),
+    Mutation(
+        "createVideo of image groups missing", Expected.REFUSED, lambda d: _without(d, "image_groups", "createVideo")
+    ),
+    Mutation("TIFF in a sequence", Expected.REFUSED, lambda d: _tiff(d, "image_groups", createVideo=True)),
+    Mutation(
+        "TIFF elsewhere",
+        Expected.ACCEPTED,
+        lambda d: _tiff(d, *d.rng.choice((("image_groups",), ("dicom_series",))), createVideo=False),
     ),
     Mutation("group of many", Expected.ACCEPTED, _shuffled_frames),
     Mutation("group without URLs", Expected.REFUSED, _frames),
@@ -188,7 +202,10 @@ MUTATIONS: Final = (
         is_costly=True,
     ),
     Mutation(
-        "sequence over the limit", Expected.REFUSED, lambda d: _many_frames(d, SEQUENCE_LIMIT + 1), is_costly=True
+        "sequence over the limit",
+        Expected.REFUSED,
+        lambda d: _many_frames(d, SEQUENCE_LIMIT + 1, createVideo=True),
+        is_costly=True,
     ),
     Mutation(
         "group or series over the limit of sequences",

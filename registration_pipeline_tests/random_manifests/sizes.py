@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from registration_pipeline.limits import ManifestLimits
 from registration_pipeline_tests.random_manifests.agreement import body_that_is_sent
 from registration_pipeline_tests.random_manifests.catalogue import RandomManifest
 from registration_pipeline_tests.random_manifests.draft import Draft
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 BODY_LIMIT: Final = 20_000
 URL_LIMIT: Final = 60
+LIMITS: Final = ManifestLimits(entries=10_000, bytes=BODY_LIMIT, urls=URL_LIMIT)
 ROOM_AROUND: Final = 512
 """Bytes that the validator leaves for what is sent around the manifest."""
 
