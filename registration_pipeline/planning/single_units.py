@@ -44,7 +44,13 @@ class SingleUnits:
         places = [
             place(kind, key, key, size=size, url_bytes=len(url), title=title, client_metadata=kept)
             for kind, key, size, url, title, kept in zip(
-                decision.kinds, keys, rows.column("size").to_pylist(), decision.urls, titles.texts, metadata, strict=True
+                decision.kinds,
+                keys,
+                rows.column("size").to_pylist(),
+                decision.urls,
+                titles.texts,
+                metadata,
+                strict=True,
             )
         ]
         return pa.RecordBatch.from_arrays(
