@@ -36,7 +36,6 @@ from registration_pipeline.submission.result import ChunkResult, InDoubt, joined
 from registration_pipeline.submission.split import ADOPTED_PRIOR, NOT_SENT, PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
-    is_proven,
     judge_adopted,
     judge_job,
     judge_refused,
@@ -51,7 +50,7 @@ from registration_pipeline.tracking.journal.states import (
     JournalEvent,
     JournalEventKind,
 )
-from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, read_outcomes, write_outcomes
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, read_outcomes, write_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,7 +246,7 @@ class ChunkSubmission:
         units = self._units()
         # What an earlier attempt registered stays so; without leaving it out, every retry would search for it, because a
         # job does not name what it skips.
-        registered = {outcome.unit_id for outcome in self._record.earlier() if is_proven(outcome)}
+        registered = self._record.earlier().items_by_unit()
         sought = [unit for unit in unaccounted_units(units, report) if unit.unit_id not in registered]
         if sought and report.units_pending and not is_settled:
             # It may go on, and what it registers after a retry was started would be there twice.
@@ -271,7 +270,7 @@ class ChunkSubmission:
     ) -> ChunkResult | InDoubt:
         """Bring both halves to their verdicts, one after the other, and conclude the whole from theirs."""
         origin = PartOf.of(self.part, attempt=progress.attempt, folder_uuid=self._folder_uuid)
-        outcomes: list[Outcome] = []
+        outcomes: list[ChunkOutcomes] = []
         doubts: list[InDoubt] = []
         for chunk, members in halve(self.chunk, self._units()):
             half = ChunkSubmission(self.context, chunk, origin, _members=members)
@@ -282,11 +281,12 @@ class ChunkSubmission:
                     break  # depth first: a refusal of everything is then recognised after a few units
                 continue
             found = read_outcomes(self.context.store, self.context.source, result) if result else half.not_attempted()
-            outcomes.extend(outcome._replace(attempt=progress.attempt) for outcome in found)
+            outcomes.append(found)
         if doubts:
             return joined_doubts(self.chunk, doubts)
         return self._conclude(
-            ChunkOutcomes.of(outcomes), message="submitted in parts, because Encord refused it as a whole"
+            ChunkOutcomes.joined(outcomes, attempt=progress.attempt),
+            message="submitted in parts, because Encord refused it as a whole",
         )
 
     def advance_part(self, doubt: InDoubt | None, settled_seconds: float) -> JournalEvent | InDoubt | None:
@@ -363,7 +363,7 @@ class ChunkSubmission:
 
     def _in_doubt(self, message: str, refusal: Exception | None = None) -> InDoubt:
         if self._known_items is None:
-            self._known_items = frozenset(outcome.item_uuid for outcome in self._record.earlier() if outcome.item_uuid)
+            self._known_items = frozenset(self._record.earlier().items_by_unit().values())
         doubt = next_doubt(self._before, self._record.progress, known_items=self._known_items, refusal=refusal)
         doubts = {self.chunk.chunk_id: doubt}
         return InDoubt(chunk=self.chunk, folder_uuid=self._folder_uuid, doubts=doubts, message=message)
