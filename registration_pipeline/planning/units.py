@@ -16,7 +16,10 @@ import pyarrow as pa
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 
-UNIT_COLUMNS: Final = ("key", "kind", "unit_index", "position", "unit_id", "title", "object_url", "size")
+UNIT_COLUMNS: Final = (
+    *("key", "kind", "unit_index", "position", "unit_id", "title", "object_url", "size"),
+    "client_metadata",
+)
 """Those of a plan that a unit is made of."""
 
 _BLOCK: Final = 1_024
@@ -44,6 +47,7 @@ class PlannedUnit(NamedTuple):
         objects: in the order of their position; those of a unit of several are made when they are read, for it may have a
             million.
         unit_index: position in the chunk, from 0.
+        client_metadata: canonical JSON text of an object; None: there is none.
     """
 
     unit_id: str
@@ -51,6 +55,7 @@ class PlannedUnit(NamedTuple):
     title: str
     objects: Sequence[PlannedObject]
     unit_index: int
+    client_metadata: str | None = None
 
 
 class _Members(Sequence[PlannedObject]):
@@ -116,6 +121,7 @@ class ChunkUnits(Sequence[PlannedUnit]):
                 unit.title,
                 entry.object_url,
                 entry.size,
+                unit.client_metadata if position == 0 else None,
             )
             for unit in units
             for position, entry in enumerate(unit.objects)
@@ -135,6 +141,12 @@ class ChunkUnits(Sequence[PlannedUnit]):
         """How many objects the units have together."""
         return int(self._rows.num_rows)
 
+    @property
+    def has_client_metadata(self) -> bool:
+        """Return whether any unit has client metadata of its own."""
+        column = self._rows.column("client_metadata")
+        return int(column.null_count) < len(column)
+
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column of ``UNIT_COLUMNS``, one value per object."""
         return self._rows.column(name)
@@ -144,8 +156,20 @@ class ChunkUnits(Sequence[PlannedUnit]):
         found: list[Any] = self._rows.column(name).to_pylist()
         return found
 
+    def spans(self) -> list[tuple[int, int]]:
+        """Return, per unit, the row of its first object and the row after its last one."""
+        return list(pairwise([*self._first_rows, self.objects]))
+
+    def first_values(self, name: str) -> list[Any]:
+        """Return a column as Python values, one per unit: that of its first object."""
+        column = self._rows.column(name)
+        if self._is_single:
+            return self.values(name)
+        found: list[Any] = column.take(pa.array(self._first_rows, pa.int64())).to_pylist()
+        return found
+
     def __len__(self) -> int:
-        return self.objects if self._is_single else len(self._tuples)
+        return self.objects if self._is_single else len(self._first_rows)
 
     @overload
     def __getitem__(self, index: int) -> PlannedUnit: ...
@@ -170,18 +194,14 @@ class ChunkUnits(Sequence[PlannedUnit]):
 
     @cached_property
     def _tuples(self) -> list[PlannedUnit]:
-        firsts = self._rows if self._is_single else self._rows.take(self._first_rows)
-        unit_ids, kinds, titles, indexes = (
-            firsts.column(name).to_pylist() for name in ("unit_id", "kind", "title", "unit_index")
-        )
+        names = ("unit_id", "kind", "title", "unit_index", "client_metadata")
+        unit_ids, kinds, titles, indexes, metadata = map(self.first_values, names)
         members: Iterable[Sequence[PlannedObject]] = (
             ((single,) for single in _objects(self._rows))
             if self._is_single
-            else (
-                _Members(self._rows.slice(row, end - row)) for row, end in pairwise([*self._first_rows, self.objects])
-            )
+            else (_Members(self._rows.slice(row, end - row)) for row, end in self.spans())
         )
-        return list(map(PlannedUnit, unit_ids, map(_KINDS.__getitem__, kinds), titles, members, indexes))
+        return list(map(PlannedUnit, unit_ids, map(_KINDS.__getitem__, kinds), titles, members, indexes, metadata))
 
 
 def _increases(rows: pa.Table) -> bool:
