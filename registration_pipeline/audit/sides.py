@@ -6,6 +6,7 @@ What does not belong here: comparing them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -121,7 +122,7 @@ def ledger_units(books: Books) -> Iterator[LedgerUnit]:
 
 def _judged_units(chunk_id: str, outcomes: pa.Table) -> Iterator[LedgerUnit]:
     """Yield the units of a chunk; the outcomes of a unit follow each other, that of its first object first."""
-    starts, sizes = _runs(outcomes.column("unit_id"))
+    starts, sizes = _runs(outcomes.column("unit_id").combine_chunks())
     firsts = outcomes if len(starts) == outcomes.num_rows else outcomes.take(starts)
     columns = [firsts.column(name).to_pylist() for name in ("unit_id", "key", "object_url", "verdict", "item_uuid")]
     for unit_id, key, object_url, verdict, item_uuid, objects in zip(*columns, sizes, strict=True):
@@ -132,12 +133,10 @@ def _judged_units(chunk_id: str, outcomes: pa.Table) -> Iterator[LedgerUnit]:
 
 
 def _planned_units(store: StateStore, wave: Wave, chunks: Sequence[PlannedChunk]) -> Iterator[LedgerUnit]:
-    for rows, is_by_place in _plan_rows(store, wave, chunks):
-        if is_by_place:
-            starts, sizes = _runs(rows.column("unit_id"))
-            firsts = rows.take(starts)
-        else:  # a unit's objects lie apart, and its first one anywhere
-            firsts, sizes = rows, [1] * rows.num_rows
+    for rows in _plan_rows(store, wave, chunks):
+        # A unit's objects may lie apart, and its first one anywhere: each stretch of them is a part.
+        starts, sizes = _runs(rows.column("unit_id"), begins=pc.equal(rows.column("position"), 0))
+        firsts = rows if len(starts) == rows.num_rows else rows.take(starts)
         columns = [firsts.column(name).to_pylist() for name in _PLAN_COLUMNS]
         for unit_id, key, object_url, chunk_id, position, objects in zip(*columns, sizes, strict=True):
             yield LedgerUnit(unit_id, key, object_url, chunk_id, False, None, objects, position == 0)
@@ -150,29 +149,34 @@ def members(books: Books) -> Iterator[Member]:
         if KINDS[chunk.kind].is_group:
             of_waves.setdefault(chunk.wave_id, []).append(chunk)
     for wave in books.waves:
-        for rows, _ in _plan_rows(books.store, wave, of_waves.get(wave.wave_id, ())):
+        for rows in _plan_rows(books.store, wave, of_waves.get(wave.wave_id, ())):
             columns = [rows.column(name).to_pylist() for name in _PLAN_COLUMNS]
             for unit_id, key, object_url, chunk_id, position in zip(*columns, strict=True):
                 yield Member(unit_id, chunk_id, key, object_url, position)
 
 
-def _plan_rows(store: StateStore, wave: Wave, chunks: Sequence[PlannedChunk]) -> Iterator[tuple[pa.RecordBatch, bool]]:
-    """Yield the rows of some chunks of a wave, and whether they come by place: in the order of unit and position."""
-    for is_by_place, files in ((False, wave.parts), (True, wave.unit_files)):
-        chunk_ids = [chunk.chunk_id for chunk in chunks if (chunk.first_row is not None) is is_by_place]
+def _plan_rows(store: StateStore, wave: Wave, chunks: Sequence[PlannedChunk]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of some chunks of a wave: those that are found by key in the order of keys, the others by unit."""
+    for is_placed, files in ((False, wave.parts), (True, wave.unit_files)):
+        chunk_ids = [chunk.chunk_id for chunk in chunks if (chunk.first_row is not None) is is_placed]
         wanted = pa.array(chunk_ids, pa.string())
         for batch in read_parts(store, files, _PLAN_COLUMNS) if chunk_ids else ():
             rows = batch.filter(pc.is_in(batch.column("chunk_id"), wanted))
             if rows.num_rows:
-                yield rows, is_by_place
+                yield rows
 
 
-def _runs(values: pa.ChunkedArray | pa.StringArray) -> tuple[pa.Array, list[int]]:
-    """Return where equal values that follow each other begin, and how many they are."""
-    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    ends = pc.run_end_encode(whole).run_ends.to_pylist()
-    starts = [0, *ends[:-1]] if ends else []
-    return pa.array(starts, pa.int64()), [end - start for start, end in zip(starts, ends, strict=True)]
+def _runs(values: pa.Array, begins: pa.BooleanArray | None = None) -> tuple[pa.Array, list[int]]:
+    """Return where equal values that follow each other begin, and how many they are.
+
+    Args:
+        values: without nulls.
+        begins: where true, a value begins another run even if it equals the one before.
+    """
+    ends = set(pc.run_end_encode(values).run_ends.to_pylist())
+    starts = sorted({0, *ends, *(pc.indices_nonzero(begins).to_pylist() if begins is not None else ())} - {len(values)})
+    sizes = [end - start for start, end in pairwise([*starts, len(values)])]
+    return pa.array(starts, pa.int64()), sizes
 
 
 def bucket_rows(books: Books) -> Iterator[BucketRow]:
