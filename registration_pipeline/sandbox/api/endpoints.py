@@ -36,7 +36,6 @@ class Endpoint(StrEnum):
     GET_ITEMS = "get_items"
     PATCH_ITEMS = "patch_items"
     GET_ITEM = "get_item"
-    CHILD_ITEMS = "child_items"
     START_JOB = "start_job"
     POLL_JOB = "poll_job"
     STOP_JOB = "stop_job"

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
-from uuid import UUID, uuid5
 
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -83,9 +81,7 @@ def _storage_location(url: str | None, *, integrated: bool) -> str:
     return "azure" if ".blob.core.windows.net/" in url else "s3Compatible"
 
 
-def _wire_item(
-    service: Service, row: sqlite3.Row | dict[str, Any], folder_uuid: str, *, with_metadata: bool = True
-) -> dict[str, Any]:
+def _wire_item(service: Service, row: sqlite3.Row, folder_uuid: str, *, with_metadata: bool = True) -> dict[str, Any]:
     frames = json.loads(row["frames"]) if row["frames"] else None
     url = None if frames else row["submitted_url"] or row["identity"]
     media = json.loads(row["media"]) if row["media"] else {}
@@ -177,34 +173,6 @@ def get_item(request: Request) -> Response:
     with service.database.reading() as connection:
         row = item_row(connection, path_uuid(request, "item_uuid"))
         return JSONResponse(_wire_items(service, connection, [row])[0])
-
-
-def child_items(request: Request) -> Response:
-    """``GET storage/folders/{F}/items/{I}/child-items``: the frames or files of a group, in order, all on one page."""
-    service = service_of(request)
-    flag(request, "signUrls")
-    folder_uuid = path_uuid(request, "folder_uuid")
-    with service.database.reading() as connection:
-        folder_id = folder_row(connection, folder_uuid)["id"]
-        row = item_row(connection, path_uuid(request, "item_uuid"), folder_id=folder_id)
-    if not row["frames"]:
-        refuse(400, f"item {row['uuid']} has no child items")
-    children = [_child(row, position, url) for position, url in enumerate(json.loads(row["frames"]))]
-    results = [_wire_item(service, child, folder_uuid) for child in children]
-    return JSONResponse({"results": results, "nextPageToken": None})
-
-
-def _child(group: sqlite3.Row, position: int, url: str) -> dict[str, Any]:
-    """What a row of the frame of a group would hold; the sandbox stores groups whole."""
-    return {
-        **{name: group[name] for name in group.keys()},  # noqa: SIM118 - iterating over a row gives its values
-        "uuid": str(uuid5(UUID(group["uuid"]), str(position))),
-        "item_type": "dicomFile" if group["item_type"] == "dicomSeries" else "image",
-        "name": unquote(url.rstrip("/").rsplit("/", 1)[-1]),
-        "client_metadata": "{}",
-        "identity": url,
-        **dict.fromkeys(("frames", "submitted_url", "media", "file_size", "mime_type")),
-    }
 
 
 def get_items(request: Request) -> Response:
@@ -301,7 +269,6 @@ ROUTES = [
     Route("/storage/folders/{folder_uuid}/items", list_items, methods=["GET"]),
     Route("/storage/folders/{folder_uuid}/items/delete", delete_items, methods=["POST"]),
     Route("/storage/folders/{folder_uuid}/items/move", move_items, methods=["POST"]),
-    Route("/storage/folders/{folder_uuid}/items/{item_uuid}/child-items", child_items, methods=["GET"]),
     Route("/storage/folders/{folder_uuid}/items/{item_uuid}", patch_item, methods=["PATCH"]),
     Route("/storage/items/get-bulk", get_items, methods=["POST"]),
     Route("/storage/items/patch-bulk", patch_items, methods=["PATCH"]),
