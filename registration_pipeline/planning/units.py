@@ -16,7 +16,10 @@ import pyarrow as pa
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 
-UNIT_COLUMNS: Final = ("key", "kind", "unit_index", "position", "unit_id", "title", "object_url", "size")
+UNIT_COLUMNS: Final = (
+    *("key", "kind", "unit_index", "position", "unit_id", "title", "object_url", "size"),
+    "client_metadata",
+)
 """Those of a plan that a unit is made of."""
 
 _KINDS: Final = {kind.value: kind for kind in MediaKind}  # a look-up is ten times as fast as MediaKind(…)
@@ -40,6 +43,7 @@ class PlannedUnit(NamedTuple):
         title: what Encord shows; unique in the source.
         objects: in the order of their position.
         unit_index: position in the chunk, from 0.
+        client_metadata: canonical JSON text of an object; None: there is none.
     """
 
     unit_id: str
@@ -47,6 +51,7 @@ class PlannedUnit(NamedTuple):
     title: str
     objects: tuple[PlannedObject, ...]
     unit_index: int
+    client_metadata: str | None = None
 
 
 class ChunkUnits(Sequence[PlannedUnit]):
@@ -76,6 +81,7 @@ class ChunkUnits(Sequence[PlannedUnit]):
                 unit.title,
                 entry.object_url,
                 entry.size,
+                unit.client_metadata if position == 0 else None,
             )
             for unit in units
             for position, entry in enumerate(unit.objects)
@@ -95,6 +101,12 @@ class ChunkUnits(Sequence[PlannedUnit]):
         """How many objects the units have together."""
         return int(self._rows.num_rows)
 
+    @property
+    def has_client_metadata(self) -> bool:
+        """Return whether any unit has client metadata of its own."""
+        column = self._rows.column("client_metadata")
+        return int(column.null_count) < len(column)
+
     def column(self, name: str) -> pa.ChunkedArray:
         """Return a column of ``UNIT_COLUMNS``, one value per object."""
         return self._rows.column(name)
@@ -104,8 +116,20 @@ class ChunkUnits(Sequence[PlannedUnit]):
         found: list[Any] = self._rows.column(name).to_pylist()
         return found
 
+    def spans(self) -> list[tuple[int, int]]:
+        """Return, per unit, the row of its first object and the row after its last one."""
+        return list(pairwise([*self._first_rows, self.objects]))
+
+    def first_values(self, name: str) -> list[Any]:
+        """Return a column as Python values, one per unit: that of its first object."""
+        column = self._rows.column(name)
+        if self._is_single:
+            return self.values(name)
+        found: list[Any] = column.take(pa.array(self._first_rows, pa.int64())).to_pylist()
+        return found
+
     def __len__(self) -> int:
-        return self.objects if self._is_single else len(self._tuples)
+        return self.objects if self._is_single else len(self._first_rows)
 
     @overload
     def __getitem__(self, index: int) -> PlannedUnit: ...
@@ -115,13 +139,19 @@ class ChunkUnits(Sequence[PlannedUnit]):
         return ChunkUnits.of(self._tuples[index]) if isinstance(index, slice) else self._tuples[index]
 
     @cached_property
+    def _first_rows(self) -> list[int]:
+        indexes = self.values("unit_index")
+        return [row for row, index in enumerate(indexes) if row == 0 or index != indexes[row - 1]]
+
+    @cached_property
     def _tuples(self) -> list[PlannedUnit]:
-        unit_ids, kinds, titles, indexes = map(self.values, ("unit_id", "kind", "title", "unit_index"))
+        names = ("unit_id", "kind", "title", "unit_index", "client_metadata")
         objects = list(map(PlannedObject, *map(self.values, ("key", "object_url", "size"))))
-        first_rows = [row for row, index in enumerate(indexes) if row == 0 or index != indexes[row - 1]]
         return [
-            PlannedUnit(unit_ids[row], _KINDS[kinds[row]], titles[row], tuple(objects[row:end]), indexes[row])
-            for row, end in pairwise([*first_rows, len(indexes)])
+            PlannedUnit(unit_id, _KINDS[kind], title, tuple(objects[row:end]), index, metadata)
+            for (row, end), unit_id, kind, title, index, metadata in zip(
+                self.spans(), *map(self.first_values, names), strict=True
+            )
         ]
 
 

@@ -26,7 +26,7 @@ from registration_pipeline.errors import (
     StateConflictError,
     StoppedError,
 )
-from registration_pipeline.manifest.files import Manifest, check_sent_before, ensure_manifest
+from registration_pipeline.manifest.files import Manifest, check_sent_before
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.doubt import Doubt, next_doubt
@@ -89,7 +89,7 @@ class ChunkSubmission:
             StateCorruptError: the stored one has other bytes, or the plan of the chunk is damaged.
         """
         if self._made is None:
-            self._made = ensure_manifest(self.context.store, self.context.source, self.chunk, self._units())
+            self._made = self.context.make_manifest(self.chunk, self._units())
         return self._made
 
     def advance(

@@ -110,6 +110,7 @@ class Grouping:
             min_age_seconds=source.min_age_seconds,
             inventory_started_at=inventory_started_at,
             limits=limits,
+            cutter=cutter,
             waiting=self._waiting,
         )
         self._beyond: tuple[MediaKind, str] | None = None

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registration_pipeline.limits import MAX_SEQUENCE_IMAGES, MAX_URLS
 from registration_pipeline.objects import MediaKind, RejectionReason
-from registration_pipeline.planning.chunking import MARGIN_BYTES, manifest_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
     from datetime import datetime
 
     from registration_pipeline.limits import ManifestLimits
+    from registration_pipeline.planning.chunking import ChunkCutter
     from registration_pipeline.planning.grouping.place import UnitLabel
     from registration_pipeline.planning.grouping.summary import UnitSummary
     from registration_pipeline.settings.units import GroupRule
@@ -63,6 +63,7 @@ class UnitJudge:
         min_age_seconds: of the source.
         inventory_started_at: ages are measured against it.
         limits: what Encord accepts in one manifest.
+        cutter: of the wave: it counts the bytes of a manifest.
         waiting: rules of which an object's header is not known yet: it may belong to any of their units.
     """
 
@@ -73,10 +74,11 @@ class UnitJudge:
         min_age_seconds: int,
         inventory_started_at: datetime,
         limits: ManifestLimits,
+        cutter: ChunkCutter,
         waiting: Container[int],
     ) -> None:
         self._rules, self._waiting = rules, waiting
-        self._most_bytes = limits.bytes - MARGIN_BYTES
+        self._most_bytes, self._bytes_alone = limits.bytes, cutter.bytes_alone
         started = round(inventory_started_at.timestamp() * 1_000_000)
         ages = [
             min_age_seconds if rule.complete_after_seconds is None else rule.complete_after_seconds for rule in rules
@@ -111,7 +113,7 @@ class UnitJudge:
             or _too_many(kind, unit, is_beyond=is_beyond)
             or (_bad_member(unit, bad_key()) if unit.bad else None)
             or self._unexpected(unit)
-            or self._too_many_bytes(unit, label)
+            or self._too_many_bytes(kind, unit, label)
         )
         return refusal or (HELD if self._waits(unit) else PLANNED)
 
@@ -125,19 +127,20 @@ class UnitJudge:
             f"{expected:,}: correct the rule, or remove or exclude what does not belong to the unit",
         )
 
-    def _too_many_bytes(self, unit: UnitSummary, label: UnitLabel) -> UnitVerdict | None:
-        metadata = label.metadata
-        size = manifest_bytes(
+    def _too_many_bytes(self, kind: MediaKind, unit: UnitSummary, label: UnitLabel) -> UnitVerdict | None:
+        size = self._bytes_alone(
+            kind,
+            title=label.title.text,
             url_bytes=unit.url_bytes,
             objects=unit.objects,
-            metadata_bytes=0 if metadata is None else len(metadata.encode()),
+            client_metadata=label.metadata,
         )
         if size <= self._most_bytes:
             return None
         return _rejected(
             RejectionReason.UNIT_TOO_LARGE,
             f"is one of {unit.objects:,} objects of unit {unit.group_key!r}, whose manifest alone has {size:,} bytes: "
-            f"Encord accepts {self._most_bytes + MARGIN_BYTES:,}. Change the rule so that it makes smaller units",
+            f"Encord accepts {self._most_bytes:,}. Change the rule so that it makes smaller units",
         )
 
     def _waits(self, unit: UnitSummary) -> bool:
