@@ -24,7 +24,7 @@ from registration_pipeline.state.layout import COMMIT_MARKER, prior_items_folder
 from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ParquetPartWriter, Part
 from registration_pipeline.state.temporary import temporary_space
-from registration_pipeline.submission.verdicts import decoded
+from registration_pipeline.submission.unit_errors import decoded
 from registration_pipeline.tables.external_sort import ExternalSort
 from registration_pipeline.tables.part_reader import GroupReader
 
