@@ -23,6 +23,8 @@ from registration_pipeline.tracking.outcomes import read_outcomes
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from registration_pipeline.sandbox.admin.insight import RegisteredItem
+
 SOURCE = "fleet"
 
 
@@ -73,15 +75,20 @@ class CommandProject:
     def sync(self) -> Finished:
         return self.finish(self.start("sync", "--json"))
 
-    def assert_proven(self, objects: int) -> None:
-        """Every object has the UUID of an item of its own, and status and audit agree with the sandbox."""
+    def assert_proven(self, objects: int, *, units: int | None = None) -> None:
+        """Every unit has the UUID of an item of its own, and status and audit agree. By default each object is a unit."""
+        units = objects if units is None else units
         journal = Journal(self.store, SOURCE)
         verdicts = [journal.progress(chunk_id).verdict for chunk_id in load_chunks(self.store, SOURCE)]
         assert None not in verdicts
-        items = {one.item_uuid for verdict in verdicts if verdict for one in read_outcomes(self.store, SOURCE, verdict)}
-        assert len(items - {None}) == objects
+        outcomes = [one for verdict in verdicts if verdict for one in read_outcomes(self.store, SOURCE, verdict)]
+        items = {(one.item_uuid, one.unit_id) for one in outcomes if one.item_uuid is not None}
+        assert len(outcomes) == objects
+        assert len(items) == len(dict(items)) == len(set(dict(items).values())) == units
         status, audit = self.finish(self.start("status", "--json")), self.finish(self.start("audit", SOURCE, "--json"))
         assert status.numbers["registered"] == len(self.registered()) == objects
+        counted = {"registered": units, "pending": 0, "failed": 0, "changed": 0, "deleted": 0}
+        assert status.numbers["units"] == counted
         assert audit.status == 0, audit.out
 
     def kill(self, process: subprocess.Popen[str]) -> bool:
@@ -96,10 +103,14 @@ class CommandProject:
     def store(self) -> LocalStateStore:
         return LocalStateStore(self.root / "state")
 
+    def items(self) -> list[RegisteredItem]:
+        """Every item of all folders that anything was registered in."""
+        folders = {job.folder_uuid for job in self.sandbox.jobs()}
+        return [item for folder in sorted(folders) for item in self.sandbox.folder_items(folder)]
+
     def registered(self) -> Counter[str]:
         """Every registered URL and how often it is, over all folders."""
-        folders = {job.folder_uuid for job in self.sandbox.jobs()}
-        return Counter(url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls)
+        return Counter(url for item in self.items() for url in item.urls)
 
 
 def configure(root: Path, *, encord: dict[str, Any] | None = None, **source: Any) -> None:

@@ -1,11 +1,15 @@
-"""The whole process group of a sync is killed many times, at any stage: everything is registered once all the same."""
+"""The whole process group of a sync is killed many times, at any stage: every unit is registered once all the same.
+
+Singles, image groups, sequences and series come with every round. Some groups grow while they are planned, others wait for a
+member until the next round.
+"""
 
 from __future__ import annotations
 
 import random
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,10 +18,12 @@ from registration_pipeline.planning.wave import load_waves
 from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.faults.random_profile import RandomFaults
 from registration_pipeline.sandbox.faults.values import LOST_EVIDENCE, Kind
+from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import chunk_statuses
 from registration_pipeline_tests.doses import DOSES
 from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
+from registration_pipeline_tests.e2e.mixed_bucket import GROUPS, Unit, assert_registered_once, clip, rig, scan, single
 
 if TYPE_CHECKING:
     import subprocess
@@ -34,6 +40,7 @@ would hit the start of the interpreter."""
 STAGES = (
     "inventory_writers/*.json",
     "inventory/*/_SUCCESS.json",
+    "plan/*/part-*",
     "plan/*/_SUCCESS.json",
     "manifests/*.json",
     "journal/*/*-intent.json",
@@ -55,12 +62,37 @@ SOON = 0.4
 """Seconds after a stage was reached, at most."""
 
 
+LATE = "cam_99.jpg"
+"""A member that comes a round after the others of its group: in time if the group is not planned by then."""
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandProject]:
-    chunk_size = {"images": 5, "videos": 5}
-    configure(tmp_path, chunk_size=chunk_size, max_in_flight=8, settle_seconds=1, max_attempts=KILLS)
+    chunk_size = dict.fromkeys(("images", "image_groups", "image_sequences", "dicom_series"), 5)
+    pairs = {"match": "pairs/**", "as": "image_group", "by": "directory", "expect_objects": 2}
+    options: dict[str, Any] = {"chunk_size": chunk_size, "groups": [*GROUPS, pairs], "title": "{path}"}
+    configure(tmp_path, max_in_flight=8, settle_seconds=1, max_attempts=KILLS, **options)
     with open_sandbox(tmp_path, monkeypatch, job_seconds=0.3, workers=8) as sandbox:
         yield CommandProject(tmp_path, sandbox)
+
+
+def pair(number: int) -> Unit:
+    """Return a group of two objects that is planned only when both are there."""
+    return Unit(f"pairs/{number:03d}", (f"pairs/{number:03d}/a.jpg", f"pairs/{number:03d}/b.jpg"))
+
+
+def put_round(project: CommandProject, number: int) -> list[Unit]:
+    """Put the objects of a round into the bucket, and return its units."""
+    name = f"{number:03d}"
+    added = [single(f"{name}/{one}.jpg") for one in range(2)] + [rig(name), clip(name, 3), scan(name, 2)]
+    project.put(*(key for unit in added for key in unit.keys))
+    added.append(pair(number))
+    project.put(added[-1].keys[0])
+    if number:
+        project.put(pair(number - 1).keys[1])
+    if number % 2:
+        project.put(f"rigs/{number - 1:03d}/{LATE}")
+    return added
 
 
 def reached(project: CommandProject, stage: str) -> set[str]:
@@ -89,23 +121,33 @@ def stage(project: CommandProject, known: str | None) -> str:
     return "between plan and submission" if ChunkState.PLANNED in states else "after the last verdict"
 
 
+def planned_units(project: CommandProject, units: list[Unit]) -> tuple[list[Unit], int]:
+    """Return the units with those late members that came in time, and how many did not: only these may be rejected."""
+    late = {row.key for row in source_failures(project.store, SOURCE) if row.reason == "late_member"}
+    grown = {f"rigs/{number:03d}" for number in range(KILLS - 1) if number % 2 == 0} | {"rigs/first"}
+    assert late <= {f"{name}/{LATE}" for name in grown}
+    in_time = {name for name in grown if f"{name}/{LATE}" not in late}
+    return [
+        unit._replace(keys=(*unit.keys, f"{unit.title}/{LATE}")) if unit.title in in_time else unit for unit in units
+    ], len(late)
+
+
 def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
     project: CommandProject, note_line: Callable[[str], None]
 ):
     moments = random.Random(20261121)
-    project.put("first.jpg")
+    units = [single("first.jpg"), rig("first")]
+    project.put(*(key for unit in units for key in unit.keys))
     began = time.monotonic()
     assert project.sync().status == 0
     longest = 1.3 * (time.monotonic() - began)
+    project.put(f"rigs/first/{LATE}")
     project.sandbox.randomise(LIES)
 
     stages: Counter[str] = Counter()
-    keys = ["first.jpg"]
     for number in range(KILLS):
         # Few enough that a run which is let live catches up: a backlog would put every kill among its jobs.
-        added = [f"{number:03d}/{one}.jpg" for one in range(3)] + [f"{number:03d}/{one}.mp4" for one in range(2)]
-        project.put(*added)
-        keys += added
+        units += put_round(project, number)
         inventory, aim = latest_inventory(project.store, SOURCE), moments.choice(STAGES)
         before = reached(project, aim)
         process = project.start("sync", "--json")
@@ -117,22 +159,31 @@ def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
         stages[where if was_killed else "not at all: it had ended"] += 1
     struck = project.sandbox.fault_counts()
     project.sandbox.clear_faults()
-    statuses = [project.sync().status]
-    while statuses[-1] != 0 and len(statuses) < 3:
-        statuses.append(project.sync().status)
+    project.put(pair(KILLS - 1).keys[1])
+    finished = [project.sync()]
+    while finished[-1].status != 0 and len(finished) < 3:
+        finished.append(project.sync())
+    statuses = [one.status for one in finished]
 
     registered = project.registered()
+    units, late = planned_units(project, units)
+    keys = [key for unit in units for key in unit.keys]
     urls = {f"file://{project.root}/media/{key}" for key in keys}
     doubled, lost = sum(count - 1 for count in registered.values()), len(urls - registered.keys())
     note_line(
         f"{KILLS} kills: {', '.join(f'{count} {name}' for name, count in sorted(stages.items()))}; "
-        f"then {len(statuses)} sync ({statuses}): {len(keys):,} objects, {len(registered):,} registered, {doubled} "
-        f"duplicates, {lost} lost; jobs that left out what became of their units: {struck}"
+        f"then {len(statuses)} sync ({statuses}): {len(keys):,} objects in {len(units):,} units, {len(registered):,} "
+        f"registered, {doubled} duplicates, {lost} lost, {late} came late; jobs that left out what became of their units: "
+        f"{struck}"
     )
-    assert statuses[-1] == 0
+    assert statuses[-1] == 0, finished[-1].said
     assert (set(registered), doubled, lost) == (urls, 0, 0)
+    assert_registered_once(project, units)
     assert project.sandbox.duplicates() == {}
-    project.assert_proven(len(keys))
+    numbers = finished[-1].numbers
+    assert (numbers["objects"], numbers["registered"], numbers["rejected"]) == (len(keys) + late, len(keys), late)
+    project.assert_proven(len(keys), units=len(units))
+    assert late, "no member came late: not even the one that came after the first sync"
     assert struck
     assert KILLS - stages["not at all: it had ended"] >= 0.8 * KILLS
     assert len(stages) >= 4, f"the kills fell into few stages: {stages}"

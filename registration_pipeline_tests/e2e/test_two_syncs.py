@@ -1,12 +1,13 @@
-"""Two syncs of one source at the same moment, from two machines as far as Dagster can tell: each object is sent once."""
+"""Two syncs of one source at the same moment, from two machines as far as Dagster can tell: each unit is sent once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from registration_pipeline_tests.e2e.command_project import CommandProject, configure, open_sandbox
+from registration_pipeline_tests.e2e.mixed_bucket import GROUPS, assert_registered_once, clip, rig, scan, single
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+UNITS = [
+    *(single(f"{number:03d}.jpg") for number in range(20)),
+    *(rig(f"{number:03d}") for number in range(8)),
+    *(clip(f"{number:03d}", 4) for number in range(2)),
+    *(scan(f"{number:03d}", 4) for number in range(2)),
+]
 OBJECTS = 60
 
 
@@ -21,16 +28,18 @@ OBJECTS = 60
 def project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[CommandProject]:
-    """A source of sixty images in chunks of ``chunk_images``, whose jobs take ``job_seconds``."""
-    chunk_images, job_seconds = request.param
-    configure(tmp_path, chunk_size={"images": chunk_images}, max_in_flight=2, settle_seconds=1)
+    """A source of sixty objects in chunks of at most ``images`` and ``groups``, whose jobs take ``job_seconds``."""
+    images, groups, job_seconds = request.param
+    sizes = {"images": images} | dict.fromkeys(("image_groups", "image_sequences", "dicom_series"), groups)
+    options: dict[str, Any] = {"groups": GROUPS, "title": "{path}", "chunk_size": sizes}
+    configure(tmp_path, max_in_flight=2, settle_seconds=1, **options)
     with open_sandbox(tmp_path, monkeypatch, job_seconds=job_seconds) as sandbox:
         made = CommandProject(tmp_path, sandbox)
-        made.put(*(f"{number:03d}.jpg" for number in range(OBJECTS)))
+        made.put(*(key for unit in UNITS for key in unit.keys))
         yield made
 
 
-@pytest.mark.parametrize("project", [(5, 1.0)], indirect=True, ids=["twelve short jobs"])
+@pytest.mark.parametrize("project", [(5, 1, 1.0)], indirect=True, ids=["sixteen short jobs"])
 def test_the_second_waits_says_for_whom_and_sends_nothing_twice(project: CommandProject):
     homes = [project.root / name for name in ("home-a", "home-b")]
     for home in homes:
@@ -45,11 +54,12 @@ def test_the_second_waits_says_for_whom_and_sends_nothing_twice(project: Command
     registered = project.registered()
     assert len(registered) == OBJECTS
     assert set(registered.values()) == {1}
-    assert len(project.sandbox.jobs()) == OBJECTS // 5
+    assert len(project.sandbox.jobs()) == 16
     assert project.sandbox.duplicates() == {}
+    assert_registered_once(project, UNITS)
 
 
-@pytest.mark.parametrize("project", [(30, 30.0)], indirect=True, ids=["two long jobs"])
+@pytest.mark.parametrize("project", [(30, 30, 30.0)], indirect=True, ids=["four long jobs"])
 def test_the_second_takes_over_at_once_when_the_first_is_killed(project: CommandProject):
     homes = [project.root / name for name in ("home-a", "home-b")]
     for home in homes:
@@ -71,3 +81,4 @@ def test_the_second_takes_over_at_once_when_the_first_is_killed(project: Command
     assert finished.status == 0, finished.said
     assert set(project.registered().values()) == {1}
     assert len(project.registered()) == OBJECTS
+    assert_registered_once(project, UNITS)

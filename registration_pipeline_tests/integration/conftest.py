@@ -39,31 +39,43 @@ START = datetime(2026, 11, 21, 2, tzinfo=UTC)
 
 
 class SandboxFleet:
-    """A planned source of ``objects`` images beside a sandbox. Every ``register`` is a new process on the same state."""
+    """A planned source of ``objects`` images, and of ``rigs`` groups of three, beside a sandbox.
+
+    Every ``register`` is a new process on the same state.
+    """
 
     requests = 1
     description = "numbers"
 
-    def __init__(self, root: Path, sandbox: Sandbox, *, objects: int, images: int, **encord: Any) -> None:
+    def __init__(
+        self, root: Path, sandbox: Sandbox, *, objects: int, images: int, rigs: int = 0, **encord: Any
+    ) -> None:
         self.root, self.sandbox = root, sandbox
         self.store = LocalStateStore(root / "state")
         base: dict[str, Any] = {"name": "fleet", "uri": "s3://bucket/raw/", "storage": {"region": "eu-west-2"}}
         base["encord"] = {"integration": "sandbox", "folder": "fleet"} | encord
-        self.source = SourceSettings.model_validate(base | {"chunk_size": {"images": images}})
-        self._objects = objects
+        base |= {"chunk_size": dict.fromkeys(("images", "image_groups"), images)}
+        base["groups"] = [{"match": "rigs/**", "as": "image_group", "by": "directory"}] if rigs else []
+        self.source = SourceSettings.model_validate(base)
+        self._objects, self._rigs = objects, rigs
         self.notices: list[str] = []
         take_inventory(lister=self, store=self.store, source="fleet", clock=lambda: START)
         plan_source(store=self.store, source=self.source, clock=lambda: START + timedelta(seconds=1))
         self.chunks = list(load_chunks(self.store, "fleet").values())
 
     def list_objects(self) -> Iterator[pa.RecordBatch]:
-        keys = [f"raw/é +%{number:05d}.jpg" for number in range(self._objects)]
+        keys = [f"raw/rigs/{rig:05d}/cam {place}.jpg" for rig in range(self._rigs) for place in (1, 10, 2)]
+        keys += [f"raw/é +%{number:05d}.jpg" for number in range(self._objects)]
         rows = [{"key": key, "size": 10, "last_modified": START, "e_tag": key} for key in keys]
         yield pa.RecordBatch.from_pylist(rows, schema=INVENTORY_SCHEMA)
 
-    def urls(self) -> list[str]:
+    def units(self) -> list[tuple[str, ...]]:
+        """Return the URLs of every planned unit, in its order."""
         units = (unit for chunk in self.chunks for unit in read_chunk_units(self.store, "fleet", chunk))
-        return sorted(unit.objects[0].object_url for unit in units)
+        return sorted(tuple(entry.object_url for entry in unit.objects) for unit in units)
+
+    def urls(self) -> list[str]:
+        return sorted(url for urls in self.units() for url in urls)
 
     def register(
         self, *, key: str | None = None, retry_failed: bool = False, settle_seconds: float = 1, **retry: Any
@@ -95,17 +107,21 @@ class SandboxFleet:
         tasks = named_tasks("fleet", statuses, list(statuses)) if retry_failed else due_tasks(statuses, max_attempts=1)
         yield from register_chunks(context, tasks)
 
+    def registered_units(self) -> list[tuple[str, ...]]:
+        """Return the URLs of every item that the sandbox has made, duplicates included, over all folders."""
+        folders = {job.folder_uuid for job in self.sandbox.jobs()}
+        return sorted(item.urls for folder in folders for item in self.sandbox.folder_items(folder))
+
     def registered_urls(self) -> list[str]:
         """Return what the sandbox was given, duplicates included, over all folders."""
-        folders = {job.folder_uuid for job in self.sandbox.jobs()}
-        return sorted(url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls)
+        return sorted(url for urls in self.registered_units() for url in urls)
 
     def status(self) -> SourceStatus:
         return source_status(self.store, "fleet")
 
     def assert_exactly_once(self) -> None:
         assert self.sandbox.duplicates() == {}
-        assert self.registered_urls() == self.urls()
+        assert self.registered_units() == self.units()
         progress = {one.chunk_id: one for one in Journal(self.store, "fleet").all_progress()}
         outcomes = [
             outcome.object_url
@@ -125,13 +141,20 @@ class MakeSandboxFleet(Protocol):
 
     Args:
         objects: how many images there are.
-        images: how many of them are in a chunk.
+        images: how many of them, and how many groups, are in a chunk.
+        rigs: how many groups of three images there are besides.
         encord: more of the source's ``encord`` section.
         settings: settings of the sandbox.
     """
 
     def __call__(
-        self, *, objects: int = 5, images: int = 2, encord: dict[str, Any] | None = None, **settings: Any
+        self,
+        *,
+        objects: int = 5,
+        images: int = 2,
+        rigs: int = 0,
+        encord: dict[str, Any] | None = None,
+        **settings: Any,
     ) -> SandboxFleet: ...
 
 
@@ -143,12 +166,12 @@ def sandbox_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
     started: list[Sandbox] = []
 
     def make(
-        *, objects: int = 5, images: int = 2, encord: dict[str, Any] | None = None, **settings: Any
+        *, objects: int = 5, images: int = 2, rigs: int = 0, encord: dict[str, Any] | None = None, **settings: Any
     ) -> SandboxFleet:
         defaults: dict[str, Any] = {"data": tmp_path / "encord", "job_seconds": 0.0}
         sandbox = Sandbox(SandboxConfig(**defaults | settings))
         started.append(sandbox)
-        return SandboxFleet(tmp_path, sandbox, objects=objects, images=images, **(encord or {}))
+        return SandboxFleet(tmp_path, sandbox, objects=objects, images=images, rigs=rigs, **(encord or {}))
 
     yield make
     for sandbox in started:

@@ -93,13 +93,10 @@ class GroupFleet(SandboxFleet):
         self.plan()
 
     @property
-    def units(self) -> dict[str, PlannedUnit]:
+    def by_title(self) -> dict[str, PlannedUnit]:
         """The planned units by title."""
         units = (unit for chunk in self.chunks for unit in read_chunk_units(self.store, "fleet", chunk))
         return {unit.title: unit for unit in units}
-
-    def urls(self) -> list[str]:
-        return sorted(entry.object_url for unit in self.units.values() for entry in unit.objects)
 
     @property
     def folder(self) -> StorageFolder:
@@ -153,7 +150,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GroupFlee
 def test_the_items_of_a_group_are_what_the_sdk_gives(fleet: GroupFleet):
     list(fleet.register())
     items, folder = fleet.items(), str(fleet.folder.uuid)
-    groups = {title: unit for title, unit in fleet.units.items() if len(unit.objects) > 1}
+    groups = {title: unit for title, unit in fleet.by_title.items() if len(unit.objects) > 1}
 
     assert len(groups) == 8
     for title, unit in groups.items():
@@ -168,8 +165,8 @@ def test_the_items_of_a_group_are_what_the_sdk_gives(fleet: GroupFleet):
 
 def test_each_of_planted_discrepancies_of_groups_is_one_row_that_names_unit_and_object(fleet: GroupFleet):
     list(fleet.register())
-    clean, items, units = fleet.audit(), fleet.items(), fleet.units
-    folder, titles = fleet.folder, sorted(fleet.units)
+    clean, items, units = fleet.audit(), fleet.items(), fleet.by_title
+    folder, titles = fleet.folder, sorted(fleet.by_title)
     rigs, clips = [title for title in titles if " é" in title], [title for title in titles if title in "abc"]
     assert (len(rigs), len(clips)) == (5, 3)
     folder.delete_storage_items([items[rigs[0]].uuid])
@@ -208,9 +205,9 @@ def test_each_of_planted_discrepancies_of_groups_is_one_row_that_names_unit_and_
 def test_after_the_state_was_lost_groups_are_found_by_their_unit_and_nothing_is_sent(fleet: GroupFleet, way: str):
     list(fleet.register())
     jobs, items = len(fleet.sandbox.jobs()), {title: item.uuid for title, item in fleet.items().items()}
-    unit_ids = {title: unit.unit_id for title, unit in fleet.units.items()}
+    unit_ids = {title: unit.unit_id for title, unit in fleet.by_title.items()}
     fleet.lose_state()
-    assert {title: unit.unit_id for title, unit in fleet.units.items()} == unit_ids
+    assert {title: unit.unit_id for title, unit in fleet.by_title.items()} == unit_ids
 
     if way == "audit --adopt":
         report = fleet.audit(adopt=True)
@@ -243,7 +240,7 @@ def test_with_groups_deleted_too_only_they_are_registered_again(fleet: GroupFlee
 def test_groups_that_were_registered_by_hand_before_are_adopted(fleet: GroupFleet, way: str):
     by_hand = {
         title: fleet.register_by_hand(*(entry.object_url for entry in unit.objects), createVideo=len(title) == 1)
-        for title, unit in fleet.units.items()
+        for title, unit in fleet.by_title.items()
         if len(unit.objects) > 1
     }
 

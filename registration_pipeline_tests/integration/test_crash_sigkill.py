@@ -1,4 +1,4 @@
-"""A process that is killed for real, again and again, and run again until it is done."""
+"""A process that is killed for real, again and again, and run again until it is done; with single images and with groups."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ def states(fleet: SandboxFleet) -> set[ChunkState]:
 def test_killed_at_a_named_point_and_run_again(
     sandbox_fleet: MakeSandboxFleet, arguments: tuple[str, str], left: ChunkState, number: str
 ):
-    fleet = sandbox_fleet(objects=8, images=2, job_seconds=0.1)
+    """Of the four chunks two are of groups, and they come first."""
+    fleet = sandbox_fleet(objects=4, images=2, rigs=4, job_seconds=0.1)
 
     assert run_child(fleet, *arguments, number) == -signal.SIGKILL
     assert left in states(fleet)
@@ -68,6 +69,7 @@ def test_killed_at_a_named_point_and_run_again(
     fleet.assert_exactly_once()
 
 
+@pytest.mark.parametrize("units", ["objects", "rigs"])
 @pytest.mark.parametrize(
     ("arguments", "left"),
     [
@@ -77,9 +79,10 @@ def test_killed_at_a_named_point_and_run_again(
     ],
 )
 def test_killed_while_a_chunk_is_submitted_in_parts(
-    sandbox_fleet: MakeSandboxFleet, arguments: tuple[str, str], left: ChunkState
+    sandbox_fleet: MakeSandboxFleet, arguments: tuple[str, str], left: ChunkState, units: str
 ):
-    fleet = sandbox_fleet(objects=8, images=8, job_seconds=0.1)
+    many = {"objects": 0, units: 8}
+    fleet = sandbox_fleet(objects=many["objects"], rigs=many.get("rigs", 0), images=8, job_seconds=0.1)
     fleet.sandbox.script(Fault(effect=Effect.STATUS, status=413, endpoint=Endpoint.START_JOB))
 
     assert run_child(fleet, *arguments, "1") == -signal.SIGKILL
@@ -104,7 +107,7 @@ def test_killed_at_the_end_of_an_attempt_whose_start_was_lost(sandbox_fleet: Mak
 
 @pytest.mark.soak
 def test_killed_at_random_moments_and_run_again_until_done(sandbox_fleet: MakeSandboxFleet):
-    fleet = sandbox_fleet(objects=40, images=2, job_seconds=0.5)
+    fleet = sandbox_fleet(objects=20, images=2, rigs=20, job_seconds=0.5)
     moments = random.Random(20261121)
     kills = 0
     for _ in range(DOSES.kill_moments):
