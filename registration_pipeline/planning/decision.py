@@ -124,12 +124,12 @@ class Decider:
             members=members,
         )
 
-    def known_units(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Return, as ``UNIT_KEY_SCHEMA``, the units that planned objects would be members of by today's rules."""
+    def known_units(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, frozenset[int]]:
+        """Return, as ``UNIT_KEY_SCHEMA``, the units that planned objects would be members of, and the rules that say so."""
         rows, _ = self._without_excluded(rows)
         keys: list[str] = rows.column("key").to_pylist()
         found = self._groups.members(keys, self._find_kinds(keys, values_of(rows, "content_type")))
-        return self._members.unit_keys(rows, found)
+        return self._members.unit_keys(rows, found), frozenset(member.rule for member in found if member is not None)
 
     def _without_members(
         self, rows: pa.RecordBatch, keys: list[str], kinds: list[MediaKind | None], urls: list[str]

@@ -51,6 +51,7 @@ class _Tally:
 
     objects: int = 0
     held: int = 0
+    held_units: int = 0
     known: int = 0
     new: int = 0
     changed: int = 0
@@ -65,6 +66,7 @@ class _Tally:
         self.changed += match.changed.num_rows
         self.deleted += match.deleted.num_rows
         self.held += decision.held
+        self.held_units += decision.held
         self.new += decision.eligible.num_rows
         self.rejected_by_reason.update(decision.rejected_by_reason)
         self.suffixes.add(decision.unsupported)
@@ -72,6 +74,7 @@ class _Tally:
 
     def add_members(self, totals: GroupingTotals) -> None:
         self.held += totals.held
+        self.held_units += totals.held_units
         self.new += totals.new
         self.rejected_by_reason.update(totals.rejected_by_reason)
         self.suffixes.add(totals.unsupported)
@@ -82,6 +85,7 @@ class _Tally:
             excluded=self.excluded_by_rule.total(),
             rejected=self.rejected_by_reason.total(),
             held=self.held,
+            held_units=self.held_units,
             known=self.known,
             new=self.new,
             changed=self.changed,
@@ -162,6 +166,7 @@ class PlanningRun:
             cutter=self._cutter,
             limits=self._limits,
             wave_id=self._wave_id,
+            grouped_by=() if self._history.latest is None else self._history.latest.grouped_by,
         )
         with _Rows(writer, folder) as rows:
             ledger = Ledger(self._store, self._history.runs)
@@ -189,7 +194,7 @@ class PlanningRun:
         if self._headers is not None and objects.num_rows:
             objects = self._headers.beside(objects)
         if self._checks_known:
-            grouping.add_known(self._decider.known_units(objects.filter(match.known)))
+            grouping.add_known(*self._decider.known_units(objects.filter(match.known)))
         decision = self._decider.decide(objects.filter(pc.invert(match.known)))
         self._tally.add(match, decision)
         if decision.members is not None:
@@ -220,6 +225,7 @@ class PlanningRun:
             deleted_files=files.deleted_files,
             facts=() if facts is None else (FactsUsed(facts.name, facts.facts_id, facts.digest),),
             groupings=self._groupings,
+            grouped_by=self._totals.grouped_by,
             warnings=self._totals.warnings.result(),
             planned_at=planned_at,
         )

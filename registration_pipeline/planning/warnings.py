@@ -1,6 +1,6 @@
 """What a person should know of a plan besides its counts: a bounded list, kept in the wave's commit marker.
 
-What does not belong here: what is worth a warning (``grouping/judge.py``).
+What does not belong here: what is worth a warning (``grouping/judge.py``, ``grouping/grouping.py``).
 """
 
 from __future__ import annotations

@@ -45,7 +45,8 @@ class PlanCounts:
         objects: all of the inventory.
         excluded: a rule of the user's keeps them out.
         rejected: Encord would not take them.
-        held: younger than ``min_age_seconds``; a later plan decides.
+        held: wait for their age, for other members of their unit or for headers; a later plan decides.
+        held_units: units of these; an object whose unit is not known yet counts as one. 0 in waves of earlier versions.
         known: in a chunk of an earlier wave.
         new: in a chunk of this wave.
         changed: of the known ones, those that are not what was planned any more.
@@ -62,6 +63,7 @@ class PlanCounts:
     excluded: int = 0
     rejected: int = 0
     held: int = 0
+    held_units: int = 0
     known: int = 0
     new: int = 0
     changed: int = 0
@@ -136,6 +138,7 @@ class Wave:
         deleted_files: known objects that are gone.
         facts: what was known about objects beyond the listing.
         groupings: digests of the rules of grouping that planned the source up to this wave; none in waves of earlier versions.
+        grouped_by: digests of the group rules that took any object of the source up to this wave; likewise.
         warnings: what a person should know.
         planned_at: UTC.
     """
@@ -156,6 +159,7 @@ class Wave:
     deleted_files: tuple[Part, ...] = ()
     facts: tuple[FactsUsed, ...] = ()
     groupings: tuple[str, ...] = ()
+    grouped_by: tuple[str, ...] = ()
     warnings: PlanWarnings = field(default_factory=PlanWarnings)
     planned_at: datetime
 
@@ -178,6 +182,7 @@ class Wave:
             "deleted_files": [part.to_json() for part in self.deleted_files],
             "facts": [asdict(facts) for facts in self.facts],
             "groupings": list(self.groupings),
+            "grouped_by": list(self.grouped_by),
             "warnings": self.warnings.to_json(),
             "planned_at": self.planned_at.isoformat(),
         }
@@ -210,6 +215,7 @@ class Wave:
             deleted_files=files("deleted_files"),
             facts=tuple(FactsUsed(**facts) for facts in value["facts"]),
             groupings=tuple(map(str, value.get("groupings", ()))),
+            grouped_by=tuple(map(str, value.get("grouped_by", ()))),
             warnings=PlanWarnings.from_json(value.get("warnings")),
             planned_at=datetime.fromisoformat(value["planned_at"]),
         )

@@ -99,12 +99,14 @@ class Night:
     Args:
         fates: key -> ``excluded``, ``known``, ``held``, ``new``, or a reason of rejection.
         units: kind and group key -> keys in their order, of the new units of several objects.
+        held_units: how many units are held; an object that waits for its header counts as one.
         changed_units: how many units have an object that changed.
         deleted_units: how many units have an object that is gone.
     """
 
     fates: dict[str, str] = field(default_factory=dict)
     units: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    held_units: int = 0
     changed_units: int = 0
     deleted_units: int = 0
 
@@ -135,6 +137,7 @@ class PlanModel:
             if member is not None and member.is_waiting and fate is None:
                 waiting.add(member.rule)
             night.fates[key] = fate or ("held" if member else "new")
+            night.held_units += night.fates[key] == "held"
         outside = self._outside(bucket, rules)
         for unit, members in sorted(units.items()):
             members.sort(key=lambda one: one[1].order)
@@ -150,6 +153,7 @@ class PlanModel:
                 has_bad=any(night.fates[key] != "member" for key in keys),
                 is_waiting=rule in waiting or bool(age and youngest > started - timedelta(seconds=age)),
             )
+            night.held_units += fate == "held"
             if fate == "new":
                 night.units[unit] = self.groups[unit] = keys
                 self.unit_of.update(dict.fromkeys(keys, unit))

@@ -157,7 +157,8 @@ class World:
         assert {name: getattr(counts, name) for name in others} == {name: expected.count(name) for name in others}
         assert counts.rejected_by_reason == Counter(row["reason"] for row in rejected)
         assert (counts.objects, counts.new) == (len(self.blobs), len(rows))
-        assert (counts.changed_units, counts.deleted_units) == (expected.changed_units, expected.deleted_units)
+        touched = (expected.held_units, expected.changed_units, expected.deleted_units)
+        assert (counts.held_units, counts.changed_units, counts.deleted_units) == touched
         assert all(repr(row["key"]) in row["message"] for row in rejected)
         assert before.keys().isdisjoint(row["key"] for row in rows)
         self._compare_units(rows, expected)

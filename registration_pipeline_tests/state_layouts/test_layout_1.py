@@ -129,8 +129,10 @@ OPTIONAL = {
     "plan/…/_SUCCESS.json": {
         ".counts.changed_units: int",
         ".counts.deleted_units: int",
+        ".counts.held_units: int",
         ".counts.rejected_suffixes..part: int",
         ".counts.rejected_suffixes: object",
+        ".grouped_by: list",
         ".groupings: list",
         ".groupings[]: str",
         ".warnings.first: list",

@@ -40,9 +40,12 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.grouping.summary import UnitSummary
     from registration_pipeline.planning.ledger import Run
     from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.settings.units import GroupRule
     from registration_pipeline.state.store import StateStore
 
 _GROUP_SORT_BYTES: Final = 16 << 20
+_MOST_GLOBS: Final = 3
+"""Globs of a rule that a warning shows."""
 
 
 class GroupedRows(Protocol):
@@ -65,15 +68,19 @@ class GroupingTotals:
     Args:
         new: in a chunk of this wave.
         held: wait for something: their age, other members, or headers of others.
+        held_units: their units.
         rejected_by_reason: ``RejectionReason`` -> objects.
         unsupported: the keys of those that are ``unsupported_type``, as they come.
-        warnings: about units that are planned.
+        grouped_by: ``Wave.grouped_by``.
+        warnings: about units that are planned, and about rules.
     """
 
     new: int = 0
     held: int = 0
+    held_units: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
     unsupported: list[str] = field(default_factory=list)
+    grouped_by: tuple[str, ...] = ()
     warnings: WarningList = field(default_factory=WarningList)
 
 
@@ -89,6 +96,7 @@ class Grouping:
         cutter: of the wave.
         limits: what Encord accepts in one manifest.
         wave_id: of the wave.
+        grouped_by: ``Wave.grouped_by`` of the wave before.
     """
 
     def __init__(
@@ -102,14 +110,15 @@ class Grouping:
         cutter: ChunkCutter,
         limits: ManifestLimits,
         wave_id: str,
+        grouped_by: Sequence[str] = (),
     ) -> None:
         self._folder, self._most_objects, self._waiting = folder, limits.urls, Counter[int]()
-        self._source = source.name
+        self._source, self._rules, self._grouped_by = source.name, GroupRules(source), set(grouped_by)
         self._members: ExternalSort | None = None
         self._earlier = EarlierUnits(folder / "outside", store, group_runs)
         self._placer = UnitPlacer(source, cutter)
         self._judge = UnitJudge(
-            GroupRules(source).rules,
+            self._rules.rules,
             min_age_seconds=source.min_age_seconds,
             inventory_started_at=inventory_started_at,
             limits=limits,
@@ -119,6 +128,7 @@ class Grouping:
         self._beyond: tuple[MediaKind, str] | None = None
         self._beyond_verdict: UnitVerdict | None = None
         self._totals = GroupingTotals()
+        self._taken_by = set[int]()
 
     def add(self, members: Members) -> None:
         """Take the members of a batch.
@@ -127,6 +137,7 @@ class Grouping:
             OSError: the folder can't hold them.
         """
         self._waiting.update(members.waiting)
+        self._taken_by |= members.taken_by
         if not members.rows.num_rows:
             return
         if self._members is None:
@@ -135,12 +146,17 @@ class Grouping:
             self._members = ExternalSort(folder, MEMBER_SCHEMA, by=MEMBER_ORDER)
         self._members.add(members.rows)
 
-    def add_known(self, units: pa.RecordBatch) -> None:
+    def add_known(self, units: pa.RecordBatch, taken_by: frozenset[int]) -> None:
         """Take the units, as ``UNIT_KEY_SCHEMA``, that planned objects would be members of by today's rules.
+
+        Args:
+            units: they.
+            taken_by: these rules.
 
         Raises:
             OSError: the folder can't hold them.
         """
+        self._taken_by |= taken_by
         self._earlier.add_outside(units)
 
     def finish(self, rows: GroupedRows) -> GroupingTotals:
@@ -150,6 +166,7 @@ class Grouping:
             OSError: the folder can't hold what is sorted.
             StateCorruptError: a file of an earlier wave is missing or unreadable.
         """
+        self._check_rules()
         if self._waiting:
             waiting = self._waiting.total()
             self._totals.warnings.add(
@@ -166,6 +183,18 @@ class Grouping:
                 for batch in table.to_batches():
                     rows.write_groups(batch)
         return self._totals
+
+    def _check_rules(self) -> None:
+        """Note which rules took an object of this source, now or in an earlier plan, and warn of each that never did."""
+        rules = [*zip(self._rules.rules, self._rules.digests(), strict=False)]  # the built-in rule has no digest
+        self._grouped_by.update(digest for index, (_, digest) in enumerate(rules) if index in self._taken_by)
+        self._totals.grouped_by = tuple(sorted(self._grouped_by))
+        for index, (rule, digest) in enumerate(rules):
+            if digest not in self._grouped_by:
+                self._totals.warnings.add(
+                    f"groups[{index}] of source {self._source} (match {_shown(rule)}) takes no object: nothing that its "
+                    "globs match is of its kind and fits its `by`, or an earlier rule takes it. Correct the rule, or remove it"
+                )
 
     def _decide(self, piece: Piece, rows: GroupedRows, groups: ExternalSort) -> None:
         kind = GROUP_KINDS[piece.rows.column("kind")[0].as_py()]
@@ -198,6 +227,7 @@ class Grouping:
                 refused[number] = verdict
             else:
                 self._totals.held += unit.objects
+                self._totals.held_units += 1
         return placed, refused
 
     def _judging(
@@ -232,6 +262,11 @@ class Grouping:
         self._totals.rejected_by_reason.update(count_reasons(rows))
         unsupported = pc.equal(rows.column("reason"), RejectionReason.UNSUPPORTED_TYPE.value)
         self._totals.unsupported += rows.column("key").filter(unsupported).to_pylist()
+
+
+def _shown(rule: GroupRule) -> str:
+    globs = ", ".join(map(repr, rule.match[:_MOST_GLOBS]))
+    return f"{globs}, …" if len(rule.match) > _MOST_GLOBS else globs
 
 
 def _bad_key(rows: pa.Table, unit: UnitSummary) -> str:

@@ -67,12 +67,14 @@ class Members:
         rejected: ``REJECTED_SCHEMA``: Encord would not take them, and what their unit would be is not known.
         rejected_by_reason: ``RejectionReason`` -> objects, of those.
         waiting: rule -> objects whose header is not known yet.
+        taken_by: the rules that took them.
     """
 
     rows: pa.RecordBatch
     rejected: pa.RecordBatch
     rejected_by_reason: Counter[str]
     waiting: Counter[int]
+    taken_by: frozenset[int]
 
 
 class _Named(NamedTuple):
@@ -125,6 +127,7 @@ class MemberRows:
             rejected=rejected_rows(rows, [row for row, _ in alone], [found for _, found in alone], urls),
             rejected_by_reason=Counter(found.reason.value for _, found in alone),
             waiting=waiting,
+            taken_by=frozenset(member.rule for member in members),
         )
 
     def unit_keys(self, rows: pa.RecordBatch, members: Sequence[Member | None]) -> pa.RecordBatch:

@@ -124,6 +124,12 @@ class GroupRules:
             }
         )
 
+    def digests(self) -> tuple[str, ...]:
+        """Return a digest of each of the source's own rules: of what decides which objects it takes, and into which units."""
+        return tuple(
+            rules_digest({"rule": [list(rule.match), rule.kind.value, rule.by]}) for rule in self._source.groups
+        )
+
     @staticmethod
     def headers_key(series: str) -> str:
         """Return what names a DICOM series that is found by headers.
