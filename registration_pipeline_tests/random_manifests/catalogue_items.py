@@ -50,7 +50,7 @@ def _key_of_another_kind(draft: Draft) -> None:
     rng = draft.rng
     kind, key, value = rng.choice(
         (
-            (rng.choice(SINGLE), "objectUrl_0", draft.url()),
+            (rng.choice((*SINGLE, "images", "images")), "objectUrl_0", draft.url()),
             (rng.choice(GROUPED), "objectUrl", draft.url()),
             *((other, "createVideo", True) for other in KINDS if other not in WITH_CREATE_VIDEO),
             ("nifti", "clientMetadata", {}),

@@ -33,7 +33,9 @@ def sized_manifest(rng: Random, number: int) -> RandomManifest:
     urls = sum(key.startswith("objectUrl") for items in draft.lists.values() for item in items for key in item)
     if rng.random() < 0.4:
         frames = max(1, URL_LIMIT - urls + rng.choice((-1, 0, 1, 5)))
-        draft.lists.setdefault("image_groups", []).append({"title": draft.title(), **draft.frames(frames)})
+        draft.lists.setdefault("image_groups", []).append(
+            {"title": draft.title(), "createVideo": rng.random() < 0.5, **draft.frames(frames)}
+        )
     target = BODY_LIMIT - rng.choice((-1, 0, 1, 511, 512, rng.randint(-500, 0), rng.randint(0, 512), 2_000, 5_000))
     filling["b"] = "x" * max(0, target - len(body_that_is_sent(draft.data())))
     if rng.random() < 0.1:
