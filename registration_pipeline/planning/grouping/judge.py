@@ -163,8 +163,8 @@ def warnings_of(kind: MediaKind, unit: UnitSummary) -> list[str]:
         )
     if unit.repeats:
         found.append(
-            f"{name} has {unit.repeats:,} objects whose frame number another one has already: they follow each other in "
-            "the order of their keys. Check the rule's expression"
+            f"{name} has repeated frame numbers: {unit.repeats:,} more objects than different numbers. Objects of the same "
+            "number follow each other in the order of their keys. Check the rule's expression"
         )
     if kind is MediaKind.IMAGE_SEQUENCE and unit.objects > _MANY_IMAGES:
         found.append(
