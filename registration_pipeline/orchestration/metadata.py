@@ -111,6 +111,10 @@ def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
         "rejected_by_reason": counts_table(counts.rejected_by_reason, "reason"),
         "rejected_suffixes": counts_table(counts.rejected_suffixes, "suffix"),
         "excluded_by_rule": counts_table(counts.excluded_by_rule, "rule"),
+        "changed_units": counts.changed_units,
+        "deleted_units": counts.deleted_units,
+        "warnings": plan.warnings.total,
+        "first_warnings": table([{"warning": warning} for warning in plan.warnings.first], ("warning",)),
         "chunks": table(
             [{**chunk_row(chunk)} for chunk in plan.chunks[:SAMPLE_ROWS]],
             ("chunk_id", "kind", "units", "objects", "bytes", "first_key"),
