@@ -138,7 +138,7 @@ class GroupFleet(SandboxFleet):
 
     def opened(self) -> int:
         """Return how many items were asked what they consist of so far."""
-        traffic = self.sandbox.requests().get(Endpoint.CHILD_ITEMS.value)
+        traffic = self.sandbox.requests().get(Endpoint.LIST_CHILD_ITEMS.value)
         return traffic.requests if traffic else 0
 
 
