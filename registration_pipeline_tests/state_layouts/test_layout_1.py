@@ -129,6 +129,7 @@ OPTIONAL = {
     "plan/…/_SUCCESS.json": {
         ".counts.changed_units: int",
         ".counts.deleted_units: int",
+        ".counts.held_units: int",
         ".counts.rejected_suffixes..part: int",
         ".counts.rejected_suffixes: object",
         ".groupings: list",
@@ -146,7 +147,7 @@ in the ledger are the same as those of the wave's own marker."""
 def optional_members(kind: str) -> set[str]:
     wave = OPTIONAL["plan/…/_SUCCESS.json"]
     return {
-        "lineage/…": wave,
+        "lineage/…/….json": wave,
         "ledger/…/_SUCCESS.json": OPTIONAL["ledger/…/_SUCCESS.json"] | {f".latest{member}" for member in wave},
     }.get(kind, OPTIONAL.get(kind, set()))
 
