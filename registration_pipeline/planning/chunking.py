@@ -1,4 +1,4 @@
-"""Cuts units into chunks, per kind and in the order of their keys.
+"""Cuts units into chunks, per kind and in the order in which they come.
 
 What does not belong here: which units there are (``decision.py``). An open chunk is a few counters, since every planned row
 names its chunk itself; so memory does not depend on chunk size.
@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Final
 from registration_pipeline.ids import chunk_id as make_chunk_id
 from registration_pipeline.limits import MANIFEST_LIMITS, MAX_URLS, EncordPlan
 from registration_pipeline.objects import KINDS
-from registration_pipeline.planning.unit_size import (
-    bytes_around_units,
-    extra_bytes,
-    fixed_bytes,
-    title_bytes,
-    unit_bytes,
-)
+from registration_pipeline.planning.unit_size import bytes_around_units, extra_bytes, fixed_bytes, title_bytes
 from registration_pipeline.planning.wave import PlannedChunk
 
 if TYPE_CHECKING:
@@ -50,7 +44,7 @@ class _OpenChunk:
 
 
 class ChunkCutter:
-    """Gives every unit its place in a chunk; units come in the order of their first keys.
+    """Gives every unit its place in a chunk; single objects come in the order of their keys, other units by what names them.
 
     Args:
         wave_id: the planning run.
@@ -116,20 +110,6 @@ class ChunkCutter:
         chunk.first_key = min(chunk.first_key, first_key)
         chunk.last_key = max(chunk.last_key, last_key)
         return chunk.chunk_id, unit_index
-
-    def bytes_alone(
-        self, kind: MediaKind, *, title: str, url_bytes: int, objects: int, client_metadata: str | None
-    ) -> int:
-        """Return the bytes of the manifest, as it is sent, of a unit that has a chunk of its own; see ``place``."""
-        number = self._started.get(kind, 0) + 1
-        return bytes_around_units(kind) + unit_bytes(
-            kind,
-            chunk_id_bytes=len(make_chunk_id(self._wave_id, kind, number)),
-            title=title,
-            url_bytes=url_bytes,
-            objects=objects,
-            client_metadata=client_metadata,
-        )
 
     def finish(self) -> tuple[PlannedChunk, ...]:
         """Close all chunks and return them in the order of their first keys."""
