@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 MOST_PAGES = 20
 """Of 1,000 newest items: a night may have registered most of a folder since."""
-MOST_SEARCHES = 100
-"""Requests by title for one chunk. Neighbouring titles need fewer than ten."""
+MOST_SEARCHES = 250
+"""Requests by title for one chunk. Neighbouring titles need fewer than ten; a hundred DICOM series, whose UIDs have little in
+common, up to two for each."""
 MOST_LOOKUPS = 50
 """Requests for known items of one chunk: one, and more only when some of them were deleted."""
 MOST_OPENED = 200
