@@ -105,6 +105,7 @@ def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
     return {
         "objects": counts.objects,
         **{f"{name}_objects": getattr(counts, name) for name in numbers},
+        **{f"{name}_units": getattr(counts, f"{name}_units") for name in ("held", "changed", "deleted")},
         "new_units": sum(chunk.units for chunk in plan.chunks) if plan.created else 0,
         "new_chunks": len(plan.chunks) if plan.created else 0,
         "wave_id": plan.wave.wave_id,

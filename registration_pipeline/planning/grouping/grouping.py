@@ -66,6 +66,7 @@ class GroupingTotals:
     Args:
         new: in a chunk of this wave.
         held: wait for something: their age, other members, or headers of others.
+        held_units: units of those.
         rejected_by_reason: ``RejectionReason`` -> objects.
         unsupported: the keys of those that are ``unsupported_type``, as they come.
         warnings: about units that are planned.
@@ -73,6 +74,7 @@ class GroupingTotals:
 
     new: int = 0
     held: int = 0
+    held_units: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
     unsupported: list[str] = field(default_factory=list)
     warnings: WarningList = field(default_factory=WarningList)
@@ -185,6 +187,7 @@ class Grouping:
         """Return the units that are planned, in their places, and number -> verdict of those that are rejected."""
         placed: list[PlacedUnit] = []
         refused: dict[int, UnitVerdict] = {}
+        is_begun = piece.is_beyond and self._beyond == (kind, units[0].group_key)
         verdict_of = self._judging(kind, piece, units)
         for number, unit in enumerate(units):
             label = self._placer.label(kind, unit)
@@ -197,6 +200,7 @@ class Grouping:
                 refused[number] = verdict
             else:
                 self._totals.held += unit.objects
+                self._totals.held_units += not is_begun
         return placed, refused
 
     def _judging(
