@@ -5,7 +5,7 @@ What does not belong here: where facts come from, and joining them with an inven
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from registration_pipeline.state.store import StateStore
 
@@ -38,6 +38,7 @@ class FactSet:
         parts: rows sorted by key, each key once; ``FACTS_KEYS`` first.
         digest: of the parts' content.
         made_at: UTC.
+        notes: what its maker says of it besides, e.g. counts; in JSON's types.
     """
 
     name: str
@@ -46,6 +47,12 @@ class FactSet:
     parts: tuple[Part, ...]
     digest: str
     made_at: datetime
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many objects it has facts about."""
+        return sum(part.rows for part in self.parts)
 
 
 def facts_schema(*columns: pa.Field) -> pa.Schema:
@@ -62,6 +69,7 @@ def write_facts(
     *,
     schema: pa.Schema,
     made_at: datetime,
+    notes: Callable[[], Mapping[str, Any]] = dict,
 ) -> FactSet:
     """Write and commit a set of facts.
 
@@ -73,6 +81,7 @@ def write_facts(
         batches: rows of ``schema``, sorted by key, each key once.
         schema: as ``facts_schema`` gives it.
         made_at: UTC.
+        notes: asked for ``FactSet.notes`` when all batches are written.
 
     Raises:
         StateConflictError: this reading is committed already.
@@ -83,7 +92,15 @@ def write_facts(
             writer.write(batch)
         parts = writer.finish()
     digest = xxh3_128_hexdigest("".join(part.digest for part in parts).encode("ascii"))
-    facts = FactSet(name=name, facts_id=facts_id, source=source, parts=parts, digest=digest, made_at=made_at)
+    facts = FactSet(
+        name=name,
+        facts_id=facts_id,
+        source=source,
+        parts=parts,
+        digest=digest,
+        made_at=made_at,
+        notes=dict(notes()),
+    )
     files.commit(_to_json(facts))
     return facts
 
@@ -123,6 +140,7 @@ def _to_json(facts: FactSet) -> dict[str, Any]:
         "parts": [part.to_json() for part in facts.parts],
         "digest": facts.digest,
         "made_at": facts.made_at.isoformat(),
+        "notes": dict(facts.notes),
     }
 
 
@@ -134,4 +152,5 @@ def _from_json(value: Mapping[str, Any]) -> FactSet:
         parts=tuple(Part.from_json(part) for part in value["parts"]),
         digest=str(value["digest"]),
         made_at=datetime.fromisoformat(value["made_at"]),
+        notes=dict(value.get("notes", {})),
     )
