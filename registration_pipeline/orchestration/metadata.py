@@ -109,6 +109,7 @@ def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
         "new_chunks": len(plan.chunks) if plan.created else 0,
         "wave_id": plan.wave.wave_id,
         "rejected_by_reason": counts_table(counts.rejected_by_reason, "reason"),
+        "rejected_suffixes": counts_table(counts.rejected_suffixes, "suffix"),
         "excluded_by_rule": counts_table(counts.excluded_by_rule, "rule"),
         "chunks": table(
             [{**chunk_row(chunk)} for chunk in plan.chunks[:SAMPLE_ROWS]],

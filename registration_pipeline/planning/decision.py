@@ -24,7 +24,7 @@ from registration_pipeline.limits import (
     MAX_URL_BYTES,
 )
 from registration_pipeline.objects import RejectionReason
-from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, UNPLANNED_SUFFIXES, media_kinds
+from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, UNPLANNED_SUFFIXES, KindFinder
 from registration_pipeline.planning.rejection import Rejection, find_rejection
 from registration_pipeline.planning.schema import REJECTED_SCHEMA
 from registration_pipeline.urls import url_writer
@@ -48,6 +48,7 @@ class Decision:
         rejected: ``REJECTED_SCHEMA``.
         held: how many are younger than ``min_age_seconds``.
         rejected_by_reason: ``RejectionReason`` -> objects.
+        unsupported: the keys of those that are ``unsupported_type``.
         excluded_by_rule: rule -> objects.
     """
 
@@ -57,6 +58,7 @@ class Decision:
     rejected: pa.RecordBatch
     held: int
     rejected_by_reason: Mapping[str, int]
+    unsupported: Sequence[str]
     excluded_by_rule: Mapping[str, int]
 
 
@@ -72,6 +74,7 @@ class Decider:
     def __init__(self, source: SourceSettings, inventory_started_at: datetime) -> None:
         self._below_prefix = source.location.below_prefix
         self._rules = KeyRules(source.include, source.exclude) if source.include or source.exclude else None
+        self._find_kinds = KindFinder(source.kinds, self._below_prefix).kinds
         self._write_url = url_writer(source)
         # Without a minimum age even objects from a clock ahead of ours go at once.
         youngest = inventory_started_at - timedelta(seconds=source.min_age_seconds) if source.min_age_seconds else None
@@ -81,7 +84,7 @@ class Decider:
         """Decide about inventory rows that are in no wave."""
         rows, excluded_by_rule = self._without_excluded(rows)
         keys: list[str] = rows.column("key").to_pylist()
-        kinds = media_kinds(keys, _values(rows, "content_type"))
+        kinds = self._find_kinds(keys, _values(rows, "content_type"))
         urls = list(map(self._write_url, keys))
         rejections = _find_rejections(rows, keys, kinds, urls)
         is_young = self._young(rows)
@@ -104,6 +107,11 @@ class Decider:
             rejected=_rejected_rows(rows, rejected, found_rejections, urls),
             held=rows.num_rows - len(eligible) - len(rejected),
             rejected_by_reason=Counter(found.reason.value for found in found_rejections),
+            unsupported=[
+                keys[index]
+                for index, found in zip(rejected, found_rejections, strict=True)
+                if found.reason is RejectionReason.UNSUPPORTED_TYPE
+            ],
             excluded_by_rule=excluded_by_rule,
         )
 
@@ -134,6 +142,7 @@ def digest_rules(source: SourceSettings) -> str:
             "prefix": source.location.prefix,
             "min_age_seconds": source.min_age_seconds,
             "url_of_key": url_writer(source)("key"),
+            "kinds": [[rule.match, rule.kind.value] for rule in source.kinds],
             "suffixes": {suffix: kind.value for suffix, kind in KIND_BY_SUFFIX.items()},
             "unplanned_suffixes": sorted(UNPLANNED_SUFFIXES),
             "content_types": {name: kind.value for name, kind in KIND_BY_CONTENT_TYPE.items()},
@@ -157,9 +166,7 @@ def _find_rejections(
     storage_classes = _values(rows, "storage_class") or repeat(None, len(keys))
     content_types = _values(rows, "content_type") or repeat(None, len(keys))
     return [
-        find_rejection(
-            key=key, size=size, kind=kind, title=key, url=url, storage_class=storage_class, content_type=content_type
-        )
+        find_rejection(key=key, size=size, kind=kind, url=url, storage_class=storage_class, content_type=content_type)
         for key, size, kind, url, storage_class, content_type in zip(
             keys, sizes, kinds, urls, storage_classes, content_types, strict=True
         )

@@ -25,6 +25,8 @@ from registration_pipeline.planning.history import PlanHistory, compact, load_hi
 from registration_pipeline.planning.ledger import Ledger, LedgerMatch
 from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, restore_markers
 from registration_pipeline.planning.schema import PLAN_SCHEMA
+from registration_pipeline.planning.suffixes import SuffixCounts
+from registration_pipeline.planning.titles import TitleWriter, kept_key
 from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave, read_chunks
 from registration_pipeline.planning.wave_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
 from registration_pipeline.state.damage import damaged
@@ -141,6 +143,7 @@ class _Tally:
     changed: int = 0
     deleted: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    suffixes: SuffixCounts = field(default_factory=SuffixCounts)
     excluded_by_rule: Counter[str] = field(default_factory=Counter)
 
     def add(self, match: LedgerMatch, decision: Decision) -> None:
@@ -151,6 +154,7 @@ class _Tally:
         self.held += decision.held
         self.new += decision.eligible.num_rows
         self.rejected_by_reason.update(decision.rejected_by_reason)
+        self.suffixes.add(decision.unsupported)
         self.excluded_by_rule.update(decision.excluded_by_rule)
 
     def counts(self) -> PlanCounts:
@@ -164,6 +168,7 @@ class _Tally:
             changed=self.changed,
             deleted=self.deleted,
             rejected_by_reason=dict(sorted(self.rejected_by_reason.items())),
+            rejected_suffixes=self.suffixes.result(),
             excluded_by_rule=dict(sorted(self.excluded_by_rule.items())),
         )
 
@@ -184,6 +189,7 @@ class _PlanningRun:
         self._store, self._source, self._inventory, self._progress = store, source, inventory, progress
         self._wave_id = _next_wave_id(history, inventory.inventory_id)
         self._runs = history.runs
+        self._titles = TitleWriter(source)
         self._decider = Decider(source, inventory.started_at)
         self._cutter = ChunkCutter(self._wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind}, limits)
         self._tally = _Tally()
@@ -243,13 +249,17 @@ class _PlanningRun:
     def _plan_rows(self, decision: Decision) -> pa.RecordBatch:
         rows, name, place = decision.eligible, self._source.name, self._cutter.place
         keys: list[str] = rows.column("key").to_pylist()
+        unit_ids = [unit_id(name, kind, key) for kind, key in zip(decision.kinds, keys, strict=True)]
+        titles = self._titles.of_objects(keys, unit_ids)
+        metadata: list[str | None] = [None] * len(keys)
+        for row in titles.shortened:
+            metadata[row] = kept_key(keys[row]) if decision.kinds[row] is not MediaKind.NIFTI else None
         places = [
-            place(kind, key, key, size=size, url_bytes=len(url))
-            for kind, key, size, url in zip(
-                decision.kinds, keys, rows.column("size").to_pylist(), decision.urls, strict=True
+            place(kind, key, key, size=size, url_bytes=len(url), metadata_bytes=len(kept.encode()) if kept else 0)
+            for kind, key, size, url, kept in zip(
+                decision.kinds, keys, rows.column("size").to_pylist(), decision.urls, metadata, strict=True
             )
         ]
-        unit_ids = [unit_id(name, kind, key) for kind, key in zip(decision.kinds, keys, strict=True)]
         return pa.RecordBatch.from_arrays(
             [
                 rows.column("key"),
@@ -258,13 +268,15 @@ class _PlanningRun:
                 pa.array([unit_index for _, unit_index in places], pa.int32()),
                 pa.repeat(pa.scalar(0, pa.int32()), len(keys)),
                 pa.array(unit_ids, pa.string()),
-                rows.column("key"),
+                pa.array(titles.texts, pa.string()),
                 pa.array(decision.urls, pa.string()),
                 rows.column("size"),
                 rows.column("last_modified"),
                 rows.column("e_tag"),
                 rows.column("version"),
-                *(pa.nulls(len(keys), pa.string()) for _ in ("group_key", "client_metadata", "media_metadata")),
+                pa.nulls(len(keys), pa.string()),
+                pa.array(metadata, pa.string()),
+                pa.nulls(len(keys), pa.string()),
             ],
             schema=PLAN_SCHEMA,
         )

@@ -49,6 +49,8 @@ class PlanCounts:
         changed: of the known ones, those that are not what was planned any more.
         deleted: planned once and not in the inventory; not among ``objects``.
         rejected_by_reason: ``RejectionReason`` -> objects.
+        rejected_suffixes: suffix -> objects for ``unsupported_type``, as ``SuffixCounts`` has them; none in waves of earlier
+            versions.
         excluded_by_rule: rule -> objects.
     """
 
@@ -61,6 +63,7 @@ class PlanCounts:
     changed: int = 0
     deleted: int = 0
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    rejected_suffixes: Mapping[str, int] = field(default_factory=dict)
     excluded_by_rule: Mapping[str, int] = field(default_factory=dict)
 
 

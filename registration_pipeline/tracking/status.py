@@ -63,6 +63,8 @@ class SourceStatus:
     changed: int = 0
     deleted: int = 0
     quarantined: int = 0
+    rejected_suffixes: Mapping[str, int] = field(default_factory=dict)
+    """Suffix -> objects among the rejected that are ``unsupported_type``: the plan's, at most 50 and ``…`` for the rest."""
     units: UnitCounts = UnitCounts()
     chunks: Mapping[ChunkState, int] = field(default_factory=dict)
     inventory_id: str | None = None
@@ -95,6 +97,7 @@ class SourceStatus:
             "inventory_id": self.inventory_id,
             "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
             "quarantined": self.quarantined,
+            "rejected_suffixes": dict(self.rejected_suffixes),
             **({"disagreements": list(self.disagreements)} if self.disagreements else {}),
         }
 
@@ -144,6 +147,7 @@ def source_status(
         changed=tally["changed"],
         deleted=tally["deleted"],
         quarantined=tally["quarantined"],
+        rejected_suffixes=counts.rejected_suffixes,
         units=UnitCounts(
             registered=tally["registered units"],
             pending=tally["pending units"] + counts.held,  # of held objects each is a unit: groups are not planned yet

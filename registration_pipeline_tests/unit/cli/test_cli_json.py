@@ -25,6 +25,7 @@ STATUS_KEYS = [
     "inventory_id",
     "last_sync_at",
     "quarantined",
+    "rejected_suffixes",
 ]
 CHUNK_KEYS = ["planned", "submitted", "succeeded", "partially_failed", "failed"]
 FAILURE_KEYS = [
@@ -80,6 +81,7 @@ def test_status_counts_every_object_once(synced: Workplace):
         "deleted": 0,
     }
     assert status["units"] == {"registered": 7, "pending": 0, "failed": 2}
+    assert status["rejected_suffixes"] == {".xyz": 1}
     assert status["chunks"] == {"planned": 0, "submitted": 0, "succeeded": 3, "partially_failed": 2, "failed": 0}
 
 
