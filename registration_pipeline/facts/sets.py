@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pyarrow as pa
 from xxhash import xxh3_128_hexdigest
@@ -18,7 +18,7 @@ from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from registration_pipeline.state.store import StateStore
 
@@ -60,6 +60,56 @@ def facts_schema(*columns: pa.Field) -> pa.Schema:
     return pa.schema([*FACTS_KEYS, *columns])
 
 
+class FactsWriter:
+    """Writes one reading, which counts when it is committed; a context manager. What is not committed is never read.
+
+    Args:
+        store: the state.
+        source: its name.
+        name: what was read.
+        facts_id: which reading.
+        schema: as ``facts_schema`` gives it.
+    """
+
+    def __init__(self, store: StateStore, source: str, name: str, facts_id: str, schema: pa.Schema) -> None:
+        self._source, self._name, self._facts_id = source, name, facts_id
+        self._files = FileSet(store, facts_folder(source, name, facts_id))
+        self._parts = ParquetPartWriter(self._files, schema, distinct=("key", "e_tag"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.__exit__()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows of the schema, in the order of their keys, each key once."""
+        self._parts.write(batch)
+
+    def commit(self, *, made_at: datetime, notes: Mapping[str, Any]) -> FactSet:
+        """Publish what was written and make it count.
+
+        Args:
+            made_at: UTC.
+            notes: see ``FactSet``.
+
+        Raises:
+            StateConflictError: this reading is committed already.
+        """
+        parts = self._parts.finish()
+        facts = FactSet(
+            name=self._name,
+            facts_id=self._facts_id,
+            source=self._source,
+            parts=parts,
+            digest=xxh3_128_hexdigest("".join(part.digest for part in parts).encode("ascii")),
+            made_at=made_at,
+            notes=dict(notes),
+        )
+        self._files.commit(_to_json(facts))
+        return facts
+
+
 def write_facts(
     store: StateStore,
     source: str,
@@ -69,7 +119,6 @@ def write_facts(
     *,
     schema: pa.Schema,
     made_at: datetime,
-    notes: Callable[[], Mapping[str, Any]] = dict,
 ) -> FactSet:
     """Write and commit a set of facts.
 
@@ -81,28 +130,14 @@ def write_facts(
         batches: rows of ``schema``, sorted by key, each key once.
         schema: as ``facts_schema`` gives it.
         made_at: UTC.
-        notes: asked for ``FactSet.notes`` when all batches are written.
 
     Raises:
         StateConflictError: this reading is committed already.
     """
-    files = FileSet(store, facts_folder(source, name, facts_id))
-    with ParquetPartWriter(files, schema) as writer:
+    with FactsWriter(store, source, name, facts_id, schema) as writer:
         for batch in batches:
             writer.write(batch)
-        parts = writer.finish()
-    digest = xxh3_128_hexdigest("".join(part.digest for part in parts).encode("ascii"))
-    facts = FactSet(
-        name=name,
-        facts_id=facts_id,
-        source=source,
-        parts=parts,
-        digest=digest,
-        made_at=made_at,
-        notes=dict(notes()),
-    )
-    files.commit(_to_json(facts))
-    return facts
+        return writer.commit(made_at=made_at, notes={})
 
 
 def latest_facts(store: StateStore, source: str, name: str) -> FactSet | None:
