@@ -117,6 +117,8 @@ class ChunkCutter:
         chunk.objects += objects
         chunk.bytes += size
         chunk.manifest_bytes += added
+        # Units of several objects do not come in the order of their keys.
+        chunk.first_key = min(chunk.first_key, first_key)
         chunk.last_key = max(chunk.last_key, last_key)
         return chunk.chunk_id, unit_index
 
