@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
@@ -193,10 +193,19 @@ class HeaderReading:
                 raise
             facts = None
             if always or run.progress.objects or (previous is not None and previous.rows):
-                noted = {**notes, COLUMNS_NOTE: HEADER_SCHEMA.names, "problems": dict(run.progress.problems)}
-                facts = writer.commit(made_at=self._clock(), notes=noted)
+                facts = writer.commit(made_at=self._clock(), notes={**notes, **_noted(run.progress)})
         clear_away(self._store, self._source, facts_id, self._clock())
         return Reading(facts, run.progress)
+
+
+def _noted(progress: HeadersProgress) -> dict[str, object]:
+    counts = asdict(progress)
+    problems = counts.pop("problems")
+    return {
+        COLUMNS_NOTE: HEADER_SCHEMA.names,
+        "problems": problems,
+        "counts": {**counts, "seconds": round(progress.seconds, 3)},
+    }
 
 
 def _was_ever_read(previous: FactSet | None) -> bool:
