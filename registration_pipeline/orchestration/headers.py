@@ -88,7 +88,7 @@ def build_headers_op(source: SourceSettings) -> dg.OpDefinition:
 def build_probe_job(source: SourceSettings, tags: dict[str, str]) -> dg.JobDefinition:
     """Return the job that reads headers and does nothing else; every source has it."""
     own = SourceNames(source.name)
-    read = _op(source, "probe", again=True, ins={})
+    read = _op(source, "probe_headers", again=True, ins={})
 
     @dg.job(name=own.probe_job, tags=tags, description=f"Headers of the DICOM objects of {source.uri}.")
     def probe() -> None:
