@@ -1,4 +1,4 @@
-"""The order of objects in a unit, as text: whoever sorts compares bytes and knows neither numbers nor rules.
+"""The order of objects in a unit, as text: a sort compares bytes and needs to know neither numbers nor rules.
 
 What does not belong here: which objects are in a unit (``rules.py``), and sorting.
 """

@@ -109,7 +109,10 @@ class GroupRules:
         return self._rules[member.rule].grouping is Grouping.HEADERS
 
     def digest(self) -> str:
-        """Return the digest of what decides about members, their units and their order, and of nothing else."""
+        """Return the digest of the settings that decide about members, their units and their order, and of no others.
+
+        The tables of suffixes are not in it: they only grow, and an object of a type that was unknown was never planned.
+        """
         has_rules = bool(self._source.groups)
         # Without rules of the user's only what makes an object DICOM counts.
         kinds = self._source.kinds if has_rules or any(rule.kind == "dicom" for rule in self._source.kinds) else ()
