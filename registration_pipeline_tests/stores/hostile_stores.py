@@ -119,7 +119,8 @@ class GCSBucket:
         self._bucket = client.create_bucket(name)
 
     def put(self, key: str, content: bytes = b"x") -> None:
-        self._bucket.blob(key).upload_from_string(content, content_type="image/jpeg", retry=None)
+        kind = "image/jpeg" if content == b"x" else "application/octet-stream"
+        self._bucket.blob(key).upload_from_string(content, content_type=kind, retry=None)
 
     def delete(self, key: str) -> None:
         self._bucket.blob(key).delete()

@@ -22,6 +22,7 @@ from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline_tests.dicom_files import image, uid, with_pixels, with_private_block, written
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from registration_pipeline.facts.reader import ObjectReader
@@ -60,7 +61,7 @@ RULES = {"groups": [{"match": "**", "as": "dicom_series", "by": "headers"}]}
 
 
 def fill(bucket: Bucket | Folder) -> None:
-    """Put 2 studies of 5 series with 300 files into one folder, file by file in turn, some without a suffix; and two bad ones."""
+    """Put 2 studies of 5 series with 300 files into one folder, in turn, some without a suffix, two of them bad."""
     content: dict[str, bytes] = {}
     for number in range(FILES - 2):
         study, series = SERIES[number % 5]
@@ -69,6 +70,10 @@ def fill(bucket: Bucket | Folder) -> None:
         content[name] = written(with_private_block(data, 90_000) if number % 7 == 0 else data)
     content["scan 9998.dcm"] = written(image())[:420]
     content["scan 9999.dcm"] = written(with_pixels(image(SeriesInstanceUID=None), PIXELS))
+    put_all(bucket, content)
+
+
+def put_all(bucket: Bucket | Folder, content: Mapping[str, bytes]) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda one: bucket.put(*one), content.items()))
 
@@ -140,9 +145,10 @@ def objects_of(source: SourceSettings, folder: Path) -> dict[str, StoredObject]:
 
 def test_every_key_that_a_store_holds_is_read_under_exactly_that_key(store: Store, tmp_path: Path) -> None:
     name, bucket = store.bucket()
-    content = {key: f"{number}: {key}".encode() for number, key in enumerate(store.held)}
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda one: bucket.put(*one), content.items()))
+    # The emulator of GCS gives names that differ in their last slashes the same content.
+    keys = [key for key in store.held if store.name != "gcs" or not key.endswith("/")]
+    content = {key: f"{number}: {key}".encode() for number, key in enumerate(keys)}
+    put_all(bucket, content)
     source = source_of(store, name)
     reader = make_reader(source)
     found = objects_of(source, tmp_path)
@@ -165,12 +171,13 @@ def test_ranges_are_exact_and_another_version_of_an_object_is_not_read(store: St
     source = source_of(store, name)
     reader = make_reader(source)
     found = objects_of(source, tmp_path)
-    bucket.put("changes", content[::-1])
+    # The emulator of GCS knows no conditions: there only the size shows that it is another one.
+    bucket.put("changes", content[::-1] if store.name != "gcs" else content[1:])
     bucket.put("grows", content * 2)
     bucket.delete("goes")
 
     check_ranges(reader, found["stays"], content)
-    for key, said in (("changes", "has changed"), ("grows", "has changed"), ("goes", "is gone")):
+    for key, said in (("changes", "has changed"), ("grows", "has changed"), ("goes", "gone")):
         with pytest.raises(ObjectReadError, match=said) as raised:
             reader.read(found[key], 0, 10)
         assert key in str(raised.value)

@@ -57,8 +57,10 @@ def make_reader(
 
 def _gcs_reader(source: "SourceSettings", clients: "StoreClients", environ: Mapping[str, str]) -> "ObjectReader":
     from registration_pipeline.facts.readers.gcs import GCSReader
+    from registration_pipeline.project.clients.gcs import keep_connections
 
     client, payer = clients.gcs(source), None
+    keep_connections(client, source.storage.concurrency)
     if source.storage.requester_pays:
         from registration_pipeline.project.clients.gcs import billed_project
 
