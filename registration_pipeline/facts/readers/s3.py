@@ -7,6 +7,7 @@ What does not belong here: building the client (``project/clients/``), and error
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.awsrequest import AWSHTTPConnectionPool, AWSHTTPSConnectionPool
@@ -112,7 +113,7 @@ class S3Reader:
         found = unquoted(reply.get("ETag"))
         if e_tag is not None and found is not None and found != e_tag:
             raise changed(what)  # not every store knows the condition
-        with reply["Body"] as body:
+        with closing(reply["Body"]) as body:  # as a context manager it would give what is below it, with other errors
             # One byte more shows that it would give more than was asked for.
             content: bytes = body.read(end - start + 1) if "ContentRange" not in reply else body.read()
         return checked(content, item, what, content_range=reply.get("ContentRange"), expected=end - start)
