@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from registration_pipeline.errors import ObjectReadError, ServiceUnavailableError, StateCorruptError
 from registration_pipeline.facts.headers.dicom import quiet_pydicom, read_header
 from registration_pipeline.facts.headers.progress import (
+    PART_ROWS,
     ProgressLog,
     claim_reading,
     clear_away,
@@ -118,6 +119,7 @@ class HeaderReading:
         threads: that read at once.
         progress: called with how far it is after every key range.
         range_objects: of one key range.
+        part_objects: read, after which progress is written.
         monotonic: seconds that never go back.
     """
 
@@ -131,10 +133,11 @@ class HeaderReading:
         threads: int = 16,
         progress: Callable[[HeadersProgress], None] | None = None,
         range_objects: int = RANGE_OBJECTS,
+        part_objects: int = PART_ROWS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._source, self._reader, self._clock = store, source, reader, clock
-        self._threads, self._range_objects = threads, range_objects
+        self._threads, self._range_objects, self._part_objects = threads, range_objects, part_objects
         self._report, self._monotonic = progress or (lambda _: None), monotonic
 
     def read(
@@ -177,7 +180,7 @@ class HeaderReading:
         if is_trusted:
             runs = [*unfinished_readings(self._store, self._source, but=facts_id), *runs]
         run = _Run(self._reader, self._range_objects, self._report, self._monotonic, _was_ever_read(previous))
-        log = ProgressLog(self._store, self._source, facts_id, monotonic=self._monotonic)
+        log = ProgressLog(self._store, self._source, facts_id, part_rows=self._part_objects, monotonic=self._monotonic)
         with (
             FactsWriter(self._store, self._source, HEADERS, facts_id, HEADER_SCHEMA) as writer,
             quiet_pydicom(),

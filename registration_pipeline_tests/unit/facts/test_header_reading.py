@@ -128,10 +128,7 @@ def test_an_object_that_is_gone_since_the_listing_is_unreadable(clinic: Clinic) 
     assert "is gone" in clinic.rows(clinic.read(inventory))["0000.dcm"]["message"]
 
 
-def test_a_reading_that_died_is_gone_on_with_from_its_last_part(
-    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("registration_pipeline.facts.headers.progress.PART_ROWS", 10)
+def test_a_reading_that_ended_early_is_gone_on_with_from_where_it_was(clinic: Clinic) -> None:
     fill(clinic, 95)
     inventory = clinic.listed()
 
