@@ -74,7 +74,6 @@ class SourceHeaders:
             return None
         if previous is None and not holds_dicom(self._store, self._source, inventory):
             return None
-        require_library(self._source)
         reading = HeaderReading(
             store=self._store,
             source=self._source.name,
@@ -123,7 +122,9 @@ class _Candidates:
     def __call__(self) -> "Iterator[pa.RecordBatch]":
         history = load_history(self._store, self._source.name, is_trusted=self._is_trusted)
         self._is_trusted = False
-        return objects_without_header(self._store, self._source, self._inventory, history)
+        for batch in objects_without_header(self._store, self._source, self._inventory, history):
+            require_library(self._source)  # only now: without objects that need it, it may be missing
+            yield batch
 
 
 def require_library(source: "SourceSettings") -> None:

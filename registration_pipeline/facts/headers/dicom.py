@@ -13,6 +13,7 @@ import re
 import warnings
 import zlib
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from registration_pipeline.facts.headers.ranged_file import (
@@ -177,6 +178,4 @@ def quiet_pydicom() -> Iterator[None]:
 
 def missing_library() -> str | None:
     """Return what has to be installed so that headers can be read; None: it is there."""
-    from importlib.util import find_spec
-
     return None if find_spec("pydicom") else "pip install 'registration-pipeline[media]'"
