@@ -119,7 +119,11 @@ def plan_source(
             return Plan(
                 wave, run.chunks, compact(store, history, history.number) if compacts else history, created=True
             )
-    raise StateConflictError(
+    raise _outpaced(source)
+
+
+def _outpaced(source: SourceSettings) -> StateConflictError:
+    return StateConflictError(
         f"Other planning runs of source {source.name} committed first, {_MOST_ATTEMPTS} times in a row. Let them finish, "
         "then run again"
     )

@@ -42,9 +42,15 @@ class SingleUnits:
         for row in titles.shortened:
             metadata[row] = kept_key(keys[row]) if decision.kinds[row] is not MediaKind.NIFTI else None
         places = [
-            place(kind, key, key, size=size, url_bytes=len(url), metadata_bytes=len(kept.encode()) if kept else 0)
-            for kind, key, size, url, kept in zip(
-                decision.kinds, keys, rows.column("size").to_pylist(), decision.urls, metadata, strict=True
+            place(kind, key, key, size=size, url_bytes=len(url), title=title, client_metadata=kept)
+            for kind, key, size, url, title, kept in zip(
+                decision.kinds,
+                keys,
+                rows.column("size").to_pylist(),
+                decision.urls,
+                titles.texts,
+                metadata,
+                strict=True,
             )
         ]
         return pa.RecordBatch.from_arrays(

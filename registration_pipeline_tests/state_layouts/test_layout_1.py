@@ -139,14 +139,14 @@ OPTIONAL = {
     },
     "ledger/…/_SUCCESS.json": {".group_runs: list"},
 }
-"""What later versions of layout 1 write besides: readers do without it. Those of the lineage's entries and of the newest wave in
-the ledger are the same as those of the wave's own marker."""
+"""What later versions of layout 1 write besides: readers do without it. Those of the lineage's entries and of the newest wave
+in the ledger are the same as those of the wave's own marker."""
 
 
 def optional_members(kind: str) -> set[str]:
     wave = OPTIONAL["plan/…/_SUCCESS.json"]
     return {
-        "lineage/…": wave,
+        "lineage/…/….json": wave,
         "ledger/…/_SUCCESS.json": OPTIONAL["ledger/…/_SUCCESS.json"] | {f".latest{member}" for member in wave},
     }.get(kind, OPTIONAL.get(kind, set()))
 

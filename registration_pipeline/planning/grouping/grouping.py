@@ -88,6 +88,7 @@ class Grouping:
         inventory_started_at: ages are measured against it.
         cutter: of the wave.
         limits: what Encord accepts in one manifest.
+        wave_id: of the wave.
     """
 
     def __init__(
@@ -100,8 +101,10 @@ class Grouping:
         inventory_started_at: datetime,
         cutter: ChunkCutter,
         limits: ManifestLimits,
+        wave_id: str,
     ) -> None:
-        self._folder, self._waiting = folder, Counter[int]()
+        self._folder, self._most_objects, self._waiting = folder, limits.urls, Counter[int]()
+        self._source = source.name
         self._members: ExternalSort | None = None
         self._earlier = EarlierUnits(folder / "outside", store, group_runs)
         self._placer = UnitPlacer(source, cutter)
@@ -110,6 +113,7 @@ class Grouping:
             min_age_seconds=source.min_age_seconds,
             inventory_started_at=inventory_started_at,
             limits=limits,
+            wave_id=wave_id,
             waiting=self._waiting,
         )
         self._beyond: tuple[MediaKind, str] | None = None
@@ -149,14 +153,14 @@ class Grouping:
         if self._waiting:
             waiting = self._waiting.total()
             self._totals.warnings.add(
-                f"{waiting:,} objects wait for their headers, and every unit of their rules waits with them: run "
-                "`registration-pipeline probe` for the source, then plan again"
+                f"Objects that wait for their headers: {waiting:,}. All units of their rules wait with them, as none of them "
+                f"is known to be whole: run `registration-pipeline probe {self._source}`, then plan again"
             )
         if self._members is not None:
             folder = self._folder / "groups"
             folder.mkdir(parents=True)
             groups = ExternalSort(folder, GROUP_SCHEMA, by=("group_key",), run_bytes=_GROUP_SORT_BYTES)
-            for piece in whole_units(self._members.tables()):
+            for piece in whole_units(self._members.tables(), most_objects=self._most_objects):
                 self._decide(piece, rows, groups)
             for table in groups.tables():
                 for batch in table.to_batches():

@@ -89,7 +89,8 @@ class UnitPlacer:
             size=unit.size,
             url_bytes=unit.url_bytes,
             objects=unit.objects,
-            metadata_bytes=0 if label.metadata is None else len(label.metadata.encode()),
+            title=label.title.text,
+            client_metadata=label.metadata,
         )
         if chunk_id != self._chunk_id:
             self._chunk_id, self._titles_of_chunk = chunk_id, set()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.limits import MAX_URLS
 from registration_pipeline.planning.grouping.members import UNIT_KEY
 
 if TYPE_CHECKING:
@@ -35,9 +34,7 @@ class Piece:
     is_beyond: bool = False
 
 
-def whole_units(
-    tables: Iterable[pa.Table], *, most_objects: int = MAX_URLS, piece_rows: int = _PIECE_ROWS
-) -> Iterator[Piece]:
+def whole_units(tables: Iterable[pa.Table], *, most_objects: int, piece_rows: int = _PIECE_ROWS) -> Iterator[Piece]:
     """Yield the rows of sorted tables in pieces of one kind each.
 
     No more than the rows of one unit, and a piece, are held: of a unit with more objects than ``most_objects`` the rows go on
