@@ -175,7 +175,7 @@ def _to_json(facts: FactSet) -> dict[str, Any]:
         "parts": [part.to_json() for part in facts.parts],
         "digest": facts.digest,
         "made_at": facts.made_at.isoformat(),
-        "notes": dict(facts.notes),
+        **({"notes": dict(facts.notes)} if facts.notes else {}),
     }
 
 
