@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import yaml
 
-from registration_pipeline.facts.headers.schema import HEADERS_SCHEMA
+from registration_pipeline.facts.headers.schema import HEADER_SCHEMA
 from registration_pipeline.facts.sets import write_facts
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.manifest.validate import validate_manifest
@@ -57,7 +57,7 @@ def manifests_of(example: Example, folder: Path) -> list[bytes]:
         "headers",
         inventory.inventory_id,
         [headers_of(bucket)],
-        schema=HEADERS_SCHEMA,
+        schema=HEADER_SCHEMA,
         made_at=bucket.now,
     )
     plan = bucket.plan(inventory=inventory)
@@ -70,11 +70,11 @@ def headers_of(bucket: Bucket) -> pa.RecordBatch:
     import pyarrow as pa
 
     rows = [
-        {name: found.get(name) for name in HEADERS_SCHEMA.names}
+        {name: found.get(name) for name in HEADER_SCHEMA.names}
         | {"key": key, "series": "1.2.840.99.7", "study": "1.2.840.99", "modality": "CT", "bytes_read": 16_384}
         for key, found in sorted(bucket.objects.items())
     ]
-    return pa.RecordBatch.from_pylist(rows, schema=HEADERS_SCHEMA)
+    return pa.RecordBatch.from_pylist(rows, schema=HEADER_SCHEMA)
 
 
 def shown(manifest: bytes) -> str:
