@@ -165,7 +165,6 @@ class PlanningRun:
             inventory_started_at=self._inventory.started_at,
             cutter=self._cutter,
             limits=self._limits,
-            wave_id=self._wave_id,
             grouped_by=() if self._history.latest is None else self._history.latest.grouped_by,
         )
         with _Rows(writer, folder) as rows:

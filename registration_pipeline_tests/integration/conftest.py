@@ -29,7 +29,7 @@ from registration_pipeline.tracking.status import chunk_statuses, source_status
 from registration_pipeline.urls import object_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from registration_pipeline.submission.result import ChunkResult
@@ -39,34 +39,45 @@ START = datetime(2026, 11, 21, 2, tzinfo=UTC)
 
 
 class SandboxFleet:
-    """A planned source of ``objects`` images, and of ``rigs`` groups of three, beside a sandbox.
+    """A planned source of ``objects`` images beside a sandbox. Every ``register`` is a new process on the same state.
 
-    Every ``register`` is a new process on the same state.
+    Args:
+        root: for the state.
+        sandbox: Encord.
+        objects: how many images there are.
+        images: how many of them are in a chunk.
+        keys: of the objects, instead of ``objects``.
+        rules: more of the source's settings.
+        encord: more of the source's ``encord`` section.
     """
 
     requests = 1
     description = "numbers"
 
     def __init__(
-        self, root: Path, sandbox: Sandbox, *, objects: int, images: int, rigs: int = 0, **encord: Any
+        self,
+        root: Path,
+        sandbox: Sandbox,
+        *,
+        objects: int,
+        images: int,
+        keys: Sequence[str] = (),
+        rules: dict[str, Any] | None = None,
+        **encord: Any,
     ) -> None:
         self.root, self.sandbox = root, sandbox
         self.store = LocalStateStore(root / "state")
         base: dict[str, Any] = {"name": "fleet", "uri": "s3://bucket/raw/", "storage": {"region": "eu-west-2"}}
         base["encord"] = {"integration": "sandbox", "folder": "fleet"} | encord
-        base |= {"chunk_size": dict.fromkeys(("images", "image_groups"), images)}
-        base["groups"] = [{"match": "rigs/**", "as": "image_group", "by": "directory"}] if rigs else []
-        self.source = SourceSettings.model_validate(base)
-        self._objects, self._rigs = objects, rigs
+        self.source = SourceSettings.model_validate(base | {"chunk_size": {"images": images}} | (rules or {}))
+        self._keys = sorted(keys) or [f"raw/é +%{number:05d}.jpg" for number in range(objects)]
         self.notices: list[str] = []
         take_inventory(lister=self, store=self.store, source="fleet", clock=lambda: START)
         plan_source(store=self.store, source=self.source, clock=lambda: START + timedelta(seconds=1))
         self.chunks = list(load_chunks(self.store, "fleet").values())
 
     def list_objects(self) -> Iterator[pa.RecordBatch]:
-        keys = [f"raw/rigs/{rig:05d}/cam {place}.jpg" for rig in range(self._rigs) for place in (1, 10, 2)]
-        keys += [f"raw/é +%{number:05d}.jpg" for number in range(self._objects)]
-        rows = [{"key": key, "size": 10, "last_modified": START, "e_tag": key} for key in keys]
+        rows = [{"key": key, "size": 10, "last_modified": START, "e_tag": key} for key in self._keys]
         yield pa.RecordBatch.from_pylist(rows, schema=INVENTORY_SCHEMA)
 
     def units(self) -> list[tuple[str, ...]]:
@@ -141,9 +152,10 @@ class MakeSandboxFleet(Protocol):
 
     Args:
         objects: how many images there are.
-        images: how many of them, and how many groups, are in a chunk.
-        rigs: how many groups of three images there are besides.
+        images: how many of them are in a chunk.
         encord: more of the source's ``encord`` section.
+        keys: of the objects, instead of ``objects``.
+        rules: more of the source's settings.
         settings: settings of the sandbox.
     """
 
@@ -152,8 +164,9 @@ class MakeSandboxFleet(Protocol):
         *,
         objects: int = 5,
         images: int = 2,
-        rigs: int = 0,
         encord: dict[str, Any] | None = None,
+        keys: Sequence[str] = (),
+        rules: dict[str, Any] | None = None,
         **settings: Any,
     ) -> SandboxFleet: ...
 
@@ -166,12 +179,18 @@ def sandbox_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
     started: list[Sandbox] = []
 
     def make(
-        *, objects: int = 5, images: int = 2, rigs: int = 0, encord: dict[str, Any] | None = None, **settings: Any
+        *,
+        objects: int = 5,
+        images: int = 2,
+        encord: dict[str, Any] | None = None,
+        keys: Sequence[str] = (),
+        rules: dict[str, Any] | None = None,
+        **settings: Any,
     ) -> SandboxFleet:
         defaults: dict[str, Any] = {"data": tmp_path / "encord", "job_seconds": 0.0}
         sandbox = Sandbox(SandboxConfig(**defaults | settings))
         started.append(sandbox)
-        return SandboxFleet(tmp_path, sandbox, objects=objects, images=images, rigs=rigs, **(encord or {}))
+        return SandboxFleet(tmp_path, sandbox, objects=objects, images=images, keys=keys, rules=rules, **(encord or {}))
 
     yield make
     for sandbox in started:

@@ -26,6 +26,19 @@ pytestmark = pytest.mark.slow
 CHILD = Path(__file__).with_name("crash_child.py")
 
 
+def mixed_fleet(
+    sandbox_fleet: MakeSandboxFleet, *, singles: int, rigs: int, chunk_units: int, job_seconds: float
+) -> SandboxFleet:
+    """Make a fleet of single images and of image groups of three."""
+    keys = [f"raw/é +%{number:05d}.jpg" for number in range(singles)]
+    keys += [f"raw/rigs/{number:05d}/cam {place}.jpg" for number in range(rigs) for place in (1, 2, 10)]
+    rules = {
+        "groups": [{"match": "rigs/**", "as": "image_group", "by": "directory"}],
+        "chunk_size": dict.fromkeys(("images", "image_groups"), chunk_units),
+    }
+    return sandbox_fleet(keys=keys, rules=rules, job_seconds=job_seconds)
+
+
 def start_child(fleet: SandboxFleet, *arguments: str) -> subprocess.Popen[str]:
     sandbox = fleet.sandbox
     command = [sys.executable, str(CHILD), fleet.store.uri, sandbox.url, str(sandbox.private_key_path), *arguments]
@@ -60,7 +73,7 @@ def test_killed_at_a_named_point_and_run_again(
     sandbox_fleet: MakeSandboxFleet, arguments: tuple[str, str], left: ChunkState, number: str
 ):
     """Of the four chunks two are of groups, and they come first."""
-    fleet = sandbox_fleet(objects=4, images=2, rigs=4, job_seconds=0.1)
+    fleet = mixed_fleet(sandbox_fleet, singles=4, rigs=4, chunk_units=2, job_seconds=0.1)
 
     assert run_child(fleet, *arguments, number) == -signal.SIGKILL
     assert left in states(fleet)
@@ -69,7 +82,7 @@ def test_killed_at_a_named_point_and_run_again(
     fleet.assert_exactly_once()
 
 
-@pytest.mark.parametrize("units", ["objects", "rigs"])
+@pytest.mark.parametrize("units", ["singles", "rigs"])
 @pytest.mark.parametrize(
     ("arguments", "left"),
     [
@@ -81,8 +94,8 @@ def test_killed_at_a_named_point_and_run_again(
 def test_killed_while_a_chunk_is_submitted_in_parts(
     sandbox_fleet: MakeSandboxFleet, arguments: tuple[str, str], left: ChunkState, units: str
 ):
-    many = {"objects": 0, units: 8}
-    fleet = sandbox_fleet(objects=many["objects"], rigs=many.get("rigs", 0), images=8, job_seconds=0.1)
+    counts = {"singles": 0, "rigs": 0, units: 8}
+    fleet = mixed_fleet(sandbox_fleet, **counts, chunk_units=8, job_seconds=0.1)
     fleet.sandbox.script(Fault(effect=Effect.STATUS, status=413, endpoint=Endpoint.START_JOB))
 
     assert run_child(fleet, *arguments, "1") == -signal.SIGKILL
@@ -107,7 +120,7 @@ def test_killed_at_the_end_of_an_attempt_whose_start_was_lost(sandbox_fleet: Mak
 
 @pytest.mark.soak
 def test_killed_at_random_moments_and_run_again_until_done(sandbox_fleet: MakeSandboxFleet):
-    fleet = sandbox_fleet(objects=20, images=2, rigs=20, job_seconds=0.5)
+    fleet = mixed_fleet(sandbox_fleet, singles=20, rigs=20, chunk_units=2, job_seconds=0.5)
     moments = random.Random(20261121)
     kills = 0
     for _ in range(DOSES.kill_moments):

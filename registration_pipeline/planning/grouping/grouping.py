@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.limits import MAX_URLS
 from registration_pipeline.objects import RejectionReason
 from registration_pipeline.planning.grouping.earlier import EarlierUnits
 from registration_pipeline.planning.grouping.judge import Fate, UnitJudge, UnitVerdict, warnings_of
@@ -68,7 +69,7 @@ class GroupingTotals:
     Args:
         new: in a chunk of this wave.
         held: wait for something: their age, other members, or headers of others.
-        held_units: their units.
+        held_units: units of those.
         rejected_by_reason: ``RejectionReason`` -> objects.
         unsupported: the keys of those that are ``unsupported_type``, as they come.
         grouped_by: ``Wave.grouped_by``.
@@ -95,7 +96,6 @@ class Grouping:
         inventory_started_at: ages are measured against it.
         cutter: of the wave.
         limits: what Encord accepts in one manifest.
-        wave_id: of the wave.
         grouped_by: ``Wave.grouped_by`` of the wave before.
     """
 
@@ -109,10 +109,9 @@ class Grouping:
         inventory_started_at: datetime,
         cutter: ChunkCutter,
         limits: ManifestLimits,
-        wave_id: str,
         grouped_by: Sequence[str] = (),
     ) -> None:
-        self._folder, self._most_objects, self._waiting = folder, limits.urls, Counter[int]()
+        self._folder, self._waiting = folder, Counter[int]()
         self._source, self._rules, self._grouped_by = source.name, GroupRules(source), set(grouped_by)
         self._members: ExternalSort | None = None
         self._earlier = EarlierUnits(folder / "outside", store, group_runs)
@@ -122,7 +121,7 @@ class Grouping:
             min_age_seconds=source.min_age_seconds,
             inventory_started_at=inventory_started_at,
             limits=limits,
-            wave_id=wave_id,
+            cutter=cutter,
             waiting=self._waiting,
         )
         self._beyond: tuple[MediaKind, str] | None = None
@@ -177,7 +176,7 @@ class Grouping:
             folder = self._folder / "groups"
             folder.mkdir(parents=True)
             groups = ExternalSort(folder, GROUP_SCHEMA, by=("group_key",), run_bytes=_GROUP_SORT_BYTES)
-            for piece in whole_units(self._members.tables(), most_objects=self._most_objects):
+            for piece in whole_units(self._members.tables(), most_objects=MAX_URLS):
                 self._decide(piece, rows, groups)
             for table in groups.tables():
                 for batch in table.to_batches():
@@ -215,6 +214,7 @@ class Grouping:
         """Return the units that are planned, in their places, and number -> verdict of those that are rejected."""
         placed: list[PlacedUnit] = []
         refused: dict[int, UnitVerdict] = {}
+        is_begun = piece.is_beyond and self._beyond == (kind, units[0].group_key)
         verdict_of = self._judging(kind, piece, units)
         for number, unit in enumerate(units):
             label = self._placer.label(kind, unit)
@@ -227,7 +227,7 @@ class Grouping:
                 refused[number] = verdict
             else:
                 self._totals.held += unit.objects
-                self._totals.held_units += 1
+                self._totals.held_units += not is_begun
         return placed, refused
 
     def _judging(
