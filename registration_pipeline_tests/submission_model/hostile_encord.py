@@ -18,7 +18,7 @@ from registration_pipeline.errors import (
     ThrottledError,
     TransientError,
 )
-from registration_pipeline.manifest.format import CHUNK_METADATA_KEY, UNIT_METADATA_KEY
+from registration_pipeline.manifest.format import CHUNK_METADATA_KEY, GROUP_URL_PREFIX, OBJECT_URL, UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import (
     ItemPage,
     JobItem,
@@ -95,7 +95,7 @@ class Job:
 
     folder_uuid: str
     units: list[dict[str, Any]]
-    present: frozenset[str] | None
+    present: frozenset[tuple[str, ...]] | None
     fate: Fate
     next_at: datetime
     position: int = 0
@@ -122,6 +122,7 @@ class HostileEncord(ScriptedGateway):
         troubles: error text and how often it will still be said, by object URL.
         refused: URLs for which a whole manifest is refused.
         most_units: more units in a manifest are too large.
+        names_all: the error of a unit of several objects names all of them, as against the one that failed.
         gone: tells whether the object behind a URL is no longer in the bucket.
         read_faults: raised by the next polls, counts and listings.
         seen: what happened, for statistics.
@@ -133,6 +134,7 @@ class HostileEncord(ScriptedGateway):
     troubles: dict[str, tuple[str, float]] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     most_units: int = 1_000
+    names_all: bool = False
     gone: Callable[[str], bool] = lambda _: False
     read_faults: list[Exception] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
@@ -166,7 +168,7 @@ class HostileEncord(ScriptedGateway):
         self._work()
         manifest = json.loads(data)
         units = [unit for value in manifest.values() if isinstance(value, list) for unit in value]
-        if self.refused & {unit["objectUrl"] for unit in units}:
+        if self.refused & {url for unit in units for url in urls_of(unit)}:
             self.seen.add("start: a bad entry")
             raise PermanentError("400: an entry is not valid")
         if len(units) > self.most_units:
@@ -177,7 +179,7 @@ class HostileEncord(ScriptedGateway):
         fate = self.fates.pop(0) if self.fates else self.usual
         self.seen.add(f"job: {fate.name}")
         job_id = str(uuid5(NAMESPACE_URL, f"job/{next(self._numbers)}"))
-        present = None if self.sees_duplicates_late else self._urls_of(folder_uuid)
+        present = None if self.sees_duplicates_late else self._present(folder_uuid)
         self.open[job_id] = Job(
             folder_uuid,
             units,
@@ -239,10 +241,15 @@ class HostileEncord(ScriptedGateway):
         items = items[:: -1 if newest_first else 1]
         return ItemPage(tuple(items[start : start + 1000]), str(start + 1000) if start + 1000 < len(items) else None)
 
-    def child_items(self, folder_uuid: str, item_uuid: str) -> None:
-        """See ``RegistrationGateway``; there are no groups here."""
-        del folder_uuid, item_uuid
+    def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
+        """See ``RegistrationGateway``."""
         self._may_fail()
+        return ScriptedGateway.child_items(self, folder_uuid, item_uuid)
+
+    def contents(self) -> dict[str, tuple[str, ...]]:
+        """Return item -> the URLs that it consists of in their order, over all folders."""
+        items = [item for held in self.items.values() for item in held]
+        return {item.item_uuid: self._urls_in(item) for item in items}
 
     def heal(self) -> None:
         """Take no more liberties; only what is wrong with objects and entries stays wrong."""
@@ -258,8 +265,11 @@ class HostileEncord(ScriptedGateway):
             self.seen.add(f"read: {error}")
             raise error
 
-    def _urls_of(self, folder_uuid: str) -> frozenset[str]:
-        return frozenset(item.url for item in self.items.get(folder_uuid, ()) if item.url)
+    def _urls_in(self, item: RemoteItem) -> tuple[str, ...]:
+        return self._urls_of_groups.get(item.item_uuid, (item.url or "",))
+
+    def _present(self, folder_uuid: str) -> frozenset[tuple[str, ...]]:
+        return frozenset(map(self._urls_in, self.items.get(folder_uuid, ())))
 
     def _work(self) -> None:
         """Do what the jobs have done up to now, in the order of time."""
@@ -282,24 +292,31 @@ class HostileEncord(ScriptedGateway):
 
     def _work_on(self, job: Job) -> bool:
         """Try the next unit and return whether it shows in the folder: what does not show must not take time."""
-        unit, url = job.units[job.position], job.units[job.position]["objectUrl"]
+        unit, urls = job.units[job.position], urls_of(job.units[job.position])
         job.position += 1
-        if url in (self._urls_of(job.folder_uuid) if job.present is None else job.present):
+        if urls in (self._present(job.folder_uuid) if job.present is None else job.present):
             job.skipped += 1
             self.seen.add("unit: skipped")
             return False
-        text = self._trouble(url)
-        if text is not None:
-            job.errors.append(UnitError(object_urls=(url,), message=text, subtask_uuid=str(uuid5(NAMESPACE_URL, url))))
-            return False
+        for url in urls:
+            text = self._trouble(url)
+            if text is not None:
+                named, subtask = urls if self.names_all else (url,), str(uuid5(NAMESPACE_URL, url))
+                job.errors.append(UnitError(object_urls=named, message=text, subtask_uuid=subtask))
+                self.seen.update({"unit: one bad object of several"} if len(urls) > 1 else ())
+                return False
+        self.seen.update({"unit: of several objects"} if OBJECT_URL not in unit else ())
         item = RemoteItem(
             item_uuid=str(uuid5(NAMESPACE_URL, f"item/{next(self._numbers)}")),
             name=unit["title"],
-            url=url,
+            url=urls[0] if OBJECT_URL in unit else None,
             unit_id=unit["clientMetadata"].get(UNIT_METADATA_KEY),
             created_at=job.next_at,
         )
-        self.items.setdefault(job.folder_uuid, []).append(item)
+        if OBJECT_URL in unit:
+            self.items.setdefault(job.folder_uuid, []).append(item)
+        else:
+            self.add_group(job.folder_uuid, item, urls)
         job.registered.append(item)
         return True
 
@@ -331,6 +348,14 @@ class HostileEncord(ScriptedGateway):
             units_cancelled=len(job.units) - job.position,
         )
         self.jobs[job_id] = _as_told(report, job.fate.tells) if status is JobStatus.DONE else report
+
+
+def urls_of(unit: dict[str, Any]) -> tuple[str, ...]:
+    """Return the URLs of an entry of a manifest in the order of their positions."""
+    if OBJECT_URL in unit:
+        return (unit[OBJECT_URL],)
+    positions = sorted(int(key.removeprefix(GROUP_URL_PREFIX)) for key in unit if key.startswith(GROUP_URL_PREFIX))
+    return tuple(unit[f"{GROUP_URL_PREFIX}{position}"] for position in positions)
 
 
 def _as_told(report: JobReport, tells: str) -> JobReport:

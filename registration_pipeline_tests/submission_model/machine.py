@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.submission_model.process import Process
 
-KEYS = [*(f"raw/{letter}.jpg" for letter in "abcdef"), "raw/g.mp4", "raw/skip/h.jpg", "raw/i.exe"]
+RIGS = [f"raw/rig/{rig}/{place}.jpg" for rig in "pq" for place in (9, 10)]
+"""Two image groups of two: an object of one that comes after the other was planned is late."""
+KEYS = [*(f"raw/{letter}.jpg" for letter in "abcd"), *RIGS, "raw/g.mp4", "raw/skip/h.jpg", "raw/i.exe"]
 SECONDS = [110.0, 50.0, 20.0, 1.0]
 """Less than anybody settles."""
 ACTS = [
@@ -108,6 +110,7 @@ class RegistrationMachine(RuleBasedStateMachine):
         holds=st.booleans(),
         usual=st.one_of(usual, usual, silent),
         by_hand=st.lists(st.sampled_from(KEYS), max_size=4),
+        names_all=st.booleans(),
     )
     def begin(
         self,
@@ -118,8 +121,11 @@ class RegistrationMachine(RuleBasedStateMachine):
         holds: bool,
         usual: Fate,
         by_hand: list[str],
+        names_all: bool,
     ) -> None:
-        self.world = World(self.fleet_type, self.variant, chunk_size=dict.fromkeys(("images", "videos"), chunk_size))
+        sizes = dict.fromkeys(("images", "image_groups", "videos"), chunk_size)
+        self.world = World(self.fleet_type, self.variant, chunk_size=sizes)
+        self.world.encord.names_all = names_all
         self.world.encord.sees_duplicates_late = late
         self.world.encord.holds_polls = holds
         self.world.encord.usual = usual

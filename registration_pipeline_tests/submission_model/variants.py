@@ -16,6 +16,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from registration_pipeline.errors import AmbiguousError, PermanentError, StateConflictError
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus
+from registration_pipeline_tests.submission_model.hostile_encord import urls_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,21 +87,21 @@ class _Trusting(_Around):
 
     def __init__(self, inner: Any) -> None:
         super().__init__(inner)
-        self.sent: dict[str, dict[str, str]] = {}
+        self.sent: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def start_job(self, *, manifest: Path, **arguments: Any) -> Any:
         job_id = self.inner.start_job(manifest=manifest, **arguments)
         units = [
             unit for value in json.loads(manifest.read_bytes()).values() if isinstance(value, list) for unit in value
         ]
-        self.sent[job_id] = {unit["title"]: unit["objectUrl"] for unit in units}
+        self.sent[job_id] = {unit["title"]: urls_of(unit) for unit in units}
         return job_id
 
     def poll_job(self, *, job_id: str, **arguments: Any) -> JobReport:
         report: JobReport = self.inner.poll_job(job_id=job_id, **arguments)
         return report if report.status is JobStatus.PENDING else self._believed(report, self.sent.get(job_id, {}))
 
-    def _believed(self, report: JobReport, sent: dict[str, str]) -> JobReport:
+    def _believed(self, report: JobReport, sent: dict[str, tuple[str, ...]]) -> JobReport:
         named = tuple(JobItem(str(uuid5(NAMESPACE_URL, title)), title) for title in sent)
         return replace(
             report,
@@ -116,11 +117,11 @@ class _Trusting(_Around):
 class _Credulous(_Trusting):
     """Takes for registered what a job that is DONE does not name as an error."""
 
-    def _believed(self, report: JobReport, sent: dict[str, str]) -> JobReport:
+    def _believed(self, report: JobReport, sent: dict[str, tuple[str, ...]]) -> JobReport:
         failed = {url for error in report.unit_errors for url in error.object_urls}
         if report.status is not JobStatus.DONE or report.units_error > len(report.unit_errors):
             return report
-        silent = [title for title, url in sent.items() if url not in failed]
+        silent = [title for title, urls in sent.items() if failed.isdisjoint(urls)]
         named = tuple(JobItem(str(uuid5(NAMESPACE_URL, title)), title) for title in silent)
         return replace(report, items=(*named, *report.items))
 

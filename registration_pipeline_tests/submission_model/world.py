@@ -9,13 +9,14 @@ import hashlib
 import json
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
 from obstore.store import MemoryStore
 
 from registration_pipeline.manifest.render import render_manifest
+from registration_pipeline.objects import MediaKind
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.cancel import cancel_chunk
@@ -27,6 +28,7 @@ from registration_pipeline.tracking.outcomes import read_outcomes
 from registration_pipeline.tracking.repairs import repaired_chunks
 from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline.tracking.status import chunk_statuses, source_status
+from registration_pipeline_tests.submission_model.bucket import Bucket
 from registration_pipeline_tests.submission_model.hostile_encord import HostileEncord
 from registration_pipeline_tests.submission_model.process import Killed, Process
 
@@ -95,56 +97,18 @@ class DyingStore:
         return getattr(self.inner, name)
 
 
-@dataclass
-class Bucket:
-    """Which objects are where, decided object by object."""
-
-    tags: dict[str, str] = field(default_factory=dict)
-    """ETag at planning, of every key that was ever planned."""
-    listed: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What the planned inventory holds."""
-    undecided: Counter[str] = field(default_factory=Counter)
-
-    def plan(self, objects: dict[str, dict[str, Any]]) -> None:
-        """Decide about an inventory."""
-        self.listed = {key: dict(facts) for key, facts in objects.items()}
-        self.undecided = Counter()
-        for key, facts in self.listed.items():
-            if key in self.tags:
-                continue
-            if "/skip/" in key:
-                self.undecided["excluded"] += 1
-            elif not facts["size"] or not key.endswith((".jpg", ".mp4")):
-                self.undecided["rejected"] += 1
-            else:
-                self.tags[key] = facts["e_tag"]
-
-    def counts(self, registered: set[str], failed: set[str]) -> dict[str, int]:
-        """Return what the status should say."""
-        planned = set(self.tags) & set(self.listed)
-        return {
-            "objects": len(self.listed),
-            "excluded": self.undecided["excluded"],
-            "rejected": self.undecided["rejected"],
-            "registered": len(planned & registered),
-            "pending": len(planned - registered - failed),
-            "failed": len(planned & failed),
-            "changed": sum(self.listed[key]["e_tag"] != self.tags[key] for key in planned & registered),
-            "deleted": len(registered - set(self.listed)),
-        }
-
-
 class World:
     """Everything that processes share."""
 
     def __init__(self, fleet_type: Any, variant: Variant, **options: Any) -> None:
         self.variant = variant
         self.store = WatchedStore(BucketStateStore(MemoryStore(), "memory://state"))
-        self._options = {"exclude": ["**/skip/**"], **options}
+        groups = [{"match": "rig/**", "as": "image_group", "by": "directory"}]
+        self._options = {"exclude": ["**/skip/**"], "groups": groups, **options}
         self.fleet = fleet_type(store=self.store, **self._options)
         self.encord = HostileEncord(clock=self.fleet.time.clock, gone=self._is_gone)
         self.fleet.encord = self.encord
-        self.bucket = Bucket()
+        self.bucket = Bucket(seen=self.encord.seen)
         self.processes: list[Process] = []
         self.results: list[ChunkResult] = []
         self.write_faults: list[str] = []
@@ -193,11 +157,17 @@ class World:
 
     def fill(self, keys: Collection[str]) -> None:
         """Have a person register objects under titles of their own, before anything is sent."""
-        held = self.encord.items.setdefault(self.encord.create_folder("fleet"), [])
-        for url, key in self.key_of.items():
-            if key in keys:
-                uuid, at = str(uuid5(NAMESPACE_URL, f"by hand {url}")), self.fleet.time.clock()
-                held.append(RemoteItem(item_uuid=uuid, name="by hand", url=url, unit_id=None, created_at=at))
+        folder = self.encord.create_folder("fleet")
+        held = self.encord.items.setdefault(folder, [])
+        for unit in (unit for units in self.units.values() for unit in units if unit.objects[0].key in keys):
+            urls, at = [entry.object_url for entry in unit.objects], self.fleet.time.clock()
+            uuid = str(uuid5(NAMESPACE_URL, f"by hand {urls[0]}"))
+            item = RemoteItem(item_uuid=uuid, name="by hand", url=urls[0], unit_id=None, created_at=at)
+            if unit.kind is MediaKind.IMAGE_GROUP:
+                self.encord.add_group(folder, item, urls)
+                self.seen.add("folder: a group by hand")
+            else:
+                held.append(item)
         if held:
             self.seen.add("folder: filled by hand")
             self.is_filled = True
@@ -318,9 +288,11 @@ class World:
             event = next(event for event in self.fleet.journal.events(chunk_id)[::-1] if event.kind == "verdict")
             outcomes = read_outcomes(self.fleet.store, "fleet", event)
             assert all(outcome.reason and outcome.message for outcome in outcomes if not outcome.verdict.is_registered)
-            items = {item.item_uuid: item.url for held in self.encord.items.values() for item in held}
+            items, units = self.encord.contents(), {unit.unit_id: unit for unit in self.units[chunk_id]}
             assert all(
-                items.get(one.item_uuid or "") == one.object_url for one in outcomes if one.verdict.is_registered
+                items.get(one.item_uuid or "") == tuple(entry.object_url for entry in units[one.unit_id].objects)
+                for one in outcomes
+                if one.verdict.is_registered
             ), "called registered without its item"
             self._outcomes[name] = {outcome.key: outcome.verdict.is_registered for outcome in outcomes}
         return self._outcomes[name]
@@ -341,6 +313,10 @@ class World:
         assert status.adds_up
         counts = self.bucket.counts(registered, failed)
         assert {name: getattr(status, name) for name in counts} == counts
+        assert asdict(status.units) == self.bucket.unit_counts(self._units_by_key(), registered, failed)
+
+    def _units_by_key(self) -> list[frozenset[str]]:
+        return [frozenset(entry.key for entry in unit.objects) for units in self.units.values() for unit in units]
 
     def end(self) -> None:
         """Promise 1 in full: fix everything, go on until nothing is due, and read every object."""
@@ -381,16 +357,24 @@ class World:
     def _check_end(self) -> None:
         registered, failed, _ = self.standings()
         present = set(self.fleet.objects)
-        hopeless = {
+        bad = {
             key
             for url, key in self.key_of.items()
             if key not in present or url in self.encord.refused or url in self.encord.troubles
         }
+        hopeless = set[str]().union(*(unit for unit in self._units_by_key() if unit & bad))
         assert set(self.bucket.tags) - hopeless <= registered, "an object that Encord accepts is not registered"
         assert failed <= hopeless
         assert registered | failed == set(self.bucket.tags)
         failures = list(source_failures(self.fleet.store, "fleet"))
-        assert sorted(row.key for row in failures if row.chunk_id) == sorted(failed & present)
+        left = (
+            [entry.key for entry in unit.objects if entry.key in failed & present]
+            for units in self.units.values()
+            for unit in units
+        )
+        assert sorted((row.key, row.objects) for row in failures if row.chunk_id) == sorted(
+            (keys[0], len(keys)) for keys in left if keys
+        )
         assert all(row.reason and row.message for row in failures)
         for chunk_id, units in self.units.items():
             name = f"fleet/manifests/{chunk_id}.json"

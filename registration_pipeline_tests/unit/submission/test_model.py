@@ -46,7 +46,7 @@ JOBS = (
     "hides_errors, cancelled, goes_on, tells no urls, tells first error twice, tells text only, tells nothing of errors, "
     "tells no items, tells all pending, hidden, unknown although it lives"
 )
-UNITS = "403 forbidden, 503 try again, corrupt, gone, skipped"
+UNITS = "403 forbidden, 503 try again, corrupt, gone, skipped, of several objects, one bad object of several"
 READS = "401: key refused, 404: no such job, 429, connection cut"
 ACTS = "its lease, manifests, intent, start, job, poll, sleep, count, list, outcomes, failures, split, closed"
 ENDS = "well, CredentialsError, LeaseLostError, ServiceUnavailableError, StateError, StoppedError"
@@ -69,7 +69,8 @@ EVERYTHING = (
     | kinds("process: ", "killed, in turn")
     | kinds("run: ", "nightly, named, retry, force")
     | kinds("told: ", TOLD)
-    | kinds("folder: ", "filled by hand")
+    | kinds("folder: ", "filled by hand, a group by hand")
+    | kinds("plan: ", "a late member, a bad member")
     | kinds("told: ", "is not empty")
 )
 # BELIEVING and EARLY_CHECK fail too rarely for a hunt; each has a test of its own below.
