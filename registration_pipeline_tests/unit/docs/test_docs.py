@@ -24,6 +24,7 @@ from registration_pipeline.limits import (
     MAX_OBJECT_BYTES,
     MAX_TITLE_CHARACTERS,
     MAX_URL_BYTES,
+    MAX_URLS,
     EncordPlan,
 )
 from registration_pipeline.objects import FailureReason, MediaKind, RejectionReason
@@ -198,6 +199,7 @@ def test_the_documented_limits_are_those_of_the_code() -> None:
 
     assert f"{MAX_ITEMS:,}" in page
     assert f"{MAX_URL_BYTES:,} bytes" in page
+    assert f"{MAX_URLS:,} URLs" in page
     assert f"{MAX_TITLE_CHARACTERS} characters" in page
     assert all(f"{size:,} bytes" in page for size in MAX_OBJECT_BYTES.values())
     assert ARCHIVED_STORAGE_CLASSES <= code_words(page)
