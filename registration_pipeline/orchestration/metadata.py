@@ -174,8 +174,13 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
         shown["reasons"] = reasons_table({"units": result.reasons})
         shown["sample_of_failures"] = table(
             [
-                {"key": first.key, "objects": objects, "reason": first.reason, "message": first.message}
-                for first, objects in result.failures
+                {
+                    "key": unit.first.key,
+                    "objects": unit.objects,
+                    "reason": unit.said.reason,
+                    "message": unit.said.message,
+                }
+                for unit in result.failures
             ],
             ("key", "objects", "reason", "message"),
         )

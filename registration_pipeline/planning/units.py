@@ -6,7 +6,7 @@ What does not belong here: reading them from a plan (``wave.py``) and halving th
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Final, NamedTuple, overload
@@ -21,6 +21,9 @@ UNIT_COLUMNS: Final = (
     "client_metadata",
 )
 """Those of a plan that a unit is made of."""
+
+_BLOCK: Final = 1_024
+"""Members of a unit that are made at a time."""
 
 _KINDS: Final = {kind.value: kind for kind in MediaKind}  # a look-up is ten times as fast as MediaKind(…)
 _ORDER: Final = [("unit_index", "ascending"), ("position", "ascending")]
@@ -41,7 +44,8 @@ class PlannedUnit(NamedTuple):
         unit_id: 16 hexadecimal digits, the same in every run.
         kind: which list of the manifest it goes to.
         title: what Encord shows; unique in the source.
-        objects: in the order of their position.
+        objects: in the order of their position; those of a unit of several are made when they are read, for it may have a
+            million.
         unit_index: position in the chunk, from 0.
         client_metadata: canonical JSON text of an object; None: there is none.
     """
@@ -49,9 +53,45 @@ class PlannedUnit(NamedTuple):
     unit_id: str
     kind: MediaKind
     title: str
-    objects: tuple[PlannedObject, ...]
+    objects: Sequence[PlannedObject]
     unit_index: int
     client_metadata: str | None = None
+
+
+class _Members(Sequence[PlannedObject]):
+    """The objects of one unit of several, as rows of its chunk."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return int(self._rows.num_rows)
+
+    @overload
+    def __getitem__(self, index: int) -> PlannedObject: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PlannedObject]: ...
+    def __getitem__(self, index: int | slice) -> PlannedObject | Sequence[PlannedObject]:
+        if isinstance(index, slice):
+            return tuple(map(self.__getitem__, range(*index.indices(len(self)))))
+        row = range(len(self))[index]
+        return _objects(self._rows.slice(row, 1))[0]
+
+    def __iter__(self) -> Iterator[PlannedObject]:
+        for start in range(0, len(self), _BLOCK):
+            yield from _objects(self._rows.slice(start, _BLOCK))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+
+def _objects(rows: pa.Table) -> list[PlannedObject]:
+    return list(map(PlannedObject, *(rows.column(name).to_pylist() for name in PlannedObject._fields)))
 
 
 class ChunkUnits(Sequence[PlannedUnit]):
@@ -136,23 +176,32 @@ class ChunkUnits(Sequence[PlannedUnit]):
     @overload
     def __getitem__(self, index: slice) -> ChunkUnits: ...
     def __getitem__(self, index: int | slice) -> PlannedUnit | ChunkUnits:
-        return ChunkUnits.of(self._tuples[index]) if isinstance(index, slice) else self._tuples[index]
+        if not isinstance(index, slice):
+            return self._tuples[index]
+        start, stop, step = index.indices(len(self))
+        if step != 1:
+            return ChunkUnits.of(self._tuples[index])
+        first_rows = [*self._first_rows, self.objects]
+        return ChunkUnits(self._rows.slice(first_rows[start], first_rows[max(start, stop)] - first_rows[start]))
 
     @cached_property
-    def _first_rows(self) -> list[int]:
+    def _first_rows(self) -> Sequence[int]:
+        """Where each unit begins."""
+        if self._is_single:
+            return range(self.objects)
         indexes = self.values("unit_index")
         return [row for row, index in enumerate(indexes) if row == 0 or index != indexes[row - 1]]
 
     @cached_property
     def _tuples(self) -> list[PlannedUnit]:
         names = ("unit_id", "kind", "title", "unit_index", "client_metadata")
-        objects = list(map(PlannedObject, *map(self.values, ("key", "object_url", "size"))))
-        return [
-            PlannedUnit(unit_id, _KINDS[kind], title, tuple(objects[row:end]), index, metadata)
-            for (row, end), unit_id, kind, title, index, metadata in zip(
-                self.spans(), *map(self.first_values, names), strict=True
-            )
-        ]
+        unit_ids, kinds, titles, indexes, metadata = map(self.first_values, names)
+        members: Iterable[Sequence[PlannedObject]] = (
+            ((single,) for single in _objects(self._rows))
+            if self._is_single
+            else (_Members(self._rows.slice(row, end - row)) for row, end in self.spans())
+        )
+        return list(map(PlannedUnit, unit_ids, map(_KINDS.__getitem__, kinds), titles, members, indexes, metadata))
 
 
 def _increases(rows: pa.Table) -> bool:

@@ -68,7 +68,7 @@ def test_whatever_is_rendered_is_valid_and_does_not_depend_on_the_order_of_units
 
 def test_a_unit_that_is_no_single_object_is_refused() -> None:
     one = unit("a.jpg", 0)
-    two = PlannedUnit(unit_id="", kind=MediaKind.IMAGE, title="t", objects=one.objects * 2, unit_index=0)
+    two = PlannedUnit(unit_id="", kind=MediaKind.IMAGE, title="t", objects=tuple(one.objects) * 2, unit_index=0)
 
     with pytest.raises(StateCorruptError, match="has 2 objects"):
         render_manifest(CHUNK_ID, ChunkUnits.of([two]))

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registration_pipeline.planning.grouping.natural import natural
 from registration_pipeline.planning.grouping.rules import GroupRules, Member
 from registration_pipeline.planning.kinds import KindFinder
 from registration_pipeline.settings import SourceSettings
@@ -284,10 +285,29 @@ NAMES = st.sampled_from(["1.png", "02.png", "10.png", "IM1", "b.dcm", "c.mp4", "
 KEYS = st.builds(lambda parts, name: "/".join([*parts, name]), st.lists(PARTS, max_size=3), NAMES)
 
 
-@given(st.lists(KEYS, max_size=20), st.lists(st.sampled_from([RIGS, CLIPS, SERIES]), max_size=3))
+@given(st.lists(KEYS, max_size=8), st.lists(st.sampled_from([RIGS, CLIPS, SERIES]), max_size=3))
 def test_what_a_rule_says_of_an_object_depends_on_nothing_but_its_key(
     keys: list[str], groups: list[dict[str, Any]]
 ) -> None:
     settings = source(*groups)
 
     assert members_of(settings, keys) == [member_of(settings, key) for key in keys]
+
+
+@given(st.lists(KEYS, max_size=20, unique=True))
+def test_by_headers_the_order_is_that_of_whole_keys_though_directories_are_read_once(keys: list[str]) -> None:
+    everywhere = source({"match": "**", "as": "dicom_series", "by": "headers"})
+    found = [(member, key) for member, key in zip(members_of(everywhere, keys), keys, strict=True) if member]
+
+    assert [member.order for member, _ in found] == [natural(key) for _, key in found]
+
+
+@given(st.lists(KEYS, max_size=20, unique=True))
+def test_by_directory_every_image_is_in_the_unit_of_its_directory(keys: list[str]) -> None:
+    everywhere = source(RIGS | {"match": "**"})
+    found = {key: member.group_key for member, key in zip(members_of(everywhere, keys), keys, strict=True) if member}
+    images = [key for key in keys if key.endswith(".png")]
+
+    assert {key: name for key, name in found.items() if key in images} == {
+        key: f"directory:{key[: len(key) - len(key.rpartition('/')[2])]}" for key in images
+    }
