@@ -133,12 +133,17 @@ def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
     return {
         "objects": counts.objects,
         **{f"{name}_objects": getattr(counts, name) for name in numbers},
+        **{f"{name}_units": getattr(counts, f"{name}_units") for name in ("held", "changed", "deleted")},
         "new_units": sum(chunk.units for chunk in plan.chunks) if plan.created else 0,
         "new_chunks": len(plan.chunks) if plan.created else 0,
         "wave_id": plan.wave.wave_id,
         "rejected_by_reason": counts_table(counts.rejected_by_reason, "reason"),
         "rejected_suffixes": counts_table(counts.rejected_suffixes, "suffix"),
         "excluded_by_rule": counts_table(counts.excluded_by_rule, "rule"),
+        "changed_units": counts.changed_units,
+        "deleted_units": counts.deleted_units,
+        "warnings": plan.warnings.total,
+        "first_warnings": table([{"warning": warning} for warning in plan.warnings.first], ("warning",)),
         "chunks": table(
             [{**chunk_row(chunk)} for chunk in plan.chunks[:SAMPLE_ROWS]],
             ("chunk_id", "kind", "units", "objects", "bytes", "first_key"),

@@ -157,6 +157,8 @@ def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterIns
     read_headers(project, source, log)
     plan = project.plan(source)
     log(f"{plan.wave.counts.new:,} new objects in {len(plan.chunks)} chunks of wave {plan.wave.wave_id}")
+    for warning in plan.warnings.first:
+        log(f"Warning: {warning}")
     snapshot = project.snapshot(source, plan.history)
     removed = update_partitions(instance, SourceNames(source.name), snapshot.chunks)
     if removed:
