@@ -25,6 +25,8 @@ class AuditFinding(StrEnum):
     """In the Encord folder, and not registered according to the ledger."""
     CHANGED = "changed"
     """Registered, and the bucket's object is another one now."""
+    ARCHIVED = "archived"
+    """Registered, and moved to a storage class that can't be read since."""
     GONE = "gone"
     """Registered, and no longer in the bucket."""
 
@@ -59,6 +61,10 @@ _MEANINGS = {
     AuditFinding.CHANGED: (
         "registered, and the bucket's object is another one now",
         "Encord keeps what it read; write new content under a new key to have it registered",
+    ),
+    AuditFinding.ARCHIVED: (
+        "registered, and archived in the bucket since: Encord can't open it",
+        "restore it in the bucket, or leave it if no one works with it any more",
     ),
     AuditFinding.GONE: (
         "registered, and no longer in the bucket",
