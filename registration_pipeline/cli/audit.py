@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from registration_pipeline.audit.report import AuditReport, latest_audit, write_findings
+from registration_pipeline.audit.report import AuditReport, write_findings
 from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.cli.commands import check_out
 from registration_pipeline.cli.output import notice, print_json, say, stdout
@@ -27,11 +27,10 @@ def audit_source(config: Path | None, name: str, *, adopt: bool, out: Path | Non
     project, source = open_source(config, name)
     own = SourceNames(source.name)
     run_config = {"ops": {f"{own.ident}_{AUDIT_OP}": {"config": {"adopt": adopt}}}}
-    errors, _ = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
+    errors, _, audits = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
     if errors:
         return exit_status([], errors)
-    report = latest_audit(project.store, source.name)
-    assert report is not None
+    report = audits[source.name]
     if out is not None:
         _write(project.store, report, out)
     print_json(_document(project.store, report)) if as_json else _print(project.store, report)

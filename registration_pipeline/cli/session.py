@@ -16,6 +16,7 @@ from registration_pipeline.project.project import Project
 from registration_pipeline.state.version import require_layout
 
 if TYPE_CHECKING:
+    from registration_pipeline.audit.report import AuditReport
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.tracking.status import SourceStatus
 
@@ -66,10 +67,12 @@ class JobResults(NamedTuple):
     Args:
         errors: the sources whose run was ended by an error, each with its error.
         statuses: the counts of objects, by source, for the runs that came to their end.
+        audits: the reports of those that were audits, by source.
     """
 
     errors: "list[tuple[str, RegistrationPipelineError]]"
     statuses: "dict[str, SourceStatus]"
+    audits: "dict[str, AuditReport]"
 
 
 def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> JobResults:
@@ -80,7 +83,7 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
     from registration_pipeline.orchestration.runs.listener import listening
     from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
 
-    results = JobResults([], {})
+    results = JobResults([], {}, {})
     # The libraries stay for good: frozen, they are not visited by the garbage collector, which then takes half a second
     # of a quiet night's sync instead of one of its eight. Once, because what is frozen is never freed: garbage of earlier
     # runs must be.
@@ -98,6 +101,8 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
                 results.errors.append((job.source, listener.error))
             if listener.status is not None:
                 results.statuses[job.source] = listener.status
+            if listener.audit is not None:
+                results.audits[job.source] = listener.audit
     return results
 
 

@@ -122,6 +122,7 @@ def audit_stage(
     for result in adopted or ():
         current_listener().chunk_concluded(source.name, result)
     found = ", ".join(f"{count:,} {finding}" for finding, count in report.findings.items() if count) or "no findings"
+    current_listener().audited(report)
     log(f"audit {report.audit_id}: {found} in {report.units:,} units and {report.items:,} items")
     return report
 

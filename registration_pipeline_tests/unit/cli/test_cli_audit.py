@@ -140,3 +140,19 @@ def test_a_file_of_another_kind_is_refused_before_anything_is_compared(workplace
 
 def test_a_source_that_does_not_exist_is_refused(workplace: Workplace):
     assert workplace.run("audit", "fleet-camera").status == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["", "--adopt"], ids=["plain", "adopting"])
+def test_the_report_is_that_of_this_audit_though_an_older_one_has_a_later_name(registered: Workplace, option: str):
+    assert registered.run("audit", SOURCE).status == 0
+    folder = registered.root / "state" / SOURCE / "audit"
+    (present,) = folder.iterdir()
+    present.rename(folder / "20991231T235959999999Z")  # of a clock that was ahead
+    delete_item(registered, "day/frame_2.jpg")
+
+    said = registered.run("audit", SOURCE, "--json", *filter(None, [option]))
+
+    assert said.status == 3
+    assert said.document["findings"]["missing"] == 1
+    assert said.document["audit_id"] == "21000101T000000000000Z"
