@@ -9,7 +9,6 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +26,7 @@ from registration_pipeline.tables.external_sort import ExternalSort
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from registration_pipeline.state.store import StateStore

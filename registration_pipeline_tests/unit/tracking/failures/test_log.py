@@ -122,8 +122,8 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, key: str):
     write_failures(rows, [tmp_path / "failures.csv"])
     store = BucketStateStore(MemoryStore(), "memory://state")
     counts = dict.fromkeys(("units", "objects", "registered_units", "registered_objects", "items"), 1)
-    facts: dict[str, Any] = {"inventory_id": "20261121T020000Z", "folders": [], "started_at": AT, "finished_at": AT}
-    report = write_report(store, "fleet", tmp_path, findings, **counts, **facts)
+    facts: dict[str, Any] = {"inventory_id": "20261121T020000Z", "folders": [], "finished_at": AT}
+    report = write_report(store, "fleet", tmp_path, findings, started_at=AT, **counts, **facts)
     write_findings(store, report, tmp_path / "out.csv")
 
     assert list(audit_findings(store, report)) == findings
