@@ -30,6 +30,7 @@ from registration_pipeline.cli.session import (
     exit_status,
     open_source,
     open_sources,
+    refuse_in_state,
     report_disagreements,
     run_jobs,
 )
@@ -171,6 +172,7 @@ def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None
     project, sources = open_sources(config, names)
     if out is not None:
         check_out(out)
+        refuse_in_state(project, out)
     rows = (row for source in sources for row in project.failures(source))
     tally = report_failures(rows, out=out, as_json=as_json)
     if out is None and not as_json:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registration_pipeline.cli.output import not_registered, notice
-from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.errors import RegistrationPipelineError, UsageError
 from registration_pipeline.project.project import Project
 from registration_pipeline.state.version import require_layout
 
@@ -50,6 +50,22 @@ def open_source(config: Path | None, name: str) -> "tuple[Project, SourceSetting
     """Load the configuration and return one source, as ``open_sources`` does."""
     project, (source,) = open_sources(config, [name])
     return project, source
+
+
+def refuse_in_state(project: Project, out: Path) -> None:
+    """Refuse to write a file for people where the state is: it could replace what was registered.
+
+    Raises:
+        UsageError: ``out`` is in the folder of the state, by whatever path.
+    """
+    root = Path(project.store.uri)
+    if "://" in project.store.uri or not root.is_dir():
+        return
+    for folder in (*out.resolve().parents, *out.parent.resolve().parents, out.parent.resolve()):
+        if folder.is_dir() and folder.samefile(root):
+            raise UsageError(
+                f"--out {out} is in the state, {root}, whose files nothing else may change. Name a file in another folder."
+            )
 
 
 @dataclass(frozen=True, slots=True)
