@@ -327,6 +327,10 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()  # else the interpreter writes what is left when nothing can be said any more
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort of a command line
         return report(error)
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return report(error.__context__)  # the library ends the process with 1
     if status == INTERRUPTED:  # Typer turns Ctrl-C into this status and says nothing
         say_interrupted()
     return status
