@@ -9,6 +9,7 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,6 @@ from registration_pipeline.tables.external_sort import ExternalSort
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
     from pathlib import Path
 
     from registration_pipeline.state.store import StateStore
@@ -41,7 +41,7 @@ _BATCH_ROWS: Final = 10_000
 FINDING_SCHEMA: pa.Schema = pa.schema(
     [
         pa.field("finding", pa.string(), nullable=False),
-        *(pa.field(name, pa.string()) for name in FindingRow._fields[1:]),
+        *(pa.field(name, pa.int64() if name == "objects" else pa.string()) for name in FindingRow._fields[1:]),
     ]
 )
 AUDIT_COLUMNS = FindingRow._fields
@@ -68,10 +68,13 @@ class AuditReport:
         findings: rows of the report by finding; a finding that did not occur is there with 0.
         under_way: items of chunks that were being submitted; they are not findings.
         adopted_chunks: taken over, wholly or in part.
-        adopted_units: items that the ledger knows to be registered since.
+        adopted_units: units that the ledger knows to be registered since.
+        adopted_reordered: of these, units whose item holds their objects in another order than planned.
         partly_present: chunks that are only partly in Encord and not concluded; sending them is safe.
         looked_up: recorded items that were looked up in other folders.
         not_looked_up: those that were not, because the limit was reached; they count as missing.
+        opened: items that may be groups, and were asked what they consist of because nothing else explained them.
+        not_opened: those that were not asked, because the limit was reached; they count as unknown.
         sample: the first rows of each finding.
         parquet: the findings, all of them.
         csv: the same.
@@ -92,9 +95,12 @@ class AuditReport:
     under_way: int = 0
     adopted_chunks: int = 0
     adopted_units: int = 0
+    adopted_reordered: int = 0
     partly_present: int = 0
     looked_up: int = 0
     not_looked_up: int = 0
+    opened: int = 0
+    not_opened: int = 0
     sample: tuple[FindingRow, ...] = ()
     parquet: Part
     csv: str
@@ -114,6 +120,24 @@ class AuditReport:
             "sample": [row._asdict() for row in self.sample],
             "parquet": self.parquet.to_json(),
         }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> AuditReport:
+        """Read the form that ``to_json`` gives.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not that form.
+        """
+        return cls(
+            **{
+                **value,
+                "started_at": datetime.fromisoformat(value["started_at"]),
+                "finished_at": datetime.fromisoformat(value["finished_at"]),
+                "folders": tuple(value["folders"]),
+                "sample": tuple(FindingRow(**{"objects": None} | row) for row in value["sample"]),
+                "parquet": Part.from_json(value["parquet"]),
+            }
+        )
 
 
 class FindingSpool:
@@ -205,7 +229,10 @@ def _write_files(parquet: Path, text: Path, rows: Iterator[FindingRow]) -> None:
     ):
         csv_writer = CsvWriter(csv_file, AUDIT_COLUMNS)
         while batch := list(islice(rows, _BATCH_ROWS)):
-            columns = [pa.array(column, pa.string()) for column in zip(*batch, strict=True)]
+            columns = [
+                pa.array(column, field.type)
+                for column, field in zip(zip(*batch, strict=True), FINDING_SCHEMA, strict=True)
+            ]
             parquet_writer.write_table(pa.Table.from_arrays(columns, schema=FINDING_SCHEMA))
             csv_writer.write(batch)
 
@@ -217,7 +244,10 @@ def audit_findings(store: StateStore, report: AuditReport) -> Iterator[FindingRo
         StateCorruptError: the file is missing or unreadable.
     """
     for batch in read_parts(store, [report.parquet]):
-        yield from map(FindingRow._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        # An audit of an earlier version does not say how many objects a unit has.
+        values = [columns[name].to_pylist() if name in columns else [None] * len(batch) for name in AUDIT_COLUMNS]
+        yield from map(FindingRow._make, zip(*values, strict=True))
 
 
 def write_findings(store: StateStore, report: AuditReport, path: Path) -> None:

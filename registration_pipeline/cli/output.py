@@ -7,7 +7,7 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +18,7 @@ from registration_pipeline.foreign_text import printable
 from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.preflight import Finding
 from registration_pipeline.planning.plan import Plan
+from registration_pipeline.planning.suffixes import REST
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
@@ -32,6 +33,7 @@ _LABELS = {
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
 _NOT_PLAIN = re.compile(r"[^\n -~]+")
 LONGEST_SHOWN = 20
+_MOST_SUFFIXES = 5
 _PIPE_COLUMNS = 140
 _TABLE_COLUMNS = 120
 
@@ -113,6 +115,8 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
         table.add_column(status.source, justify="right", overflow="fold")
     for name in _COUNTS:
         table.add_row(_LABELS.get(name, f"objects {name}"), *(f"{document[name]:,}" for document in documents))
+    if any(status.rejected_suffixes for status in statuses):
+        table.add_row("unsupported types", *(_cell(_by_suffix(status.rejected_suffixes)) for status in statuses))
     table.add_section()
     for name in documents[0]["units"]:
         table.add_row(f"units {name}", *(f"{document['units'][name]:,}" for document in documents))
@@ -135,6 +139,8 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
     say(f"  {counts.objects:,} objects: " + ", ".join(f"{getattr(counts, name):,} {name}" for name in numbers))
     for reason, count in sorted(counts.rejected_by_reason.items()):
         say(f"  rejected objects: {count:,} {reason}")
+    if counts.rejected_suffixes:
+        say(f"  unsupported types by suffix: {_cell(_by_suffix(counts.rejected_suffixes))}")
     for rule, count in sorted(counts.excluded_by_rule.items()):
         say(f"  excluded objects: {count:,} by {_cell(rule)}")
     if plan.chunks:
@@ -149,6 +155,15 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
         stdout().print(table)
     if len(plan.chunks) > LONGEST_SHOWN:
         say(f"… and {len(plan.chunks) - LONGEST_SHOWN:,} more chunks; --json prints all of them.")
+
+
+def _by_suffix(counts: Mapping[str, int]) -> str:
+    """Return the most frequent suffixes of a few, e.g. ``7 .dat, 2 without suffix, 1 others``."""
+    ranked = sorted(counts.items(), key=lambda item: (item[0] == REST, -item[1], item[0]))
+    named = [item for item in ranked[:_MOST_SUFFIXES] if item[0] != REST]
+    rest = sum(counts.values()) - sum(count for _, count in named)
+    shown = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in named]
+    return ", ".join([*shown, f"{rest:,} others"] if rest else shown)
 
 
 def print_findings(findings: Iterable[Finding]) -> None:

@@ -109,6 +109,7 @@ def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
         "new_chunks": len(plan.chunks) if plan.created else 0,
         "wave_id": plan.wave.wave_id,
         "rejected_by_reason": counts_table(counts.rejected_by_reason, "reason"),
+        "rejected_suffixes": counts_table(counts.rejected_suffixes, "suffix"),
         "excluded_by_rule": counts_table(counts.excluded_by_rule, "rule"),
         "chunks": table(
             [{**chunk_row(chunk)} for chunk in plan.chunks[:SAMPLE_ROWS]],
@@ -169,8 +170,13 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
         shown["reasons"] = reasons_table({"units": result.reasons})
         shown["sample_of_failures"] = table(
             [
-                {"key": first.key, "objects": objects, "reason": first.reason, "message": first.message}
-                for first, objects in result.failures
+                {
+                    "key": unit.first.key,
+                    "objects": unit.objects,
+                    "reason": unit.said.reason,
+                    "message": unit.said.message,
+                }
+                for unit in result.failures
             ],
             ("key", "objects", "reason", "message"),
         )

@@ -227,7 +227,8 @@ def manifest_stage(
     listener.stage_started(source.name, "manifests", len(chunks))
     tally = ManifestTally(project, source)
     for done, chunk in enumerate(chunks, start=1):
-        yield tally.event(chunk, ensure_manifest(project.store, source.name, chunk))
+        made = ensure_manifest(project.store, source.name, chunk, limits=project.manifest_limits)
+        yield tally.event(chunk, made)
         listener.advanced(done)
     return tally.check()
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.schema import CHUNK_SCHEMA, PLAN_SCHEMA
 from registration_pipeline.planning.units import UNIT_COLUMNS, ChunkUnits
+from registration_pipeline.planning.warnings import PlanWarnings
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, lineage_folder, plan_folder
 from registration_pipeline.state.markers import read_marker
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Census = Literal["rejected", "changed", "deleted"]
 
 _UNIT_ROWS: Final = GroupReader(("chunk_id", *UNIT_COLUMNS))
+_UNIT_INDEXES: Final = GroupReader(("chunk_id", "key", "unit_index"))
 _WAVE_ID: Final = re.compile(r"(?P<inventory_id>[0-9]{8}T[0-9]{6}Z)(?:-(?P<number>[1-9][0-9]*))?")
 
 
@@ -49,7 +51,11 @@ class PlanCounts:
         new: in a chunk of this wave.
         changed: of the known ones, those that are not what was planned any more.
         deleted: planned once and not in the inventory; not among ``objects``.
+        changed_units: units with at least one object that changed; 0 in waves of earlier versions.
+        deleted_units: units with at least one object that is gone; 0 in waves of earlier versions.
         rejected_by_reason: ``RejectionReason`` -> objects.
+        rejected_suffixes: suffix -> objects for ``unsupported_type``, as ``SuffixCounts`` has them; none in waves of earlier
+            versions.
         excluded_by_rule: rule -> objects.
     """
 
@@ -61,7 +67,10 @@ class PlanCounts:
     new: int = 0
     changed: int = 0
     deleted: int = 0
+    changed_units: int = 0
+    deleted_units: int = 0
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    rejected_suffixes: Mapping[str, int] = field(default_factory=dict)
     excluded_by_rule: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -127,6 +136,8 @@ class Wave:
         changed_files: known objects that changed.
         deleted_files: known objects that are gone.
         facts: what was known about objects beyond the listing.
+        groupings: digests of the rules of grouping that planned the source up to this wave; none in waves of earlier versions.
+        warnings: what a person should know.
         planned_at: UTC.
     """
 
@@ -145,6 +156,8 @@ class Wave:
     changed_files: tuple[Part, ...] = ()
     deleted_files: tuple[Part, ...] = ()
     facts: tuple[FactsUsed, ...] = ()
+    groupings: tuple[str, ...] = ()
+    warnings: PlanWarnings = field(default_factory=PlanWarnings)
     planned_at: datetime
 
     def to_json(self) -> dict[str, Any]:
@@ -165,6 +178,8 @@ class Wave:
             "changed_files": [part.to_json() for part in self.changed_files],
             "deleted_files": [part.to_json() for part in self.deleted_files],
             "facts": [asdict(facts) for facts in self.facts],
+            "groupings": list(self.groupings),
+            "warnings": self.warnings.to_json(),
             "planned_at": self.planned_at.isoformat(),
         }
 
@@ -195,6 +210,8 @@ class Wave:
             changed_files=files("changed_files"),
             deleted_files=files("deleted_files"),
             facts=tuple(FactsUsed(**facts) for facts in value["facts"]),
+            groupings=tuple(map(str, value.get("groupings", ()))),
+            warnings=PlanWarnings.from_json(value.get("warnings")),
             planned_at=datetime.fromisoformat(value["planned_at"]),
         )
 
@@ -332,11 +349,7 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> Chu
     Raises:
         StateCorruptError: the wave is not committed, or its parts hold another number of units than the chunk has.
     """
-    wave = load_wave(store, source, chunk.wave_id)
-    if wave is None:
-        missing = plan_folder(source, chunk.wave_id) + COMMIT_MARKER
-        raise damaged(store, missing, f"is missing, so chunk {chunk.chunk_id} has no plan")
-    tables = [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk)]
+    tables = _tables_of(store, source, chunk, _UNIT_ROWS)
     units = ChunkUnits(pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table())
     if len(units) != chunk.units or units.objects != chunk.objects:
         raise damaged(
@@ -346,6 +359,24 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> Chu
             f"{chunk.units} and {chunk.objects} were planned",
         )
     return units
+
+
+def read_unit_indexes(store: StateStore, source: str, chunk: PlannedChunk) -> pa.Table:
+    """Return ``key`` and ``unit_index`` of every object of a chunk, in any order.
+
+    Raises:
+        StateCorruptError: the wave is not committed, or a file of it is missing or unreadable.
+    """
+    tables = _tables_of(store, source, chunk, _UNIT_INDEXES)
+    return pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table().select(["key", "unit_index"])
+
+
+def _tables_of(store: StateStore, source: str, chunk: PlannedChunk, reader: GroupReader) -> list[pa.Table]:
+    wave = load_wave(store, source, chunk.wave_id)
+    if wave is None:
+        missing = plan_folder(source, chunk.wave_id) + COMMIT_MARKER
+        raise damaged(store, missing, f"is missing, so chunk {chunk.chunk_id} has no plan")
+    return [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk, reader)]
 
 
 def wave_files(wave: Wave) -> list[Part]:
@@ -367,12 +398,12 @@ def read_census(store: StateStore, wave: Wave, which: Census) -> Iterator[pa.Rec
     return read_parts(store, files[which])
 
 
-def _groups_of(store: StateStore, wave: Wave, chunk: PlannedChunk) -> Iterator[pa.Table]:
+def _groups_of(store: StateStore, wave: Wave, chunk: PlannedChunk, reader: GroupReader) -> Iterator[pa.Table]:
     if chunk.first_row is not None:
-        yield from _UNIT_ROWS.rows(store, wave.unit_files, first_row=chunk.first_row, rows=chunk.objects)
+        yield from reader.rows(store, wave.unit_files, first_row=chunk.first_row, rows=chunk.objects)
         return
     for part in _parts_between(wave, chunk.first_key, chunk.last_key):
-        yield from _UNIT_ROWS.groups(store, part, first_key=chunk.first_key, last_key=chunk.last_key)
+        yield from reader.groups(store, part, first_key=chunk.first_key, last_key=chunk.last_key)
 
 
 def _parts_between(wave: Wave, first_key: str, last_key: str) -> tuple[Part, ...]:

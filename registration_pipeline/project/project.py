@@ -275,6 +275,7 @@ class Project:
                 source=source.name,
                 gateway=self.gateway,
                 target=target,
+                limits=self.manifest_limits,
                 prior=self._prior_items(source, target, retry, notify),
                 retry=retry,
                 stop=stop,

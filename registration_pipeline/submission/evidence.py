@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from registration_pipeline.errors import PermanentError
 from registration_pipeline.submission.verdicts import FolderEvidence, contested_items, judge_adopted, keep_registered
 from registration_pipeline.tracking.journal.states import JournalEventKind
-from registration_pipeline.tracking.outcomes import ChunkOutcomes
+from registration_pipeline.tracking.outcomes import failed_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import ItemPage, RegistrationGateway, RemoteItem
     from registration_pipeline.tracking.journal.states import ChunkProgress, JournalEvent
-    from registration_pipeline.tracking.outcomes import Outcome
+    from registration_pipeline.tracking.outcomes import ChunkOutcomes
 
 MOST_PAGES = 20
 """Of 1,000 newest items: a night may have registered most of a folder since."""
@@ -100,7 +100,7 @@ def with_what_stays(
     context: SubmissionContext,
     outcomes: ChunkOutcomes,
     *,
-    earlier: Sequence[Outcome],
+    earlier: ChunkOutcomes,
     units: Sequence[PlannedUnit],
     search: Callable[[Sequence[PlannedUnit]], FolderEvidence],
 ) -> ChunkOutcomes:
@@ -119,15 +119,16 @@ def with_what_stays(
     contested = contested_items(outcomes, earlier)
     gone = set(contested) - present_items(context.gateway, context.calls, contested)
     outcomes = keep_registered(outcomes, earlier, gone=gone)
-    failed = {outcome.unit_id: outcome for outcome in outcomes.failed}
+    failed = {unit.first.unit_id: unit.first for unit in failed_units(outcomes)}
     if not failed:
         return outcomes
     sought = [unit for unit in units if unit.unit_id in failed]
     evidence = search(sought)
     there = [unit for unit in sought if evidence.item_of(unit)]
+    if not there:
+        return outcomes
     attempt, at = next((one.attempt, one.at) for one in failed.values())
-    found = {one.key: one for one in judge_adopted(there, evidence, attempt=attempt, at=at)}
-    return ChunkOutcomes.of(found.get(one.key, one) for one in outcomes) if found else outcomes
+    return outcomes.replaced(judge_adopted(there, evidence, attempt=attempt, at=at), {unit.unit_id for unit in there})
 
 
 @dataclass(slots=True)

@@ -54,6 +54,9 @@ def encode_event(event: JournalEvent) -> bytes:
 def _fields_of(event: JournalEvent) -> dict[str, Any]:
     fields = {name: value for name, value in asdict(event).items() if value not in _EMPTY}
     fields["at"] = event.at.astimezone(UTC).isoformat()
+    for failure in fields.get("failures", ()):
+        if failure["position"] is None:
+            del failure["position"]  # of most: a unit is one object
     return fields
 
 

@@ -115,6 +115,25 @@ def test_failures_say_so_when_nothing_is_planned_yet(workplace: Workplace):
     assert "nothing is planned yet; `registration-pipeline sync fleet-cameras`" in said.words
 
 
+def test_plan_and_status_show_the_suffixes_that_no_rule_knows(workplace: Workplace):
+    workplace.put(
+        "a.jpg", "frame_1.dat", "frame_2.dat", "[red]LICENSE", *(f"{suffix}.{suffix}x" for suffix in "abcdef")
+    )
+    workplace.plan()
+    shown = "2 .dat, 1 without suffix, 1 .ax, 1 .bx, 1 .cx, 3 others"
+
+    assert f"unsupported types by suffix: {shown}" in workplace.run("plan", "fleet-cameras", "--dry-run").out
+    (row,) = [line for line in workplace.run("status").out.splitlines() if "unsupported types" in line]
+    assert shown in row
+
+
+def test_status_has_no_row_of_suffixes_where_there_are_none(workplace: Workplace):
+    workplace.put("a.jpg")
+    workplace.plan()
+
+    assert "unsupported types" not in workplace.run("status").out
+
+
 def test_failures_do_not_call_a_source_with_pending_objects_complete(workplace: Workplace):
     workplace.put("a.jpg", "b.jpg")
     workplace.plan()
