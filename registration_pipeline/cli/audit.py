@@ -101,6 +101,9 @@ def _remarks(report: AuditReport) -> list[str]:
         f"{report.adopted_units:,} units of {report.adopted_chunks:,} chunks were adopted; nothing was sent.": (
             report.adopted_chunks
         ),
+        f"{report.adopted_reordered:,} of them hold the objects of their unit in another order than planned.": (
+            report.adopted_reordered
+        ),
         f"{report.under_way:,} items belong to chunks that are being submitted; they are not findings.": (
             report.under_way
         ),
@@ -109,19 +112,24 @@ def _remarks(report: AuditReport) -> list[str]:
         f"{report.not_looked_up:,} of the missing were not searched for elsewhere: the limit of look-ups was reached.": (
             report.not_looked_up
         ),
+        f"{report.not_opened:,} items without a URL were not asked what they consist of: the limit of such requests was "
+        "reached. Audit again after moving what is not of this source to another folder.": report.not_opened,
     }
     return [text for text, count in said.items() if count]
 
 
 def _sample(report: AuditReport) -> list[str]:
-    """Return two lines a finding: a key and two ids of 36 characters don't fit into the columns of a table."""
+    """Return two lines a finding: a key and three ids of 36 characters don't fit into the columns of a table."""
     lines = []
     for row in report.sample:
         ids = ", ".join(
-            f"{name} {value}" for name, value in (("chunk", row.chunk_id), ("item", row.item_uuid)) if value
+            f"{name} {value}"
+            for name, value in (("unit", row.unit_id), ("chunk", row.chunk_id), ("item", row.item_uuid))
+            if value
         )
+        objects = f" (unit of {row.objects:,} objects)" if row.objects and row.objects > 1 else ""
         values = (
-            f"{row.finding} {row.key or row.object_url}",
+            f"{row.finding} {row.key or row.object_url or 'an item without a URL'}{objects}",
             f"    {ids}" + (f": {row.detail}" if row.detail else ""),
         )
         lines += [printable(value).replace("\n", "\\n") for value in values]

@@ -163,7 +163,7 @@ def audit_check(store: "StateStore", report: "AuditReport") -> CheckReport:
     ]
     numbers = (
         *("units", "objects", "registered_units", "registered_objects", "items", "under_way"),
-        *("adopted_units", "partly_present", "not_looked_up"),
+        *("adopted_units", "adopted_reordered", "partly_present", "not_looked_up", "opened", "not_opened"),
     )
     shown: dict[str, Any] = {
         "audit": report.audit_id,
@@ -171,7 +171,9 @@ def audit_check(store: "StateStore", report: "AuditReport") -> CheckReport:
         "seconds": round((report.finished_at - report.started_at).total_seconds(), 3),
         **{name: getattr(report, name) for name in numbers},
         "findings": metadata.table(rows, ("finding", "count", "means", "what to do")),
-        "sample": metadata.table([row._asdict() for row in report.sample], ("finding", "key", "item_uuid", "detail")),
+        "sample": metadata.table(
+            [row._asdict() for row in report.sample], ("finding", "key", "unit_id", "objects", "item_uuid", "detail")
+        ),
         "parquet": metadata.link(store, report.parquet.name),
         "csv": metadata.link(store, report.csv),
     }

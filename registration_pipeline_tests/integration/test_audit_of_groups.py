@@ -15,7 +15,6 @@ from encord import EncordUserClient
 from registration_pipeline.audit.adoption import Adoption
 from registration_pipeline.audit.audit import audit_source
 from registration_pipeline.audit.report import audit_findings
-from registration_pipeline.errors import PermanentError
 from registration_pipeline.inventory.inventory import take_inventory
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.planning.plan import plan_source
@@ -138,7 +137,7 @@ class GroupFleet(SandboxFleet):
 
     def opened(self) -> int:
         """Return how many items were asked what they consist of so far."""
-        traffic = self.sandbox.requests().get(Endpoint.CHILD_ITEMS.value)
+        traffic = self.sandbox.requests().get(Endpoint.LIST_CHILD_ITEMS.value)
         return traffic.requests if traffic else 0
 
 
@@ -163,8 +162,7 @@ def test_the_items_of_a_group_are_what_the_sdk_gives(fleet: GroupFleet):
         assert listed == [(child.item_uuid, child.name, child.url) for child in children or ()]
         assert [url for _, _, url in listed] == [entry.object_url for entry in unit.objects]
     assert {items[title].url for title in groups} == {None}
-    with pytest.raises(PermanentError, match="has no child items"):
-        fleet.gateway.child_items(folder, str(items["raw/photo 1.jpg"].uuid))
+    assert fleet.gateway.child_items(folder, str(items["raw/photo 1.jpg"].uuid)) is None
     assert fleet.gateway.child_items(folder, str(uuid4())) is None
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
+import pyarrow.parquet as pq
 import pytest
 
 from registration_pipeline.audit.audit import AuditLimits
+from registration_pipeline.audit.report import AuditReport, audit_findings
 from registration_pipeline.errors import PermanentError
 from registration_pipeline.objects import MediaKind
+from registration_pipeline.state.parquet import Part, file_digest
 from registration_pipeline.submission.gateway import RemoteItem
 from registration_pipeline_tests.planned_units import Group, plan_groups
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RIG = Group(MediaKind.IMAGE_GROUP, "rig", ("raw/rig/1 é.jpg", "raw/rig/2.jpg", "raw/rig/3.jpg"))
 CLIP = Group(MediaKind.IMAGE_SEQUENCE, "clip", ("raw/clip/1.png", "raw/clip/2.png"))
@@ -231,3 +237,25 @@ def test_one_deleted_frame_is_one_row_that_names_it_and_counts_the_others(hand_m
         ("gone", RIG.keys[1], RIG.unit_id, 3, "and 1 more objects of the unit"),
     ]
     assert made.asked == []
+
+
+def test_the_report_of_an_earlier_version_is_read_without_the_number_of_objects(
+    hand_made: MakeHandMade, tmp_path: Path
+):
+    made = hand_made(RIG)
+    made.make(*made.urls(RIG))
+    store, report = made.fleet.store, made.audit()
+    with store.local_file(report.parquet.name) as path:
+        earlier = pq.read_table(path).drop_columns("objects")
+    pq.write_table(earlier, tmp_path / "findings.parquet")
+    store.create_from_file("fleet/audit/earlier/findings.parquet", tmp_path / "findings.parquet")
+    part = Part("fleet/audit/earlier/findings.parquet", 1, *file_digest(tmp_path / "findings.parquet"))
+    document = report.to_json() | {"parquet": part.to_json()}
+    for row in document["sample"]:
+        del row["objects"]
+
+    read = AuditReport.from_json(document)
+
+    (row,) = audit_findings(store, read)
+    assert (row.finding, row.key, row.unit_id, row.objects) == ("unknown", RIG.keys[0], RIG.unit_id, None)
+    assert read.sample == (row,)
