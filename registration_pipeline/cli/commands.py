@@ -98,6 +98,8 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
         if errors:
             return exit_status([], errors)
     plan = project.plan(source, dry_run=dry_run)
+    if plan.uri_notice:
+        notice(plan.uri_notice)
     if as_json:
         chunks = [{**asdict(chunk), "kind": chunk.kind.value} for chunk in plan.chunks]
         for chunk in chunks:

@@ -150,6 +150,8 @@ def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterIns
 
     current_listener().stage_started(source.name, "plan", None)
     plan = project.plan(source)
+    if plan.uri_notice:
+        notice_and_log(log)(plan.uri_notice)
     log(f"{plan.wave.counts.new:,} new objects in {len(plan.chunks)} chunks of wave {plan.wave.wave_id}")
     snapshot = project.snapshot(source, plan.history)
     removed = update_partitions(instance, SourceNames(source.name), snapshot.chunks)

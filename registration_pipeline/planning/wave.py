@@ -136,6 +136,7 @@ class Wave:
         changed_files: known objects that changed.
         deleted_files: known objects that are gone.
         facts: what was known about objects beyond the listing.
+        uri: of the source when it was planned; None in waves of earlier versions.
         groupings: digests of the rules of grouping that planned the source up to this wave; none in waves of earlier versions.
         warnings: what a person should know.
         planned_at: UTC.
@@ -157,6 +158,7 @@ class Wave:
     deleted_files: tuple[Part, ...] = ()
     facts: tuple[FactsUsed, ...] = ()
     groupings: tuple[str, ...] = ()
+    uri: str | None = None
     warnings: PlanWarnings = field(default_factory=PlanWarnings)
     planned_at: datetime
 
@@ -179,6 +181,7 @@ class Wave:
             "deleted_files": [part.to_json() for part in self.deleted_files],
             "facts": [asdict(facts) for facts in self.facts],
             "groupings": list(self.groupings),
+            "uri": self.uri,
             "warnings": self.warnings.to_json(),
             "planned_at": self.planned_at.isoformat(),
         }
@@ -211,6 +214,7 @@ class Wave:
             deleted_files=files("deleted_files"),
             facts=tuple(FactsUsed(**facts) for facts in value["facts"]),
             groupings=tuple(map(str, value.get("groupings", ()))),
+            uri=value.get("uri"),
             warnings=PlanWarnings.from_json(value.get("warnings")),
             planned_at=datetime.fromisoformat(value["planned_at"]),
         )

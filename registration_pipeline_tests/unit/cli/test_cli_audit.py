@@ -190,3 +190,16 @@ def test_a_folder_that_was_deleted_halts_every_command_that_needs_it_and_none_ma
         )
         assert "Admin" not in said.words
     assert registered.project.gateway.find_folder(SOURCE) is None
+
+
+@pytest.mark.slow
+def test_objects_that_another_uri_gives_other_keys_are_not_gone(registered: Workplace):
+    registered.configure(uri=(registered.root / "files" / "day").as_uri())
+    (registered.root / "files" / "day" / "frame_3.jpg").unlink()
+    registered.register()
+
+    said = registered.run("audit", SOURCE, "--json")
+
+    assert said.document["findings"]["gone"] == 1
+    assert [row["key"] for row in said.document["sample"] if row["finding"] == "gone"] == ["day/frame_3.jpg"]
+    assert said.document["findings"]["missing"] == 0
