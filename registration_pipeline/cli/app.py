@@ -101,6 +101,18 @@ def inventory(source: SourceArgument, config: ConfigOption = None, json: JsonOpt
 
 
 @app.command()
+def probe(source: SourceArgument, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
+    """Read the headers of DICOM objects whose series only their header says, and stop there.
+
+    `sync` and `plan` do the same where it is needed. What is known of an object is not read again; what could not be read is
+    tried again.
+    """
+    from registration_pipeline.cli.probe import probe_source
+
+    return probe_source(_config(config), source, as_json=json)
+
+
+@app.command()
 def plan(
     source: SourceArgument,
     dry_run: Annotated[  # noqa: FBT002

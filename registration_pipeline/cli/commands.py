@@ -111,6 +111,7 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
                 "dry_run": dry_run,
                 "wave_id": plan.wave.wave_id,
                 "counts": counts,
+                "warnings": plan.warnings.to_json(),
                 "chunks": chunks,
             }
         )

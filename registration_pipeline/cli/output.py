@@ -143,6 +143,10 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
         say(f"  unsupported types by suffix: {_cell(_by_suffix(counts.rejected_suffixes))}")
     for rule, count in sorted(counts.excluded_by_rule.items()):
         say(f"  excluded objects: {count:,} by {_cell(rule)}")
+    for warning in plan.warnings.first:
+        say(f"  [yellow]warning[/yellow]: {_cell(warning)}")
+    if (others := plan.warnings.total - len(plan.warnings.first)) > 0:
+        say(f"  … and {others:,} more warnings")
     if plan.chunks:
         table = Table()
         for name in ("chunk", "kind", "units", "objects", "bytes", "first key"):

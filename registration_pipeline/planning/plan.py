@@ -64,8 +64,8 @@ class Plan:
         return (
             f"The uri of source {self.wave.source} was {self.uri_before} when it was planned last, and is {self.wave.uri} "
             "now. Objects are known by their keys: one that has another key now is planned once more, and its old key counts "
-            "as deleted; one with a known key keeps the URL that it was planned with. A new place belongs to a new source: if it "
-            "was not meant, set uri back."
+            "as deleted; one with a known key keeps the URL that it was planned with. A new place belongs to a new source: if "
+            "it was not meant, set uri back."
         )
 
     @property

@@ -51,6 +51,7 @@ class _Tally:
 
     objects: int = 0
     held: int = 0
+    held_units: int = 0
     known: int = 0
     new: int = 0
     changed: int = 0
@@ -65,6 +66,7 @@ class _Tally:
         self.changed += match.changed.num_rows
         self.deleted += match.deleted.num_rows
         self.held += decision.held
+        self.held_units += decision.held
         self.new += decision.eligible.num_rows
         self.rejected_by_reason.update(decision.rejected_by_reason)
         self.suffixes.add(decision.unsupported)
@@ -72,6 +74,7 @@ class _Tally:
 
     def add_members(self, totals: GroupingTotals) -> None:
         self.held += totals.held
+        self.held_units += totals.held_units
         self.new += totals.new
         self.rejected_by_reason.update(totals.rejected_by_reason)
         self.suffixes.add(totals.unsupported)
@@ -82,6 +85,7 @@ class _Tally:
             excluded=self.excluded_by_rule.total(),
             rejected=self.rejected_by_reason.total(),
             held=self.held,
+            held_units=self.held_units,
             known=self.known,
             new=self.new,
             changed=self.changed,
@@ -161,7 +165,6 @@ class PlanningRun:
             inventory_started_at=self._inventory.started_at,
             cutter=self._cutter,
             limits=self._limits,
-            wave_id=self._wave_id,
         )
         with _Rows(writer, folder) as rows:
             ledger = Ledger(self._store, self._history.runs)

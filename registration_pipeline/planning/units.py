@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple, overload
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.schema import PLAN_SCHEMA
@@ -105,7 +106,8 @@ class ChunkUnits(Sequence[PlannedUnit]):
 
     def __init__(self, rows: pa.Table) -> None:
         is_single = _increases(rows)
-        self._rows = rows if is_single else rows.sort_by(_ORDER)
+        # Sorting copies every text, and the rows of a chunk that is found by its place are in order.
+        self._rows = rows if is_single or _is_in_order(rows) else rows.sort_by(_ORDER)
         self._is_single = is_single or _increases(self._rows)
 
     @classmethod
@@ -208,3 +210,13 @@ def _increases(rows: pa.Table) -> bool:
     """Return whether every row has a higher ``unit_index`` than the one before it."""
     indexes = rows.column("unit_index").to_pylist()
     return all(map(operator.lt, indexes, indexes[1:]))
+
+
+def _is_in_order(rows: pa.Table) -> bool:
+    """Return whether the rows are sorted by unit, and those of a unit by position."""
+    if rows.num_rows == 0:
+        return True
+    index, position = (rows.column(name).combine_chunks() for name in ("unit_index", "position"))
+    after, before = (index[1:], position[1:]), (index[:-1], position[:-1])
+    same = pc.and_(pc.equal(after[0], before[0]), pc.greater(after[1], before[1]))
+    return bool(pc.all(pc.or_(pc.greater(after[0], before[0]), same), min_count=0).as_py())

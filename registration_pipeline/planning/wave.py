@@ -46,7 +46,9 @@ class PlanCounts:
         objects: all of the inventory.
         excluded: a rule of the user's keeps them out.
         rejected: Encord would not take them.
-        held: younger than ``min_age_seconds``; a later plan decides.
+        held: younger than ``min_age_seconds``, or waiting with their unit; a later plan decides.
+        held_units: units of those; an object whose unit is not known yet counts as one. 0 in waves of earlier versions, in
+            which every unit was one object.
         known: in a chunk of an earlier wave.
         new: in a chunk of this wave.
         changed: of the known ones, those that are not what was planned any more.
@@ -63,6 +65,7 @@ class PlanCounts:
     excluded: int = 0
     rejected: int = 0
     held: int = 0
+    held_units: int = 0
     known: int = 0
     new: int = 0
     changed: int = 0

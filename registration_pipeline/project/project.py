@@ -19,6 +19,8 @@ from registration_pipeline.limits import MANIFEST_LIMITS, ManifestLimits
 from registration_pipeline.settings import Settings, SourceSettings, encord_domain, encord_private_key, load_settings
 
 if TYPE_CHECKING:
+    from registration_pipeline.facts.headers.reading import HeadersProgress, Reading
+    from registration_pipeline.facts.reader import ObjectReader
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
@@ -137,6 +139,13 @@ class Project:
         clients = self.clients or SettingsClients(self.environ)
         return make_lister(source, clients, environ=self.environ, notify=notify)
 
+    def reader(self, source: SourceSettings) -> "ObjectReader":
+        """Return the reader of parts of the source's objects."""
+        from registration_pipeline.project.clients.readers import make_reader
+        from registration_pipeline.project.clients.stores import SettingsClients
+
+        return make_reader(source, self.clients or SettingsClients(self.environ), environ=self.environ)
+
     def ask_encord(self, source: SourceSettings) -> None:
         """Ask Encord for what registering the source needs, and change nothing.
 
@@ -173,6 +182,18 @@ class Project:
         return take_inventory(
             lister=self.lister(source, notify), store=self.store, source=source.name, clock=utc_now, progress=progress
         )
+
+    def read_headers(
+        self,
+        source: SourceSettings,
+        progress: "Callable[[HeadersProgress], None] | None" = None,
+        *,
+        again: bool = False,
+    ) -> "Reading | None":
+        """Read the headers that planning the latest inventory needs; None: there is nothing to read."""
+        from registration_pipeline.project.headers import SourceHeaders
+
+        return SourceHeaders(self.store, source, lambda: self.reader(source), utc_now).read(progress, again=again)
 
     @property
     def manifest_limits(self) -> ManifestLimits:

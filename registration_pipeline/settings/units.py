@@ -18,7 +18,7 @@ from registration_pipeline.settings.expressions import expression_problem
 from registration_pipeline.settings.values import Glob, WholeNumber, YamlModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 OBJECT_FIELDS: Final = ("key", "path", "name", "stem", "parent")
 """What every title may hold: the whole key; the key below the prefix; its last part, with and without suffix; the rest of the
@@ -195,6 +195,11 @@ class GroupRule(YamlModel):
 
 DEFAULT_DICOM_RULE: Final = GroupRule.model_validate({"match": "**", "as": "dicom_series", "by": "headers"})
 """What becomes of DICOM objects that no rule takes."""
+
+
+def asks_for_headers(rules: Iterable[GroupRule]) -> bool:
+    """Return whether a rule says ``by: headers``. Without one, headers are read where DICOM objects turn up."""
+    return any(rule.grouping is Grouping.HEADERS for rule in rules)
 
 
 def source_title(text: str) -> str:

@@ -148,7 +148,7 @@ def source_status(
     by_place |= {"objects": counts.objects, "excluded": counts.excluded, "rejected": counts.rejected}
     by_place["pending"] += counts.held
     units = {name: tally[f"{name} units"] for name in ("registered", "pending", "failed")}
-    units["pending"] += counts.held  # of held objects each is a unit: groups are not planned yet
+    units["pending"] += counts.held_units or counts.held  # waves of earlier versions held single objects only
     verdict_times = [status.progress.verdict.at for status in statuses.values() if status.progress.verdict]
     return SourceStatus(
         source=source,

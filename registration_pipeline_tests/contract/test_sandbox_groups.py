@@ -112,6 +112,18 @@ def test_the_summaries_of_a_group_and_of_its_objects_say_what_is_in_what(
         encord_client.get_storage_item(uuid.UUID(int=child.uuid.int ^ (1 << 40)))
 
 
+def test_a_single_object_has_no_children(
+    sandbox: Sandbox, folder: StorageFolder, submit: Submit, send_signed: SendSigned
+) -> None:
+    submit(sandbox, folder, {"images": [{"objectUrl": "s3://b/x.jpg", "title": "x"}]})
+    (item,) = folder.list_items()
+
+    answer = send_signed("GET", f"storage/folders/{folder.uuid}/items/{item.uuid}/child-items")
+
+    assert list(item.get_child_items()) == []
+    assert (answer.status_code, "has no child items" in answer.json()["message"]) == (400, True)
+
+
 def test_children_and_summaries_are_those_of_items_of_the_folder_that_was_named(
     sandbox: Sandbox, encord_client: EncordUserClient, folder: StorageFolder, submit: Submit, send_signed: SendSigned
 ) -> None:

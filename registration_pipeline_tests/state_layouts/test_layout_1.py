@@ -129,6 +129,7 @@ OPTIONAL = {
     "plan/…/_SUCCESS.json": {
         ".counts.changed_units: int",
         ".counts.deleted_units: int",
+        ".counts.held_units: int",
         ".counts.rejected_suffixes..part: int",
         ".counts.rejected_suffixes: object",
         ".groupings: list",

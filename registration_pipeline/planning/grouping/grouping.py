@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.limits import MAX_URLS
 from registration_pipeline.objects import RejectionReason
 from registration_pipeline.planning.grouping.earlier import EarlierUnits
 from registration_pipeline.planning.grouping.judge import Fate, UnitJudge, UnitVerdict, warnings_of
@@ -65,6 +66,7 @@ class GroupingTotals:
     Args:
         new: in a chunk of this wave.
         held: wait for something: their age, other members, or headers of others.
+        held_units: units of those.
         rejected_by_reason: ``RejectionReason`` -> objects.
         unsupported: the keys of those that are ``unsupported_type``, as they come.
         warnings: about units that are planned.
@@ -72,6 +74,7 @@ class GroupingTotals:
 
     new: int = 0
     held: int = 0
+    held_units: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
     unsupported: list[str] = field(default_factory=list)
     warnings: WarningList = field(default_factory=WarningList)
@@ -88,7 +91,6 @@ class Grouping:
         inventory_started_at: ages are measured against it.
         cutter: of the wave.
         limits: what Encord accepts in one manifest.
-        wave_id: of the wave.
     """
 
     def __init__(
@@ -101,9 +103,8 @@ class Grouping:
         inventory_started_at: datetime,
         cutter: ChunkCutter,
         limits: ManifestLimits,
-        wave_id: str,
     ) -> None:
-        self._folder, self._most_objects, self._waiting = folder, limits.urls, Counter[int]()
+        self._folder, self._waiting = folder, Counter[int]()
         self._source = source.name
         self._members: ExternalSort | None = None
         self._earlier = EarlierUnits(folder / "outside", store, group_runs)
@@ -113,7 +114,7 @@ class Grouping:
             min_age_seconds=source.min_age_seconds,
             inventory_started_at=inventory_started_at,
             limits=limits,
-            wave_id=wave_id,
+            cutter=cutter,
             waiting=self._waiting,
         )
         self._beyond: tuple[MediaKind, str] | None = None
@@ -160,7 +161,7 @@ class Grouping:
             folder = self._folder / "groups"
             folder.mkdir(parents=True)
             groups = ExternalSort(folder, GROUP_SCHEMA, by=("group_key",), run_bytes=_GROUP_SORT_BYTES)
-            for piece in whole_units(self._members.tables(), most_objects=self._most_objects):
+            for piece in whole_units(self._members.tables(), most_objects=MAX_URLS):
                 self._decide(piece, rows, groups)
             for table in groups.tables():
                 for batch in table.to_batches():
@@ -186,6 +187,7 @@ class Grouping:
         """Return the units that are planned, in their places, and number -> verdict of those that are rejected."""
         placed: list[PlacedUnit] = []
         refused: dict[int, UnitVerdict] = {}
+        is_begun = piece.is_beyond and self._beyond == (kind, units[0].group_key)
         verdict_of = self._judging(kind, piece, units)
         for number, unit in enumerate(units):
             label = self._placer.label(kind, unit)
@@ -198,6 +200,7 @@ class Grouping:
                 refused[number] = verdict
             else:
                 self._totals.held += unit.objects
+                self._totals.held_units += not is_begun
         return placed, refused
 
     def _judging(

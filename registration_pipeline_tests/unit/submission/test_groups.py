@@ -9,10 +9,10 @@ import pytest
 
 from registration_pipeline.errors import PermanentError
 from registration_pipeline.objects import MediaKind
-from registration_pipeline.submission.gateway import ItemPage, JobReport, JobStatus, UnitError
+from registration_pipeline.submission.gateway import ItemPage, JobReport, JobStatus, RemoteItem, UnitError
 from registration_pipeline.submission.testing import ScriptedGateway, StartScript
 from registration_pipeline.tracking.failures.log import source_failures
-from registration_pipeline.tracking.journal.states import ChunkState, JournalEventKind
+from registration_pipeline.tracking.journal.states import JournalEventKind
 from registration_pipeline_tests.planned_units import Group, plan_groups
 
 if TYPE_CHECKING:
@@ -115,20 +115,46 @@ def test_skipped_units_that_no_job_names_are_proven_by_their_own_id_in_the_folde
     }
 
 
-def test_units_whose_metadata_the_folder_does_not_show_are_unaccounted_and_not_registered(
-    new_fleet: type[Fleet],
+@pytest.mark.parametrize("kind", [MediaKind.IMAGE_GROUP, MediaKind.DICOM_SERIES], ids=str)
+def test_units_that_name_themselves_nowhere_are_proven_by_title_and_contents(
+    new_fleet: type[Fleet], kind: MediaKind
 ) -> None:
-    fleet = fleet_of(new_fleet, rig("a"), rig("b"))
+    fleet = fleet_of(new_fleet, *(rig(name, 4, kind) for name in RIGS))
     fleet.encord = Nameless(clock=fleet.time.clock, tells=lambda report: replace(report, items=()))
 
-    (result,) = fleet.register()
+    fleet.register()
 
-    assert result.state is ChunkState.FAILED
-    assert {row.reason for row in source_failures(fleet.store, "fleet")} == {"unaccounted"}
+    fleet.assert_exactly_once()
+    assert sorted(fleet.encord.opened) == sorted({one.item_uuid or "" for one in fleet.outcomes()})
+
+
+def test_the_title_alone_proves_nothing(new_fleet: type[Fleet]) -> None:
+    """An item of another source with the same title, of which one object is another one."""
+    fleet = fleet_of(new_fleet, rig("a"), rig("b"))
+    fleet.encord = Nameless(clock=fleet.time.clock)
+    fleet.encord.tells = lambda report: replace(report, items=(), unit_errors=())
+    fleet.encord.fails = lambda url: "could not decode" if "/a/" in url else None
+    folder = fleet.encord.create_folder("fleet")
+    item = RemoteItem(item_uuid="stranger", name="rig a", url=None, unit_id=None, created_at=fleet.time.clock())
+    urls = [entry.object_url for unit in fleet.units() if unit.title == "rig a" for entry in unit.objects]
+    fleet.encord.add_group(folder, item, [*urls[:-1], "https://elsewhere/3.jpg"])
+
+    fleet.register()
+
+    assert [row.key for row in source_failures(fleet.store, "fleet")] == ["raw/a/00000.jpg"]
+    assert "stranger" in fleet.encord.opened
 
 
 class Nameless(ScriptedGateway):
-    """Encord, if a listing showed no client metadata."""
+    """Encord, if a listing showed no client metadata; notes which items were asked what they consist of."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.opened: list[str] = []
+
+    def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
+        self.opened.append(item_uuid)
+        return super().child_items(folder_uuid, item_uuid)
 
     def items_page(self, *arguments: Any, **options: Any) -> ItemPage:
         page = super().items_page(*arguments, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from registration_pipeline.submission.spread import REPEATED_TEXT
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     judge_job,
+    judge_refused,
     keep_registered,
     unaccounted_units,
     verdict_facts,
@@ -131,6 +133,26 @@ def test_a_name_that_two_items_have_proves_neither() -> None:
         (Verdict.REGISTERED, "item-1"),
         (Verdict.FAILED, None),
     ]
+
+
+@pytest.mark.parametrize("how", ["one URL", "all URLs", "refused"])
+def test_a_failed_unit_of_very_many_objects_takes_no_python_object_for_each(how: str) -> None:
+    count = 50_000
+    units = chunk(group("rig", *(f"{number:06d}.png" for number in range(count))))
+    rows = units.column("key").nbytes + units.column("object_url").nbytes + units.column("unit_id").nbytes
+    listed = (url("raw/rig/000007.png"),) if how == "one URL" else tuple(units.values("object_url"))
+    error = UnitError(object_urls=listed, message="could not decode")
+    assert len(units) == 1  # makes what is cached
+    tracemalloc.start()
+
+    outcomes = judge_refused(units, "422: no", attempt=1, at=AT) if how == "refused" else judged(units, error)
+    (row,) = chunk_failures("fleet", "chunk", keep_registered(outcomes, outcomes))
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert row.objects == count
+    assert (outcomes.table.nbytes - rows) / count < 200
+    assert peak / count < (400 if how == "all URLs" else 100)
 
 
 @st.composite

@@ -182,3 +182,18 @@ def test_a_unit_counts_as_deleted_once_however_many_of_its_objects_are_gone(new_
 
     assert (status.registered, status.deleted) == (4, 8)
     assert status.units == UnitCounts(registered=2, pending=0, failed=0, changed=0, deleted=3)
+
+
+def test_held_objects_are_pending_units_of_many_objects_or_of_one(new_fleet: Any) -> None:
+    groups = [{"match": "rigs/**", "as": "image_group", "by": "directory"}]
+    fleet = new_fleet(groups=groups, min_age_seconds=3600)
+    fleet.put(*(f"raw/rigs/{rig}/{number}.jpg" for rig in "ab" for number in range(5)), "raw/c.jpg", "raw/d.jpg")
+
+    young = fleet.sync().status()
+    fleet.time.sleep(7200)
+    old = fleet.sync().status()
+
+    assert (young.pending, young.units) == (12, UnitCounts(pending=4))
+    assert (old.pending, old.units) == (12, UnitCounts(pending=4))
+    fleet.register()
+    assert (fleet.status().registered, fleet.status().units) == (12, UnitCounts(registered=4))
