@@ -163,10 +163,14 @@ class Project:
 
     def known_folders(self, source: SourceSettings) -> "KnownFolders":
         """Return the folders that something of the source was sent to; what was read a moment ago is not read again."""
+        from registration_pipeline.state.layout import lineage_folder
+        from registration_pipeline.state.owned import own_names
         from registration_pipeline.submission.known_folders import KnownFolders
         from registration_pipeline.tracking.journal.journal import Journal
 
         seen = self.held.get((self.store.uri, source.name))
+        if seen is None and next(own_names(self.store, lineage_folder(source.name)), None) is None:
+            return KnownFolders()  # nothing was planned, so the journals need not be listed
         journals = seen.journals if seen is not None else Journal(self.store, source.name).fold_all()
         return KnownFolders.of(folded.progress for folded in journals.values())
 

@@ -22,6 +22,7 @@ _TIME: Final = "[0-9]{8}T[0-9]{6,12}Z"
 _WAVE: Final = f"{_INVENTORY}(?:-[1-9][0-9]*)?"
 _PART: Final = "[a-z][a-z_-]*-[0-9a-f]{8}-[0-9]{5,}[.]parquet"
 _MARKER: Final = "_SUCCESS[.]json"
+_PROGRESS: Final = "progress-[0-9a-f]{8}-[0-9]{5,}[.]json"
 _REPORT: Final = "[.](?:parquet|csv)"
 _FORMS: Final = {
     kind: re.compile(form)
@@ -41,7 +42,7 @@ _FORMS: Final = {
         "audit": f"{_TIME}/(?:findings{_REPORT}|{_MARKER})",
         "lease": f"{_NUMBER}-(?:{_NUMBER}|released)[.]json",
         "prior_items": f"{_ID}/(?:{_PART}|{_MARKER})",
-        "facts": f"{_ID}/{_ID}/(?:{_PART}|{_MARKER})",
+        "facts": f"{_ID}/{_ID}/(?:{_PART}|{_MARKER}|{_PROGRESS}|writer[.]json)",
         # Kept free for later versions (``layout.py``): nothing is known of their files, so none of them is called foreign.
         "upserts": ".+",
         "links": ".+",
