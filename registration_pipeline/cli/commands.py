@@ -30,6 +30,7 @@ from registration_pipeline.cli.session import (
     exit_status,
     open_source,
     open_sources,
+    refuse_in_state,
     report_disagreements,
     run_jobs,
 )
@@ -52,7 +53,7 @@ def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) ->
     """Sync every selected source: inventory, plan, registration, failure log."""
     project, sources = open_sources(config, names)
     jobs = [JobRequest(source.name, SourceNames(source.name).sync_job) for source in sources]
-    errors, counted = run_jobs(project, jobs, quiet=as_json)
+    errors, counted, _ = run_jobs(project, jobs, quiet=as_json)
     statuses = [counted.get(source.name) or project.status(source) for source in sources]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     return exit_status(statuses, errors)
@@ -61,7 +62,7 @@ def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) ->
 def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
     """Take an inventory."""
     project, source = open_source(config, name)
-    errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
+    errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
     if errors:
         return exit_status([], errors)
     latest = latest_inventory(project.store, source.name)
@@ -93,10 +94,12 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
     """Plan the latest inventory, or show what a plan would add."""
     project, source = open_source(config, name)
     if not dry_run:
-        errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
+        errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
         if errors:
             return exit_status([], errors)
     plan = project.plan(source, dry_run=dry_run)
+    if plan.uri_notice:
+        notice(plan.uri_notice)
     if as_json:
         chunks = [{**asdict(chunk), "kind": chunk.kind.value} for chunk in plan.chunks]
         for chunk in chunks:
@@ -132,7 +135,7 @@ def submit_source(
         named_tasks(source.name, chunk_statuses(project.store, source.name, project.snapshot(source)), chunk_ids)
     selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed, "force": force}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
-    errors, counted = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
+    errors, counted, _ = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
     statuses = [counted.get(source.name) or project.status(source)]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     if statuses[0].quarantined and not force:
@@ -172,6 +175,7 @@ def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None
     project, sources = open_sources(config, names)
     if out is not None:
         check_out(out)
+        refuse_in_state(project, out)
     rows = (row for source in sources for row in project.failures(source))
     tally = report_failures(rows, out=out, as_json=as_json)
     if out is None and not as_json:

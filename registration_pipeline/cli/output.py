@@ -38,6 +38,14 @@ _PIPE_COLUMNS = 140
 _TABLE_COLUMNS = 120
 
 
+class _Console(Console):
+    """A console whose reader may close it: what that means for the exit status is decided at the end of the command."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what is being handled; the library would end the process with status 1."""
+        raise  # noqa: PLE0704 - called while the error is handled
+
+
 def say(text: str) -> None:
     """Print a line of a result; a terminal wraps it, we don't."""
     stdout().print(printable(text), soft_wrap=True)
@@ -46,7 +54,7 @@ def say(text: str) -> None:
 def stdout() -> Console:
     """Return a console on the present standard output; a pipe has no width, so nothing is cut for it."""
     width = None if sys.stdout.isatty() else _PIPE_COLUMNS
-    return Console(file=sys.stdout, highlight=False, width=width)
+    return _Console(file=sys.stdout, highlight=False, width=width)
 
 
 def stderr() -> Console:

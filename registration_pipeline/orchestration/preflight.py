@@ -151,12 +151,20 @@ def _integration(project: Project, source: SourceSettings) -> str:
 
 def _folder(project: Project, source: SourceSettings) -> str:
     from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.known_folders import FolderFinder, KnownFolders
     from registration_pipeline.submission.shared_folder import refuse_shared_folder
 
-    folder = source.encord.folder
-    uuid = _with_retries("finding the folder", lambda: project.gateway.find_folder(folder))
+    folder, retry, said = source.encord.folder, RetryPolicy(attempts=_TRIES), list[str]()
+    try:
+        known = project.known_folders(source)
+    except StateError:  # which the check of the state says
+        known = KnownFolders()
+    finder = FolderFinder(gateway=project.gateway, retry=retry, source=source, known=known, notify=said.append)
+    uuid = finder.find()
     if uuid:
-        refuse_shared_folder(project.gateway, RetryPolicy(attempts=_TRIES), project.settings, source, uuid)
+        refuse_shared_folder(project.gateway, retry, project.settings, source, uuid)
+    if said:
+        return said[0]
     return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
 
 

@@ -156,6 +156,8 @@ def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterIns
     current_listener().stage_started(source.name, "plan", None)
     read_headers(project, source, log)
     plan = project.plan(source)
+    if plan.uri_notice:
+        notice_and_log(log)(plan.uri_notice)
     log(f"{plan.wave.counts.new:,} new objects in {len(plan.chunks)} chunks of wave {plan.wave.wave_id}")
     for warning in plan.warnings.first:
         log(f"Warning: {warning}")

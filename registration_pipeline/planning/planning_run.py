@@ -224,6 +224,7 @@ class PlanningRun:
             deleted_files=files.deleted_files,
             facts=() if facts is None else (FactsUsed(facts.name, facts.facts_id, facts.digest),),
             groupings=self._groupings,
+            uri=self._source.uri,
             warnings=self._totals.warnings.result(),
             planned_at=planned_at,
         )

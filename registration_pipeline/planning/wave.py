@@ -21,6 +21,7 @@ from registration_pipeline.planning.warnings import PlanWarnings
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, lineage_folder, plan_folder
 from registration_pipeline.state.markers import read_marker
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.parquet import Part, read_parts
 from registration_pipeline.state.sealed import read_sealed
 from registration_pipeline.tables.part_reader import GroupReader
@@ -138,6 +139,7 @@ class Wave:
         changed_files: known objects that changed.
         deleted_files: known objects that are gone.
         facts: what was known about objects beyond the listing.
+        uri: of the source when it was planned; None in waves of earlier versions.
         groupings: digests of the rules of grouping that planned the source up to this wave; none in waves of earlier versions.
         warnings: what a person should know.
         planned_at: UTC.
@@ -159,6 +161,7 @@ class Wave:
     deleted_files: tuple[Part, ...] = ()
     facts: tuple[FactsUsed, ...] = ()
     groupings: tuple[str, ...] = ()
+    uri: str | None = None
     warnings: PlanWarnings = field(default_factory=PlanWarnings)
     planned_at: datetime
 
@@ -181,6 +184,7 @@ class Wave:
             "deleted_files": [part.to_json() for part in self.deleted_files],
             "facts": [asdict(facts) for facts in self.facts],
             "groupings": list(self.groupings),
+            "uri": self.uri,
             "warnings": self.warnings.to_json(),
             "planned_at": self.planned_at.isoformat(),
         }
@@ -213,6 +217,7 @@ class Wave:
             deleted_files=files("deleted_files"),
             facts=tuple(FactsUsed(**facts) for facts in value["facts"]),
             groupings=tuple(map(str, value.get("groupings", ()))),
+            uri=value.get("uri"),
             warnings=PlanWarnings.from_json(value.get("warnings")),
             planned_at=datetime.fromisoformat(value["planned_at"]),
         )
@@ -244,7 +249,7 @@ def load_wave(store: StateStore, source: str, wave_id: str) -> Wave | None:
     marker = read_marker(store, plan_folder(source, wave_id))
     if marker is not None:
         return _wave_of(store, plan_folder(source, wave_id) + COMMIT_MARKER, marker)
-    entries = reversed(list(store.names(lineage_folder(source))))
+    entries = reversed(list(own_names(store, lineage_folder(source))))
     return next((wave for wave in (read_entry(store, name) for name in entries) if wave.wave_id == wave_id), None)
 
 
@@ -254,7 +259,7 @@ def load_waves(store: StateStore, source: str) -> list[Wave]:
     Raises:
         StateCorruptError: a commit marker or an entry is damaged, or two that belong together differ.
     """
-    waves = {wave.wave_id: wave for wave in (read_entry(store, name) for name in store.names(lineage_folder(source)))}
+    waves = read_lineage(store, own_names(store, lineage_folder(source)))
     waves |= marked_waves(store, source, filter(is_wave_id, store.folders(plan_folder(source))), waves)
     return [waves[wave_id] for wave_id in sorted(waves, key=wave_order)]
 
@@ -283,6 +288,30 @@ def marked_waves(
         if recorded.get(wave_id, found[wave_id]) != found[wave_id]:
             raise damaged(store, name, "is not what the lineage says of its wave")
     return found
+
+
+def read_lineage(store: StateStore, names: Iterable[str], *, after: str | None = None) -> dict[str, Wave]:
+    """Return the waves of entries of the lineage, by id, in their order.
+
+    Args:
+        store: the state.
+        names: of the entries, in the order of their numbers.
+        after: the wave before the first of them, if it is known.
+
+    Raises:
+        StateCorruptError: an entry is damaged, or the waves are not in the order in which they were planned.
+    """
+    waves: dict[str, Wave] = {}
+    before = "the compacted ledger"
+    for name in names:
+        wave = read_entry(store, name)
+        if after is not None and wave_order(wave.wave_id) <= wave_order(after):
+            problem = (
+                f"it has wave {wave.wave_id}, and {before} has {after}: one of them is a copy, or they were exchanged"
+            )
+            raise damaged(store, name, f"is out of order: {problem}")
+        waves[wave.wave_id], after, before = wave, wave.wave_id, name
+    return waves
 
 
 def read_entry(store: StateStore, name: str) -> Wave:

@@ -134,6 +134,7 @@ OPTIONAL = {
         ".counts.rejected_suffixes: object",
         ".groupings: list",
         ".groupings[]: str",
+        ".uri: str",
         ".warnings.first: list",
         ".warnings.first[]: str",
         ".warnings.total: int",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from registration_pipeline.audit.audit import AuditLimits
 from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.errors import PermissionDeniedError, TransientError, UsageError
+from registration_pipeline.state.layout import audit_folder
 from registration_pipeline.submission.testing import StartScript
 
 if TYPE_CHECKING:
@@ -34,6 +36,23 @@ def test_a_registered_object_whose_item_was_deleted_is_missing(registered: Any):
 
     assert (row.finding, row.key, row.item_uuid) == ("missing", B, removed.item_uuid)
     assert (row.folder_uuid, row.detail) == (registered.folder_uuid(), None)
+
+
+def test_two_audits_at_the_same_moment_have_a_report_each(registered: Any):
+    now = registered.fleet.time.clock()
+
+    reports = [registered.audit(clock=lambda: now) for _ in range(2)]
+
+    ids = [report.audit_id for report in reports]
+    assert ids == [f"{now:%Y%m%dT%H%M%S}000000Z", f"{now:%Y%m%dT%H%M%S}000001Z"]
+    assert registered.fleet.store.folders(audit_folder(registered.fleet.source.name)) == ids
+
+
+def test_an_audit_is_later_than_all_others_though_the_clock_was_put_back(registered: Any):
+    first = registered.audit()
+    past = first.started_at - timedelta(days=1)
+
+    assert registered.audit(clock=lambda: past).audit_id > first.audit_id
 
 
 def test_an_item_that_no_one_planned_is_unknown(registered: Any):
