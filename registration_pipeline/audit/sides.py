@@ -23,6 +23,7 @@ from registration_pipeline.state.parquet import read_parts
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkProgress
 from registration_pipeline.tracking.outcomes import read_outcomes
+from registration_pipeline.tracking.repairs import AcceptedRepairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -136,11 +137,12 @@ def _planned_rows(store: StateStore, wave: Wave, chunk_ids: pa.Array) -> Iterato
 def bucket_rows(books: Books) -> Iterator[BucketRow]:
     """Yield the planned objects that the latest inventory holds otherwise, or not at all."""
     ledger = Ledger(books.store, (wave.parts for wave in books.waves))
+    repairs = AcceptedRepairs(books.store, books.source, books.progress_of)
     for batch in read_inventory(books.store, books.inventory):
         if batch.num_rows == 0:
             continue
         for match in ledger.match(batch):
-            yield from _keys(match.changed, AuditFinding.CHANGED)
+            yield from _keys(repairs.left_out(match.changed), AuditFinding.CHANGED)
             yield from _keys(match.deleted, AuditFinding.GONE)
     for deleted in ledger.rest():
         yield from _keys(deleted, AuditFinding.GONE)

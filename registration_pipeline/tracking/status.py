@@ -14,6 +14,7 @@ from registration_pipeline.planning.wave import read_census, read_chunk_units
 from registration_pipeline.tracking.agreement import NOTHING_COUNTED, disagreements
 from registration_pipeline.tracking.failures.log import count_by_chunk, failed_keys
 from registration_pipeline.tracking.journal.states import ChunkProgress, ChunkState
+from registration_pipeline.tracking.repairs import changed_objects
 from registration_pipeline.tracking.snapshot import read_snapshot
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ def _tally(
     with_failures = {chunk_id for chunk_id, status in statuses.items() if _has_failures(status)}
     thinned = _thinned_groups(store, latest, statuses)
     deleted = count_by_chunk(read_census(store, latest, "deleted"), with_failures | thinned)
-    changed = count_by_chunk(read_census(store, latest, "changed"), with_failures)
+    different = changed_objects(store, source, latest, lambda chunk_id: statuses[chunk_id].progress)
+    changed = count_by_chunk(different, with_failures)
     tally: Counter[str] = Counter()
     for chunk_id, status in statuses.items():
         gone, verdict = deleted.objects[chunk_id], status.progress.verdict
