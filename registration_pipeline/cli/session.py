@@ -116,7 +116,7 @@ def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, 
         notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
     contradictory = report_disagreements(statuses)
     for source, error in errors:
-        notice(f"Error: {source}: {error}" if len(statuses) > 1 else f"Error: {error}")
+        notice(f"Error: {source}: {error}")
     if errors:
         return max(error.exit_status for _, error in errors)
     if contradictory:

@@ -23,6 +23,8 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.urls import url_warning
 
+SAME_FOR_ALL = frozenset({"configuration", "state", "Dagster instance"})
+"""What is checked for all sources at once, as far as the answer is the same."""
 _TRIES = 3  # a person waits for a preflight
 _CHECK_SECONDS = {"state": 15.0, "Dagster instance": 10.0, "bucket": 25.0}
 """For each check as a whole, whatever the services behind it do: a source whose services are all silent takes 90 s."""
@@ -40,12 +42,14 @@ class Finding:
         what: what was checked, e.g. ``bucket``.
         detail: what was found, or what is wrong and what to do.
         error: None when all is well.
+        was_checked: False if the check was left out, because another one failed.
     """
 
     source: str
     what: str
     detail: str
     error: RegistrationPipelineError | None = None
+    was_checked: bool = True
 
 
 def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
@@ -57,13 +61,14 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
         "bucket": lambda: _bucket(project, source),
     }
     for what, check in checks.items():
-        yield _finding(source, what, check, _CHECK_SECONDS.get(what))
+        name = "directory" if what == "bucket" and source.location.scheme == "file" else what
+        yield _finding(source, name, check, _CHECK_SECONDS.get(what))
     encord_seconds = project.settings.encord.timeout_seconds + _ENCORD_SECONDS
     encord = _finding(source, "key and integration", lambda: _integration(project, source), encord_seconds)
     yield encord
     if isinstance(encord.error, _ENCORD_UNREACHABLE):
         # Another call would wait as long again and fail in the same way.
-        yield Finding(source.name, "folder", "not checked, because Encord can't be asked", encord.error)
+        yield Finding(source.name, "folder", "because Encord can't be asked", was_checked=False)
     else:
         yield _finding(source, "folder", lambda: _folder(project, source), encord_seconds)
 
