@@ -52,7 +52,7 @@ _MEANINGS = {
     ),
     AuditFinding.DUPLICATE: (
         "an item too many: its object is in Encord more than once",
-        "check which one has labels, and delete the other in Encord; the pipeline deletes nothing",
+        "check which one has labels, and delete the other in Encord: that is safe; the pipeline deletes nothing",
     ),
     AuditFinding.UNKNOWN: (
         "in the Encord folder, and not registered according to the ledger",
@@ -68,7 +68,7 @@ _MEANINGS = {
     ),
     AuditFinding.GONE: (
         "registered, and no longer in the bucket",
-        "write it again, or delete the item in Encord: it can no longer be opened",
+        "write it again, or if it is gone for good, delete the item in Encord: that is safe",
     ),
 }
 

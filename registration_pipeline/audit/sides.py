@@ -27,6 +27,7 @@ from registration_pipeline.state.parquet import read_parts
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkProgress
 from registration_pipeline.tracking.outcomes import Verdict, read_outcomes
+from registration_pipeline.tracking.repairs import AcceptedRepairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -187,11 +188,12 @@ def bucket_rows(books: Books) -> Iterator[BucketRow]:
     """Yield the objects of concluded chunks that the latest inventory holds otherwise, archived, or not at all."""
     concluded = pa.array([one.chunk_id for one in books.progress.values() if one.verdict is not None], pa.string())
     ledger = Ledger(books.store, (wave.parts for wave in books.waves))
+    repairs = AcceptedRepairs(books.store, books.source, books.progress_of)
     for batch in read_inventory(books.store, books.inventory):
         if batch.num_rows == 0:
             continue
         for match in ledger.match(batch):
-            yield from _bucket_rows(match.changed, AuditFinding.CHANGED, concluded)
+            yield from _bucket_rows(repairs.left_out(match.changed), AuditFinding.CHANGED, concluded)
             yield from _bucket_rows(_archived(match), AuditFinding.ARCHIVED, concluded)
             yield from _bucket_rows(match.deleted, AuditFinding.GONE, concluded)
     for deleted in ledger.rest():
