@@ -116,12 +116,19 @@ def probe(source: SourceArgument, config: ConfigOption = None, json: JsonOption 
 def plan(
     source: SourceArgument,
     dry_run: Annotated[  # noqa: FBT002
-        bool, typer.Option("--dry-run", help="Show what would be submitted and write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show what a plan would add, or that there is nothing to add, and write nothing."
+        ),
     ] = False,
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
-    """Put the new objects of the latest inventory into chunks. Chunks that exist never change."""
+    """Put the new objects of the latest inventory into chunks. Chunks that exist never change.
+
+    An inventory that is planned already is not planned again: the output says so and shows the wave, which is what one plan
+    added. "Held" objects are too young (`min_age_seconds`): a later plan takes them.
+    """
     from registration_pipeline.cli.commands import plan_source
 
     return plan_source(_config(config), source, dry_run=dry_run, as_json=json)
@@ -225,7 +232,7 @@ def check(sources: SourcesArgument = None, config: ConfigOption = None, json: Js
 
 
 @app.command()
-def state(
+def state(  # noqa: PLR0917 - Typer's form of options
     source: SourceArgument,
     verify: Annotated[bool, typer.Option("--verify", help="Check every file and list what is damaged.")] = False,  # noqa: FBT002
     prune: Annotated[
@@ -239,6 +246,7 @@ def state(
             show_default=False,
         ),
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: do not ask on a terminal.")] = False,  # noqa: FBT002
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
@@ -249,9 +257,12 @@ def state(
     from registration_pipeline.cli.state import prune_source, verify_source
 
     if verify == (prune is not None):
-        raise UsageError("Give --verify or --prune DAYS: one of them, not both.")
+        raise UsageError(
+            "Give --verify or --prune DAYS, one of them: --verify checks every file and changes nothing, --prune removes "
+            "inventories that began more than DAYS days ago and that nothing needs."
+        )
     if prune is not None:
-        return prune_source(_config(config), source, days=prune, as_json=json)
+        return prune_source(_config(config), source, days=prune, yes=yes, as_json=json)
     return verify_source(_config(config), source, as_json=json)
 
 
@@ -291,15 +302,31 @@ def sandbox(
             "--admin-port", help="Port of the page and API to inspect it and plant faults; 0 picks a free one."
         ),
     ] = 8743,
+    read: Annotated[
+        Path | None,
+        typer.Option(
+            "--read",
+            metavar="DIR",
+            help="Open file:/// objects below this directory, as Encord opens every object. Without, nothing is opened, and "
+            "a broken object is registered as well.",
+            show_default=False,
+        ),
+    ] = None,
     config: UnusedConfigOption = None,
     json: JsonOption = False,
 ) -> int:
     """Run the local Encord sandbox until Ctrl-C, and print how to point the pipeline at it."""
     del config
-    from registration_pipeline.sandbox.config import SandboxConfig
+    from registration_pipeline.sandbox.config import Integration, LocalObjects, SandboxConfig
     from registration_pipeline.sandbox.server import serve
 
-    serve(SandboxConfig(data=data, host=host, port=port, admin_port=admin_port), as_json=json)
+    if read is not None and not read.is_dir():
+        raise UsageError(f"--read {read} is not a directory. Name the directory of the source's files.")
+    readers = () if read is None else (LocalObjects(root=read.resolve()),)
+    integrations = (Integration("sandbox", readers=readers),)
+    serve(
+        SandboxConfig(data=data, host=host, port=port, admin_port=admin_port, integrations=integrations), as_json=json
+    )
     return 0
 
 

@@ -19,6 +19,7 @@ from registration_pipeline.cli.session import (
     refuse_in_state,
     run_jobs,
 )
+from registration_pipeline.counted import counted
 from registration_pipeline.errors import UsageError
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.orchestration.audit import AUDIT_OP
@@ -66,9 +67,9 @@ def _print(store: "StateStore", report: AuditReport) -> None:
     seconds = (report.finished_at - report.started_at).total_seconds()
     folders = "1 folder" if len(report.folders) == 1 else f"{len(report.folders)} folders"
     say(
-        f"{report.source}: {report.units:,} planned units ({report.objects:,} objects), {report.registered_units:,} of them "
-        f"registered; "
-        f"{report.items:,} items in {folders} of Encord; inventory {report.inventory_id}; {seconds:.1f} s"
+        f"{report.source}: {counted(report.units, 'planned unit')} ({counted(report.objects, 'object')}), "
+        f"{report.registered_units:,} of them registered; "
+        f"{counted(report.items, 'item')} in {folders} of Encord; inventory {report.inventory_id}; {seconds:.1f} s"
     )
     stdout().print(_counts(report))
     for line in (*_advice(report), *_remarks(report)):

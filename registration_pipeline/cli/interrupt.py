@@ -27,6 +27,7 @@ END_SECONDS = 8.0
 _SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: 128 + signal.SIGTERM}
 _SHOW_CURSOR = "\x1b[?25h"
 _AT_FORCED_END: list[Callable[[], object]] = []
+_AT_INTERRUPT: list[Callable[[], object]] = []
 
 
 _FIRST: list[int] = []
@@ -55,6 +56,26 @@ def at_forced_end(function: Callable[[], object]) -> Iterator[None]:
         _AT_FORCED_END.remove(function)
 
 
+@contextmanager
+def at_interrupt(function: Callable[[], object]) -> Iterator[None]:
+    """Have something called when the first signal arrives inside the block, in a thread that no one waits for.
+
+    SIGTERM interrupts the block as Ctrl-C does.
+
+    Args:
+        function: for example records what was interrupted, in case the process is ended by force.
+    """
+    is_main = threading.current_thread() is threading.main_thread()  # others can't handle signals
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
+    _AT_INTERRUPT.append(function)
+    try:
+        yield
+    finally:
+        _AT_INTERRUPT.remove(function)
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
+
+
 def watch_interrupts() -> None:
     """Begin to watch; only in the main thread of a command, and once."""
     reader, writer = os.pipe()
@@ -69,6 +90,8 @@ def _watch(reader: int) -> None:
     _FIRST.append(number)
     _SEEN.set()
     began = time.monotonic()
+    for function in _AT_INTERRUPT.copy():
+        threading.Thread(target=_suppressed, args=(function,), name="interrupted", daemon=True).start()
     steps: tuple[tuple[float, Callable[[], object]], ...] = (
         (NOTICE_SECONDS, _say_that_it_ends),
         (ABORT_SECONDS, _end_requests),
@@ -92,6 +115,11 @@ def _next_signal(reader: int, seconds: float | None) -> int:
         number = os.read(reader, 1)[0]
         if number in _SIGNALS:
             return number
+
+
+def _suppressed(function: Callable[[], object]) -> None:
+    with suppress(Exception):  # a database that is in use must not end in a traceback: the main thread does it, too
+        function()
 
 
 def _say_that_it_ends() -> None:

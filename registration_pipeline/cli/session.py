@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from registration_pipeline.cli.interrupt import at_forced_end, at_interrupt
 from registration_pipeline.cli.output import not_registered, notice
 from registration_pipeline.errors import RegistrationPipelineError, UsageError
 from registration_pipeline.project.project import Project
@@ -95,6 +96,7 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
     """Run jobs one after the other. A source that halts does not keep the next one from its turn."""
     from registration_pipeline.cli.progress import TerminalListener
     from registration_pipeline.orchestration.runs.instance import open_instance
+    from registration_pipeline.orchestration.runs.interrupted import end_by_force, record_interruption
     from registration_pipeline.orchestration.runs.launch import run_job
     from registration_pipeline.orchestration.runs.listener import listening
     from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
@@ -105,7 +107,11 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
     # runs must be.
     if not gc.get_freeze_count():
         gc.freeze()
-    with open_instance(project.settings, project.environ) as instance:
+    with (
+        at_interrupt(record_interruption),
+        at_forced_end(end_by_force),
+        open_instance(project.settings, project.environ) as instance,
+    ):
         for job in jobs:
             with (
                 TerminalListener(quiet=quiet) as listener,
@@ -131,7 +137,7 @@ def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, 
         notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
     contradictory = report_disagreements(statuses)
     for source, error in errors:
-        notice(f"Error: {source}: {error}" if len(statuses) > 1 else f"Error: {error}")
+        notice(f"Error: {source}: {error}")
     if errors:
         return max(error.exit_status for _, error in errors)
     if contradictory:

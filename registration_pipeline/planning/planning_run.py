@@ -165,6 +165,7 @@ class PlanningRun:
             inventory_started_at=self._inventory.started_at,
             cutter=self._cutter,
             limits=self._limits,
+            wave_id=self._wave_id,
         )
         with _Rows(writer, folder) as rows:
             ledger = Ledger(self._store, self._history.runs)

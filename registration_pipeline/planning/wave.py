@@ -356,7 +356,8 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> Chu
     Raises:
         StateCorruptError: the wave is not committed, or its parts hold another number of units than the chunk has.
     """
-    tables = _tables_of(store, source, chunk, _UNIT_ROWS)
+    wave = wave_of(store, source, chunk)
+    tables = [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk, _UNIT_ROWS)]
     units = ChunkUnits(pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table())
     if len(units) != chunk.units or units.objects != chunk.objects:
         raise damaged(
@@ -368,22 +369,32 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> Chu
     return units
 
 
-def read_unit_indexes(store: StateStore, source: str, chunk: PlannedChunk) -> pa.Table:
+def read_unit_indexes(store: StateStore, wave: Wave, chunk: PlannedChunk) -> pa.Table:
     """Return ``key`` and ``unit_index`` of every object of a chunk, in any order.
 
+    Args:
+        store: the state.
+        wave: that planned the chunk.
+        chunk: which.
+
     Raises:
-        StateCorruptError: the wave is not committed, or a file of it is missing or unreadable.
+        StateCorruptError: a file of the wave is missing or unreadable.
     """
-    tables = _tables_of(store, source, chunk, _UNIT_INDEXES)
+    tables = [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk, _UNIT_INDEXES)]
     return pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table().select(["key", "unit_index"])
 
 
-def _tables_of(store: StateStore, source: str, chunk: PlannedChunk, reader: GroupReader) -> list[pa.Table]:
+def wave_of(store: StateStore, source: str, chunk: PlannedChunk) -> Wave:
+    """Return the wave that planned a chunk.
+
+    Raises:
+        StateCorruptError: it is not committed.
+    """
     wave = load_wave(store, source, chunk.wave_id)
     if wave is None:
         missing = plan_folder(source, chunk.wave_id) + COMMIT_MARKER
         raise damaged(store, missing, f"is missing, so chunk {chunk.chunk_id} has no plan")
-    return [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk, reader)]
+    return wave
 
 
 def wave_files(wave: Wave) -> list[Part]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.limits import MAX_URLS
 from registration_pipeline.objects import RejectionReason
 from registration_pipeline.planning.grouping.earlier import EarlierUnits
 from registration_pipeline.planning.grouping.judge import Fate, UnitJudge, UnitVerdict, warnings_of
@@ -91,6 +90,7 @@ class Grouping:
         inventory_started_at: ages are measured against it.
         cutter: of the wave.
         limits: what Encord accepts in one manifest.
+        wave_id: of the wave.
     """
 
     def __init__(
@@ -103,8 +103,9 @@ class Grouping:
         inventory_started_at: datetime,
         cutter: ChunkCutter,
         limits: ManifestLimits,
+        wave_id: str,
     ) -> None:
-        self._folder, self._waiting = folder, Counter[int]()
+        self._folder, self._most_objects, self._waiting = folder, limits.urls, Counter[int]()
         self._source = source.name
         self._members: ExternalSort | None = None
         self._earlier = EarlierUnits(folder / "outside", store, group_runs)
@@ -114,7 +115,7 @@ class Grouping:
             min_age_seconds=source.min_age_seconds,
             inventory_started_at=inventory_started_at,
             limits=limits,
-            cutter=cutter,
+            wave_id=wave_id,
             waiting=self._waiting,
         )
         self._beyond: tuple[MediaKind, str] | None = None
@@ -161,7 +162,7 @@ class Grouping:
             folder = self._folder / "groups"
             folder.mkdir(parents=True)
             groups = ExternalSort(folder, GROUP_SCHEMA, by=("group_key",), run_bytes=_GROUP_SORT_BYTES)
-            for piece in whole_units(self._members.tables(), most_objects=MAX_URLS):
+            for piece in whole_units(self._members.tables(), most_objects=self._most_objects):
                 self._decide(piece, rows, groups)
             for table in groups.tables():
                 for batch in table.to_batches():

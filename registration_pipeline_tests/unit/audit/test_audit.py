@@ -130,10 +130,10 @@ def test_a_bucket_that_was_emptied_leaves_everything_gone(registered: Any):
 
 
 @pytest.mark.parametrize("partition", [1, 3, 1000], ids=lambda rows: f"{rows} rows a partition")
-def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(
+def test_all_findings_in_one_report_are_sorted_by_kind_and_key(
     fleet_of: Callable[..., Any], auditor_of: Any, partition: int
 ):
-    fleet = fleet_of(*(f"{name}.jpg" for name in "abcdefgh"))
+    fleet = fleet_of(*(f"{name}.jpg" for name in "abcdefghi"))
     fleet.register()
     audit = auditor_of(fleet)
     audit.remove("raw/g.jpg")
@@ -143,6 +143,7 @@ def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(
     audit.add("s3://other/z.jpg")
     fleet.put("raw/d.jpg", e_tag="another")
     del fleet.objects["raw/e.jpg"]
+    fleet.objects["raw/i.jpg"]["storage_class"] = "DEEP_ARCHIVE"
     fleet.take_inventory()
 
     report = audit.audit(limits=AuditLimits(rows_per_partition=partition))
@@ -154,6 +155,7 @@ def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(
         ("duplicate", "raw/c.jpg"),
         ("unknown", None),
         ("changed", "raw/d.jpg"),
+        ("archived", "raw/i.jpg"),
         ("gone", "raw/e.jpg"),
     ]
     assert dict(report.findings) == {
@@ -162,6 +164,7 @@ def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(
         "duplicate": 1,
         "unknown": 1,
         "changed": 1,
+        "archived": 1,
         "gone": 1,
     }
 

@@ -64,6 +64,7 @@ def test_the_document_holds_counts_a_sample_and_where_the_files_are(registered: 
         "duplicate": 0,
         "unknown": 0,
         "changed": 0,
+        "archived": 0,
         "gone": 0,
     }
     assert (document["is_clean"], document["objects"], document["items"]) == (False, 4, 3)
