@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.objects import MediaKind
+from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.schema import CHUNK_SCHEMA, PLAN_SCHEMA
 from registration_pipeline.planning.units import UNIT_COLUMNS, ChunkUnits
 from registration_pipeline.planning.warnings import PlanWarnings
@@ -36,45 +37,6 @@ Census = Literal["rejected", "changed", "deleted"]
 _UNIT_ROWS: Final = GroupReader(("chunk_id", *UNIT_COLUMNS))
 _UNIT_INDEXES: Final = GroupReader(("chunk_id", "key", "unit_index"))
 _WAVE_ID: Final = re.compile(r"(?P<inventory_id>[0-9]{8}T[0-9]{6}Z)(?:-(?P<number>[1-9][0-9]*))?")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanCounts:
-    """Where every object of the inventory went: ``objects == excluded + rejected + held + known + new``.
-
-    Args:
-        objects: all of the inventory.
-        excluded: a rule of the user's keeps them out.
-        rejected: Encord would not take them.
-        held: younger than ``min_age_seconds``, or waiting with their unit; a later plan decides.
-        held_units: units of those; an object whose unit is not known yet counts as one. 0 in waves of earlier versions, in
-            which every unit was one object.
-        known: in a chunk of an earlier wave.
-        new: in a chunk of this wave.
-        changed: of the known ones, those that are not what was planned any more.
-        deleted: planned once and not in the inventory; not among ``objects``.
-        changed_units: units with at least one object that changed; 0 in waves of earlier versions.
-        deleted_units: units with at least one object that is gone; 0 in waves of earlier versions.
-        rejected_by_reason: ``RejectionReason`` -> objects.
-        rejected_suffixes: suffix -> objects for ``unsupported_type``, as ``SuffixCounts`` has them; none in waves of earlier
-            versions.
-        excluded_by_rule: rule -> objects.
-    """
-
-    objects: int = 0
-    excluded: int = 0
-    rejected: int = 0
-    held: int = 0
-    held_units: int = 0
-    known: int = 0
-    new: int = 0
-    changed: int = 0
-    deleted: int = 0
-    changed_units: int = 0
-    deleted_units: int = 0
-    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
-    rejected_suffixes: Mapping[str, int] = field(default_factory=dict)
-    excluded_by_rule: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
