@@ -15,6 +15,7 @@ What does not belong here: translating the exceptions of other libraries (that i
     │   ├── ListingError                           a store's listing can't be trusted (order, encoding, repetition)
     │   ├── DagsterStorageError                    Dagster's own database can't be used
     │   └── LeaseLostError                         another process submits this source now, or may
+    ├── ObjectReadError                   exit 4   one object can't be read now; others may
     ├── StateError                        exit 4   the state can't be read or written
     │   ├── StateNotFoundError                     a name that should be there is not
     │   ├── StateConflictError                     a create-only write found the name in use
@@ -140,6 +141,22 @@ class LeaseLostError(HaltError):
             f"This process no longer holds the lease of source {source}: {why}. {who}{said} Nothing is lost, and it is "
             "safe to run again: the next run waits for the other and goes on from the journal."
         )
+
+
+class ObjectReadError(RegistrationPipelineError):
+    """One object could not be read as the inventory has it.
+
+    Args:
+        message: which object, what happened and what to do.
+        is_refused: the store denied access, so that other objects may be denied for the same reason.
+        is_silent: the store gave no usable reply, after retries, so that it may be down.
+    """
+
+    exit_status: ClassVar[int] = 4
+
+    def __init__(self, message: str, *, is_refused: bool = False, is_silent: bool = False) -> None:
+        self.is_refused, self.is_silent = is_refused, is_silent
+        super().__init__(message)
 
 
 class StateError(RegistrationPipelineError):

@@ -13,7 +13,7 @@ from pathspec.patterns.gitignore import GitIgnorePatternError
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 # Pieces of the library's expressions.
 _ANY_START: Final = "^(?:.+/)?"
@@ -43,6 +43,15 @@ def glob_problem(pattern: str) -> str | None:
     if pattern.startswith("#"):
         return "gitignore reads a leading '#' as a comment; write \\# for the character itself"
     return "it can never match: it is blank, a lone '/', or has an unfinished or reversed [range]"
+
+
+def matcher(patterns: Sequence[str]) -> Callable[[str], object]:
+    """Return a test of whether a key below the prefix matches globs: true or false, as ``bool`` reads the answer.
+
+    Raises:
+        ValueError: a pattern is not a glob; ``glob_problem`` says why.
+    """
+    return _Globs("match", patterns).matcher()
 
 
 class KeyRules:
@@ -117,6 +126,10 @@ class _Globs:
         result = self._spec.check_file(f"/{key}", separators=())
         rule = None if result.index is None else self._rules[result.index]
         return bool(result.include), rule
+
+    def matcher(self) -> Callable[[str], object]:
+        """Return ``decide`` without the rule."""
+        return (lambda key: self.decide(key)[0]) if self._is_reversing else self._any_matches
 
     def decide_folder(self, folder: str) -> str | None:
         """Return the rule that matches everything below a folder; None if there may be a key that it does not match."""

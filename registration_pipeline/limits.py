@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 # Objects.
 
 MAX_OBJECT_BYTES: Final[Mapping[MediaKind, int]] = MappingProxyType(
-    {MediaKind.IMAGE: 1024**3, MediaKind.VIDEO: 1024**3}
+    {MediaKind.IMAGE: 1024**3, MediaKind.VIDEO: 1024**3, MediaKind.DICOM_SERIES: 25 * 1024**2}
 )
-"""Largest object per kind. Encord's best-practices page: 1 GB for images and for videos; it publishes no limit for the other
-single kinds, so none is applied."""
+"""Largest object by what the object is, whether it is a unit of its own or one of many. Encord's best-practices page: 1 GB
+for images and for videos, 25 MB for DICOM; it publishes no limit for the other kinds, so none is applied."""
 
 MAX_URL_BYTES: Final = 16 * 1024
 """Encord's page on registering cloud data: 16 KB per URL."""
@@ -81,10 +81,12 @@ class ManifestLimits:
     Args:
         entries: units.
         bytes: as it is sent.
+        urls: of all its units; the same in every plan.
     """
 
     entries: int
     bytes: int
+    urls: int = MAX_URLS
 
 
 MANIFEST_LIMITS: Final[Mapping[EncordPlan, ManifestLimits]] = MappingProxyType(

@@ -38,6 +38,7 @@ class KindSpec:
         chunk_units: units per chunk, unless the source's ``chunk_size`` says otherwise.
         is_group: whether a unit has several objects, named ``objectUrl_0``, ``objectUrl_1``…
         create_video: the value of ``createVideo``, which makes a sequence of an image group; None: the key is not written.
+        has_client_metadata: whether Encord's page prints ``clientMetadata`` for the list.
     """
 
     kind: MediaKind
@@ -45,6 +46,7 @@ class KindSpec:
     chunk_units: int
     is_group: bool = False
     create_video: bool | None = None
+    has_client_metadata: bool = True
 
 
 KINDS: Mapping[MediaKind, KindSpec] = MappingProxyType(
@@ -57,7 +59,7 @@ KINDS: Mapping[MediaKind, KindSpec] = MappingProxyType(
             KindSpec(kind=MediaKind.AUDIO, list_key="audio", chunk_units=1000),
             KindSpec(kind=MediaKind.PDF, list_key="pdfs", chunk_units=1000),
             KindSpec(kind=MediaKind.TEXT, list_key="text", chunk_units=1000),
-            KindSpec(kind=MediaKind.NIFTI, list_key="nifti", chunk_units=1000),
+            KindSpec(kind=MediaKind.NIFTI, list_key="nifti", chunk_units=1000, has_client_metadata=False),
             KindSpec(
                 kind=MediaKind.IMAGE_GROUP,
                 list_key="image_groups",
@@ -72,11 +74,19 @@ KINDS: Mapping[MediaKind, KindSpec] = MappingProxyType(
                 is_group=True,
                 create_video=True,
             ),
-            KindSpec(kind=MediaKind.DICOM_SERIES, list_key="dicom_series", chunk_units=100, is_group=True),
+            # Encord's pages list createVideo among the keys of a series and say that it defaults to true; whatever is not
+            # a sequence says false.
+            KindSpec(
+                kind=MediaKind.DICOM_SERIES,
+                list_key="dicom_series",
+                chunk_units=100,
+                is_group=True,
+                create_video=False,
+            ),
         )
     }
 )
-"""Every kind. Nothing plans the last three yet: no rule says which objects make one unit."""
+"""Every kind."""
 
 
 class RejectionReason(StrEnum):

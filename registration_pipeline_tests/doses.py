@@ -34,6 +34,7 @@ class Doses:
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
         model_examples: examples of the submission's state machine, of each seed.
         model_seeds: at least this many seeds of it.
+        plan_stories: stories of nights of a bucket with groups, each beside a model of the plan.
         flipped_bits: bits that are flipped in each kind of file of a state, one at a time.
         one_in_syncs: every how-many-th of these states is also synced.
         chunks: upload jobs of one run whose partitions are counted.
@@ -49,6 +50,7 @@ class Doses:
     one_in: int
     model_examples: int
     model_seeds: int
+    plan_stories: int
     flipped_bits: int
     one_in_syncs: int
     chunks: int
@@ -65,6 +67,7 @@ PUSH: Final = Doses(
     one_in=8,
     model_examples=100,
     model_seeds=1,
+    plan_stories=40,
     flipped_bits=2,
     one_in_syncs=4,
     chunks=12,
@@ -80,6 +83,7 @@ SOAK: Final = Doses(
     one_in=1,
     model_examples=100,
     model_seeds=7,
+    plan_stories=600,
     flipped_bits=30,
     one_in_syncs=1,
     chunks=50,

@@ -90,6 +90,7 @@ def _rows(fleet: Any, group: Group, cutter: ChunkCutter) -> list[dict[str, Any]]
         size=sum(facts["size"] for facts in objects),
         url_bytes=sum(map(len, urls)),
         objects=len(urls),
+        title=group.name,
     )
     unit = {"chunk_id": chunk_id, "kind": group.kind.value, "unit_index": unit_index, "unit_id": group.unit_id}
     return [

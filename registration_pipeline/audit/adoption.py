@@ -55,6 +55,7 @@ def adopt_chunk(
     chunk: PlannedChunk,
     found: Mapping[str, str],
     folder_uuid: str,
+    reordered: int = 0,
     clock: Callable[[], datetime],
 ) -> ChunkResult | None:
     """Conclude a chunk from what an audit saw in its folder, in an attempt of its own.
@@ -68,6 +69,8 @@ def adopt_chunk(
     Args:
         found: item UUIDs by unit id, of units that are in ``folder_uuid``.
         folder_uuid: the folder that the chunk goes to.
+        reordered: how many of the items hold the objects of their unit in another order than planned.
+        clock: gives the aware time.
 
     Returns:
         None when the chunk was left as it is: it is being submitted, not all is there, or nothing was failed that is.
@@ -86,7 +89,8 @@ def adopt_chunk(
         return None
     manifest = ensure_manifest(store, source, chunk, units)
     check_sent_before(manifest, progress.sent_sha256)
-    entry = partial(JournalEvent, chunk_id=chunk.chunk_id, attempt=attempt, at=at, message=MESSAGE)
+    message = MESSAGE + (f"; {reordered:,} units hold their objects in another order than planned" if reordered else "")
+    entry = partial(JournalEvent, chunk_id=chunk.chunk_id, attempt=attempt, at=at, message=message)
     try:
         journal.append(entry(kind=JournalEventKind.INTENT, folder_uuid=folder_uuid, manifest_sha256=manifest.sha256))
     except StateConflictError:

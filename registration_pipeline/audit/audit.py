@@ -12,12 +12,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from registration_pipeline.audit.contents import CONTENTS_REQUESTS, ContentsJoin
 from registration_pipeline.audit.join import AuditJoin
 from registration_pipeline.audit.lookup import LOOKUP_BATCH, Lookup
 from registration_pipeline.audit.match import judge_doubt
 from registration_pipeline.audit.report import AuditReport, FindingSpool, write_report
-from registration_pipeline.audit.sides import bucket_rows, folder_items, ledger_rows, open_books
+from registration_pipeline.audit.sides import bucket_rows, folder_items, ledger_units, open_books
 from registration_pipeline.audit.unrecorded import UnrecordedItems
+from registration_pipeline.errors import PermanentError
 from registration_pipeline.tables.spill import SpillRoom, partitions_for
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from registration_pipeline.audit.adoption import Adoption
-    from registration_pipeline.audit.rows import Doubt
+    from registration_pipeline.audit.rows import Doubt, ItemRow
     from registration_pipeline.audit.sides import Books
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.calls.retry import RetryPolicy
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 _Row = TypeVar("_Row")
 
-_ID_FORMAT = "%Y%m%dT%H%M%S%fZ"
 _ROWS_PER_PROGRESS = 10_000
 
 
@@ -45,11 +46,13 @@ class AuditLimits:
         rows_per_partition: rows of one side in memory at a time.
         lookup_requests: requests for recorded items that no listed folder shows.
         lookup_batch: items per such request.
+        contents_requests: groups that nothing else explains and that are opened, one request each.
     """
 
     rows_per_partition: int = 32_768
     lookup_requests: int = 1_000
     lookup_batch: int = LOOKUP_BATCH
+    contents_requests: int = CONTENTS_REQUESTS
 
 
 def audit_source(
@@ -72,7 +75,7 @@ def audit_source(
     Args:
         store: the state.
         source: the source's name.
-        gateway: Encord; asked to list folders and to look up items, nothing else.
+        gateway: Encord; asked to list folders, to look up items and to open groups, nothing else.
         retry: how calls are repeated.
         target_folder: UUID of the folder that the source's chunks go to, or None if there is none yet.
         clock: gives the aware time.
@@ -94,7 +97,6 @@ def audit_source(
         return write_report(
             store,
             source,
-            started_at.strftime(_ID_FORMAT),
             Path(folder),
             audit.spool.sorted_rows(),
             inventory_id=books.inventory.inventory_id,
@@ -123,18 +125,21 @@ class _Audit:
         self._looked_up = self._not_looked_up = 0
         self.spool = FindingSpool(folder)
         room = SpillRoom(folder, partitions_for(self._expected_rows(), limits.rows_per_partition))
-        self._join = AuditJoin(books, room, self.spool.add)
+        self._contents = ContentsJoin(room, self._open, limits.contents_requests)
+        self._join = AuditJoin(books, room, self.spool.add, self._contents)
 
     def run(self, adoption: Adoption | None) -> dict[str, Any]:
         """Compare, and return what the report says besides its findings."""
         books, join, joined = self._books, self._join, self._join.joined
-        join.add_ledger(self._watched("ledger", ledger_rows(books)))
-        join.add_bucket(bucket_rows(books))
+        join.add_bucket(self._watched("bucket", bucket_rows(books)))
+        join.add_ledger(self._watched("ledger", ledger_units(books)))
         for folder_uuid in books.folders():
             join.add_items(self._watched("Encord", folder_items(self._gateway, self._retry, folder_uuid)))
         self._progress("comparison", 0)
         join.match_urls()
         join.match_uuids()
+        join.match_claims()
+        join.match_contents()
         join.judge()
         self._resolve_doubts()
         unrecorded_items = UnrecordedItems(books, self.spool.add, adoption)
@@ -148,7 +153,10 @@ class _Audit:
             "under_way": unrecorded_items.under_way,
             "adopted_chunks": unrecorded_items.adopted_chunks,
             "adopted_units": unrecorded_items.adopted_units,
+            "adopted_reordered": unrecorded_items.adopted_reordered,
             "partly_present": unrecorded_items.partly_present,
+            "opened": self._contents.opened,
+            "not_opened": self._contents.not_opened,
             "looked_up": self._looked_up,
             "not_looked_up": self._not_looked_up,
         }
@@ -178,6 +186,15 @@ class _Audit:
 
     def _ask(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
         return self._retry.read("looking up items", lambda: self._gateway.folders_of_items(item_uuids))
+
+    def _open(self, item: ItemRow) -> list[str | None] | None:
+        """Return the URLs of the objects of an item, in their order; None if it is not a group, or can't be seen."""
+        what = f"opening item {item.item_uuid}"
+        try:
+            children = self._retry.call(what, lambda: self._gateway.child_items(item.folder_uuid, item.item_uuid))
+        except PermanentError:
+            return None  # how Encord answers for an item of another kind is not documented
+        return None if children is None else [child.url for child in children]
 
     def _watched(self, stage: str, rows: Iterable[_Row]) -> Iterator[_Row]:
         self._progress(stage, 0)

@@ -1,7 +1,8 @@
 """Whose an item is, and what follows: the sides joined out of core, a hash partition at a time.
 
-The way of the rows: ledger and bucket meet by key; then ledger and items meet by URL, the items that are left by their UUID,
-and those that are still left by our provenance key. What follows for one unit is in ``match.py``.
+The way of the rows: what the bucket holds otherwise meets the outcomes of its chunk; then ledger and items meet by URL, the
+items that are left by their UUID, those that are still left by our provenance key, and groups that are left even then by what
+they consist of (``contents.py``). What follows for one unit is in ``match.py``.
 """
 
 from __future__ import annotations
@@ -9,24 +10,29 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from registration_pipeline.audit.match import decoded, differing, judge_unit, unknown_item
+from registration_pipeline.audit.gone import GoneUnits
+from registration_pipeline.audit.match import decoded, differing, judge_unit, overlapping_item, unknown_item
 from registration_pipeline.audit.rows import (
     AuditFinding,
     BucketRow,
-    DifferingObject,
+    DifferingUnit,
     Doubt,
     FindingRow,
     ItemRow,
-    LedgerRow,
+    LedgerUnit,
     MatchedItem,
     UnitOfItem,
     UnitOfUrl,
     Unrecorded,
+    merged_units,
 )
+from registration_pipeline.audit.sides import differing_units, members
+from registration_pipeline.objects import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from registration_pipeline.audit.contents import ContentsJoin
     from registration_pipeline.audit.sides import Books
     from registration_pipeline.tables.spill import Spill, SpillRoom
 
@@ -57,57 +63,69 @@ class AuditJoin:
         books: plan and journal.
         room: where rows are set aside.
         report: takes every finding.
+        contents: opens groups that nothing else explains.
     """
 
     books: Books
     room: SpillRoom
     report: Callable[[FindingRow], None]
+    contents: ContentsJoin
     joined: Joined = field(init=False)
-    _ledger_by_key: Spill[LedgerRow] = field(init=False)
-    _ledger_by_unit: Spill[LedgerRow] = field(init=False)
-    _differing_by_unit: Spill[DifferingObject] = field(init=False)
+    _group_chunks: frozenset[str] = field(init=False)
+    _ledger_by_unit: Spill[LedgerUnit] = field(init=False)
+    _differing_by_unit: Spill[DifferingUnit] = field(init=False)
     _units_by_url: Spill[UnitOfUrl] = field(init=False)
     _units_by_item: Spill[UnitOfItem] = field(init=False)
     _items_by_url: Spill[ItemRow] = field(init=False)
     _items_by_uuid: Spill[ItemRow] = field(init=False)
     _items_by_claim: Spill[ItemRow] = field(init=False)
     _matched: Spill[MatchedItem] = field(init=False)
+    _gone: GoneUnits = field(init=False)
 
     def __post_init__(self) -> None:
         room = self.room
-        self._ledger_by_key = room.spill("ledger-by-key", LedgerRow)
-        self._ledger_by_unit = room.spill("ledger-by-unit", LedgerRow)
-        self._differing_by_unit = room.spill("differing-by-unit", DifferingObject)
+        chunks = self.books.chunks.values()
+        self._group_chunks = frozenset(chunk.chunk_id for chunk in chunks if KINDS[chunk.kind].is_group)
+        self._ledger_by_unit = room.spill("ledger-by-unit", LedgerUnit)
+        self._differing_by_unit = room.spill("differing-by-unit", DifferingUnit)
         self._units_by_url = room.spill("units-by-url", UnitOfUrl)
         self._units_by_item = room.spill("units-by-item", UnitOfItem)
         self._items_by_url = room.spill("items-by-url", ItemRow)
         self._items_by_uuid = room.spill("items-by-uuid", ItemRow)
         self._items_by_claim = room.spill("items-by-claim", ItemRow)
         self._matched = room.spill("matched", MatchedItem)
+        self._gone = GoneUnits(room)
         self.joined = Joined(doubts=room.spill("doubts", Doubt), unrecorded=room.spill("unrecorded", Unrecorded))
 
-    def add_ledger(self, rows: Iterable[LedgerRow]) -> None:
-        """Take what is planned."""
-        for row in rows:
-            self.joined.objects += 1
-            self.joined.registered_objects += row.is_registered
-            self.joined.units += row.is_first
-            self.joined.registered_units += row.is_first and row.is_registered
-            self._ledger_by_key.add(row.key.encode(), row)
-
     def add_bucket(self, rows: Iterable[BucketRow]) -> None:
-        """Read the objects that changed or are gone, keep those of registered units, and route the ledger by unit."""
-        by_key = self.room.spill("bucket-by-key", BucketRow)
+        """Take the objects that changed or are gone, and keep the registered units that they belong to, each once."""
+        by_chunk = self.room.spill("bucket-by-chunk", BucketRow)
         for row in rows:
-            by_key.add(row.key.encode(), row)
-        for partition in by_key.partitions:
-            findings = dict(by_key.take(partition))
-            for planned in self._ledger_by_key.take(partition):
-                if planned.is_registered and planned.key in findings:
-                    differs = DifferingObject(planned.unit_id, planned.key, planned.object_url, findings[planned.key])
-                    self._differing_by_unit.add(planned.unit_id.encode(), differs)
-                if planned.is_first:
-                    self._route(planned)
+            by_chunk.add(row.chunk_id.encode(), row)
+        for partition in by_chunk.partitions:
+            of_chunks: dict[tuple[str, str], list[str]] = {}
+            for row in by_chunk.take(partition):
+                of_chunks.setdefault((row.chunk_id, row.finding), []).append(row.key)
+            for (chunk_id, finding), keys in of_chunks.items():
+                if finding == AuditFinding.GONE:
+                    self._gone.expect()
+                for found in differing_units(self.books, chunk_id, finding, keys):
+                    self._differing_by_unit.add(found.unit_id.encode(), found)
+
+    def add_ledger(self, rows: Iterable[LedgerUnit]) -> None:
+        """Take what is planned."""
+        joined = self.joined
+        for row in rows:
+            joined.objects += row.objects
+            joined.registered_objects += row.objects if row.is_registered else 0
+            joined.units += row.is_first
+            joined.registered_units += row.is_first and row.is_registered
+            self._ledger_by_unit.add(row.unit_id.encode(), row)
+            # What Encord shows of a unit of many objects has no URL, and an item with that of its first object is another.
+            if row.is_first and row.chunk_id not in self._group_chunks:
+                self._units_by_url.add(decoded(row.object_url), UnitOfUrl(row.object_url, row.unit_id))
+            if row.item_uuid is not None:
+                self._units_by_item.add(row.item_uuid.encode(), UnitOfItem(row.item_uuid, row.unit_id))
 
     def add_items(self, rows: Iterable[ItemRow]) -> None:
         """Take what the folders hold."""
@@ -145,35 +163,52 @@ class AuditJoin:
                 elif item.unit_claim is not None:
                     self._items_by_claim.add(item.unit_claim.encode(), item)
                 else:
-                    self.report(unknown_item(item))
+                    self._left(item)
+
+    def match_claims(self) -> None:
+        """Give the items that are still left to the units whose key they carry."""
+        for partition in self._items_by_claim.partitions:
+            items = list(self._items_by_claim.take(partition))
+            units = {row.unit_id for row in self._ledger_by_unit.read(partition)} if items else set[str]()
+            for item in items:
+                if item.unit_claim in units:
+                    self._match(item.unit_claim, item)
+                else:
+                    self._left(item)
+
+    def match_contents(self) -> None:
+        """Give groups that nothing else explains to the units that consist of the same objects, and report what is left."""
+        for item, overlap, was_opened in self.contents.explain(lambda: members(self.books), self._units_of):
+            if overlap is None:
+                self.report(unknown_item(item, was_opened=was_opened))
+            elif overlap.is_whole:
+                self._match(overlap.unit_id, item, is_in_order=overlap.is_in_order)
+            else:
+                self.report(overlapping_item(item, overlap))
 
     def judge(self) -> None:
-        """Give the items that are still left to the units whose key they carry, and judge every unit."""
+        """Judge every unit by the items that are its own, and by what the bucket holds of it."""
         for partition in self._matched.partitions:
-            units = {row.unit_id: row for row in self._ledger_by_unit.take(partition)}
+            units = merged_units(self._ledger_by_unit.take(partition))
             items: dict[str, list[MatchedItem]] = {}
             for match in self._matched.take(partition):
                 items.setdefault(match.unit_id, []).append(match)
-            for item in self._items_by_claim.take(partition):
-                unit_id = item.unit_claim or ""
-                if unit_id in units:
-                    items.setdefault(unit_id, []).append(_matched(unit_id, item))
-                else:
-                    self.report(unknown_item(item))
             for unit in units.values():
                 self._judge(unit, items.get(unit.unit_id, []))
-            self._report_differing(units, self._differing_by_unit.take(partition))
+            self._judge_differing(units, list(self._differing_by_unit.take(partition)))
+        self._gone.report(self.report)
 
-    def _report_differing(self, units: Mapping[str, LedgerRow], objects: Iterable[DifferingObject]) -> None:
-        """Report each unit once for changed and once for missing objects, however many of its objects that are."""
-        by_unit: dict[tuple[str, str], list[DifferingObject]] = {}
-        for one in objects:
-            by_unit.setdefault((one.unit_id, one.finding), []).append(one)
-        for (unit_id, finding), found in by_unit.items():
-            unit = units[unit_id]
-            self.report(differing(unit, AuditFinding(finding), found, self.books.home_of(unit.chunk_id)))
+    def _judge_differing(self, units: Mapping[str, LedgerUnit], differing_units: Sequence[DifferingUnit]) -> None:
+        self._gone.add_present(units.values(), differing_units)
+        for found in differing_units:
+            unit = units[found.unit_id]
+            finding = differing(unit, found, self.books.home_of(unit.chunk_id))
+            if found.finding == AuditFinding.GONE:
+                self._gone.add(unit, finding)
+            else:
+                self.report(finding)
 
-    def _judge(self, unit: LedgerRow, items: list[MatchedItem]) -> None:
+    def _judge(self, unit: LedgerUnit, items: list[MatchedItem]) -> None:
         verdict = judge_unit(unit, items, self.books.home_of(unit.chunk_id))
         for finding in verdict.findings:
             self.report(finding)
@@ -182,15 +217,16 @@ class AuditJoin:
         if verdict.unrecorded is not None:
             self.joined.unrecorded.add(unit.chunk_id.encode(), verdict.unrecorded)
 
-    def _route(self, unit: LedgerRow) -> None:
-        self._ledger_by_unit.add(unit.unit_id.encode(), unit)
-        self._units_by_url.add(decoded(unit.object_url), UnitOfUrl(unit.object_url, unit.unit_id))
-        if unit.item_uuid is not None:
-            self._units_by_item.add(unit.item_uuid.encode(), UnitOfItem(unit.item_uuid, unit.unit_id))
+    def _units_of(self, partition: int) -> dict[str, LedgerUnit]:
+        return merged_units(self._ledger_by_unit.read(partition))
 
-    def _match(self, unit_id: str, item: ItemRow) -> None:
-        self._matched.add(unit_id.encode(), _matched(unit_id, item))
+    def _left(self, item: ItemRow) -> None:
+        """Take an item that nothing explains: only what is planned of many objects can have to do with it still."""
+        if self._group_chunks:
+            self.contents.add(item)
+        else:
+            self.report(unknown_item(item))
 
-
-def _matched(unit_id: str, item: ItemRow) -> MatchedItem:
-    return MatchedItem(unit_id, item.item_uuid, item.folder_uuid, item.created_at)
+    def _match(self, unit_id: str, item: ItemRow, *, is_in_order: bool = True) -> None:
+        match = MatchedItem(unit_id, item.item_uuid, item.folder_uuid, item.created_at, is_in_order)
+        self._matched.add(unit_id.encode(), match)

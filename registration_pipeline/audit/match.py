@@ -16,7 +16,8 @@ from registration_pipeline.foreign_text import masked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registration_pipeline.audit.rows import DifferingObject, ItemRow, LedgerRow, MatchedItem
+    from registration_pipeline.audit.contents import Overlap
+    from registration_pipeline.audit.rows import DifferingUnit, ItemRow, LedgerUnit, MatchedItem
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ def decoded(url: str) -> bytes:
     return unquote_to_bytes(url)
 
 
-def judge_unit(unit: LedgerRow, items: Sequence[MatchedItem], home: str | None) -> UnitVerdict:
+def judge_unit(unit: LedgerUnit, items: Sequence[MatchedItem], home: str | None) -> UnitVerdict:
     """Compare a unit with the items that are its own.
 
     Args:
@@ -58,8 +59,10 @@ def judge_unit(unit: LedgerRow, items: Sequence[MatchedItem], home: str | None) 
                 unit.key,
                 unit.object_url,
                 kept.item_uuid,
+                unit.objects,
                 kept.folder_uuid,
                 kept.folder_uuid == home,
+                kept.is_in_order,
             )
         return verdict
     if kept is not None and kept.folder_uuid != home:
@@ -71,6 +74,7 @@ def judge_unit(unit: LedgerRow, items: Sequence[MatchedItem], home: str | None) 
             unit.object_url,
             unit.chunk_id,
             unit.item_uuid,
+            unit.objects,
             kept.item_uuid if kept is not None else None,
         )
     elif kept is None:
@@ -97,52 +101,80 @@ def judge_doubt(doubt: Doubt, folder: str | None, home: str | None, *, was_looke
     return None if folder == home else moved(doubt, doubt.item_uuid, folder, home)
 
 
-def unknown_item(item: ItemRow) -> FindingRow:
-    """Return the finding for an item that does not belong to a planned object."""
+def unknown_item(item: ItemRow, *, was_opened: bool = True) -> FindingRow:
+    """Return the finding for an item that does not belong to a planned object.
+
+    Args:
+        item: it shows no URL, or one that is not planned.
+        was_opened: False for an item that may be a group, and of which the limit kept the audit from asking what is in it.
+    """
     # Items that others registered may have presigned URLs.
     detail = f"titled {masked(item.name)!r}; no planned object has this URL"
     if item.unit_claim is not None:
         detail += f", nor is {item.unit_claim!r}, which it names as registration.unit, planned for this source"
+    if not was_opened:
+        detail += ". What it consists of was not asked: the limit of such requests was reached"
     return FindingRow(
-        AuditFinding.UNKNOWN.value,
-        None,
-        masked(item.url or "") or None,
-        None,
-        item.unit_claim,
-        item.item_uuid,
-        item.folder_uuid,
-        detail,
+        finding=AuditFinding.UNKNOWN.value,
+        key=None,
+        object_url=masked(item.url or "") or None,
+        chunk_id=None,
+        unit_id=item.unit_claim,
+        objects=None,
+        item_uuid=item.item_uuid,
+        folder_uuid=item.folder_uuid,
+        detail=detail,
     )
 
 
-def differing(
-    unit: LedgerRow, finding: AuditFinding, objects: Sequence[DifferingObject], home: str | None
-) -> FindingRow:
+def overlapping_item(item: ItemRow, overlap: Overlap) -> FindingRow:
+    """Return the finding for an item that holds objects of a planned unit, and is not that unit.
+
+    It names the first of these objects.
+    """
+    of_unit = f"{overlap.shared:,} of the {overlap.objects:,} objects of this unit"
+    if item.url is not None:
+        detail = f"its object is one of the {overlap.objects:,} objects of this unit, which is planned as one item"
+    elif overlap.shared == overlap.contents:
+        detail = f"it holds only {of_unit}"
+    else:
+        detail = f"it holds {of_unit}, and {overlap.contents - overlap.shared:,} others"
+    return FindingRow(
+        finding=AuditFinding.UNKNOWN.value,
+        key=overlap.key,
+        object_url=overlap.object_url,
+        chunk_id=overlap.chunk_id,
+        unit_id=overlap.unit_id,
+        objects=overlap.objects,
+        item_uuid=item.item_uuid,
+        folder_uuid=item.folder_uuid,
+        detail=f"titled {masked(item.name)!r}; {detail}. It is never adopted; delete it, or move it to another folder",
+    )
+
+
+def differing(unit: LedgerUnit, found: DifferingUnit, home: str | None) -> FindingRow:
     """Return the finding for a registered unit of which the bucket holds objects otherwise, or no longer.
 
     Args:
         unit: what the ledger says.
-        finding: changed or gone.
-        objects: of the unit, at least one; the row names the one with the smallest key.
+        found: of the same unit.
         home: the folder that the unit's chunk goes to.
     """
-    named = min(objects, key=lambda one: one.key)
-    others = len(objects) - 1
     detail = None
-    if others:
-        detail = f"and {others:,} more objects of the unit"
-    elif named.key != unit.key:
+    if found.others:
+        detail = f"and {found.others:,} more objects of the unit"
+    elif found.key != unit.key:
         detail = f"one object of the unit that begins with {unit.key!r}"
-    row = _row(finding, unit, unit.item_uuid, home, detail)
-    return row._replace(key=named.key, object_url=named.object_url)
+    row = _row(AuditFinding(found.finding), unit, unit.item_uuid, home, detail)
+    return row._replace(key=found.key, object_url=found.object_url)
 
 
-def missing(unit: LedgerRow | Doubt, home: str | None, detail: str | None) -> FindingRow:
-    """Return the finding for a registered object without an item."""
+def missing(unit: LedgerUnit | Doubt, home: str | None, detail: str | None) -> FindingRow:
+    """Return the finding for a registered unit without an item."""
     return _row(AuditFinding.MISSING, unit, unit.item_uuid, home, detail)
 
 
-def moved(unit: LedgerRow | Doubt, item_uuid: str, folder: str, home: str | None) -> FindingRow:
+def moved(unit: LedgerUnit | Doubt, item_uuid: str, folder: str, home: str | None) -> FindingRow:
     """Return the finding for an item in another folder than its chunk's."""
     return _row(AuditFinding.MOVED, unit, item_uuid, folder, f"registered in folder {home}")
 
@@ -152,12 +184,12 @@ def unknown(item: Unrecorded, detail: str) -> FindingRow:
     return _row(AuditFinding.UNKNOWN, item, item.item_uuid, item.folder_uuid, detail)
 
 
-def _preference(item: MatchedItem, unit: LedgerRow, home: str | None) -> tuple[bool, bool, int, str]:
+def _preference(item: MatchedItem, unit: LedgerUnit, home: str | None) -> tuple[bool, bool, int, str]:
     """Of several items the one in the right folder stays, then the recorded one, then the oldest."""
     return item.folder_uuid != home, item.item_uuid != unit.item_uuid, item.created_at, item.item_uuid
 
 
-def _duplicate(unit: LedgerRow, item: MatchedItem, kept: MatchedItem) -> FindingRow:
+def _duplicate(unit: LedgerUnit, item: MatchedItem, kept: MatchedItem) -> FindingRow:
     detail = f"one too many beside {kept.item_uuid}"
     if item.folder_uuid != kept.folder_uuid:
         detail += f" in folder {kept.folder_uuid}"
@@ -166,9 +198,19 @@ def _duplicate(unit: LedgerRow, item: MatchedItem, kept: MatchedItem) -> Finding
 
 def _row(
     finding: AuditFinding,
-    unit: LedgerRow | Doubt | Unrecorded,
+    unit: LedgerUnit | Doubt | Unrecorded,
     item_uuid: str | None,
     folder: str | None,
     detail: str | None,
 ) -> FindingRow:
-    return FindingRow(finding.value, unit.key, unit.object_url, unit.chunk_id, unit.unit_id, item_uuid, folder, detail)
+    return FindingRow(
+        finding=finding.value,
+        key=unit.key,
+        object_url=unit.object_url,
+        chunk_id=unit.chunk_id,
+        unit_id=unit.unit_id,
+        objects=unit.objects,
+        item_uuid=item_uuid,
+        folder_uuid=folder,
+        detail=detail,
+    )

@@ -1,4 +1,4 @@
-"""The report of an audit: sorted out of core, written to the state as Parquet and CSV, and read back.
+"""The report of an audit: sorted out of core, and written to the state as Parquet and CSV.
 
 What does not belong here: finding anything.
 """
@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from registration_pipeline.audit.claim import claim_audit_id
 from registration_pipeline.audit.rows import AuditFinding, FindingRow, row_order
-from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.state.layout import COMMIT_MARKER, audit_folder
-from registration_pipeline.state.markers import read_marker
 from registration_pipeline.state.parquet import Part, file_digest, read_parts
 from registration_pipeline.state.sealed import sealed_json
 from registration_pipeline.state.temporary import temporary_space
@@ -42,7 +41,7 @@ _BATCH_ROWS: Final = 10_000
 FINDING_SCHEMA: pa.Schema = pa.schema(
     [
         pa.field("finding", pa.string(), nullable=False),
-        *(pa.field(name, pa.string()) for name in FindingRow._fields[1:]),
+        *(pa.field(name, pa.int64() if name == "objects" else pa.string()) for name in FindingRow._fields[1:]),
     ]
 )
 AUDIT_COLUMNS = FindingRow._fields
@@ -69,10 +68,13 @@ class AuditReport:
         findings: rows of the report by finding; a finding that did not occur is there with 0.
         under_way: items of chunks that were being submitted; they are not findings.
         adopted_chunks: taken over, wholly or in part.
-        adopted_units: items that the ledger knows to be registered since.
+        adopted_units: units that the ledger knows to be registered since.
+        adopted_reordered: of these, units whose item holds their objects in another order than planned.
         partly_present: chunks that are only partly in Encord and not concluded; sending them is safe.
         looked_up: recorded items that were looked up in other folders.
         not_looked_up: those that were not, because the limit was reached; they count as missing.
+        opened: items that may be groups, and were asked what they consist of because nothing else explained them.
+        not_opened: those that were not asked, because the limit was reached; they count as unknown.
         sample: the first rows of each finding.
         parquet: the findings, all of them.
         csv: the same.
@@ -93,9 +95,12 @@ class AuditReport:
     under_way: int = 0
     adopted_chunks: int = 0
     adopted_units: int = 0
+    adopted_reordered: int = 0
     partly_present: int = 0
     looked_up: int = 0
     not_looked_up: int = 0
+    opened: int = 0
+    not_opened: int = 0
     sample: tuple[FindingRow, ...] = ()
     parquet: Part
     csv: str
@@ -129,7 +134,7 @@ class AuditReport:
                 "started_at": datetime.fromisoformat(value["started_at"]),
                 "finished_at": datetime.fromisoformat(value["finished_at"]),
                 "folders": tuple(value["folders"]),
-                "sample": tuple(FindingRow(**row) for row in value["sample"]),
+                "sample": tuple(FindingRow(**{"objects": None} | row) for row in value["sample"]),
                 "parquet": Part.from_json(value["parquet"]),
             }
         )
@@ -186,30 +191,31 @@ class _Tally:
 
 
 def write_report(
-    store: StateStore, source: str, audit_id: str, folder: Path, rows: Iterable[FindingRow], **facts: Any
+    store: StateStore, source: str, folder: Path, rows: Iterable[FindingRow], *, started_at: datetime, **facts: Any
 ) -> AuditReport:
     """Write the findings and, when they are there, the summary that vouches for them.
 
     Args:
         folder: a temporary folder of the caller's.
         rows: sorted; read once, and a batch of them is in memory at a time.
+        started_at: aware.
         facts: the other fields of ``AuditReport``.
     """
     tally = _Tally()
     parquet, text = folder / "findings.parquet", folder / "findings.csv"
     with temporary_space("The report of the audit", folder):
         _write_files(parquet, text, tally.watch(rows))
+    audit_id = claim_audit_id(store, source, started_at, parquet.name, parquet)
     marked = audit_folder(source, audit_id)
-    names = [f"{marked}findings.{suffix}" for suffix in ("parquet", "csv")]
-    for name, path in zip(names, (parquet, text), strict=True):
-        store.create_from_file(name, path)
+    store.create_from_file(marked + text.name, text)
     report = AuditReport(
         source=source,
         audit_id=audit_id,
+        started_at=started_at,
         findings={finding.value: tally.counts[finding.value] for finding in AuditFinding},
         sample=tuple(tally.sample),
-        parquet=Part(names[0], tally.counts.total(), *file_digest(parquet)),
-        csv=names[1],
+        parquet=Part(marked + parquet.name, tally.counts.total(), *file_digest(parquet)),
+        csv=marked + text.name,
         **facts,
     )
     store.create(marked + COMMIT_MARKER, sealed_json(report.to_json()))
@@ -223,34 +229,12 @@ def _write_files(parquet: Path, text: Path, rows: Iterator[FindingRow]) -> None:
     ):
         csv_writer = CsvWriter(csv_file, AUDIT_COLUMNS)
         while batch := list(islice(rows, _BATCH_ROWS)):
-            columns = [pa.array(column, pa.string()) for column in zip(*batch, strict=True)]
+            columns = [
+                pa.array(column, field.type)
+                for column, field in zip(zip(*batch, strict=True), FINDING_SCHEMA, strict=True)
+            ]
             parquet_writer.write_table(pa.Table.from_arrays(columns, schema=FINDING_SCHEMA))
             csv_writer.write(batch)
-
-
-def load_audit(store: StateStore, source: str, audit_id: str) -> AuditReport | None:
-    """Return a committed audit, or None.
-
-    Raises:
-        StateCorruptError: its commit marker is not one of an audit.
-    """
-    folder = audit_folder(source, audit_id)
-    marker = read_marker(store, folder)
-    if marker is None:
-        return None
-    try:
-        return AuditReport.from_json(marker)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StateCorruptError(
-            f"The commit marker of {store.location(folder)} is not one of an audit ({error!r}). Delete the folder; an audit "
-            "is a report, and nothing else reads it."
-        ) from error
-
-
-def latest_audit(store: StateStore, source: str) -> AuditReport | None:
-    """Return the newest committed audit of a source, or None."""
-    found = (load_audit(store, source, audit_id) for audit_id in reversed(store.folders(audit_folder(source))))
-    return next((audit for audit in found if audit is not None), None)
 
 
 def audit_findings(store: StateStore, report: AuditReport) -> Iterator[FindingRow]:
@@ -260,7 +244,10 @@ def audit_findings(store: StateStore, report: AuditReport) -> Iterator[FindingRo
         StateCorruptError: the file is missing or unreadable.
     """
     for batch in read_parts(store, [report.parquet]):
-        yield from map(FindingRow._make, zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+        # An audit of an earlier version does not say how many objects a unit has.
+        values = [columns[name].to_pylist() if name in columns else [None] * len(batch) for name in AUDIT_COLUMNS]
+        yield from map(FindingRow._make, zip(*values, strict=True))
 
 
 def write_findings(store: StateStore, report: AuditReport, path: Path) -> None:

@@ -6,7 +6,10 @@ Rows that are set aside on disk are named tuples of plain values (``tables/spill
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class AuditFinding(StrEnum):
@@ -22,6 +25,8 @@ class AuditFinding(StrEnum):
     """In the Encord folder, and not registered according to the ledger."""
     CHANGED = "changed"
     """Registered, and the bucket's object is another one now."""
+    ARCHIVED = "archived"
+    """Registered, and moved to a storage class that can't be read since."""
     GONE = "gone"
     """Registered, and no longer in the bucket."""
 
@@ -57,6 +62,10 @@ _MEANINGS = {
         "registered, and the bucket's object is another one now",
         "Encord keeps what it read; write new content under a new key to have it registered",
     ),
+    AuditFinding.ARCHIVED: (
+        "registered, and archived in the bucket since: Encord can't open it",
+        "restore it in the bucket, or leave it if no one works with it any more",
+    ),
     AuditFinding.GONE: (
         "registered, and no longer in the bucket",
         "write it again, or if it is gone for good, delete the item in Encord: that is safe",
@@ -66,11 +75,14 @@ _MEANINGS = {
 RANKS = {finding: rank for rank, finding in enumerate(AuditFinding)}
 
 
-class LedgerRow(NamedTuple):
-    """One planned object, and whether its unit is registered.
+class LedgerUnit(NamedTuple):
+    """One planned unit, and whether it is registered; or a part of one, where its objects lie apart (``merged_units``).
 
     Args:
-        is_first: whether it is the first object of its unit. That one represents the unit: its key and URL name it.
+        key: of its first object. That one represents the unit.
+        object_url: of the same object.
+        objects: how many objects it has; of a part, those of the part.
+        is_first: whether the unit's first object is in the part. Of a part without it, key and URL say nothing.
     """
 
     unit_id: str
@@ -79,6 +91,7 @@ class LedgerRow(NamedTuple):
     chunk_id: str
     is_registered: bool
     item_uuid: str | None
+    objects: int = 1
     is_first: bool = True
 
 
@@ -86,16 +99,38 @@ class BucketRow(NamedTuple):
     """One planned object that the bucket no longer holds as it was planned."""
 
     key: str
+    chunk_id: str
     finding: str
 
 
-class DifferingObject(NamedTuple):
-    """One object of a registered unit that the bucket no longer holds as it was planned."""
+class DifferingUnit(NamedTuple):
+    """A registered unit of which the bucket holds objects otherwise, or no longer.
+
+    Args:
+        key: of these objects the smallest.
+        object_url: of the same object.
+        others: how many objects of the unit it concerns besides.
+    """
 
     unit_id: str
+    finding: str
     key: str
     object_url: str
-    finding: str
+    others: int
+
+
+class Member(NamedTuple):
+    """One object of a planned unit of a kind that has many.
+
+    Args:
+        position: in the unit, from 0.
+    """
+
+    unit_id: str
+    chunk_id: str
+    key: str
+    object_url: str
+    position: int
 
 
 class ItemRow(NamedTuple):
@@ -129,12 +164,17 @@ class UnitOfItem(NamedTuple):
 
 
 class MatchedItem(NamedTuple):
-    """An item that is known to be a unit's."""
+    """An item that is known to be a unit's.
+
+    Args:
+        is_in_order: False: it was recognised by its objects, and holds them in another order than planned.
+    """
 
     unit_id: str
     item_uuid: str
     folder_uuid: str
     created_at: int
+    is_in_order: bool = True
 
 
 class Doubt(NamedTuple):
@@ -149,6 +189,7 @@ class Doubt(NamedTuple):
     object_url: str
     chunk_id: str
     item_uuid: str
+    objects: int
     present_uuid: str | None
 
 
@@ -157,6 +198,7 @@ class Unrecorded(NamedTuple):
 
     Args:
         is_at_home: whether it is in the folder that its chunk goes to.
+        is_in_order: False: it holds the unit's objects in another order than planned.
     """
 
     chunk_id: str
@@ -164,14 +206,18 @@ class Unrecorded(NamedTuple):
     key: str
     object_url: str
     item_uuid: str
+    objects: int
     folder_uuid: str
     is_at_home: bool
+    is_in_order: bool
 
 
 class FindingRow(NamedTuple):
     """One line of the report. The fields and their order are those of the files.
 
     Args:
+        key: of the object that it is about; of the unit's first object if it is about the whole unit.
+        objects: how many objects the unit has.
         folder_uuid: where the item is; for one that is missing, where it should be.
         detail: what else is known, and what follows for this one.
     """
@@ -181,9 +227,23 @@ class FindingRow(NamedTuple):
     object_url: str | None
     chunk_id: str | None
     unit_id: str | None
+    objects: int | None
     item_uuid: str | None
     folder_uuid: str | None
     detail: str | None
+
+
+def merged_units(rows: Iterable[LedgerUnit]) -> dict[str, LedgerUnit]:
+    """Return whole units by id, of rows that may be parts of them."""
+    units: dict[str, LedgerUnit] = {}
+    for row in rows:
+        known = units.get(row.unit_id)
+        if known is None:
+            units[row.unit_id] = row
+        else:
+            named = row if row.is_first else known
+            units[row.unit_id] = named._replace(objects=known.objects + row.objects)
+    return units
 
 
 def row_order(row: FindingRow) -> tuple[int, str, str, str]:

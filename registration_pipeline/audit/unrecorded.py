@@ -32,7 +32,8 @@ class UnrecordedItems:
         adoption: lets chunks be taken over; None: only report.
         under_way: items of chunks that are being submitted.
         adopted_chunks: taken over, wholly or in part.
-        adopted_units: their items.
+        adopted_units: their units, one item each.
+        adopted_reordered: of these, units whose item holds their objects in another order than planned.
         partly_present: chunks that were not taken over because only some of their units are in the folder.
     """
 
@@ -42,6 +43,7 @@ class UnrecordedItems:
     under_way: int = 0
     adopted_chunks: int = 0
     adopted_units: int = 0
+    adopted_reordered: int = 0
     partly_present: int = 0
 
     def resolve(self, spill: Spill[Unrecorded]) -> None:
@@ -59,14 +61,16 @@ class UnrecordedItems:
             return
         at_home = [item for item in items if item.is_at_home]
         found, home = {item.unit_id: item.item_uuid for item in at_home}, self.books.home_of(chunk.chunk_id)
-        adopted = self._adopt(chunk, found, home)
+        reordered = sum(not item.is_in_order for item in at_home)
+        adopted = self._adopt(chunk, found, home, reordered)
         self.adopted_units += adopted
+        self.adopted_reordered += reordered if adopted else 0
         self.adopted_chunks += adopted > 0
         left = [item for item in items if not (adopted and item.is_at_home)]
         if left:
             self._report(chunk, left, len(found))
 
-    def _adopt(self, chunk: PlannedChunk, found: Mapping[str, str], home: str | None) -> int:
+    def _adopt(self, chunk: PlannedChunk, found: Mapping[str, str], home: str | None, reordered: int) -> int:
         """Take a chunk over, given the items of its units by unit id, and return how many units that were."""
         if self.adoption is None or not found or not home:
             return 0
@@ -77,6 +81,7 @@ class UnrecordedItems:
             chunk=chunk,
             found=found,
             folder_uuid=home,
+            reordered=reordered,
             clock=self.adoption.clock,
         )
         if result is None:
@@ -99,6 +104,8 @@ class UnrecordedItems:
                 detail = "its whole chunk is in Encord and was never concluded; audit --adopt adopts it"
             else:
                 detail = f"{found} of {chunk.units} units of its chunk are in Encord; the next sync registers the rest"
+            if not item.is_in_order:
+                detail += ". It holds the objects of the unit in another order than planned"
             self.report(unknown(item, detail))
 
     def _is_under_way(self, chunk_id: str) -> bool:

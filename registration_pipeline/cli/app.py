@@ -5,6 +5,7 @@ commands, so that ``--help`` answers at once.
 """
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,8 @@ import typer
 
 from registration_pipeline import __version__
 from registration_pipeline.cli.errors import INTERRUPTED, report, say_interrupted
-from registration_pipeline.cli.interrupt import watch_interrupts
+from registration_pipeline.cli.interrupt import status_of_interruption, watch_interrupts
+from registration_pipeline.cli.streams import replace_closed_streams, watch_stdout
 from registration_pipeline.errors import UsageError
 
 _NAME = "registration-pipeline"  # also when started as a module
@@ -29,7 +31,7 @@ app = typer.Typer(
         "Registers every object of a bucket in Encord, exactly once.\n\n"
         "Exit status: 0 every eligible object is registered; 1 a bug; 2 wrong usage or configuration; "
         "3 done, but some objects failed or were rejected; 4 halted: the message says why and what to do; "
-        "130 interrupted, run again."
+        "130 interrupted (143: by SIGTERM), run again."
     ),
 )
 
@@ -61,6 +63,14 @@ def _global_options(
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        known = os.environ.get("PWD", "")
+        raise UsageError(
+            f"The current directory {known} does not exist any more: it was removed or renamed. Change to a folder that "
+            "exists (cd) and run again."
+        ) from error
     context.obj = config
 
 
@@ -88,6 +98,18 @@ def inventory(source: SourceArgument, config: ConfigOption = None, json: JsonOpt
     from registration_pipeline.cli.commands import inventory_source
 
     return inventory_source(_config(config), source, as_json=json)
+
+
+@app.command()
+def probe(source: SourceArgument, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
+    """Read the headers of DICOM objects whose series only their header says, and stop there.
+
+    `sync` and `plan` do the same where it is needed. What is known of an object is not read again; what could not be read is
+    tried again.
+    """
+    from registration_pipeline.cli.probe import probe_source
+
+    return probe_source(_config(config), source, as_json=json)
 
 
 @app.command()
@@ -219,6 +241,7 @@ def state(  # noqa: PLR0917 - Typer's form of options
             "--prune",
             metavar="DAYS",
             min=0,
+            max=36_500,
             help="Remove inventories older than this that nothing needs.",
             show_default=False,
         ),
@@ -326,19 +349,27 @@ def demo(
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    replace_closed_streams()
+    watch_stdout()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a key that the terminal can't show must not end the command
             stream.reconfigure(errors="backslashreplace")
     watch_interrupts()
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    sys.exit(status_of_interruption() if status == INTERRUPTED else status)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status; every error becomes a message on standard error."""
     try:
         status = int(app(arguments, prog_name=_NAME, standalone_mode=False) or 0)
+        sys.stdout.flush()  # else the interpreter writes what is left when nothing can be said any more
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort of a command line
         return report(error)
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return report(error.__context__)  # the library ends the process with 1
     if status == INTERRUPTED:  # Typer turns Ctrl-C into this status and says nothing
         say_interrupted()
     return status

@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from registration_pipeline.audit.report import AuditReport, latest_audit, write_findings
+from registration_pipeline.audit.report import AuditReport, write_findings
 from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.cli.commands import check_out
 from registration_pipeline.cli.output import notice, print_json, say, stdout
-from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_source, run_jobs
+from registration_pipeline.cli.session import (
+    DONE,
+    DONE_WITH_FAILURES,
+    JobRequest,
+    exit_status,
+    open_source,
+    refuse_in_state,
+    run_jobs,
+)
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import UsageError
 from registration_pipeline.foreign_text import printable
@@ -26,13 +34,14 @@ def audit_source(config: Path | None, name: str, *, adopt: bool, out: Path | Non
     if out is not None:
         check_out(out)
     project, source = open_source(config, name)
+    if out is not None:
+        refuse_in_state(project, out)
     own = SourceNames(source.name)
     run_config = {"ops": {f"{own.ident}_{AUDIT_OP}": {"config": {"adopt": adopt}}}}
-    errors, _ = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
+    errors, _, audits = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
     if errors:
         return exit_status([], errors)
-    report = latest_audit(project.store, source.name)
-    assert report is not None
+    report = audits[source.name]
     if out is not None:
         _write(project.store, report, out)
     print_json(_document(project.store, report)) if as_json else _print(project.store, report)
@@ -93,6 +102,9 @@ def _remarks(report: AuditReport) -> list[str]:
         f"{report.adopted_units:,} units of {report.adopted_chunks:,} chunks were adopted; nothing was sent.": (
             report.adopted_chunks
         ),
+        f"{report.adopted_reordered:,} of them hold the objects of their unit in another order than planned.": (
+            report.adopted_reordered
+        ),
         f"{report.under_way:,} items belong to chunks that are being submitted; they are not findings.": (
             report.under_way
         ),
@@ -101,19 +113,24 @@ def _remarks(report: AuditReport) -> list[str]:
         f"{report.not_looked_up:,} of the missing were not searched for elsewhere: the limit of look-ups was reached.": (
             report.not_looked_up
         ),
+        f"{report.not_opened:,} items without a URL were not asked what they consist of: the limit of such requests was "
+        "reached. Audit again after moving what is not of this source to another folder.": report.not_opened,
     }
     return [text for text, count in said.items() if count]
 
 
 def _sample(report: AuditReport) -> list[str]:
-    """Return two lines a finding: a key and two ids of 36 characters don't fit into the columns of a table."""
+    """Return two lines a finding: a key and three ids of 36 characters don't fit into the columns of a table."""
     lines = []
     for row in report.sample:
         ids = ", ".join(
-            f"{name} {value}" for name, value in (("chunk", row.chunk_id), ("item", row.item_uuid)) if value
+            f"{name} {value}"
+            for name, value in (("unit", row.unit_id), ("chunk", row.chunk_id), ("item", row.item_uuid))
+            if value
         )
+        objects = f" (unit of {row.objects:,} objects)" if row.objects and row.objects > 1 else ""
         values = (
-            f"{row.finding} {row.key or row.object_url}",
+            f"{row.finding} {row.key or row.object_url or 'an item without a URL'}{objects}",
             f"    {ids}" + (f": {row.detail}" if row.detail else ""),
         )
         lines += [printable(value).replace("\n", "\\n") for value in values]

@@ -30,6 +30,7 @@ from registration_pipeline.cli.session import (
     exit_status,
     open_source,
     open_sources,
+    refuse_in_state,
     report_disagreements,
     run_jobs,
 )
@@ -54,7 +55,7 @@ def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) ->
     """Sync every selected source: inventory, plan, registration, failure log."""
     project, sources = open_sources(config, names)
     jobs = [JobRequest(source.name, SourceNames(source.name).sync_job) for source in sources]
-    errors, ended = run_jobs(project, jobs, quiet=as_json)
+    errors, ended, _ = run_jobs(project, jobs, quiet=as_json)
     statuses = [ended.get(source.name) or project.status(source) for source in sources]
     halted = {name for name, _ in errors}
     shown = [status for status in statuses if status.inventory_id is not None or status.source not in halted]
@@ -65,7 +66,7 @@ def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) ->
 def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
     """Take an inventory."""
     project, source = open_source(config, name)
-    errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
+    errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
     if errors:
         return exit_status([], errors)
     latest = latest_inventory(project.store, source.name)
@@ -98,11 +99,13 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
     project, source = open_source(config, name)
     before = load_history(project.store, source.name).wave_ids
     if not dry_run:
-        errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
+        errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
         if errors:
             return exit_status([], errors)
     plan = project.plan(source, dry_run=dry_run)
     is_planned = plan.wave.wave_id in before
+    if plan.uri_notice:
+        notice(plan.uri_notice)
     if as_json:
         chunks = [{**asdict(chunk), "kind": chunk.kind.value} for chunk in plan.chunks]
         for chunk in chunks:
@@ -115,6 +118,7 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
                 "already_planned": is_planned,
                 "wave_id": plan.wave.wave_id,
                 "counts": counts,
+                "warnings": plan.warnings.to_json(),
                 "chunks": chunks,
             }
         )
@@ -146,7 +150,7 @@ def submit_source(
             )
     selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed, "force": force}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
-    errors, ended = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
+    errors, ended, _ = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
     statuses = [ended.get(source.name) or project.status(source)]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     if statuses[0].quarantined and not force:
@@ -191,6 +195,7 @@ def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None
     project, sources = open_sources(config, names)
     if out is not None:
         check_out(out)
+        refuse_in_state(project, out)
     rows = (row for source in sources for row in project.failures(source))
     tally = report_failures(rows, out=out, as_json=as_json)
     if out is None and not as_json:

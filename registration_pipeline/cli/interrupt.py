@@ -30,6 +30,18 @@ _AT_FORCED_END: list[Callable[[], object]] = []
 _AT_INTERRUPT: list[Callable[[], object]] = []
 
 
+_FIRST: list[int] = []
+_SEEN = threading.Event()
+_SEEN_SECONDS = 1.0
+
+
+def status_of_interruption() -> int:
+    """Return the exit status of a process that was interrupted: that of the signal that came first."""
+    # The number is written before Python acts on the signal, but it is another thread that reads it.
+    _SEEN.wait(_SEEN_SECONDS)
+    return _SIGNALS[signal.Signals(_FIRST[0])] if _FIRST else INTERRUPTED
+
+
 @contextmanager
 def at_forced_end(function: Callable[[], object]) -> Iterator[None]:
     """Have something called if the process is ended by force inside the block; it must return at once.
@@ -75,6 +87,8 @@ def watch_interrupts() -> None:
 
 def _watch(reader: int) -> None:
     number = _next_signal(reader, None)
+    _FIRST.append(number)
+    _SEEN.set()
     began = time.monotonic()
     for function in _AT_INTERRUPT.copy():
         threading.Thread(target=_suppressed, args=(function,), name="interrupted", daemon=True).start()
@@ -84,10 +98,10 @@ def _watch(reader: int) -> None:
     )
     for seconds, act in steps:
         if _next_signal(reader, began + seconds - time.monotonic()):
-            _end(number)
+            _end()
         act()
     _next_signal(reader, began + END_SECONDS - time.monotonic())
-    _end(number)
+    _end()
 
 
 def _next_signal(reader: int, seconds: float | None) -> int:
@@ -119,7 +133,7 @@ def _end_requests() -> None:
         replies.end_all()
 
 
-def _end(number: int) -> None:
+def _end() -> None:
     """End the process, without waiting for anything: threads, buffers, children."""
     for function in _AT_FORCED_END.copy():
         with suppress(Exception):
@@ -128,7 +142,7 @@ def _end(number: int) -> None:
         _write(_SHOW_CURSOR)  # a progress bar hides it
     if not WAS_SAID.is_set():
         say_interrupted(_write)
-    os._exit(_SIGNALS[signal.Signals(number)])
+    os._exit(status_of_interruption())
 
 
 def _write(text: str) -> None:

@@ -7,7 +7,7 @@ import codecs
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from registration_pipeline.foreign_text import printable
 from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.preflight import Finding
 from registration_pipeline.planning.plan import Plan
+from registration_pipeline.planning.suffixes import REST
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
@@ -35,8 +36,17 @@ _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed",
 _NOT_PLAIN = re.compile(r"[^\n -~]+")
 LONGEST_SHOWN = 20
 _LONG_KEY = 40
+_MOST_SUFFIXES = 5
 _PIPE_COLUMNS = 140
 _TABLE_COLUMNS = 120
+
+
+class _Console(Console):
+    """A console whose reader may close it: what that means for the exit status is decided at the end of the command."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what is being handled; the library would end the process with status 1."""
+        raise  # noqa: PLE0704 - called while the error is handled
 
 
 def say(text: str) -> None:
@@ -47,7 +57,7 @@ def say(text: str) -> None:
 def stdout() -> Console:
     """Return a console on the present standard output; a pipe has no width, so nothing is cut for it."""
     width = None if sys.stdout.isatty() else _PIPE_COLUMNS
-    return Console(file=sys.stdout, highlight=False, width=width)
+    return _Console(file=sys.stdout, highlight=False, width=width)
 
 
 def stderr() -> Console:
@@ -117,6 +127,8 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
         table.add_column(status.source, justify="right", overflow="fold")
     for name in _COUNTS:
         table.add_row(_LABELS.get(name, f"objects {name}"), *(f"{document[name]:,}" for document in documents))
+    if any(status.rejected_suffixes for status in statuses):
+        table.add_row("unsupported types", *(_cell(_by_suffix(status.rejected_suffixes)) for status in statuses))
     table.add_section()
     for name in documents[0]["units"]:
         table.add_row(f"units {name}", *(f"{document['units'][name]:,}" for document in documents))
@@ -130,6 +142,16 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
     return table
 
 
+def _added(plan: Plan, *, dry_run: bool, is_planned: bool) -> str:
+    wave = plan.wave
+    added = f"{counted(wave.counts.new, 'new object')} in {counted(len(plan.chunks), 'chunk')}"
+    if is_planned:
+        return f"Nothing to add: inventory {wave.inventory_id} is planned already (wave {wave.wave_id}: {added})"
+    if dry_run:
+        return f"A plan would add {added} (wave {wave.wave_id}). Nothing was written"
+    return f"Planned {added} (wave {wave.wave_id})"
+
+
 def print_plan(source: str, plan: Plan, *, dry_run: bool, is_planned: bool) -> None:
     """Print what a plan adds and what else it found.
 
@@ -139,22 +161,21 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool, is_planned: bool) -> N
         dry_run: nothing was written.
         is_planned: the inventory was planned before, and this is what that added.
     """
-    wave, counts = plan.wave, plan.wave.counts
-    added = f"{counted(counts.new, 'new object')} in {counted(len(plan.chunks), 'chunk')}"
-    if is_planned:
-        what = f"Nothing to add: inventory {wave.inventory_id} is planned already (wave {wave.wave_id}: {added})"
-    elif dry_run:
-        what = f"A plan would add {added} (wave {wave.wave_id}). Nothing was written"
-    else:
-        what = f"Planned {added} (wave {wave.wave_id})"
-    say(f"{escape(source)}: {what}.")
+    counts = plan.wave.counts
+    say(f"{escape(source)}: {_added(plan, dry_run=dry_run, is_planned=is_planned)}.")
     numbers = ("known", "new", "excluded", "rejected", "held", "changed", "deleted")
     said = (f"{getattr(counts, name):,} {_PLAN_LABELS.get(name, name)}" for name in numbers)
     say(f"  {counted(counts.objects, 'object')}: " + ", ".join(said))
     for reason, count in sorted(counts.rejected_by_reason.items()):
         say(f"  rejected objects: {count:,} {reason}")
+    if counts.rejected_suffixes:
+        say(f"  unsupported types by suffix: {_cell(_by_suffix(counts.rejected_suffixes))}")
     for rule, count in sorted(counts.excluded_by_rule.items()):
         say(f"  excluded objects: {count:,} by {_cell(rule)}")
+    for warning in plan.warnings.first:
+        say(f"  [yellow]warning[/yellow]: {_cell(warning)}")
+    if (others := plan.warnings.total - len(plan.warnings.first)) > 0:
+        say(f"  … and {others:,} more warnings")
     if plan.chunks:
         table = Table()
         for name in ("chunk", "kind", "units", "objects", "bytes", "first key"):
@@ -167,6 +188,15 @@ def print_plan(source: str, plan: Plan, *, dry_run: bool, is_planned: bool) -> N
         stdout().print(table)
     if len(plan.chunks) > LONGEST_SHOWN:
         say(f"… and {counted(len(plan.chunks) - LONGEST_SHOWN, 'more chunk')}; --json prints all of them.")
+
+
+def _by_suffix(counts: Mapping[str, int]) -> str:
+    """Return the most frequent suffixes of a few, e.g. ``7 .dat, 2 without suffix, 1 others``."""
+    ranked = sorted(counts.items(), key=lambda item: (item[0] == REST, -item[1], item[0]))
+    named = [item for item in ranked[:_MOST_SUFFIXES] if item[0] != REST]
+    rest = sum(counts.values()) - sum(count for _, count in named)
+    shown = [f"{count:,} {suffix or 'without suffix'}" for suffix, count in named]
+    return ", ".join([*shown, f"{rest:,} others"] if rest else shown)
 
 
 def print_findings(findings: Iterable[Finding]) -> None:

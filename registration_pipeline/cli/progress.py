@@ -22,6 +22,7 @@ from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.foreign_text import printable
 
 if TYPE_CHECKING:
+    from registration_pipeline.audit.report import AuditReport
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.status import SourceStatus
 
@@ -57,6 +58,7 @@ class TerminalListener:
         self._task: TaskID | None = None
         self.error: RegistrationPipelineError | None = None
         self.status: SourceStatus | None = None
+        self.audit: AuditReport | None = None
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -97,6 +99,10 @@ class TerminalListener:
     def counted(self, status: "SourceStatus") -> None:
         """See ``RunListener``."""
         self.status = status
+
+    def audited(self, report: "AuditReport") -> None:
+        """See ``RunListener``."""
+        self.audit = report
 
     def notice(self, text: str) -> None:
         """See ``RunListener``."""

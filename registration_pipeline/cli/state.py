@@ -6,6 +6,7 @@ Verifying is in ``verification``, and pruning in ``planning/prune.py``.
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
@@ -18,6 +19,9 @@ from registration_pipeline.foreign_text import printable
 from registration_pipeline.planning.prune import prunable_inventories, prune_inventories
 from registration_pipeline.project.project import utc_now
 from registration_pipeline.verification.state import verify_state
+
+if TYPE_CHECKING:
+    from registration_pipeline.state.store import StateStore
 
 
 def verify_source(config: Path | None, name: str, *, as_json: bool) -> int:
@@ -34,6 +38,12 @@ def verify_source(config: Path | None, name: str, *, as_json: bool) -> int:
                 f"Not named by any other file: {counted(report.leftovers, 'file')}, of a process that died or that is at "
                 "work. Such files are never read."
             )
+    for foreign in () if as_json else report.foreign:
+        say(
+            escape(
+                printable(f"{_where(store, foreign)} is not a file of the pipeline, and nothing reads it: delete it.")
+            )
+        )
     for damage in () if as_json else report.damaged.values():
         say(escape(printable(f"{store.location(damage.name)} {damage.problem}. {damage.to_do}.")))
     if report.damaged:
@@ -43,6 +53,11 @@ def verify_source(config: Path | None, name: str, *, as_json: bool) -> int:
             f"{store.location(f'{source.name}/')} {'is' if count == 1 else 'are'} damaged or missing; nothing was changed."
         )
     return HALTED if report.damaged else DONE
+
+
+def _where(store: "StateStore", name: str) -> str:
+    """Return where a file is whose name may be one that no store would accept from us."""
+    return f"{store.uri}/{name}"
 
 
 def prune_source(config: Path | None, name: str, *, days: int, yes: bool, as_json: bool) -> int:

@@ -23,7 +23,7 @@ EXCLUDE_RULE = "**/thumbnails/**"
 """The glob that a demo configuration must have under ``exclude`` for ``DemoLayout.excluded`` to hold."""
 
 _BUCKET_COUNTS = {
-    MediaKind.IMAGE: 215,
+    MediaKind.IMAGE: 214,
     MediaKind.VIDEO: 24,
     MediaKind.AUDIO: 16,
     MediaKind.PDF: 16,
@@ -31,7 +31,7 @@ _BUCKET_COUNTS = {
     MediaKind.NIFTI: 8,
 }
 _DIRECTORY_COUNTS = {
-    MediaKind.IMAGE: 40,
+    MediaKind.IMAGE: 39,
     MediaKind.VIDEO: 6,
     MediaKind.AUDIO: 4,
     MediaKind.PDF: 4,
@@ -54,7 +54,7 @@ _BROKEN_FILES = (
     "camera-03/2026-11-22/frame_000903.jpg",
     "clips/drive_9001.mp4",
 )
-# Longer than the 300 characters that Encord allows for a file name, with room for a prefix that the source may cut off.
+# Longer than the 300 characters that Encord allows for a title, with room for a prefix that the source may cut off.
 _LONG_NAME = (
     "camera-04/" + "/".join(f"{part}-of-a-very-deep-folder-tree-{'x' * 40}" for part in range(5)) + "/frame_1.jpg"
 )
@@ -62,7 +62,7 @@ _REJECTED_FILES = {
     "camera-04/2026-11-20/frame_lost.jpg": RejectionReason.EMPTY,
     "tools/player.exe": RejectionReason.UNSUPPORTED_TYPE,
     "notes/meeting minutes.docx": RejectionReason.UNSUPPORTED_TYPE,
-    _LONG_NAME: RejectionReason.TITLE_TOO_LONG,
+    "tools/calibration.dat": RejectionReason.UNSUPPORTED_TYPE,
 }
 _ARCHIVED_FILE = "archive/2019-06-01/frame_000001.jpg"
 _DIRECTORY_MARKER = "empty-folder/"
@@ -178,7 +178,7 @@ def bucket_layout(folder: Path, *, seed: int = DEFAULT_SEED) -> DemoLayout:
     return DemoLayout(
         folder=folder,
         seed=seed,
-        media=(*sorted(media_names(_BUCKET_COUNTS)), *(entry.file for entry in unnameable if entry.file)),
+        media=(*sorted(media_names(_BUCKET_COUNTS)), _LONG_NAME, *(entry.file for entry in unnameable if entry.file)),
         broken=_BROKEN_FILES,
         excluded=_thumbnails(6),
         rejected={
@@ -195,7 +195,7 @@ def directory_layout(folder: Path, *, seed: int = DEFAULT_SEED) -> DemoLayout:
     return DemoLayout(
         folder=folder,
         seed=seed,
-        media=tuple(sorted(media_names(_DIRECTORY_COUNTS))),
+        media=(*sorted(media_names(_DIRECTORY_COUNTS)), _LONG_NAME),
         broken=_BROKEN_FILES[:2],
         excluded=_thumbnails(2),
         rejected=_REJECTED_FILES,

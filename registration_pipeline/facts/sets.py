@@ -5,9 +5,9 @@ What does not belong here: where facts come from, and joining them with an inven
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import pyarrow as pa
 from xxhash import xxh3_128_hexdigest
@@ -15,6 +15,7 @@ from xxhash import xxh3_128_hexdigest
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, facts_folder
 from registration_pipeline.state.markers import FileSet, read_marker
+from registration_pipeline.state.owned import is_own
 from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class FactSet:
         parts: rows sorted by key, each key once; ``FACTS_KEYS`` first.
         digest: of the parts' content.
         made_at: UTC.
+        notes: what its maker says of it besides, e.g. counts; in JSON's types.
     """
 
     name: str
@@ -46,11 +48,67 @@ class FactSet:
     parts: tuple[Part, ...]
     digest: str
     made_at: datetime
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """How many objects it has facts about."""
+        return sum(part.rows for part in self.parts)
 
 
 def facts_schema(*columns: pa.Field) -> pa.Schema:
     """Return the schema of a set with these columns beside the key and the ETag."""
     return pa.schema([*FACTS_KEYS, *columns])
+
+
+class FactsWriter:
+    """Writes one reading, which counts when it is committed; a context manager. What is not committed is never read.
+
+    Args:
+        store: the state.
+        source: its name.
+        name: what was read.
+        facts_id: which reading.
+        schema: as ``facts_schema`` gives it.
+    """
+
+    def __init__(self, store: StateStore, source: str, name: str, facts_id: str, schema: pa.Schema) -> None:
+        self._source, self._name, self._facts_id = source, name, facts_id
+        self._files = FileSet(store, facts_folder(source, name, facts_id))
+        self._parts = ParquetPartWriter(self._files, schema, distinct=("key", "e_tag"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._parts.__exit__()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows of the schema, in the order of their keys, each key once."""
+        self._parts.write(batch)
+
+    def commit(self, *, made_at: datetime, notes: Mapping[str, Any]) -> FactSet:
+        """Publish what was written and make it count.
+
+        Args:
+            made_at: UTC.
+            notes: see ``FactSet``.
+
+        Raises:
+            StateConflictError: this reading is committed already.
+        """
+        parts = self._parts.finish()
+        facts = FactSet(
+            name=self._name,
+            facts_id=self._facts_id,
+            source=self._source,
+            parts=parts,
+            digest=xxh3_128_hexdigest("".join(part.digest for part in parts).encode("ascii")),
+            made_at=made_at,
+            notes=dict(notes),
+        )
+        self._files.commit(_to_json(facts))
+        return facts
 
 
 def write_facts(
@@ -77,15 +135,10 @@ def write_facts(
     Raises:
         StateConflictError: this reading is committed already.
     """
-    files = FileSet(store, facts_folder(source, name, facts_id))
-    with ParquetPartWriter(files, schema) as writer:
+    with FactsWriter(store, source, name, facts_id, schema) as writer:
         for batch in batches:
             writer.write(batch)
-        parts = writer.finish()
-    digest = xxh3_128_hexdigest("".join(part.digest for part in parts).encode("ascii"))
-    facts = FactSet(name=name, facts_id=facts_id, source=source, parts=parts, digest=digest, made_at=made_at)
-    files.commit(_to_json(facts))
-    return facts
+        return writer.commit(made_at=made_at, notes={})
 
 
 def latest_facts(store: StateStore, source: str, name: str) -> FactSet | None:
@@ -96,7 +149,7 @@ def latest_facts(store: StateStore, source: str, name: str) -> FactSet | None:
     """
     for facts_id in sorted(store.folders(facts_folder(source, name)), reverse=True):
         folder = facts_folder(source, name, facts_id)
-        marker = read_marker(store, folder)
+        marker = read_marker(store, folder) if is_own(folder + COMMIT_MARKER) else None
         if marker is not None:
             try:
                 return _from_json(marker)
@@ -123,6 +176,7 @@ def _to_json(facts: FactSet) -> dict[str, Any]:
         "parts": [part.to_json() for part in facts.parts],
         "digest": facts.digest,
         "made_at": facts.made_at.isoformat(),
+        **({"notes": dict(facts.notes)} if facts.notes else {}),
     }
 
 
@@ -134,4 +188,5 @@ def _from_json(value: Mapping[str, Any]) -> FactSet:
         parts=tuple(Part.from_json(part) for part in value["parts"]),
         digest=str(value["digest"]),
         made_at=datetime.fromisoformat(value["made_at"]),
+        notes=dict(value.get("notes", {})),
     )

@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registration_pipeline.limits import (
     ENVELOPE_BYTES,
+    MANIFEST_LIMITS,
     MAX_CLIENT_METADATA_BYTES,
-    MAX_ITEMS,
-    MAX_MANIFEST_BYTES,
     MAX_TITLE_CHARACTERS,
     MAX_URL_BYTES,
-    MAX_URLS,
+    EncordPlan,
 )
 from registration_pipeline.manifest.format import (
     CHUNK_METADATA_KEY,
@@ -36,89 +35,163 @@ from registration_pipeline.manifest.format import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from registration_pipeline.manifest.format import ItemFormat
+    from registration_pipeline.limits import ManifestLimits
 
 _SKIP: Final = f'"{SKIP_DUPLICATE_URLS}":true'  # keys are sorted: it comes before some lists and after others
 _WHOLE: Final = re.compile(
     rf'\{{({_SKIP},)?"(?P<kind>[a-z_]+)":\[(?P<items>.+)\](?(1)|,{_SKIP})\}}\n'.encode(), re.DOTALL
 )
 _NAME: Final = '"[A-Za-z0-9._-]*"'
+_TEXT: Final = r'[ !#-\[\]-~]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[ !#-\[\]-~]*)*'
+_PAIR: Final = f'"{_TEXT}":(?:"{_TEXT}"|-?[0-9][0-9.eE+-]*|true|false|null)'
 _METADATA: Final = (
-    rf'("{CLIENT_METADATA}":\{{"{re.escape(CHUNK_METADATA_KEY)}":{_NAME},"{re.escape(UNIT_METADATA_KEY)}":{_NAME}\}},)'
+    rf'(?:("{CLIENT_METADATA}":\{{"{re.escape(CHUNK_METADATA_KEY)}":{_NAME},"{re.escape(UNIT_METADATA_KEY)}":{_NAME}\}},)'
+    rf'|("{CLIENT_METADATA}":\{{{_PAIR}(?:,{_PAIR})*\}},))?'
 )
+"""Ours alone, as in most items; or ours and the unit's own, if no value holds another one."""
 _URL: Final = r"[A-Za-z][A-Za-z0-9+.-]*://[!#-\[\]-~]+"  # printable, no blank, no quote, no backslash
-_TITLE: Final = r'([ !#-\[\]-~]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[ !#-\[\]-~]*)*)'
-_VIDEO: Final = f'("{CREATE_VIDEO}":(?:true|false),)?'
+_TITLE: Final = f'"{TITLE}":"({_TEXT})"\\}}(?:,(?=\\{{)|\\Z)'
+_GROUP_HEAD: Final = re.compile(rf'\{{{_METADATA}("{CREATE_VIDEO}":(?:true|false),)?(?="{GROUP_URL_PREFIX})'.encode())
 _GROUP_URL: Final = re.compile(rf'"{GROUP_URL_PREFIX}(0|[1-9][0-9]*)":"({_URL})",'.encode())
-_KEYS_PER_ITEM: Final = 5
-"""Keys of an item besides its URLs, at most. Each key has one colon and at most one comma, which the SDK spaces out."""
+_GROUP_TITLE: Final = re.compile(_TITLE.encode())
+_TIFF: Final = re.compile(rb'\.tiff?["?#]', re.IGNORECASE)
+_OWN_BLANKS: Final = 3
+"""What the SDK adds to metadata of ours alone: after two colons and a comma."""
+_AFTER_KEY: Final = 2
+"""What it adds to a key that another one follows: after a colon and a comma. The last key has the comma of its item."""
+_TOP_BLANKS: Final = 2
+"""What it adds to the document around the items: after two colons and a comma, less the line break."""
 _HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
-def is_canonical_and_valid(data: bytes) -> bool:
+class _Items(NamedTuple):
+    """What was found in the items of a manifest, all of which are well formed.
+
+    Args:
+        metadata: the texts of metadata that is not ours alone.
+        titles: as they are written.
+        urls: how many there are.
+        blanks: what the SDK adds to all but ``metadata``.
+    """
+
+    metadata: Sequence[bytes]
+    titles: Sequence[bytes]
+    urls: int
+    blanks: int
+
+
+def is_canonical_and_valid(data: bytes, limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE]) -> bool:
     """Return whether ``validate_manifest`` would certainly find nothing; False says nothing.
 
     Args:
         data: the manifest file's bytes.
+        limits: what Encord accepts in one manifest.
     """
-    whole = _WHOLE.fullmatch(data) if len(data) <= MAX_MANIFEST_BYTES else None
+    whole = _WHOLE.fullmatch(data) if len(data) <= limits.bytes else None
     if whole is None or (kind := whole["kind"].decode()) not in ITEM_FORMATS:
         return False
     start, end = whole.span("items")
-    found = _item_pattern(kind).findall(data, start, end)
-    if not 0 < len(found) <= MAX_ITEMS:
+    items = (_groups if ITEM_FORMATS[kind].is_group else _singles)(data, start, end, kind)
+    if items is None or len(items.titles) > limits.entries or items.urls > limits.urls:
         return False
-    metadata, videos, named, titles = zip(*found, strict=True)
-    item_format = ITEM_FORMATS[kind]
+    added = _metadata_blanks(items.metadata)
+    if added is None or len(data) + items.blanks + added + ENVELOPE_BYTES > limits.bytes:
+        return False
+    return _are_titles(items.titles, has_escapes=b"\\" in data)
+
+
+def _singles(data: bytes, start: int, end: int, kind: str) -> _Items | None:
+    found = _single_pattern(kind).findall(data, start, end)
+    if not found:
+        return None
+    own, metadata, urls, titles = zip(*found, strict=True)
     # findall skips what does not match: only when the lengths add up, the items are all that is there.
-    if sum(map(len, metadata + videos + named + titles)) + len(found) * (_around(item_format) + 1) - 1 != end - start:
-        return False
-    urls = _group_urls(named, videos, item_format) if item_format.is_group else named
-    if urls is None or not _is_small_enough(len(data), metadata, len(urls)):
-        return False
-    return _are_distinct(urls, MAX_URL_BYTES) and _are_titles(titles, has_escapes=b"\\" in data)
+    around = len(f'{{"{OBJECT_URL}":"","{TITLE}":""}},')
+    if sum(map(len, own + metadata + urls + titles)) + len(found) * around - 1 != end - start:
+        return None
+    if not _are_distinct(urls, MAX_URL_BYTES):
+        return None
+    blanks = _TOP_BLANKS + len(found) * 2 * _AFTER_KEY + (len(own) - own.count(b"")) * (_AFTER_KEY + _OWN_BLANKS)
+    return _Items(list(filter(None, metadata)), titles, len(urls), blanks - 1)
 
 
 @cache
-def _item_pattern(kind: str) -> re.Pattern[bytes]:
-    item_format = ITEM_FORMATS[kind]
-    metadata = f"{_METADATA}?" if CLIENT_METADATA in item_format.keys else "()"
-    named = (
-        rf'{_VIDEO}((?:"{GROUP_URL_PREFIX}[0-9]+":"{_URL}",)+)'
-        if item_format.is_group
-        else rf'()"{OBJECT_URL}":"({_URL})",'
-    )
-    return re.compile(rf'\{{{metadata}{named}"{TITLE}":"{_TITLE}"\}}(?:,(?=\{{)|\Z)'.encode())
+def _single_pattern(kind: str) -> re.Pattern[bytes]:
+    metadata = _METADATA if CLIENT_METADATA in ITEM_FORMATS[kind].keys else "()()"
+    return re.compile(rf'\{{{metadata}"{OBJECT_URL}":"({_URL})",{_TITLE}'.encode())
 
 
-def _around(item_format: ItemFormat) -> int:
-    """Return how many bytes of an item the pattern does not capture."""
-    return len(f'{{"{TITLE}":""}}' if item_format.is_group else f'{{"{OBJECT_URL}":"","{TITLE}":""}}')
-
-
-def _group_urls(named: Sequence[bytes], videos: Sequence[bytes], item_format: ItemFormat) -> Sequence[bytes] | None:
-    """Return the URLs of all groups; None where positions have a gap, or a sequence is too long."""
-    most = item_format.max_sequence_urls
-    urls: list[bytes] = []
-    for text, video in zip(named, videos, strict=True):
-        positions, own = zip(*_GROUP_URL.findall(text), strict=True)
-        if positions != tuple(b"%d" % position for position in range(len(own))):
+def _groups(data: bytes, start: int, end: int, kind: str) -> _Items | None:
+    """Go from item to item and from URL to URL: a group may have a million, which must not be there all at once."""
+    most, place, blanks = ITEM_FORMATS[kind].max_sequence_urls, start, _TOP_BLANKS - 1
+    metadata: list[bytes] = []
+    titles: list[bytes] = []
+    seen: set[int] = set()
+    urls = 0
+    while place < end:
+        head = _GROUP_HEAD.match(data, place, end)
+        place, frames = (head.end(), _frames(data, head.end(), end, seen)) if head else (place, None)
+        title = _GROUP_TITLE.match(data, frames[0], end) if frames else None
+        if head is None or frames is None or title is None:
             return None
-        if most is not None and len(own) > most and b"false" not in video:
+        own, other, video = head.groups()
+        urls += frames[1]
+        # Equal hashes of different URLs are possible; then validate.py says that they differ.
+        if len(seen) != urls:
             return None
-        urls.extend(own)
-    return urls
+        if most is not None and not _is_group_or_sequence(data, head.end(), frames, video=video, most=most):
+            return None
+        metadata.extend(filter(None, (other,)))
+        titles.append(title[1])
+        blanks += _AFTER_KEY * (frames[1] + 1 + bool(video) + bool(own)) + _OWN_BLANKS * bool(own)
+        place = title.end()
+    return _Items(metadata, titles, urls, blanks)
 
 
-def _is_small_enough(length: int, metadata: Sequence[bytes], urls: int) -> bool:
-    """Return whether what the SDK makes of the manifest is below Encord's limits: it adds nothing but blanks."""
-    blanks = 2 * (urls + _KEYS_PER_ITEM * len(metadata) + 2)
-    longest = max(map(len, metadata)) + 2 * _KEYS_PER_ITEM
-    return (
-        urls <= MAX_URLS
-        and longest <= MAX_CLIENT_METADATA_BYTES
-        and length + blanks + ENVELOPE_BYTES <= MAX_MANIFEST_BYTES
-    )
+def _is_group_or_sequence(data: bytes, start: int, frames: tuple[int, int], *, video: bytes | None, most: int) -> bool:
+    """Return whether an item says that it is a group, or is a sequence of at most so many images without a TIFF."""
+    if video is None or b"false" in video:
+        return video is not None
+    end, urls = frames
+    return urls <= most and _TIFF.search(data, start, end) is None
+
+
+def _frames(data: bytes, place: int, end: int, seen: set[int]) -> tuple[int, int] | None:
+    """Return where the URLs of a group end and how many they are; None where positions have a gap, or a URL is too long.
+
+    The hashes of the URLs are added to ``seen``.
+    """
+    match, position = _GROUP_URL.match, 0
+    while found := match(data, place, end):
+        number, url = found.groups()
+        if number != b"%d" % position or len(url) > MAX_URL_BYTES:
+            return None
+        seen.add(hash(url))
+        position += 1
+        place = found.end()
+    return place, position
+
+
+def _metadata_blanks(texts: Sequence[bytes]) -> int | None:
+    """Return what the SDK adds to metadata that is not ours alone; None if it may be invalid."""
+    if not texts:
+        return 0
+    values = [text[len(f'"{CLIENT_METADATA}":') : -1] for text in texts]
+    whole = b"[%s]" % b",".join(values)
+    try:
+        parsed = json.loads(whole)
+    except ValueError:
+        return None  # a number that is too long
+    # Written again it is the same: so no key came twice, and no number is one that JSON does not have.
+    if json.dumps(parsed, sort_keys=True, separators=(",", ":")).encode() != whole:
+        return None
+    if b"\\u" in whole:
+        plain = json.dumps(parsed, ensure_ascii=False)
+        if "\\u0000" in plain or _HALF_PAIR.search(plain):
+            return None
+    if max(len(value) + value.count(b",") + value.count(b":") for value in values) > MAX_CLIENT_METADATA_BYTES:
+        return None
+    return len(json.dumps(parsed)) - len(whole) - (len(texts) - 1) + _AFTER_KEY * len(texts)
 
 
 def _are_titles(titles: Sequence[bytes], *, has_escapes: bool) -> bool:

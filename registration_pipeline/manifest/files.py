@@ -16,6 +16,7 @@ from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.state.layout import manifest_name
 
 if TYPE_CHECKING:
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.manifest.violation import Violation
     from registration_pipeline.planning.units import ChunkUnits
     from registration_pipeline.planning.wave import PlannedChunk
@@ -41,7 +42,14 @@ class Manifest:
     violations: tuple[Violation, ...]
 
 
-def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk, units: ChunkUnits | None = None) -> Manifest:
+def ensure_manifest(
+    store: StateStore,
+    source: str,
+    chunk: PlannedChunk,
+    units: ChunkUnits | None = None,
+    *,
+    limits: ManifestLimits | None = None,
+) -> Manifest:
     """Make the manifest of a chunk if it is missing, else verify that it is what making it again would give.
 
     A manifest with violations is written all the same, so that it can be inspected.
@@ -51,6 +59,7 @@ def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk, units: 
         source: the name of the chunk's source.
         chunk: a chunk of a committed wave, or a part of one.
         units: its units, if they have been read already; needed for a part.
+        limits: what Encord accepts in one manifest, by the plan that was bought; None: the widest plan's.
 
     Raises:
         StateCorruptError: the file is there with other bytes, or the plan of the chunk is damaged.
@@ -68,7 +77,7 @@ def ensure_manifest(store: StateStore, source: str, chunk: PlannedChunk, units: 
         name=name,
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
-        violations=tuple(validate_manifest(data)),
+        violations=tuple(validate_manifest(data, limits)),
     )
 
 

@@ -8,6 +8,7 @@ example and a field list differ (PDF and text metadata), the example is followed
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -48,6 +49,9 @@ class ItemFormat:
     media_metadata: Mapping[str, JsonType] = field(default_factory=dict)
     max_sequence_urls: int | None = None
 
+
+TIFF_URL: Final = re.compile(r"\.tiff?(?:[?#].*)?\Z", re.IGNORECASE | re.DOTALL)
+"""Recognises the URL of a TIFF, which can be in an image group and not in a sequence: Encord's page on supported data."""
 
 OBJECT_URL: Final = "objectUrl"
 GROUP_URL_PREFIX: Final = "objectUrl_"
@@ -111,7 +115,7 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
             media_metadata_key="textMetadata",
             media_metadata={"fileSize": JsonType.INTEGER, "mime_type": JsonType.STRING},
         ),
-        # The page on NIfTI prints no clientMetadata for the JSON form.
+        # Its page prints no clientMetadata for the JSON form.
         KINDS[MediaKind.NIFTI].list_key: ItemFormat(keys=_TITLED),
         # Image sequences go to the same list.
         KINDS[MediaKind.IMAGE_GROUP].list_key: ItemFormat(

@@ -20,6 +20,7 @@ from registration_pipeline.manifest.format import (
     CREATE_VIDEO,
     GROUP_URL_PREFIX,
     OBJECT_URL,
+    TIFF_URL,
     TITLE,
     ItemFormat,
     JsonType,
@@ -66,7 +67,7 @@ class ItemChecker:
         url_keys = _group_url_keys(item) if item_format.is_group else [OBJECT_URL]
         yield from _check_keys(where, item, item_format, url_keys)
         yield from _check_group_urls(where, url_keys) if item_format.is_group else ()
-        yield from _check_sequence(where, item, item_format, len(url_keys))
+        yield from _check_sequence(where, item, item_format, url_keys)
         self.urls += len(url_keys)
         for key in url_keys:
             yield from self._check_url(where, key, item)
@@ -134,13 +135,26 @@ def _check_group_urls(where: str, url_keys: list[str]) -> Iterator[Violation]:
             return
 
 
-def _check_sequence(where: str, item: dict[str, Any], item_format: ItemFormat, urls: int) -> Iterator[Violation]:
-    limit = item_format.max_sequence_urls
-    if limit is not None and urls > limit and item.get(CREATE_VIDEO) is not False:
+def _check_sequence(
+    where: str, item: dict[str, Any], item_format: ItemFormat, url_keys: list[str]
+) -> Iterator[Violation]:
+    limit, urls = item_format.max_sequence_urls, len(url_keys)
+    if limit is None:
+        return
+    if CREATE_VIDEO not in item:
+        problem = "is missing: without it Encord makes a sequence of the images, with it (false) a group"
+        yield Violation(f"{where}.{CREATE_VIDEO}", problem)
+    if item.get(CREATE_VIDEO) is False:
+        return
+    if urls > limit:
         problem = (
             f"lists {urls:,} images; Encord accepts {limit:,} in a sequence: split it, or set {CREATE_VIDEO} to false"
         )
         yield Violation(where, problem)
+    for key in url_keys:
+        if isinstance(item[key], str) and TIFF_URL.search(item[key]):
+            yield Violation(f"{where}.{key}", "is a TIFF, which Encord does not accept in a sequence")
+            return
 
 
 def _check_client_metadata(place: str, metadata: Any) -> Iterator[Violation]:

@@ -5,6 +5,9 @@ What does not belong here: the key table (``format.py``) and keeping the bytes (
 
 from __future__ import annotations
 
+import json
+from io import BytesIO
+from itertools import chain, repeat
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +17,6 @@ from registration_pipeline.manifest.format import (
     CLIENT_METADATA,
     CREATE_VIDEO,
     GROUP_URL_PREFIX,
-    ITEM_FORMATS,
     OBJECT_URL,
     SKIP_DUPLICATE_URLS,
     TITLE,
@@ -23,67 +25,116 @@ from registration_pipeline.manifest.format import (
 from registration_pipeline.objects import KINDS
 
 if TYPE_CHECKING:
-    from registration_pipeline.planning.units import ChunkUnits, PlannedUnit
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from registration_pipeline.planning.units import ChunkUnits
 
 _METADATA: Final = f'"{CLIENT_METADATA}":{{"{CHUNK_METADATA_KEY}":%s,"{UNIT_METADATA_KEY}":%s}},'
-_LIST_KEYS: Final = {kind.value: spec.list_key for kind, spec in KINDS.items()}
-_GROUP_KINDS: Final = frozenset(kind.value for kind, spec in KINDS.items() if spec.is_group)
+_SPECS: Final = {kind.value: spec for kind, spec in KINDS.items()}
+_GROUP_KINDS: Final = frozenset(kind for kind, spec in _SPECS.items() if spec.is_group)
+_CREATE_VIDEO: Final = {
+    kind: "" if spec.create_video is None else f'"{CREATE_VIDEO}":{str(spec.create_video).lower()},'
+    for kind, spec in _SPECS.items()
+}
+_FRAMES_AT_ONCE: Final = 8_192
+"""URLs of a group that are texts at the same time: a unit may have a million."""
 
 
 def render_manifest(chunk_id: str, units: ChunkUnits) -> bytes:
     """Return the manifest of a chunk in Encord's JSON upload format; the same units always give the same bytes.
 
     Canonical: keys sorted (the URLs of a group by their position), ASCII only, no insignificant whitespace, one line break at
-    the end, items in the order of ``unit_index``.
+    the end, items in the order of ``unit_index``. Client metadata of a unit is merged with where it comes from, which wins.
 
     Raises:
-        StateCorruptError: a unit of a single-object kind has more or fewer objects than one.
+        StateCorruptError: a unit of a single-object kind has more or fewer objects than one, or client metadata is not JSON
+            text of an object.
     """
     is_plain = units.is_single and _GROUP_KINDS.isdisjoint(units.values("kind"))
     lists = (_single_items if is_plain else _any_items)(chunk_id, units)
-    members = {SKIP_DUPLICATE_URLS: "true"} | {key: f"[{','.join(items)}]" for key, items in lists.items()}
-    text = ",".join(f'"{key}":{value}' for key, value in sorted(members.items()))
-    return f"{{{text}}}\n".encode("ascii")
+    out, separator = BytesIO(), b"{"
+    for key, texts in sorted({SKIP_DUPLICATE_URLS: iter(("true",)), **lists}.items()):
+        out.write(b'%s"%s":' % (separator, key.encode("ascii")))
+        out.writelines(text.encode("ascii") for text in texts)
+        separator = b","
+    out.write(b"}\n")
+    return out.getvalue()
 
 
-def _single_items(chunk_id: str, units: ChunkUnits) -> dict[str, list[str]]:
-    """Return list key -> the text of every unit, by columns: most chunks are of this sort, and have up to 10,000 units."""
+def _single_items(chunk_id: str, units: ChunkUnits) -> Mapping[str, Iterator[str]]:
+    """Return list key -> the list, by columns: most chunks are of this sort, and have up to 10,000 units."""
     # Written down rather than built and dumped: that takes three times as long.
     chunk, encode = encode_basestring_ascii(chunk_id), encode_basestring_ascii
     lists: dict[str, list[str]] = {}
     heads: dict[str, tuple[list[str], bool]] = {}
-    for kind, list_key in ((kind, _LIST_KEYS[kind]) for kind in dict.fromkeys(units.values("kind"))):
-        heads[kind] = lists.setdefault(list_key, []), CLIENT_METADATA in ITEM_FORMATS[list_key].keys
-    for kind, unit_id, url, title in zip(*map(units.values, ("kind", "unit_id", "object_url", "title")), strict=True):
+    for kind in dict.fromkeys(units.values("kind")):
+        heads[kind] = lists.setdefault(_SPECS[kind].list_key, []), _SPECS[kind].has_client_metadata
+    own = units.values("client_metadata") if units.has_client_metadata else repeat(None, len(units))
+    columns = map(units.values, ("kind", "unit_id", "object_url", "title"))
+    for kind, unit_id, url, title, metadata in zip(*columns, own, strict=True):
         items, has_metadata = heads[kind]
-        metadata = _METADATA % (chunk, encode(unit_id)) if has_metadata else ""
-        items.append(f'{{{metadata}"{OBJECT_URL}":{encode(url)},"{TITLE}":{encode(title)}}}')
-    return lists
+        text = ""
+        if has_metadata:
+            text = _METADATA % (chunk, encode(unit_id)) if metadata is None else _merged(chunk_id, unit_id, metadata)
+        items.append(f'{{{text}"{OBJECT_URL}":{encode(url)},"{TITLE}":{encode(title)}}}')
+    return {key: iter((f"[{','.join(items)}]",)) for key, items in lists.items()}
 
 
-def _any_items(chunk_id: str, units: ChunkUnits) -> dict[str, list[str]]:
-    lists: dict[str, list[str]] = {}
-    chunk = encode_basestring_ascii(chunk_id)
-    for unit in units:
-        spec = KINDS[unit.kind]
-        if not spec.is_group and len(unit.objects) != 1:
-            raise _several_objects(chunk_id, unit)
-        has_metadata = CLIENT_METADATA in ITEM_FORMATS[spec.list_key].keys
-        metadata = _METADATA % (chunk, encode_basestring_ascii(unit.unit_id)) if has_metadata else ""
-        video = "" if spec.create_video is None else f'"{CREATE_VIDEO}":{str(spec.create_video).lower()},'
-        urls = (encode_basestring_ascii(entry.object_url) for entry in unit.objects)
-        named = (
-            "".join(f'"{GROUP_URL_PREFIX}{position}":{url},' for position, url in enumerate(urls))
-            if spec.is_group
-            else f'"{OBJECT_URL}":{next(urls)},'
-        )
-        text = f'{{{metadata}{video}{named}"{TITLE}":{encode_basestring_ascii(unit.title)}}}'
-        lists.setdefault(spec.list_key, []).append(text)
-    return lists
+def _any_items(chunk_id: str, units: ChunkUnits) -> Mapping[str, Iterator[str]]:
+    """Return list key -> the list, in pieces that are made as they are taken."""
+    kinds = units.first_values("kind")
+    for row, ((first, end), kind) in enumerate(zip(units.spans(), kinds, strict=True)):
+        if end - first != 1 and kind not in _GROUP_KINDS:
+            raise _several_objects(chunk_id, row, kind, end - first)
+    keys = dict.fromkeys(_SPECS[kind].list_key for kind in kinds)
+    return {key: chain(_list_pieces(chunk_id, units, key), ("]",)) for key in keys}
 
 
-def _several_objects(chunk_id: str, unit: PlannedUnit) -> StateCorruptError:
+def _list_pieces(chunk_id: str, units: ChunkUnits, list_key: str) -> Iterator[str]:
+    chunk, separator = encode_basestring_ascii(chunk_id), "["
+    columns = map(units.first_values, ("kind", "unit_id", "title", "client_metadata"))
+    for (first, end), kind, unit_id, title, own in zip(units.spans(), *columns, strict=True):
+        spec = _SPECS[kind]
+        if spec.list_key != list_key:
+            continue
+        metadata = ""
+        if spec.has_client_metadata:
+            unit = encode_basestring_ascii(unit_id)
+            metadata = _METADATA % (chunk, unit) if own is None else _merged(chunk_id, unit_id, own)
+        yield f"{separator}{{{metadata}{_CREATE_VIDEO[kind]}"
+        yield from _urls(units, first, end, is_group=spec.is_group)
+        yield f'"{TITLE}":{encode_basestring_ascii(title)}}}'
+        separator = ","
+
+
+def _urls(units: ChunkUnits, first: int, end: int, *, is_group: bool) -> Iterator[str]:
+    column = units.column("object_url")
+    for start in range(first, end, _FRAMES_AT_ONCE):
+        urls: Iterable[str] = column.slice(start, min(_FRAMES_AT_ONCE, end - start)).to_pylist()
+        if is_group:
+            yield "".join(
+                f'"{GROUP_URL_PREFIX}{position}":{encode_basestring_ascii(url)},'
+                for position, url in enumerate(urls, start - first)
+            )
+        else:
+            yield "".join(f'"{OBJECT_URL}":{encode_basestring_ascii(url)},' for url in urls)
+
+
+def _merged(chunk_id: str, unit_id: str, own: str) -> str:
+    """Return the client metadata of a unit that has some of its own, as a key of its item."""
+    try:
+        metadata = json.loads(own) | {CHUNK_METADATA_KEY: chunk_id, UNIT_METADATA_KEY: unit_id}
+        text = json.dumps(metadata, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StateCorruptError(
+            f"The client metadata of unit {unit_id} of chunk {chunk_id} is not the JSON text of an object ({error}). The plan "
+            "of this chunk is damaged: restore the state's plan folder from a copy"
+        ) from error
+    return f'"{CLIENT_METADATA}":{text},'
+
+
+def _several_objects(chunk_id: str, unit_index: int, kind: str, objects: int) -> StateCorruptError:
     return StateCorruptError(
-        f"Unit {unit.unit_index} of chunk {chunk_id} has {len(unit.objects)} objects, but {unit.kind.value} are "
+        f"Unit {unit_index} of chunk {chunk_id} has {objects} objects, but {kind} are "
         "registered one by one. The plan of this chunk is damaged: restore the state's plan folder from a copy"
     )

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.limits import (
     ENVELOPE_BYTES,
+    MANIFEST_LIMITS,
     MAX_DEPTH,
     MAX_GROWTH,
-    MAX_ITEMS,
-    MAX_MANIFEST_BYTES,
-    MAX_URLS,
+    EncordPlan,
 )
 from registration_pipeline.manifest.canonical import is_canonical_and_valid
 from registration_pipeline.manifest.format import CLIENT_METADATA, FLAGS, ITEM_FORMATS, SKIP_DUPLICATE_URLS
@@ -26,9 +25,13 @@ from registration_pipeline.manifest.violation import Violation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from registration_pipeline.limits import ManifestLimits
+
 __all__ = ["Violation", "validate_manifest"]
 
 _WHOLE = "manifest"
+WIDEST = MANIFEST_LIMITS[EncordPlan.ENTERPRISE]
+"""What any plan accepts is within these."""
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -48,7 +51,7 @@ def _parsed_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return marked
 
 
-def validate_manifest(data: bytes) -> list[Violation]:
+def validate_manifest(data: bytes, limits: ManifestLimits | None = None) -> list[Violation]:
     """Return every violation of Encord's JSON upload format and limits, in document order; empty if there is none.
 
     What counts is what would reach Encord: the SDK reads the file and writes it again. What it would change on the way
@@ -56,15 +59,18 @@ def validate_manifest(data: bytes) -> list[Violation]:
 
     Args:
         data: the manifest file's bytes.
+        limits: what Encord accepts in one manifest, by the plan that was bought; None: the widest plan's.
     """
-    return [] if is_canonical_and_valid(data) else find_violations(data)
+    limits = limits or WIDEST
+    return [] if is_canonical_and_valid(data, limits) else find_violations(data, limits)
 
 
-def find_violations(data: bytes) -> list[Violation]:
+def find_violations(data: bytes, limits: ManifestLimits | None = None) -> list[Violation]:
     """Do what ``validate_manifest`` does, without the glance that spares our own manifests the rest."""
+    limits = limits or WIDEST
     violations: list[Violation] = []
-    if len(data) > MAX_MANIFEST_BYTES:
-        problem = f"is {len(data):,} bytes long; Encord accepts {MAX_MANIFEST_BYTES:,}: lower chunk_size"
+    if len(data) > limits.bytes:
+        problem = f"is {len(data):,} bytes long; Encord accepts {limits.bytes:,}: lower chunk_size"
         violations.append(Violation(_WHOLE, problem))
     try:
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_parsed_object)
@@ -77,7 +83,7 @@ def find_violations(data: bytes) -> list[Violation]:
         violations.append(Violation(_WHOLE, f"is not JSON: {error}"))
     else:
         if isinstance(document, dict):
-            violations.extend(_check_document(document, len(data)))
+            violations.extend(_check_document(document, len(data), limits))
         else:
             violations.append(Violation(_WHOLE, "must be an object at the top"))
     return [_encodable(violation) for violation in violations]
@@ -91,8 +97,8 @@ def _encodable(violation: Violation) -> Violation:
     return Violation(where, problem)
 
 
-def _check_document(document: dict[str, Any], length: int) -> Iterator[Violation]:
-    yield from _check_length_as_sent(document, length)
+def _check_document(document: dict[str, Any], length: int, limits: ManifestLimits) -> Iterator[Violation]:
+    yield from _check_length_as_sent(document, length, limits.bytes)
     for key in document:
         if key not in ITEM_FORMATS and key not in FLAGS:
             yield Violation(key, "is not a key of the upload format")
@@ -110,18 +116,18 @@ def _check_document(document: dict[str, Any], length: int) -> Iterator[Violation
             yield from checker.check(f"{key}[{index}]", item, item_format)
     if items == 0:
         yield Violation(_WHOLE, "has no items")
-    if items > MAX_ITEMS:
-        yield Violation(_WHOLE, f"has {items:,} items; Encord accepts {MAX_ITEMS:,}: lower chunk_size")
-    if checker.urls > MAX_URLS:
-        yield Violation(_WHOLE, f"has {checker.urls:,} URLs; Encord accepts {MAX_URLS:,}: lower chunk_size")
+    if items > limits.entries:
+        yield Violation(_WHOLE, f"has {items:,} items; Encord accepts {limits.entries:,}: lower chunk_size")
+    if checker.urls > limits.urls:
+        yield Violation(_WHOLE, f"has {checker.urls:,} URLs; Encord accepts {limits.urls:,}: lower chunk_size")
 
 
-def _check_length_as_sent(document: dict[str, Any], length: int) -> Iterator[Violation]:
-    if length > MAX_MANIFEST_BYTES or length * MAX_GROWTH + ENVELOPE_BYTES <= MAX_MANIFEST_BYTES:
+def _check_length_as_sent(document: dict[str, Any], length: int, most: int) -> Iterator[Violation]:
+    if length > most or length * MAX_GROWTH + ENVELOPE_BYTES <= most:
         return
     sent = len(json.dumps(document)) + ENVELOPE_BYTES
-    if sent > MAX_MANIFEST_BYTES:
-        problem = f"grows to {sent:,} bytes when it is sent; Encord accepts {MAX_MANIFEST_BYTES:,}: lower chunk_size"
+    if sent > most:
+        problem = f"grows to {sent:,} bytes when it is sent; Encord accepts {most:,}: lower chunk_size"
         yield Violation(_WHOLE, problem)
 
 

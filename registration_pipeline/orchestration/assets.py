@@ -1,4 +1,4 @@
-"""A source's assets: inventory, chunk_plan, manifest[chunk], registration[chunk], failure_log, and their checks.
+"""A source's assets: inventory, headers, chunk_plan, manifest[chunk], registration[chunk], failure_log, and their checks.
 
 Bodies are wiring around ``stages.py``. Manifest and registration are one step: were the manifest a step of its own, one that
 raises would skip the registration of every other chunk of the run (docs/decisions/004-dagster-shell.md).
@@ -11,6 +11,7 @@ import dagster as dg
 
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.chunk_run import ChunkRun
+from registration_pipeline.orchestration.headers import build_headers_asset, has_headers_asset
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
@@ -32,7 +33,8 @@ CHUNKS_PER_RUN = 500
 
 def build_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
     """Return the assets of one source."""
-    return [_inventory(source), _chunk_plan(source), _chunks(source), _failure_log(source)]
+    headers = [build_headers_asset(source)] if has_headers_asset(source) else []
+    return [_inventory(source), *headers, _chunk_plan(source), _chunks(source), _failure_log(source)]
 
 
 def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:
@@ -71,9 +73,8 @@ def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
 def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
     check = (names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")
-    described = _described(
-        source, own.chunk_plan, check, deps=[own.inventory], kinds={"parquet"}, pool=own.listing_pool
-    )
+    before = [own.inventory, own.headers] if has_headers_asset(source) else [own.inventory]
+    described = _described(source, own.chunk_plan, check, deps=before, kinds={"parquet"}, pool=own.listing_pool)
 
     @dg.asset(**described, description="New objects in chunks; chunks that exist never change.")
     def chunk_plan(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:

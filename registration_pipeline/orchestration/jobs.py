@@ -1,4 +1,4 @@
-"""A source's jobs and its schedule. A sync is one run: inventory, plan, registration of all that is due, failure log.
+"""A source's jobs and its schedule. A sync is one run: inventory, headers, plan, registration of all that is due, failure log.
 
 Why one op job and not a chain of sensors: docs/decisions/004-dagster-shell.md. The ops call the same stages as the assets and
 report the same events, so that partitions and checks are the same.
@@ -12,6 +12,7 @@ import dagster as dg
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import build_audit_job
 from registration_pipeline.orchestration.chunk_run import ChunkRun
+from registration_pipeline.orchestration.headers import build_headers_op, build_probe_job, has_headers_asset
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
 from registration_pipeline.orchestration.resources import ProjectResource
@@ -54,6 +55,7 @@ def build_jobs(source: SourceSettings) -> list[Any]:
         _submit_job(own.submit_job, register, tags, {}),
         _submit_job(own.retry_job, register, tags, retry),
         dg.define_asset_job(own.inventory_job, selection=[own.inventory], tags=tags),
+        build_probe_job(source, tags),
         dg.define_asset_job(own.plan_job, selection=[own.chunk_plan], tags=tags),
         build_audit_job(source),
     ]
@@ -78,10 +80,12 @@ def build_schedule(source: SourceSettings) -> dg.ScheduleDefinition | None:
 def _sync_job(source: SourceSettings, register: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
     own = SourceNames(source.name)
     take_inventory, plan_chunks = _inventory_op(source), _plan_op(source)
+    read_headers = build_headers_op(source) if has_headers_asset(source) else None
 
     @dg.job(name=own.sync_job, tags=tags, description=f"Inventory, plan, registration and failure log of {source.uri}.")
     def sync() -> None:
-        register(planned=plan_chunks(listed=take_inventory()))
+        listed = take_inventory()
+        register(planned=plan_chunks(listed=read_headers(listed=listed) if read_headers else listed))
 
     return sync
 

@@ -12,6 +12,8 @@ from registration_pipeline.state.layout import outcomes_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from registration_pipeline.facts.headers.reading import HeadersProgress
+    from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.plan import Plan
@@ -98,6 +100,32 @@ def _first_objects(first: "pa.RecordBatch | None") -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
+def headers_metadata(store: "StateStore", facts: "FactSet | None", progress: "HeadersProgress | None") -> Metadata:
+    """Describe the headers of a source.
+
+    Args:
+        store: the state.
+        facts: what is known; None: nothing.
+        progress: of the reading; None: there was nothing to read.
+    """
+    shown: Metadata = {"dagster/row_count": facts.rows if facts else 0}
+    if facts is not None:
+        problems = facts.notes.get("problems", {})
+        shown |= {
+            "problems": counts_table(problems, "problem"),
+            "files": link(store, f"{facts.source}/facts/{facts.name}/{facts.facts_id}/"),
+        }
+    if progress is not None:
+        shown |= {
+            "read_objects": progress.read,
+            "known_objects": progress.cached,
+            "bytes_read": progress.bytes,
+            "requests": progress.requests,
+            "seconds": round(progress.seconds, 3),
+        }
+    return shown
+
+
 def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
     """Describe what a planning run added and what else it found."""
     counts = plan.wave.counts
@@ -105,11 +133,17 @@ def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
     return {
         "objects": counts.objects,
         **{f"{name}_objects": getattr(counts, name) for name in numbers},
+        **{f"{name}_units": getattr(counts, f"{name}_units") for name in ("held", "changed", "deleted")},
         "new_units": sum(chunk.units for chunk in plan.chunks) if plan.created else 0,
         "new_chunks": len(plan.chunks) if plan.created else 0,
         "wave_id": plan.wave.wave_id,
         "rejected_by_reason": counts_table(counts.rejected_by_reason, "reason"),
+        "rejected_suffixes": counts_table(counts.rejected_suffixes, "suffix"),
         "excluded_by_rule": counts_table(counts.excluded_by_rule, "rule"),
+        "changed_units": counts.changed_units,
+        "deleted_units": counts.deleted_units,
+        "warnings": plan.warnings.total,
+        "first_warnings": table([{"warning": warning} for warning in plan.warnings.first], ("warning",)),
         "chunks": table(
             [{**chunk_row(chunk)} for chunk in plan.chunks[:SAMPLE_ROWS]],
             ("chunk_id", "kind", "units", "objects", "bytes", "first_key"),
@@ -169,8 +203,13 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
         shown["reasons"] = reasons_table({"units": result.reasons})
         shown["sample_of_failures"] = table(
             [
-                {"key": first.key, "objects": objects, "reason": first.reason, "message": first.message}
-                for first, objects in result.failures
+                {
+                    "key": unit.first.key,
+                    "objects": unit.objects,
+                    "reason": unit.said.reason,
+                    "message": unit.said.message,
+                }
+                for unit in result.failures
             ],
             ("key", "objects", "reason", "message"),
         )

@@ -43,6 +43,11 @@ class SourceNames:
         return self._key("inventory")
 
     @property
+    def headers(self) -> dg.AssetKey:
+        """The asset that reads headers, of sources whose rules ask for them."""
+        return self._key("headers")
+
+    @property
     def chunk_plan(self) -> dg.AssetKey:
         """The asset that makes chunks of new objects."""
         return self._key("chunk_plan")
@@ -74,7 +79,7 @@ class SourceNames:
 
     @property
     def listing_pool(self) -> str:
-        """The pool that lets one run at a time take an inventory or plan: an inventory clears away what another left."""
+        """The pool that lets one run at a time list, read headers or plan: an inventory clears away what another left."""
         return f"{_LISTING}/{self.source}"
 
     @property
@@ -96,6 +101,11 @@ class SourceNames:
     def inventory_job(self) -> str:
         """The inventory alone."""
         return f"{self.ident}_inventory"
+
+    @property
+    def probe_job(self) -> str:
+        """Reading headers alone."""
+        return f"{self.ident}_probe"
 
     @property
     def plan_job(self) -> str:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from registration_pipeline.bounds.calls import TooLongError, within
 from registration_pipeline.errors import (
@@ -16,12 +17,16 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     StateError,
 )
+from registration_pipeline.orchestration.header_check import needs_headers, try_header
 from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.urls import url_warning
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SAME_FOR_ALL = frozenset({"configuration", "state", "Dagster instance"})
 """What is checked for all sources at once, as far as the answer is the same."""
@@ -54,15 +59,19 @@ class Finding:
 
 def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     """Yield a finding for everything from the configuration to Encord's folder; continue after a problem."""
+    listed: list[pa.RecordBatch] = []
     checks: dict[str, Callable[[], str]] = {
         "configuration": lambda: _configuration(project, source),
         "state": lambda: _state(project, source),
         "Dagster instance": lambda: _dagster(project),
-        "bucket": lambda: _bucket(project, source),
+        "bucket": lambda: _bucket(project, source, listed),
     }
     for what, check in checks.items():
         name = "directory" if what == "bucket" and source.location.scheme == "file" else what
-        yield _finding(source, name, check, _CHECK_SECONDS.get(what))
+        found = _finding(source, name, check, _CHECK_SECONDS.get(what))
+        yield found
+    if found.error is None and needs_headers(source, listed):  # a bucket that is silent would be waited for twice
+        yield _finding(source, "headers", lambda: try_header(project, source, listed), _CHECK_SECONDS["bucket"])
     encord_seconds = project.settings.encord.timeout_seconds + _ENCORD_SECONDS
     encord = _finding(source, "key and integration", lambda: _integration(project, source), encord_seconds)
     yield encord
@@ -121,7 +130,7 @@ def _may_write(folder: Path) -> bool:
     return nearest.is_dir() and os.access(nearest, os.R_OK | os.W_OK | os.X_OK, effective_ids=_EFFECTIVE)
 
 
-def _bucket(project: Project, source: SourceSettings) -> str:
+def _bucket(project: Project, source: SourceSettings, listed: "list[pa.RecordBatch]") -> str:
     lister = project.lister(source)
     if source.storage.inventory_report is not None:
         from registration_pipeline.inventory.reports.lister import ReportLister
@@ -131,6 +140,7 @@ def _bucket(project: Project, source: SourceSettings) -> str:
     first = next(iter(lister.list_objects()), None)
     if first is None or first.num_rows == 0:
         return f"{lister.description}: readable, but it has no objects; check the prefix in sources.{source.name}.uri"
+    listed.append(first)
     return f"{lister.description}: readable"
 
 
@@ -146,12 +156,20 @@ def _integration(project: Project, source: SourceSettings) -> str:
 
 def _folder(project: Project, source: SourceSettings) -> str:
     from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.known_folders import FolderFinder, KnownFolders
     from registration_pipeline.submission.shared_folder import refuse_shared_folder
 
-    folder = source.encord.folder
-    uuid = _with_retries("finding the folder", lambda: project.gateway.find_folder(folder))
+    folder, retry, said = source.encord.folder, RetryPolicy(attempts=_TRIES), list[str]()
+    try:
+        known = project.known_folders(source)
+    except StateError:  # which the check of the state says
+        known = KnownFolders()
+    finder = FolderFinder(gateway=project.gateway, retry=retry, source=source, known=known, notify=said.append)
+    uuid = finder.find()
     if uuid:
-        refuse_shared_folder(project.gateway, RetryPolicy(attempts=_TRIES), project.settings, source, uuid)
+        refuse_shared_folder(project.gateway, retry, project.settings, source, uuid)
+    if said:
+        return said[0]
     return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
 
 

@@ -22,6 +22,7 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.urls import url_warning
 
 if TYPE_CHECKING:
+    from registration_pipeline.facts.headers.reading import HeadersProgress
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.manifest.files import Manifest
@@ -87,7 +88,7 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
     current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
     if warning := url_warning(source):
         notice_and_log(log.warning)(f"{source.name}: {warning}.")
-    inventory = project.take_inventory(source, ListingReporter(say), notice_and_log(say))
+    inventory = project.take_inventory(source, ProgressReporter(say), notice_and_log(say))
     say(f"{counted(inventory.objects, 'object')}, {counted(inventory.bytes, 'byte')} from {inventory.listing}")
     if not inventory.objects:
         warning = _emptied(source, inventory, expected)
@@ -125,8 +126,8 @@ def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None)
     )
 
 
-class ListingReporter:
-    """Reports how far a listing is to the listener, and to the run's log now and then.
+class ProgressReporter:
+    """Reports how far a listing, or the reading of headers, is to the listener, and to the run's log now and then.
 
     Args:
         log: takes a line.
@@ -137,8 +138,8 @@ class ListingReporter:
         self._log, self._monotonic = log, monotonic
         self._logged = monotonic()
 
-    def __call__(self, progress: "ListingProgress") -> None:
-        """Take what the listing says of itself."""
+    def __call__(self, progress: "ListingProgress | HeadersProgress") -> None:
+        """Take what it says of itself."""
         current_listener().advanced(progress.objects, str(progress))
         if self._monotonic() - self._logged >= _LOG_SECONDS:
             self._logged = self._monotonic()
@@ -146,13 +147,22 @@ class ListingReporter:
 
 
 def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterInstance, log: Log) -> StageReport:
-    """Plan the latest inventory and make the planned chunks the source's partitions."""
+    """Plan the latest inventory and make the planned chunks the source's partitions.
+
+    Headers that are needed and not known are read first, however the plan was started: without them objects would wait.
+    """
+    from registration_pipeline.orchestration.headers import read_headers
     from registration_pipeline.tracking.status import source_status
 
     current_listener().stage_started(source.name, "plan", None)
+    read_headers(project, source, log)
     plan = project.plan(source)
+    if plan.uri_notice:
+        notice_and_log(log)(plan.uri_notice)
     added = f"{counted(plan.wave.counts.new, 'new object')} in {counted(len(plan.chunks), 'chunk')}"
     log(f"{added} of wave {plan.wave.wave_id}")
+    for warning in plan.warnings.first:
+        log(f"Warning: {warning}")
     snapshot = project.snapshot(source, plan.history)
     removed = update_partitions(instance, SourceNames(source.name), snapshot.chunks)
     if removed:
@@ -229,7 +239,8 @@ def manifest_stage(
     listener.stage_started(source.name, "manifests", len(chunks))
     tally = ManifestTally(project, source)
     for done, chunk in enumerate(chunks, start=1):
-        yield tally.event(chunk, ensure_manifest(project.store, source.name, chunk))
+        made = ensure_manifest(project.store, source.name, chunk, limits=project.manifest_limits)
+        yield tally.event(chunk, made)
         listener.advanced(done)
     return tally.check()
 

@@ -1,4 +1,4 @@
-"""Cuts units into chunks, per kind and in the order of their keys.
+"""Cuts units into chunks, per kind and in the order in which they come.
 
 What does not belong here: which units there are (``decision.py``). An open chunk is a few counters, since every planned row
 names its chunk itself; so memory does not depend on chunk size.
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.ids import chunk_id as make_chunk_id
 from registration_pipeline.limits import MANIFEST_LIMITS, MAX_URLS, EncordPlan
+from registration_pipeline.objects import KINDS
+from registration_pipeline.planning.unit_size import bytes_around_units, extra_bytes, fixed_bytes, title_bytes
 from registration_pipeline.planning.wave import PlannedChunk
 
 if TYPE_CHECKING:
@@ -23,28 +25,6 @@ MOST_OBJECTS: Final = 10_000
 """A chunk is closed before it would hold more objects; a larger unit has a chunk of its own. The memory that verdicts take
 grows with the objects of a chunk."""
 
-MOST_BYTES_BESIDE_URLS: Final = 4_096
-"""The most that one unit adds to a manifest as it is sent, besides its URLs and the metadata that is counted: a title of 300
-characters is at most 3,600 bytes when escaped; keys, ids, ``createVideo`` and punctuation stay below 350."""
-
-BYTES_BESIDE_URL: Final = len('"objectUrl_999999": "", ')
-"""The most that one URL adds besides itself: there are at most 1,000,000 in a manifest."""
-
-MARGIN_BYTES: Final = 4_096
-"""What is sent around the units: the other keys of the manifest, integration and file name."""
-
-
-def manifest_bytes(*, url_bytes: int, objects: int, metadata_bytes: int = 0) -> int:
-    """Return the most that a unit adds to a manifest as the SDK sends it.
-
-    Args:
-        url_bytes: length of all its URLs; URLs are ASCII, with nothing that JSON escapes.
-        objects: how many URLs that are.
-        metadata_bytes: length of its client and media metadata as JSON, with a blank after every comma and colon.
-    """
-    return url_bytes + objects * BYTES_BESIDE_URL + metadata_bytes + MOST_BYTES_BESIDE_URLS
-
-
 _MOST_URLS: Final = min(MOST_OBJECTS, MAX_URLS)  # every object is one URL
 
 
@@ -53,14 +33,18 @@ class _OpenChunk:
     chunk_id: str
     first_key: str
     last_key: str
+    is_group: bool
+    fixed_bytes: int
+    """What each of its units adds at least."""
+    manifest_bytes: int
+    """What there is of its manifest as it is sent."""
     units: int = 0
     objects: int = 0
     bytes: int = 0
-    manifest_bytes: int = 0
 
 
 class ChunkCutter:
-    """Gives every unit its place in a chunk; units come in the order of their first keys.
+    """Gives every unit its place in a chunk; single objects come in the order of their keys, other units by what names them.
 
     Args:
         wave_id: the planning run.
@@ -76,7 +60,7 @@ class ChunkCutter:
     ) -> None:
         self._wave_id = wave_id
         self._sizes = {kind: min(size, limits.entries) for kind, size in sizes.items()}
-        self._most_bytes = limits.bytes - MARGIN_BYTES
+        self._most_bytes = limits.bytes
         self._open: dict[MediaKind, _OpenChunk] = {}
         self._started: dict[MediaKind, int] = {}
         self._closed: list[PlannedChunk] = []
@@ -90,6 +74,8 @@ class ChunkCutter:
         size: int,
         url_bytes: int,
         objects: int = 1,
+        title: str | None = None,
+        client_metadata: str | None = None,
         metadata_bytes: int = 0,
     ) -> tuple[str, int]:
         """Return the chunk id and the position in the chunk of the next unit.
@@ -101,22 +87,27 @@ class ChunkCutter:
             size: bytes of all its objects.
             url_bytes: length of all its URLs.
             objects: how many objects it has.
-            metadata_bytes: length of its metadata, as in ``manifest_bytes``.
+            title: its title; None: it is the first key.
+            client_metadata: its own, as in ``unit_size.unit_bytes``.
+            metadata_bytes: what its media metadata adds to a manifest as it is sent.
         """
-        added = manifest_bytes(url_bytes=url_bytes, objects=objects, metadata_bytes=metadata_bytes)
-        chunk = self._open.get(kind)
-        if (
-            chunk is None
-            or chunk.units >= self._sizes[kind]
+        chunk = self._open.get(kind) or self._start(kind, first_key)
+        added = metadata_bytes + url_bytes + title_bytes(first_key if title is None else title)
+        if objects > 1 or chunk.is_group or client_metadata is not None:
+            added += extra_bytes(kind, objects=objects, client_metadata=client_metadata)
+        if chunk.units and (
+            chunk.units >= self._sizes[kind]
             or chunk.objects + objects > _MOST_URLS
-            or chunk.manifest_bytes + added > self._most_bytes
+            or chunk.manifest_bytes + chunk.fixed_bytes + added > self._most_bytes
         ):
             chunk = self._start(kind, first_key)
         unit_index = chunk.units
         chunk.units += 1
         chunk.objects += objects
         chunk.bytes += size
-        chunk.manifest_bytes += added
+        chunk.manifest_bytes += chunk.fixed_bytes + added
+        # Units of several objects do not come in the order of their keys.
+        chunk.first_key = min(chunk.first_key, first_key)
         chunk.last_key = max(chunk.last_key, last_key)
         return chunk.chunk_id, unit_index
 
@@ -130,7 +121,15 @@ class ChunkCutter:
         self._close(kind)
         number = self._started.get(kind, 0) + 1
         self._started[kind] = number
-        chunk = _OpenChunk(make_chunk_id(self._wave_id, kind, number), first_key, first_key)
+        chunk_id = make_chunk_id(self._wave_id, kind, number)
+        chunk = _OpenChunk(
+            chunk_id,
+            first_key,
+            first_key,
+            is_group=KINDS[kind].is_group,
+            fixed_bytes=fixed_bytes(kind, len(chunk_id)),
+            manifest_bytes=bytes_around_units(kind),
+        )
         self._open[kind] = chunk
         return chunk
 

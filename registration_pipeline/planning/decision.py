@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,16 +23,19 @@ from registration_pipeline.limits import (
     MAX_URL_BYTES,
 )
 from registration_pipeline.objects import RejectionReason
-from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, UNPLANNED_SUFFIXES, media_kinds
-from registration_pipeline.planning.rejection import Rejection, find_rejection
-from registration_pipeline.planning.schema import REJECTED_SCHEMA
+from registration_pipeline.planning.grouping.members import MemberRows, Members
+from registration_pipeline.planning.grouping.rules import GroupRules
+from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, UNPLANNED_SUFFIXES, KindFinder
+from registration_pipeline.planning.rejected_rows import find_rejections, rejected_rows, values_of
 from registration_pipeline.urls import url_writer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.objects import MediaKind
+    from registration_pipeline.planning.rejection import Rejection
     from registration_pipeline.settings import SourceSettings
 
 
@@ -46,9 +48,11 @@ class Decision:
         kinds: their kinds, in the same order.
         urls: their ``objectUrl``, in the same order.
         rejected: ``REJECTED_SCHEMA``.
-        held: how many are younger than ``min_age_seconds``.
+        held: how many are younger than ``min_age_seconds``, or members that wait for their header.
         rejected_by_reason: ``RejectionReason`` -> objects.
+        unsupported: the keys of those that are ``unsupported_type``.
         excluded_by_rule: rule -> objects.
+        members: those that leave the stream because a group rule takes them; None: there are none.
     """
 
     eligible: pa.RecordBatch
@@ -57,7 +61,9 @@ class Decision:
     rejected: pa.RecordBatch
     held: int
     rejected_by_reason: Mapping[str, int]
+    unsupported: Sequence[str]
     excluded_by_rule: Mapping[str, int]
+    members: Members | None
 
 
 class Decider:
@@ -70,8 +76,11 @@ class Decider:
     """
 
     def __init__(self, source: SourceSettings, inventory_started_at: datetime) -> None:
+        self._groups = GroupRules(source)
+        self._members = MemberRows(self._groups)
         self._below_prefix = source.location.below_prefix
         self._rules = KeyRules(source.include, source.exclude) if source.include or source.exclude else None
+        self._find_kinds = KindFinder(source.kinds, self._below_prefix).kinds
         self._write_url = url_writer(source)
         # Without a minimum age even objects from a clock ahead of ours go at once.
         youngest = inventory_started_at - timedelta(seconds=source.min_age_seconds) if source.min_age_seconds else None
@@ -81,9 +90,10 @@ class Decider:
         """Decide about inventory rows that are in no wave."""
         rows, excluded_by_rule = self._without_excluded(rows)
         keys: list[str] = rows.column("key").to_pylist()
-        kinds = media_kinds(keys, _values(rows, "content_type"))
+        kinds = self._find_kinds(keys, values_of(rows, "content_type"))
         urls = list(map(self._write_url, keys))
-        rejections = _find_rejections(rows, keys, kinds, urls)
+        members, rows, keys, kinds, urls = self._without_members(rows, keys, kinds, urls)
+        rejections = find_rejections(rows, keys, kinds, urls)
         is_young = self._young(rows)
         eligible: list[int] = []
         eligible_kinds: list[MediaKind] = []
@@ -101,11 +111,44 @@ class Decider:
             eligible=rows if everything else rows.take(pa.array(eligible, pa.int64())),
             kinds=eligible_kinds,
             urls=urls if everything else [urls[index] for index in eligible],
-            rejected=_rejected_rows(rows, rejected, found_rejections, urls),
-            held=rows.num_rows - len(eligible) - len(rejected),
-            rejected_by_reason=Counter(found.reason.value for found in found_rejections),
+            rejected=_merged(rejected_rows(rows, rejected, found_rejections, urls), members),
+            held=rows.num_rows - len(eligible) - len(rejected) + (members.waiting.total() if members else 0),
+            rejected_by_reason=Counter(found.reason.value for found in found_rejections)
+            + (members.rejected_by_reason if members else Counter()),
+            unsupported=[
+                keys[index]
+                for index, found in zip(rejected, found_rejections, strict=True)
+                if found.reason is RejectionReason.UNSUPPORTED_TYPE
+            ],
             excluded_by_rule=excluded_by_rule,
+            members=members,
         )
+
+    def known_units(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Return, as ``UNIT_KEY_SCHEMA``, the units that planned objects would be members of by today's rules."""
+        rows, _ = self._without_excluded(rows)
+        keys: list[str] = rows.column("key").to_pylist()
+        found = self._groups.members(keys, self._find_kinds(keys, values_of(rows, "content_type")))
+        return self._members.unit_keys(rows, found)
+
+    def _without_members(
+        self, rows: pa.RecordBatch, keys: list[str], kinds: list[MediaKind | None], urls: list[str]
+    ) -> tuple[Members | None, pa.RecordBatch, list[str], list[MediaKind | None], list[str]]:
+        """Return what the members are, and rows, keys, kinds and URLs of all other objects."""
+        found = self._groups.members(keys, kinds)
+        if found.count(None) == len(found):
+            return None, rows, keys, kinds, urls
+        taken = [(index, member) for index, member in enumerate(found) if member is not None]
+        places = [index for index, _ in taken]
+        members = self._members.of(
+            rows.take(pa.array(places, pa.int64())),
+            [member for _, member in taken],
+            [kinds[index] for index in places],
+            [urls[index] for index in places],
+        )
+        others = [index for index, member in enumerate(found) if member is None]
+        rows = rows.take(pa.array(others, pa.int64()))
+        return members, rows, *([values[index] for index in others] for values in (keys, kinds, urls))
 
     def _without_excluded(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
         if self._rules is None:
@@ -122,10 +165,14 @@ class Decider:
         return young
 
 
-def digest_rules(source: SourceSettings) -> str:
+def digest_rules(source: SourceSettings, headers: FactSet | None = None) -> str:
     """Return the digest of everything that decides about an object: the user's rules and this version's tables.
 
     Chunk sizes are not in it: they change no decision, and chunks never change.
+
+    Args:
+        source: its rules.
+        headers: what is known of headers.
     """
     return rules_digest(
         {
@@ -134,6 +181,10 @@ def digest_rules(source: SourceSettings) -> str:
             "prefix": source.location.prefix,
             "min_age_seconds": source.min_age_seconds,
             "url_of_key": url_writer(source)("key"),
+            "kinds": [[rule.match, rule.kind.value] for rule in source.kinds],
+            "groups": [rule.model_dump(mode="json") for rule in source.groups],
+            "title": source.title,
+            "headers": None if headers is None else headers.digest,
             "suffixes": {suffix: kind.value for suffix, kind in KIND_BY_SUFFIX.items()},
             "unplanned_suffixes": sorted(UNPLANNED_SUFFIXES),
             "content_types": {name: kind.value for name, kind in KIND_BY_CONTENT_TYPE.items()},
@@ -145,46 +196,7 @@ def digest_rules(source: SourceSettings) -> str:
     )
 
 
-def _values(rows: pa.RecordBatch, column: str) -> list[Any] | None:
-    values = rows.column(column)
-    return None if values.null_count == len(values) else values.to_pylist()
-
-
-def _find_rejections(
-    rows: pa.RecordBatch, keys: Sequence[str], kinds: Sequence[MediaKind | None], urls: Sequence[str]
-) -> list[Rejection | None]:
-    sizes = rows.column("size").to_pylist()
-    storage_classes = _values(rows, "storage_class") or repeat(None, len(keys))
-    content_types = _values(rows, "content_type") or repeat(None, len(keys))
-    return [
-        find_rejection(
-            key=key, size=size, kind=kind, title=key, url=url, storage_class=storage_class, content_type=content_type
-        )
-        for key, size, kind, url, storage_class, content_type in zip(
-            keys, sizes, kinds, urls, storage_classes, content_types, strict=True
-        )
-    ]
-
-
-def _rejected_rows(
-    rows: pa.RecordBatch, rejected: Sequence[int], rejections: Sequence[Rejection], urls: Sequence[str]
-) -> pa.RecordBatch:
-    refused = rows.take(pa.array(rejected, pa.int64()))
-    return pa.RecordBatch.from_arrays(
-        [
-            refused.column("key"),
-            refused.column("size"),
-            refused.column("last_modified"),
-            pa.array([rejection.reason.value for rejection in rejections], pa.string()),
-            pa.array([rejection.message for rejection in rejections], pa.string()),
-            pa.array(
-                [
-                    "" if rejection.reason is RejectionReason.NAME_NOT_UTF8 else urls[index]
-                    for index, rejection in zip(rejected, rejections, strict=True)
-                ],
-                pa.string(),
-            ),
-            pa.nulls(len(rejected), pa.string()),
-        ],
-        schema=REJECTED_SCHEMA,
-    )
+def _merged(rejected: pa.RecordBatch, members: Members | None) -> pa.RecordBatch:
+    if members is None or not members.rejected.num_rows:
+        return rejected
+    return pa.concat_batches([rejected, members.rejected]).sort_by("key")

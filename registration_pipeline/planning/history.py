@@ -3,9 +3,9 @@
 What does not belong here: what a wave holds (``wave.py``), committing one (``lineage.py``) and matching (``ledger.py``).
 
 ``ledger/<number>/``, the compacted ledger, replaces every wave up to that number of the lineage: the newest wave whole, and
-of all of them the ids, the keys and the chunks, as runs of files. A run is either a wave's own files or one file merged from
-several runs. It can always be made again from the waves: one that is missing, damaged or does not fit the lineage costs time
-and nothing else.
+of all of them the ids, the keys, the chunks and the units of several objects, as runs of files. A run is either a wave's own
+files or one file merged from several runs. It can always be made again from the waves: one that is missing, damaged or does
+not fit the lineage costs time and nothing else.
 
 What counts is the lineage: a wave whose commit marker is missing is read from there. Two listings show what is missing: that
 of the lineage, and that of the plan.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.planning.ledger import Run, merged_runs
-from registration_pipeline.planning.schema import CHUNK_SCHEMA, LEDGER_SCHEMA
+from registration_pipeline.planning.schema import CHUNK_SCHEMA, GROUP_SCHEMA, LEDGER_SCHEMA
 from registration_pipeline.planning.wave import (
     Wave,
     is_wave_id,
@@ -26,12 +26,13 @@ from registration_pipeline.planning.wave import (
     load_wave,
     marked_waves,
     read_chunks,
-    read_entry,
+    read_lineage,
     wave_order,
 )
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, ledger_folder, lineage_folder, plan_folder
 from registration_pipeline.state.markers import FileSet, read_marker
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.parquet import ROW_GROUP_ROWS, ParquetPartWriter, Part, read_parts
 from registration_pipeline.tables.tiers import runs_to_merge
 
@@ -49,6 +50,9 @@ _SMALL_RUN: Final = ROW_GROUP_ROWS
 _GROUP_ROWS: Final = 16_384
 """Rows per row group: several runs are read side by side, and a group of each is in memory."""
 
+_SORTED_BY: Final = {"keys": "key", "groups": "group_key"}
+"""By what the rows of a run are sorted; those of chunks are in planning order."""
+
 _KEPT: Final = 2
 """Compacted ledgers that are kept: a process may be reading the one before the newest."""
 
@@ -63,6 +67,7 @@ class PlanHistory:
         latest: the last of them; None: there is none.
         runs: the keys of all waves, in runs sorted by key.
         chunk_runs: the chunks of all waves, in planning order.
+        group_runs: the units of several objects of all waves, in runs sorted by group key.
         number: of the lineage's last entry, 0 if there is none.
         without_marker: waves that count although their commit marker is not there.
         is_compacted: whether any of it was read from the compacted ledger.
@@ -73,6 +78,7 @@ class PlanHistory:
     latest: Wave | None = None
     runs: tuple[Run, ...] = ()
     chunk_runs: tuple[Run, ...] = ()
+    group_runs: tuple[Run, ...] = ()
     number: int = field(default=0, compare=False)
     without_marker: tuple[str, ...] = field(default=(), compare=False)
     is_compacted: bool = field(default=False, compare=False)
@@ -86,6 +92,7 @@ class PlanHistory:
             number=self.number + 1,
             runs=(*self.runs, wave.parts) if wave.parts else self.runs,
             chunk_runs=(*self.chunk_runs, wave.chunk_files) if wave.chunk_files else self.chunk_runs,
+            group_runs=(*self.group_runs, wave.group_files) if wave.group_files else self.group_runs,
         )
 
     def last_wave_of(self, store: StateStore, inventory_id: str) -> Wave | None:
@@ -112,14 +119,12 @@ def load_history(store: StateStore, source: str, *, is_trusted: bool = True) -> 
         StateCorruptError: an entry of the lineage or a commit marker is damaged, or a file that is named there is missing.
     """
     # In this order: a wave that is committed meanwhile has its files before its entry, and its entry before the ledger.
-    ledger = list(store.names(ledger_folder(source)))
-    entries = {_number_of(name): name for name in store.names(lineage_folder(source))}
-    present = {*store.names(plan_folder(source))}
+    ledger = list(own_names(store, ledger_folder(source)))
+    entries = {_number_of(name): name for name in own_names(store, lineage_folder(source))}
+    present = {*own_names(store, plan_folder(source))}
     history = (_compacted(store, source, ledger, [*entries]) if is_trusted else None) or PlanHistory(source=source)
-    later = {
-        wave.wave_id: wave
-        for wave in (read_entry(store, name) for number, name in entries.items() if number > history.number)
-    }
+    unread = [name for number, name in entries.items() if number > history.number]
+    later = read_lineage(store, unread, after=history.wave_ids[-1] if history.wave_ids else None)
     marked = {wave_id for wave_id in _folders(present) if plan_folder(source, wave_id) + COMMIT_MARKER in present}
     # Also waves of which there is only the marker: the lineage was removed, or another process commits at this moment.
     later |= marked_waves(store, source, marked - {*history.wave_ids}, later)
@@ -149,7 +154,7 @@ def _folders(names: Iterable[str]) -> set[str]:
 def _missing(history: PlanHistory, present: Container[str]) -> str | None:
     """Return a file of planned rows that is not there, or None; the listing that shows it was made anyway."""
     folder = plan_folder(history.source)
-    names = (part.name for run in history.runs for part in run)
+    names = (part.name for run in (*history.runs, *history.group_runs) for part in run)
     return next((name for name in names if name.startswith(folder) and name not in present), None)
 
 
@@ -193,6 +198,7 @@ def compact(store: StateStore, history: PlanHistory, number: int) -> PlanHistory
             history,
             runs=_with_last_merged(files, history.runs, LEDGER_SCHEMA, "keys"),
             chunk_runs=_with_last_merged(files, history.chunk_runs, CHUNK_SCHEMA, "chunks"),
+            group_runs=_with_last_merged(files, history.group_runs, GROUP_SCHEMA, "groups"),
             is_compacted=True,
         )
     except StateCorruptError:
@@ -212,15 +218,16 @@ def _with_last_merged(files: FileSet, runs: tuple[Run, ...], schema: pa.Schema, 
     if count <= 1:
         return runs
     kept, merged = runs[:-count], runs[-count:]
-    rows = _by_key(files.store, merged) if schema is LEDGER_SCHEMA else _one_after_the_other(files.store, merged)
+    by = _SORTED_BY.get(stem)
+    rows = _sorted(files.store, merged, schema, by) if by else _one_after_the_other(files.store, merged)
     with ParquetPartWriter(files, schema, stem=stem, rows_per_group=_GROUP_ROWS) as writer:
         for batch in rows:
             writer.write(batch)
         return (*kept, writer.finish())
 
 
-def _by_key(store: StateStore, runs: Sequence[Run]) -> Iterator[pa.RecordBatch]:
-    return (batch.sort_by("key") for batch in merged_runs(store, runs))
+def _sorted(store: StateStore, runs: Sequence[Run], schema: pa.Schema, by: str) -> Iterator[pa.RecordBatch]:
+    return (batch.sort_by(by) for batch in merged_runs(store, runs, schema=schema, by=by))
 
 
 def _one_after_the_other(store: StateStore, runs: Sequence[Run]) -> Iterator[pa.RecordBatch]:
@@ -240,10 +247,10 @@ def _compacted(store: StateStore, source: str, names: Sequence[str], numbers: Se
     history = _read(store, markers[-1]) if markers else None
     if history is None or not {name for name in _files(history) if name.startswith(ledger_folder(source))} <= {*names}:
         return None
-    # A wave that was removed from the lineage, to have it planned again, is not in the state any more.
+    # Fewer: a wave was removed from the lineage, to have it planned again. More: it is a copy of an older ledger.
     number = int(markers[-1].rsplit("/", 2)[-2])
     counted = sum(one <= number for one in numbers)
-    return replace(history, number=number) if len(history.wave_ids) <= counted and number in numbers else None
+    return replace(history, number=number) if len(history.wave_ids) == counted and number in numbers else None
 
 
 def _read(store: StateStore, marker: str) -> PlanHistory | None:
@@ -254,7 +261,7 @@ def _read(store: StateStore, marker: str) -> PlanHistory | None:
 
 
 def _files(history: PlanHistory | None) -> set[str]:
-    runs = (*history.runs, *history.chunk_runs) if history else ()
+    runs = (*history.runs, *history.chunk_runs, *history.group_runs) if history else ()
     return {part.name for run in runs for part in run}
 
 
@@ -266,6 +273,7 @@ def _to_json(history: PlanHistory) -> dict[str, Any]:
         "latest": history.latest.to_json(),
         "runs": [[part.to_json() for part in run] for run in history.runs],
         "chunk_runs": [[part.to_json() for part in run] for run in history.chunk_runs],
+        "group_runs": [[part.to_json() for part in run] for run in history.group_runs],
     }
 
 
@@ -276,6 +284,7 @@ def _from_json(value: Mapping[str, Any]) -> PlanHistory:
         latest=Wave.from_json(value["latest"]),
         runs=_runs_from_json(value["runs"]),
         chunk_runs=_runs_from_json(value["chunk_runs"]),
+        group_runs=_runs_from_json(value.get("group_runs", ())),  # earlier versions planned no units of several objects
         is_compacted=True,
     )
 
@@ -286,7 +295,7 @@ def _runs_from_json(value: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[Run, 
 
 def _remove_outdated(store: StateStore, source: str) -> None:
     """Remove what the newest ledgers do not name; files behind the newest belong to a writer that is at work."""
-    names = list(store.names(ledger_folder(source)))
+    names = list(own_names(store, ledger_folder(source)))
     markers = [name for name in names if name.endswith(COMMIT_MARKER)][-_KEPT:]
     kept = {*markers, *(name for marker in markers for name in _files(_read(store, marker)))}
     for name in names:

@@ -1,20 +1,25 @@
-"""Which of Encord's media kinds an object is, found from its name and, failing that, its content type.
+"""Which of Encord's media kinds an object is: by the user's patterns, else from its suffix, else from its content type.
 
-What does not belong here: whether Encord would take this particular object (``rejection.py``).
+What does not belong here: whether Encord would take this particular object (``rejection.py``) and which unit it is a part of
+(``grouping``).
 
 The suffixes are those of Encord's page on supported data. ``.jpg`` is not spelled out there and is treated as
-``.jpeg``; of the "many more" text formats only ``.htm`` and ``.md`` are accepted. The suffix decides first, without
-regard to case. The content type is asked only where the suffix is not in these tables; few listings give one.
+``.jpeg``; of the "many more" text formats only ``.htm`` and ``.md`` are accepted. The suffix is read without
+regard to case. The content type is asked only where the suffix is not in these tables; few listings give one. Of NIfTI and
+of what is compressed with gzip no content type says enough: IANA has registered none for NIfTI.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from registration_pipeline.globs import matcher
 from registration_pipeline.objects import MediaKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from registration_pipeline.settings.units import KindRule
 
 _SUFFIXES_BY_KIND: Final = {
     MediaKind.IMAGE: (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tiff", ".tif"),
@@ -23,6 +28,7 @@ _SUFFIXES_BY_KIND: Final = {
     MediaKind.PDF: (".pdf",),
     MediaKind.TEXT: (".txt", ".html", ".htm", ".json", ".xml", ".md"),
     MediaKind.NIFTI: (".nii", ".nii.gz"),
+    MediaKind.DICOM_SERIES: (".dcm", ".dicom"),
 }
 
 _CONTENT_TYPES_BY_KIND: Final = {
@@ -38,18 +44,16 @@ _CONTENT_TYPES_BY_KIND: Final = {
         "text/xml",
         "text/markdown",
     ),
+    MediaKind.DICOM_SERIES: ("application/dicom",),
 }
 
 KIND_BY_SUFFIX: Final = {suffix: kind for kind, suffixes in _SUFFIXES_BY_KIND.items() for suffix in suffixes}
 KIND_BY_CONTENT_TYPE: Final = {name: kind for kind, names in _CONTENT_TYPES_BY_KIND.items() for name in names}
 
-_DICOM: Final = "DICOM series are not planned by this version"
 _SCENE: Final = "point clouds and scenes are not planned by this version"
 _TIME_SERIES: Final = "Encord reads CSV as a time series, which is not planned by this version"
 
 UNPLANNED_SUFFIXES: Final = {
-    ".dcm": _DICOM,
-    ".dicom": _DICOM,
     ".csv": _TIME_SERIES,
     ".pcd": _SCENE,
     ".ply": _SCENE,
@@ -59,7 +63,7 @@ UNPLANNED_SUFFIXES: Final = {
 }
 """What Encord knows and this package does not plan. The suffix decides here too: no content type overrides it."""
 
-UNPLANNED_CONTENT_TYPES: Final = {"application/dicom": _DICOM, "text/csv": _TIME_SERIES}
+UNPLANNED_CONTENT_TYPES: Final = {"text/csv": _TIME_SERIES}
 
 _GZIP: Final = ".gz"
 _NIFTI_GZIP: Final = ".nii.gz"
@@ -72,6 +76,11 @@ def suffix_of(key: str) -> str:
         return ""
     suffix = key[dot:].lower()
     return _NIFTI_GZIP if suffix == _GZIP and key[-len(_NIFTI_GZIP) :].lower() == _NIFTI_GZIP else suffix
+
+
+def is_unplanned(key: str) -> bool:
+    """Return whether the suffix is that of a format that Encord knows and this package does not plan."""
+    return suffix_of(key) in UNPLANNED_SUFFIXES
 
 
 def media_kind(key: str, content_type: str | None = None) -> MediaKind | None:
@@ -101,6 +110,38 @@ def media_kinds(keys: Sequence[str], content_types: Sequence[str | None] | None 
         if kind is None:
             kinds[index] = media_kind(keys[index], content_types[index] if content_types is not None else None)
     return kinds
+
+
+class KindFinder:
+    """Finds the kinds of a source's objects: the first pattern of ``kinds`` that matches decides, then the tables do.
+
+    Args:
+        rules: ``kinds`` of the source.
+        below_prefix: makes of a whole key what patterns are matched against.
+
+    Raises:
+        ValueError: a pattern is not a glob.
+    """
+
+    def __init__(self, rules: Sequence[KindRule], below_prefix: Callable[[str], str]) -> None:
+        self._below_prefix = below_prefix
+        self._rules = [(matcher((rule.match,)), rule.kind.media_kind) for rule in rules]
+
+    def kinds(self, keys: Sequence[str], content_types: Sequence[str | None] | None = None) -> list[MediaKind | None]:
+        """Return the kind of every object, None where it is none that can be planned.
+
+        Args:
+            keys: whole keys.
+            content_types: in the same order; None where the listing has none at all.
+        """
+        kinds = media_kinds(keys, content_types)
+        if self._rules:
+            for index, key in enumerate(map(self._below_prefix, keys)):
+                for matches, kind in self._rules:
+                    if matches(key):
+                        kinds[index] = kind
+                        break
+        return kinds
 
 
 def unplanned_note(key: str, content_type: str | None = None) -> str | None:

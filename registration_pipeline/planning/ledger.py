@@ -53,12 +53,14 @@ class LedgerMatch:
     Args:
         rows: the piece; may be empty.
         known: one boolean per row.
+        chunk_ids: of the known rows, in their order.
         changed: ``CHANGED_SCHEMA``: known rows that are not what was planned.
         deleted: ``KNOWN_SCHEMA``: ledger rows of this key range that the inventory does not have.
     """
 
     rows: pa.RecordBatch
     known: pa.BooleanArray
+    chunk_ids: pa.StringArray
     changed: pa.RecordBatch
     deleted: pa.RecordBatch
 
@@ -97,8 +99,22 @@ class Ledger:
         return (rows.sort_by("key").select(KNOWN_SCHEMA.names) for rows in self._rows)
 
 
-def merged_runs(store: StateStore, runs: Iterable[Run], *, batch_rows: int | None = None) -> SortedMerge:
-    """Return the rows of all runs, as ``LEDGER_SCHEMA``.
+def merged_runs(
+    store: StateStore,
+    runs: Iterable[Run],
+    *,
+    batch_rows: int | None = None,
+    schema: pa.Schema = LEDGER_SCHEMA,
+    by: str = "key",
+) -> SortedMerge:
+    """Return the rows of all runs.
+
+    Args:
+        store: the state.
+        runs: each sorted.
+        batch_rows: how many rows of each run are decoded at once; by default as many as memory allows.
+        schema: the columns that are read.
+        by: the one that the runs are sorted by.
 
     Raises:
         StateCorruptError: a file is missing or unreadable.
@@ -107,21 +123,21 @@ def merged_runs(store: StateStore, runs: Iterable[Run], *, batch_rows: int | Non
     by_size = sorted(filter(None, runs), key=lambda run: sum(part.rows for part in run), reverse=True)
     few, many = by_size[:_MOST_RUNS], by_size[_MOST_RUNS:]
     batch_rows = batch_rows or _ROWS_IN_HAND // max(len(few), 4)
-    streams = [_run_rows(store, run, batch_rows) for run in few]
-    return SortedMerge([*streams, *([_sorted_together(store, many)] if many else [])], LEDGER_SCHEMA)
+    streams = [_run_rows(store, run, schema, batch_rows) for run in few]
+    return SortedMerge([*streams, *([_sorted_together(store, many, schema, by)] if many else [])], schema, (by,))
 
 
-def _run_rows(store: StateStore, run: Run, batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _run_rows(store: StateStore, run: Run, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
     for part in run:
-        yield from read_sorted(store, part, columns=LEDGER_SCHEMA.names, batch_rows=batch_rows)
+        yield from read_sorted(store, part, columns=schema.names, batch_rows=batch_rows)
 
 
-def _sorted_together(store: StateStore, runs: Iterable[Run]) -> Iterator[pa.RecordBatch]:
+def _sorted_together(store: StateStore, runs: Iterable[Run], schema: pa.Schema, by: str) -> Iterator[pa.RecordBatch]:
     with tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True) as folder:
-        sort = ExternalSort(Path(folder), LEDGER_SCHEMA, run_bytes=_SORT_BYTES)
+        sort = ExternalSort(Path(folder), schema, by=(by,), run_bytes=_SORT_BYTES)
         with temporary_space("The ledger", Path(folder)):
             for run in runs:
-                for rows in _run_rows(store, run, _ROWS_IN_HAND):
+                for rows in _run_rows(store, run, schema, _ROWS_IN_HAND):
                     sort.add(rows)
             for table in sort.tables():
                 yield from table.to_batches()
@@ -133,15 +149,15 @@ def _match(rows: pa.RecordBatch, planned: pa.RecordBatch) -> LedgerMatch:
     known = pc.is_valid(where)
     found = where.filter(known)
     before, now = planned.take(found), rows.filter(known)
-    differs = _differs(before, now)
+    is_other = differs(before, now)
     changed = pa.RecordBatch.from_arrays(
         [
-            *before.select(KNOWN_SCHEMA.names).filter(differs).columns,
-            now.column("last_modified").filter(differs),
+            *before.select(KNOWN_SCHEMA.names).filter(is_other).columns,
+            now.column("last_modified").filter(is_other),
         ],
         schema=CHANGED_SCHEMA,
     )
-    return LedgerMatch(rows, known, changed, _without(planned, found).sort_by("key"))
+    return LedgerMatch(rows, known, before.column("chunk_id"), changed, _without(planned, found).sort_by("key"))
 
 
 def _without(planned: pa.RecordBatch, found: pa.Int32Array) -> pa.RecordBatch:
@@ -164,10 +180,14 @@ def _tags(rows: pa.RecordBatch) -> pa.StringArray:
     return pc.if_else(pc.is_in(tags, value_set=pa.array(_NO_TAGS, pa.string())), pa.scalar(None, pa.string()), tags)
 
 
-def _differs(before: pa.RecordBatch, now: pa.RecordBatch) -> pa.BooleanArray:
-    """Compare ETags where both have one; elsewhere size and time decide.
+def differs(before: pa.RecordBatch, now: pa.RecordBatch) -> pa.BooleanArray:
+    """Return, row by row, whether an object is another one now: by ETags where both have one, else by size and time.
 
     An empty ETag is none: it is equal to itself whatever the object holds.
+
+    Args:
+        before: with ``e_tag``, ``size`` and ``last_modified``.
+        now: with the same columns.
     """
     other_tag = pc.not_equal(_tags(before), _tags(now))
     other_size = pc.not_equal(before.column("size"), now.column("size"))

@@ -4,7 +4,8 @@ What belongs here: finding those chunks while the plan streams by, and holding t
 not: the plan itself (``wave_writer.py``) and reading (``wave.py``).
 
 The plan is sorted by key. A chunk of a kind that is rare in the bucket lies between its first and last key like any other, but
-with the rows of hundreds of other chunks in between, and all of them would have to be decoded to get at it.
+with the rows of hundreds of other chunks in between, and all of them would have to be decoded to get at it. Units of several
+objects are written by place from the start (``wave_writer.py``), so their rows only count as rows in between here.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.objects import KINDS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_GROUP_KINDS: Final = frozenset(kind.value for kind, spec in KINDS.items() if spec.is_group)
 
 FARTHEST_ROWS: Final = 65_536
 """A chunk that spans more rows of the plan is found by its place: more than eight row groups would have to be decoded."""
@@ -44,15 +49,14 @@ class PlacedRows:
     At most one chunk per kind is held, so that memory does not grow with the bucket.
 
     Args:
-        write: takes the rows of a chunk, in their order.
+        write: takes the rows of a chunk, in their order, and returns where they begin among all that it took.
         farthest_rows: chunks that span more rows of the plan are handed on.
     """
 
-    def __init__(self, write: Callable[[pa.RecordBatch], None], *, farthest_rows: int = FARTHEST_ROWS) -> None:
+    def __init__(self, write: Callable[[pa.RecordBatch], int], *, farthest_rows: int = FARTHEST_ROWS) -> None:
         self._write, self._farthest_rows = write, farthest_rows
         self._open: dict[str, _OpenChunk] = {}
         self._rows_seen = 0
-        self._rows_written = 0
         self.first_rows: dict[str, int] = {}
         """Chunk id -> where its rows begin among those that were handed on."""
 
@@ -61,7 +65,9 @@ class PlacedRows:
         chunk_ids = rows.column("chunk_id")
         of_kind: dict[str, list[str]] = {}
         for chunk_id in pc.unique(chunk_ids).to_pylist():
-            of_kind.setdefault(chunk_id.rsplit("-", 2)[1], []).append(chunk_id)
+            kind = chunk_id.rsplit("-", 2)[1]
+            if kind not in _GROUP_KINDS:
+                of_kind.setdefault(kind, []).append(chunk_id)
         for kind, ids in of_kind.items():
             # What lies between the first and the last chunk of a kind begins and ends in these rows: it is near enough.
             for chunk_id in dict.fromkeys((ids[0], ids[-1])):
@@ -86,7 +92,5 @@ class PlacedRows:
         chunk = self._open.pop(kind, None)
         if chunk is None or chunk.last_row - chunk.first_row < self._farthest_rows:
             return
-        self.first_rows[chunk.chunk_id] = self._rows_written
-        for rows in chunk.rows:
-            self._write(rows)
-            self._rows_written += rows.num_rows
+        begins = [self._write(rows) for rows in chunk.rows]
+        self.first_rows[chunk.chunk_id] = begins[0]

@@ -6,35 +6,29 @@ What does not belong here: the single decisions (``decision.py``), cutting (``ch
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from registration_pipeline.errors import StateConflictError, StateCorruptError, UsageError
-from registration_pipeline.ids import unit_id
-from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
+from registration_pipeline.facts.sets import latest_facts
+from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
-from registration_pipeline.objects import MediaKind
-from registration_pipeline.planning.chunking import ChunkCutter
-from registration_pipeline.planning.decision import Decider, Decision, digest_rules
+from registration_pipeline.planning.decision import digest_rules
+from registration_pipeline.planning.grouping.headers import HEADERS
+from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.history import PlanHistory, compact, load_history
-from registration_pipeline.planning.ledger import Ledger, LedgerMatch
 from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, restore_markers
-from registration_pipeline.planning.schema import PLAN_SCHEMA
-from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave, read_chunks
-from registration_pipeline.planning.wave_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
+from registration_pipeline.planning.planning_run import PlanningRun
+from registration_pipeline.planning.warnings import PlanWarnings
+from registration_pipeline.planning.wave import PlannedChunk, Wave, read_chunks
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.settings import SourceSettings
@@ -53,12 +47,31 @@ class Plan:
         chunks: the chunks of that wave, in the order of their first keys.
         history: all that was planned so far; for a dry run without the wave.
         created: False if the wave existed already, and for a dry run.
+        uri_before: the ``uri`` that the source had in the wave before, if it is another one now.
     """
 
     wave: Wave
     chunks: tuple[PlannedChunk, ...]
     history: PlanHistory
     created: bool
+    uri_before: str | None = None
+
+    @property
+    def uri_notice(self) -> str | None:
+        """What to know of a ``uri`` that was changed, or None."""
+        if self.uri_before is None:
+            return None
+        return (
+            f"The uri of source {self.wave.source} was {self.uri_before} when it was planned last, and is {self.wave.uri} "
+            "now. Objects are known by their keys: one that has another key now is planned once more, and its old key counts "
+            "as deleted; one with a known key keeps the URL that it was planned with. A new place belongs to a new source: if "
+            "it was not meant, set uri back."
+        )
+
+    @property
+    def warnings(self) -> PlanWarnings:
+        """What a person should know of the wave besides its counts."""
+        return self.wave.warnings
 
 
 def plan_source(
@@ -67,6 +80,7 @@ def plan_source(
     source: SourceSettings,
     clock: Callable[[], datetime],
     inventory: Inventory | None = None,
+    headers: FactSet | None = None,
     limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE],
     dry_run: bool = False,
     compacts: bool = True,
@@ -82,6 +96,7 @@ def plan_source(
         source: its rules.
         clock: for ``planned_at``.
         inventory: what to plan; the latest one by default.
+        headers: what is known of headers; the latest set by default.
         limits: what Encord accepts in one manifest.
         dry_run: decide and count, but write nothing.
         compacts: write the compacted ledger afterwards; without, later nights read more files.
@@ -92,7 +107,8 @@ def plan_source(
         StateConflictError: other planners committed first, again and again.
         StateCorruptError: a committed file is missing or unreadable.
     """
-    digest, is_trusted = digest_rules(source), True
+    headers = headers or latest_facts(store, source.name, HEADERS)
+    digest, is_trusted = digest_rules(source, headers), True
     for _ in range(_MOST_ATTEMPTS):
         history = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run)
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
@@ -100,24 +116,33 @@ def plan_source(
         existing = _existing_wave(store, history, planned, digest)
         if existing is not None:
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
-        run = _PlanningRun(store, source, planned, history, limits=limits, progress=progress)
+        run = _run(store, source, planned, history, headers=headers, limits=limits, progress=progress)
         try:
             carried = _carried_over(history, planned, digest, planned_at=clock())
-            wave = carried or run.plan(digest, clock, dry_run=dry_run)
+            wave = replace(carried, uri=source.uri) if carried else run.plan(digest, clock, dry_run=dry_run)
         except StateCorruptError:
             if not history.is_compacted:
                 raise
             is_trusted = False  # its files are damaged, or two other planners have replaced it meanwhile
             continue
+        uri_before = _other_uri(history.latest, source)
         if dry_run:
-            return Plan(wave, run.chunks, history, created=False)
+            return Plan(wave, run.chunks, history, created=False, uri_before=uri_before)
         if commit_wave(store, wave, history.number + 1):
             discard_uncommitted(store, history, wave)
             history = history.followed_by(wave)
-            return Plan(
-                wave, run.chunks, compact(store, history, history.number) if compacts else history, created=True
-            )
-    raise StateConflictError(
+            history = compact(store, history, history.number) if compacts else history
+            return Plan(wave, run.chunks, history, created=True, uri_before=uri_before)
+    raise _outpaced(source)
+
+
+def _other_uri(latest: Wave | None, source: SourceSettings) -> str | None:
+    before = latest.uri if latest is not None else None
+    return None if before == source.uri else before
+
+
+def _outpaced(source: SourceSettings) -> StateConflictError:
+    return StateConflictError(
         f"Other planning runs of source {source.name} committed first, {_MOST_ATTEMPTS} times in a row. Let them finish, "
         "then run again"
     )
@@ -130,144 +155,39 @@ def _whole_history(store: StateStore, source: str, *, is_trusted: bool, restores
     return history
 
 
-@dataclass(slots=True)
-class _Tally:
-    """The counts of a planning run so far."""
-
-    objects: int = 0
-    held: int = 0
-    known: int = 0
-    new: int = 0
-    changed: int = 0
-    deleted: int = 0
-    rejected_by_reason: Counter[str] = field(default_factory=Counter)
-    excluded_by_rule: Counter[str] = field(default_factory=Counter)
-
-    def add(self, match: LedgerMatch, decision: Decision) -> None:
-        self.objects += match.rows.num_rows
-        self.known += pc.sum(match.known, min_count=0).as_py()
-        self.changed += match.changed.num_rows
-        self.deleted += match.deleted.num_rows
-        self.held += decision.held
-        self.new += decision.eligible.num_rows
-        self.rejected_by_reason.update(decision.rejected_by_reason)
-        self.excluded_by_rule.update(decision.excluded_by_rule)
-
-    def counts(self) -> PlanCounts:
-        return PlanCounts(
-            objects=self.objects,
-            excluded=self.excluded_by_rule.total(),
-            rejected=self.rejected_by_reason.total(),
-            held=self.held,
-            known=self.known,
-            new=self.new,
-            changed=self.changed,
-            deleted=self.deleted,
-            rejected_by_reason=dict(sorted(self.rejected_by_reason.items())),
-            excluded_by_rule=dict(sorted(self.excluded_by_rule.items())),
-        )
+def _run(
+    store: StateStore,
+    source: SourceSettings,
+    inventory: Inventory,
+    history: PlanHistory,
+    *,
+    headers: FactSet | None,
+    limits: ManifestLimits,
+    progress: Callable[[int], None] | None,
+) -> PlanningRun:
+    today = GroupRules(source).digest()
+    before = _groupings(source, history.latest)
+    return PlanningRun(
+        store,
+        source,
+        inventory,
+        history,
+        wave_id=_next_wave_id(history, inventory.inventory_id),
+        groupings=[*before, *({today} - {*before})],
+        checks_known=bool({*before} - {today}),
+        headers=headers,
+        limits=limits,
+        progress=progress,
+    )
 
 
-class _PlanningRun:
-    """One pass over an inventory against the waves that are committed."""
-
-    def __init__(
-        self,
-        store: StateStore,
-        source: SourceSettings,
-        inventory: Inventory,
-        history: PlanHistory,
-        *,
-        limits: ManifestLimits,
-        progress: Callable[[int], None] | None,
-    ) -> None:
-        self._store, self._source, self._inventory, self._progress = store, source, inventory, progress
-        self._wave_id = _next_wave_id(history, inventory.inventory_id)
-        self._runs = history.runs
-        self._decider = Decider(source, inventory.started_at)
-        self._cutter = ChunkCutter(self._wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind}, limits)
-        self._tally = _Tally()
-        self.chunks: tuple[PlannedChunk, ...] = ()
-
-    def plan(self, rules_digest: str, clock: Callable[[], datetime], *, dry_run: bool) -> Wave:
-        """Decide about every object, write the wave's files unless it is a dry run, and return the wave."""
-        writer: AbstractContextManager[WaveWriter] = (
-            nullcontext(DryRunWriter()) if dry_run else StateWaveWriter(self._store, self._source.name, self._wave_id)
-        )
-        with writer as opened:
-            files = self._write(opened)
-        return self._wave(rules_digest, files, planned_at=clock())
-
-    def _write(self, writer: WaveWriter) -> WaveFiles:
-        ledger = Ledger(self._store, self._runs)
-        for batch in read_inventory(self._store, self._inventory):
-            if batch.num_rows == 0:
-                continue
-            for match in ledger.match(batch):
-                self._write_match(writer, match)
-            if self._progress is not None:
-                self._progress(self._tally.objects)
-        for deleted in ledger.rest():
-            writer.write_deleted(deleted)
-            self._tally.deleted += deleted.num_rows
-        files = writer.finish(self._cutter.finish())
-        self.chunks = files.chunks
-        return files
-
-    def _wave(self, rules_digest: str, files: WaveFiles, *, planned_at: datetime) -> Wave:
-        return Wave(
-            wave_id=self._wave_id,
-            source=self._source.name,
-            inventory_id=self._inventory.inventory_id,
-            rules_digest=rules_digest,
-            listing_digest=self._inventory.digest,
-            counts=self._tally.counts(),
-            parts=files.parts,
-            part_first_keys=files.part_first_keys,
-            unit_files=files.unit_files,
-            chunk_files=files.chunk_files,
-            rejected_files=files.rejected_files,
-            changed_files=files.changed_files,
-            deleted_files=files.deleted_files,
-            planned_at=planned_at,
-        )
-
-    def _write_match(self, writer: WaveWriter, match: LedgerMatch) -> None:
-        decision = self._decider.decide(match.rows.filter(pc.invert(match.known)))
-        self._tally.add(match, decision)
-        writer.write_new(self._plan_rows(decision))
-        writer.write_rejected(decision.rejected)
-        writer.write_changed(match.changed)
-        writer.write_deleted(match.deleted)
-
-    def _plan_rows(self, decision: Decision) -> pa.RecordBatch:
-        rows, name, place = decision.eligible, self._source.name, self._cutter.place
-        keys: list[str] = rows.column("key").to_pylist()
-        places = [
-            place(kind, key, key, size=size, url_bytes=len(url))
-            for kind, key, size, url in zip(
-                decision.kinds, keys, rows.column("size").to_pylist(), decision.urls, strict=True
-            )
-        ]
-        unit_ids = [unit_id(name, kind, key) for kind, key in zip(decision.kinds, keys, strict=True)]
-        return pa.RecordBatch.from_arrays(
-            [
-                rows.column("key"),
-                pa.array([chunk_id for chunk_id, _ in places], pa.string()),
-                pa.array(decision.kinds, pa.string()),
-                pa.array([unit_index for _, unit_index in places], pa.int32()),
-                pa.repeat(pa.scalar(0, pa.int32()), len(keys)),
-                pa.array(unit_ids, pa.string()),
-                rows.column("key"),
-                pa.array(decision.urls, pa.string()),
-                rows.column("size"),
-                rows.column("last_modified"),
-                rows.column("e_tag"),
-                rows.column("version"),
-                *(pa.nulls(len(keys), pa.string()) for _ in ("group_key", "client_metadata", "media_metadata")),
-            ],
-            schema=PLAN_SCHEMA,
-        )
+def _groupings(source: SourceSettings, latest: Wave | None) -> tuple[str, ...]:
+    """Return the digests of the rules of grouping that planned a source so far."""
+    if latest is None or latest.groupings:
+        return () if latest is None else latest.groupings
+    # Earlier versions knew neither groups nor kinds, and made no units of DICOM objects: what they planned is what a source
+    # without rules of its own plans.
+    return (GroupRules(source.model_copy(update={"groups": (), "kinds": ()})).digest(),)
 
 
 def _newest_inventory(store: StateStore, source: str, latest: Wave | None) -> Inventory:
@@ -318,6 +238,7 @@ def _carried_over(
         unit_files=(),
         group_files=(),
         chunk_files=(),
+        warnings=PlanWarnings(),
         planned_at=planned_at,
     )
 

@@ -13,7 +13,6 @@ from registration_pipeline.inventory.schema import NAME_NOT_UTF8
 from registration_pipeline.limits import (
     ARCHIVED_STORAGE_CLASSES,
     MAX_OBJECT_BYTES,
-    MAX_TITLE_CHARACTERS,
     MAX_URL_BYTES,
 )
 from registration_pipeline.objects import RejectionReason
@@ -36,7 +35,6 @@ def find_rejection(
     key: str,
     size: int,
     kind: MediaKind | None,
-    title: str,
     url: str,
     storage_class: str | None = None,
     content_type: str | None = None,
@@ -47,7 +45,6 @@ def find_rejection(
         key: the whole key.
         size: bytes.
         kind: as ``kinds.media_kind`` found it; None if it is not one that can be planned.
-        title: the title that Encord would show.
         url: the ``objectUrl`` that would be sent.
         storage_class: the store's word; None where it has none.
         content_type: as the listing gave it; only for the message.
@@ -62,8 +59,6 @@ def find_rejection(
     url_bytes = len(url) if url.isascii() else len(url.encode())
     if url_bytes > MAX_URL_BYTES:
         return _url_too_long(key, url_bytes)
-    if len(title) > MAX_TITLE_CHARACTERS:
-        return _title_too_long(key, title)
     return None
 
 
@@ -92,7 +87,7 @@ def _not_media(key: str, size: int, content_type: str | None) -> Rejection:
     note = unplanned_note(key, content_type) or "no format that Encord accepts"
     return Rejection(
         RejectionReason.UNSUPPORTED_TYPE,
-        f"{key!r} has {named}{said}: {note}. Convert or rename it, or exclude it by a rule",
+        f"{key!r} has {named}{said}: {note}. Convert or rename it, say under `kinds` what it is, or exclude it by a rule",
     )
 
 
@@ -116,12 +111,4 @@ def _url_too_long(key: str, url_bytes: int) -> Rejection:
     return Rejection(
         RejectionReason.URL_TOO_LONG,
         f"{key!r} gives a URL of {url_bytes:,} bytes: Encord accepts {MAX_URL_BYTES:,}. Copy it to a shorter key",
-    )
-
-
-def _title_too_long(key: str, title: str) -> Rejection:
-    return Rejection(
-        RejectionReason.TITLE_TOO_LONG,
-        f"{key!r} gives a title of {len(title):,} characters: Encord accepts {MAX_TITLE_CHARACTERS}. Copy it to a "
-        "shorter key",
     )

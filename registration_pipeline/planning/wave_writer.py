@@ -11,11 +11,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from registration_pipeline.planning.placed_rows import FARTHEST_ROWS, PlacedRows
 from registration_pipeline.planning.schema import (
     CHANGED_SCHEMA,
     CHUNK_SCHEMA,
+    GROUP_SCHEMA,
     KNOWN_SCHEMA,
     PLAN_SCHEMA,
     REJECTED_SCHEMA,
@@ -44,6 +46,7 @@ class WaveFiles:
     parts: tuple[Part, ...] = ()
     part_first_keys: tuple[str, ...] = ()
     unit_files: tuple[Part, ...] = ()
+    group_files: tuple[Part, ...] = ()
     chunk_files: tuple[Part, ...] = ()
     rejected_files: tuple[Part, ...] = ()
     changed_files: tuple[Part, ...] = ()
@@ -55,6 +58,15 @@ class WaveWriter(Protocol):
 
     def write_new(self, rows: pa.RecordBatch) -> None:
         """Take ``PLAN_SCHEMA`` rows."""
+
+    def write_units(self, rows: pa.RecordBatch) -> None:
+        """Take ``PLAN_SCHEMA`` rows of units of several objects in the order of their places.
+
+        Chunk follows chunk, and no other call comes in between. ``write_new`` takes the same rows in the order of their keys.
+        """
+
+    def write_groups(self, rows: pa.RecordBatch) -> None:
+        """Take ``GROUP_SCHEMA`` rows."""
 
     def write_rejected(self, rows: pa.RecordBatch) -> None:
         """Take ``REJECTED_SCHEMA`` rows."""
@@ -74,6 +86,12 @@ class DryRunWriter:
 
     def write_new(self, rows: pa.RecordBatch) -> None:
         """See ``WaveWriter.write_new``."""
+
+    def write_units(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_units``."""
+
+    def write_groups(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_groups``."""
 
     def write_rejected(self, rows: pa.RecordBatch) -> None:
         """See ``WaveWriter.write_rejected``."""
@@ -123,7 +141,10 @@ class StateWaveWriter:
         plan = FileSet(store, plan_folder(source, wave_id))
         self._new = writer(plan, PLAN_SCHEMA, "part", PLAN_GROUP_ROWS)
         self._units = writer(plan, PLAN_SCHEMA, "units", PLAN_GROUP_ROWS)
-        self._placed = PlacedRows(self._units.write, farthest_rows=farthest_rows)
+        self._unit_rows = 0
+        self._first_rows: dict[str, int] = {}
+        self._placed = PlacedRows(self._write_side_by_side, farthest_rows=farthest_rows)
+        self._groups = writer(plan, GROUP_SCHEMA, "groups")
         self._chunks = writer(census, CHUNK_SCHEMA, "chunks")
         self._rejected = writer(census, REJECTED_SCHEMA, "rejected")
         self._changed = writer(census, CHANGED_SCHEMA, "changed")
@@ -147,6 +168,18 @@ class StateWaveWriter:
         self._new.write(rows)
         self._placed.add(rows)
 
+    def write_units(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_units``; remembers where chunks begin."""
+        chunk_ids = rows.column("chunk_id")
+        begin = self._write_side_by_side(rows)
+        for chunk_id in pc.unique(chunk_ids).to_pylist():
+            if chunk_id not in self._first_rows:
+                self._first_rows[chunk_id] = begin + pc.index(chunk_ids, pa.scalar(chunk_id, pa.string())).as_py()
+
+    def write_groups(self, rows: pa.RecordBatch) -> None:
+        """See ``WaveWriter.write_groups``."""
+        self._groups.write(rows)
+
     def write_rejected(self, rows: pa.RecordBatch) -> None:
         """See ``WaveWriter.write_rejected``."""
         self._rejected.write(rows)
@@ -162,7 +195,7 @@ class StateWaveWriter:
     def finish(self, chunks: Iterable[PlannedChunk]) -> WaveFiles:
         """See ``WaveWriter.finish``."""
         self._placed.finish()
-        first_rows = self._placed.first_rows
+        first_rows = self._placed.first_rows | self._first_rows
         placed = tuple(replace(chunk, first_row=first_rows.get(chunk.chunk_id)) for chunk in chunks)
         rows = [{name: getattr(chunk, name) for name in CHUNK_SCHEMA.names} for chunk in placed]
         self._chunks.write(pa.RecordBatch.from_pylist(rows, schema=CHUNK_SCHEMA))
@@ -171,8 +204,16 @@ class StateWaveWriter:
             parts=self._new.finish(),
             part_first_keys=tuple(self._part_first_keys),
             unit_files=self._units.finish(),
+            group_files=self._groups.finish(),
             chunk_files=self._chunks.finish(),
             rejected_files=self._rejected.finish(),
             changed_files=self._changed.finish(),
             deleted_files=self._deleted.finish(),
         )
+
+    def _write_side_by_side(self, rows: pa.RecordBatch) -> int:
+        """Write rows of a chunk that is found by place, and return their place."""
+        begin = self._unit_rows
+        self._units.write(rows)
+        self._unit_rows += rows.num_rows
+        return begin

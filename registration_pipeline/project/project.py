@@ -19,6 +19,8 @@ from registration_pipeline.limits import MANIFEST_LIMITS, ManifestLimits
 from registration_pipeline.settings import Settings, SourceSettings, encord_domain, encord_private_key, load_settings
 
 if TYPE_CHECKING:
+    from registration_pipeline.facts.headers.reading import HeadersProgress, Reading
+    from registration_pipeline.facts.reader import ObjectReader
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
+    from registration_pipeline.submission.known_folders import KnownFolders
     from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.submission.target import Target
@@ -136,6 +139,13 @@ class Project:
         clients = self.clients or SettingsClients(self.environ)
         return make_lister(source, clients, environ=self.environ, notify=notify)
 
+    def reader(self, source: SourceSettings) -> "ObjectReader":
+        """Return the reader of parts of the source's objects."""
+        from registration_pipeline.project.clients.readers import make_reader
+        from registration_pipeline.project.clients.stores import SettingsClients
+
+        return make_reader(source, self.clients or SettingsClients(self.environ), environ=self.environ)
+
     def ask_encord(self, source: SourceSettings) -> None:
         """Ask Encord for what registering the source needs, and change nothing.
 
@@ -148,7 +158,21 @@ class Project:
         from registration_pipeline.submission.target import ask_for_target
 
         pace = shared_pace(encord_domain(self.settings, self.environ))
-        ask_for_target(self.gateway, RetryPolicy(pace=pace, source=source.name), source)
+        retry = RetryPolicy(pace=pace, source=source.name)
+        ask_for_target(self.gateway, retry, source, lambda: self.known_folders(source))
+
+    def known_folders(self, source: SourceSettings) -> "KnownFolders":
+        """Return the folders that something of the source was sent to; what was read a moment ago is not read again."""
+        from registration_pipeline.state.layout import lineage_folder
+        from registration_pipeline.state.owned import own_names
+        from registration_pipeline.submission.known_folders import KnownFolders
+        from registration_pipeline.tracking.journal.journal import Journal
+
+        seen = self.held.get((self.store.uri, source.name))
+        if seen is None and next(own_names(self.store, lineage_folder(source.name)), None) is None:
+            return KnownFolders()  # nothing was planned, so the journals need not be listed
+        journals = seen.journals if seen is not None else Journal(self.store, source.name).fold_all()
+        return KnownFolders.of(folded.progress for folded in journals.values())
 
     def take_inventory(
         self,
@@ -162,6 +186,18 @@ class Project:
         return take_inventory(
             lister=self.lister(source, notify), store=self.store, source=source.name, clock=utc_now, progress=progress
         )
+
+    def read_headers(
+        self,
+        source: SourceSettings,
+        progress: "Callable[[HeadersProgress], None] | None" = None,
+        *,
+        again: bool = False,
+    ) -> "Reading | None":
+        """Read the headers that planning the latest inventory needs; None: there is nothing to read."""
+        from registration_pipeline.project.headers import SourceHeaders
+
+        return SourceHeaders(self.store, source, lambda: self.reader(source), utc_now).read(progress, again=again)
 
     @property
     def manifest_limits(self) -> ManifestLimits:
@@ -256,13 +292,15 @@ class Project:
         retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
         # Before the folder is searched for: two processes that both find none would make two.
         with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
-            target = resolve_target(self.gateway, retry, source)
+            known = self.known_folders(source)
+            target = resolve_target(self.gateway, retry, source, known=known, notify=notify)
             refuse_shared_folder(self.gateway, retry, self.settings, source, target.folder_uuid)
             context = SubmissionContext(
                 store=self.store,
                 source=source.name,
                 gateway=self.gateway,
                 target=target,
+                limits=self.manifest_limits,
                 prior=self._prior_items(source, target, retry, notify),
                 retry=retry,
                 stop=stop,

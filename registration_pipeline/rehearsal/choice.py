@@ -15,6 +15,7 @@ from registration_pipeline.errors import UsageError
 from registration_pipeline.ids import unit_id
 from registration_pipeline.planning.decision import Decider
 from registration_pipeline.planning.kinds import suffix_of
+from registration_pipeline.planning.titles import TitleWriter
 from registration_pipeline.planning.units import PlannedObject, PlannedUnit
 from registration_pipeline.urls import object_url
 
@@ -132,4 +133,5 @@ def _split(units: list[PlannedUnit]) -> tuple[tuple[PlannedUnit, ...], tuple[Pla
 def _unit(source: SourceSettings, kind: MediaKind, entry: PlannedObject) -> PlannedUnit:
     # Not the ids of the source's own units: nothing may take an item of a rehearsal for one of them.
     own_id = unit_id(f"{source.name}/rehearsal", kind, entry.key)
-    return PlannedUnit(own_id, kind, entry.key, (entry,), 0)
+    title = TitleWriter(source).of_objects([entry.key], [own_id]).texts[0]
+    return PlannedUnit(own_id, kind, title, (entry,), 0)

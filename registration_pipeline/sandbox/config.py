@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DedupeAt",
+    "ErrorFrames",
     "ErrorText",
     "ErrorUrls",
+    "GroupMatching",
     "Integration",
     "ListedOnError",
     "LocalObjects",
@@ -72,6 +74,28 @@ class ErrorUrls(StrEnum):
     """In another, equivalent percent-encoding."""
     NONE = "none"
     """Not at all."""
+
+
+class ErrorFrames(StrEnum):
+    """Which URLs the error of a unit of several objects names. The SDK says: a list of frames, for groups and DICOM."""
+
+    FAILED = "failed"
+    """Those that failed, where that is known."""
+    ALL = "all"
+    """All of the unit."""
+
+
+class GroupMatching(StrEnum):
+    """When a unit of several objects is a duplicate to ``skip_duplicate_urls``.
+
+    Encord's pages speak of "all URLs exactly matching existing image groups", and of object URLs matching existing DICOM
+    files; they do not say what a group does of which the folder holds a part.
+    """
+
+    ALL_URLS = "all_urls"
+    """When the folder holds a unit of the same URLs in the same order."""
+    ANY_URL = "any_url"
+    """When the folder holds any of its URLs, in a unit of several objects or alone."""
 
 
 class UrlMatching(StrEnum):
@@ -175,10 +199,12 @@ class SandboxConfig:
         listed_on_error: which items a job that ended ``ERROR`` lists.
         errors_end_jobs: whether one bad unit ends a job as ``ERROR`` although its errors are to be ignored.
         error_urls: how unit errors name URLs.
+        error_frames: which URLs the error of a unit of several objects names.
         error_text_has_url: whether the text of a unit error holds a signed URL.
         titles_as_sent: whether items get the title that was sent, instead of the last part of it.
         url_normalised: whether items show their URL in another, equivalent percent-encoding than was submitted.
         url_matching: which URLs are the same to the search for duplicates.
+        group_matching: which units of several objects are.
         listing_lag_seconds: items are in listings and in the folder summary so long after they were registered.
         listing_in_order: whether listings by creation are in that order, instead of by name.
         search_finds_items: whether searches by title find items; searches for folders always do.
@@ -218,10 +244,12 @@ class SandboxConfig:
     listed_on_error: ListedOnError = ListedOnError.KEPT
     errors_end_jobs: bool = False
     error_urls: ErrorUrls = ErrorUrls.SENT
+    error_frames: ErrorFrames = ErrorFrames.FAILED
     error_text_has_url: bool = False
     titles_as_sent: bool = True
     url_normalised: bool = True
     url_matching: UrlMatching = UrlMatching.EXACT
+    group_matching: GroupMatching = GroupMatching.ALL_URLS
     listing_lag_seconds: float = 0.0
     listing_in_order: bool = True
     search_finds_items: bool = True

@@ -181,12 +181,24 @@ class _SettingsReader:
             return model.model_validate(values)
         except ValidationError as invalid:
             for error in invalid.errors(include_url=False):
-                place = (*location, *error["loc"])
+                place = (*location, *_as_written(values, error["loc"]))
                 if place == (*location, "name"):
                     place = location
                 if not any(broken[: len(place)] == place for broken in self._parsed.broken):
                     self._parsed.add(place, _problem_text(model, error))
             return None
+
+
+def _as_written(values: Any, place: Location) -> Location:
+    """Return a place without the number that it has where one text was written instead of a list of one."""
+    for depth, part in enumerate(place):
+        if isinstance(values, str):
+            return place[:depth]
+        is_there = part in values if isinstance(values, dict) else isinstance(values, list)
+        if not is_there:
+            break
+        values = values[part]
+    return place
 
 
 def _rest_of_source(name: str, values: Mapping[str, Any], doubtful: set[str]) -> SourceSettings | None:

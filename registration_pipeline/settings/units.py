@@ -14,10 +14,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from registration_pipeline.limits import MAX_URLS
 from registration_pipeline.objects import MediaKind
+from registration_pipeline.settings.expressions import expression_problem
 from registration_pipeline.settings.values import Glob, WholeNumber, YamlModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 OBJECT_FIELDS: Final = ("key", "path", "name", "stem", "parent")
 """What every title may hold: the whole key; the key below the prefix; its last part, with and without suffix; the rest of the
@@ -87,10 +88,9 @@ def _by(text: str) -> str:
         )
     if len(text) > _MOST_PATTERN:
         raise ValueError(f"is a regular expression of more than {_MOST_PATTERN:,} characters; write it shorter")
-    try:
-        names = re.compile(text).groupindex
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
+    if (problem := expression_problem(text)) is not None:
+        raise ValueError(problem)
+    names = re.compile(text).groupindex
     if not set(names) - {FRAME}:
         raise ValueError("has no named group besides frame; at least one must name the unit, e.g. '(?P<clip>[^/]+)/'")
     reserved = sorted(set(names) & {*OBJECT_FIELDS})
@@ -195,6 +195,11 @@ class GroupRule(YamlModel):
 
 DEFAULT_DICOM_RULE: Final = GroupRule.model_validate({"match": "**", "as": "dicom_series", "by": "headers"})
 """What becomes of DICOM objects that no rule takes."""
+
+
+def asks_for_headers(rules: Iterable[GroupRule]) -> bool:
+    """Return whether a rule says ``by: headers``. Without one, headers are read where DICOM objects turn up."""
+    return any(rule.grouping is Grouping.HEADERS for rule in rules)
 
 
 def source_title(text: str) -> str:

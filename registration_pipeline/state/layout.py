@@ -17,6 +17,7 @@
 <source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
 <source>/prior_items/<folder_uuid>/part-*.parquet, _SUCCESS.json        what a folder held before the first upload to it
 <source>/facts/<name>/<facts_id>/part-*.parquet, _SUCCESS.json          what was read about objects, by key and ETag
+<source>/facts/<name>/<facts_id>/progress-*.{parquet,json}, writer.json what a reading under way has so far, and who reads
 _probe/<nonce>.json                                                     there for a moment while the store is tried; no source
 
 Kept free for what is to come, so that neither the ledger nor the status ever reads it:
@@ -78,6 +79,11 @@ def ledger_folder(source: str, number: int | None = None) -> str:
 def facts_folder(source: str, name: str, facts_id: str | None = None) -> str:
     """Return the folder of one set of facts, or of all sets of that name."""
     return f"{source}/facts/{name}/" if facts_id is None else f"{source}/facts/{name}/{facts_id}/"
+
+
+def facts_writer_name(source: str, name: str, facts_id: str) -> str:
+    """Return the name of the file that says who makes a set of facts, until it is committed."""
+    return f"{source}/facts/{name}/{facts_id}/writer.json"
 
 
 def prior_items_folder(source: str, folder_uuid: str) -> str:

@@ -23,21 +23,19 @@ from registration_pipeline.errors import (
     LeaseLostError,
     PayloadTooLargeError,
     PermanentError,
-    StateConflictError,
-    StoppedError,
 )
-from registration_pipeline.manifest.files import Manifest, check_sent_before, ensure_manifest
+from registration_pipeline.manifest.files import Manifest, check_sent_before
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.doubt import Doubt, next_doubt
 from registration_pipeline.submission.evidence import chunk_evidence, failed_evidence, prior_evidence, with_what_stays
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.job_wait import JobWait, asked_once_more
+from registration_pipeline.submission.record import ChunkRecord
 from registration_pipeline.submission.result import ChunkResult, InDoubt, joined_doubts, result_from_verdict
 from registration_pipeline.submission.split import ADOPTED_PRIOR, NOT_SENT, PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
-    is_proven,
     judge_adopted,
     judge_job,
     judge_refused,
@@ -51,9 +49,8 @@ from registration_pipeline.tracking.journal.states import (
     ChunkState,
     JournalEvent,
     JournalEventKind,
-    fold_events,
 )
-from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, read_outcomes, write_outcomes
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, read_outcomes, write_outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,12 +72,14 @@ class ChunkSubmission:
     context: SubmissionContext
     chunk: PlannedChunk
     part: PartOf | None = None
-    _events: list[JournalEvent] = field(default_factory=list)
     _members: ChunkUnits | None = None
     _made: Manifest | None = None
-    _has_leftovers: bool = False
     _before: Doubt | None = None
     _known_items: frozenset[str] | None = None
+    _record: ChunkRecord = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._record = ChunkRecord(self.context, self.chunk.chunk_id)
 
     def manifest(self) -> Manifest:
         """Make or verify the chunk's manifest, once.
@@ -89,7 +88,7 @@ class ChunkSubmission:
             StateCorruptError: the stored one has other bytes, or the plan of the chunk is damaged.
         """
         if self._made is None:
-            self._made = ensure_manifest(self.context.store, self.context.source, self.chunk, self._units())
+            self._made = self.context.make_manifest(self.chunk, self._units())
         return self._made
 
     def advance(
@@ -105,7 +104,7 @@ class ChunkSubmission:
         Raises:
             HaltError: nothing more may be sent; the journal holds where to go on.
         """
-        progress = self._load()
+        progress = self._record.load()
         is_retry = progress.attempt == after_attempt and (is_forced or progress.state in FAILED_STATES)
         if progress.state.is_open or is_retry or progress.verdict is None or not progress.state.is_concluded:
             return self._go_on(progress, is_fresh=is_fresh and is_retry)
@@ -120,7 +119,7 @@ class ChunkSubmission:
         Raises:
             HaltError: nothing more may be sent; the journal holds where to go on.
         """
-        progress = self._load()
+        progress = self._record.load()
         if progress.state is ChunkState.SPLIT:
             return self._finish_parts(progress, doubt, settled_seconds)
         before = doubt.doubts.get(self.chunk.chunk_id)
@@ -141,7 +140,7 @@ class ChunkSubmission:
             return self._believe(refusal)
         self._known_items |= found
         message = f"fate unknown; {settled_seconds:.0f} s of quiet, not all units in the folder"
-        self._append(JournalEventKind.LOST, message=message)
+        self._record.append(JournalEventKind.LOST, message=message)
         return self._start()
 
     def _believe(self, refusal: Exception) -> ChunkResult | InDoubt:
@@ -159,8 +158,8 @@ class ChunkSubmission:
             return self._finish_parts(progress)
         if progress.is_split:
             # Its whole manifest would only be refused again.
-            self._append(JournalEventKind.SPLIT, attempt=progress.attempt + 1, **self._origin(is_fresh=is_fresh))
-            return self._finish_parts(self._progress)
+            self._record.append(JournalEventKind.SPLIT, attempt=progress.attempt + 1, **self._origin(is_fresh=is_fresh))
+            return self._finish_parts(self._record.progress)
         return self._start(is_fresh=is_fresh)
 
     def _start(self, *, is_fresh: bool = False) -> ChunkResult | InDoubt:
@@ -183,7 +182,7 @@ class ChunkSubmission:
                     self._close_as_not_sent(error)
                     raise
                 else:
-                    self._append(JournalEventKind.JOB, job_id=job_id)
+                    self._record.append(JournalEventKind.JOB, job_id=job_id)
                     report = self._wait_for_job()
         if manifest.violations:
             text = "; ".join(f"{violation.where}: {violation.problem}" for violation in manifest.violations)
@@ -192,14 +191,14 @@ class ChunkSubmission:
 
     def _adopt_prior(self, manifest: Manifest, *, is_fresh: bool) -> ChunkResult | None:
         """Conclude a chunk without sending it, because the folder held all of it before the first upload."""
-        if self.context.prior is None or self._progress.verdict is not None:
+        if self.context.prior is None or self._record.progress.verdict is not None:
             return None
         units = self._units()
         evidence = prior_evidence(self.context, self._folder_uuid, units)
         if not evidence.covers(units):
             return None
         self._intend(manifest, is_fresh=is_fresh)
-        outcomes = judge_adopted(units, evidence, attempt=self._progress.attempt, at=self.context.clock())
+        outcomes = judge_adopted(units, evidence, attempt=self._record.progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message=ADOPTED_PRIOR)
 
     def _send(self, manifest: Manifest) -> str:
@@ -209,7 +208,7 @@ class ChunkSubmission:
             def start() -> str:
                 if next(tries):
                     # A long throttling seems like a dead process to another one, which may have sent the chunk since.
-                    self._check_still_open()
+                    self._record.check_still_open()
                 return context.gateway.start_job(
                     folder_uuid=self._folder_uuid,
                     integration_uuid=context.target.integration_uuid,
@@ -221,8 +220,8 @@ class ChunkSubmission:
 
     def _close_as_not_sent(self, error: HaltError) -> None:
         """A refused key, a refused permission and an unreachable service all mean that no job was started."""
-        if not isinstance(error, LeaseLostError) and self._is_still_open():
-            self._append(JournalEventKind.NOT_SENT, message=str(error))
+        if not isinstance(error, LeaseLostError) and self._record.is_still_open():
+            self._record.append(JournalEventKind.NOT_SENT, message=str(error))
 
     def _finish_job(self) -> ChunkResult | InDoubt:
         with self.context.slots.occupied(self.context.stop):
@@ -230,7 +229,7 @@ class ChunkSubmission:
         return self._judge(report)
 
     def _wait_for_job(self) -> JobReport | None:
-        job_id = self._progress.job_id
+        job_id = self._record.progress.job_id
         assert job_id is not None
         return JobWait(self.context, self.chunk.chunk_id, self._folder_uuid, job_id).until_end()
 
@@ -241,13 +240,13 @@ class ChunkSubmission:
             report: of a job that has ended; None: Encord no longer knows it.
             is_settled: the folder has been quiet since the job ended.
         """
-        progress = self._progress
+        progress = self._record.progress
         if report is None:
             return self._in_doubt(f"Encord no longer knows upload job {progress.job_id}")
         units = self._units()
         # What an earlier attempt registered stays so; without leaving it out, every retry would search for it, because a
         # job does not name what it skips.
-        registered = {outcome.unit_id for outcome in self._earlier() if is_proven(outcome)}
+        registered = self._record.earlier().items_by_unit()
         sought = [unit for unit in unaccounted_units(units, report) if unit.unit_id not in registered]
         if sought and report.units_pending and not is_settled:
             # It may go on, and what it registers after a retry was started would be there twice.
@@ -261,9 +260,9 @@ class ChunkSubmission:
     def _refused(self, message: str) -> ChunkResult | InDoubt:
         """Halve what Encord refused as a whole, down to the entries that it refuses alone."""
         if self.chunk.units > 1:
-            self._append(JournalEventKind.SPLIT, message=message)
-            return self._finish_parts(self._progress)
-        outcomes = judge_refused(self._units(), message, attempt=self._progress.attempt, at=self.context.clock())
+            self._record.append(JournalEventKind.SPLIT, message=message)
+            return self._finish_parts(self._record.progress)
+        outcomes = judge_refused(self._units(), message, attempt=self._record.progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message=message)
 
     def _finish_parts(
@@ -271,7 +270,7 @@ class ChunkSubmission:
     ) -> ChunkResult | InDoubt:
         """Bring both halves to their verdicts, one after the other, and conclude the whole from theirs."""
         origin = PartOf.of(self.part, attempt=progress.attempt, folder_uuid=self._folder_uuid)
-        outcomes: list[Outcome] = []
+        outcomes: list[ChunkOutcomes] = []
         doubts: list[InDoubt] = []
         for chunk, members in halve(self.chunk, self._units()):
             half = ChunkSubmission(self.context, chunk, origin, _members=members)
@@ -282,17 +281,18 @@ class ChunkSubmission:
                     break  # depth first: a refusal of everything is then recognised after a few units
                 continue
             found = read_outcomes(self.context.store, self.context.source, result) if result else half.not_attempted()
-            outcomes.extend(outcome._replace(attempt=progress.attempt) for outcome in found)
+            outcomes.append(found)
         if doubts:
             return joined_doubts(self.chunk, doubts)
         return self._conclude(
-            ChunkOutcomes.of(outcomes), message="submitted in parts, because Encord refused it as a whole"
+            ChunkOutcomes.joined(outcomes, attempt=progress.attempt),
+            message="submitted in parts, because Encord refused it as a whole",
         )
 
     def advance_part(self, doubt: InDoubt | None, settled_seconds: float) -> JournalEvent | InDoubt | None:
         """Take a part to its verdict in the attempt of its whole; None if trying it is without hope."""
         assert self.part is not None
-        progress = self._load()
+        progress = self._record.load()
         is_of_this_attempt = progress.began is not None and progress.began.parent_attempt == self.part.attempt
         if progress.state is ChunkState.SUCCEEDED or (is_of_this_attempt and progress.state.is_concluded):
             self.part.refusals.count_verdict(self.chunk, progress)
@@ -305,9 +305,9 @@ class ChunkSubmission:
             result = self._go_on(progress)
         if isinstance(result, InDoubt):
             return result
-        if not self._progress.is_split:  # else its own parts were counted
-            self.part.refusals.count_verdict(self.chunk, self._progress)
-        return self._progress.verdict
+        if not self._record.progress.is_split:  # else its own parts were counted
+            self.part.refusals.count_verdict(self.chunk, self._record.progress)
+        return self._record.progress.verdict
 
     def not_attempted(self) -> ChunkOutcomes:
         """Return the verdicts of a part that was not tried, because everything tried before was refused."""
@@ -316,20 +316,21 @@ class ChunkSubmission:
 
     def _conclude(self, outcomes: ChunkOutcomes, *, message: str | None) -> ChunkResult:
         """Write outcomes, failure log and verdict, in this order: the verdict vouches for the other two."""
-        context, chunk_id, progress = self.context, self.chunk.chunk_id, self._progress
+        context, chunk_id, progress = self.context, self.chunk.chunk_id, self._record.progress
         outcomes = with_what_stays(
             context,
             outcomes,
-            earlier=self._earlier(),
+            earlier=self._record.earlier(),
             units=self._units(),
-            search=partial(failed_evidence, context, self._events, progress, self._folder_uuid),
+            search=partial(failed_evidence, context, self._record.events, progress, self._folder_uuid),
         )
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
         rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
-        if rows or self._has_leftovers:
-            self._check_still_open()  # else it would replace the log of the process that concluded the attempt meanwhile
+        if rows or self._record.has_leftovers:
+            # Else it would replace the log of the process that concluded the attempt meanwhile.
+            self._record.check_still_open()
             write_chunk_failure_log(context.store, context.source, chunk_id, progress.attempt, rows)
-        verdict = self._append(
+        verdict = self._record.append(
             JournalEventKind.VERDICT,
             job_id=progress.job_id,
             outcomes=base_name,
@@ -338,29 +339,10 @@ class ChunkSubmission:
         )
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
 
-    def _earlier(self) -> Sequence[Outcome]:
-        verdict = self._progress.verdict
-        return read_outcomes(self.context.store, self.context.source, verdict) if verdict else []
-
-    def _check_still_open(self) -> None:
-        if not self._is_still_open():
-            raise self._overtaken(f"attempt {self._progress.attempt} has been closed")
-
-    def _is_still_open(self) -> bool:
-        """Read the state once more: another process may have taken over meanwhile."""
-        latest = self.context.journal.progress(self.chunk.chunk_id)
-        return latest.attempt == self._progress.attempt and latest.is_attempt_open
-
-    def _overtaken(self, how: str) -> StoppedError:
-        return StoppedError(
-            f"Another process works on chunk {self.chunk.chunk_id} ({how}). It will conclude the chunk; run again when it "
-            "has ended."
-        )
-
     def _intend(self, manifest: Manifest, *, is_fresh: bool) -> None:
-        progress = self._progress
+        progress = self._record.progress
         check_sent_before(manifest, progress.sent_sha256)
-        self._append(
+        self._record.append(
             JournalEventKind.INTENT,
             attempt=progress.attempt + 1,
             folder_uuid=self._folder_uuid,
@@ -372,47 +354,19 @@ class ChunkSubmission:
     def _origin(self, *, is_fresh: bool) -> dict[str, object]:
         return {"is_fresh": is_fresh or None, "parent_attempt": self.part.attempt if self.part else None}
 
-    def _append(self, kind: JournalEventKind, *, attempt: int | None = None, **facts: object) -> JournalEvent:
-        event = JournalEvent(
-            kind=kind,
-            chunk_id=self.chunk.chunk_id,
-            attempt=attempt or self._progress.attempt,
-            at=self.context.clock(),
-            **facts,  # type: ignore[arg-type]  # the dataclass checks the names; the values come from typed callers above
-        )
-        try:
-            self.context.journal.append(event)
-        except StateConflictError as error:
-            raise self._overtaken(str(error)) from error
-        self._events.append(event)
-        return event
-
     @property
     def _folder_uuid(self) -> str:
-        # Duplicates are skipped per folder, so a chunk stays with the folder that it was first sent to.
-        first = self._progress.first_intent
-        whole = self.part.folder_uuid if self.part else None
-        return (first.folder_uuid if first else None) or whole or self.context.target.folder_uuid
+        return self._record.folder_uuid(self.part.folder_uuid if self.part else None)
 
     def _evidence(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
-        return chunk_evidence(self.context, self._progress, self._folder_uuid, units)
+        return chunk_evidence(self.context, self._record.progress, self._folder_uuid, units)
 
     def _in_doubt(self, message: str, refusal: Exception | None = None) -> InDoubt:
         if self._known_items is None:
-            self._known_items = frozenset(outcome.item_uuid for outcome in self._earlier() if outcome.item_uuid)
-        doubt = next_doubt(self._before, self._progress, known_items=self._known_items, refusal=refusal)
+            self._known_items = frozenset(self._record.earlier().items_by_unit().values())
+        doubt = next_doubt(self._before, self._record.progress, known_items=self._known_items, refusal=refusal)
         doubts = {self.chunk.chunk_id: doubt}
         return InDoubt(chunk=self.chunk, folder_uuid=self._folder_uuid, doubts=doubts, message=message)
-
-    def _load(self) -> ChunkProgress:
-        self._events = self.context.journal.events(self.chunk.chunk_id)
-        self._has_leftovers = self._progress.is_attempt_open
-        return self._progress
-
-    @property
-    def _progress(self) -> ChunkProgress:
-        """The state of the chunk, as far as this process knows."""
-        return fold_events(self.chunk.chunk_id, self._events)
 
     def _units(self) -> ChunkUnits:
         if self._members is None:

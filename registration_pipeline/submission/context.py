@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StoppedError
+from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
+from registration_pipeline.manifest.files import ensure_manifest
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.calls.slots import Slots
 from registration_pipeline.tracking.journal.journal import Journal
@@ -16,6 +18,10 @@ from registration_pipeline.tracking.journal.journal import Journal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from registration_pipeline.limits import ManifestLimits
+    from registration_pipeline.manifest.files import Manifest
+    from registration_pipeline.planning.units import ChunkUnits
+    from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.prior_items import PriorItems
@@ -33,6 +39,7 @@ class SubmissionContext:
     Args:
         retry: how calls are repeated; ``calls`` is the same, ended by ``stop``.
         stop: set when nothing more may be sent.
+        limits: what Encord accepts in one manifest, by the plan that was bought.
         prior: what the folder held before the first upload of the source; None: nothing.
         may_send: asked right before every start; raises when another process may have taken over the source.
         slots: room for open upload jobs.
@@ -52,6 +59,7 @@ class SubmissionContext:
     target: Target
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     stop: threading.Event = field(default_factory=threading.Event)
+    limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE]
     prior: PriorItems | None = None
     may_send: Callable[[], None] = lambda: None
     slots: Slots = field(default_factory=lambda: Slots(4))
@@ -75,6 +83,14 @@ class SubmissionContext:
     def journal(self) -> Journal:
         """The source's journal."""
         return Journal(self.store, self.source)
+
+    def make_manifest(self, chunk: PlannedChunk, units: ChunkUnits) -> Manifest:
+        """Make or verify the manifest of a chunk or part.
+
+        Raises:
+            StateCorruptError: the stored one has other bytes, or the plan of the chunk is damaged.
+        """
+        return ensure_manifest(self.store, self.source, chunk, units, limits=self.limits)
 
     def pause(self, seconds: float) -> None:
         """Wait, but not past a stop.

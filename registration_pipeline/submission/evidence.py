@@ -8,21 +8,24 @@ A folder may hold ten million items and a chunk a thousand that were skipped, so
 1. items that are known already (``prior_items.py``): whether they still exist, in one request for a thousand;
 2. by title: titles of a chunk are neighbours, so what they begin with finds them in a few pages; a group whose answer is too
    long is divided by the next character, which makes the common beginnings longer;
-3. the newest items, back to the chunk's first attempt.
+3. the newest items, back to the chunk's first attempt;
+4. what items consist of that have the title of a unit of several objects and name no unit: such an item has no URL of its own.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import groupby
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import PermanentError
+from registration_pipeline.objects import KINDS
+from registration_pipeline.submission.unit_errors import decoded
 from registration_pipeline.submission.verdicts import FolderEvidence, contested_items, judge_adopted, keep_registered
 from registration_pipeline.tracking.journal.states import JournalEventKind
-from registration_pipeline.tracking.outcomes import ChunkOutcomes
+from registration_pipeline.tracking.outcomes import failed_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,14 +36,17 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import ItemPage, RegistrationGateway, RemoteItem
     from registration_pipeline.tracking.journal.states import ChunkProgress, JournalEvent
-    from registration_pipeline.tracking.outcomes import Outcome
+    from registration_pipeline.tracking.outcomes import ChunkOutcomes
 
 MOST_PAGES = 20
 """Of 1,000 newest items: a night may have registered most of a folder since."""
-MOST_SEARCHES = 100
-"""Requests by title for one chunk. Neighbouring titles need fewer than ten."""
+MOST_SEARCHES = 250
+"""Requests by title for one chunk. Neighbouring titles need fewer than ten; a hundred DICOM series, whose UIDs have little in
+common, up to two for each."""
 MOST_LOOKUPS = 50
 """Requests for known items of one chunk: one, and more only when some of them were deleted."""
+MOST_OPENED = 200
+"""Items of one chunk that are asked what they consist of, one request each: twice the groups of a usual chunk."""
 LOOKUP_BATCH = 1_000
 """Items per such request: what the SDK's bulk calls are documented for."""
 
@@ -100,7 +106,7 @@ def with_what_stays(
     context: SubmissionContext,
     outcomes: ChunkOutcomes,
     *,
-    earlier: Sequence[Outcome],
+    earlier: ChunkOutcomes,
     units: Sequence[PlannedUnit],
     search: Callable[[Sequence[PlannedUnit]], FolderEvidence],
 ) -> ChunkOutcomes:
@@ -119,15 +125,16 @@ def with_what_stays(
     contested = contested_items(outcomes, earlier)
     gone = set(contested) - present_items(context.gateway, context.calls, contested)
     outcomes = keep_registered(outcomes, earlier, gone=gone)
-    failed = {outcome.unit_id: outcome for outcome in outcomes.failed}
+    failed = {unit.first.unit_id: unit.first for unit in failed_units(outcomes)}
     if not failed:
         return outcomes
     sought = [unit for unit in units if unit.unit_id in failed]
     evidence = search(sought)
     there = [unit for unit in sought if evidence.item_of(unit)]
+    if not there:
+        return outcomes
     attempt, at = next((one.attempt, one.at) for one in failed.values())
-    found = {one.key: one for one in judge_adopted(there, evidence, attempt=attempt, at=at)}
-    return ChunkOutcomes.of(found.get(one.key, one) for one in outcomes) if found else outcomes
+    return outcomes.replaced(judge_adopted(there, evidence, attempt=attempt, at=at), {unit.unit_id for unit in there})
 
 
 @dataclass(slots=True)
@@ -146,6 +153,8 @@ class EvidenceSearch:
     known: Mapping[str, str] = field(default_factory=dict)
     _found: FolderEvidence = field(default_factory=FolderEvidence)
     _requests: int = 0
+    _same_title: dict[str, dict[str, RemoteItem]] = field(default_factory=dict)
+    """Title -> items by UUID that have it, show no URL and name no unit."""
 
     def find(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
         """Return what Encord shows of the units.
@@ -155,7 +164,7 @@ class EvidenceSearch:
         Raises:
             HaltError: the folder can't be read.
         """
-        for search in (self._known_items, self._by_title, self._newest):
+        for search in (self._known_items, self._by_title, self._newest, self._by_contents):
             left = [unit for unit in units if not self._found.item_of(unit)]
             if not left:
                 break
@@ -194,7 +203,7 @@ class EvidenceSearch:
         left = list(group)
         while self._requests < MOST_SEARCHES:
             page = self._page(token, beginning)
-            found = found.joined(FolderEvidence.collect(left, page.items, since=self.since))
+            found = found.joined(self._seen(left, page.items))
             before, left = len(left), [unit for unit in left if not found.item_of(unit)]
             token = page.next_token
             if token is None or not left:
@@ -211,9 +220,15 @@ class EvidenceSearch:
         )
 
     def _newest(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
-        return FolderEvidence.collect(units, self._newest_items())
+        left, found = list(units), FolderEvidence()
+        for items in self._newest_pages():
+            found = found.joined(self._seen(left, items))
+            left = [unit for unit in left if not found.item_of(unit)]
+            if not left:
+                break
+        return found
 
-    def _newest_items(self) -> Iterator[RemoteItem]:
+    def _newest_pages(self) -> Iterator[list[RemoteItem]]:
         token: str | None = None
         for _ in range(MOST_PAGES):
 
@@ -221,13 +236,48 @@ class EvidenceSearch:
                 return self.gateway.items_page(self.folder_uuid, token, newest_first=True)
 
             page = self.retry.read(f"listing folder {self.folder_uuid}", read)
-            for item in page.items:
-                if item.created_at < self.since:
-                    return
-                yield item
+            newer = list(takewhile(lambda item: item.created_at >= self.since, page.items))
+            yield newer
             token = page.next_token
-            if token is None:
+            if token is None or len(newer) < len(page.items):
                 return
+
+    def _seen(self, units: Sequence[PlannedUnit], items: Sequence[RemoteItem]) -> FolderEvidence:
+        """Return what items show of units, and note those that may be one of them by their title."""
+        titles = {unit.title for unit in units if KINDS[unit.kind].is_group}
+        for item in items:
+            if item.name in titles and not item.url and not item.unit_id:
+                self._same_title.setdefault(item.name, {})[item.item_uuid] = item
+        return FolderEvidence.collect(units, items, since=self.since)
+
+    def _by_contents(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
+        by_unit_id: dict[str, str] = {}
+        older: set[str] = set()
+        opened = 0
+        for unit in units:
+            for item in self._same_title.get(unit.title, {}).values() if KINDS[unit.kind].is_group else ():
+                opened += 1
+                if opened > MOST_OPENED:
+                    return FolderEvidence(by_unit_id=by_unit_id, older=frozenset(older))
+                if self._consists_of(item, unit):
+                    by_unit_id[unit.unit_id] = item.item_uuid
+                    if item.created_at < self.since:
+                        older.add(item.item_uuid)
+                    break
+        return FolderEvidence(by_unit_id=by_unit_id, older=frozenset(older))
+
+    def _consists_of(self, item: RemoteItem, unit: PlannedUnit) -> bool:
+        """Ask whether an item consists of the unit's objects, in whatever order it lists them."""
+        try:
+            children = self.retry.call(
+                f"opening item {item.item_uuid}", lambda: self.gateway.child_items(self.folder_uuid, item.item_uuid)
+            )
+        except PermanentError:
+            return False  # how Encord answers for an item of another kind is not documented
+        if children is None or len(children) != len(unit.objects):
+            return False
+        found = Counter(decoded(child.url or "") for child in children)
+        return found == Counter(decoded(entry.object_url) for entry in unit.objects)
 
 
 def _common_beginning(first: str, last: str) -> str:

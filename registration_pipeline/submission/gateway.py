@@ -109,6 +109,13 @@ class RegistrationGateway(Protocol):
             NotFoundError: a UUID that does not exist or may not be seen, or a name that several folders have.
         """
 
+    def folder_name(self, folder_uuid: str) -> str:
+        """Return what a folder is named now.
+
+        Raises:
+            NotFoundError, PermissionDeniedError: it does not exist or may not be seen.
+        """
+
     def create_folder(self, name: str) -> str:
         """Create a top-level folder and return its UUID."""
 
@@ -151,3 +158,12 @@ class RegistrationGateway(Protocol):
 
     def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
         """Return the folder of each item; None when any of them does not exist or may not be seen: which, is not said."""
+
+    def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
+        """Return the items that a group, sequence or series in the folder consists of, in Encord's order. One request.
+
+        None: it is of another kind, does not exist or may not be seen, or Encord gave only some of its items.
+
+        Raises:
+            PermanentError: Encord refuses to say; so may it for an item of another kind.
+        """

@@ -1,11 +1,15 @@
-"""What the folder of a source held before the source's first upload: listed once, kept in the state by URL.
+"""What the folder of a source held before the source's first upload: listed once, kept in the state by what finds it.
 
 What belongs here is finding out and looking up; that a chunk of which everything is there is not sent is in ``chunk.py``. A
 folder that was empty then has nothing here, and costs no chunk a request.
+
+An item of one object is found by its URL. A group shows none: it is found by the id of its unit, if the pipeline registered it
+once, else by the objects that it consists of, which costs a request for each.
 """
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +18,13 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.errors import StateConflictError, StoppedError
+from registration_pipeline.errors import PermanentError, StateConflictError, StoppedError
+from registration_pipeline.objects import KINDS
 from registration_pipeline.state.layout import COMMIT_MARKER, prior_items_folder
 from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ParquetPartWriter, Part
 from registration_pipeline.state.temporary import temporary_space
-from registration_pipeline.submission.verdicts import decoded
+from registration_pipeline.submission.unit_errors import decoded
 from registration_pipeline.tables.external_sort import ExternalSort
 from registration_pipeline.tables.part_reader import GroupReader
 
@@ -36,8 +41,14 @@ if TYPE_CHECKING:
 PRIOR_ITEMS_SCHEMA: Final = pa.schema(
     [pa.field("url", pa.string(), nullable=False), pa.field("item_uuid", pa.string(), nullable=False)]
 )
-"""``url`` without its percent-encoding; sorted by it."""
+"""Sorted by ``url``: that of an item, without its percent-encoding; of a group ``unit:`` and the id of the unit that it names,
+or ``objects:`` and a digest of the URLs of its objects, in whatever order."""
 
+MOST_OPENED: Final = 1_000
+"""Groups that are asked what they consist of, one request each, because they don't name their unit."""
+
+_UNIT: Final = "unit:"
+_OBJECTS: Final = "objects:"
 _SORT_BYTES: Final = 32 << 20
 _ROWS_PER_GROUP: Final = 8_192
 """A chunk of a thousand neighbours reads one or two groups."""
@@ -57,24 +68,33 @@ class PriorItems:
     parts: tuple[Part, ...]
 
     def of(self, units: Sequence[PlannedUnit]) -> dict[str, str]:
-        """Return the item UUIDs of units of one object, by unit id. Whether the items still exist is not known.
+        """Return the item UUIDs of units, by unit id. Whether the items still exist is not known.
 
         Raises:
             StateCorruptError: a part is missing or unreadable.
         """
-        units_by_url = {decoded(unit.objects[0].object_url): unit.unit_id for unit in units if len(unit.objects) == 1}
+        groups = [unit for unit in units if KINDS[unit.kind].is_group]
+        names = (
+            {f"{_UNIT}{unit.unit_id}": unit.unit_id for unit in groups},
+            {_name_of([decoded(entry.object_url) for entry in unit.objects]): unit.unit_id for unit in groups},
+            {decoded(unit.objects[0].object_url): unit.unit_id for unit in units if not KINDS[unit.kind].is_group},
+        )
         found: dict[str, str] = {}
-        if not units_by_url:
-            return found
-        first, last, wanted = min(units_by_url), max(units_by_url), pa.array(list(units_by_url), pa.string())
+        for units_by_name in filter(None, names):
+            for unit_id, item_uuid in self._items_of(units_by_name):
+                found.setdefault(unit_id, item_uuid)
+        return found
+
+    def _items_of(self, units_by_name: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Yield unit ids and items; a chunk of singles are neighbours here, the groups of one are anywhere."""
+        first, last, wanted = min(units_by_name), max(units_by_name), pa.array(list(units_by_name), pa.string())
         for part in self.parts:
             for table in _ROWS.groups(self.store, part, first_key=first, last_key=last):
                 rows = table.filter(pc.is_in(table.column("url"), wanted))
                 for url, item_uuid in zip(
                     rows.column("url").to_pylist(), rows.column("item_uuid").to_pylist(), strict=True
                 ):
-                    found.setdefault(units_by_url[url], item_uuid)
-        return found
+                    yield units_by_name[url], item_uuid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +143,10 @@ class PriorItemsFinder:
             f"{where} is not empty, and nothing of {self.source} was sent to it before. It is listed once, so that what it "
             "holds of this source is not registered again"
         )
-        files, counts = FileSet(self.store, folder), {"items": 0, "of_source": 0}
+        files, counts = (
+            FileSet(self.store, folder),
+            dict.fromkeys(("items", "of_source", "groups", "opened", "not_opened"), 0),
+        )
         with (
             tempfile.TemporaryDirectory(prefix="registration-prior-", ignore_cleanup_errors=True) as name,
             temporary_space("The listing of the folder", Path(name)),
@@ -133,13 +156,14 @@ class PriorItemsFinder:
                 rows.add(batch)
             parts = _write(files, rows)
         try:
-            files.commit({**counts, "parts": [part.to_json() for part in parts]})
+            names = {"source": self.source, "folder_uuid": self.target.folder_uuid}
+            files.commit({**names, **counts, "parts": [part.to_json() for part in parts]})
         except StateConflictError as error:
             return self._listed_by_another(folder, error)
         self._clear_strays(folder, parts)
         self.notify(
             f"{where} held {counts['items']:,} items before the first upload, {counts['of_source']:,} of them with URLs of "
-            f"{self.source}. Their objects are adopted, all others are sent"
+            f"{self.source}{_said_of_groups(counts)}. Their objects are adopted, all others are sent"
         )
         return parts
 
@@ -171,6 +195,7 @@ class PriorItemsFinder:
             rows = [row for row in rows if row[0].startswith(prefix)]
             counts["items"] += len(page.items)
             counts["of_source"] += len(rows)
+            rows += self._groups(page, prefix, counts)
             if rows:
                 yield pa.RecordBatch.from_arrays(
                     list(map(pa.array, zip(*rows, strict=True))), schema=PRIOR_ITEMS_SCHEMA
@@ -180,6 +205,32 @@ class PriorItemsFinder:
             page, pages = self._page(page.next_token), pages + 1
             if pages % _PAGES_PER_NOTICE == 0:
                 self.notify(f"listed {counts['items']:,} items of Encord folder {self.target.folder_uuid}")
+
+    def _groups(self, page: ItemPage, prefix: str, counts: dict[str, int]) -> list[tuple[str, str]]:
+        """Return what finds the groups of a page. Whose unit one names is seen only when a unit is searched for."""
+        rows: list[tuple[str, str]] = []
+        for item in page.items:
+            if item.url:
+                continue
+            name = f"{_UNIT}{_text(item.unit_id)}" if item.unit_id else self._opened(item.item_uuid, prefix, counts)
+            if name:
+                rows.append((name, item.item_uuid))
+        counts["groups"] += len(rows)
+        return rows
+
+    def _opened(self, item_uuid: str, prefix: str, counts: dict[str, int]) -> str | None:
+        """Ask what an item consists of; None: not of objects of the source, or not asked any more."""
+        if counts["opened"] >= MOST_OPENED:
+            counts["not_opened"] += 1
+            return None
+        counts["opened"] += 1
+        folder = self.target.folder_uuid
+        try:
+            children = self.retry.call(f"opening item {item_uuid}", lambda: self.gateway.child_items(folder, item_uuid))
+        except PermanentError:
+            return None  # how Encord answers for an item of another kind is not documented
+        urls = [decoded(_text(child.url)) for child in children or ()]
+        return _name_of(urls) if urls and all(url.startswith(prefix) for url in urls) else None
 
     def _page(self, token: str | None) -> ItemPage:
         folder = self.target.folder_uuid
@@ -201,6 +252,23 @@ def _write(files: FileSet, rows: ExternalSort) -> tuple[Part, ...]:
             for batch in table.to_batches():
                 writer.write(batch)
         return writer.finish()
+
+
+def _name_of(urls: Sequence[str]) -> str:
+    """Return what finds a group by the decoded URLs of its objects, in whatever order it lists them."""
+    together = "".join(f"{len(url)}:{url}" for url in sorted(urls))  # a decoded URL may hold any separator
+    return f"{_OBJECTS}{hashlib.sha256(together.encode()).hexdigest()}"
+
+
+def _said_of_groups(counts: Mapping[str, int]) -> str:
+    """Return what the notice says of groups, if there were any."""
+    said = f", and {counts['groups']:,} groups, sequences or series" if counts["groups"] else ""
+    if counts["not_opened"]:
+        said += (
+            f". Of {counts['not_opened']:,} more it was not asked what they consist of, because the limit of {MOST_OPENED:,} "
+            "such requests was reached; `registration-pipeline audit` shows them afterwards"
+        )
+    return said
 
 
 def _text(value: str | None) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import count
@@ -145,6 +145,13 @@ class ScriptedGateway:
             return name_or_uuid
         return self.folders.get(name_or_uuid)
 
+    def folder_name(self, folder_uuid: str) -> str:
+        """See ``RegistrationGateway``."""
+        for name, uuid in self.folders.items():
+            if uuid == folder_uuid:
+                return name
+        raise NotFoundError(f"Encord folder {folder_uuid} does not exist.")
+
     def create_folder(self, name: str) -> str:
         """See ``RegistrationGateway``."""
         return self.folders.setdefault(name, str(uuid5(NAMESPACE_URL, f"folder/{name}")))
@@ -221,6 +228,23 @@ class ScriptedGateway:
             item.item_uuid: folder for folder, items in self.items.items() for item in items if item.item_uuid in wanted
         }
         return found if len(found) == len(wanted) else None
+
+    def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
+        """See ``RegistrationGateway``."""
+        self._work()
+        item = next((one for one in self.items.get(folder_uuid, ()) if one.item_uuid == item_uuid), None)
+        urls = self._urls_of_groups.get(item_uuid)
+        if item is None or urls is None:
+            return None
+        return tuple(
+            replace(item, item_uuid=str(uuid5(NAMESPACE_URL, f"{item_uuid}/{place}")), name=url, url=url, unit_id=None)
+            for place, url in enumerate(urls)
+        )
+
+    def add_group(self, folder_uuid: str, item: RemoteItem, urls: Sequence[str]) -> None:
+        """Put an item into a folder that consists of these objects, as a person would by hand."""
+        self._urls_of_groups[item.item_uuid] = tuple(urls)
+        self.items.setdefault(folder_uuid, []).append(replace(item, url=None))
 
     def urls(self) -> list[str]:
         """Return every registered URL of every folder, duplicates included."""

@@ -23,14 +23,17 @@ _MOST: Final = 5
 """Sentences that are shown: one cause may make thousands of chunks disagree."""
 
 
-def disagreements(counts: Mapping[str, int], snapshot: SourceSnapshot) -> tuple[str, ...]:
+def disagreements(
+    counts: Mapping[str, int], snapshot: SourceSnapshot, *, units: Mapping[str, int] | None = None
+) -> tuple[str, ...]:
     """Return what does not agree, a sentence each, at most five.
 
     Args:
         counts: of objects: ``objects`` and, of these, ``excluded``, ``rejected``, ``registered``, ``pending`` and ``failed``.
         snapshot: what they were counted from.
+        units: ``registered``, ``pending`` and ``failed`` units.
     """
-    found = (*_sums(counts), *islice(_chunks(snapshot), _MOST))
+    found = (*_sums(counts), *_units(counts, units or {}), *islice(_chunks(snapshot), _MOST))
     return found[:_MOST]
 
 
@@ -41,6 +44,15 @@ def _sums(counts: Mapping[str, int]) -> Iterator[str]:
         said = ", ".join(f"{counts[part]:,} {part}" for part in parts)
         yield f"The inventory has {counts['objects']:,} objects, but {total:,} are accounted for: {said}."
     yield from (f"The number of {name} objects is {count:,}." for name, count in counts.items() if count < 0)
+
+
+def _units(counts: Mapping[str, int], units: Mapping[str, int]) -> Iterator[str]:
+    """Compare units with objects: each unit has at least one."""
+    for name, count in units.items():
+        if count < 0:
+            yield f"The number of {name} units is {count:,}."
+        elif count > counts[name] or (count == 0) != (counts[name] == 0):
+            yield f"There are {count:,} {name} units, but {counts[name]:,} {name} objects."
 
 
 def _chunks(snapshot: SourceSnapshot) -> Iterator[str]:
@@ -57,6 +69,11 @@ def _chunks(snapshot: SourceSnapshot) -> Iterator[str]:
                 yield (
                     f"Chunk {chunk_id} has {chunk.objects:,} objects, but its verdict is about {verdict.registered:,} "
                     f"registered and {verdict.failed:,} failed ones."
+                )
+            elif verdict is not None and verdict.failed_units > chunk.units:
+                yield (
+                    f"Chunk {chunk_id} has {chunk.units:,} units, but its verdict is about {verdict.failed_units:,} failed "
+                    "ones."
                 )
             continue
         whole_id = whole_of(chunk_id)

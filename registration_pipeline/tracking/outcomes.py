@@ -7,12 +7,12 @@ file, so that two writers can never replace each other's, and holds every failur
 from __future__ import annotations
 
 import hashlib
-import operator
+from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from functools import cached_property
-from itertools import groupby
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import pyarrow as pa
@@ -29,7 +29,7 @@ from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import JournalEventKind, UnitFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from datetime import datetime
 
     from registration_pipeline.planning.units import PlannedUnit
@@ -61,6 +61,7 @@ class Outcome(NamedTuple):
         message: what Encord said, whole at the first object that it was said of.
         subtask_uuid: what Encord's support asks for.
         at: when the verdict was reached, UTC.
+        is_cause: whether Encord's error is about this object of a unit of several; None where it did not say so.
     """
 
     key: str
@@ -73,6 +74,7 @@ class Outcome(NamedTuple):
     reason: FailureReason | None = None
     message: str | None = None
     subtask_uuid: str | None = None
+    is_cause: bool | None = None
 
 
 class FailedUnit(NamedTuple):
@@ -81,10 +83,19 @@ class FailedUnit(NamedTuple):
     Args:
         first: the outcome of its first object.
         objects: how many objects it has.
+        cause: the outcome of the object that Encord's error is about, where it said so.
+        cause_position: of that object in the unit, from 0.
     """
 
     first: Outcome
     objects: int
+    cause: Outcome | None = None
+    cause_position: int | None = None
+
+    @property
+    def said(self) -> Outcome:
+        """The outcome that says why: of the object that the error is about, or else of the first."""
+        return self.cause or self.first
 
 
 OUTCOME_SCHEMA = pa.schema(
@@ -99,9 +110,13 @@ OUTCOME_SCHEMA = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("message", pa.string()),
         pa.field("subtask_uuid", pa.string()),
+        pa.field("is_cause", pa.bool_()),
     ]
 )
+"""``is_cause`` is written only where it is known of any object, so files without such units are as they always were."""
+
 _REPEATING = ["verdict", "attempt", "at", "reason", "message", "subtask_uuid"]
+_CAUSE = "is_cause"
 _MESSAGE = OUTCOME_SCHEMA.get_field_index("message")
 _DIGEST_DIGITS = 12
 
@@ -116,6 +131,8 @@ class ChunkOutcomes(Sequence[Outcome]):
     """
 
     def __init__(self, table: pa.Table) -> None:
+        if _CAUSE not in table.column_names:
+            table = table.append_column(OUTCOME_SCHEMA.field(_CAUSE), pa.nulls(table.num_rows, pa.bool_()))
         self.table = table
 
     @classmethod
@@ -131,11 +148,48 @@ class ChunkOutcomes(Sequence[Outcome]):
         arrays = [_array(column, field.type) for column, field in zip(columns, OUTCOME_SCHEMA, strict=True)]
         return cls(pa.Table.from_arrays(arrays, schema=OUTCOME_SCHEMA))
 
+    @classmethod
+    def joined(cls, parts: Sequence[ChunkOutcomes], *, attempt: int) -> ChunkOutcomes:
+        """Return the outcomes of parts of a chunk, in this order, as those of one attempt of the chunk."""
+        table = pa.concat_tables([OUTCOME_SCHEMA.empty_table(), *(part.table for part in parts)])
+        place, attempts = OUTCOME_SCHEMA.get_field_index("attempt"), pa.scalar(attempt, pa.int32())
+        return cls(table.set_column(place, OUTCOME_SCHEMA.field(place), pa.repeat(attempts, table.num_rows)))
+
+    @cached_property
+    def _is_failed(self) -> pa.ChunkedArray:
+        return pc.equal(self.table.column("verdict"), pa.scalar(Verdict.FAILED.value))
+
+    @cached_property
+    def failed_objects(self) -> int:
+        """How many objects are not registered."""
+        return int(pc.sum(self._is_failed).as_py() or 0)
+
     @cached_property
     def failed(self) -> Sequence[Outcome]:
-        """The outcomes of what is not registered."""
-        is_failed = pc.equal(self.table.column("verdict"), pa.scalar(Verdict.FAILED.value))
-        return _tuples(self.table.filter(is_failed)) if pc.any(is_failed).as_py() else []
+        """The outcomes of what is not registered, one per object: a failed unit may have a million (``failed_units``)."""
+        return _tuples(self.table.filter(self._is_failed)) if self.failed_objects else []
+
+    def failed_rows(self) -> pa.Array:
+        """Return which rows of the table are of objects that are not registered."""
+        return pc.indices_nonzero(self._is_failed)
+
+    def items_by_unit(self) -> dict[str, str]:
+        """Return the items of all units that have one, by unit id."""
+        rows = self.table.select(["unit_id", "item_uuid"]).filter(pc.is_valid(self.table.column("item_uuid")))
+        firsts = _taken(rows, _unit_starts(rows.column("unit_id")))
+        return dict(zip(firsts.column("unit_id").to_pylist(), firsts.column("item_uuid").to_pylist(), strict=True))
+
+    def replaced(self, by: ChunkOutcomes, unit_ids: Collection[str]) -> ChunkOutcomes:
+        """Return these outcomes with those of some units replaced by what another one says of the same objects."""
+        wanted = pc.is_in(self.table.column("unit_id"), pa.array(list(unit_ids), pa.string())).combine_chunks()
+        rows = pc.index_in(self.table.column("key"), by.table.column("key").combine_chunks()).combine_chunks()
+        wanted = pc.and_(wanted, pc.is_valid(rows))
+        others = by.table.take(rows)
+        columns = [
+            pc.if_else(wanted, others.column(name).combine_chunks(), self.table.column(name).combine_chunks())
+            for name in OUTCOME_SCHEMA.names
+        ]
+        return ChunkOutcomes.of_columns(columns)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -155,7 +209,7 @@ class ChunkOutcomes(Sequence[Outcome]):
         return _tuples(self.table)
 
 
-def failed_units(outcomes: ChunkOutcomes, *, without: Container[str] = ()) -> list[FailedUnit]:
+def failed_units(outcomes: ChunkOutcomes, *, without: Collection[str] = ()) -> list[FailedUnit]:
     """Return the failed units of a chunk, in its order.
 
     Args:
@@ -163,9 +217,49 @@ def failed_units(outcomes: ChunkOutcomes, *, without: Container[str] = ()) -> li
         without: keys that don't count, because the bucket does not hold them any more. A unit without any other object is
             left out.
     """
-    counted = (outcome for outcome in outcomes.failed if outcome.key not in without)
-    members = (list(group) for _, group in groupby(counted, key=operator.attrgetter("unit_id")))
-    return [FailedUnit(found[0], len(found)) for found in members]
+    if not outcomes.failed_objects:
+        return []
+    rows, table = outcomes.failed_rows(), outcomes.table
+    causes = _causes(table, rows)
+    if without:
+        rows = rows.filter(pc.invert(pc.is_in(table.column("key").take(rows), pa.array(list(without), pa.string()))))
+    starts = _unit_starts(table.column("unit_id").take(rows))
+    return [
+        FailedUnit(first, end - start, *causes.get(first.unit_id, (None, None)))
+        for first, (start, end) in zip(
+            _tuples(table.take(rows.take(pa.array(starts, pa.int64())))), pairwise([*starts, len(rows)]), strict=True
+        )
+    ]
+
+
+def _causes(table: pa.Table, failed: pa.Array) -> dict[str, tuple[Outcome, int]]:
+    """Return the objects that errors are about and their positions, by unit id.
+
+    Args:
+        table: of ``OUTCOME_SCHEMA``.
+        failed: its failed rows.
+    """
+    causes = pc.indices_nonzero(pc.fill_null(table.column(_CAUSE), fill_value=False)).to_pylist()
+    if not causes:
+        return {}
+    starts = failed.take(pa.array(_unit_starts(table.column("unit_id").take(failed)), pa.int64())).to_pylist()
+    return {
+        outcome.unit_id: (outcome, row - starts[bisect_right(starts, row) - 1])
+        for row, outcome in zip(causes, _tuples(_taken(table, causes)), strict=True)
+    }
+
+
+def _unit_starts(unit_ids: pa.ChunkedArray) -> list[int]:
+    """Return where each unit begins; the objects of a unit are next to each other."""
+    if not len(unit_ids):
+        return []
+    ids = unit_ids.combine_chunks()
+    begins: list[int] = pc.indices_nonzero(pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))).to_pylist()
+    return [0, *(row + 1 for row in begins)]
+
+
+def _taken(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    return table.take(pa.array(rows, pa.int64()))
 
 
 def _tuples(table: pa.Table) -> list[Outcome]:
@@ -189,7 +283,9 @@ def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, 
     A crash between the two leaves outcomes that no verdict confirms.
     """
     buffer = pa.BufferOutputStream()  # a chunk's outcomes are some ten kilobytes
-    pq.write_table(outcomes.table, buffer, compression="zstd", use_dictionary=_REPEATING, write_statistics=False)
+    causes = outcomes.table.column(_CAUSE)
+    table = outcomes.table.drop_columns([_CAUSE]) if causes.null_count == len(causes) else outcomes.table
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=_REPEATING, write_statistics=False)
     data = buffer.getvalue().to_pybytes()
     base_name = f"{attempt:04d}-{_digest_of(data)}.parquet"
     with suppress(StateConflictError):  # the same bytes, by their digest
@@ -199,16 +295,17 @@ def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, 
 
 def unit_failures(units: Sequence[PlannedUnit], outcomes: ChunkOutcomes) -> tuple[UnitFailure, ...]:
     """Return the failed units as the verdict's journal entry keeps them."""
-    failed = {outcome.unit_id: outcome for outcome in outcomes.failed}
+    failed = {unit.first.unit_id: unit for unit in failed_units(outcomes)}
     return tuple(
         UnitFailure(
             unit_index=unit.unit_index,
-            reason=str(failed[unit.unit_id].reason or FailureReason.OTHER),
-            message=_short(failed[unit.unit_id].message),
-            subtask_uuid=failed[unit.unit_id].subtask_uuid,
+            reason=str(found.said.reason or FailureReason.OTHER),
+            message=_short(found.said.message),
+            subtask_uuid=found.said.subtask_uuid,
+            position=found.cause_position,
         )
         for unit in units
-        if unit.unit_id in failed
+        if (found := failed.get(unit.unit_id)) is not None
     )
 
 
@@ -274,18 +371,19 @@ def _outcomes_from_journal(store: StateStore, source: str, verdict: JournalEvent
             verdict=Verdict.FAILED if unit.unit_index in failures else Verdict.REGISTERED,
             attempt=verdict.attempt,
             at=verdict.at,
-            **_failure_of(failures.get(unit.unit_index)),
+            **_failure_of(failures.get(unit.unit_index), position),
         )
         for unit in read_units(store, source, verdict.chunk_id)
-        for entry in unit.objects
+        for position, entry in enumerate(unit.objects)
     )
 
 
-def _failure_of(failure: UnitFailure | None) -> dict[str, Any]:
+def _failure_of(failure: UnitFailure | None, position: int) -> dict[str, Any]:
     if failure is None:
         return {}
     return {
         "reason": FailureReason(failure.reason),
         "message": failure.message,
         "subtask_uuid": failure.subtask_uuid,
+        "is_cause": True if failure.position == position else None,
     }

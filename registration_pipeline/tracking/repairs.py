@@ -19,10 +19,9 @@ from registration_pipeline.tracking.journal.states import JournalEventKind
 from registration_pipeline.tracking.outcomes import read_outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from registration_pipeline.planning.wave import Wave
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.journal.states import ChunkProgress
     from registration_pipeline.tracking.snapshot import SourceSnapshot
@@ -107,12 +106,3 @@ class AcceptedRepairs:
                 failed = read_outcomes(self._store, self._source, event).failed if event.failed else ()
                 refused = {one.key for one in failed if one.reason is not None and not one.reason.is_transient}
         return {key: at for key, at in since.items() if key not in refused}
-
-
-def changed_objects(
-    store: StateStore, source: str, wave: Wave, progress_of: Callable[[str], ChunkProgress]
-) -> Iterator[pa.RecordBatch]:
-    """Yield the planned objects that are others now than what Encord would read or has read, as ``CHANGED_SCHEMA``."""
-    repairs = AcceptedRepairs(store, source, progress_of)
-    batches: Iterable[pa.RecordBatch] = read_census(store, wave, "changed")
-    return (repairs.left_out(batch) for batch in batches)

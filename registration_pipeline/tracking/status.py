@@ -9,16 +9,13 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from registration_pipeline.objects import KINDS
-from registration_pipeline.planning.wave import read_census, read_chunk_units
 from registration_pipeline.tracking.agreement import NOTHING_COUNTED, disagreements
-from registration_pipeline.tracking.failures.log import count_by_chunk, failed_keys
 from registration_pipeline.tracking.journal.states import ChunkProgress, ChunkState
-from registration_pipeline.tracking.repairs import changed_objects
 from registration_pipeline.tracking.snapshot import read_snapshot
+from registration_pipeline.tracking.touched import Touch, touched_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave
@@ -28,13 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitCounts:
-    """Units by state. A unit counts as long as the bucket holds any of its objects."""
+    """Units by state. A unit counts as long as the bucket holds any of its objects.
+
+    Args:
+        changed: registered units of which at least one object is another one now.
+        deleted: registered units of which at least one object is gone from the bucket; those of which none is left are not
+            among the registered any more.
+    """
 
     registered: int = 0
     pending: int = 0
     failed: int = 0
+    changed: int = 0
+    deleted: int = 0
 
 
+_UNTOUCHED = Touch()
 _COUNTED_AS_SUBMITTED = frozenset({ChunkState.INTENDED, ChunkState.SPLIT})
 
 
@@ -64,6 +70,8 @@ class SourceStatus:
     changed: int = 0
     deleted: int = 0
     quarantined: int = 0
+    rejected_suffixes: Mapping[str, int] = field(default_factory=dict)
+    """Suffix -> objects among the rejected that are ``unsupported_type``: the plan's, at most 50 and ``…`` for the rest."""
     units: UnitCounts = UnitCounts()
     chunks: Mapping[ChunkState, int] = field(default_factory=dict)
     inventory_id: str | None = None
@@ -96,6 +104,7 @@ class SourceStatus:
             "inventory_id": self.inventory_id,
             "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
             "quarantined": self.quarantined,
+            "rejected_suffixes": dict(self.rejected_suffixes),
             **({"disagreements": list(self.disagreements)} if self.disagreements else {}),
         }
 
@@ -138,6 +147,8 @@ def source_status(
     by_place = {name: tally[name] for name in ("registered", "pending", "failed")}
     by_place |= {"objects": counts.objects, "excluded": counts.excluded, "rejected": counts.rejected}
     by_place["pending"] += counts.held
+    units = {name: tally[f"{name} units"] for name in ("registered", "pending", "failed")}
+    units["pending"] += counts.held_units or counts.held  # waves of earlier versions held single objects only
     verdict_times = [status.progress.verdict.at for status in statuses.values() if status.progress.verdict]
     return SourceStatus(
         source=source,
@@ -145,75 +156,38 @@ def source_status(
         changed=tally["changed"],
         deleted=tally["deleted"],
         quarantined=tally["quarantined"],
-        units=UnitCounts(
-            registered=tally["registered units"],
-            pending=tally["pending units"] + counts.held,  # of held objects each is a unit: groups are not planned yet
-            failed=tally["failed units"],
-        ),
+        units=UnitCounts(**units, changed=tally["changed units"], deleted=tally["deleted units"]),
         chunks=Counter(status.progress.state for status in statuses.values()),
+        rejected_suffixes=counts.rejected_suffixes,
         inventory_id=latest.inventory_id,
         last_sync_at=max([latest.planned_at, *verdict_times]),
-        disagreements=disagreements(by_place, snapshot),
+        disagreements=disagreements(by_place, snapshot, units=units),
     )
 
 
 def _tally(
     store: StateStore, source: str, latest: Wave, statuses: Mapping[str, ChunkStatus], max_attempts: int | None
 ) -> Counter[str]:
-    """Count planned objects that the latest inventory holds by state, and registered ones that differ."""
-    with_failures = {chunk_id for chunk_id, status in statuses.items() if _has_failures(status)}
-    thinned = _thinned_groups(store, latest, statuses)
-    deleted = count_by_chunk(read_census(store, latest, "deleted"), with_failures | thinned)
-    different = changed_objects(store, source, latest, lambda chunk_id: statuses[chunk_id].progress)
-    changed = count_by_chunk(different, with_failures)
+    """Count planned objects that the latest inventory holds by state, and registered ones that differ; and their units."""
+    chunks = {chunk_id: (status.chunk, status.progress) for chunk_id, status in statuses.items()}
+    touched = touched_chunks(store, source, latest, chunks)
     tally: Counter[str] = Counter()
-    for chunk_id, status in statuses.items():
-        gone, verdict = deleted.objects[chunk_id], status.progress.verdict
-        keys = deleted.keys_by_chunk.get(chunk_id, set())
+    for chunk_id, (chunk, progress) in chunks.items():
+        touch, verdict = touched.get(chunk_id, _UNTOUCHED), progress.verdict
         if verdict is None:
-            tally["pending"] += status.chunk.objects - gone
-            tally["pending units"] += status.chunk.units - _gone_units(store, source, status, gone, keys)
+            tally["pending"] += chunk.objects - touch.gone
+            tally["pending units"] += chunk.units - touch.lost_units
             continue
-        is_touched = chunk_id in deleted.keys_by_chunk or chunk_id in changed.keys_by_chunk
-        failed = failed_keys(store, source, status.progress) if is_touched else frozenset[str]()
-        gone_failed = len(keys & failed)
-        gone_units = _gone_units(store, source, status, gone, keys)
-        gone_failed_units = _gone_units(store, source, status, gone_failed, keys & failed)
-        tally["registered"] += verdict.registered - (gone - gone_failed)
-        tally["failed"] += verdict.failed - gone_failed
-        tally["registered units"] += status.chunk.units - verdict.failed_units - (gone_units - gone_failed_units)
-        tally["failed units"] += verdict.failed_units - gone_failed_units
-        if max_attempts is not None and status.progress.tries >= max_attempts:
-            tally["quarantined"] += verdict.failed - gone_failed
-        tally["deleted"] += gone - gone_failed
-        tally["changed"] += changed.objects[chunk_id] - len(changed.keys_by_chunk.get(chunk_id, set()) & failed)
+        failed, gone = verdict.failed - touch.failed_gone, touch.gone - touch.failed_gone
+        failed_units = verdict.failed_units - touch.failed_lost_units
+        tally["registered"] += verdict.registered - gone
+        tally["failed"] += failed
+        tally["registered units"] += chunk.units - touch.lost_units - failed_units
+        tally["failed units"] += failed_units
+        if max_attempts is not None and progress.tries >= max_attempts:
+            tally["quarantined"] += failed
+        tally["deleted"] += gone
+        tally["changed"] += touch.changed - touch.failed_changed
+        tally["deleted units"] += touch.deleted_units
+        tally["changed units"] += touch.changed_units
     return tally
-
-
-def _thinned_groups(store: StateStore, latest: Wave, statuses: Mapping[str, ChunkStatus]) -> set[str]:
-    """Return the chunks of groups that lost some of their objects: which units are gone follows from the keys alone."""
-    groups = {chunk_id for chunk_id, status in statuses.items() if KINDS[status.chunk.kind].is_group}
-    if not groups:
-        return groups
-    gone = count_by_chunk(read_census(store, latest, "deleted"), frozenset()).objects
-    return {chunk_id for chunk_id in groups if 0 < gone[chunk_id] < statuses[chunk_id].chunk.objects}
-
-
-def _gone_units(store: StateStore, source: str, status: ChunkStatus, gone: int, keys: Container[str]) -> int:
-    """Return how many units of a chunk have no object left.
-
-    Args:
-        gone: how many objects are gone.
-        keys: of a chunk of groups of which not all are gone, which.
-    """
-    chunk = status.chunk
-    if not KINDS[chunk.kind].is_group or not gone:
-        return gone
-    if gone == chunk.objects:
-        return chunk.units
-    units = read_chunk_units(store, source, chunk)
-    return sum(all(entry.key in keys for entry in unit.objects) for unit in units)
-
-
-def _has_failures(status: ChunkStatus) -> bool:
-    return status.progress.verdict is not None and status.progress.verdict.failed > 0

@@ -16,7 +16,6 @@ import pytest
 from encord.exceptions import InvalidArgumentsError, PayloadTooLargeError, UnknownException
 
 from registration_pipeline.manifest import validate
-from registration_pipeline.sandbox.config import BODY_LIMIT_BYTES
 from registration_pipeline.sandbox.jobs import manifests
 from registration_pipeline_tests.doses import DOSES
 from registration_pipeline_tests.random_manifests.agreement import (
@@ -33,6 +32,7 @@ from registration_pipeline_tests.random_manifests.catalogue import ALONE, CATALO
 from registration_pipeline_tests.random_manifests.mutation import Expected
 from registration_pipeline_tests.random_manifests.sizes import (
     BODY_LIMIT,
+    LIMITS,
     URL_LIMIT,
     is_stricter_by_design,
     sized_manifest,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from encord import EncordUserClient
     from encord.storage import StorageFolder
 
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.sandbox.server import Sandbox
     from registration_pipeline_tests.contract.conftest import StartSandbox
     from registration_pipeline_tests.random_manifests.catalogue import RandomManifest
@@ -120,13 +121,11 @@ def test_sizes_are_judged_by_what_is_sent(
 ) -> None:
     """The limits of whole manifests (100 MB, 1,000,000 URLs), lowered on both sides."""
     caplog.set_level(logging.ERROR)
-    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", BODY_LIMIT)
-    for module in (validate, manifests):
-        monkeypatch.setattr(module, "MAX_URLS", URL_LIMIT)
+    monkeypatch.setattr(manifests, "MAX_URLS", URL_LIMIT)
     running = start_sandbox(body_limit_bytes=BODY_LIMIT)
     made = (sized_manifest(Random(f"size {number}"), number) for number in range(400))
     folder = connect(running).create_storage_folder("fleet")
-    cases = _sent(made, running, folder, tmp_path / "manifest.json", body_limit=BODY_LIMIT)
+    cases = _sent(made, running, folder, tmp_path / "manifest.json", limits=LIMITS)
 
     assert [case for case in cases if case.refusal and not case.violations] == []
     strict = [case.manifest.data for case in cases if case.verdict is Expected.OURS]
@@ -144,15 +143,15 @@ def _sent(
     folder: StorageFolder,
     path: Path,
     *,
-    body_limit: int = BODY_LIMIT_BYTES,
+    limits: ManifestLimits = validate.WIDEST,
 ) -> list[Case]:
     """Send each manifest as a file; what HTTP says must be what ``refusal`` says without it."""
     integration, cases = running.integration_uuid(), []
     for manifest in made:
         path.write_bytes(manifest.data)
         answer = _answer(folder, integration, path)
-        assert answer == refusal(manifest.data, body_limit=body_limit), manifest.number
-        cases.append(Case(manifest, violations_of(manifest.data), answer))
+        assert answer == refusal(manifest.data, body_limit=limits.bytes), manifest.number
+        cases.append(Case(manifest, violations_of(manifest.data, limits=limits), answer))
     return cases
 
 

@@ -32,6 +32,7 @@ from registration_pipeline_tests.random_manifests.catalogue import (
 )
 from registration_pipeline_tests.random_manifests.sizes import (
     BODY_LIMIT,
+    LIMITS,
     URL_LIMIT,
     is_stricter_by_design,
     sized_manifest,
@@ -108,15 +109,14 @@ def _complaint(number: int, validator: types.ModuleType, sandbox: types.ModuleTy
 def _complaints_about_sizes(
     validator: types.ModuleType = validate, sandbox: types.ModuleType | None = None
 ) -> Iterator[str]:
-    urls = URL_LIMIT + validator.MAX_URLS - limits.MAX_URLS  # off by what the validator is off by
+    # Off by what the validator is off by.
+    lowered = replace(LIMITS, urls=URL_LIMIT + validator.WIDEST.urls - limits.MAX_URLS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validator, "MAX_MANIFEST_BYTES", BODY_LIMIT)
-        patch.setattr(validator, "MAX_URLS", urls)
         patch.setattr(sandbox or manifests, "MAX_URLS", URL_LIMIT)
         for number in range(_SIZED):
             data = _sized(number)
             refused = refusal(data, body_limit=BODY_LIMIT, sandbox=sandbox) if sandbox else _refusal_of_sized(number)
-            violations = violations_of(data, validator)
+            violations = violations_of(data, validator, limits=lowered)
             if bool(violations) != bool(refused) and not (violations and is_stricter_by_design(data)):
                 yield f"{violations} but {refused}"
 
@@ -241,7 +241,7 @@ OFF: dict[str, tuple[Callable[[int], types.ModuleType], tuple[str, ...]]] = {
         ("sequence at the limit", "sequence over the limit"),
     ),
     "items": (
-        lambda by: _validator(MAX_ITEMS=limits.MAX_ITEMS + by),
+        lambda by: _validator(WIDEST=replace(validate.WIDEST, entries=limits.MAX_ITEMS + by)),
         ("items at the limit", "items over the limit"),
     ),
     "depth": (
@@ -261,14 +261,14 @@ def test_a_limit_that_is_off_by_one_is_caught(limit: str, by: int) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("MAX_URLS", limits.MAX_URLS - 1),
-        ("MAX_URLS", limits.MAX_URLS + 1),
+        ("WIDEST", replace(validate.WIDEST, urls=limits.MAX_URLS - 1)),
+        ("WIDEST", replace(validate.WIDEST, urls=limits.MAX_URLS + 1)),
         ("MAX_GROWTH", 1),
         ("ENVELOPE_BYTES", 0),
         ("ENVELOPE_BYTES", 2_000),
     ],
 )
-def test_a_wrong_size_of_whole_manifests_is_caught(name: str, value: int) -> None:
+def test_a_wrong_size_of_whole_manifests_is_caught(name: str, value: object) -> None:
     assert next(_complaints_about_sizes(_validator(**{name: value})), None)
 
 

@@ -210,7 +210,7 @@ def test_another_form_of_a_url_is_a_duplicate_only_if_told(  # noqa: PLR0917 - p
     running = start_sandbox(url_matching=matching, dedupe_at=dedupe_at, url_normalised=False)
     folder = connect(running).create_storage_folder("f")
     for url in SAME:
-        entry = {"title": "g", "objectUrl_0": url} if grouped else {"objectUrl": url}
+        entry = {"title": "g", "createVideo": False, "objectUrl_0": url} if grouped else {"objectUrl": url}
         submit(running, folder, {"image_groups" if grouped else "images": [entry], "skip_duplicate_urls": True})
 
     assert [item.urls for item in running.folder_items(folder.uuid)] == [(url,) for url in SAME[:items]]

@@ -64,8 +64,9 @@ def test_a_failing_frame_fails_its_whole_group(
 
     result = submit(sandbox, folder, {"image_groups": [{"title": "g", "createVideo": False, **frames}]})
 
-    assert [unit.object_urls for unit in result.unit_errors] == [list(frames.values())]
-    assert result.units_error_count == 1
+    assert [unit.object_urls for unit in result.unit_errors] == [["s3://b/1.png"]]
+    assert (result.units_error_count, result.units_done_count) == (1, 0)
+    assert sandbox.folder_items(folder.uuid) == []
 
 
 def test_rules_are_read_from_the_file_of_a_running_sandbox(

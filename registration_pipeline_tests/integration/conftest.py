@@ -29,7 +29,7 @@ from registration_pipeline.tracking.status import chunk_statuses, source_status
 from registration_pipeline.urls import object_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from registration_pipeline.submission.result import ChunkResult
@@ -39,31 +39,50 @@ START = datetime(2026, 11, 21, 2, tzinfo=UTC)
 
 
 class SandboxFleet:
-    """A planned source of ``objects`` images beside a sandbox. Every ``register`` is a new process on the same state."""
+    """A planned source of ``objects`` images beside a sandbox. Every ``register`` is a new process on the same state.
+
+    Args:
+        root: for the state.
+        sandbox: Encord.
+        objects: how many images there are.
+        images: how many of them are in a chunk.
+        keys: of the objects, instead of ``objects``.
+        rules: more of the source's settings.
+        encord: more of the source's ``encord`` section.
+    """
 
     requests = 1
     description = "numbers"
 
-    def __init__(self, root: Path, sandbox: Sandbox, *, objects: int, images: int, **encord: Any) -> None:
+    def __init__(
+        self,
+        root: Path,
+        sandbox: Sandbox,
+        *,
+        objects: int,
+        images: int,
+        keys: Sequence[str] = (),
+        rules: dict[str, Any] | None = None,
+        **encord: Any,
+    ) -> None:
         self.root, self.sandbox = root, sandbox
         self.store = LocalStateStore(root / "state")
         base: dict[str, Any] = {"name": "fleet", "uri": "s3://bucket/raw/", "storage": {"region": "eu-west-2"}}
         base["encord"] = {"integration": "sandbox", "folder": "fleet"} | encord
-        self.source = SourceSettings.model_validate(base | {"chunk_size": {"images": images}})
-        self._objects = objects
+        self.source = SourceSettings.model_validate(base | {"chunk_size": {"images": images}} | (rules or {}))
+        self._keys = sorted(keys) or [f"raw/é +%{number:05d}.jpg" for number in range(objects)]
         self.notices: list[str] = []
         take_inventory(lister=self, store=self.store, source="fleet", clock=lambda: START)
         plan_source(store=self.store, source=self.source, clock=lambda: START + timedelta(seconds=1))
         self.chunks = list(load_chunks(self.store, "fleet").values())
 
     def list_objects(self) -> Iterator[pa.RecordBatch]:
-        keys = [f"raw/é +%{number:05d}.jpg" for number in range(self._objects)]
-        rows = [{"key": key, "size": 10, "last_modified": START, "e_tag": key} for key in keys]
+        rows = [{"key": key, "size": 10, "last_modified": START, "e_tag": key} for key in self._keys]
         yield pa.RecordBatch.from_pylist(rows, schema=INVENTORY_SCHEMA)
 
     def urls(self) -> list[str]:
         units = (unit for chunk in self.chunks for unit in read_chunk_units(self.store, "fleet", chunk))
-        return sorted(unit.objects[0].object_url for unit in units)
+        return sorted(entry.object_url for unit in units for entry in unit.objects)
 
     def register(
         self, *, key: str | None = None, retry_failed: bool = False, settle_seconds: float = 1, **retry: Any
@@ -127,11 +146,20 @@ class MakeSandboxFleet(Protocol):
         objects: how many images there are.
         images: how many of them are in a chunk.
         encord: more of the source's ``encord`` section.
+        keys: of the objects, instead of ``objects``.
+        rules: more of the source's settings.
         settings: settings of the sandbox.
     """
 
     def __call__(
-        self, *, objects: int = 5, images: int = 2, encord: dict[str, Any] | None = None, **settings: Any
+        self,
+        *,
+        objects: int = 5,
+        images: int = 2,
+        encord: dict[str, Any] | None = None,
+        keys: Sequence[str] = (),
+        rules: dict[str, Any] | None = None,
+        **settings: Any,
     ) -> SandboxFleet: ...
 
 
@@ -143,12 +171,18 @@ def sandbox_fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
     started: list[Sandbox] = []
 
     def make(
-        *, objects: int = 5, images: int = 2, encord: dict[str, Any] | None = None, **settings: Any
+        *,
+        objects: int = 5,
+        images: int = 2,
+        encord: dict[str, Any] | None = None,
+        keys: Sequence[str] = (),
+        rules: dict[str, Any] | None = None,
+        **settings: Any,
     ) -> SandboxFleet:
         defaults: dict[str, Any] = {"data": tmp_path / "encord", "job_seconds": 0.0}
         sandbox = Sandbox(SandboxConfig(**defaults | settings))
         started.append(sandbox)
-        return SandboxFleet(tmp_path, sandbox, objects=objects, images=images, **(encord or {}))
+        return SandboxFleet(tmp_path, sandbox, objects=objects, images=images, keys=keys, rules=rules, **(encord or {}))
 
     yield make
     for sandbox in started:

@@ -90,7 +90,10 @@ def check_assets(pipeline: Pipeline, shown: Shown) -> None:
     assert counts == {"objects": 6, "new_objects": 4, "new_units": 4, "known_objects": 0, "new_chunks": 2}
     assert (plan["excluded_objects"], plan["rejected_objects"]) == (1, 1)
     assert plan["rejected_by_reason"] == [{"reason": "unsupported_type", "objects": 1}]
+    assert [row["objects"] for row in plan["rejected_suffixes"]] == [1]
     assert plan["excluded_by_rule"] == [{"rule": 'exclude "**/thumbnails/**"', "objects": 1}]
+    assert (plan["warnings"], plan["first_warnings"]) == (0, [])
+    assert (plan["changed_units"], plan["deleted_units"]) == (0, 0)
 
     assert log["dagster/row_count"] == 2
     assert {name: log[name] for name in ("registered_objects", "failed_objects", "pending_objects")} == {

@@ -54,7 +54,7 @@ def test_the_example_makes_the_assets_jobs_schedule_and_sensor_of_its_source() -
     stages = ("inventory", "chunk_plan", "manifest", "registration", "failure_log")
     assert graph.get_all_asset_keys() == {dg.AssetKey(["fleet-cameras", stage]) for stage in stages}
     assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"fleet_cameras"}
-    jobs = {"sync", "submit", "retry_failed", "inventory", "plan", "audit"}
+    jobs = {"sync", "submit", "retry_failed", "inventory", "probe", "plan", "audit"}
     assert {job.name for job in repository.get_all_jobs()} == {f"fleet_cameras_{name}" for name in jobs} | {
         "__ASSET_JOB"
     }
@@ -68,6 +68,23 @@ def test_assets_depend_on_each_other_in_the_order_of_the_stages() -> None:
     keys = [dg.AssetKey(["fleet-cameras", stage]) for stage in stages]
 
     assert [graph.get(key).parent_keys for key in keys] == [set(), *({key} for key in keys[:-1])]
+
+
+def test_headers_are_an_asset_between_inventory_and_plan_where_a_rule_asks_for_them(
+    load_with: Callable[..., Settings],
+) -> None:
+    rules = [{"match": "scans/**", "as": "dicom_series", "by": "headers"}]
+    repository = build_definitions(load_with(groups=rules)).get_repository_def()
+    repository.load_all_definitions()
+    inventory, headers, plan = (dg.AssetKey(["fleet-cameras", name]) for name in ("inventory", "headers", "chunk_plan"))
+
+    assert repository.asset_graph.get(headers).parent_keys == {inventory}
+    assert repository.asset_graph.get(plan).parent_keys == {inventory, headers}
+    assert repository.asset_graph.get(headers).pools == {"listing/fleet-cameras"}
+    ops = [node.name for node in repository.get_job("fleet_cameras_sync").nodes]
+    assert sorted(ops) == [
+        f"fleet_cameras_{name}" for name in ("plan_chunks", "read_headers", "register_chunks", "take_inventory")
+    ]
 
 
 def test_checks_belong_to_the_asset_that_they_are_about() -> None:

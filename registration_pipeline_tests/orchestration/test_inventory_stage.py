@@ -11,7 +11,7 @@ from registration_pipeline.inventory.progress import ListingProgress
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.runs.launch import run_job
 from registration_pipeline.orchestration.runs.listener import SilentListener, listening
-from registration_pipeline.orchestration.stages import ListingReporter
+from registration_pipeline.orchestration.stages import ProgressReporter
 from registration_pipeline_tests.orchestration.conftest import SOURCE
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_a_source_that_holds_nothing_any_more_is_warned_of(pipeline: Pipeline, i
 def test_the_log_of_a_run_hears_of_a_long_listing_twice_a_minute() -> None:
     said: list[str] = []
     now = iter([0.0, 10.0, 31.0, 31.0, 40.0, 62.0, 62.0])
-    reporter = ListingReporter(said.append, lambda: next(now))
+    reporter = ProgressReporter(said.append, lambda: next(now))
 
     for objects in (10, 20, 30, 40):
         reporter(ListingProgress(objects=objects, requests=1, seconds=10, expected=None))

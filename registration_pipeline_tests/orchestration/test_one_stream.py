@@ -24,6 +24,7 @@ from registration_pipeline_tests.orchestration.test_halted_runs import Recorder
 from registration_pipeline_tests.orchestration.test_partition_statuses import check_passed
 
 if TYPE_CHECKING:
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline_tests.orchestration.conftest import Pipeline
 
 PLANNED = DagsterEventType.ASSET_MATERIALIZATION_PLANNED
@@ -97,9 +98,9 @@ def test_an_invalid_manifest_fails_its_check_and_its_chunk_and_nothing_else(
     pipeline: Pipeline, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def with_a_new_rule(data: bytes) -> list[Violation]:
+    def with_a_new_rule(data: bytes, limits: ManifestLimits | None) -> list[Violation]:
         return [
-            *validate_manifest(data),
+            *validate_manifest(data, limits),
             *([Violation("images[0]", "is refused since today")] if b"frame_002" in data else []),
         ]
 

@@ -33,6 +33,7 @@ from registration_pipeline_tests.random_manifests.mutation import Expected
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline_tests.random_manifests.catalogue import RandomManifest
 
 _OTHER_FIELDS: Final = "|".join(rf"{block}\.({'|'.join(fields)})" for block, fields in OTHER_CASING.items())
@@ -66,12 +67,12 @@ OWN_RULES: Final = {
         "an upload job of nothing is a mistake of ours, if not one that Encord names",
     ),
     "titles are given": OwnRule(
-        re.compile(r"^(?!dicom_series)\w+\[\d+\]\.title is missing$"),
-        "Encord makes one from the URL, except for series; ours is the second mark that an item is recognised by",
+        re.compile(r"^(?!dicom_series|image_groups)\w+\[\d+\]\.title is missing$"),
+        "Encord makes one from the URL, except for units of several objects; ours is the second mark of an item",
     ),
     "titles are unique": OwnRule(re.compile(r"^\w+\[\d+\]\.title is the same as "), "for the same reason"),
     "URLs are unique": OwnRule(
-        re.compile(r"^\w+\[\d+\]\.objectUrl(_\d+)? is the same as "),
+        re.compile(r"^(\w+\[\d+\])\.objectUrl(_\d+)? is the same as (?!\1\.)"),
         "skip_duplicate_urls looks at what the folder holds, perhaps only when the job starts: both would be registered",
     ),
     "printed casing": OwnRule(
@@ -139,9 +140,11 @@ def judge(manifest: RandomManifest) -> Case:
     return Case(manifest, violations_of(manifest.data), refusal(manifest.data))
 
 
-def violations_of(data: bytes, validator: ModuleType = validate) -> tuple[str, ...]:
-    """Return the validator's words; ``validator`` is the module that has it."""
-    return tuple(map(str, validator.validate_manifest(data)))
+def violations_of(
+    data: bytes, validator: ModuleType = validate, *, limits: ManifestLimits | None = None
+) -> tuple[str, ...]:
+    """Return the validator's words; ``validator`` is the module that has it, ``limits`` are those of whole manifests."""
+    return tuple(map(str, validator.validate_manifest(data, limits)))
 
 
 def body_that_is_sent(data: bytes) -> bytes:

@@ -50,7 +50,7 @@ def _key_of_another_kind(draft: Draft) -> None:
     rng = draft.rng
     kind, key, value = rng.choice(
         (
-            (rng.choice(SINGLE), "objectUrl_0", draft.url()),
+            (rng.choice((*SINGLE, "images", "images")), "objectUrl_0", draft.url()),
             (rng.choice(GROUPED), "objectUrl", draft.url()),
             *((other, "createVideo", True) for other in KINDS if other not in WITH_CREATE_VIDEO),
             ("nifti", "clientMetadata", {}),
@@ -79,6 +79,11 @@ def _many_frames(draft: Draft, count: int, kind: str = "image_groups", **more: A
     name = draft.name()
     frames = {f"objectUrl_{position}": f"s3://b/{name}/{position}" for position in range(count)}
     draft.lists.setdefault(kind, []).append({"title": draft.title(), **frames, **more})
+
+
+def _tiff(draft: Draft, kind: str, **keys: Any) -> None:
+    suffix = draft.rng.choice((".tif", ".TIFF", ".Tiff", ".tiff?versionId=3", ".tif#x"))
+    draft.add(kind, **{"objectUrl_0": f"s3://bucket/{draft.name()}{suffix}", **keys})
 
 
 def _shuffled_frames(draft: Draft) -> None:
@@ -151,8 +156,8 @@ MUTATIONS: Final = (
         Expected.REFUSED,
         lambda d: d.add(d.rng.choice(SINGLE), objectUrl=d.rng.choice(_NO_TEXT)),
     ),
-    Mutation("title missing", Expected.OURS, lambda d: _without(d, d.rng.choice((*SINGLE, "image_groups")), "title")),
-    Mutation("title of a series missing", Expected.REFUSED, lambda d: _without(d, "dicom_series", "title")),
+    Mutation("title missing", Expected.OURS, lambda d: _without(d, d.rng.choice(SINGLE), "title")),
+    Mutation("title of a group missing", Expected.REFUSED, lambda d: _without(d, d.rng.choice(GROUPED), "title")),
     Mutation("title of another type", Expected.REFUSED, lambda d: d.add(title=d.rng.choice(_NO_TEXT))),
     Mutation(
         "createVideo",
@@ -163,6 +168,15 @@ MUTATIONS: Final = (
         "createVideo of another type",
         Expected.REFUSED,
         lambda d: d.add(d.rng.choice(WITH_CREATE_VIDEO), createVideo=d.rng.choice(_NO_BOOLEAN)),
+    ),
+    Mutation(
+        "createVideo of image groups missing", Expected.REFUSED, lambda d: _without(d, "image_groups", "createVideo")
+    ),
+    Mutation("TIFF in a sequence", Expected.REFUSED, lambda d: _tiff(d, "image_groups", createVideo=True)),
+    Mutation(
+        "TIFF elsewhere",
+        Expected.ACCEPTED,
+        lambda d: _tiff(d, *d.rng.choice((("image_groups",), ("dicom_series",))), createVideo=False),
     ),
     Mutation("group of many", Expected.ACCEPTED, _shuffled_frames),
     Mutation("group without URLs", Expected.REFUSED, _frames),
@@ -188,7 +202,10 @@ MUTATIONS: Final = (
         is_costly=True,
     ),
     Mutation(
-        "sequence over the limit", Expected.REFUSED, lambda d: _many_frames(d, SEQUENCE_LIMIT + 1), is_costly=True
+        "sequence over the limit",
+        Expected.REFUSED,
+        lambda d: _many_frames(d, SEQUENCE_LIMIT + 1, createVideo=True),
+        is_costly=True,
     ),
     Mutation(
         "group or series over the limit of sequences",

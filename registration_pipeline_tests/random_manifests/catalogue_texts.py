@@ -147,7 +147,7 @@ MUTATIONS: Final = (
     Mutation("half a surrogate pair in metadata", Expected.REFUSED, _surrogate_in_metadata),
     Mutation("escapes in texts", Expected.ACCEPTED, _escaped),
     Mutation("same URL twice", Expected.OURS, lambda d: _same(d, _url_key, KINDS, d.url())),
-    Mutation("same URL twice in a group", Expected.OURS, _same_in_group),
+    Mutation("same URL twice in a group", Expected.REFUSED, _same_in_group),
     Mutation("same title twice", Expected.OURS, lambda d: _same(d, lambda _: "title", KINDS, d.title())),
     Mutation("almost the same URLs and titles", Expected.ACCEPTED, _almost_same),
     Mutation("empty title", Expected.REFUSED, lambda d: d.add(title="")),

@@ -131,6 +131,8 @@ class Draft:
             item["clientMetadata"] = self.metadata()
         if kind in WITH_CREATE_VIDEO and rng.random() < 0.3:
             item["createVideo"] = rng.random() < 0.5
+        if kind == "image_groups":
+            item.setdefault("createVideo", rng.random() < 0.5)
         if kind in BLOCKS and rng.random() < 0.3:
             item[BLOCKS[kind][0]] = self.block(kind)
         item = self.shuffled(item) | keys

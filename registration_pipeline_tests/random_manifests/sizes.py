@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from registration_pipeline.limits import ManifestLimits
 from registration_pipeline_tests.random_manifests.agreement import body_that_is_sent
 from registration_pipeline_tests.random_manifests.catalogue import RandomManifest
 from registration_pipeline_tests.random_manifests.draft import Draft
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 BODY_LIMIT: Final = 20_000
 URL_LIMIT: Final = 60
+LIMITS: Final = ManifestLimits(entries=10_000, bytes=BODY_LIMIT, urls=URL_LIMIT)
 ROOM_AROUND: Final = 512
 """Bytes that the validator leaves for what is sent around the manifest."""
 
@@ -31,7 +33,9 @@ def sized_manifest(rng: Random, number: int) -> RandomManifest:
     urls = sum(key.startswith("objectUrl") for items in draft.lists.values() for item in items for key in item)
     if rng.random() < 0.4:
         frames = max(1, URL_LIMIT - urls + rng.choice((-1, 0, 1, 5)))
-        draft.lists.setdefault("image_groups", []).append({"title": draft.title(), **draft.frames(frames)})
+        draft.lists.setdefault("image_groups", []).append(
+            {"title": draft.title(), "createVideo": rng.random() < 0.5, **draft.frames(frames)}
+        )
     target = BODY_LIMIT - rng.choice((-1, 0, 1, 511, 512, rng.randint(-500, 0), rng.randint(0, 512), 2_000, 5_000))
     filling["b"] = "x" * max(0, target - len(body_that_is_sent(draft.data())))
     if rng.random() < 0.1:

@@ -41,7 +41,8 @@ def make(folder: Path) -> Fleet:
     fleet = Fleet(store=LocalStateStore(folder / "state"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "registration_pipeline.planning.plan.StateWaveWriter", partial(StateWaveWriter, farthest_rows=FARTHEST_ROWS)
+            "registration_pipeline.planning.planning_run.StateWaveWriter",
+            partial(StateWaveWriter, farthest_rows=FARTHEST_ROWS),
         )
         _first_night(fleet)
         _second_night(fleet)

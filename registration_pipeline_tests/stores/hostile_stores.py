@@ -44,8 +44,11 @@ CANT_HOLD: Final[Mapping[str, Mapping[str, str]]] = {
 class Bucket(Protocol):
     """A bucket in one of the stores, through the provider's own client."""
 
-    def put(self, key: str) -> None:
-        """Put an object of one byte under exactly this key."""
+    def put(self, key: str, content: bytes = b"x") -> None:
+        """Put an object under exactly this key."""
+
+    def delete(self, key: str) -> None:
+        """Remove it."""
 
     def keys(self) -> list[str]:
         """Return every key as the provider's own client lists it."""
@@ -85,8 +88,11 @@ class S3Bucket:
         self._client, self._name = client, name
         client.create_bucket(Bucket=name)
 
-    def put(self, key: str) -> None:
-        self._client.put_object(Bucket=self._name, Key=key, Body=b"x")
+    def put(self, key: str, content: bytes = b"x") -> None:
+        self._client.put_object(Bucket=self._name, Key=key, Body=content)
+
+    def delete(self, key: str) -> None:
+        self._client.delete_object(Bucket=self._name, Key=key)
 
     def keys(self) -> list[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._name)
@@ -98,8 +104,11 @@ class AzureBucket:
         self._client = client
         client.create_container()
 
-    def put(self, key: str) -> None:
-        self._client.upload_blob(key, b"x")
+    def put(self, key: str, content: bytes = b"x") -> None:
+        self._client.upload_blob(key, content, overwrite=True)
+
+    def delete(self, key: str) -> None:
+        self._client.delete_blob(key)
 
     def keys(self) -> list[str]:
         return [blob.name for blob in self._client.list_blobs()]
@@ -109,8 +118,12 @@ class GCSBucket:
     def __init__(self, client: Any, name: str) -> None:
         self._bucket = client.create_bucket(name)
 
-    def put(self, key: str) -> None:
-        self._bucket.blob(key).upload_from_string(b"x", content_type="image/jpeg", retry=None)
+    def put(self, key: str, content: bytes = b"x") -> None:
+        kind = "image/jpeg" if content == b"x" else "application/octet-stream"
+        self._bucket.blob(key).upload_from_string(content, content_type=kind, retry=None)
+
+    def delete(self, key: str) -> None:
+        self._bucket.blob(key).delete()
 
     def keys(self) -> list[str]:
         return [blob.name for blob in self._bucket.list_blobs(retry=None)]

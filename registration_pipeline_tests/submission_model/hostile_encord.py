@@ -239,6 +239,11 @@ class HostileEncord(ScriptedGateway):
         items = items[:: -1 if newest_first else 1]
         return ItemPage(tuple(items[start : start + 1000]), str(start + 1000) if start + 1000 < len(items) else None)
 
+    def child_items(self, folder_uuid: str, item_uuid: str) -> None:
+        """See ``RegistrationGateway``; there are no groups here."""
+        del folder_uuid, item_uuid
+        self._may_fail()
+
     def heal(self) -> None:
         """Take no more liberties; only what is wrong with objects and entries stays wrong."""
         self.starts, self.fates, self.usual, self.read_faults, self.most_units = [], [], Fate(), [], 1_000

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.state.lease import Lease
     from registration_pipeline.submission.context import SubmissionContext
-    from registration_pipeline.submission.gateway import ItemPage, JobReport
+    from registration_pipeline.submission.gateway import ItemPage, JobReport, RemoteItem
     from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline_tests.submission_model.world import World
@@ -270,6 +270,10 @@ class ProcessGateway:
     def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
         self.process.pause("look up")
         return self._asked(lambda: self.inner.folders_of_items(item_uuids))
+
+    def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
+        self.process.pause("open")
+        return self._asked(lambda: self.inner.child_items(folder_uuid, item_uuid))
 
     def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
+from requests.adapters import HTTPAdapter
 
 from registration_pipeline.errors import ConfigurationError
 
@@ -39,6 +40,18 @@ def open_gcs(*, endpoint_url: str | None = None, project: str | None = None) -> 
             pass
     anonymous: Any = AnonymousCredentials
     return storage.Client(project=project, client_options=options, credentials=anonymous())
+
+
+def keep_connections(client: storage.Client, number: int) -> None:
+    """Let a client keep so many connections open; its session's own 10 would open others again for each request.
+
+    Args:
+        client: of a source.
+        number: of threads that use it.
+    """
+    session = client._http  # noqa: SLF001 - the client has no other way to lend it
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=number))
 
 
 def billed_project(client: storage.Client, environ: Mapping[str, str], *, source: str) -> str:

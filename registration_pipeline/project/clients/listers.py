@@ -53,10 +53,10 @@ def make_lister(
         rules = KeyRules(source.include, source.exclude)
         return LocalLister(location.path, source=source.name, rules=rules, notify=notify)
     if location.scheme is SourceScheme.GS:
-        with _extra("gcs", source):
+        with extra("gcs", source):
             return _gcs_lister(source, clients, environ)
     if location.scheme is SourceScheme.AZ:
-        with _extra("azure", source):
+        with extra("azure", source):
             return _azure_lister(source, clients)
     from registration_pipeline.inventory.s3.lister import S3Lister
 
@@ -70,7 +70,7 @@ def make_lister(
 
 
 @contextmanager
-def _extra(name: str, source: "SourceSettings") -> Iterator[None]:
+def extra(name: str, source: "SourceSettings") -> Iterator[None]:
     """Turn a missing library into the name of the extra that brings it."""
     try:
         yield

@@ -315,13 +315,14 @@ def folder_page(folder: FolderRecord, items: Sequence[RegisteredItem], *, search
         (
             item.name,
             item.item_type,
+            _number(len(item.urls)),
             join([tag("div", tag("code", url)) for url in item.urls[:3]] + [_more(item)]),
             tag("code", item.client_metadata[:_SHOWN_METADATA]),
             tag("code", item.uuid),
         )
         for item in items[:SHOWN_ITEMS]
     ]
-    headings: Headings = ["Name", ("Type", "tight"), "URL", "Client metadata", ("UUID", "faint")]
+    headings: Headings = ["Name", ("Type", "tight"), ("Objects", "number"), "URL", "Client metadata", ("UUID", "faint")]
     shown = table(headings, rows, empty="No item matches." if search or offset else "The folder holds no item.")
     links = []
     if offset:

@@ -36,6 +36,8 @@ class Endpoint(StrEnum):
     GET_ITEMS = "get_items"
     PATCH_ITEMS = "patch_items"
     GET_ITEM = "get_item"
+    LIST_CHILD_ITEMS = "list_child_items"
+    ITEM_SUMMARY = "item_summary"
     START_JOB = "start_job"
     POLL_JOB = "poll_job"
     STOP_JOB = "stop_job"

@@ -1,4 +1,4 @@
-"""Endpoints of storage items: listing, lookup, patching, deleting, moving.
+"""Endpoints of storage items: listing, lookup, what is in a group, patching, deleting, moving.
 
 What does not belong here: how items come to be (registration).
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from registration_pipeline.sandbox.api.children import child_rows, find_child
 from registration_pipeline.sandbox.api.folders import folder_row, folders_below
 from registration_pipeline.sandbox.api.pages import Selection, fetch_merged_page, page_body, read_page_request
 from registration_pipeline.sandbox.api.service import Service, service_of
@@ -31,9 +32,11 @@ from registration_pipeline.sandbox.jobs.url_forms import normalise_url
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
     from starlette.requests import Request
 
+    from registration_pipeline.sandbox.api.children import ItemRow
     from registration_pipeline.sandbox.config import SandboxConfig
 
 ITEM_TYPES = frozenset(
@@ -81,7 +84,7 @@ def _storage_location(url: str | None, *, integrated: bool) -> str:
     return "azure" if ".blob.core.windows.net/" in url else "s3Compatible"
 
 
-def _wire_item(service: Service, row: sqlite3.Row, folder_uuid: str, *, with_metadata: bool = True) -> dict[str, Any]:
+def _wire_item(service: Service, row: ItemRow, folder_uuid: str, *, with_metadata: bool = True) -> dict[str, Any]:
     frames = json.loads(row["frames"]) if row["frames"] else None
     url = None if frames else row["submitted_url"] or row["identity"]
     media = json.loads(row["media"]) if row["media"] else {}
@@ -111,13 +114,13 @@ def _wire_item(service: Service, row: sqlite3.Row, folder_uuid: str, *, with_met
     }
 
 
-def _folder_uuids(connection: sqlite3.Connection, rows: list[sqlite3.Row]) -> dict[int, str]:
+def _folder_uuids(connection: sqlite3.Connection, rows: Sequence[ItemRow]) -> dict[int, str]:
     query = "SELECT uuid FROM folders WHERE id = ?"
     return {id_: connection.execute(query, (id_,)).fetchone()[0] for id_ in {row["folder_id"] for row in rows}}
 
 
 def _wire_items(
-    service: Service, connection: sqlite3.Connection, rows: list[sqlite3.Row], *, with_metadata: bool = True
+    service: Service, connection: sqlite3.Connection, rows: Sequence[ItemRow], *, with_metadata: bool = True
 ) -> list[dict[str, Any]]:
     uuids = _folder_uuids(connection, rows)
     return [_wire_item(service, row, uuids[row["folder_id"]], with_metadata=with_metadata) for row in rows]
@@ -166,12 +169,60 @@ def _filters(request: Request) -> Selection:
     return selection
 
 
+def list_child_items(request: Request) -> Response:
+    """``GET storage/folders/{F}/items/{I}/child-items``: the objects of a group, sequence or series, in order; not paged."""
+    service = service_of(request)
+    flag(request, "signUrls")
+    with service.database.reading() as connection:
+        folder_uuid = path_uuid(request, "folder_uuid")
+        folder_id = folder_row(connection, folder_uuid)["id"]
+        row = item_row(connection, path_uuid(request, "item_uuid"), folder_id=folder_id)
+    return JSONResponse(
+        {"results": [_wire_item(service, child, folder_uuid) for child in child_rows(row)], "nextPageToken": None}
+    )
+
+
+def item_summary(request: Request) -> Response:
+    """``GET storage/folders/{F}/items/{I}/summary``: which groups an object is in. There are no datasets here."""
+    flag(request, "includeGroupLayout")
+    item_uuid = path_uuid(request, "item_uuid")
+    with service_of(request).database.reading() as connection:
+        folder = folder_row(connection, path_uuid(request, "folder_uuid"))
+        row = _any_row(connection, item_uuid)
+        if row["folder_id"] != folder["id"]:
+            refuse(403, f"item {item_uuid} does not exist or is not accessible")
+        groups = [item_row(connection, row["group_uuid"])] if "group_uuid" in row else []
+    return JSONResponse(
+        {
+            "frameInGroups": len(groups),
+            "accessibleGroupItems": [
+                {
+                    "uuid": group["uuid"],
+                    "name": group["name"],
+                    "parentUuid": folder["uuid"],
+                    "parentName": folder["name"],
+                    "itemType": group["item_type"],
+                }
+                for group in groups
+            ],
+            "usedInDatasets": 0,
+            "accessibleDatasets": [],
+            "groupLayout": None,
+        }
+    )
+
+
+def _any_row(connection: sqlite3.Connection, item_uuid: str) -> ItemRow:
+    """The item, or the object of a group that has this UUID; 403 if there is neither."""
+    return find_child(connection, item_uuid) or dict(item_row(connection, item_uuid))
+
+
 def get_item(request: Request) -> Response:
     """``GET storage/items/{I}``."""
     service = service_of(request)
     flag(request, "signUrl")
     with service.database.reading() as connection:
-        row = item_row(connection, path_uuid(request, "item_uuid"))
+        row = _any_row(connection, path_uuid(request, "item_uuid"))
         return JSONResponse(_wire_items(service, connection, [row])[0])
 
 
@@ -180,7 +231,7 @@ def get_items(request: Request) -> Response:
     service = service_of(request)
     uuids = parse_uuids(json_body(request), "itemUuids")
     with service.database.reading() as connection:
-        rows = [item_row(connection, item_uuid) for item_uuid in uuids]
+        rows = [_any_row(connection, item_uuid) for item_uuid in uuids]
         return JSONResponse({"results": _wire_items(service, connection, rows), "nextPageToken": None})
 
 
@@ -269,6 +320,8 @@ ROUTES = [
     Route("/storage/folders/{folder_uuid}/items", list_items, methods=["GET"]),
     Route("/storage/folders/{folder_uuid}/items/delete", delete_items, methods=["POST"]),
     Route("/storage/folders/{folder_uuid}/items/move", move_items, methods=["POST"]),
+    Route("/storage/folders/{folder_uuid}/items/{item_uuid}/child-items", list_child_items, methods=["GET"]),
+    Route("/storage/folders/{folder_uuid}/items/{item_uuid}/summary", item_summary, methods=["GET"]),
     Route("/storage/folders/{folder_uuid}/items/{item_uuid}", patch_item, methods=["PATCH"]),
     Route("/storage/items/get-bulk", get_items, methods=["POST"]),
     Route("/storage/items/patch-bulk", patch_items, methods=["PATCH"]),

@@ -75,6 +75,7 @@ def start_job(request: Request) -> Response:
             rules=rules,
             dedupe_at=service.config.dedupe_at,
             url_matching=service.config.url_matching,
+            group_matching=service.config.group_matching,
             file_name=file_name,
             integration_uuid=integration,
             ignore_errors=ignore_errors,

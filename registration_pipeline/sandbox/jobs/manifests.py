@@ -39,6 +39,7 @@ _WHOLE_NUMBERS = range(-(2**63), 2**63)
 """What a database column for whole numbers holds."""
 
 _FLAGS = ("skip_duplicate_urls", "upsert_metadata")
+_TIFF_SUFFIXES = (".tif", ".tiff")
 _FRAME_KEY = re.compile(r"objectUrl_(0|[1-9][0-9]*)")
 _SCHEME_CHARACTERS = frozenset(ascii_letters + digits + "+-.")
 
@@ -218,20 +219,30 @@ class _Entry:
         urls = self._frames() if rules.grouped else [self._url("objectUrl")]
         if not isinstance(entry.get("createVideo", False), bool):
             _refuse(f"{self.where}.createVideo must be true or false")
-        item_type = rules.item_type
-        # The pages say that createVideo decides between group and sequence, and that it defaults to true.
-        if self.kind == "image_groups" and entry.get("createVideo", True):
-            item_type = "imageSequence"
-            if len(urls) > MAX_SEQUENCE_IMAGES:
-                _refuse(f"{self.where} lists {len(urls)} images; a sequence accepts {MAX_SEQUENCE_IMAGES}")
         return SubmittedUnit(
             kind=self.kind,
-            item_type=item_type,
+            item_type=self._item_type(urls),
             title=self._title(urls[0]),
             urls=urls,
             client_metadata=self._client_metadata(),
             media=self._media(),
         )
+
+    def _item_type(self, urls: list[str]) -> str:
+        if self.kind != "image_groups":
+            return self.rules.item_type
+        # The pages say that createVideo decides between group and sequence, and that it defaults to true: a group that
+        # leaves it out becomes what was not meant, and that is seen only in Encord.
+        if "createVideo" not in self.entry and not self.lenient:
+            _refuse(f"{self.where}.createVideo is missing: false makes a group of the images, true a sequence")
+        if not self.entry.get("createVideo", True):
+            return self.rules.item_type
+        if len(urls) > MAX_SEQUENCE_IMAGES:
+            _refuse(f"{self.where} lists {len(urls)} images; a sequence accepts {MAX_SEQUENCE_IMAGES}")
+        for position, url in enumerate(urls):
+            if url.partition("?")[0].partition("#")[0].lower().endswith(_TIFF_SUFFIXES):
+                _refuse(f"{self.where}.objectUrl_{position} is a TIFF; a sequence accepts none")
+        return "imageSequence"
 
     def _check_keys(self) -> None:
         for key in self.entry:
@@ -258,11 +269,19 @@ class _Entry:
         frames = [f"objectUrl_{position}" for position in range(sum(map(bool, map(_FRAME_KEY.fullmatch, self.entry))))]
         if not frames or not all(frame in self.entry for frame in frames):
             _refuse(f"{self.where} needs objectUrl_0, objectUrl_1, … without a gap")
-        return [self._url(frame) for frame in frames]
+        urls = [self._url(frame) for frame in frames]
+        if len(set(urls)) < len(urls):
+            seen: dict[str, str] = {}
+            for frame, url in zip(frames, urls, strict=True):
+                if seen.setdefault(url, frame) != frame:
+                    _refuse(f"{self.where}.{frame} is the same URL as {seen[url]}")
+        return urls
 
     def _title(self, url: str) -> str:
         title = self.entry.get("title")
-        if "title" not in self.entry and self.kind != "dicom_series":
+        if "title" not in self.entry:
+            if self.rules.grouped:
+                _refuse(f"{self.where}.title is missing")
             return unquote(url.rstrip("/").rsplit("/", 1)[-1])[:MAX_TITLE_CHARACTERS]
         if not isinstance(title, str) or not title:
             _refuse(f"{self.where}.title must be a string that is not empty")

@@ -22,6 +22,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from registration_pipeline.sandbox.config import LocalObjects, S3Objects
+from registration_pipeline.sandbox.jobs.dicom_headers import HeaderRefusedError, same_series, series_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,28 +138,49 @@ def build_reader(settings: LocalObjects | S3Objects, *, connections: int) -> Obj
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a unit is not registered: the message, and the URL of the object that it is about, if it is about one."""
+
+    error: str
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Examined:
     """What was learned about a unit: total size in bytes and MIME type of its first object; nothing if unread."""
 
     size: int | None = None
     mime_type: str | None = None
-    error: str | None = None
+    failure: Failure | None = None
 
 
-def examine(kind: str, urls: Sequence[str], readers: Sequence[ObjectReader]) -> Examined:
-    """Open every object of a unit that a reader covers and check its signature."""
-    size, mime_type = 0, None
-    try:
-        for url in urls:
-            reader = next((reader for reader in readers if reader.covers(url)), None)
-            if reader is None:
-                return Examined()
+def examine(item_type: str, kind: str, urls: Sequence[str], readers: Sequence[ObjectReader]) -> Examined:
+    """Open every object of a unit that a reader covers and check its signature; of DICOM also the header.
+
+    Images of a sequence may differ in size: Encord resizes them.
+    """
+    size, mime_type, series = 0, None, None
+    for url in urls:
+        reader = next((reader for reader in readers if reader.covers(url)), None)
+        if reader is None:
+            return Examined()
+        try:
             found = reader.read_head(url)
-            size += found.size
-            mime_type = mime_type or recognise(kind, found.head, whole=found.size <= len(found.head))
-    except ObjectRefusedError as error:
-        return Examined(error=str(error))
+            whole = found.size <= len(found.head)
+            own = recognise(kind, found.head, whole=whole)
+            _check_sequence(item_type, own)
+            if kind == "dicom_series":
+                series = same_series(series, series_of(found.head, whole=whole))
+        except (ObjectRefusedError, HeaderRefusedError) as error:
+            return Examined(failure=Failure(str(error), url))
+        size += found.size
+        mime_type = mime_type or own
     return Examined(size, mime_type)
+
+
+def _check_sequence(item_type: str, mime_type: str) -> None:
+    if item_type == "imageSequence" and mime_type == "image/tiff":
+        raise ObjectRefusedError("Invalid image: a sequence accepts no TIFF")
 
 
 def recognise(kind: str, head: bytes, *, whole: bool) -> str:

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.sandbox.api.wire import timestamp
-from registration_pipeline.sandbox.config import ErrorUrls, ListedOnError, SandboxConfig, SkippedCountsAs
+from registration_pipeline.sandbox.config import ErrorFrames, ErrorUrls, ListedOnError, SandboxConfig, SkippedCountsAs
 from registration_pipeline.sandbox.faults.values import Fate
 from registration_pipeline.sandbox.jobs.manifests import KINDS, SubmittedUnit
+from registration_pipeline.sandbox.jobs.readers import Failure
 from registration_pipeline.sandbox.jobs.submissions import CANCELLED, DONE, ERROR, PENDING, Submission, end_job
-from registration_pipeline.sandbox.jobs.url_forms import match_key, normalise_url
+from registration_pipeline.sandbox.jobs.url_forms import is_held, match_key, normalise_url
 
 if TYPE_CHECKING:
     import sqlite3
@@ -65,9 +66,10 @@ def register_slice(
         unit = submission.units[position]
         key = match_key(unit, config.url_matching)
         duplicate = position in submission.skipped or (
-            submission.check_each and _held(connection, job["folder_id"], key)
+            submission.check_each
+            and is_held(connection, job["folder_id"], unit, urls=config.url_matching, groups=config.group_matching)
         )
-        error = None if duplicate else _planted_error(connection, submission, position) or findings.error
+        error = None if duplicate else _planted_error(connection, submission, position) or findings.failure
         if duplicate:
             _skip(connection, job, unit, key, tally, config=config, upsert=submission.upsert_metadata)
         elif error is not None:
@@ -87,19 +89,15 @@ def register_slice(
     return _conclude(connection, job_id, config)
 
 
-def _held(connection: sqlite3.Connection, folder_id: int, identity: str) -> bool:
-    query = "SELECT 1 FROM items WHERE folder_id = ? AND identity = ? LIMIT 1"
-    return connection.execute(query, (folder_id, identity)).fetchone() is not None
-
-
-def _planted_error(connection: sqlite3.Connection, submission: Submission, position: int) -> str | None:
+def _planted_error(connection: sqlite3.Connection, submission: Submission, position: int) -> Failure | None:
+    """Return the failure that a rule or the job's fate has for a unit: one of its objects is enough."""
     unit, fate = submission.units[position], submission.failing.get(position)
     for rule in submission.rules:
         for url in filter(rule.matches, unit.urls):
             if rule.times is None or _strike(connection, f"{rule.pattern}\n{rule.error}", url, times=rule.times):
-                return rule.error
+                return Failure(rule.error, url)
     if fate is not None and _strike(connection, fate.rule, unit.identity, times=fate.times):
-        return fate.error
+        return Failure(fate.error, unit.urls[fate.frame])
     return None
 
 
@@ -115,11 +113,13 @@ def _strike(connection: sqlite3.Connection, rule: str, url: str, *, times: int) 
     return True
 
 
-def _unit_error(unit: SubmittedUnit, error: str, config: SandboxConfig) -> dict[str, Any]:
-    forms = {ErrorUrls.SENT: unit.urls, ErrorUrls.NORMALISED: [*map(normalise_url, unit.urls)], ErrorUrls.NONE: []}
+def _unit_error(unit: SubmittedUnit, failure: Failure, config: SandboxConfig) -> dict[str, Any]:
+    urls = [failure.url] if failure.url is not None and config.error_frames is ErrorFrames.FAILED else unit.urls
+    forms = {ErrorUrls.SENT: urls, ErrorUrls.NORMALISED: [*map(normalise_url, urls)], ErrorUrls.NONE: []}
+    signed = f": {failure.url or unit.urls[0]}?X-Amz-Signature={SIGNATURE}" if config.error_text_has_url else ""
     return {
         "objectUrls": forms[config.error_urls],
-        "error": f"{error}: {unit.urls[0]}?X-Amz-Signature={SIGNATURE}" if config.error_text_has_url else error,
+        "error": failure.error + signed,
         "subtaskUuid": str(uuid.uuid4()),
         "actionDescription": KINDS[unit.kind].action,
     }

@@ -188,7 +188,8 @@ class JobRunner:
         pending = [
             None
             if position in submission.skipped
-            else self._reads.submit(examine, submission.units[position].kind, submission.units[position].urls, readers)
+            else self._reads.submit(examine, unit.item_type, unit.kind, unit.urls, readers)
             for position in positions
+            for unit in (submission.units[position],)
         ]
         return [Examined() if future is None else future.result() for future in pending]

@@ -13,12 +13,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.sandbox.api.wire import timestamp
-from registration_pipeline.sandbox.config import DedupeAt, UrlMatching
+from registration_pipeline.sandbox.config import DedupeAt, GroupMatching, UrlMatching
 from registration_pipeline.sandbox.faults.values import FAILING_UNITS, Fate, Fault
 from registration_pipeline.sandbox.jobs.lost_evidence import as_told
 from registration_pipeline.sandbox.jobs.manifests import ExternalFiles, SubmittedUnit
 from registration_pipeline.sandbox.jobs.unit_rules import UnitRule, dump_rules, parse_rules
-from registration_pipeline.sandbox.jobs.url_forms import match_key
+from registration_pipeline.sandbox.jobs.url_forms import is_held
 
 if TYPE_CHECKING:
     import sqlite3
@@ -54,22 +54,29 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitFate:
-    """A unit that fails ``times`` times with ``error`` before it succeeds; ``rule`` is what its strikes count under."""
+    """A unit that fails ``times`` times with ``error``, for the object at position ``frame``, before it succeeds.
+
+    ``rule`` is what its strikes count under.
+    """
 
     rule: str
     error: str
     times: int
+    frame: int = 0
 
 
 def find_duplicates(
-    connection: sqlite3.Connection, folder_id: int, units: Sequence[SubmittedUnit], matching: UrlMatching
+    connection: sqlite3.Connection,
+    folder_id: int,
+    units: Sequence[SubmittedUnit],
+    matching: UrlMatching,
+    group_matching: GroupMatching = GroupMatching.ALL_URLS,
 ) -> frozenset[int]:
     """Positions of the units that the folder holds."""
-    query = "SELECT 1 FROM items WHERE folder_id = ? AND identity = ? LIMIT 1"
     return frozenset(
         position
         for position, unit in enumerate(units)
-        if connection.execute(query, (folder_id, match_key(unit, matching))).fetchone() is not None
+        if is_held(connection, folder_id, unit, urls=matching, groups=group_matching)
     )
 
 
@@ -85,11 +92,14 @@ def accept_job(
     integration_uuid: str | None,
     ignore_errors: bool,
     url_matching: UrlMatching = UrlMatching.EXACT,
+    group_matching: GroupMatching = GroupMatching.ALL_URLS,
     fault: Fault | None = None,
 ) -> tuple[int, str]:
     """Write the job down, with the fate that a fault gives it, and return its row id and UUID."""
     at_start = files.skip_duplicate_urls and dedupe_at is DedupeAt.START
-    skipped = find_duplicates(connection, folder_id, files.units, url_matching) if at_start else frozenset[int]()
+    skipped = frozenset[int]()
+    if at_start:
+        skipped = find_duplicates(connection, folder_id, files.units, url_matching, group_matching)
     submission = {
         "units": [_stored(unit) for unit in files.units],
         "skipped": sorted(skipped),
@@ -127,6 +137,8 @@ def _failing_units(units: Sequence[SubmittedUnit], fault: Fault | None) -> dict[
                 "rule": f"{UNIT_RULE_PREFIX}{fault.seed}",
                 "error": generator.choice(fault.unit_messages),
                 "times": generator.randint(1, fault.unit_failures),
+                # Drawn last: the others are what they were before units had several objects.
+                "frame": generator.randrange(len(units[position].urls)),
             }
     return failing
 

@@ -20,6 +20,7 @@ from encord.orm.storage import (
     AddDataToFolderJobCancelResponse,
     CreateStorageFolderPayload,
     FoldersSortBy,
+    GetChildItemsParams,
     GetUploadJobParams,
     ListFoldersParams,
     ListItemsParams,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from registration_pipeline.submission.gateway import JobReport
+    from registration_pipeline.submission.gateway import JobReport, RemoteItem
 
 # The SDK's own retries are off, so that layers do not multiply and every 429 reaches the one pace that all share: the SDK
 # would sleep through a Retry-After of up to six hours in each thread by itself (contract, sections 4.2 and 6.4).
@@ -106,6 +107,11 @@ class EncordGateway:
                 "Set encord.folder of the source to the UUID of the right one."
             )
         return found[0] if found else None
+
+    def folder_name(self, folder_uuid: str) -> str:
+        """See ``RegistrationGateway``."""
+        with self._translated(f"folder {folder_uuid}"):
+            return shortened(self._client.get_storage_folder(folder_uuid).name, _TITLE)
 
     def create_folder(self, name: str) -> str:
         """See ``RegistrationGateway``."""
@@ -220,6 +226,23 @@ class EncordGateway:
             except (encord_exceptions.AuthorisationError, encord_exceptions.ResourceNotFoundError):
                 return None
             return {str(item.uuid): str(item.parent_folder_uuid) for item in items}
+
+    def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
+        """See ``RegistrationGateway``.
+
+        The request of ``StorageItem.get_child_items``, without the item's own GET before, and with our small models.
+        """
+        with self._translated(f"child items of item {item_uuid}"):
+            try:
+                page: Page[ListedItem] = ApiClient(self._client.user_config.config).get(
+                    f"storage/folders/{UUID(folder_uuid)}/items/{UUID(item_uuid)}/child-items",
+                    params=GetChildItemsParams(sign_urls=False),
+                    result_type=Page[ListedItem],
+                )
+            except (encord_exceptions.AuthorisationError, encord_exceptions.ResourceNotFoundError):
+                return None
+            # The SDK reads one page and knows of no parameter for another.
+            return None if page.next_page_token else tuple(map(listed_item, page.results)) or None
 
     def _posting(self, may_send: Callable[[], None] = unguarded) -> PostApi:
         return PostApi(self._client.user_config.config, may_send)

@@ -39,7 +39,7 @@ class FailureRow:
 
     Args:
         key: of the object; of a unit, its first one that the bucket still holds.
-        object_url: of that object.
+        object_url: of that object; of a unit, the one that Encord's error is about, where it said so.
         unit_id: None for rejected objects.
         objects: how many objects of the unit the bucket holds; 1 for rejected objects.
         chunk_id: None for rejected objects.

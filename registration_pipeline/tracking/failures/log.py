@@ -26,7 +26,7 @@ from registration_pipeline.tracking.outcomes import failed_units, read_outcomes
 from registration_pipeline.tracking.snapshot import read_snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.planning.wave import Wave
     from registration_pipeline.state.store import StateStore
@@ -39,9 +39,9 @@ STAGE_REGISTRATION = "registration"
 
 
 def chunk_failures(
-    source: str, chunk_id: str, outcomes: ChunkOutcomes, *, gone: Container[str] = ()
+    source: str, chunk_id: str, outcomes: ChunkOutcomes, *, gone: Collection[str] = ()
 ) -> list[FailureRow]:
-    """Return the failed units of one chunk.
+    """Return the failed units of one chunk; where Encord said which object of a unit is bad, with its URL.
 
     Args:
         source: its name.
@@ -52,19 +52,19 @@ def chunk_failures(
     return [
         FailureRow(
             source=source,
-            key=first.key,
-            object_url=first.object_url,
-            unit_id=first.unit_id,
-            objects=objects,
+            key=unit.first.key,
+            object_url=unit.said.object_url,
+            unit_id=unit.first.unit_id,
+            objects=unit.objects,
             chunk_id=chunk_id,
-            attempt=first.attempt,
+            attempt=unit.first.attempt,
             stage=STAGE_REGISTRATION,
-            reason=(first.reason or "other"),
-            message=shortened(first.message) if first.message else first.message,
-            subtask_uuid=first.subtask_uuid,
-            at=first.at,
+            reason=(unit.said.reason or "other"),
+            message=shortened(unit.said.message) if unit.said.message else unit.said.message,
+            subtask_uuid=unit.said.subtask_uuid,
+            at=unit.first.at,
         )
-        for first, objects in failed_units(outcomes, without=gone)
+        for unit in failed_units(outcomes, without=gone)
     ]
 
 
@@ -132,7 +132,7 @@ def failed_keys(store: StateStore, source: str, progress: ChunkProgress) -> froz
     if progress.verdict is None or not progress.verdict.failed:
         return frozenset()
     outcomes = read_outcomes(store, source, progress.verdict)
-    return frozenset(outcome.key for outcome in outcomes.failed)
+    return frozenset(outcomes.table.column("key").take(outcomes.failed_rows()).to_pylist())
 
 
 def _rejected(store: StateStore, source: str, wave: Wave) -> Iterator[FailureRow]:

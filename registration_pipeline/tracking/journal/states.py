@@ -103,12 +103,14 @@ class UnitFailure:
     Args:
         unit_index: position in the chunk, from 0.
         reason: a word of ``FailureReason``.
+        position: in the unit, of the object that the error is about, where Encord said so.
     """
 
     unit_index: int
     reason: str
     message: str | None = None
     subtask_uuid: str | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

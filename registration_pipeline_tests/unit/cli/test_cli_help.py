@@ -25,6 +25,7 @@ COMMANDS = (
     "failures",
     "inventory",
     "plan",
+    "probe",
     "rehearse",
     "sandbox",
     "state",

@@ -25,6 +25,7 @@ STATUS_KEYS = [
     "inventory_id",
     "last_sync_at",
     "quarantined",
+    "rejected_suffixes",
 ]
 CHUNK_KEYS = ["planned", "submitted", "succeeded", "partially_failed", "failed"]
 FAILURE_KEYS = [
@@ -79,8 +80,9 @@ def test_status_counts_every_object_once(synced: Workplace):
         "changed": 0,
         "deleted": 0,
     }
-    assert status["units"] == {"registered": 7, "pending": 0, "failed": 2}
+    assert status["units"] == {"registered": 7, "pending": 0, "failed": 2, "changed": 0, "deleted": 0}
     assert status["chunks"] == {"planned": 0, "submitted": 0, "succeeded": 3, "partially_failed": 2, "failed": 0}
+    assert status["rejected_suffixes"] == {".xyz": 1}
 
 
 def test_status_before_the_first_sync_is_all_zeros(workplace: Workplace):

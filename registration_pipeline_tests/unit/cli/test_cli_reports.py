@@ -115,6 +115,40 @@ def test_failures_say_so_when_nothing_is_planned_yet(workplace: Workplace):
     assert "nothing is planned yet; `registration-pipeline sync fleet-cameras`" in said.words
 
 
+def test_plan_and_status_show_the_suffixes_that_no_rule_knows(workplace: Workplace):
+    workplace.put(
+        "a.jpg", "frame_1.dat", "frame_2.dat", "[red]LICENSE", *(f"{suffix}.{suffix}x" for suffix in "abcdef")
+    )
+    workplace.plan()
+    shown = "2 .dat, 1 without suffix, 1 .ax, 1 .bx, 1 .cx, 3 others"
+
+    assert f"unsupported types by suffix: {shown}" in workplace.run("plan", "fleet-cameras", "--dry-run").out
+    (row,) = [line for line in workplace.run("status").out.splitlines() if "unsupported types" in line]
+    assert shown in row
+
+
+def test_plan_shows_its_warnings_and_how_many_there_are(workplace: Workplace):
+    rule = {"match": "**", "as": "image_group", "by": r"^(?P<rig>[^/]+)/(?P<frame>\d+)\.jpg$"}
+    workplace.configure(groups=[rule])
+    workplace.put(*(f"[red]{rig}/{frame}.jpg" for rig in range(22) for frame in (1, 3)))
+    workplace.plan()
+    said = workplace.run("plan", "fleet-cameras", "--dry-run")
+    document = workplace.run("plan", "fleet-cameras", "--dry-run", "--json").document
+    words = " ".join(said.out.split())
+
+    assert words.count("has gaps in its frame numbers: 1 between 1 and 3 are missing") == 20
+    assert "[red]0" in words
+    assert "and 2 more warnings" in words
+    assert (document["warnings"]["total"], len(document["warnings"]["first"])) == (22, 20)
+
+
+def test_status_has_no_row_of_suffixes_where_there_are_none(workplace: Workplace):
+    workplace.put("a.jpg")
+    workplace.plan()
+
+    assert "unsupported types" not in workplace.run("status").out
+
+
 def test_failures_do_not_call_a_source_with_pending_objects_complete(workplace: Workplace):
     workplace.put("a.jpg", "b.jpg")
     workplace.plan()

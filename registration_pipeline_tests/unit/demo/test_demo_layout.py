@@ -51,7 +51,6 @@ def test_the_bucket_holds_three_hundred_good_files_and_one_of_every_trouble(buck
     assert set(bucket.rejected.values()) == {
         RejectionReason.EMPTY,
         RejectionReason.UNSUPPORTED_TYPE,
-        RejectionReason.TITLE_TOO_LONG,
         RejectionReason.ARCHIVED,
         RejectionReason.DIRECTORY_MARKER,
     }
@@ -63,7 +62,6 @@ def test_the_directory_holds_sixty_good_files_and_no_trouble_that_only_buckets_h
     assert set(directory.rejected.values()) == {
         RejectionReason.EMPTY,
         RejectionReason.UNSUPPORTED_TYPE,
-        RejectionReason.TITLE_TOO_LONG,
     }
     assert len(keys_of(directory)) == directory.objects
     assert not key_map_path(directory.folder).exists()
@@ -73,11 +71,16 @@ def test_rejected_objects_really_are_what_they_are_rejected_for(bucket: DemoLayo
     by_reason = {reason: key for key, reason in bucket.rejected.items()}
     classes = {entry.key: entry.storage_class for entry in read_key_map(bucket.folder)}
     assert (bucket.folder / by_reason[RejectionReason.EMPTY]).stat().st_size == 0
-    assert 300 < len(by_reason[RejectionReason.TITLE_TOO_LONG]) < 1024
     assert by_reason[RejectionReason.DIRECTORY_MARKER].endswith("/")
     assert classes[by_reason[RejectionReason.ARCHIVED]] == "GLACIER"
-    others = [key for key, reason in bucket.rejected.items() if reason is not RejectionReason.TITLE_TOO_LONG]
-    assert all(len(key) < 300 for key in (*others, *bucket.media, *bucket.broken, *bucket.excluded))
+
+
+def test_one_good_file_has_a_key_that_is_too_long_for_a_title(bucket: DemoLayout, directory: DemoLayout) -> None:
+    for layout in (bucket, directory):
+        keys = [layout.key(layout.folder / name) for name in (*layout.media, *layout.broken, *layout.excluded)]
+        (long,) = [key for key in (*keys, *layout.rejected) if len(key) > 300]
+        assert len(long) < 1024
+        assert (layout.folder / long).read_bytes() == media_bytes(long, seed=layout.seed)
 
 
 def test_every_good_file_of_the_bucket_has_its_valid_bytes(bucket: DemoLayout) -> None:

@@ -24,9 +24,10 @@ from registration_pipeline.limits import (
     MAX_OBJECT_BYTES,
     MAX_TITLE_CHARACTERS,
     MAX_URL_BYTES,
+    MAX_URLS,
     EncordPlan,
 )
-from registration_pipeline.objects import KINDS, FailureReason, MediaKind, RejectionReason
+from registration_pipeline.objects import FailureReason, MediaKind, RejectionReason
 from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, UNPLANNED_SUFFIXES
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.settings.load import load_settings
@@ -39,6 +40,7 @@ from registration_pipeline.settings.models import (
     StorageSettings,
     UrlStyle,
 )
+from registration_pipeline.settings.units import HEADER_FIELDS, OBJECT_FIELDS, GroupRule, KindRule, ObjectKind
 from registration_pipeline.tracking.failures.files import COLUMNS
 from registration_pipeline.tracking.journal.states import JournalEventKind
 
@@ -86,6 +88,14 @@ def setting_keys() -> list[str]:
     ]
     own = [key for key in SourceSettings.model_fields if key not in {"name", *_SECTIONS}]
     return [*(key for key in top if key != "encord"), *nested, *own]
+
+
+def unit_keys() -> list[str]:
+    """Return the keys of the entries of ``kinds`` and ``groups``, as the file spells them."""
+    entries: dict[str, type[BaseModel]] = {"kinds": KindRule, "groups": GroupRule}
+    return [
+        f"{name}.{field.alias or key}" for name, model in entries.items() for key, field in model.model_fields.items()
+    ]
 
 
 def commands() -> dict[str, click.Command]:
@@ -147,6 +157,28 @@ def test_the_configuration_page_has_no_row_for_a_key_that_does_not_exist() -> No
     assert rows == set(setting_keys())
 
 
+@pytest.mark.parametrize("key", unit_keys())
+def test_every_key_of_an_entry_has_a_row_in_the_section_of_units(key: str) -> None:
+    assert re.search(rf"^\| `{re.escape(key)}` \|", section_of_units(), re.MULTILINE)
+
+
+def test_the_section_of_units_has_no_row_for_a_key_that_does_not_exist() -> None:
+    rows = re.findall(r"^\| `((?:kinds|groups)\.[^`]+)` \|", section_of_units(), re.MULTILINE)
+
+    assert rows == unit_keys()
+
+
+@pytest.mark.parametrize("name", [f"{{{name}}}" for name in (*OBJECT_FIELDS, *HEADER_FIELDS)])
+def test_every_name_of_titles_is_explained(name: str) -> None:
+    section = section_of_units().partition("### Titles")[2]
+
+    assert any(name in code_words(row) for row in re.findall(r"^\| (`\{.+?) \|", section, re.MULTILINE))
+
+
+def section_of_units() -> str:
+    return text_of("docs/configuration.md").partition("\n## Units\n")[2].partition("\n## ")[0]
+
+
 @pytest.mark.parametrize("kind", MediaKind)
 def test_the_default_chunk_sizes_are_the_documented_ones(kind: MediaKind) -> None:
     row = re.search(rf"^\| `chunk_size.{kind}` \| number \| (\d+) \|", text_of("docs/configuration.md"), re.MULTILINE)
@@ -168,6 +200,7 @@ def test_the_documented_limits_are_those_of_the_code() -> None:
 
     assert f"{MAX_ITEMS:,}" in page
     assert f"{MAX_URL_BYTES:,} bytes" in page
+    assert f"{MAX_URLS:,} URLs" in page
     assert f"{MAX_TITLE_CHARACTERS} characters" in page
     assert all(f"{size:,} bytes" in page for size in MAX_OBJECT_BYTES.values())
     assert ARCHIVED_STORAGE_CLASSES <= code_words(page)
@@ -186,12 +219,12 @@ def test_every_url_style_has_a_row(style: UrlStyle) -> None:
     assert re.search(rf"^\| `{style}` \|", text_of("docs/configuration.md"), re.MULTILINE)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, spec in KINDS.items() if not spec.is_group])
-def test_the_suffixes_of_every_kind_are_the_documented_ones(kind: MediaKind) -> None:
+@pytest.mark.parametrize("kind", ObjectKind)
+def test_the_suffixes_of_every_kind_are_the_documented_ones(kind: ObjectKind) -> None:
     row = re.search(rf"^\| `{kind}` \| (`\..+) \|$", text_of("docs/configuration.md"), re.MULTILINE)
 
     assert row is not None
-    assert code_words(row[1]) == {suffix for suffix, of in KIND_BY_SUFFIX.items() if of is kind}
+    assert code_words(row[1]) == {suffix for suffix, of in KIND_BY_SUFFIX.items() if of is kind.media_kind}
 
 
 def test_every_suffix_that_is_not_planned_is_documented() -> None:

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registration_pipeline.limits import MAX_SEQUENCE_IMAGES, MAX_TITLE_CHARACTERS, MAX_URL_BYTES
+from registration_pipeline.limits import (
+    ENVELOPE_BYTES,
+    MAX_SEQUENCE_IMAGES,
+    MAX_TITLE_CHARACTERS,
+    MAX_URL_BYTES,
+    ManifestLimits,
+)
 from registration_pipeline.manifest.canonical import is_canonical_and_valid
 from registration_pipeline.manifest.format import ITEM_FORMATS
 from registration_pipeline.manifest.render import render_manifest
@@ -53,6 +59,9 @@ ODD = {
     "a group with a single URL": group(FRAMES[:1]).replace(b"objectUrl_0", b"objectUrl"),
     "a sequence that is too long": group(LONG, kind=MediaKind.IMAGE_SEQUENCE),
     "a sequence that is too long, by default": group(LONG).replace(b'"createVideo":false,', b""),
+    "a group that may be a sequence": group(FRAMES).replace(b'"createVideo":false,', b""),
+    "a TIFF in a sequence": group([*FRAMES, "s3://b/a.TIFF"], kind=MediaKind.IMAGE_SEQUENCE),
+    "a TIFF with a version in a sequence": group(["s3://b/a.tif?v=1", *FRAMES], kind=MediaKind.IMAGE_SEQUENCE),
     "a title twice": rendered(["a", "a"]),
     "a title twice, written in two ways": rendered(["aé", "b"]).replace(b'"b"', rb'"\u0061\u00e9"'),
     "a title of half a pair": rendered(["a", "b"]).replace(b'"title":"b"', rb'"title":"\ud83d"'),
@@ -88,8 +97,8 @@ def test_groups_of_any_size_that_we_render_are_seen_to_be_valid(kind: MediaKind)
     assert all(is_canonical_and_valid(group(LONG[:size], kind=kind)) for size in (1, 10, 11, 101, MAX_SEQUENCE_IMAGES))
 
 
-def test_a_group_that_is_not_a_sequence_may_be_longer_than_one() -> None:
-    assert is_canonical_and_valid(group(LONG))
+def test_a_group_that_is_not_a_sequence_may_be_longer_than_one_and_hold_tiffs() -> None:
+    assert is_canonical_and_valid(group([*LONG, "s3://b/a.tif"]))
 
 
 @given(
@@ -136,3 +145,76 @@ def test_a_manifest_is_what_the_json_module_makes_of_the_same_document(titles: l
     document = {spec.list_key: items, "skip_duplicate_urls": True}
 
     assert rendered(titles, kind=kind) == json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+OWN = {
+    "a key": {"registration.key": "raw/é/\N{GRINNING FACE}.jpg"},
+    "scalars": {"a": 1, "b": -2.5e-07, "c": True, "d": None, "e": "", "f": '"\\,:{}[]'},
+}
+DOUBTFUL = {
+    "a value that holds others": '{"a":[1]}',
+    "half a pair": '{"a":"\\ud83d"}',
+    "half a pair as key": '{"\\udc00":1}',
+    "U+0000": '{"a":"\\u0000"}',
+    "more than Encord accepts": json.dumps({"a": "x" * 10_000_000}),
+}
+
+
+def with_metadata(kind: MediaKind, *texts: str | None) -> bytes:
+    units = [
+        PlannedUnit(f"{index:016x}", kind, f"{index}", (PlannedObject("k", f"s3://b/{index}", 1),), index, text)
+        for index, text in enumerate(texts)
+    ]
+    return render_manifest("20261121T020000Z-images-000001", ChunkUnits.of(units))
+
+
+@pytest.mark.parametrize("kind", list(MediaKind), ids=str)
+@pytest.mark.parametrize("own", OWN.values(), ids=OWN)
+def test_metadata_of_plain_values_is_seen_to_be_valid(own: dict[str, Any], kind: MediaKind) -> None:
+    assert is_canonical_and_valid(with_metadata(kind, None, json.dumps(own), None))
+
+
+@pytest.mark.parametrize("kind", [MediaKind.VIDEO, MediaKind.DICOM_SERIES], ids=str)
+@pytest.mark.parametrize("text", DOUBTFUL.values(), ids=DOUBTFUL)
+def test_metadata_that_may_be_wrong_is_checked_at_length(text: str, kind: MediaKind) -> None:
+    assert not is_canonical_and_valid(with_metadata(kind, None, text))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(b'"a":1', b'"a":1,"a":1', id="a key twice"),
+        pytest.param(b'"a":1', b'"a":1e400', id="a number that becomes infinite"),
+        pytest.param(b'"a":1', b'"a":01', id="a number that JSON does not have"),
+        pytest.param(b'"a":1', b'"a":' + b"1" * 5_000, id="a number that is too long to read"),
+        pytest.param(b'"a":1', b'"z":1', id="keys in another order"),
+    ],
+)
+def test_metadata_that_we_would_write_in_another_way_is_checked_at_length(old: bytes, new: bytes) -> None:
+    data = with_metadata(MediaKind.IMAGE, '{"a":1}')
+
+    assert is_canonical_and_valid(data)
+    assert not is_canonical_and_valid(data.replace(old, new))
+
+
+@given(st.sampled_from(MediaKind), st.integers(1, 12), st.sampled_from([None, '{"a":"b,:"}']), st.integers(1, 3))
+def test_the_glance_counts_what_is_sent_to_the_byte(
+    kind: MediaKind, frames: int, metadata: str | None, count: int
+) -> None:
+    units = [
+        PlannedUnit(
+            f"{index:016x}",
+            kind,
+            f"{index}",
+            tuple(PlannedObject("k", f"s3://b/{index}/{n}", 1) for n in range(frames if KINDS[kind].is_group else 1)),
+            index,
+            metadata,
+        )
+        for index in range(count)
+    ]
+    data = render_manifest("c", ChunkUnits.of(units))
+    sent = len(json.dumps(json.loads(data))) + ENVELOPE_BYTES
+
+    assert is_canonical_and_valid(data, ManifestLimits(entries=count, bytes=sent))
+    assert not is_canonical_and_valid(data, ManifestLimits(entries=count, bytes=sent - 1))
+    assert not is_canonical_and_valid(data, ManifestLimits(entries=count - 1, bytes=sent))

@@ -11,6 +11,7 @@ import pytest
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.inventory.inventory import take_inventory
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+from registration_pipeline.limits import ManifestLimits
 from registration_pipeline.manifest.files import ensure_manifest
 from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.settings import SourceSettings
@@ -92,3 +93,14 @@ def test_a_chunk_whose_plan_is_damaged_gets_no_manifest(store: LocalStateStore, 
     with pytest.raises(StateCorruptError):
         ensure_manifest(store, "cams", replace(chunk, units=4, objects=4))
     assert list(store.names("cams/manifests/")) == []
+
+
+def test_a_manifest_is_checked_against_the_limits_of_the_plan_that_was_bought(
+    store: LocalStateStore, chunk: PlannedChunk
+) -> None:
+    made = ensure_manifest(store, "cams", chunk, limits=ManifestLimits(entries=2, bytes=10_000))
+
+    assert [str(violation) for violation in made.violations] == [
+        "manifest has 3 items; Encord accepts 2: lower chunk_size"
+    ]
+    assert ensure_manifest(store, "cams", chunk).violations == ()

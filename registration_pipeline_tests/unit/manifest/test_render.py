@@ -68,7 +68,7 @@ def test_whatever_is_rendered_is_valid_and_does_not_depend_on_the_order_of_units
 
 def test_a_unit_that_is_no_single_object_is_refused() -> None:
     one = unit("a.jpg", 0)
-    two = PlannedUnit(unit_id="", kind=MediaKind.IMAGE, title="t", objects=one.objects * 2, unit_index=0)
+    two = PlannedUnit(unit_id="", kind=MediaKind.IMAGE, title="t", objects=tuple(one.objects) * 2, unit_index=0)
 
     with pytest.raises(StateCorruptError, match="has 2 objects"):
         render_manifest(CHUNK_ID, ChunkUnits.of([two]))
@@ -79,7 +79,7 @@ def test_a_unit_that_is_no_single_object_is_refused() -> None:
     [
         pytest.param(MediaKind.IMAGE_GROUP, "image_groups", b'"createVideo":false,', id="group"),
         pytest.param(MediaKind.IMAGE_SEQUENCE, "image_groups", b'"createVideo":true,', id="sequence"),
-        pytest.param(MediaKind.DICOM_SERIES, "dicom_series", b"", id="series"),
+        pytest.param(MediaKind.DICOM_SERIES, "dicom_series", b'"createVideo":false,', id="series"),
     ],
 )
 def test_the_bytes_of_a_unit_of_many_objects_are_these(kind: MediaKind, list_key: str, video: bytes) -> None:
@@ -92,3 +92,57 @@ def test_the_bytes_of_a_unit_of_many_objects_are_these(kind: MediaKind, list_key
         b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-000001",'
         b'"registration.unit":"00000000000000aa"},' + video + urls + b'"title":"rig 1"}],"skip_duplicate_urls":true}\n'
     )
+
+
+def described(metadata: str | None, kind: MediaKind = MediaKind.IMAGE) -> PlannedUnit:
+    return unit("raw/a.jpg", 0, kind, unit_id="00000000000000aa")._replace(client_metadata=metadata)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MediaKind if kind is not MediaKind.NIFTI], ids=str)
+def test_client_metadata_of_a_unit_is_merged_with_where_it_comes_from_and_keys_are_sorted(kind: MediaKind) -> None:
+    own = '{"weather":"sun","registration.key":"raw/é","a":[{"c":1,"b":null}],"Z":1.5}'
+
+    data = render_manifest(CHUNK_ID, ChunkUnits.of([described(own, kind)]))
+
+    assert (
+        b'{"clientMetadata":{"Z":1.5,"a":[{"b":null,"c":1}],'
+        b'"registration.chunk":"20261121T020000Z-images-000001","registration.key":"raw/\\u00e9",'
+        b'"registration.unit":"00000000000000aa","weather":"sun"},'
+    ) in data
+
+
+def test_where_a_unit_comes_from_wins_over_its_own_metadata() -> None:
+    own = '{"registration.chunk":"mine","registration.unit":7}'
+
+    assert render_manifest(CHUNK_ID, ChunkUnits.of([described(own)])) == render_manifest(
+        CHUNK_ID, ChunkUnits.of([described(None)])
+    )
+
+
+def test_a_nifti_item_has_no_metadata_of_its_own_either() -> None:
+    data = render_manifest(CHUNK_ID, ChunkUnits.of([described('{"a":1}', MediaKind.NIFTI)]))
+
+    assert json.loads(data)["nifti"][0].keys() == {"objectUrl", "title"}
+
+
+@pytest.mark.parametrize("kind", [MediaKind.IMAGE, MediaKind.IMAGE_GROUP], ids=str)
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '"a"', "null", '{"a":NaN}', "[" * 100_000],
+    ids=["empty", "cut", "list", "text", "null", "not a number", "nested"],
+)
+def test_client_metadata_that_is_not_an_object_is_refused_as_damage(text: str, kind: MediaKind) -> None:
+    with pytest.raises(StateCorruptError, match="client metadata of unit 00000000000000aa"):
+        render_manifest(CHUNK_ID, ChunkUnits.of([described(text, kind)]))
+
+
+def test_groups_sequences_and_single_objects_of_one_chunk_are_rendered_in_their_order() -> None:
+    kinds = [MediaKind.IMAGE_SEQUENCE, MediaKind.IMAGE, MediaKind.IMAGE_GROUP, MediaKind.PDF, MediaKind.IMAGE]
+    units = [unit(f"{index}", index, kind) for index, kind in enumerate(kinds)]
+
+    document = json.loads(render_manifest(CHUNK_ID, ChunkUnits.of(units)))
+
+    assert list(document) == sorted(document)
+    assert [(entry["title"], entry["createVideo"]) for entry in document["image_groups"]] == [("0", True), ("2", False)]
+    assert [entry["title"] for entry in document["images"]] == ["1", "4"]
+    assert [entry["title"] for entry in document["pdfs"]] == ["3"]

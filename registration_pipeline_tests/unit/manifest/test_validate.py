@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registration_pipeline.limits import MAX_GROWTH
-from registration_pipeline.manifest import items, validate
+from registration_pipeline.limits import MAX_GROWTH, ManifestLimits
+from registration_pipeline.manifest import items
 from registration_pipeline.manifest.validate import Violation, validate_manifest
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def manifest(**keys: Any) -> bytes:
     return json.dumps({"skip_duplicate_urls": True, **keys}).encode()
 
 
-def found(data: bytes) -> list[str]:
-    return [str(violation) for violation in validate_manifest(data)]
+def found(data: bytes, limits: ManifestLimits | None = None) -> list[str]:
+    return [str(violation) for violation in validate_manifest(data, limits)]
 
 
 EVERY_KIND = manifest(
@@ -109,8 +109,8 @@ def test_every_kind_and_key_of_the_format_is_accepted() -> None:
         (manifest(images=[item()], upsert_metadata="yes"), ["upsert_metadata must be a boolean"]),
         (manifest(dicom_series=[{"title": "d"}]), ["dicom_series[0].objectUrl_0 is missing"]),
         (
-            manifest(image_groups=[{"title": "g", "objectUrl_01": "s3://b/x", "objectUrl_0": "s3://b/y"}]),
-            ["image_groups[0].objectUrl_01 is not a key of the upload format for this kind"],
+            manifest(dicom_series=[{"title": "g", "objectUrl_01": "s3://b/x", "objectUrl_0": "s3://b/y"}]),
+            ["dicom_series[0].objectUrl_01 is not a key of the upload format for this kind"],
         ),
     ],
 )
@@ -156,7 +156,9 @@ def test_a_url_at_the_limit_and_every_scheme_are_accepted(url: str) -> None:
     ids=["gap", "starts at one", "starts at one and goes on", "gap behind a two-digit position"],
 )
 def test_positions_of_a_group_start_at_zero_and_leave_no_gap(present: list[int], positions: int) -> None:
-    group = {"title": "g"} | {f"objectUrl_{position}": f"s3://b/{position}" for position in present}
+    group = {"title": "g", "createVideo": False} | {
+        f"objectUrl_{position}": f"s3://b/{position}" for position in present
+    }
 
     (violation,) = validate_manifest(manifest(image_groups=[group]))
     assert violation.where == f"image_groups[0].objectUrl_{positions}"
@@ -282,8 +284,7 @@ def test_the_limit_of_client_metadata_is_on_what_is_sent(
 @pytest.mark.parametrize(
     ("urls", "keys", "fits"),
     [
-        (32_767, {}, True),
-        (32_768, {}, False),
+        (32_767, {"createVideo": True}, True),
         (32_768, {"createVideo": True}, False),
         (32_768, {"createVideo": False}, True),
     ],
@@ -298,12 +299,12 @@ def test_a_sequence_has_a_limit(urls: int, keys: dict[str, Any], fits: bool) -> 
     assert found(manifest(image_groups=[group])) == ([] if fits else [words])
 
 
-def test_the_number_of_urls_has_a_limit_over_all_items(monkeypatch: pytest.MonkeyPatch) -> None:
-    group = {"title": "g", "objectUrl_0": "s3://b/0", "objectUrl_1": "s3://b/1"}
-    monkeypatch.setattr(validate, "MAX_URLS", 3)
+def test_the_number_of_urls_has_a_limit_over_all_items() -> None:
+    group = {"title": "g", "createVideo": True, "objectUrl_0": "s3://b/0", "objectUrl_1": "s3://b/1"}
+    limits = ManifestLimits(entries=9, bytes=9_999, urls=3)
 
-    assert found(manifest(images=[item()], image_groups=[group])) == []
-    assert found(manifest(images=[item("a"), item("b")], image_groups=[group])) == [
+    assert found(manifest(images=[item()], image_groups=[group]), limits) == []
+    assert found(manifest(images=[item("a"), item("b")], image_groups=[group]), limits) == [
         "manifest has 4 URLs; Encord accepts 3: lower chunk_size"
     ]
 
@@ -317,24 +318,22 @@ def test_the_number_of_items_has_a_limit_over_all_kinds() -> None:
     ]
 
 
-def test_the_size_of_a_manifest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_a_manifest_has_a_limit() -> None:
     data = manifest(images=[item()])
-    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", len(data) - 1)
+    limits = ManifestLimits(entries=1, bytes=len(data) - 1)
 
-    assert [violation.where for violation in validate_manifest(data)] == ["manifest"]
-    assert found(data + b" ")[0].startswith(f"manifest is {len(data) + 1} bytes long")
+    assert [violation.where for violation in validate_manifest(data, limits)] == ["manifest"]
+    assert found(data + b" ", limits)[0].startswith(f"manifest is {len(data) + 1} bytes long")
 
 
-def test_a_manifest_that_grows_over_the_limit_when_it_is_sent_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manifest_that_grows_over_the_limit_when_it_is_sent_is_found() -> None:
     document = {"skip_duplicate_urls": True, "images": [item(clientMetadata={"a": "\x7f" * 1_000})]}
     data = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
     sent = len(json.dumps(document)) + 512  # the SDK escapes and spaces out, and sends more around it
     assert sent > 5 * len(data)
 
-    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", sent)
-    assert found(data) == []
-    monkeypatch.setattr(validate, "MAX_MANIFEST_BYTES", sent - 1)
-    assert found(data) == [
+    assert found(data, ManifestLimits(entries=1, bytes=sent)) == []
+    assert found(data, ManifestLimits(entries=1, bytes=sent - 1)) == [
         f"manifest grows to {sent:,} bytes when it is sent; Encord accepts {sent - 1:,}: lower chunk_size"
     ]
 
@@ -451,3 +450,14 @@ ITEM_KEYS = st.sampled_from(["objectUrl", "title", "clientMetadata", "objectUrl_
 )
 def test_no_json_makes_the_validation_raise(document: dict[str, Any]) -> None:
     assert all(violation.where for violation in validate_manifest(json.dumps(document).encode()))
+
+
+def test_a_group_that_does_not_say_whether_it_is_a_sequence_may_not_be_what_was_meant() -> None:
+    frames = {f"objectUrl_{number}": f"s3://b/{number}.tif" for number in range(3)}
+
+    assert found(manifest(image_groups=[{"title": "g", **frames}])) == [
+        "image_groups[0].createVideo is missing: without it Encord makes a sequence of the images, with it (false) a group",
+        "image_groups[0].objectUrl_0 is a TIFF, which Encord does not accept in a sequence",
+    ]
+    assert found(manifest(image_groups=[{"title": "g", "createVideo": False, **frames}])) == []
+    assert found(manifest(dicom_series=[{"title": "g", **frames}])) == []

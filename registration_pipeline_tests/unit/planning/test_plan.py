@@ -164,6 +164,43 @@ def test_every_wave_lists_all_rejected_objects_of_its_inventory(bucket: Any) -> 
     assert sum(wave.counts.rejected_by_reason.values()) == wave.counts.rejected == 4
 
 
+def test_a_rule_of_kinds_plans_what_no_suffix_says_and_the_others_are_counted_by_suffix(bucket: Any) -> None:
+    bucket.put("raw/frames/1.dat", "raw/frames/2.dat", "raw/other/3.dat", "raw/LICENSE", "raw/empty.jpg")
+    bucket.put("raw/empty.jpg", size=0)
+    before = bucket.sync().wave
+    bucket.configure(kinds=[{"match": "frames/*", "kind": "images"}])
+    after = bucket.plan().wave
+
+    assert before.counts.rejected_suffixes == {".dat": 3, "": 1}
+    assert after.counts.rejected_suffixes == {".dat": 1, "": 1}
+    assert load_waves(bucket.store, "cams") == [before, after]
+    assert {row["key"]: row["kind"] for row in bucket.planned_rows()} == {
+        "raw/frames/1.dat": "images",
+        "raw/frames/2.dat": "images",
+    }
+
+
+def test_a_key_that_is_too_long_for_a_title_is_planned_and_kept_beside_it(bucket: Any) -> None:
+    long, volume = f"raw/{'x/' * 200}é.jpg", f"raw/{'x/' * 200}v.nii"
+    bucket.put(long, volume, "raw/a.jpg")
+    bucket.sync()
+    rows = {row["key"]: row for row in bucket.planned_rows()}
+
+    assert rows[long]["title"] == f"{rows[long]['unit_id']} é.jpg"
+    assert rows[long]["client_metadata"] == f'{{"registration.key":"{long}"}}'
+    assert rows[volume]["title"] == f"{rows[volume]['unit_id']} v.nii"
+    assert rows[volume]["client_metadata"] is None
+    assert (rows["raw/a.jpg"]["title"], rows["raw/a.jpg"]["client_metadata"]) == ("raw/a.jpg", None)
+
+
+def test_the_template_of_the_source_gives_the_titles(bucket: Any) -> None:
+    bucket.configure(title="fleet {path}")
+    bucket.put("raw/a.jpg")
+    bucket.sync()
+
+    assert [row["title"] for row in bucket.planned_rows()] == ["fleet a.jpg"]
+
+
 def test_young_objects_are_held_until_a_later_inventory(bucket: Any) -> None:
     bucket.configure(min_age_seconds=60)
     bucket.put("raw/new.jpg")
@@ -244,3 +281,25 @@ def test_waves_and_chunks_load_in_planning_order(new_bucket: Callable[..., Any])
     assert planned[-1].endswith("-11")
     assert [wave.wave_id for wave in load_waves(bucket.store, "cams")] == planned
     assert list(load_chunks(bucket.store, "cams")) == [f"{planned[0]}-images-{number:06d}" for number in (1, 2, 3)]
+
+
+def test_a_uri_that_was_changed_is_noticed_once(bucket: Any) -> None:
+    bucket.put("raw/a.jpg")
+    bucket.sync()
+    before = bucket.source.uri
+    bucket.source = bucket.source.model_copy(update={"uri": f"{before}deeper/"})
+    bucket.put("raw/deeper/b.jpg")
+
+    plan, following = bucket.sync(), bucket.sync()
+
+    assert f"was {before} when it was planned last, and is {before}deeper/ now" in str(plan.uri_notice)
+    assert following.uri_notice is None
+
+
+def test_a_wave_of_an_earlier_version_does_not_say_its_uri(bucket: Any) -> None:
+    bucket.put("raw/a.jpg")
+    wave = bucket.sync().wave
+    value = wave.to_json()
+    del value["uri"]
+
+    assert type(wave).from_json(value).uri is None

@@ -96,7 +96,8 @@ def test_the_chunks_hold_exactly_the_planned_objects_and_urls_decode_to_keys(
         for unit in read_chunk_units(bucket.store, "cams", chunk):
             (item,) = unit.objects
             seen[item.key] += 1
-            assert unit.title == item.key
+            assert unit.title == item.key or len(item.key) > 300
+            assert len(unit.title) <= 300
             assert item.object_url == object_url(bucket.source, item.key)
             assert chunk.first_key <= item.key <= chunk.last_key
     assert seen == Counter(row["key"] for row in bucket.planned_rows())

@@ -11,7 +11,7 @@ GIGABYTE = 1024**3
 
 
 def reject(key: str = "a/b.jpg", **facts: Any) -> Rejection | None:
-    given: dict[str, Any] = {"size": 1, "kind": MediaKind.IMAGE, "title": key, "url": "s3://bucket/" + key}
+    given: dict[str, Any] = {"size": 1, "kind": MediaKind.IMAGE, "url": "s3://bucket/" + key}
     return find_rejection(key=key, **(given | facts))
 
 
@@ -23,7 +23,7 @@ def reject(key: str = "a/b.jpg", **facts: Any) -> Rejection | None:
         ({"size": 0}, RejectionReason.EMPTY),
         ({"key": "a.zip", "size": 0, "kind": None}, RejectionReason.EMPTY),
         ({"key": "a.zip", "kind": None}, RejectionReason.UNSUPPORTED_TYPE),
-        ({"key": "a.dcm", "kind": None, "content_type": "application/dicom"}, RejectionReason.UNSUPPORTED_TYPE),
+        ({"key": "a.csv", "kind": None, "content_type": "text/csv"}, RejectionReason.UNSUPPORTED_TYPE),
         ({"key": "noextension", "kind": None}, RejectionReason.UNSUPPORTED_TYPE),
         ({"size": GIGABYTE + 1}, RejectionReason.TOO_LARGE),
         ({"size": GIGABYTE + 1, "kind": MediaKind.VIDEO}, RejectionReason.TOO_LARGE),
@@ -32,7 +32,6 @@ def reject(key: str = "a/b.jpg", **facts: Any) -> Rejection | None:
         ({"storage_class": "DEEP_ARCHIVE"}, RejectionReason.ARCHIVED),
         ({"url": "s3://b/" + "x" * (16_384 - 6)}, RejectionReason.URL_TOO_LONG),
         ({"url": "s3://b/" + "é" * 8_189}, RejectionReason.URL_TOO_LONG),
-        ({"title": "t" * 301}, RejectionReason.TITLE_TOO_LONG),
     ],
     ids=lambda value: getattr(value, "value", ""),
 )
@@ -57,7 +56,7 @@ def test_what_encord_would_not_take_is_rejected_with_its_reason_and_the_key(
         {"storage_class": "ARCHIVE"},
         {"storage_class": "INTELLIGENT_TIERING"},
         {"url": "s3://b/" + "x" * (16_384 - 7)},
-        {"title": "é" * 300},
+        {"key": "é" * 301},
     ],
     ids=[
         "plain",
@@ -68,7 +67,7 @@ def test_what_encord_would_not_take_is_rejected_with_its_reason_and_the_key(
         "Google's archive is readable at once",
         "tiered",
         "url of exactly the limit",
-        "title of exactly the limit in characters",
+        "a key that is too long for a title",
     ],
 )
 def test_what_encord_accepts_is_not_rejected(facts: dict[str, Any]) -> None:
@@ -76,8 +75,8 @@ def test_what_encord_accepts_is_not_rejected(facts: dict[str, Any]) -> None:
 
 
 def test_the_message_of_an_unplanned_format_says_that_it_is_not_planned() -> None:
-    rejection = reject("scan.dcm", kind=None)
+    rejection = reject("ride.csv", kind=None)
 
     assert rejection is not None
-    assert "'.dcm'" in rejection.message
-    assert "DICOM series are not planned" in rejection.message
+    assert "'.csv'" in rejection.message
+    assert "which is not planned" in rejection.message

@@ -23,6 +23,7 @@ def test_units_are_the_same_as_columns_and_as_tuples(sizes: list[int], cut: int,
                 PlannedObject(f"k{index}-{number}", f"s3://b/{index}-{number}", number) for number in range(size)
             ),
             unit_index=index,
+            client_metadata=f'{{"a":{index}}}' if size == 2 else None,
         )
         for index, size in enumerate(sizes)
     ]
@@ -33,6 +34,7 @@ def test_units_are_the_same_as_columns_and_as_tuples(sizes: list[int], cut: int,
 
     assert list(made) == units
     assert (len(made), made.objects, made.is_single) == (len(units), sum(sizes), set(sizes) <= {1})
+    assert made.has_client_metadata == (2 in sizes)
     assert made.values("key") == [entry.key for unit in units for entry in unit.objects]
     for part, expected in ((made[:cut], units[:cut]), (made[cut:], units[cut:])):
         assert list(part) == expected

@@ -135,6 +135,15 @@ def test_the_manifests_are_valid_but_for_the_one_that_should_not_be() -> None:
     assert len(list(validate_manifest(with_unknown_key(plain_manifest("rehearsal-x", choice.first[:1]))))) == 1
 
 
+def test_the_titles_are_those_that_a_sync_would_give() -> None:
+    deep = [("deep/" * 70 + f"{number}.jpg", 7) for number in range(7)]
+    choice, _ = choose([deep])
+    named, _ = choose([images(1)], title="frame {path}")
+
+    assert list(validate_manifest(plain_manifest("rehearsal-x", (*choice.first, *choice.new)))) == []
+    assert [unit.title for unit in named.first] == ["frame 00000.jpg"]
+
+
 def test_another_spelling_means_the_same_key() -> None:
     from urllib.parse import unquote
 

@@ -169,7 +169,7 @@ def test_a_retry_lists_no_folder_for_what_is_registered_already(fleet: Any):
 def test_a_second_process_leaves_the_chunk_to_the_first(fleet: Any):
     """Both saw it planned; the second one's intent comes too late."""
     second = fleet.submission()
-    second._load()
+    second._record.load()
     fleet.submission().advance()
 
     with pytest.raises(StoppedError, match=r"Another process works on chunk .*-images-000001"):
@@ -199,7 +199,7 @@ def test_a_job_id_that_another_process_wrote_meanwhile_ends_the_doubt(fleet: Any
     assert isinstance(doubt, InDoubt)
     job_id = submission._send(_manifest(fleet))
     fleet.time.sleep(120)
-    submission._append(JournalEventKind.JOB, job_id=job_id)
+    submission._record.append(JournalEventKind.JOB, job_id=job_id)
 
     result = fleet.submission().resolve(doubt, settled_seconds=120)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +81,18 @@ def test_a_thousand_skipped_units_are_found_with_few_requests(name_of: Callable[
 
     assert [evidence.item_of(one) for one in units] == [f"item-{one.title}" for one in units]
     assert len(gateway.asked) <= most
+
+
+def test_a_hundred_series_are_found_in_a_large_folder_though_their_titles_have_little_in_common():
+    spread = random.Random(4711)
+    titles = [f"1.2.840.113619.2.{spread.randrange(400)}.{spread.randrange(10**10)}" for _ in range(100_000)]
+    gateway = CountingGateway(replace(item(title), url=None, unit_id=f"id-{title}") for title in titles)
+    series = [unit(title)._replace(kind=MediaKind.DICOM_SERIES) for title in spread.sample(titles, 100)]
+
+    evidence = search(gateway, series)
+
+    assert evidence.covers(series)
+    assert len(gateway.asked) <= 200
 
 
 def test_what_is_not_there_costs_one_search_and_the_newest_page():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.errors import AmbiguousError, HaltError, PayloadTooLargeError, PermanentError
+from registration_pipeline.limits import ManifestLimits
 from registration_pipeline.planning.halves import halve, is_within, read_units
 from registration_pipeline.submission.split import GIVE_UP_AFTER
 from registration_pipeline.submission.testing import StartScript
@@ -181,3 +183,13 @@ def test_halves_are_all_units_in_order_and_have_ids_of_their_own(fleet_of: Any, 
             ids.add(part.chunk_id)
             waiting.append((part, part_members))
     assert sorted(found, key=lambda unit: unit.unit_index) == fleet.units()
+
+
+def test_a_chunk_that_an_earlier_wider_plan_allowed_is_halved_before_anything_is_sent(fleet: Any):
+    limits = ManifestLimits(entries=6, bytes=10_000_000)
+
+    (result,) = fleet.register(limits=limits)
+
+    fleet.assert_exactly_once()
+    assert (result.state, result.registered_units) == (ChunkState.SUCCEEDED, 20)
+    assert [len(urls_of(json.loads(data))) for data in fleet.encord.manifests] == [5, 5, 5, 5]

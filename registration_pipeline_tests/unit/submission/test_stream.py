@@ -21,6 +21,7 @@ from registration_pipeline.tracking.journal.states import ChunkState
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.submission.testing import ScriptedGateway
     from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline_tests.unit.conftest import Fleet
@@ -119,9 +120,9 @@ def test_an_invalid_manifest_in_the_middle_keeps_no_other_chunk_from_being_sent(
 ):
     (url,) = (url for url in fleet.urls() if url.endswith("/12.jpg"))
 
-    def with_a_new_rule(data: bytes) -> list[Violation]:
+    def with_a_new_rule(data: bytes, limits: ManifestLimits | None) -> list[Violation]:
         return [
-            *validate_manifest(data),
+            *validate_manifest(data, limits),
             *([Violation("images[0]", "is refused since today")] if url.encode() in data else []),
         ]
 

@@ -26,7 +26,7 @@ from registration_pipeline.submission.verdicts import (
     verdict_facts,
 )
 from registration_pipeline.tracking.journal.states import ChunkState
-from registration_pipeline.tracking.outcomes import Outcome, Verdict
+from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, Verdict
 
 AT = datetime(2026, 11, 21, 2, tzinfo=UTC)
 NOTHING = FolderEvidence()
@@ -116,7 +116,7 @@ def test_an_item_that_is_named_for_two_units_proves_neither():
 def test_what_was_registered_without_an_item_has_to_be_proven_again():
     units = chunk(unit("a"), unit("b"))
     named = judge_job(units, report("a", "b"), NOTHING, attempt=1, at=AT)
-    earlier = [named[0], named[1]._replace(item_uuid=None, verdict=Verdict.ALREADY_REGISTERED)]
+    earlier = ChunkOutcomes.of([named[0], named[1]._replace(item_uuid=None, verdict=Verdict.ALREADY_REGISTERED)])
 
     kept = keep_registered(judge_job(units, report(), NOTHING, attempt=2, at=AT), earlier)
 

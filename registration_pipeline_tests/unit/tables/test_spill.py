@@ -106,7 +106,7 @@ def test_findings_are_sorted_with_few_open_files_however_many_runs_there_were(
     spool = FindingSpool(tmp_path)
     keys = [f"{number * 7919 % 1000:04d}" for number in range(1000)]
     for key in keys:
-        spool.add(FindingRow("missing", key, None, None, None, None, None, None))
+        spool.add(FindingRow("missing", key, None, None, None, 1, None, None, None))
     opened = 0
 
     found = []

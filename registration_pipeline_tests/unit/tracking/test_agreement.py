@@ -85,3 +85,19 @@ def test_a_verdict_about_another_number_of_objects_is_named(fleet_of: FleetOf) -
         "The inventory has 4 objects, but 7 are accounted for: 0 excluded, 0 rejected, 7 registered, 0 pending, 0 failed.",
         f"Chunk {chunk_id} has 2 objects, but its verdict is about 5 registered and 0 failed ones.",
     )
+
+
+def test_a_verdict_about_more_failed_units_than_the_chunk_has_is_named(fleet_of: FleetOf) -> None:
+    fleet = registered(fleet_of)
+    snapshot = read_snapshot(fleet.store, "fleet")
+    chunk_id, folded = next(iter(snapshot.journals.items()))
+    assert folded.progress.verdict is not None
+    verdict = replace(folded.progress.verdict, reasons={"other": 3})
+    journals = {**snapshot.journals, chunk_id: folded._replace(progress=replace(folded.progress, verdict=verdict))}
+
+    status = source_status(fleet.store, "fleet", replace(snapshot, journals=journals))
+
+    assert status.disagreements == (
+        "There are 3 failed units, but 0 failed objects.",
+        f"Chunk {chunk_id} has 2 units, but its verdict is about 3 failed ones.",
+    )

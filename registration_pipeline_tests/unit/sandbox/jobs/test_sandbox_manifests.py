@@ -40,7 +40,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "number that no column holds": (images(imageMetadata={"fileSize": 2**63}), "more than 64 bits"),
     "fraction where a whole number is meant": (images(imageMetadata={"width": 1.0}), "must be a whole number"),
     "position of 5,000 digits": (
-        {"image_groups": [{"objectUrl_0": "s3://b/a", "objectUrl_" + "1" * 5_000: "s3://b/b"}]},
+        {"image_groups": [{"title": "g", "objectUrl_0": "s3://b/a", "objectUrl_" + "1" * 5_000: "s3://b/b"}]},
         "without a gap",
     ),
 }
@@ -76,7 +76,8 @@ def test_text_that_only_resembles_an_escape_is_accepted() -> None:
 
 
 def test_the_number_of_urls_has_a_limit_over_all_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    group = {f"objectUrl_{position}": f"s3://b/{position}" for position in range(3)}
+    frames = {f"objectUrl_{position}": f"s3://b/{position}" for position in range(3)}
+    group = {"title": "g", "createVideo": False, **frames}
     monkeypatch.setattr(manifests, "MAX_URLS", 4)
 
     assert len(parse_external_files({**images(), "image_groups": [group]}).units) == 2

@@ -1,0 +1,220 @@
+"""What a reading has so far, kept in the state while it goes on: a process that dies loses one part of it at the most.
+
+What does not belong here: reading (``reading.py``), and the set that counts in the end (``facts/sets.py``).
+
+A part of progress is a Parquet file and, written after it, a document that names it with its digest: without that it is never
+read. It is worth something only to the next reading, which takes from it what is still true, key by key. A reading begins with
+a file that says who reads, so that others clear its folder away only when that process is dead.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
+from registration_pipeline.facts.headers.schema import HEADER_SCHEMA, HEADERS
+from registration_pipeline.ids import inventory_id as id_of_time
+from registration_pipeline.ids import is_inventory_id, parse_inventory_id
+from registration_pipeline.state.holder import Holder
+from registration_pipeline.state.layout import COMMIT_MARKER, facts_folder, facts_writer_name
+from registration_pipeline.state.markers import FileSet
+from registration_pipeline.state.owned import own_names
+from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
+from registration_pipeline.state.sealed import canonical_json, open_sealed, sealed_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from registration_pipeline.state.store import StateStore
+
+PART_ROWS: Final = 2_000
+"""Headers in one part of progress: what a process that dies has to read again at the most; 20 seconds at 100 a second."""
+
+PART_SECONDS: Final = 30.0
+"""After which a part is written although it has fewer."""
+
+ABANDONED_AFTER: Final = timedelta(days=7)
+"""Older readings are over even where that can't be seen from here, as on another machine."""
+
+_SETS_KEPT: Final = 2
+"""Committed ones: the newest, and the one before it, which a plan that has begun may still read."""
+
+_STEM: Final = "progress"
+
+
+def claim_reading(store: StateStore, source: str, now: datetime) -> str:
+    """Return the id of a new reading, later than all there are, with this process as its writer.
+
+    Args:
+        store: the state.
+        source: its name.
+        now: aware.
+    """
+    now = now.astimezone(UTC)
+    present = filter(is_inventory_id, store.folders(facts_folder(source, HEADERS)))  # the form is the same
+    later = [_time_of(facts_id) + timedelta(seconds=1) for facts_id in present]
+    moment = max([now, *later])
+    while True:
+        facts_id = id_of_time(moment)
+        try:
+            holder = canonical_json(Holder.current(now).to_json())
+            store.create(facts_writer_name(source, HEADERS, facts_id), holder)
+        except StateConflictError:
+            moment += timedelta(seconds=1)  # another process began in the same second
+        else:
+            return facts_id
+
+
+def _time_of(facts_id: str) -> datetime:
+    try:
+        return parse_inventory_id(facts_id)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def give_up_claim(store: StateStore, source: str, facts_id: str) -> None:
+    """Say that nothing more comes of a reading that failed: the next one uses its progress and removes it."""
+    with suppress(StateError):  # what went wrong first matters more
+        store.delete(facts_writer_name(source, HEADERS, facts_id))
+
+
+class ProgressLog:
+    """Takes the rows of a reading as they are read, in the order of their keys.
+
+    Args:
+        store: the state.
+        source: its name.
+        facts_id: which reading.
+        part_rows: rows of a part.
+        part_seconds: after which a part is written although it has fewer.
+        monotonic: seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        source: str,
+        facts_id: str,
+        *,
+        part_rows: int = PART_ROWS,
+        part_seconds: float = PART_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._files = FileSet(store, facts_folder(source, HEADERS, facts_id))
+        self._part_rows, self._part_seconds, self._monotonic = part_rows, part_seconds, monotonic
+        self._pending: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._written_at = monotonic()
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Take rows of ``HEADER_SCHEMA``; write those that are a part."""
+        self._pending.append(rows)
+        self._rows += rows.num_rows
+        if self._rows >= self._part_rows or self._monotonic() - self._written_at >= self._part_seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what there is."""
+        if self._rows:
+            with ParquetPartWriter(self._files, HEADER_SCHEMA, stem=_STEM) as writer:
+                for rows in self._pending:
+                    writer.write(rows)
+                (part,) = writer.finish()
+            self._files.store.create(_document_of(part.name), sealed_json(part.to_json()))
+        self._pending, self._rows, self._written_at = [], 0, self._monotonic()
+
+
+def unfinished_readings(store: StateStore, source: str, *, but: str) -> list[Iterator[pa.RecordBatch]]:
+    """Return the rows of each reading that was never committed, as ``HEADER_SCHEMA`` and sorted by key; the newest first.
+
+    Args:
+        store: the state.
+        source: its name.
+        but: the reading that begins now.
+    """
+    folders = _folders(store, source)
+    unfinished = [
+        facts_id
+        for facts_id in sorted(folders, reverse=True)
+        if facts_id != but and not _is_committed(folders[facts_id])
+    ]
+    parts = [_parts(store, folders[facts_id]) for facts_id in unfinished]
+    return [read_parts(store, some) for some in parts if some]
+
+
+def _parts(store: StateStore, names: Sequence[str]) -> list[Part]:
+    """Return the parts of one reading in the order of their keys; those that can't be relied on are left out."""
+    found: list[Part] = []
+    present = {*names}
+    for name in sorted(name for name in names if name.rsplit("/", 1)[-1].startswith(_STEM) and name.endswith(".json")):
+        try:
+            part = Part.from_json(open_sealed(store.read(name)))
+        except (StateNotFoundError, ValueError, KeyError, TypeError):
+            continue
+        if part.name in present:
+            found.append(part)
+    return found
+
+
+def clear_away(store: StateStore, source: str, facts_id: str, now: datetime) -> None:
+    """Remove what nothing needs after a reading was committed: its progress, older sets, and readings of dead processes.
+
+    Args:
+        store: the state.
+        source: its name.
+        facts_id: the reading.
+        now: aware.
+    """
+    folders = _folders(store, source)
+    committed = sorted((one for one, names in folders.items() if _is_committed(names)), reverse=True)
+    for one, names in folders.items():
+        if one == facts_id:
+            _remove(store, [name for name in names if not _is_of_the_set(name)])
+        elif one in committed[_SETS_KEPT:] or (one not in committed and _is_abandoned(store, source, one, now)):
+            _remove(store, names)
+
+
+def _folders(store: StateStore, source: str) -> dict[str, list[str]]:
+    """Return the names of the files of every reading by its id, from one listing."""
+    folder = facts_folder(source, HEADERS)
+    found: dict[str, list[str]] = {}
+    for name in own_names(store, folder):
+        found.setdefault(name.removeprefix(folder).partition("/")[0], []).append(name)
+    return found
+
+
+def _is_committed(names: Sequence[str]) -> bool:
+    return any(name.endswith(f"/{COMMIT_MARKER}") for name in names)
+
+
+def _is_of_the_set(name: str) -> bool:
+    base = name.rsplit("/", 1)[-1]
+    return base == COMMIT_MARKER or base.startswith("part-")
+
+
+def _remove(store: StateStore, names: Sequence[str]) -> None:
+    # The marker first: without it the rest is never read. A document before its part, for the same reason.
+    for name in sorted(names, key=lambda name: (not name.endswith(COMMIT_MARKER), not name.endswith(".json"), name)):
+        store.delete(name)
+
+
+def _is_abandoned(store: StateStore, source: str, facts_id: str, now: datetime) -> bool:
+    if now - _time_of(facts_id) > ABANDONED_AFTER:
+        return True
+    try:
+        writer = Holder.from_json(json.loads(store.read(facts_writer_name(source, HEADERS, facts_id))))
+    except StateNotFoundError:
+        return True  # it was given up, or began to be removed
+    except (ValueError, TypeError, KeyError):
+        return True
+    return writer.is_dead_for_certain()
+
+
+def _document_of(part_name: str) -> str:
+    return part_name.removesuffix(".parquet") + ".json"

@@ -1,0 +1,56 @@
+"""The check that headers can be read: the library is there, and one object of the bucket can be read in part.
+
+What does not belong here: the other checks of a source (``preflight.py``).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from registration_pipeline.errors import ObjectReadError, PermissionDeniedError, ServiceUnavailableError
+from registration_pipeline.project.project import Project
+from registration_pipeline.settings import SourceSettings
+from registration_pipeline.settings.units import asks_for_headers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FEW_BYTES = 1024
+
+
+def needs_headers(source: SourceSettings, listed: "Sequence[pa.RecordBatch]") -> bool:
+    """Return whether a sync of the source will read headers.
+
+    Args:
+        source: its rules.
+        listed: the first objects of its bucket; where rules don't ask for headers, DICOM objects among them do.
+    """
+    from registration_pipeline.planning.header_needs import objects_to_read
+
+    return asks_for_headers(source.groups) or any(objects_to_read(source, batch).num_rows for batch in listed)
+
+
+def try_header(project: Project, source: SourceSettings, listed: "Sequence[pa.RecordBatch]") -> str:
+    """Read the beginning of the first object that needs it, and say so.
+
+    Raises:
+        ConfigurationError: the library that reads headers is not installed.
+        PermissionDeniedError: the object may not be read.
+        ServiceUnavailableError: it can't be read for another reason.
+        HaltError: what the reader raises.
+    """
+    from registration_pipeline.facts.reader import StoredObject
+    from registration_pipeline.planning.header_needs import objects_to_read
+    from registration_pipeline.project.headers import require_library
+
+    require_library(source)
+    reader = project.reader(source)
+    for batch in listed:
+        for item in StoredObject.of(objects_to_read(source, batch).slice(0, 1)):
+            try:
+                reader.read(item, 0, _FEW_BYTES)
+            except ObjectReadError as error:
+                if error.is_refused:
+                    raise PermissionDeniedError(str(error)) from None
+                raise ServiceUnavailableError(f"{error}. Check again") from None
+            return f"{reader.description}: {item.key!r} can be read"
+    return f"{reader.description}: not tried, because none of the first objects needs it"

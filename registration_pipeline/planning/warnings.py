@@ -1,0 +1,57 @@
+"""What a person should know of a plan besides its counts: a bounded list, kept in the wave's commit marker.
+
+What does not belong here: what is worth a warning (``grouping/judge.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MOST_KEPT: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class PlanWarnings:
+    """The warnings of a plan.
+
+    Args:
+        total: how many there are.
+        first: the first of them, at most 20.
+    """
+
+    total: int = 0
+    first: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form it has in a commit marker."""
+        return {"total": self.total, "first": list(self.first)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any] | None) -> PlanWarnings:
+        """Read the form it has in a commit marker; waves of earlier versions have none.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is not that form.
+        """
+        return cls() if value is None else cls(int(value["total"]), tuple(map(str, value["first"])))
+
+
+class WarningList:
+    """Takes warnings and keeps the first."""
+
+    def __init__(self) -> None:
+        self._total, self._first = 0, list[str]()
+
+    def add(self, warning: str) -> None:
+        """Take one."""
+        self._total += 1
+        if len(self._first) < _MOST_KEPT:
+            self._first.append(warning)
+
+    def result(self) -> PlanWarnings:
+        """Return what there is."""
+        return PlanWarnings(self._total, tuple(self._first))

@@ -1,0 +1,141 @@
+"""The stage that reads headers, for a loaded source: whether there is anything to read, and reading it.
+
+What does not belong here: which objects need their header (``planning/header_needs.py``) and reading (``facts/headers``).
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from registration_pipeline.errors import ConfigurationError, UsageError
+from registration_pipeline.facts.headers.dicom import missing_library
+from registration_pipeline.facts.headers.reading import HeaderReading, HeadersProgress, Reading
+from registration_pipeline.facts.headers.schema import UNREADABLE, latest_headers
+from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.planning.decision import digest_rules
+from registration_pipeline.planning.header_needs import (
+    holds_dicom,
+    needs_digest,
+    objects_without_header,
+)
+from registration_pipeline.planning.history import load_history
+from registration_pipeline.settings.units import asks_for_headers
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from registration_pipeline.facts.reader import ObjectReader
+    from registration_pipeline.facts.sets import FactSet
+    from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.planning.history import PlanHistory
+    from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.state.store import StateStore
+
+
+class SourceHeaders:
+    """The headers of one source.
+
+    Args:
+        store: the state.
+        source: its settings.
+        reader: makes the reader of its objects; called only if there is something to read.
+        clock: gives the aware time.
+    """
+
+    def __init__(
+        self,
+        store: "StateStore",
+        source: "SourceSettings",
+        reader: "Callable[[], ObjectReader]",
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store, self._source, self._reader, self._clock = store, source, reader, clock
+
+    def read(self, progress: Callable[[HeadersProgress], None] | None = None, *, again: bool = False) -> Reading | None:
+        """Read the headers that the latest inventory needs and that are not known; None: there is nothing to read.
+
+        Args:
+            progress: called with how far it is.
+            again: also if they were read for this inventory; what could not be read is tried once more.
+
+        Raises:
+            UsageError: there is no inventory.
+            ConfigurationError: the library that reads headers is not installed.
+            HaltError: the store can't be read.
+            StateError: the state can't be read or written.
+        """
+        inventory = latest_inventory(self._store, self._source.name)
+        if inventory is None:
+            raise UsageError(
+                f"Source {self._source.name} has no inventory: run `registration-pipeline inventory {self._source.name}` first"
+            )
+        history, previous = load_history(self._store, self._source.name), latest_headers(self._store, self._source.name)
+        if not (again or self._may_lack(inventory, history, previous)):
+            return None
+        if previous is None and not holds_dicom(self._store, self._source, inventory):
+            return None
+        reading = HeaderReading(
+            store=self._store,
+            source=self._source.name,
+            reader=self._reader(),
+            clock=self._clock,
+            threads=self._source.storage.concurrency,
+            progress=progress,
+        )
+        notes = {
+            "inventory_id": inventory.inventory_id,
+            "listing_digest": inventory.digest,
+            "needs_digest": needs_digest(self._source),
+            "planned": history.number,
+        }
+        return reading.read(
+            _Candidates(self._store, self._source, inventory), notes, always=asks_for_headers(self._source.groups)
+        )
+
+    def _may_lack(self, inventory: "Inventory", history: "PlanHistory", previous: "FactSet | None") -> bool:
+        """Return False if the headers of all objects of the inventory are known for certain."""
+        if previous is None:
+            # Then whatever was planned under these rules needed none.
+            wave = history.latest
+            return (
+                wave is None
+                or wave.listing_digest != inventory.digest
+                or wave.rules_digest != digest_rules(self._source, None)
+            )
+        notes: Any = previous.notes
+        # With a plan that lost waves, objects are unplanned again whose headers have dropped out of the set.
+        if notes.get("needs_digest") != needs_digest(self._source) or int(notes.get("planned", 0)) > history.number:
+            return True
+        if notes.get("inventory_id") == inventory.inventory_id:
+            return False
+        unread = notes.get("problems", {}).get(UNREADABLE.value, 0)
+        return bool(unread) or notes.get("listing_digest") != inventory.digest
+
+
+class _Candidates:
+    """The objects that need their header; the second time without what may be damaged of the first."""
+
+    def __init__(self, store: "StateStore", source: "SourceSettings", inventory: "Inventory") -> None:
+        self._store, self._source, self._inventory = store, source, inventory
+        self._is_trusted = True
+
+    def __call__(self) -> "Iterator[pa.RecordBatch]":
+        history = load_history(self._store, self._source.name, is_trusted=self._is_trusted)
+        self._is_trusted = False
+        for batch in objects_without_header(self._store, self._source, self._inventory, history):
+            require_library(self._source)  # only now: without objects that need it, it may be missing
+            yield batch
+
+
+def require_library(source: "SourceSettings") -> None:
+    """Refuse to read headers without the library that does.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
+    if (remedy := missing_library()) is not None:
+        raise ConfigurationError(
+            "DICOM objects are grouped by their headers, and pydicom, which reads them, is not installed; install it with "
+            f"`{remedy}`, or write a rule that groups them by directory or by an expression, or exclude them",
+            key=f"sources.{source.name}.groups",
+        )

@@ -1,0 +1,62 @@
+"""A process that reads headers is killed, twice; the next one loses a part at the most, and clears away what they left."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from registration_pipeline.facts.headers.reading import HeaderReading
+from registration_pipeline.facts.readers.local import LocalReader
+from registration_pipeline.facts.sets import latest_facts, read_facts
+from registration_pipeline.inventory.inventory import read_inventory, take_inventory
+from registration_pipeline.inventory.local import LocalLister
+from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline_tests.dicom_files import image, uid, written
+
+pytestmark = pytest.mark.slow
+
+CHILD = Path(__file__).with_name("headers_child.py")
+FILES = 120
+
+
+def kill_at(bucket: Path, state: Path, key: str) -> None:
+    """Let another process read until it comes to an object, and kill it there."""
+    command = [sys.executable, str(CHILD), str(bucket), str(state), key]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "there\n"
+        child.kill()
+
+
+def test_a_reading_goes_on_after_kills_and_nothing_is_read_twice_but_a_part(tmp_path: Path) -> None:
+    bucket, state = tmp_path / "bucket", tmp_path / "state"
+    bucket.mkdir()
+    for number in range(FILES):
+        (bucket / f"{number:04d}").write_bytes(written(image(number % 2 + 1, number % 5 + 1, number)))
+    store = LocalStateStore(state)
+    inventory = take_inventory(
+        lister=LocalLister(bucket), store=store, source="clinic", clock=lambda: datetime.now(UTC)
+    )
+
+    kill_at(bucket, state, "0055")  # 40 are kept
+    assert latest_facts(store, "clinic", "headers") is None
+    kill_at(bucket, state, "0105")  # these, and 60 more
+    assert latest_facts(store, "clinic", "headers") is None
+
+    reader = LocalReader(bucket)
+    reading = HeaderReading(store=store, source="clinic", reader=reader, clock=lambda: datetime.now(UTC))
+    result = reading.read(lambda: read_inventory(store, inventory), {})
+
+    assert (result.progress.cached, result.progress.read, reader.requests) == (100, 20, 20)
+    assert result.facts is not None
+    rows = [row for batch in read_facts(store, result.facts) for row in batch.to_pylist()]
+    assert [(row["key"], row["series"]) for row in rows] == [
+        (f"{number:04d}", uid(number % 2 + 1, number % 5 + 1)) for number in range(FILES)
+    ]
+    left = [path for path in (state / "clinic" / "facts").rglob("*") if path.is_file()]
+    assert {path.parent.name for path in left} == {result.facts.facts_id}
+    assert sorted(path.name.partition("-")[0] for path in left) == ["_SUCCESS.json", "part"]
