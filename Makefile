@@ -48,7 +48,7 @@ demo: setup  ## the whole main job on generated media, a local S3 server and the
 	$(BIN)/registration-pipeline demo --dir "$(DEMO_DIR)" $(DEMO_OPTIONS)
 
 dev: setup  ## the Dagster UI on the demo, until Ctrl-C
-	$(BIN)/registration-pipeline demo --dir "$(DEMO_DIR)" --ui
+	$(BIN)/registration-pipeline demo --dir "$(DEMO_DIR)" --ui $(DEMO_OPTIONS)
 
 test: test-fast test-slow  ## all tests except those in a browser
 

@@ -59,7 +59,7 @@ def run(objects: int, folder: Path) -> Table:
                 _add(table, "all three sides in dictionaries, compared", size, naive, baseline)
             measured = run_stage(audit, environ)
         found = measured.facts["findings"]
-        assert found == dict.fromkeys(found, PLANTED), found
+        assert found == {finding: PLANTED if finding != "archived" else 0 for finding in found}, found
         same = baseline if size == smaller else None
         _add(table, f"audit, {size:,}", size, measured, same)
     table.notes.append(

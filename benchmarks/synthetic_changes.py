@@ -58,8 +58,9 @@ def _e_tags(numbers: pa.Array, generation: int) -> pa.Array:
 def planned_rows(store: StateStore, source: str, objects: int) -> None:
     """Commit a wave that holds every object in chunks of 1,000 images, none of them submitted."""
     from registration_pipeline.objects import MediaKind
+    from registration_pipeline.planning.counts import PlanCounts
     from registration_pipeline.planning.lineage import commit_wave
-    from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave
+    from registration_pipeline.planning.wave import PlannedChunk, Wave
     from registration_pipeline.planning.wave_writer import StateWaveWriter
     from registration_pipeline.state.version import ensure_layout
 

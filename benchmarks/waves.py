@@ -82,8 +82,9 @@ def write_wave(store: Any, number: int, rows: pa.Table) -> Wave:
     import pyarrow as pa
 
     from registration_pipeline.objects import MediaKind
+    from registration_pipeline.planning.counts import PlanCounts
     from registration_pipeline.planning.schema import PLAN_SCHEMA
-    from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave
+    from registration_pipeline.planning.wave import PlannedChunk, Wave
     from registration_pipeline.planning.wave_writer import StateWaveWriter
     from registration_pipeline.project.project import utc_now
 

@@ -66,13 +66,18 @@ def inventory_id(at: datetime) -> str:
     return f"{utc.year:04d}{utc.month:02d}{utc.day:02d}T{utc.hour:02d}{utc.minute:02d}{utc.second:02d}Z"
 
 
+def is_inventory_id(text: str) -> bool:
+    """Return whether a text has the form of an inventory's id."""
+    return _INVENTORY_ID.fullmatch(text) is not None
+
+
 def parse_inventory_id(text: str) -> datetime:
     """Return the UTC time of an inventory id.
 
     Raises:
         ValueError: it is not one.
     """
-    if not _INVENTORY_ID.fullmatch(text):
+    if not is_inventory_id(text):
         raise ValueError(f"{text!r} is not an inventory id; expected e.g. 20261121T020000Z")
     return datetime.strptime(text, _INVENTORY_TIME).replace(tzinfo=UTC)
 

@@ -167,6 +167,8 @@ _REMEDIES = {
 
 def remedy_of(reason: str) -> str:
     """Return who has to act on an object that is not registered for a reason, rejected or failed."""
+    if reason == RejectionReason.DIRECTORY_MARKER:
+        return 'nothing to fix; `exclude: ["*/"]` counts such objects as excluded'
     return (
         _REMEDIES[FailureReason(reason)].value if reason in set(FailureReason) else "change the object, or exclude it"
     )

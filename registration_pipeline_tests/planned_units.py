@@ -16,10 +16,11 @@ from registration_pipeline.ids import unit_id
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.objects import KINDS, MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
+from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.decision import digest_rules
 from registration_pipeline.planning.lineage import commit_wave
 from registration_pipeline.planning.schema import PLAN_SCHEMA
-from registration_pipeline.planning.wave import PlanCounts, Wave, load_waves
+from registration_pipeline.planning.wave import Wave, load_waves
 from registration_pipeline.planning.wave_writer import StateWaveWriter
 from registration_pipeline.urls import url_writer
 

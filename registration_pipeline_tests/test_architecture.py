@@ -66,7 +66,7 @@ LAYERS = (
     ("urls",),
     ("settings",),
     ("ids",),
-    ("foreign_text", "globs", "limits", "objects"),
+    ("counted", "foreign_text", "globs", "limits", "objects"),
     ("sandbox",),
     ("bounds", "errors"),
 )

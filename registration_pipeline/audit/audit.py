@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _Row = TypeVar("_Row")
 
-_ID_FORMAT = "%Y%m%dT%H%M%S%fZ"
 _ROWS_PER_PROGRESS = 10_000
 
 
@@ -98,7 +97,6 @@ def audit_source(
         return write_report(
             store,
             source,
-            started_at.strftime(_ID_FORMAT),
             Path(folder),
             audit.spool.sorted_rows(),
             inventory_id=books.inventory.inventory_id,

@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from registration_pipeline.audit.gone import GoneUnits
 from registration_pipeline.audit.match import decoded, differing, judge_unit, overlapping_item, unknown_item
 from registration_pipeline.audit.rows import (
+    AuditFinding,
     BucketRow,
     DifferingUnit,
     Doubt,
@@ -28,7 +30,7 @@ from registration_pipeline.audit.sides import differing_units, members
 from registration_pipeline.objects import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from registration_pipeline.audit.contents import ContentsJoin
     from registration_pipeline.audit.sides import Books
@@ -78,6 +80,7 @@ class AuditJoin:
     _items_by_uuid: Spill[ItemRow] = field(init=False)
     _items_by_claim: Spill[ItemRow] = field(init=False)
     _matched: Spill[MatchedItem] = field(init=False)
+    _gone: GoneUnits = field(init=False)
 
     def __post_init__(self) -> None:
         room = self.room
@@ -91,6 +94,7 @@ class AuditJoin:
         self._items_by_uuid = room.spill("items-by-uuid", ItemRow)
         self._items_by_claim = room.spill("items-by-claim", ItemRow)
         self._matched = room.spill("matched", MatchedItem)
+        self._gone = GoneUnits(room)
         self.joined = Joined(doubts=room.spill("doubts", Doubt), unrecorded=room.spill("unrecorded", Unrecorded))
 
     def add_bucket(self, rows: Iterable[BucketRow]) -> None:
@@ -103,6 +107,8 @@ class AuditJoin:
             for row in by_chunk.take(partition):
                 of_chunks.setdefault((row.chunk_id, row.finding), []).append(row.key)
             for (chunk_id, finding), keys in of_chunks.items():
+                if finding == AuditFinding.GONE:
+                    self._gone.expect()
                 for found in differing_units(self.books, chunk_id, finding, keys):
                     self._differing_by_unit.add(found.unit_id.encode(), found)
 
@@ -189,9 +195,18 @@ class AuditJoin:
                 items.setdefault(match.unit_id, []).append(match)
             for unit in units.values():
                 self._judge(unit, items.get(unit.unit_id, []))
-            for found in self._differing_by_unit.take(partition):
-                unit = units[found.unit_id]
-                self.report(differing(unit, found, self.books.home_of(unit.chunk_id)))
+            self._judge_differing(units, list(self._differing_by_unit.take(partition)))
+        self._gone.report(self.report)
+
+    def _judge_differing(self, units: Mapping[str, LedgerUnit], differing_units: Sequence[DifferingUnit]) -> None:
+        self._gone.add_present(units.values(), differing_units)
+        for found in differing_units:
+            unit = units[found.unit_id]
+            finding = differing(unit, found, self.books.home_of(unit.chunk_id))
+            if found.finding == AuditFinding.GONE:
+                self._gone.add(unit, finding)
+            else:
+                self.report(finding)
 
     def _judge(self, unit: LedgerUnit, items: list[MatchedItem]) -> None:
         verdict = judge_unit(unit, items, self.books.home_of(unit.chunk_id))

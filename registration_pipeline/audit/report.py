@@ -1,4 +1,4 @@
-"""The report of an audit: sorted out of core, written to the state as Parquet and CSV, and read back.
+"""The report of an audit: sorted out of core, and written to the state as Parquet and CSV.
 
 What does not belong here: finding anything.
 """
@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from registration_pipeline.audit.claim import claim_audit_id
 from registration_pipeline.audit.rows import AuditFinding, FindingRow, row_order
-from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.state.layout import COMMIT_MARKER, audit_folder
-from registration_pipeline.state.markers import read_marker
 from registration_pipeline.state.parquet import Part, file_digest, read_parts
 from registration_pipeline.state.sealed import sealed_json
 from registration_pipeline.state.temporary import temporary_space
@@ -192,30 +191,31 @@ class _Tally:
 
 
 def write_report(
-    store: StateStore, source: str, audit_id: str, folder: Path, rows: Iterable[FindingRow], **facts: Any
+    store: StateStore, source: str, folder: Path, rows: Iterable[FindingRow], *, started_at: datetime, **facts: Any
 ) -> AuditReport:
     """Write the findings and, when they are there, the summary that vouches for them.
 
     Args:
         folder: a temporary folder of the caller's.
         rows: sorted; read once, and a batch of them is in memory at a time.
+        started_at: aware.
         facts: the other fields of ``AuditReport``.
     """
     tally = _Tally()
     parquet, text = folder / "findings.parquet", folder / "findings.csv"
     with temporary_space("The report of the audit", folder):
         _write_files(parquet, text, tally.watch(rows))
+    audit_id = claim_audit_id(store, source, started_at, parquet.name, parquet)
     marked = audit_folder(source, audit_id)
-    names = [f"{marked}findings.{suffix}" for suffix in ("parquet", "csv")]
-    for name, path in zip(names, (parquet, text), strict=True):
-        store.create_from_file(name, path)
+    store.create_from_file(marked + text.name, text)
     report = AuditReport(
         source=source,
         audit_id=audit_id,
+        started_at=started_at,
         findings={finding.value: tally.counts[finding.value] for finding in AuditFinding},
         sample=tuple(tally.sample),
-        parquet=Part(names[0], tally.counts.total(), *file_digest(parquet)),
-        csv=names[1],
+        parquet=Part(marked + parquet.name, tally.counts.total(), *file_digest(parquet)),
+        csv=marked + text.name,
         **facts,
     )
     store.create(marked + COMMIT_MARKER, sealed_json(report.to_json()))
@@ -235,31 +235,6 @@ def _write_files(parquet: Path, text: Path, rows: Iterator[FindingRow]) -> None:
             ]
             parquet_writer.write_table(pa.Table.from_arrays(columns, schema=FINDING_SCHEMA))
             csv_writer.write(batch)
-
-
-def load_audit(store: StateStore, source: str, audit_id: str) -> AuditReport | None:
-    """Return a committed audit, or None.
-
-    Raises:
-        StateCorruptError: its commit marker is not one of an audit.
-    """
-    folder = audit_folder(source, audit_id)
-    marker = read_marker(store, folder)
-    if marker is None:
-        return None
-    try:
-        return AuditReport.from_json(marker)
-    except (KeyError, TypeError, ValueError) as error:
-        raise StateCorruptError(
-            f"The commit marker of {store.location(folder)} is not one of an audit ({error!r}). Delete the folder; an audit "
-            "is a report, and nothing else reads it."
-        ) from error
-
-
-def latest_audit(store: StateStore, source: str) -> AuditReport | None:
-    """Return the newest committed audit of a source, or None."""
-    found = (load_audit(store, source, audit_id) for audit_id in reversed(store.folders(audit_folder(source))))
-    return next((audit for audit in found if audit is not None), None)
 
 
 def audit_findings(store: StateStore, report: AuditReport) -> Iterator[FindingRow]:

@@ -25,6 +25,8 @@ class AuditFinding(StrEnum):
     """In the Encord folder, and not registered according to the ledger."""
     CHANGED = "changed"
     """Registered, and the bucket's object is another one now."""
+    ARCHIVED = "archived"
+    """Registered, and moved to a storage class that can't be read since."""
     GONE = "gone"
     """Registered, and no longer in the bucket."""
 
@@ -50,7 +52,7 @@ _MEANINGS = {
     ),
     AuditFinding.DUPLICATE: (
         "an item too many: its object is in Encord more than once",
-        "check which one has labels, and delete the other in Encord; the pipeline deletes nothing",
+        "check which one has labels, and delete the other in Encord: that is safe; the pipeline deletes nothing",
     ),
     AuditFinding.UNKNOWN: (
         "in the Encord folder, and not registered according to the ledger",
@@ -60,9 +62,13 @@ _MEANINGS = {
         "registered, and the bucket's object is another one now",
         "Encord keeps what it read; write new content under a new key to have it registered",
     ),
+    AuditFinding.ARCHIVED: (
+        "registered, and archived in the bucket since: Encord can't open it",
+        "restore it in the bucket, or leave it if no one works with it any more",
+    ),
     AuditFinding.GONE: (
         "registered, and no longer in the bucket",
-        "write it again, or delete the item in Encord: it can no longer be opened",
+        "write it again, or if it is gone for good, delete the item in Encord: that is safe",
     ),
 }
 

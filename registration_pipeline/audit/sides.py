@@ -16,8 +16,10 @@ from registration_pipeline.audit.rows import AuditFinding, BucketRow, DifferingU
 from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ServiceUnavailableError, UsageError
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
+from registration_pipeline.limits import ARCHIVED_STORAGE_CLASSES
 from registration_pipeline.objects import KINDS
 from registration_pipeline.planning.ledger import Ledger
+from registration_pipeline.planning.schema import KNOWN_SCHEMA
 from registration_pipeline.planning.wave import load_chunks, load_waves
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
@@ -25,11 +27,13 @@ from registration_pipeline.state.parquet import read_parts
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkProgress
 from registration_pipeline.tracking.outcomes import Verdict, read_outcomes
+from registration_pipeline.tracking.repairs import AcceptedRepairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.planning.ledger import LedgerMatch
     from registration_pipeline.planning.wave import PlannedChunk, Wave
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.calls.retry import RetryPolicy
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 _FIRST_COUNT_AT = 100_000
 """Listed items after which the folder is asked how many it holds, and again when they are twice as many."""
 
+_ARCHIVED = pa.array(sorted(ARCHIVED_STORAGE_CLASSES), pa.string())
 _PLAN_COLUMNS = ("unit_id", "key", "object_url", "chunk_id", "position")
 
 
@@ -180,17 +185,27 @@ def _runs(values: pa.Array, begins: pa.BooleanArray | None = None) -> tuple[pa.A
 
 
 def bucket_rows(books: Books) -> Iterator[BucketRow]:
-    """Yield the objects of concluded chunks that the latest inventory holds otherwise, or not at all."""
+    """Yield the objects of concluded chunks that the latest inventory holds otherwise, archived, or not at all."""
     concluded = pa.array([one.chunk_id for one in books.progress.values() if one.verdict is not None], pa.string())
     ledger = Ledger(books.store, (wave.parts for wave in books.waves))
+    repairs = AcceptedRepairs(books.store, books.source, books.progress_of)
     for batch in read_inventory(books.store, books.inventory):
         if batch.num_rows == 0:
             continue
         for match in ledger.match(batch):
-            yield from _bucket_rows(match.changed, AuditFinding.CHANGED, concluded)
+            yield from _bucket_rows(repairs.left_out(match.changed), AuditFinding.CHANGED, concluded)
+            yield from _bucket_rows(_archived(match), AuditFinding.ARCHIVED, concluded)
             yield from _bucket_rows(match.deleted, AuditFinding.GONE, concluded)
     for deleted in ledger.rest():
         yield from _bucket_rows(deleted, AuditFinding.GONE, concluded)
+
+
+def _archived(match: LedgerMatch) -> pa.RecordBatch:
+    """Return, as ``KNOWN_SCHEMA``, the planned objects that are archived: when they were planned they were not."""
+    known = match.rows.filter(match.known)
+    is_archived = pc.is_in(known.column("storage_class"), value_set=_ARCHIVED)
+    columns = [known.column("key").filter(is_archived), match.chunk_ids.filter(is_archived)]
+    return pa.RecordBatch.from_arrays(columns, schema=KNOWN_SCHEMA)
 
 
 def _bucket_rows(rows: pa.RecordBatch, finding: AuditFinding, concluded: pa.StringArray) -> Iterator[BucketRow]:

@@ -5,6 +5,7 @@ commands, so that ``--help`` answers at once.
 """
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,8 @@ import typer
 
 from registration_pipeline import __version__
 from registration_pipeline.cli.errors import INTERRUPTED, report, say_interrupted
-from registration_pipeline.cli.interrupt import watch_interrupts
+from registration_pipeline.cli.interrupt import status_of_interruption, watch_interrupts
+from registration_pipeline.cli.streams import replace_closed_streams, watch_stdout
 from registration_pipeline.errors import UsageError
 
 _NAME = "registration-pipeline"  # also when started as a module
@@ -29,7 +31,7 @@ app = typer.Typer(
         "Registers every object of a bucket in Encord, exactly once.\n\n"
         "Exit status: 0 every eligible object is registered; 1 a bug; 2 wrong usage or configuration; "
         "3 done, but some objects failed or were rejected; 4 halted: the message says why and what to do; "
-        "130 interrupted, run again."
+        "130 interrupted (143: by SIGTERM), run again."
     ),
 )
 
@@ -61,6 +63,14 @@ def _global_options(
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        known = os.environ.get("PWD", "")
+        raise UsageError(
+            f"The current directory {known} does not exist any more: it was removed or renamed. Change to a folder that "
+            "exists (cd) and run again."
+        ) from error
     context.obj = config
 
 
@@ -106,12 +116,19 @@ def probe(source: SourceArgument, config: ConfigOption = None, json: JsonOption 
 def plan(
     source: SourceArgument,
     dry_run: Annotated[  # noqa: FBT002
-        bool, typer.Option("--dry-run", help="Show what would be submitted and write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show what a plan would add, or that there is nothing to add, and write nothing."
+        ),
     ] = False,
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
-    """Put the new objects of the latest inventory into chunks. Chunks that exist never change."""
+    """Put the new objects of the latest inventory into chunks. Chunks that exist never change.
+
+    An inventory that is planned already is not planned again: the output says so and shows the wave, which is what one plan
+    added. "Held" objects are too young (`min_age_seconds`): a later plan takes them.
+    """
     from registration_pipeline.cli.commands import plan_source
 
     return plan_source(_config(config), source, dry_run=dry_run, as_json=json)
@@ -215,7 +232,7 @@ def check(sources: SourcesArgument = None, config: ConfigOption = None, json: Js
 
 
 @app.command()
-def state(
+def state(  # noqa: PLR0917 - Typer's form of options
     source: SourceArgument,
     verify: Annotated[bool, typer.Option("--verify", help="Check every file and list what is damaged.")] = False,  # noqa: FBT002
     prune: Annotated[
@@ -224,10 +241,12 @@ def state(
             "--prune",
             metavar="DAYS",
             min=0,
+            max=36_500,
             help="Remove inventories older than this that nothing needs.",
             show_default=False,
         ),
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --prune: do not ask on a terminal.")] = False,  # noqa: FBT002
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
@@ -238,9 +257,12 @@ def state(
     from registration_pipeline.cli.state import prune_source, verify_source
 
     if verify == (prune is not None):
-        raise UsageError("Give --verify or --prune DAYS: one of them, not both.")
+        raise UsageError(
+            "Give --verify or --prune DAYS, one of them: --verify checks every file and changes nothing, --prune removes "
+            "inventories that began more than DAYS days ago and that nothing needs."
+        )
     if prune is not None:
-        return prune_source(_config(config), source, days=prune, as_json=json)
+        return prune_source(_config(config), source, days=prune, yes=yes, as_json=json)
     return verify_source(_config(config), source, as_json=json)
 
 
@@ -280,15 +302,31 @@ def sandbox(
             "--admin-port", help="Port of the page and API to inspect it and plant faults; 0 picks a free one."
         ),
     ] = 8743,
+    read: Annotated[
+        Path | None,
+        typer.Option(
+            "--read",
+            metavar="DIR",
+            help="Open file:/// objects below this directory, as Encord opens every object. Without, nothing is opened, and "
+            "a broken object is registered as well.",
+            show_default=False,
+        ),
+    ] = None,
     config: UnusedConfigOption = None,
     json: JsonOption = False,
 ) -> int:
     """Run the local Encord sandbox until Ctrl-C, and print how to point the pipeline at it."""
     del config
-    from registration_pipeline.sandbox.config import SandboxConfig
+    from registration_pipeline.sandbox.config import Integration, LocalObjects, SandboxConfig
     from registration_pipeline.sandbox.server import serve
 
-    serve(SandboxConfig(data=data, host=host, port=port, admin_port=admin_port), as_json=json)
+    if read is not None and not read.is_dir():
+        raise UsageError(f"--read {read} is not a directory. Name the directory of the source's files.")
+    readers = () if read is None else (LocalObjects(root=read.resolve()),)
+    integrations = (Integration("sandbox", readers=readers),)
+    serve(
+        SandboxConfig(data=data, host=host, port=port, admin_port=admin_port, integrations=integrations), as_json=json
+    )
     return 0
 
 
@@ -311,19 +349,27 @@ def demo(
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    replace_closed_streams()
+    watch_stdout()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a key that the terminal can't show must not end the command
             stream.reconfigure(errors="backslashreplace")
     watch_interrupts()
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    sys.exit(status_of_interruption() if status == INTERRUPTED else status)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status; every error becomes a message on standard error."""
     try:
         status = int(app(arguments, prog_name=_NAME, standalone_mode=False) or 0)
+        sys.stdout.flush()  # else the interpreter writes what is left when nothing can be said any more
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last resort of a command line
         return report(error)
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return report(error.__context__)  # the library ends the process with 1
     if status == INTERRUPTED:  # Typer turns Ctrl-C into this status and says nothing
         say_interrupted()
     return status

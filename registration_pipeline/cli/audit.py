@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from registration_pipeline.audit.report import AuditReport, latest_audit, write_findings
+from registration_pipeline.audit.report import AuditReport, write_findings
 from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.cli.commands import check_out
 from registration_pipeline.cli.output import notice, print_json, say, stdout
-from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_source, run_jobs
+from registration_pipeline.cli.session import (
+    DONE,
+    DONE_WITH_FAILURES,
+    JobRequest,
+    exit_status,
+    open_source,
+    refuse_in_state,
+    run_jobs,
+)
+from registration_pipeline.counted import counted
 from registration_pipeline.errors import UsageError
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.orchestration.audit import AUDIT_OP
@@ -25,13 +34,14 @@ def audit_source(config: Path | None, name: str, *, adopt: bool, out: Path | Non
     if out is not None:
         check_out(out)
     project, source = open_source(config, name)
+    if out is not None:
+        refuse_in_state(project, out)
     own = SourceNames(source.name)
     run_config = {"ops": {f"{own.ident}_{AUDIT_OP}": {"config": {"adopt": adopt}}}}
-    errors, _ = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
+    errors, _, audits = run_jobs(project, [JobRequest(source.name, own.audit_job, run_config)], quiet=as_json)
     if errors:
         return exit_status([], errors)
-    report = latest_audit(project.store, source.name)
-    assert report is not None
+    report = audits[source.name]
     if out is not None:
         _write(project.store, report, out)
     print_json(_document(project.store, report)) if as_json else _print(project.store, report)
@@ -57,9 +67,9 @@ def _print(store: "StateStore", report: AuditReport) -> None:
     seconds = (report.finished_at - report.started_at).total_seconds()
     folders = "1 folder" if len(report.folders) == 1 else f"{len(report.folders)} folders"
     say(
-        f"{report.source}: {report.units:,} planned units ({report.objects:,} objects), {report.registered_units:,} of them "
-        f"registered; "
-        f"{report.items:,} items in {folders} of Encord; inventory {report.inventory_id}; {seconds:.1f} s"
+        f"{report.source}: {counted(report.units, 'planned unit')} ({counted(report.objects, 'object')}), "
+        f"{report.registered_units:,} of them registered; "
+        f"{counted(report.items, 'item')} in {folders} of Encord; inventory {report.inventory_id}; {seconds:.1f} s"
     )
     stdout().print(_counts(report))
     for line in (*_advice(report), *_remarks(report)):

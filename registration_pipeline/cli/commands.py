@@ -30,9 +30,11 @@ from registration_pipeline.cli.session import (
     exit_status,
     open_source,
     open_sources,
+    refuse_in_state,
     report_disagreements,
     run_jobs,
 )
+from registration_pipeline.counted import counted
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.inventory.price_class import price_class
@@ -40,8 +42,9 @@ from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.state.temporary import temporary_space
-from registration_pipeline.tracking.due import named_tasks
+from registration_pipeline.tracking.due import has_failed, named_tasks
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally, write_failures
+from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import chunk_statuses
 
 _OUT_SUFFIXES = (".csv", ".parquet", ".json")
@@ -52,16 +55,18 @@ def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) ->
     """Sync every selected source: inventory, plan, registration, failure log."""
     project, sources = open_sources(config, names)
     jobs = [JobRequest(source.name, SourceNames(source.name).sync_job) for source in sources]
-    errors, counted = run_jobs(project, jobs, quiet=as_json)
-    statuses = [counted.get(source.name) or project.status(source) for source in sources]
-    print_json(status_document(statuses)) if as_json else print_status(statuses)
+    errors, ended, _ = run_jobs(project, jobs, quiet=as_json)
+    statuses = [ended.get(source.name) or project.status(source) for source in sources]
+    halted = {name for name, _ in errors}
+    shown = [status for status in statuses if status.inventory_id is not None or status.source not in halted]
+    print_json(status_document(statuses)) if as_json else print_status(shown)
     return exit_status(statuses, errors)
 
 
 def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
     """Take an inventory."""
     project, source = open_source(config, name)
-    errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
+    errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
     if errors:
         return exit_status([], errors)
     latest = latest_inventory(project.store, source.name)
@@ -82,8 +87,8 @@ def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
         print_json(document)
     else:
         say(
-            f"{source.name}: {latest.objects:,} objects, {latest.bytes:,} bytes in {document['seconds']} s, "
-            f"{latest.requests:,} request{'s' * (latest.requests != 1)} (charged as {document['requests_charged_as']}): "
+            f"{source.name}: {counted(latest.objects, 'object')}, {counted(latest.bytes, 'byte')} in "
+            f"{document['seconds']} s, {counted(latest.requests, 'request')} (charged as {document['requests_charged_as']}): "
             f"{document['path']}"
         )
     return DONE
@@ -92,11 +97,15 @@ def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
 def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool) -> int:
     """Plan the latest inventory, or show what a plan would add."""
     project, source = open_source(config, name)
+    before = load_history(project.store, source.name).wave_ids
     if not dry_run:
-        errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
+        errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
         if errors:
             return exit_status([], errors)
     plan = project.plan(source, dry_run=dry_run)
+    if plan.uri_notice:
+        notice(plan.uri_notice)
+    is_planned = plan.wave.wave_id in before
     if as_json:
         chunks = [{**asdict(chunk), "kind": chunk.kind.value} for chunk in plan.chunks]
         for chunk in chunks:
@@ -106,6 +115,7 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
             {
                 "source": source.name,
                 "dry_run": dry_run,
+                "already_planned": is_planned,
                 "wave_id": plan.wave.wave_id,
                 "counts": counts,
                 "warnings": plan.warnings.to_json(),
@@ -113,7 +123,7 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
             }
         )
     else:
-        print_plan(source.name, plan, dry_run=dry_run)
+        print_plan(source.name, plan, dry_run=dry_run, is_planned=is_planned)
     return DONE
 
 
@@ -128,16 +138,24 @@ def submit_source(
             f"Source {source.name!r} has no plan to submit: run `registration-pipeline sync {source.name}`, or "
             f"`inventory` and `plan` first."
         )
-    if chunk_ids:  # a mistyped id is an answer of the command line, not a failed run
-        named_tasks(source.name, chunk_statuses(project.store, source.name, project.snapshot(source)), chunk_ids)
+    known = chunk_statuses(project.store, source.name, project.snapshot(source))
+    named_tasks(source.name, known, chunk_ids)  # a mistyped id is an answer of the command line, not a failed run
+    if failed and not any(map(has_failed, known.values())):
+        notice(f"{source.name}: nothing to send: no chunk has failures.")
+    for chunk_id in () if force else dict.fromkeys(chunk_ids):
+        if known[chunk_id].progress.state is ChunkState.SUCCEEDED:
+            notice(
+                f"{source.name}: nothing to send of chunk {chunk_id}: all its objects are registered. Use --force to send it "
+                "all the same, for items that were deleted in Encord."
+            )
     selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed, "force": force}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
-    errors, counted = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
-    statuses = [counted.get(source.name) or project.status(source)]
+    errors, ended, _ = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
+    statuses = [ended.get(source.name) or project.status(source)]
     print_json(status_document(statuses)) if as_json else print_status(statuses)
     if statuses[0].quarantined and not force:
         notice(
-            f"Failed objects in chunks that were tried {source.max_attempts} times (max_attempts): "
+            f"Failed objects in chunks that were tried {counted(source.max_attempts, 'time')} (max_attempts): "
             f"{statuses[0].quarantined:,}. They are not retried until one of them is written again; "
             f"`registration-pipeline submit {source.name} --failed --force` tries them now."
         )
@@ -147,15 +165,20 @@ def submit_source(
 def cancel_chunks(config: Path | None, name: str, chunk_ids: Sequence[str], *, as_json: bool) -> int:
     """Cancel the open upload jobs of chunks."""
     project, source = open_source(config, name)
-    named_tasks(source.name, chunk_statuses(project.store, source.name, project.snapshot(source)), chunk_ids)
+    known = chunk_statuses(project.store, source.name, project.snapshot(source))
+    named_tasks(source.name, known, chunk_ids)
     cancelled = [one for chunk_id in chunk_ids for one in project.cancel(source, chunk_id)]
     if as_json:
         print_json([asdict(one) for one in cancelled])
     for one in () if as_json else cancelled:
-        did = f"was cancelled, {one.units:,} units were not registered" if one.units else "had nothing left to cancel"
+        verb = "was" if one.units == 1 else "were"
+        left = f"was cancelled, {counted(one.units, 'unit')} {verb} not registered"
+        did = left if one.units else "had nothing left to cancel"
         say(f"{one.chunk_id}: upload job {one.job_id} {did}")
-    if not cancelled:
-        notice("None of these chunks waits for an upload job; nothing was cancelled.")
+    for chunk_id in dict.fromkeys(chunk_ids):
+        if all(one.chunk_id != chunk_id for one in cancelled):
+            state = known[chunk_id].progress.state.replace("_", " ")
+            notice(f"{chunk_id}: nothing to cancel: the chunk is {state} and waits for no upload job.")
     return DONE
 
 
@@ -172,6 +195,7 @@ def show_failures(config: Path | None, names: Sequence[str], *, out: Path | None
     project, sources = open_sources(config, names)
     if out is not None:
         check_out(out)
+        refuse_in_state(project, out)
     rows = (row for source in sources for row in project.failures(source))
     tally = report_failures(rows, out=out, as_json=as_json)
     if out is None and not as_json:
@@ -191,7 +215,7 @@ def report_failures(rows: Iterable[FailureRow], *, out: Path | None, as_json: bo
             paths = [*([beside] if beside else []), *([printed] if as_json else [])]
             write_failures(tally.watch(rows), paths, is_ascii=is_stdout_ascii())
         if out is not None:
-            notice(f"{tally.rows:,} rows written to {out}")
+            notice(f"{counted(tally.rows, 'row')} written to {out}")
         if as_json:
             with printed.open(encoding="utf-8", newline="") as file:
                 while piece := file.read(_PIECE_CHARACTERS):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from registration_pipeline import __version__
+from registration_pipeline.cli.streams import discard_stdout, stdout_trouble
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.foreign_text import masked, printable
 from registration_pipeline.state.shortage import shortage, shortage_text
@@ -43,7 +44,15 @@ def report(error: BaseException) -> int:
             say_interrupted()
             status = INTERRUPTED
         case BrokenPipeError():
+            discard_stdout()
             status = 0  # the reader of the output closed it; that is not an error
+        case OSError() if trouble := stdout_trouble():
+            discard_stdout()
+            _say(
+                f"Error: standard output can't be written: {trouble}. Free space where it goes, or send it to another place, "
+                "and run again. Nothing that was registered is lost."
+            )
+            status = HALTED
         case _ if trouble := _disk_trouble(error):
             _say(
                 f"Error: Dagster's own files can't be written: {trouble}. Free space or fix the permission at "

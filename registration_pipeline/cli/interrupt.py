@@ -27,6 +27,19 @@ END_SECONDS = 8.0
 _SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: 128 + signal.SIGTERM}
 _SHOW_CURSOR = "\x1b[?25h"
 _AT_FORCED_END: list[Callable[[], object]] = []
+_AT_INTERRUPT: list[Callable[[], object]] = []
+
+
+_FIRST: list[int] = []
+_SEEN = threading.Event()
+_SEEN_SECONDS = 1.0
+
+
+def status_of_interruption() -> int:
+    """Return the exit status of a process that was interrupted: that of the signal that came first."""
+    # The number is written before Python acts on the signal, but it is another thread that reads it.
+    _SEEN.wait(_SEEN_SECONDS)
+    return _SIGNALS[signal.Signals(_FIRST[0])] if _FIRST else INTERRUPTED
 
 
 @contextmanager
@@ -43,6 +56,26 @@ def at_forced_end(function: Callable[[], object]) -> Iterator[None]:
         _AT_FORCED_END.remove(function)
 
 
+@contextmanager
+def at_interrupt(function: Callable[[], object]) -> Iterator[None]:
+    """Have something called when the first signal arrives inside the block, in a thread that no one waits for.
+
+    SIGTERM interrupts the block as Ctrl-C does.
+
+    Args:
+        function: for example records what was interrupted, in case the process is ended by force.
+    """
+    is_main = threading.current_thread() is threading.main_thread()  # others can't handle signals
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if is_main else None
+    _AT_INTERRUPT.append(function)
+    try:
+        yield
+    finally:
+        _AT_INTERRUPT.remove(function)
+        if is_main:
+            signal.signal(signal.SIGTERM, before)
+
+
 def watch_interrupts() -> None:
     """Begin to watch; only in the main thread of a command, and once."""
     reader, writer = os.pipe()
@@ -54,17 +87,21 @@ def watch_interrupts() -> None:
 
 def _watch(reader: int) -> None:
     number = _next_signal(reader, None)
+    _FIRST.append(number)
+    _SEEN.set()
     began = time.monotonic()
+    for function in _AT_INTERRUPT.copy():
+        threading.Thread(target=_suppressed, args=(function,), name="interrupted", daemon=True).start()
     steps: tuple[tuple[float, Callable[[], object]], ...] = (
         (NOTICE_SECONDS, _say_that_it_ends),
         (ABORT_SECONDS, _end_requests),
     )
     for seconds, act in steps:
         if _next_signal(reader, began + seconds - time.monotonic()):
-            _end(number)
+            _end()
         act()
     _next_signal(reader, began + END_SECONDS - time.monotonic())
-    _end(number)
+    _end()
 
 
 def _next_signal(reader: int, seconds: float | None) -> int:
@@ -80,6 +117,11 @@ def _next_signal(reader: int, seconds: float | None) -> int:
             return number
 
 
+def _suppressed(function: Callable[[], object]) -> None:
+    with suppress(Exception):  # a database that is in use must not end in a traceback: the main thread does it, too
+        function()
+
+
 def _say_that_it_ends() -> None:
     _write("Ending what is under way, which takes some seconds; Ctrl-C again ends at once.\n")
 
@@ -91,7 +133,7 @@ def _end_requests() -> None:
         replies.end_all()
 
 
-def _end(number: int) -> None:
+def _end() -> None:
     """End the process, without waiting for anything: threads, buffers, children."""
     for function in _AT_FORCED_END.copy():
         with suppress(Exception):
@@ -100,7 +142,7 @@ def _end(number: int) -> None:
         _write(_SHOW_CURSOR)  # a progress bar hides it
     if not WAS_SAID.is_set():
         say_interrupted(_write)
-    os._exit(_SIGNALS[signal.Signals(number)])
+    os._exit(status_of_interruption())
 
 
 def _write(text: str) -> None:

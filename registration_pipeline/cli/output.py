@@ -14,16 +14,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from registration_pipeline.counted import counted
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.preflight import Finding
+from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.plan import Plan
 from registration_pipeline.planning.suffixes import REST
+from registration_pipeline.planning.wave import PlannedChunk
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
 
 _SOURCES_PER_TABLE = 3
+_PLAN_LABELS = {"known": "planned before", "held": "held for a later plan"}
 _LABELS = {
     "objects": "objects in the bucket",
     "changed": "objects changed since",
@@ -34,8 +38,17 @@ _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed",
 _NOT_PLAIN = re.compile(r"[^\n -~]+")
 LONGEST_SHOWN = 20
 _MOST_SUFFIXES = 5
+_LONG_KEY = 40
 _PIPE_COLUMNS = 140
 _TABLE_COLUMNS = 120
+
+
+class _Console(Console):
+    """A console whose reader may close it: what that means for the exit status is decided at the end of the command."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what is being handled; the library would end the process with status 1."""
+        raise  # noqa: PLE0704 - called while the error is handled
 
 
 def say(text: str) -> None:
@@ -46,7 +59,7 @@ def say(text: str) -> None:
 def stdout() -> Console:
     """Return a console on the present standard output; a pipe has no width, so nothing is cut for it."""
     width = None if sys.stdout.isatty() else _PIPE_COLUMNS
-    return Console(file=sys.stdout, highlight=False, width=width)
+    return _Console(file=sys.stdout, highlight=False, width=width)
 
 
 def stderr() -> Console:
@@ -93,8 +106,17 @@ def status_document(statuses: Iterable[SourceStatus]) -> dict[str, Any]:
 
 
 def print_status(statuses: Iterable[SourceStatus]) -> None:
-    """Print the status of every object: a column a source, a few sources a table, so that nothing is cut off."""
-    found = list(statuses)
+    """Print the status of every object: a column a source, a few sources a table, so that nothing is cut off.
+
+    Of a source that was never listed nothing is known, so it has a line instead of zeros.
+    """
+    listed: list[SourceStatus] = []
+    for status in statuses:
+        if status.inventory_id is None:
+            say(f"{status.source}: not listed yet")
+        else:
+            listed.append(status)
+    found = listed
     for start in range(0, len(found), _SOURCES_PER_TABLE):
         stdout().print(_status_table(found[start : start + _SOURCES_PER_TABLE]))
 
@@ -117,40 +139,62 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
         label = f"chunks {state.value.replace('_', ' ')}"
         table.add_row(label, *(f"{document['chunks'][state.value]:,}" for document in documents))
     table.add_section()
-    table.add_row("inventory", *(document["inventory_id"] or "none yet" for document in documents))
-    table.add_row("last sync", *(document["last_sync_at"] or "never" for document in documents))
+    table.add_row("inventory", *(document["inventory_id"] for document in documents))
+    table.add_row("last plan or verdict", *(document["last_sync_at"] for document in documents))
     return table
 
 
-def print_plan(source: str, plan: Plan, *, dry_run: bool) -> None:
-    """Print what a plan adds and what else it found."""
-    counts = plan.wave.counts
-    verb = "would add" if dry_run else "holds"
-    say(f"{escape(source)}: wave {plan.wave.wave_id} {verb} {counts.new:,} new objects in {len(plan.chunks):,} chunks")
+def print_plan(source: str, plan: Plan, *, dry_run: bool, is_planned: bool) -> None:
+    """Print what a plan adds and what else it found.
+
+    Args:
+        source: its name.
+        plan: what it came to.
+        dry_run: nothing was written.
+        is_planned: the inventory was planned before, and this is what that added.
+    """
+    wave, counts = plan.wave, plan.wave.counts
+    added = f"{counted(counts.new, 'new object')} in {counted(len(plan.chunks), 'chunk')}"
+    if is_planned:
+        what = f"Nothing to add: inventory {wave.inventory_id} is planned already (wave {wave.wave_id}: {added})"
+    elif dry_run:
+        what = f"A plan would add {added} (wave {wave.wave_id}). Nothing was written"
+    else:
+        what = f"Planned {added} (wave {wave.wave_id})"
+    say(f"{escape(source)}: {what}.")
+    _print_counts(counts)
+    for warning in plan.warnings.first:
+        say(f"  [yellow]warning[/yellow]: {_cell(warning)}")
+    if (others := plan.warnings.total - len(plan.warnings.first)) > 0:
+        say(f"  … and {counted(others, 'more warning')}")
+    _print_chunks(plan.chunks)
+
+
+def _print_counts(counts: PlanCounts) -> None:
     numbers = ("known", "new", "excluded", "rejected", "held", "changed", "deleted")
-    say(f"  {counts.objects:,} objects: " + ", ".join(f"{getattr(counts, name):,} {name}" for name in numbers))
+    said = (f"{getattr(counts, name):,} {_PLAN_LABELS.get(name, name)}" for name in numbers)
+    say(f"  {counted(counts.objects, 'object')}: " + ", ".join(said))
     for reason, count in sorted(counts.rejected_by_reason.items()):
         say(f"  rejected objects: {count:,} {reason}")
     if counts.rejected_suffixes:
         say(f"  unsupported types by suffix: {_cell(_by_suffix(counts.rejected_suffixes))}")
     for rule, count in sorted(counts.excluded_by_rule.items()):
         say(f"  excluded objects: {count:,} by {_cell(rule)}")
-    for warning in plan.warnings.first:
-        say(f"  [yellow]warning[/yellow]: {_cell(warning)}")
-    if (others := plan.warnings.total - len(plan.warnings.first)) > 0:
-        say(f"  … and {others:,} more warnings")
-    if plan.chunks:
+
+
+def _print_chunks(chunks: Sequence[PlannedChunk]) -> None:
+    if chunks:
         table = Table()
         for name in ("chunk", "kind", "units", "objects", "bytes", "first key"):
             table.add_column(name, overflow="fold")
-        for chunk in plan.chunks[:LONGEST_SHOWN]:
+        for chunk in chunks[:LONGEST_SHOWN]:
             table.add_row(
                 *(chunk.chunk_id, chunk.kind.value),
                 *(f"{chunk.units:,}", f"{chunk.objects:,}", f"{chunk.bytes:,}", _cell(chunk.first_key)),
             )
         stdout().print(table)
-    if len(plan.chunks) > LONGEST_SHOWN:
-        say(f"… and {len(plan.chunks) - LONGEST_SHOWN:,} more chunks; --json prints all of them.")
+    if len(chunks) > LONGEST_SHOWN:
+        say(f"… and {counted(len(chunks) - LONGEST_SHOWN, 'more chunk')}; --json prints all of them.")
 
 
 def _by_suffix(counts: Mapping[str, int]) -> str:
@@ -163,10 +207,12 @@ def _by_suffix(counts: Mapping[str, int]) -> str:
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print each check's result as it finishes."""
+    """Print each check's result as it finishes; what is about all sources has no source's name."""
     for finding in findings:
         mark = "[red]problem[/red]" if finding.error else "[green]ok[/green]"
-        say(f"{escape(finding.source)}: {finding.what}: {mark}: {escape(printable(finding.detail))}")
+        mark = mark if finding.was_checked else "[yellow]not checked[/yellow]"
+        source = f"{escape(finding.source)}: " if finding.source else ""
+        say(f"{source}{finding.what}: {mark}: {escape(printable(finding.detail))}")
 
 
 def print_failures(tally: FailureTally, statuses: Iterable[SourceStatus]) -> None:
@@ -178,9 +224,9 @@ def print_failures(tally: FailureTally, statuses: Iterable[SourceStatus]) -> Non
     show = _list_failures if stdout().width < _TABLE_COLUMNS else _print_failure_table
     show(tally.sample, tally.objects)
     if tally.rows > len(tally.sample):
-        say(f"… and {tally.rows - len(tally.sample):,} more rows: --out FILE.csv writes all of them.")
+        say(f"… and {counted(tally.rows - len(tally.sample), 'more row')}: --out FILE.csv writes all of them.")
     for reason, rows in sorted(tally.reasons.items()):
-        say(f"{reason}: {_counted(rows, tally.objects_by_reason[reason])}, {remedy_of(reason)}")
+        say(f"{reason}: {_behind_rows(rows, tally.objects_by_reason[reason])}, {remedy_of(reason)}")
 
 
 def _print_failure_table(shown: Sequence[FailureRow], count: int) -> None:
@@ -188,7 +234,7 @@ def _print_failure_table(shown: Sequence[FailureRow], count: int) -> None:
     for name in ("source", "key", "objects", "stage", "reason", "message"):
         table.add_column(name, overflow="fold")
     for row in shown:
-        values = (row.source, row.key, f"{row.objects:,}", row.stage, row.reason, row.message)
+        values = (row.source, row.key, f"{row.objects:,}", row.stage, row.reason, _without_key(row))
         table.add_row(*(_cell(value or "") for value in values))
     stdout().print(table)
 
@@ -197,18 +243,27 @@ def _list_failures(shown: Sequence[FailureRow], count: int) -> None:
     """Print each key on a line of its own: six columns of a narrow table would break it into pieces."""
     say(not_registered(count))
     for row in shown:
-        say(_cell(row.key) + (f" and {row.objects - 1:,} more objects of its unit" if row.objects > 1 else ""))
-        say(f"    {row.source}, {row.stage}: {row.reason}: {_cell(row.message or '')}")
+        say(_cell(row.key) + (f" and {counted(row.objects - 1, 'more object')} of its unit" if row.objects > 1 else ""))
+        say(f"    {row.source}, {row.stage}: {row.reason}: {_cell(_without_key(row))}")
 
 
-def _counted(rows: int, objects: int) -> str:
+def _without_key(row: FailureRow) -> str:
+    """Return the message without the key and the URL of the object if they are long: the row has the key already."""
+    message = row.message or ""
+    for text, name in ((row.object_url, "<URL>"), (row.key, "<key>")):
+        if text and len(text) > _LONG_KEY:
+            message = message.replace(text, name)
+    return message
+
+
+def _behind_rows(rows: int, objects: int) -> str:
     """Say how many objects are behind rows of the failure log; most are one object each."""
-    return f"{objects:,}" if rows == objects else f"{objects:,} objects in {rows:,} rows"
+    return f"{objects:,}" if rows == objects else f"{counted(objects, 'object')} in {counted(rows, 'row')}"
 
 
 def not_registered(count: int) -> str:
     """Say how many objects are not registered."""
-    return "1 object is not registered" if count == 1 else f"{count:,} objects are not registered"
+    return f"{counted(count, 'object')} {'is' if count == 1 else 'are'} not registered"
 
 
 def _without_failures(status: SourceStatus) -> str:
@@ -218,5 +273,6 @@ def _without_failures(status: SourceStatus) -> str:
             "objects."
         )
     if status.pending:
-        return f"nothing failed, and {status.pending:,} objects are pending; the next sync submits those that are due."
+        pending = f"{counted(status.pending, 'object')} {'is' if status.pending == 1 else 'are'} pending"
+        return f"nothing failed, and {pending}; the next sync submits what is due."
     return "every object that should be registered is registered."

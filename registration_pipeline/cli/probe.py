@@ -15,7 +15,7 @@ from registration_pipeline.state.store import StateStore
 def probe_source(config: Path | None, name: str, *, as_json: bool) -> int:
     """Read the headers and return 3 if any is invalid or can't be read."""
     project, source = open_source(config, name)
-    errors, _ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).probe_job)], quiet=as_json)
+    errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).probe_job)], quiet=as_json)
     if errors:
         return exit_status([], errors)
     facts = latest_headers(project.store, source.name)

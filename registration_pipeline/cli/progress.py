@@ -17,10 +17,12 @@ from rich.progress import (
 from rich.text import Text
 
 from registration_pipeline.cli.output import stderr
+from registration_pipeline.counted import counted
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.foreign_text import printable
 
 if TYPE_CHECKING:
+    from registration_pipeline.audit.report import AuditReport
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.status import SourceStatus
 
@@ -56,6 +58,7 @@ class TerminalListener:
         self._task: TaskID | None = None
         self.error: RegistrationPipelineError | None = None
         self.status: SourceStatus | None = None
+        self.audit: AuditReport | None = None
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -75,7 +78,7 @@ class TerminalListener:
         self._finish_task()
         self._task = self._progress.add_task(f"{escape(source)}: {stage}", total=total, detail="")
         if not self._console.is_terminal:
-            self._say(f"{source}: {stage}" + (f", {_counted(total, unit)}" if total is not None else ""))
+            self._say(f"{source}: {stage}" + (f", {counted(total, unit)}" if total is not None else ""))
 
     def advanced(self, done: int, detail: str = "") -> None:
         """See ``RunListener``."""
@@ -89,11 +92,17 @@ class TerminalListener:
         """See ``RunListener``."""
         if result.has_failures and result.is_new:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(result.reasons.items()))
-            self._say(f"{source}: chunk {result.chunk.chunk_id}: {result.failed_units} units failed ({reasons})")
+            self._say(
+                f"{source}: chunk {result.chunk.chunk_id}: {counted(result.failed_units, 'unit')} failed ({reasons})"
+            )
 
     def counted(self, status: "SourceStatus") -> None:
         """See ``RunListener``."""
         self.status = status
+
+    def audited(self, report: "AuditReport") -> None:
+        """See ``RunListener``."""
+        self.audit = report
 
     def notice(self, text: str) -> None:
         """See ``RunListener``."""
@@ -111,7 +120,3 @@ class TerminalListener:
     def _say(self, text: str) -> None:
         if not self._quiet:
             self._console.print(escape(printable(text)))
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"1 {unit}" if count == 1 else f"{count:,} {unit}s"

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from registration_pipeline.cli.interrupt import at_forced_end
 from registration_pipeline.cli.output import notice, print_json, say, stdout
-from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, open_project
+from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, open_project, refuse_in_state
 from registration_pipeline.errors import HaltError, UsageError
 from registration_pipeline.project.project import Project
 from registration_pipeline.rehearsal.choice import Choice, choose_units
@@ -49,6 +49,8 @@ def rehearse_source(config: Path | None, name: str, *, yes: bool, out: Path | No
         _check_out(out)
     project = open_project(config)
     source = project.source(name)
+    if out is not None:
+        refuse_in_state(project, out)
     if not yes and not sys.stdin.isatty():
         raise UsageError(
             "`rehearse` registers objects in Encord, in a folder of its own, and asks before it does. There is no terminal to "

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from registration_pipeline.cli.interrupt import at_forced_end, at_interrupt
 from registration_pipeline.cli.output import not_registered, notice
-from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.errors import RegistrationPipelineError, UsageError
 from registration_pipeline.project.project import Project
 from registration_pipeline.state.version import require_layout
 
 if TYPE_CHECKING:
+    from registration_pipeline.audit.report import AuditReport
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.tracking.status import SourceStatus
 
@@ -51,6 +53,22 @@ def open_source(config: Path | None, name: str) -> "tuple[Project, SourceSetting
     return project, source
 
 
+def refuse_in_state(project: Project, out: Path) -> None:
+    """Refuse to write a file for people where the state is: it could replace what was registered.
+
+    Raises:
+        UsageError: ``out`` is in the folder of the state, by whatever path.
+    """
+    root = Path(project.store.uri)
+    if "://" in project.store.uri or not root.is_dir():
+        return
+    for folder in (*out.resolve().parents, *out.parent.resolve().parents, out.parent.resolve()):
+        if folder.is_dir() and folder.samefile(root):
+            raise UsageError(
+                f"--out {out} is in the state, {root}, whose files nothing else may change. Name a file in another folder."
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class JobRequest:
     """A job to run for a source."""
@@ -66,27 +84,34 @@ class JobResults(NamedTuple):
     Args:
         errors: the sources whose run was ended by an error, each with its error.
         statuses: the counts of objects, by source, for the runs that came to their end.
+        audits: the reports of those that were audits, by source.
     """
 
     errors: "list[tuple[str, RegistrationPipelineError]]"
     statuses: "dict[str, SourceStatus]"
+    audits: "dict[str, AuditReport]"
 
 
 def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> JobResults:
     """Run jobs one after the other. A source that halts does not keep the next one from its turn."""
     from registration_pipeline.cli.progress import TerminalListener
     from registration_pipeline.orchestration.runs.instance import open_instance
+    from registration_pipeline.orchestration.runs.interrupted import end_by_force, record_interruption
     from registration_pipeline.orchestration.runs.launch import run_job
     from registration_pipeline.orchestration.runs.listener import listening
     from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
 
-    results = JobResults([], {})
+    results = JobResults([], {}, {})
     # The libraries stay for good: frozen, they are not visited by the garbage collector, which then takes half a second
     # of a quiet night's sync instead of one of its eight. Once, because what is frozen is never freed: garbage of earlier
     # runs must be.
     if not gc.get_freeze_count():
         gc.freeze()
-    with open_instance(project.settings, project.environ) as instance:
+    with (
+        at_interrupt(record_interruption),
+        at_forced_end(end_by_force),
+        open_instance(project.settings, project.environ) as instance,
+    ):
         for job in jobs:
             with (
                 TerminalListener(quiet=quiet) as listener,
@@ -98,6 +123,8 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
                 results.errors.append((job.source, listener.error))
             if listener.status is not None:
                 results.statuses[job.source] = listener.status
+            if listener.audit is not None:
+                results.audits[job.source] = listener.audit
     return results
 
 
@@ -110,7 +137,7 @@ def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, 
         notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
     contradictory = report_disagreements(statuses)
     for source, error in errors:
-        notice(f"Error: {source}: {error}" if len(statuses) > 1 else f"Error: {error}")
+        notice(f"Error: {source}: {error}")
     if errors:
         return max(error.exit_status for _, error in errors)
     if contradictory:

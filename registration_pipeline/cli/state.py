@@ -3,17 +3,25 @@
 Verifying is in ``verification``, and pruning in ``planning/prune.py``.
 """
 
+import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import typer
 from rich.markup import escape
 
 from registration_pipeline.cli.output import notice, print_json, say
 from registration_pipeline.cli.session import DONE, HALTED, open_project, open_source
+from registration_pipeline.counted import counted
+from registration_pipeline.errors import UsageError
 from registration_pipeline.foreign_text import printable
-from registration_pipeline.planning.prune import prune_inventories
+from registration_pipeline.planning.prune import prunable_inventories, prune_inventories
 from registration_pipeline.project.project import utc_now
 from registration_pipeline.verification.state import verify_state
+
+if TYPE_CHECKING:
+    from registration_pipeline.state.store import StateStore
 
 
 def verify_source(config: Path | None, name: str, *, as_json: bool) -> int:
@@ -24,31 +32,50 @@ def verify_source(config: Path | None, name: str, *, as_json: bool) -> int:
     if as_json:
         print_json(report.to_json(store))
     elif not report.damaged:
-        say(f"{source.name}: {report.files:,} files, {report.bytes:,} bytes read: all are what was written.")
+        say(f"{source.name}: {counted(report.files, 'file')}, {counted(report.bytes, 'byte')} read: undamaged.")
         if report.leftovers:
             say(
-                f"{report.leftovers:,} files are not named by any other: of a process that died, or that is at work. They "
-                "are never read."
+                f"Not named by any other file: {counted(report.leftovers, 'file')}, of a process that died or that is at "
+                "work. Such files are never read."
             )
+    for foreign in () if as_json else report.foreign:
+        say(
+            escape(
+                printable(f"{_where(store, foreign)} is not a file of the pipeline, and nothing reads it: delete it.")
+            )
+        )
     for damage in () if as_json else report.damaged.values():
         say(escape(printable(f"{store.location(damage.name)} {damage.problem}. {damage.to_do}.")))
     if report.damaged:
         count = len(report.damaged)
         notice(
-            f"Error: {'1 file' if count == 1 else f'{count:,} files'} of the state of source {source.name} at "
+            f"Error: {counted(count, 'file')} of the state of source {source.name} at "
             f"{store.location(f'{source.name}/')} {'is' if count == 1 else 'are'} damaged or missing; nothing was changed."
         )
     return HALTED if report.damaged else DONE
 
 
-def prune_source(config: Path | None, name: str, *, days: int, as_json: bool) -> int:
-    """Remove the inventories of a source that nothing needs."""
+def _where(store: "StateStore", name: str) -> str:
+    """Return where a file is whose name may be one that no store would accept from us."""
+    return f"{store.uri}/{name}"
+
+
+def prune_source(config: Path | None, name: str, *, days: int, yes: bool, as_json: bool) -> int:
+    """Remove the inventories of a source that nothing needs; on a terminal only after a person has agreed."""
     project, source = open_source(config, name)
-    removed = prune_inventories(project.store, source.name, before=utc_now() - timedelta(days=days))
+    before = utc_now() - timedelta(days=days)
+    if not yes and not as_json and sys.stdin.isatty():
+        found = prunable_inventories(project.store, source.name, before=before)
+        for inventory_id in found:
+            say(escape(f"to be removed: {project.store.location(f'{source.name}/inventory/{inventory_id}/')}"))
+        question = f"Remove {counted(len(found), 'inventory')} of source {source.name}?"
+        if found and not typer.confirm(question, err=True):
+            raise UsageError("Nothing was removed, because it was not agreed to. Answer y, or give --yes.")
+    removed = prune_inventories(project.store, source.name, before=before)
     if as_json:
         print_json({"source": source.name, "removed": removed})
         return DONE
     for inventory_id in removed:
         say(escape(f"removed {project.store.location(f'{source.name}/inventory/{inventory_id}/')}"))
-    say(f"{source.name}: {len(removed):,} inventories removed.")
+    say(f"{source.name}: {counted(len(removed), 'inventory')} removed.")
     return DONE

@@ -125,7 +125,7 @@ def _run_story(home: DemoHome) -> dict[str, Any]:
     folder, script = shlex.quote(str(home.folder)), shlex.quote(str(home.environment_script))
     say("\nSee every run, chunk and failure in the Dagster UI:")
     say(f"  [cyan]registration-pipeline demo --dir {escape(folder)} --ui[/cyan]   (for ./demo: make dev)")
-    say("Ask the state from your own shell:")
+    say("Ask the state from your own shell (the servers of the demo have ended; only --ui starts them again):")
     say(f"  [cyan]. {escape(script)} && registration-pipeline status[/cyan]")
     return report
 

@@ -15,6 +15,7 @@ from xxhash import xxh3_128_hexdigest
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, facts_folder
 from registration_pipeline.state.markers import FileSet, read_marker
+from registration_pipeline.state.owned import is_own
 from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def latest_facts(store: StateStore, source: str, name: str) -> FactSet | None:
     """
     for facts_id in sorted(store.folders(facts_folder(source, name)), reverse=True):
         folder = facts_folder(source, name, facts_id)
-        marker = read_marker(store, folder)
+        marker = read_marker(store, folder) if is_own(folder + COMMIT_MARKER) else None
         if marker is not None:
             try:
                 return _from_json(marker)

@@ -25,6 +25,7 @@ from registration_pipeline.state.layout import (
     inventory_writers_folder,
 )
 from registration_pipeline.state.markers import discard_leftovers
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.sealed import canonical_json
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _claim(store: StateStore, source: str, time: datetime) -> str:
 def _clear_the_way(store: StateStore, source: str, now: datetime) -> list[str]:
     """Return the ids that are in use, after removing what dead processes left behind."""
     prefix = inventory_writers_folder(source)
-    claimed = [name.removeprefix(prefix).removesuffix(".json") for name in store.names(prefix)]
+    claimed = [name.removeprefix(prefix).removesuffix(".json") for name in own_names(store, prefix)]
     for inventory_id in claimed:
         folder = inventory_folder(source, inventory_id)
         if store.exists(folder + COMMIT_MARKER) or _is_abandoned(store, source, inventory_id, now):

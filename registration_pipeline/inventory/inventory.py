@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.errors import ListingError, StateCorruptError
+from registration_pipeline.ids import is_inventory_id
 from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.digest import ListingDigest
 from registration_pipeline.inventory.progress import ListingProgress
@@ -124,7 +125,7 @@ def _write_listing(
 
 def latest_inventory(store: StateStore, source: str) -> Inventory | None:
     """Return the newest committed inventory of a source, or None."""
-    for inventory_id in sorted(store.folders(inventory_folder(source)), reverse=True):
+    for inventory_id in filter(is_inventory_id, sorted(store.folders(inventory_folder(source)), reverse=True)):
         inventory = _read(store, source, inventory_id)
         if inventory is not None:
             return inventory

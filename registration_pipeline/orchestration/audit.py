@@ -97,12 +97,20 @@ def audit_stage(
     from registration_pipeline.state.lease import hold_lease
     from registration_pipeline.submission.calls.pace import shared_pace
     from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.known_folders import FolderFinder
 
     stop = threading.Event()
     retry = RetryPolicy(
         pace=shared_pace(encord_domain(project.settings, project.environ)), source=source.name, stop=stop
     )
-    folder = source.encord.folder
+    finder = FolderFinder(
+        gateway=project.gateway,
+        retry=retry,
+        source=source,
+        known=project.known_folders(source),
+        notify=notice_and_log(log),
+    )
+    finder.refuse_gone()
     lease = (
         nullcontext()
         if adopted is None
@@ -114,7 +122,7 @@ def audit_stage(
             source=source.name,
             gateway=project.gateway,
             retry=retry,
-            target_folder=retry.read(f"finding folder {folder!r}", lambda: project.gateway.find_folder(folder)),
+            target_folder=finder.find(),
             clock=utc_now,
             adoption=None if adopted is None or held is None else Adoption(utc_now, held.check, adopted),
             progress=_Stages(source.name),
@@ -122,6 +130,7 @@ def audit_stage(
     for result in adopted or ():
         current_listener().chunk_concluded(source.name, result)
     found = ", ".join(f"{count:,} {finding}" for finding, count in report.findings.items() if count) or "no findings"
+    current_listener().audited(report)
     log(f"audit {report.audit_id}: {found} in {report.units:,} units and {report.items:,} items")
     return report
 

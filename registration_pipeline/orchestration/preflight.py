@@ -28,6 +28,8 @@ from registration_pipeline.urls import url_warning
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SAME_FOR_ALL = frozenset({"configuration", "state", "Dagster instance"})
+"""What is checked for all sources at once, as far as the answer is the same."""
 _TRIES = 3  # a person waits for a preflight
 _CHECK_SECONDS = {"state": 15.0, "Dagster instance": 10.0, "bucket": 25.0}
 """For each check as a whole, whatever the services behind it do: a source whose services are all silent takes 90 s."""
@@ -45,12 +47,14 @@ class Finding:
         what: what was checked, e.g. ``bucket``.
         detail: what was found, or what is wrong and what to do.
         error: None when all is well.
+        was_checked: False if the check was left out, because another one failed.
     """
 
     source: str
     what: str
     detail: str
     error: RegistrationPipelineError | None = None
+    was_checked: bool = True
 
 
 def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
@@ -63,7 +67,8 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
         "bucket": lambda: _bucket(project, source, listed),
     }
     for what, check in checks.items():
-        found = _finding(source, what, check, _CHECK_SECONDS.get(what))
+        name = "directory" if what == "bucket" and source.location.scheme == "file" else what
+        found = _finding(source, name, check, _CHECK_SECONDS.get(what))
         yield found
     if found.error is None and needs_headers(source, listed):  # a bucket that is silent would be waited for twice
         yield _finding(source, "headers", lambda: try_header(project, source, listed), _CHECK_SECONDS["bucket"])
@@ -72,7 +77,7 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     yield encord
     if isinstance(encord.error, _ENCORD_UNREACHABLE):
         # Another call would wait as long again and fail in the same way.
-        yield Finding(source.name, "folder", "not checked, because Encord can't be asked", encord.error)
+        yield Finding(source.name, "folder", "because Encord can't be asked", was_checked=False)
     else:
         yield _finding(source, "folder", lambda: _folder(project, source), encord_seconds)
 
@@ -151,12 +156,20 @@ def _integration(project: Project, source: SourceSettings) -> str:
 
 def _folder(project: Project, source: SourceSettings) -> str:
     from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.known_folders import FolderFinder, KnownFolders
     from registration_pipeline.submission.shared_folder import refuse_shared_folder
 
-    folder = source.encord.folder
-    uuid = _with_retries("finding the folder", lambda: project.gateway.find_folder(folder))
+    folder, retry, said = source.encord.folder, RetryPolicy(attempts=_TRIES), list[str]()
+    try:
+        known = project.known_folders(source)
+    except StateError:  # which the check of the state says
+        known = KnownFolders()
+    finder = FolderFinder(gateway=project.gateway, retry=retry, source=source, known=known, notify=said.append)
+    uuid = finder.find()
     if uuid:
-        refuse_shared_folder(project.gateway, RetryPolicy(attempts=_TRIES), project.settings, source, uuid)
+        refuse_shared_folder(project.gateway, retry, project.settings, source, uuid)
+    if said:
+        return said[0]
     return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
 
 

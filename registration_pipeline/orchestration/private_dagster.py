@@ -29,8 +29,9 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
-# Tags of runs: "re-execute from failure", Dagster's own retry of a run, and whether it repeats runs whose step failed.
-from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
+# Tags of runs: "re-execute from failure", Dagster's own retry of a run, whether it will repeat this one, and whether it
+# repeats runs whose step failed.
+from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_FAILURE_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
@@ -45,6 +46,7 @@ __all__ = [
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
     "RETRY_ON_FAILURE_TAG",
+    "WILL_RETRY_TAG",
     "AssetMaterializationPlannedData",
     "CheckError",
     "InstanceRef",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import removed_partitions, update_partitions
@@ -88,7 +89,7 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
     if warning := url_warning(source):
         notice_and_log(log.warning)(f"{source.name}: {warning}.")
     inventory = project.take_inventory(source, ProgressReporter(say), notice_and_log(say))
-    say(f"{inventory.objects:,} objects, {inventory.bytes:,} bytes from {inventory.listing}")
+    say(f"{counted(inventory.objects, 'object')}, {counted(inventory.bytes, 'byte')} from {inventory.listing}")
     if not inventory.objects:
         warning = _emptied(source, inventory, expected)
         log.warning(warning)
@@ -156,7 +157,10 @@ def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterIns
     current_listener().stage_started(source.name, "plan", None)
     read_headers(project, source, log)
     plan = project.plan(source)
-    log(f"{plan.wave.counts.new:,} new objects in {len(plan.chunks)} chunks of wave {plan.wave.wave_id}")
+    if plan.uri_notice:
+        notice_and_log(log)(plan.uri_notice)
+    added = f"{counted(plan.wave.counts.new, 'new object')} in {counted(len(plan.chunks), 'chunk')}"
+    log(f"{added} of wave {plan.wave.wave_id}")
     for warning in plan.warnings.first:
         log(f"Warning: {warning}")
     snapshot = project.snapshot(source, plan.history)
@@ -185,7 +189,7 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
     snapshot = project.snapshot(source)
     rows = tally.watch(project.failures(source, snapshot))
     written = write_source_failure_log(project.store, source.name, log_id, rows)
-    log(f"{tally.objects:,} objects are not registered: {project.store.location(written[1])}")
+    log(f"not registered: {counted(tally.objects, 'object')}: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
     Journal(project.store, source.name).summarise(snapshot.journals)
     status = project.status(source, snapshot)
@@ -285,8 +289,8 @@ def registration_stage(
             if one.has_failures:
                 failed.append(replace(one, failures=()))
                 log(
-                    f"chunk {one.chunk.chunk_id}: {one.failed_units} of {one.chunk.units} units failed, "
-                    f"{one.failed_objects} of {one.chunk.objects} objects"
+                    f"chunk {one.chunk.chunk_id}: {one.failed_units} of {counted(one.chunk.units, 'unit')} failed, "
+                    f"{one.failed_objects} of {counted(one.chunk.objects, 'object')}"
                 )
             yield registration_event(project.store, SourceNames(source.name), one)
     return failed

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Final
 from registration_pipeline.ids import chunk_id as make_chunk_id
 from registration_pipeline.limits import MANIFEST_LIMITS, MAX_URLS, EncordPlan
 from registration_pipeline.objects import KINDS
-from registration_pipeline.planning.unit_size import (
-    bytes_around_units,
-    extra_bytes,
-    fixed_bytes,
-    title_bytes,
-    unit_bytes,
-)
+from registration_pipeline.planning.unit_size import bytes_around_units, extra_bytes, fixed_bytes, title_bytes
 from registration_pipeline.planning.wave import PlannedChunk
 
 if TYPE_CHECKING:
@@ -116,20 +110,6 @@ class ChunkCutter:
         chunk.first_key = min(chunk.first_key, first_key)
         chunk.last_key = max(chunk.last_key, last_key)
         return chunk.chunk_id, unit_index
-
-    def bytes_alone(
-        self, kind: MediaKind, *, title: str, url_bytes: int, objects: int, client_metadata: str | None
-    ) -> int:
-        """Return the bytes of the manifest, as it is sent, of a unit that has a chunk of its own; see ``place``."""
-        number = self._started.get(kind, 0) + 1
-        return bytes_around_units(kind) + unit_bytes(
-            kind,
-            chunk_id_bytes=len(make_chunk_id(self._wave_id, kind, number)),
-            title=title,
-            url_bytes=url_bytes,
-            objects=objects,
-            client_metadata=client_metadata,
-        )
 
     def finish(self) -> tuple[PlannedChunk, ...]:
         """Close all chunks and return them in the order of their first keys."""

@@ -26,12 +26,13 @@ from registration_pipeline.planning.wave import (
     load_wave,
     marked_waves,
     read_chunks,
-    read_entry,
+    read_lineage,
     wave_order,
 )
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, ledger_folder, lineage_folder, plan_folder
 from registration_pipeline.state.markers import FileSet, read_marker
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.parquet import ROW_GROUP_ROWS, ParquetPartWriter, Part, read_parts
 from registration_pipeline.tables.tiers import runs_to_merge
 
@@ -118,14 +119,12 @@ def load_history(store: StateStore, source: str, *, is_trusted: bool = True) -> 
         StateCorruptError: an entry of the lineage or a commit marker is damaged, or a file that is named there is missing.
     """
     # In this order: a wave that is committed meanwhile has its files before its entry, and its entry before the ledger.
-    ledger = list(store.names(ledger_folder(source)))
-    entries = {_number_of(name): name for name in store.names(lineage_folder(source))}
-    present = {*store.names(plan_folder(source))}
+    ledger = list(own_names(store, ledger_folder(source)))
+    entries = {_number_of(name): name for name in own_names(store, lineage_folder(source))}
+    present = {*own_names(store, plan_folder(source))}
     history = (_compacted(store, source, ledger, [*entries]) if is_trusted else None) or PlanHistory(source=source)
-    later = {
-        wave.wave_id: wave
-        for wave in (read_entry(store, name) for number, name in entries.items() if number > history.number)
-    }
+    unread = [name for number, name in entries.items() if number > history.number]
+    later = read_lineage(store, unread, after=history.wave_ids[-1] if history.wave_ids else None)
     marked = {wave_id for wave_id in _folders(present) if plan_folder(source, wave_id) + COMMIT_MARKER in present}
     # Also waves of which there is only the marker: the lineage was removed, or another process commits at this moment.
     later |= marked_waves(store, source, marked - {*history.wave_ids}, later)
@@ -248,10 +247,10 @@ def _compacted(store: StateStore, source: str, names: Sequence[str], numbers: Se
     history = _read(store, markers[-1]) if markers else None
     if history is None or not {name for name in _files(history) if name.startswith(ledger_folder(source))} <= {*names}:
         return None
-    # A wave that was removed from the lineage, to have it planned again, is not in the state any more.
+    # Fewer: a wave was removed from the lineage, to have it planned again. More: it is a copy of an older ledger.
     number = int(markers[-1].rsplit("/", 2)[-2])
     counted = sum(one <= number for one in numbers)
-    return replace(history, number=number) if len(history.wave_ids) <= counted and number in numbers else None
+    return replace(history, number=number) if len(history.wave_ids) == counted and number in numbers else None
 
 
 def _read(store: StateStore, marker: str) -> PlanHistory | None:
@@ -296,7 +295,7 @@ def _runs_from_json(value: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[Run, 
 
 def _remove_outdated(store: StateStore, source: str) -> None:
     """Remove what the newest ledgers do not name; files behind the newest belong to a writer that is at work."""
-    names = list(store.names(ledger_folder(source)))
+    names = list(own_names(store, ledger_folder(source)))
     markers = [name for name in names if name.endswith(COMMIT_MARKER)][-_KEPT:]
     kept = {*markers, *(name for marker in markers for name in _files(_read(store, marker)))}
     for name in names:

@@ -53,12 +53,14 @@ class LedgerMatch:
     Args:
         rows: the piece; may be empty.
         known: one boolean per row.
+        chunk_ids: of the known rows, in their order.
         changed: ``CHANGED_SCHEMA``: known rows that are not what was planned.
         deleted: ``KNOWN_SCHEMA``: ledger rows of this key range that the inventory does not have.
     """
 
     rows: pa.RecordBatch
     known: pa.BooleanArray
+    chunk_ids: pa.StringArray
     changed: pa.RecordBatch
     deleted: pa.RecordBatch
 
@@ -155,7 +157,7 @@ def _match(rows: pa.RecordBatch, planned: pa.RecordBatch) -> LedgerMatch:
         ],
         schema=CHANGED_SCHEMA,
     )
-    return LedgerMatch(rows, known, changed, _without(planned, found).sort_by("key"))
+    return LedgerMatch(rows, known, before.column("chunk_id"), changed, _without(planned, found).sort_by("key"))
 
 
 def _without(planned: pa.RecordBatch, found: pa.Int32Array) -> pa.RecordBatch:

@@ -47,12 +47,26 @@ class Plan:
         chunks: the chunks of that wave, in the order of their first keys.
         history: all that was planned so far; for a dry run without the wave.
         created: False if the wave existed already, and for a dry run.
+        uri_before: the ``uri`` that the source had in the wave before, if it is another one now.
     """
 
     wave: Wave
     chunks: tuple[PlannedChunk, ...]
     history: PlanHistory
     created: bool
+    uri_before: str | None = None
+
+    @property
+    def uri_notice(self) -> str | None:
+        """What to know of a ``uri`` that was changed, or None."""
+        if self.uri_before is None:
+            return None
+        return (
+            f"The uri of source {self.wave.source} was {self.uri_before} when it was planned last, and is {self.wave.uri} "
+            "now. Objects are known by their keys: one that has another key now is planned once more, and its old key counts "
+            "as deleted; one with a known key keeps the URL that it was planned with. A new place belongs to a new source: if "
+            "it was not meant, set uri back."
+        )
 
     @property
     def warnings(self) -> PlanWarnings:
@@ -105,21 +119,26 @@ def plan_source(
         run = _run(store, source, planned, history, headers=headers, limits=limits, progress=progress)
         try:
             carried = _carried_over(history, planned, digest, planned_at=clock())
-            wave = carried or run.plan(digest, clock, dry_run=dry_run)
+            wave = replace(carried, uri=source.uri) if carried else run.plan(digest, clock, dry_run=dry_run)
         except StateCorruptError:
             if not history.is_compacted:
                 raise
             is_trusted = False  # its files are damaged, or two other planners have replaced it meanwhile
             continue
+        uri_before = _other_uri(history.latest, source)
         if dry_run:
-            return Plan(wave, run.chunks, history, created=False)
+            return Plan(wave, run.chunks, history, created=False, uri_before=uri_before)
         if commit_wave(store, wave, history.number + 1):
             discard_uncommitted(store, history, wave)
             history = history.followed_by(wave)
-            return Plan(
-                wave, run.chunks, compact(store, history, history.number) if compacts else history, created=True
-            )
+            history = compact(store, history, history.number) if compacts else history
+            return Plan(wave, run.chunks, history, created=True, uri_before=uri_before)
     raise _outpaced(source)
+
+
+def _other_uri(latest: Wave | None, source: SourceSettings) -> str | None:
+    before = latest.uri if latest is not None else None
+    return None if before == source.uri else before
 
 
 def _outpaced(source: SourceSettings) -> StateConflictError:

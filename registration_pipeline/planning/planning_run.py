@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from registration_pipeline.inventory.inventory import read_inventory
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
+from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.decision import Decider, Decision
 from registration_pipeline.planning.grouping.grouping import Grouping, GroupingTotals
 from registration_pipeline.planning.grouping.headers import Headers
@@ -25,7 +26,7 @@ from registration_pipeline.planning.schema import PLAN_SCHEMA, REJECTED_SCHEMA
 from registration_pipeline.planning.single_units import SingleUnits
 from registration_pipeline.planning.suffixes import SuffixCounts
 from registration_pipeline.planning.touched_units import TouchedUnits
-from registration_pipeline.planning.wave import FactsUsed, PlanCounts, PlannedChunk, Wave
+from registration_pipeline.planning.wave import FactsUsed, PlannedChunk, Wave
 from registration_pipeline.planning.wave_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tables.key_order import KeyOrder
@@ -165,6 +166,7 @@ class PlanningRun:
             inventory_started_at=self._inventory.started_at,
             cutter=self._cutter,
             limits=self._limits,
+            wave_id=self._wave_id,
             grouped_by=() if self._history.latest is None else self._history.latest.grouped_by,
         )
         with _Rows(writer, folder) as rows:
@@ -224,6 +226,7 @@ class PlanningRun:
             deleted_files=files.deleted_files,
             facts=() if facts is None else (FactsUsed(facts.name, facts.facts_id, facts.digest),),
             groupings=self._groupings,
+            uri=self._source.uri,
             grouped_by=self._totals.grouped_by,
             warnings=self._totals.warnings.result(),
             planned_at=planned_at,

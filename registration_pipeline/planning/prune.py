@@ -32,19 +32,30 @@ def prune_inventories(store: StateStore, source: str, *, before: datetime) -> li
     Raises:
         StateError: the state can't be read or written.
     """
-    newest, latest = latest_inventory(store, source), load_history(store, source).latest
-    needed = {newest.inventory_id if newest else None, latest.inventory_id if latest else None}
-    removed = []
-    for inventory_id in store.folders(inventory_folder(source)):
-        is_written_now = store.exists(inventory_writer_name(source, inventory_id))
-        if inventory_id in needed or is_written_now or not _began_before(inventory_id, before):
-            continue
+    removed = prunable_inventories(store, source, before=before)
+    for inventory_id in removed:
         folder = inventory_folder(source, inventory_id)
         store.delete(folder + COMMIT_MARKER)
         for name in list(store.names(folder)):
             store.delete(name)
-        removed.append(inventory_id)
     return removed
+
+
+def prunable_inventories(store: StateStore, source: str, *, before: datetime) -> list[str]:
+    """Return the ids of the inventories that ``prune_inventories`` would remove, the oldest first.
+
+    Raises:
+        StateError: the state can't be read.
+    """
+    newest, latest = latest_inventory(store, source), load_history(store, source).latest
+    needed = {newest.inventory_id if newest else None, latest.inventory_id if latest else None}
+    return [
+        inventory_id
+        for inventory_id in store.folders(inventory_folder(source))
+        if inventory_id not in needed
+        and not store.exists(inventory_writer_name(source, inventory_id))
+        and _began_before(inventory_id, before)
+    ]
 
 
 def _began_before(inventory_id: str, before: datetime) -> bool:

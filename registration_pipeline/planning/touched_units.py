@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from registration_pipeline.objects import KINDS
 from registration_pipeline.planning.history import load_chunks_of
 from registration_pipeline.planning.schema import KNOWN_SCHEMA
-from registration_pipeline.planning.wave import read_unit_indexes
+from registration_pipeline.planning.wave import read_unit_indexes, wave_of
 from registration_pipeline.tables.external_sort import ExternalSort
 
 if TYPE_CHECKING:
@@ -71,9 +71,12 @@ class TouchedUnits:
         if self._members is None:
             return self._singles
         chunks = load_chunks_of(self._store, self._history)
-        groups = 0
+        groups, wave = 0, None
         for chunk_id, keys in _by_chunk(self._members.tables()):
-            rows = read_unit_indexes(self._store, self._history.source, chunks[chunk_id])
+            chunk = chunks[chunk_id]
+            if wave is None or wave.wave_id != chunk.wave_id:  # the chunks of a wave come one after the other
+                wave = wave_of(self._store, self._history.source, chunk)
+            rows = read_unit_indexes(self._store, wave, chunk)
             touched = rows.filter(pc.is_in(rows.column("key"), value_set=keys))
             groups += pc.count_distinct(touched.column("unit_index")).as_py()
         return self._singles + groups

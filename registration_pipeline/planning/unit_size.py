@@ -13,10 +13,12 @@ import json
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
-from registration_pipeline.limits import ENVELOPE_BYTES
+from registration_pipeline.ids import chunk_id
+from registration_pipeline.limits import ENVELOPE_BYTES, MAX_SEQUENCE_IMAGES
 from registration_pipeline.objects import KINDS, MediaKind
 
 if TYPE_CHECKING:
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.objects import KindSpec
 
 _UNIT_ID: Final = "0" * 16
@@ -112,3 +114,38 @@ def bytes_around_units(kind: MediaKind) -> int:
     """Return what a manifest of one kind takes besides what its units add: all of it, also what the SDK sends around it."""
     document = {KINDS[kind].list_key: [], "skip_duplicate_urls": True}
     return len(json.dumps(document)) - len(_SEPARATOR) + ENVELOPE_BYTES
+
+
+def exceeded_limit(
+    kind: MediaKind,
+    limits: ManifestLimits,
+    *,
+    wave_id: str,
+    title: str,
+    url_bytes: int,
+    objects: int = 1,
+    client_metadata: str | None = None,
+) -> str | None:
+    """Return which of Encord's limits a unit exceeds though it has a manifest of its own; None: none of them.
+
+    Args:
+        kind: its kind.
+        limits: those of the plan that was bought from Encord.
+        wave_id: the wave that would plan it.
+        title: see ``unit_bytes``, as all that follow.
+    """
+    if kind is MediaKind.IMAGE_SEQUENCE and objects > MAX_SEQUENCE_IMAGES:
+        return f"it has {objects:,} images: Encord accepts {MAX_SEQUENCE_IMAGES:,} in an image sequence"
+    if objects > limits.urls:
+        return f"it has {objects:,} objects: Encord accepts {limits.urls:,} URLs in a manifest"
+    sent = bytes_around_units(kind) + unit_bytes(
+        kind,
+        chunk_id_bytes=len(chunk_id(wave_id, kind, 1)),
+        title=title,
+        url_bytes=url_bytes,
+        objects=objects,
+        client_metadata=client_metadata,
+    )
+    if sent > limits.bytes:
+        return f"its manifest alone takes {sent:,} bytes: Encord accepts {limits.bytes:,}"
+    return None

@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.objects import MediaKind
+from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.schema import CHUNK_SCHEMA, PLAN_SCHEMA
 from registration_pipeline.planning.units import UNIT_COLUMNS, ChunkUnits
 from registration_pipeline.planning.warnings import PlanWarnings
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, lineage_folder, plan_folder
 from registration_pipeline.state.markers import read_marker
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.parquet import Part, read_parts
 from registration_pipeline.state.sealed import read_sealed
 from registration_pipeline.tables.part_reader import GroupReader
@@ -35,45 +37,6 @@ Census = Literal["rejected", "changed", "deleted"]
 _UNIT_ROWS: Final = GroupReader(("chunk_id", *UNIT_COLUMNS))
 _UNIT_INDEXES: Final = GroupReader(("chunk_id", "key", "unit_index"))
 _WAVE_ID: Final = re.compile(r"(?P<inventory_id>[0-9]{8}T[0-9]{6}Z)(?:-(?P<number>[1-9][0-9]*))?")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanCounts:
-    """Where every object of the inventory went: ``objects == excluded + rejected + held + known + new``.
-
-    Args:
-        objects: all of the inventory.
-        excluded: a rule of the user's keeps them out.
-        rejected: Encord would not take them.
-        held: younger than ``min_age_seconds``, or waiting with their unit; a later plan decides.
-        held_units: units of those; an object whose unit is not known yet counts as one. 0 in waves of earlier versions, in
-            which every unit was one object.
-        known: in a chunk of an earlier wave.
-        new: in a chunk of this wave.
-        changed: of the known ones, those that are not what was planned any more.
-        deleted: planned once and not in the inventory; not among ``objects``.
-        changed_units: units with at least one object that changed; 0 in waves of earlier versions.
-        deleted_units: units with at least one object that is gone; 0 in waves of earlier versions.
-        rejected_by_reason: ``RejectionReason`` -> objects.
-        rejected_suffixes: suffix -> objects for ``unsupported_type``, as ``SuffixCounts`` has them; none in waves of earlier
-            versions.
-        excluded_by_rule: rule -> objects.
-    """
-
-    objects: int = 0
-    excluded: int = 0
-    rejected: int = 0
-    held: int = 0
-    held_units: int = 0
-    known: int = 0
-    new: int = 0
-    changed: int = 0
-    deleted: int = 0
-    changed_units: int = 0
-    deleted_units: int = 0
-    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
-    rejected_suffixes: Mapping[str, int] = field(default_factory=dict)
-    excluded_by_rule: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +101,7 @@ class Wave:
         changed_files: known objects that changed.
         deleted_files: known objects that are gone.
         facts: what was known about objects beyond the listing.
+        uri: of the source when it was planned; None in waves of earlier versions.
         groupings: digests of the rules of grouping that planned the source up to this wave; none in waves of earlier versions.
         grouped_by: digests of the group rules that took any object of the source up to this wave; likewise.
         warnings: what a person should know.
@@ -161,6 +125,7 @@ class Wave:
     facts: tuple[FactsUsed, ...] = ()
     groupings: tuple[str, ...] = ()
     grouped_by: tuple[str, ...] = ()
+    uri: str | None = None
     warnings: PlanWarnings = field(default_factory=PlanWarnings)
     planned_at: datetime
 
@@ -184,6 +149,7 @@ class Wave:
             "facts": [asdict(facts) for facts in self.facts],
             "groupings": list(self.groupings),
             "grouped_by": list(self.grouped_by),
+            "uri": self.uri,
             "warnings": self.warnings.to_json(),
             "planned_at": self.planned_at.isoformat(),
         }
@@ -217,6 +183,7 @@ class Wave:
             facts=tuple(FactsUsed(**facts) for facts in value["facts"]),
             groupings=tuple(map(str, value.get("groupings", ()))),
             grouped_by=tuple(map(str, value.get("grouped_by", ()))),
+            uri=value.get("uri"),
             warnings=PlanWarnings.from_json(value.get("warnings")),
             planned_at=datetime.fromisoformat(value["planned_at"]),
         )
@@ -248,7 +215,7 @@ def load_wave(store: StateStore, source: str, wave_id: str) -> Wave | None:
     marker = read_marker(store, plan_folder(source, wave_id))
     if marker is not None:
         return _wave_of(store, plan_folder(source, wave_id) + COMMIT_MARKER, marker)
-    entries = reversed(list(store.names(lineage_folder(source))))
+    entries = reversed(list(own_names(store, lineage_folder(source))))
     return next((wave for wave in (read_entry(store, name) for name in entries) if wave.wave_id == wave_id), None)
 
 
@@ -258,7 +225,7 @@ def load_waves(store: StateStore, source: str) -> list[Wave]:
     Raises:
         StateCorruptError: a commit marker or an entry is damaged, or two that belong together differ.
     """
-    waves = {wave.wave_id: wave for wave in (read_entry(store, name) for name in store.names(lineage_folder(source)))}
+    waves = read_lineage(store, own_names(store, lineage_folder(source)))
     waves |= marked_waves(store, source, filter(is_wave_id, store.folders(plan_folder(source))), waves)
     return [waves[wave_id] for wave_id in sorted(waves, key=wave_order)]
 
@@ -287,6 +254,30 @@ def marked_waves(
         if recorded.get(wave_id, found[wave_id]) != found[wave_id]:
             raise damaged(store, name, "is not what the lineage says of its wave")
     return found
+
+
+def read_lineage(store: StateStore, names: Iterable[str], *, after: str | None = None) -> dict[str, Wave]:
+    """Return the waves of entries of the lineage, by id, in their order.
+
+    Args:
+        store: the state.
+        names: of the entries, in the order of their numbers.
+        after: the wave before the first of them, if it is known.
+
+    Raises:
+        StateCorruptError: an entry is damaged, or the waves are not in the order in which they were planned.
+    """
+    waves: dict[str, Wave] = {}
+    before = "the compacted ledger"
+    for name in names:
+        wave = read_entry(store, name)
+        if after is not None and wave_order(wave.wave_id) <= wave_order(after):
+            problem = (
+                f"it has wave {wave.wave_id}, and {before} has {after}: one of them is a copy, or they were exchanged"
+            )
+            raise damaged(store, name, f"is out of order: {problem}")
+        waves[wave.wave_id], after, before = wave, wave.wave_id, name
+    return waves
 
 
 def read_entry(store: StateStore, name: str) -> Wave:
@@ -331,7 +322,8 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> Chu
     Raises:
         StateCorruptError: the wave is not committed, or its parts hold another number of units than the chunk has.
     """
-    tables = _tables_of(store, source, chunk, _UNIT_ROWS)
+    wave = wave_of(store, source, chunk)
+    tables = [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk, _UNIT_ROWS)]
     units = ChunkUnits(pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table())
     if len(units) != chunk.units or units.objects != chunk.objects:
         raise damaged(
@@ -343,22 +335,32 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> Chu
     return units
 
 
-def read_unit_indexes(store: StateStore, source: str, chunk: PlannedChunk) -> pa.Table:
+def read_unit_indexes(store: StateStore, wave: Wave, chunk: PlannedChunk) -> pa.Table:
     """Return ``key`` and ``unit_index`` of every object of a chunk, in any order.
 
+    Args:
+        store: the state.
+        wave: that planned the chunk.
+        chunk: which.
+
     Raises:
-        StateCorruptError: the wave is not committed, or a file of it is missing or unreadable.
+        StateCorruptError: a file of the wave is missing or unreadable.
     """
-    tables = _tables_of(store, source, chunk, _UNIT_INDEXES)
+    tables = [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk, _UNIT_INDEXES)]
     return pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table().select(["key", "unit_index"])
 
 
-def _tables_of(store: StateStore, source: str, chunk: PlannedChunk, reader: GroupReader) -> list[pa.Table]:
+def wave_of(store: StateStore, source: str, chunk: PlannedChunk) -> Wave:
+    """Return the wave that planned a chunk.
+
+    Raises:
+        StateCorruptError: it is not committed.
+    """
     wave = load_wave(store, source, chunk.wave_id)
     if wave is None:
         missing = plan_folder(source, chunk.wave_id) + COMMIT_MARKER
         raise damaged(store, missing, f"is missing, so chunk {chunk.chunk_id} has no plan")
-    return [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk, reader)]
+    return wave
 
 
 def wave_files(wave: Wave) -> list[Part]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.gateway import RegistrationGateway
+    from registration_pipeline.submission.known_folders import KnownFolders
     from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.submission.target import Target
@@ -157,7 +158,21 @@ class Project:
         from registration_pipeline.submission.target import ask_for_target
 
         pace = shared_pace(encord_domain(self.settings, self.environ))
-        ask_for_target(self.gateway, RetryPolicy(pace=pace, source=source.name), source)
+        retry = RetryPolicy(pace=pace, source=source.name)
+        ask_for_target(self.gateway, retry, source, lambda: self.known_folders(source))
+
+    def known_folders(self, source: SourceSettings) -> "KnownFolders":
+        """Return the folders that something of the source was sent to; what was read a moment ago is not read again."""
+        from registration_pipeline.state.layout import lineage_folder
+        from registration_pipeline.state.owned import own_names
+        from registration_pipeline.submission.known_folders import KnownFolders
+        from registration_pipeline.tracking.journal.journal import Journal
+
+        seen = self.held.get((self.store.uri, source.name))
+        if seen is None and next(own_names(self.store, lineage_folder(source.name)), None) is None:
+            return KnownFolders()  # nothing was planned, so the journals need not be listed
+        journals = seen.journals if seen is not None else Journal(self.store, source.name).fold_all()
+        return KnownFolders.of(folded.progress for folded in journals.values())
 
     def take_inventory(
         self,
@@ -277,7 +292,8 @@ class Project:
         retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
         # Before the folder is searched for: two processes that both find none would make two.
         with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
-            target = resolve_target(self.gateway, retry, source)
+            known = self.known_folders(source)
+            target = resolve_target(self.gateway, retry, source, known=known, notify=notify)
             refuse_shared_folder(self.gateway, retry, self.settings, source, target.folder_uuid)
             context = SubmissionContext(
                 store=self.store,

@@ -114,6 +114,10 @@ class Rehearser:
             self.notify(f"make the folder {folder.name!r}")
             folder.make(DESCRIPTION)
             self.notify(f"its UUID is {folder.uuid}")
+            self.notify(
+                f"after each upload job the folder is watched for {self.patience.watch:.0f} s or more, for items that "
+                "come late or twice"
+            )
             runner = JobRunner(folder, self.integration_uuid, self.seen)
             Trial(runner, self.choice, self.notify).run()
         except KeyboardInterrupt:

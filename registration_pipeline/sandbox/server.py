@@ -206,6 +206,11 @@ def _ensure_integrations(database: Database, config: SandboxConfig) -> None:
 
 def banner(sandbox: Sandbox) -> str:
     """What the command line prints when the sandbox is up."""
+    opened = (
+        "Objects are opened where a reader covers them, as Encord opens every object."
+        if any(one.readers for one in sandbox.config.integrations)
+        else "Objects are not opened: a broken or missing one is registered as well. `--read DIR` opens the files below DIR."
+    )
     admin = "" if sandbox.admin_url is None else f"What it holds, and faults to plant: {sandbox.admin_url}/\n"
     return f"""\
 Encord sandbox at {sandbox.url}, data in {sandbox.config.data.resolve()}
@@ -214,6 +219,7 @@ A rehearsal here proves wire compatibility and the pipeline's own recovery, not 
   export ENCORD_DOMAIN={sandbox.url}
   export ENCORD_SSH_KEY_FILE={sandbox.private_key_path}
 
+{opened}
 {admin}Integration: {", ".join(integration.title for integration in sandbox.config.integrations)}. Stop with Ctrl-C.
 """
 

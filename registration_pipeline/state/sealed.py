@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xxhash import xxh3_128_hexdigest
 
 from registration_pipeline.state.damage import damaged
+from registration_pipeline.state.identity import identity_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,12 +52,16 @@ def read_sealed(store: StateStore, name: str) -> dict[str, Any]:
 
     Raises:
         StateNotFoundError: no such name.
-        StateCorruptError: the file is not what was written.
+        StateCorruptError: the file is not what was written, or is another file under this name.
     """
     try:
-        return open_sealed(store.read(name))
+        document = open_sealed(store.read(name))
     except ValueError as error:
         raise damaged(store, name, f"is damaged: {error}") from error
+    problem = identity_problem(name, document)
+    if problem is not None:
+        raise damaged(store, name, problem)
+    return document
 
 
 def open_sealed(data: bytes) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from registration_pipeline import __version__
 from registration_pipeline.errors import StateConflictError, StateCorruptError, StateLayoutError, StateNotFoundError
+from registration_pipeline.state.identity import identity_problem
 from registration_pipeline.state.layout import state_version_name
+from registration_pipeline.state.owned import KINDS
 from registration_pipeline.state.sealed import open_sealed, sealed_json
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def require_layout(store: StateStore, source: str) -> bool:
     """
     where = store.location(state_version_name(source))
     data = _read(store, source)
-    if data is None and not store.folders(f"{source}/"):
+    if data is None and KINDS.isdisjoint(store.folders(f"{source}/")):
         return False
     # Read again: another process may have begun the state between reading and listing.
     data = data or _read(store, source)
@@ -60,6 +62,11 @@ def require_layout(store: StateStore, source: str) -> bool:
         raise kind(
             f"{where} is damaged: {error}. Nothing was changed. Restore it from a backup; or {_REBUILD.format(source=source)}"
         ) from error
+    if other := identity_problem(state_version_name(source), document):
+        raise StateCorruptError(
+            f"{where} {other}. Nothing was changed. A state belongs to the source whose name it has: give the folder or the "
+            "source its old name, or restore the file from a backup."
+        )
     layout = document.get("layout")
     if layout != LAYOUT:
         writer = document.get("created_by", "another version")

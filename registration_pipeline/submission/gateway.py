@@ -109,6 +109,13 @@ class RegistrationGateway(Protocol):
             NotFoundError: a UUID that does not exist or may not be seen, or a name that several folders have.
         """
 
+    def folder_name(self, folder_uuid: str) -> str:
+        """Return what a folder is named now.
+
+        Raises:
+            NotFoundError, PermissionDeniedError: it does not exist or may not be seen.
+        """
+
     def create_folder(self, name: str) -> str:
         """Create a top-level folder and return its UUID."""
 

@@ -156,7 +156,8 @@ class PriorItemsFinder:
                 rows.add(batch)
             parts = _write(files, rows)
         try:
-            files.commit({**counts, "parts": [part.to_json() for part in parts]})
+            names = {"source": self.source, "folder_uuid": self.target.folder_uuid}
+            files.commit({**names, **counts, "parts": [part.to_json() for part in parts]})
         except StateConflictError as error:
             return self._listed_by_another(folder, error)
         self._clear_strays(folder, parts)

@@ -5,15 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import AmbiguousError, HaltError, PermanentError, ServiceUnavailableError
+from registration_pipeline.errors import (
+    AmbiguousError,
+    HaltError,
+    NotFoundError,
+    PermanentError,
+    PermissionDeniedError,
+    ServiceUnavailableError,
+)
+from registration_pipeline.submission.known_folders import FolderFinder, KnownFolders
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.gateway import RegistrationGateway
 
 _CREATE_TRIES = 5
 _SECONDS_BEFORE_LOOKING_AGAIN = 2.0
+_NONE_KNOWN = KnownFolders()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +40,22 @@ class Target:
     is_new: bool = False
 
 
-def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: SourceSettings) -> Target:
-    """Find the source's integration and folder, and create the folder if there is none of that name.
+def resolve_target(
+    gateway: RegistrationGateway,
+    retry: RetryPolicy,
+    source: SourceSettings,
+    *,
+    known: KnownFolders = _NONE_KNOWN,
+    notify: Callable[[str], object] = lambda _: None,
+) -> Target:
+    """Find the source's integration and folder, and create the folder if the source has none yet.
+
+    Args:
+        gateway: Encord.
+        retry: how it is asked.
+        source: which.
+        known: the folders that something of the source was sent to.
+        notify: called with texts for people.
 
     Raises:
         HaltError: the integration or folder can't be used; the message says what to change.
@@ -41,14 +66,26 @@ def resolve_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
         if integration
         else None
     )
-    folder_uuid, is_new = _find_or_create(gateway, retry, source.encord.folder)
+    finder = FolderFinder(gateway=gateway, retry=retry, source=source, known=known, notify=notify)
+    folder_uuid, is_new = _find_or_create(gateway, retry, source.encord.folder, finder.find)
     return Target(folder_uuid=folder_uuid, integration_uuid=integration_uuid, is_new=is_new)
 
 
-def ask_for_target(gateway: RegistrationGateway, retry: RetryPolicy, source: SourceSettings) -> None:
+def ask_for_target(
+    gateway: RegistrationGateway,
+    retry: RetryPolicy,
+    source: SourceSettings,
+    known: Callable[[], KnownFolders] = lambda: _NONE_KNOWN,
+) -> None:
     """Ask Encord whether the source's key, integration and folder can be used, and create nothing: a missing folder is right.
 
     For before a listing, which can take hours: what is wrong here is wrong after it, too.
+
+    Args:
+        gateway: Encord.
+        retry: how it is asked.
+        source: which.
+        known: returns the folders that something of the source was sent to; called only if the folder is not found.
 
     Raises:
         HaltError: one of them can't be used; the message says what to change.
@@ -56,18 +93,29 @@ def ask_for_target(gateway: RegistrationGateway, retry: RetryPolicy, source: Sou
     integration, folder = source.encord.integration, source.encord.folder
     if integration:
         retry.read(f"finding integration {integration!r}", lambda: gateway.resolve_integration(integration))
-    retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
+    try:
+        if retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder)) is not None:
+            return
+    except (NotFoundError, PermissionDeniedError):
+        _finder(gateway, retry, source, known()).find()
+        raise
+    _finder(gateway, retry, source, known()).find()
 
 
-def _find_or_create(gateway: RegistrationGateway, retry: RetryPolicy, folder: str) -> tuple[str, bool]:
+def _finder(
+    gateway: RegistrationGateway, retry: RetryPolicy, source: SourceSettings, known: KnownFolders
+) -> FolderFinder:
+    # Its notices are given when the folder is used.
+    return FolderFinder(gateway=gateway, retry=retry, source=source, known=known, notify=lambda _: None)
+
+
+def _find_or_create(
+    gateway: RegistrationGateway, retry: RetryPolicy, folder: str, find: Callable[[], str | None]
+) -> tuple[str, bool]:
     """Search before and after every creation: one that was not answered with the folder has happened, or has not.
 
     The second value says that the folder was created by this call.
     """
-
-    def find() -> str | None:
-        return retry.read(f"finding folder {folder!r}", lambda: gateway.find_folder(folder))
-
     found = find()
     for _ in range(_CREATE_TRIES):
         if found:

@@ -145,6 +145,13 @@ class ScriptedGateway:
             return name_or_uuid
         return self.folders.get(name_or_uuid)
 
+    def folder_name(self, folder_uuid: str) -> str:
+        """See ``RegistrationGateway``."""
+        for name, uuid in self.folders.items():
+            if uuid == folder_uuid:
+                return name
+        raise NotFoundError(f"Encord folder {folder_uuid} does not exist.")
+
     def create_folder(self, name: str) -> str:
         """See ``RegistrationGateway``."""
         return self.folders.setdefault(name, str(uuid5(NAMESPACE_URL, f"folder/{name}")))

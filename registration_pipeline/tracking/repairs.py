@@ -1,8 +1,12 @@
-"""Which failures are worth another try because the object was written again since. Only finding them belongs here."""
+"""Objects that were written again after Encord refused them: which to try again, and which it has as they are now.
+
+Only finding them belongs here; what is tried is in ``due.py``.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,13 +14,22 @@ import pyarrow.compute as pc
 from registration_pipeline.planning.wave import read_census
 from registration_pipeline.tracking.due import has_failed
 from registration_pipeline.tracking.failures.log import failed_keys
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import JournalEventKind
+from registration_pipeline.tracking.outcomes import read_outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import datetime
 
+    from registration_pipeline.planning.wave import Wave
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.journal.states import ChunkProgress
     from registration_pipeline.tracking.snapshot import SourceSnapshot
     from registration_pipeline.tracking.status import ChunkStatus
+
+_LISTED_EARLIER: Final = timedelta(seconds=1)
+"""By so much a listing may say that an object was written too early: S3 leaves out the fractions of seconds."""
 
 
 def repaired_chunks(store: StateStore, snapshot: SourceSnapshot, statuses: Mapping[str, ChunkStatus]) -> frozenset[str]:
@@ -41,3 +54,65 @@ def repaired_chunks(store: StateStore, snapshot: SourceSnapshot, statuses: Mappi
         for chunk_id, keys in rewritten.items()
         if keys & failed_keys(store, snapshot.source, statuses[chunk_id].progress)
     )
+
+
+class AcceptedRepairs:
+    """Finds the objects that differ from what was planned only because they were fixed before Encord accepted them.
+
+    Encord had refused such an object, so what it accepted in a later attempt is what the bucket held then: an object that was
+    not written since the beginning of that attempt is the one in Encord. Failures that say nothing of the object
+    (``FailureReason.is_transient``) do not count: it may have been registered at the time.
+
+    Args:
+        store: the state.
+        source: its name.
+        progress_of: the state of a chunk.
+    """
+
+    def __init__(self, store: StateStore, source: str, progress_of: Callable[[str], ChunkProgress]) -> None:
+        self._store, self._source, self._progress_of = store, source, progress_of
+        self._since: dict[str, Mapping[str, datetime]] = {}
+
+    def left_out(self, changed: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of ``CHANGED_SCHEMA`` without such objects.
+
+        Raises:
+            StateCorruptError: a file of the state is damaged.
+        """
+        retried = [one for one in pc.unique(changed.column("chunk_id")).to_pylist() if self._was_retried(one)]
+        if not retried:
+            return changed
+        rows = zip(*(changed.column(name).to_pylist() for name in ("chunk_id", "key", "last_modified")), strict=True)
+        return changed.filter(pa.array([not self._is_accepted(*row) for row in rows], pa.bool_()))
+
+    def _was_retried(self, chunk_id: str) -> bool:
+        progress = self._progress_of(chunk_id)
+        return progress.attempt > 1 and progress.verdict is not None
+
+    def _is_accepted(self, chunk_id: str, key: str, last_modified: datetime) -> bool:
+        if chunk_id not in self._since:
+            self._since[chunk_id] = self._accepted_since(chunk_id) if self._was_retried(chunk_id) else {}
+        since = self._since[chunk_id].get(key)
+        return since is not None and last_modified + _LISTED_EARLIER <= since
+
+    def _accepted_since(self, chunk_id: str) -> dict[str, datetime]:
+        """Return the registered objects of a chunk that were refused before, and since when Encord may have accepted them."""
+        since: dict[str, datetime] = {}
+        refused, attempt = set[str](), 0
+        for event in Journal(self._store, self._source).events(chunk_id):
+            if event.attempt != attempt:
+                attempt = event.attempt
+                since.update(dict.fromkeys(refused, event.at))
+            if event.kind is JournalEventKind.VERDICT:
+                failed = read_outcomes(self._store, self._source, event).failed if event.failed else ()
+                refused = {one.key for one in failed if one.reason is not None and not one.reason.is_transient}
+        return {key: at for key, at in since.items() if key not in refused}
+
+
+def changed_objects(
+    store: StateStore, source: str, wave: Wave, progress_of: Callable[[str], ChunkProgress]
+) -> Iterator[pa.RecordBatch]:
+    """Yield the planned objects that are others now than what Encord would read or has read, as ``CHANGED_SCHEMA``."""
+    repairs = AcceptedRepairs(store, source, progress_of)
+    batches: Iterable[pa.RecordBatch] = read_census(store, wave, "changed")
+    return (repairs.left_out(batch) for batch in batches)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from registration_pipeline.planning.wave import PlanCounts, PlannedChunk, Wave
+    from registration_pipeline.planning.counts import PlanCounts
+    from registration_pipeline.planning.wave import PlannedChunk, Wave
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.snapshot import SourceSnapshot
 

@@ -25,6 +25,7 @@ from registration_pipeline.planning.wave import read_census, read_chunk_units
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tables.external_sort import ExternalSort
 from registration_pipeline.tracking.failures.log import failed_keys
+from registration_pipeline.tracking.repairs import changed_objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -75,11 +76,12 @@ def touched_chunks(
     gone, changed = Counter[str](), Counter[str]()
     with ExitStack() as stack:
         rows = _sorter(stack) if in_detail else None
-        for which, counts in (("deleted", gone), ("changed", changed)):
-            for batch in read_census(store, latest, which):  # type: ignore[arg-type]  # both are words of a census
+        different = changed_objects(store, source, latest, lambda chunk_id: chunks[chunk_id][1])
+        for batches, counts in ((read_census(store, latest, "deleted"), gone), (different, changed)):
+            for batch in batches:
                 _count(batch, counts)
                 if rows is not None:
-                    rows.add(_named(batch, in_detail, is_gone=which == "deleted"))
+                    rows.add(_named(batch, in_detail, is_gone=counts is gone))
         touched = {
             chunk_id: _of_singles(gone[chunk_id], changed[chunk_id])
             for chunk_id in gone | changed

@@ -16,11 +16,12 @@ from registration_pipeline.errors import StateCorruptError, StateNotFoundError
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.planning.halves import read_units
 from registration_pipeline.state.layout import failures_name, journal_folder, manifest_name, outcomes_name
+from registration_pipeline.state.owned import is_own
 from registration_pipeline.tracking.failures.files import COLUMNS
 from registration_pipeline.tracking.failures.log import chunk_failures
 from registration_pipeline.tracking.journal.journal import decode_event, in_order, summary_entries
 from registration_pipeline.tracking.journal.states import JournalEventKind, fold_events
-from registration_pipeline.tracking.journal.summary import SummaryReader
+from registration_pipeline.tracking.journal.summary import SummaryReader, summarised_entries
 from registration_pipeline.tracking.outcomes import check_outcomes, read_outcomes
 from registration_pipeline.verification.report import Damage
 from registration_pipeline.verification.reports import pair_damage
@@ -67,7 +68,14 @@ class ChunkVerifier:
                         sent.setdefault(chunk_id, event.manifest_sha256)
             for name in summary.damaged():
                 self._report.add(Damage(name, "is damaged: its lines do not match their checksum"))
+        self._find_lost_entries()
         self._verify_manifests(sent)
+
+    def _find_lost_entries(self) -> None:
+        for summary, chunk_id, entries in summarised_entries(self._store, self._source):
+            for name in (journal_folder(self._source, chunk_id) + entry for entry in entries):
+                if name not in self._present and is_own(name) and not self._store.exists(name):
+                    self._report.add(Damage(name, f"is missing, though {summary} has it"))
 
     def _events(self, chunk_id: str, names: Sequence[str]) -> list[JournalEvent] | None:
         """Return a chunk's events in their order; None: one of them is damaged."""

@@ -6,13 +6,22 @@ What does not belong here: journals and what belongs to a chunk (``chunks.py``),
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from xxhash import xxh3_128, xxh3_128_hexdigest
 
 from registration_pipeline.errors import StateNotFoundError
 from registration_pipeline.planning.wave import wave_order
-from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder, lineage_folder, plan_folder
+from registration_pipeline.state.identity import identity_problem
+from registration_pipeline.state.layout import (
+    COMMIT_MARKER,
+    inventory_folder,
+    ledger_folder,
+    lineage_folder,
+    lineage_name,
+    plan_folder,
+)
 from registration_pipeline.state.parquet import Part
 from registration_pipeline.state.sealed import open_sealed
 from registration_pipeline.verification.report import Damage
@@ -35,12 +44,14 @@ class Markers:
         parts: by name, with the file that names it.
         lineage: the digest of each entry of the lineage by the wave that it commits.
         waves: the digest of each wave's marker by its id.
+        ledgers: the waves of each compacted ledger, by the name of its marker.
         planned: the inventory that the newest wave planned.
     """
 
     parts: dict[str, tuple[Part, str]] = field(default_factory=dict)
     lineage: dict[str, tuple[str, str]] = field(default_factory=dict)
     waves: dict[str, str] = field(default_factory=dict)
+    ledgers: dict[str, list[str]] = field(default_factory=dict)
     planned: str | None = None
 
 
@@ -57,6 +68,10 @@ def verify_markers(store: StateStore, names: Sequence[str], report: StateReport)
         if name.endswith(f"/{COMMIT_MARKER}") or name.startswith(folder):
             _read_document(store, name, found, report)
     _compare_lineage(found, report)
+    _compare_order(found, report)
+    if not {*store.names(folder)}.difference(names):  # else a wave was committed while its marker was listed
+        _compare_markers(found, report)
+    _compare_ledgers(found, report)
     _compare_inventory(found, names, report)
     present = {*names}
     for name, (part, named_by) in sorted(found.parts.items()):
@@ -77,15 +92,21 @@ def _read_document(store: StateStore, name: str, found: Markers, report: StateRe
         report.add(Damage(name, f"is damaged: {error}"))
         return
     report.bytes += len(data)
+    problem = identity_problem(name, document)
+    if problem is not None:
+        report.add(Damage(name, problem))
+        return
     for value in _parts_in(document):
         part = Part.from_json(value)
         found.parts.setdefault(part.name, (part, name))
     wave_id, digest = str(document.get("wave_id", "")), xxh3_128_hexdigest(data)
     if name.startswith(lineage_folder(report.source)):
-        found.lineage[wave_id] = name, digest
+        _add_entry(found, name, wave_id, digest, report)
     elif name.startswith(plan_folder(report.source)):
         found.waves[wave_id] = digest
     else:
+        if name.startswith(ledger_folder(report.source)):
+            found.ledgers[name] = list(document["wave_ids"])
         return
     newest = max((*found.lineage, *found.waves), key=wave_order)
     found.planned = str(document["inventory_id"]) if newest == wave_id else found.planned
@@ -109,6 +130,48 @@ def _compare_lineage(found: Markers, report: StateReport) -> None:
             report.add(Damage(marker, f"is missing, though {entry} has its wave"))
         elif found.waves[wave_id] != digest:
             report.add(Damage(marker, f"is not what {entry} says of its wave"))
+
+
+def _compare_order(found: Markers, report: StateReport) -> None:
+    """See that the waves have their numbers in the order in which they were planned."""
+    in_order = zip(found.lineage.items(), sorted(found.lineage, key=wave_order), strict=True)
+    for (wave_id, (entry, _)), expected in in_order:
+        if wave_id != expected:
+            report.add(Damage(entry, f"is out of order: it has wave {wave_id}, and {expected} belongs there"))
+
+
+def _compare_markers(found: Markers, report: StateReport) -> None:
+    """See that every wave that has a marker has an entry, too."""
+    numbers = {wave_id: int(PurePosixPath(entry).stem) for wave_id, (entry, _) in found.lineage.items()}
+    previous = 0
+    for wave_id in sorted({*found.waves, *numbers}, key=wave_order):
+        if wave_id not in numbers:
+            marker = plan_folder(report.source, wave_id) + COMMIT_MARKER
+            if previous + 1 in numbers.values():
+                report.add(Damage(marker, "has a wave that no entry of the lineage has"))
+            else:
+                report.add(
+                    Damage(lineage_name(report.source, previous + 1), f"is missing, though {marker} has its wave")
+                )
+        previous = numbers.get(wave_id, previous + 1)
+
+
+def _compare_ledgers(found: Markers, report: StateReport) -> None:
+    """See that every compacted ledger has just the waves up to its number."""
+    numbered = [(int(PurePosixPath(entry).stem), wave_id) for wave_id, (entry, _) in found.lineage.items()]
+    if any(name.startswith(lineage_folder(report.source)) for name in report.damaged):
+        return
+    for marker, wave_ids in found.ledgers.items():
+        number = int(PurePosixPath(marker).parent.name)
+        if {*wave_ids} != {wave_id for one, wave_id in numbered if one <= number}:
+            report.add(Damage(marker, "does not have the waves that the lineage has up to its number"))
+
+
+def _add_entry(found: Markers, name: str, wave_id: str, digest: str, report: StateReport) -> None:
+    other, _ = found.lineage.setdefault(wave_id, (name, digest))
+    if other != name:
+        for one, beside in ((name, other), (other, name)):
+            report.add(Damage(one, f"has wave {wave_id}, as {beside} has: one of them is a copy"))
 
 
 def _compare_inventory(found: Markers, names: Sequence[str], report: StateReport) -> None:

@@ -37,6 +37,7 @@ class StateReport:
         files: how many files its state has.
         bytes: of the files that were read.
         leftovers: files that nothing names: of a process that died, or is at work.
+        foreign: names of files that are not the pipeline's.
         damaged: by name, the first problem of each.
     """
 
@@ -44,6 +45,7 @@ class StateReport:
     files: int = 0
     bytes: int = 0
     leftovers: int = 0
+    foreign: tuple[str, ...] = ()
     damaged: dict[str, Damage] = field(default_factory=dict)
 
     def add(self, damage: Damage) -> None:
@@ -57,6 +59,7 @@ class StateReport:
             "files": self.files,
             "bytes": self.bytes,
             "leftovers": self.leftovers,
+            "foreign": list(self.foreign),
             "damaged": [
                 {
                     "file": damage.name,

@@ -13,6 +13,7 @@ from registration_pipeline.state.layout import (
     lease_folder,
     state_version_name,
 )
+from registration_pipeline.state.owned import is_own
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.status import source_status
@@ -44,10 +45,12 @@ def verify_state(store: StateStore, source: str) -> StateReport:
     report = StateReport(source)
     try:
         require_layout(store, source)
-    except StateCorruptError:
-        report.add(Damage(state_version_name(source), "is damaged"))
-    names = list(store.names(f"{source}/"))
+    except StateCorruptError as error:
+        report.add(Damage(state_version_name(source), f"is damaged: {error}"))
+    listed = list(store.names(f"{source}/"))
+    names = list(filter(is_own, listed))
     report.files = len(names)
+    report.foreign = tuple(name for name in listed if not is_own(name))
     markers = verify_markers(store, names, report)
     chunks = ChunkVerifier(store, names, report)
     chunks.verify()

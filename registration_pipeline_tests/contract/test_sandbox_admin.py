@@ -13,7 +13,7 @@ from encord.exceptions import InvalidArgumentsError, RequestException, UnknownEx
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.api.endpoints import Endpoint
-from registration_pipeline.sandbox.config import SandboxConfig
+from registration_pipeline.sandbox.config import Integration, LocalObjects, SandboxConfig
 from registration_pipeline.sandbox.faults.random_profile import RandomFaults
 from registration_pipeline.sandbox.faults.values import Effect, Fault, Kind, When
 from registration_pipeline.sandbox.server import Sandbox, banner, connection
@@ -117,6 +117,28 @@ def test_the_state_counts_everything(
     assert {name: counted.requests for name, counted in sandbox.requests().items()} == {
         name: counted["requests"] for name, counted in state["requests"].items()
     }
+
+
+def test_a_manifest_that_was_refused_in_a_folder_that_is_gone_is_no_alarm(
+    sandbox: Sandbox, folder: StorageFolder, submit: Callable[..., UploadLongPollingState]
+) -> None:
+    """A rehearsal sends what must be refused, and removes its folder."""
+    with pytest.raises(InvalidArgumentsError):
+        submit(sandbox, folder, {"imagess": []})
+    assert _ask(sandbox, "/state").json()["refused_in_folders"] == 1
+    folder.delete()
+
+    state, page = _ask(sandbox, "/state").json(), _Page(_ask(sandbox, "/").text)
+
+    assert (state["refused_manifests"], state["refused_in_folders"]) == (1, 0)
+    assert "refused, folder removed" in page.text
+
+
+def test_the_command_says_whether_objects_are_opened(sandbox: Sandbox, tmp_path: Path) -> None:
+    assert "Objects are not opened: a broken or missing one is registered as well." in banner(sandbox)
+    reading = (Integration("sandbox", readers=(LocalObjects(root=tmp_path),)),)
+    with Sandbox(SandboxConfig(data=tmp_path / "reading", integrations=reading)) as other:
+        assert "Objects are opened where a reader covers them" in banner(other)
 
 
 def test_faults_are_planted_read_replaced_and_taken_away_over_http(sandbox: Sandbox, folder: StorageFolder) -> None:

@@ -204,7 +204,7 @@ def test_a_terminated_sync_is_finished_by_the_next(make_project: Callable[[float
     process = project.start_submitting()
     process.terminate()
     _, err = process.communicate(timeout=60)
-    assert process.returncode != 0
+    assert process.returncode == 128 + signal.SIGTERM
     assert "Traceback" not in err
     assert group_is_empty(process)
     project.assert_exactly_once(project.finish())

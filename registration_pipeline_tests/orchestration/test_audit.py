@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dagster import AssetCheckKey, DagsterInstance, ExecuteInProcessResult, TableMetadataValue
 
-from registration_pipeline.audit.report import latest_audit
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import AUDIT_OP
 from registration_pipeline.orchestration.runs.launch import run_job
 from registration_pipeline.project.project import utc_now
+from registration_pipeline.state.layout import audit_folder
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline
@@ -74,7 +74,7 @@ def test_a_registration_does_not_audit(pipeline: Pipeline, instance: DagsterInst
 
     assert result.success
     assert names.AUDIT_CLEAN not in {one.check_name for one in result.get_asset_check_evaluations()}
-    assert latest_audit(pipeline.project.store, pipeline.own.source) is None
+    assert pipeline.project.store.folders(audit_folder(pipeline.own.source)) == []
 
 
 def test_a_sync_does_not_audit(pipeline: Pipeline, instance: DagsterInstance) -> None:
@@ -82,7 +82,7 @@ def test_a_sync_does_not_audit(pipeline: Pipeline, instance: DagsterInstance) ->
 
     assert run_job(instance, pipeline.own.sync_job)
 
-    assert latest_audit(pipeline.project.store, pipeline.own.source) is None
+    assert pipeline.project.store.folders(audit_folder(pipeline.own.source)) == []
 
 
 def test_the_job_takes_chunks_over_and_they_show_as_registered(pipeline: Pipeline, instance: DagsterInstance) -> None:

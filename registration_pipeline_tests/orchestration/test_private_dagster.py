@@ -32,6 +32,7 @@ TAGS = {
     "RESUME_RETRY_TAG": "dagster/is_resume_retry",
     "RETRY_NUMBER_TAG": "dagster/retry_number",
     "RETRY_ON_FAILURE_TAG": "dagster/retry_on_asset_or_op_failure",
+    "WILL_RETRY_TAG": "dagster/will_retry",
 }
 PARAMETERS = {
     "AssetMaterializationPlannedData": ["asset_key", "partition", "partitions_subset"],

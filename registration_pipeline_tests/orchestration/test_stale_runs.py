@@ -72,8 +72,15 @@ def status_of(instance: DagsterInstance, run: DagsterRun) -> DagsterRunStatus:
     return found.status
 
 
-@pytest.mark.parametrize("status", [DagsterRunStatus.STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.CANCELING])
-def test_a_run_of_a_dead_process_is_marked_as_failed(
+ENDS = {
+    DagsterRunStatus.STARTED: DagsterRunStatus.FAILURE,
+    DagsterRunStatus.STARTING: DagsterRunStatus.FAILURE,
+    DagsterRunStatus.CANCELING: DagsterRunStatus.CANCELED,
+}
+
+
+@pytest.mark.parametrize("status", ENDS, ids=[status.value for status in ENDS])
+def test_a_run_of_a_dead_process_is_marked_as_ended(
     pipeline: Pipeline, instance: DagsterInstance, gone: int, status: DagsterRunStatus
 ) -> None:
     run = a_run(pipeline, instance, status, pid=gone)
@@ -81,7 +88,7 @@ def test_a_run_of_a_dead_process_is_marked_as_failed(
     (cleared,) = clear_stale_runs(instance)
 
     assert (cleared.run_id, cleared.why) == (run.run_id, f"its process {gone} is gone")
-    assert status_of(instance, run) is DagsterRunStatus.FAILURE
+    assert status_of(instance, run) is ENDS[status]
     assert clear_stale_runs(instance) == []
 
 

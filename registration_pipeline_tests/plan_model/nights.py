@@ -96,7 +96,7 @@ NIGHT = st.builds(
     deletes=st.lists(st.integers(0, 30), max_size=3),
     rules=st.one_of(st.none(), RULES),
     unread=st.sampled_from([0, 0, 0, 0, 3]),
-    dies_at=st.sampled_from([0, 0, *range(-11, 12)]),
+    dies_at=st.sampled_from([0, 0, *range(-14, 15)]),
 )
 """A negative number of ``dies_at``: after the creation."""
 

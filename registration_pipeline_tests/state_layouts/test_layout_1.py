@@ -135,6 +135,7 @@ OPTIONAL = {
         ".grouped_by: list",
         ".groupings: list",
         ".groupings[]: str",
+        ".uri: str",
         ".warnings.first: list",
         ".warnings.first[]: str",
         ".warnings.total: int",

@@ -48,23 +48,25 @@ class Bucket:
             return "excluded"
         return "new" if facts["size"] and key.endswith((".jpg", ".mp4")) else "rejected"
 
-    def unit_counts(self, units: Collection[frozenset[str]], registered: set[str], failed: set[str]) -> dict[str, int]:
-        """Return what the status should say of units."""
+    def unit_counts(
+        self, units: Collection[frozenset[str]], registered: set[str], failed: set[str], *, repaired: set[str]
+    ) -> dict[str, int]:
+        """Return what the status should say of units; see ``counts``."""
         there = [unit for unit in units if unit & self.listed.keys()]
         done = [unit for unit in units if unit <= registered]
         return {
             "registered": sum(unit <= registered for unit in there),
             "pending": sum(not unit & (registered | failed) for unit in there),
             "failed": sum(unit <= failed for unit in there),
-            "changed": sum(any(self._is_changed(key) for key in unit) for unit in done),
+            "changed": sum(any(self._is_changed(key) for key in unit - repaired) for unit in done),
             "deleted": sum(not unit <= self.listed.keys() for unit in done),
         }
 
     def _is_changed(self, key: str) -> bool:
         return key in self.listed and self.listed[key]["e_tag"] != self.tags[key]
 
-    def counts(self, registered: set[str], failed: set[str]) -> dict[str, int]:
-        """Return what the status should say."""
+    def counts(self, registered: set[str], failed: set[str], *, repaired: set[str]) -> dict[str, int]:
+        """Return what the status should say if these repaired objects are in Encord as they are in the bucket."""
         planned = set(self.tags) & set(self.listed)
         return {
             "objects": len(self.listed),
@@ -73,6 +75,6 @@ class Bucket:
             "registered": len(planned & registered),
             "pending": len(planned - registered - failed),
             "failed": len(planned & failed),
-            "changed": sum(map(self._is_changed, registered)),
+            "changed": sum(map(self._is_changed, registered - repaired)),
             "deleted": len(registered - set(self.listed)),
         }

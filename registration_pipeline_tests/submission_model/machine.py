@@ -111,6 +111,7 @@ class RegistrationMachine(RuleBasedStateMachine):
         usual=st.one_of(usual, usual, silent),
         by_hand=st.lists(st.sampled_from(KEYS), max_size=4),
         names_all=st.booleans(),
+        drawn=st.lists(troubles, max_size=2),
     )
     def begin(
         self,
@@ -122,6 +123,7 @@ class RegistrationMachine(RuleBasedStateMachine):
         usual: Fate,
         by_hand: list[str],
         names_all: bool,
+        drawn: list[tuple[str, str, float]],
     ) -> None:
         sizes = dict.fromkeys(("images", "image_groups", "videos"), chunk_size)
         self.world = World(self.fleet_type, self.variant, chunk_size=sizes)
@@ -132,6 +134,7 @@ class RegistrationMachine(RuleBasedStateMachine):
         self.world.fleet.put(*first)
         self.world.sync()
         self.world.fill(by_hand)
+        self._plant(drawn)
 
     @rule(run=st.sampled_from(RUNS), scripts=scripts, fates=fates, until=acts, end=st.sampled_from(ENDS))
     def register(
@@ -212,6 +215,9 @@ class RegistrationMachine(RuleBasedStateMachine):
     def trouble(self, drawn: list[tuple[str, str, float]], most_units: int) -> None:
         """Have Encord find something wrong with objects, entries or manifests."""
         self.world.encord.most_units = most_units
+        self._plant(drawn)
+
+    def _plant(self, drawn: list[tuple[str, str, float]]) -> None:
         for key, text, times in drawn:
             url = next((url for url, name in self.world.key_of.items() if name == key), None)
             if url is None:

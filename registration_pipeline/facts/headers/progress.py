@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Final
 from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
 from registration_pipeline.facts.headers.schema import HEADER_SCHEMA, HEADERS
 from registration_pipeline.ids import inventory_id as id_of_time
-from registration_pipeline.ids import parse_inventory_id
+from registration_pipeline.ids import is_inventory_id, parse_inventory_id
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.layout import COMMIT_MARKER, facts_folder, facts_writer_name
 from registration_pipeline.state.markers import FileSet
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
 from registration_pipeline.state.sealed import canonical_json, open_sealed, sealed_json
 
@@ -56,7 +57,8 @@ def claim_reading(store: StateStore, source: str, now: datetime) -> str:
         now: aware.
     """
     now = now.astimezone(UTC)
-    later = [_time_of(facts_id) + timedelta(seconds=1) for facts_id in store.folders(facts_folder(source, HEADERS))]
+    present = filter(is_inventory_id, store.folders(facts_folder(source, HEADERS)))  # the form is the same
+    later = [_time_of(facts_id) + timedelta(seconds=1) for facts_id in present]
     moment = max([now, *later])
     while True:
         facts_id = id_of_time(moment)
@@ -182,7 +184,7 @@ def _folders(store: StateStore, source: str) -> dict[str, list[str]]:
     """Return the names of the files of every reading by its id, from one listing."""
     folder = facts_folder(source, HEADERS)
     found: dict[str, list[str]] = {}
-    for name in store.names(folder):
+    for name in own_names(store, folder):
         found.setdefault(name.removeprefix(folder).partition("/")[0], []).append(name)
     return found
 

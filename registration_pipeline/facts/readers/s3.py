@@ -61,14 +61,24 @@ class S3Reader:
         client: a boto3 S3 client; it owns credentials, region, retries and timeouts.
         bucket: its name.
         source: the source's name, for error texts.
+        scheme: of the source's objects, for texts: ``s3`` or ``obs``.
         seconds: the whole time that one read may take, repetitions included.
     """
 
-    permission: str = "s3:GetObject"
-
-    def __init__(self, client: S3Client, bucket: str, *, source: str = "<name>", seconds: float = READ_SECONDS) -> None:
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        *,
+        source: str = "<name>",
+        scheme: str = "s3",
+        seconds: float = READ_SECONDS,
+    ) -> None:
         watch_pools(AWSHTTPConnectionPool, AWSHTTPSConnectionPool)
         self._client, self._bucket, self._source, self._seconds = client, bucket, source, seconds
+        self._place = f"{scheme}://{bucket}"
+        self.permission = "obs:object:GetObject" if scheme == "obs" else "s3:GetObject"
+        self._granted_on = f"{bucket}/*" if scheme == "obs" else f"arn:aws:s3:::{bucket}/*"
         self._counter = RequestCounter()
 
     @property
@@ -79,11 +89,11 @@ class S3Reader:
     @property
     def description(self) -> str:
         """The bucket and the API."""
-        return f"s3://{self._bucket} via GetObject"
+        return f"{self._place} via GetObject"
 
     def read(self, item: StoredObject, start: int, length: int) -> bytes:
         """See ``ObjectReader.read``."""
-        what = f"s3://{self._bucket}/{item.key}"
+        what = f"{self._place}/{item.key}"
         end = min(start + length, item.size)
         with (
             silence_is_of_the_object(what),
@@ -129,7 +139,7 @@ class S3Reader:
             return changed(what)
         if code in _DENIED:
             found = _PRINCIPAL.search(words)
-            needs = f"{self.permission} on arn:aws:s3:::{self._bucket}/*"
+            needs = f"{self.permission} on {self._granted_on}"
             needs += ", and kms:Decrypt on the key that it is encrypted with" if "kms" in words.lower() else ""
             return denied(what, code, needs, found["principal"] if found else "these credentials")
         if code in _NOT_NOW or status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS:

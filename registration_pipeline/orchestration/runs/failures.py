@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def failure_of(
 def _refused(failed: "Sequence[ChunkResult]", source: str) -> str:
     units, objects = sum(result.failed_units for result in failed), sum(result.failed_objects for result in failed)
     return (
-        f"{len(failed)} chunks have {units} units ({objects} objects) that Encord refused; all others are registered. The "
+        f"{counted(len(failed), 'chunk')} {'has' if len(failed) == 1 else 'have'} {counted(units, 'unit')} "
+        f"({counted(objects, 'object')}) that Encord refused; all others are registered. The "
         f"failure log says which and why: `registration-pipeline failures {source}`. Fix them, then retry the failed "
         "partitions."
     )

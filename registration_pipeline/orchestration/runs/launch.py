@@ -5,7 +5,7 @@ Not ``execute_in_process``: its runs belong to no code location, so the UI can't
 """
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from registration_pipeline.orchestration.private_dagster import (
     execute_run_iterator,
     make_new_run_id,
 )
+from registration_pipeline.orchestration.runs.interrupted import InterruptibleRun, interruptible
 from registration_pipeline.orchestration.runs.processes import worker_tag
 
 # The run's own log keeps everything; the terminal belongs to the command.
@@ -40,45 +41,54 @@ def run_job(instance: dg.DagsterInstance, job_name: str, run_config: Mapping[str
     A run that ends because of our own errors, or because chunks failed, is passed to the listener and returns False.
 
     Raises:
-        KeyboardInterrupt: the run was interrupted; Dagster has ended it and freed its slot.
+        KeyboardInterrupt: the run was interrupted; it is canceled and its slot is free.
         RunCrashedError: something unforeseen went wrong inside the run.
     """
     job = _reconstructable(job_name)
     definition = job.get_definition()
     run_id = make_new_run_id()
-    run = instance.create_run_for_job(
-        run_id=run_id,
-        job_def=definition,
-        run_config={**(run_config or _preset(definition)), **_QUIET},
-        tags={**definition.run_tags, **worker_tag(run_id)},
-        remote_job_origin=_remote_origin(job_name),
-        job_code_origin=job.get_python_origin(),
-    )
-    # Not ``execute_run``, which keeps every event until the end: two and their tables for each chunk.
-    events = execute_run_iterator(job, run, instance)
-    _raise_unforeseen([event for event in events if _error_of(event) is not None], run_id)
+    with interruptible(instance, run_id) as interruptible_run:
+        run = instance.create_run_for_job(
+            run_id=run_id,
+            job_def=definition,
+            run_config={**(run_config or _preset(definition)), **_QUIET},
+            tags={**definition.run_tags, **worker_tag(run_id)},
+            remote_job_origin=_remote_origin(job_name),
+            job_code_origin=job.get_python_origin(),
+        )
+        # Not ``execute_run``, which keeps every event until the end: two and their tables for each chunk.
+        events = execute_run_iterator(job, run, instance)
+        _raise_unforeseen(list(_errors(events, instance, interruptible_run)), run_id)
     ended = instance.get_run_by_id(run_id)
     return ended is not None and ended.is_success
 
 
-def _raise_unforeseen(events: Sequence[dg.DagsterEvent], run_id: str) -> None:
-    """Dagster keeps every exception of a step to itself; give back the two kinds that a command must not pass over."""
+def _errors(
+    events: Iterator[dg.DagsterEvent], instance: dg.DagsterInstance, run: InterruptibleRun
+) -> Iterator[tuple[dg.DagsterEvent, Any]]:
+    """Execute the run and yield its events that have an error, each with that."""
     for event in events:
-        error = _error_of(event)
-        assert error is not None
+        error = getattr(event.event_specific_data, "error", None)
+        if error is None:
+            continue
+        if error.cls_name == _INTERRUPTED:
+            run.mark(instance)  # at the step's event, before Dagster decides how the run ends
+        yield event, error
+
+
+def _raise_unforeseen(found: list[tuple[dg.DagsterEvent, Any]], run_id: str) -> None:
+    """Dagster keeps every exception of a step to itself; give back the two kinds that a command must not pass over."""
+    for event, error in found:
         if error.cls_name == _INTERRUPTED:
             # Dagster keeps the interruption in a cycle with the step, whose generator may wait at a ``yield`` with threads of
             # the submission below it: they end when it is closed, and else never.
             gc.collect()
             raise KeyboardInterrupt
         if event.is_step_failure and event.step_failure_data.user_failure_data is None:
-            while error.cause is not None:
-                error = error.cause
-            raise RunCrashedError(f"{error.message.strip()} (run {run_id})", "".join(error.stack))
-
-
-def _error_of(event: dg.DagsterEvent) -> Any:
-    return getattr(event.event_specific_data, "error", None)
+            cause = error
+            while cause.cause is not None:
+                cause = cause.cause
+            raise RunCrashedError(f"{cause.message.strip()} (run {run_id})", "".join(cause.stack))
 
 
 def _preset(definition: dg.JobDefinition) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.foreign_text import kept_cause, masked, printable
 
 if TYPE_CHECKING:
+    from registration_pipeline.audit.report import AuditReport
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.status import SourceStatus
 
@@ -32,6 +33,9 @@ class RunListener(Protocol):
 
     def counted(self, status: "SourceStatus") -> None:
         """Say how many objects of the source are in each state at the end of the run."""
+
+    def audited(self, report: "AuditReport") -> None:
+        """Give the report of an audit that has ended."""
 
     def notice(self, text: str) -> None:
         """Say something that a person should know now."""
@@ -53,6 +57,9 @@ class SilentListener:
         """See ``RunListener``."""
 
     def counted(self, status: "SourceStatus") -> None:
+        """See ``RunListener``."""
+
+    def audited(self, report: "AuditReport") -> None:
         """See ``RunListener``."""
 
     def notice(self, text: str) -> None:

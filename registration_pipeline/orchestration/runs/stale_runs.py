@@ -1,4 +1,4 @@
-"""Runs whose process is gone: marked as failed, their pool slots freed, so that they never block the next sync.
+"""Runs whose process is gone: marked as ended, their pool slots freed, so that they never block the next sync.
 
 Dagster's default launcher has no health check: a run whose worker was killed stays STARTED for ever and keeps its slot. Every
 start of a command clears such runs, a thread does so while a command waits for a slot, and a sensor does so under a daemon.
@@ -31,7 +31,7 @@ _SECONDS_BETWEEN_CHECKS = 5
 
 @dataclass(frozen=True)
 class ClearedRun:
-    """A run that was marked as failed, and why."""
+    """A run that was marked as failed or canceled, and why."""
 
     run_id: str
     job_name: str
@@ -43,12 +43,18 @@ class ClearedRun:
 
 
 def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
-    """Mark runs as failed whose worker is dead for certain, and free every slot that no unfinished run holds."""
+    """Mark runs as ended whose worker is dead for certain, and free every slot that no unfinished run holds.
+
+    A run that a person was ending is canceled: an instance with ``run_retries`` repeats failed ones.
+    """
     cleared = []
     for run in instance.get_runs(filters=RunsFilter(statuses=_SUSPECTS)):
         why = why_gone(instance, run)
         if why:
-            instance.report_run_failed(run, message=f"Marked as failed by registration-pipeline: {why}.")
+            if run.status is DagsterRunStatus.CANCELING:
+                instance.report_run_canceled(run, message=f"Marked as canceled by registration-pipeline: {why}.")
+            else:
+                instance.report_run_failed(run, message=f"Marked as failed by registration-pipeline: {why}.")
             WorkerLock(instance, run.run_id).forget()
             cleared.append(ClearedRun(run.run_id, run.job_name, why))
     storage = instance.event_log_storage
@@ -107,7 +113,7 @@ def build_stale_run_sensor() -> dg.SensorDefinition:
         name="clear_stale_runs",
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Marks runs of dead processes as failed and frees their pool slots.",
+        description="Marks runs of dead processes as failed, or canceled, and frees their pool slots.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         cleared = clear_stale_runs(context.instance)

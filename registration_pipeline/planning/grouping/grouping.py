@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.limits import MAX_URLS
 from registration_pipeline.objects import RejectionReason
 from registration_pipeline.planning.grouping.earlier import EarlierUnits
 from registration_pipeline.planning.grouping.judge import Fate, UnitJudge, UnitVerdict, warnings_of
@@ -96,6 +95,7 @@ class Grouping:
         inventory_started_at: ages are measured against it.
         cutter: of the wave.
         limits: what Encord accepts in one manifest.
+        wave_id: of the wave.
         grouped_by: ``Wave.grouped_by`` of the wave before.
     """
 
@@ -109,9 +109,10 @@ class Grouping:
         inventory_started_at: datetime,
         cutter: ChunkCutter,
         limits: ManifestLimits,
+        wave_id: str,
         grouped_by: Sequence[str] = (),
     ) -> None:
-        self._folder, self._waiting = folder, Counter[int]()
+        self._folder, self._most_objects, self._waiting = folder, limits.urls, Counter[int]()
         self._source, self._rules, self._grouped_by = source.name, GroupRules(source), set(grouped_by)
         self._members: ExternalSort | None = None
         self._earlier = EarlierUnits(folder / "outside", store, group_runs)
@@ -121,7 +122,7 @@ class Grouping:
             min_age_seconds=source.min_age_seconds,
             inventory_started_at=inventory_started_at,
             limits=limits,
-            cutter=cutter,
+            wave_id=wave_id,
             waiting=self._waiting,
         )
         self._beyond: tuple[MediaKind, str] | None = None
@@ -176,7 +177,7 @@ class Grouping:
             folder = self._folder / "groups"
             folder.mkdir(parents=True)
             groups = ExternalSort(folder, GROUP_SCHEMA, by=("group_key",), run_bytes=_GROUP_SORT_BYTES)
-            for piece in whole_units(self._members.tables(), most_objects=MAX_URLS):
+            for piece in whole_units(self._members.tables(), most_objects=self._most_objects):
                 self._decide(piece, rows, groups)
             for table in groups.tables():
                 for batch in table.to_batches():

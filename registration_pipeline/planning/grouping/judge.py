@@ -12,15 +12,15 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from registration_pipeline.limits import MAX_SEQUENCE_IMAGES, MAX_URLS
+from registration_pipeline.limits import MAX_SEQUENCE_IMAGES
 from registration_pipeline.objects import MediaKind, RejectionReason
+from registration_pipeline.planning.unit_size import exceeded_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
     from datetime import datetime
 
     from registration_pipeline.limits import ManifestLimits
-    from registration_pipeline.planning.chunking import ChunkCutter
     from registration_pipeline.planning.grouping.place import UnitLabel
     from registration_pipeline.planning.grouping.summary import UnitSummary
     from registration_pipeline.settings.units import GroupRule
@@ -63,7 +63,7 @@ class UnitJudge:
         min_age_seconds: of the source.
         inventory_started_at: ages are measured against it.
         limits: what Encord accepts in one manifest.
-        cutter: of the wave: it counts the bytes of a manifest.
+        wave_id: that would plan the units.
         waiting: rules of which an object's header is not known yet: it may belong to any of their units.
     """
 
@@ -74,11 +74,11 @@ class UnitJudge:
         min_age_seconds: int,
         inventory_started_at: datetime,
         limits: ManifestLimits,
-        cutter: ChunkCutter,
+        wave_id: str,
         waiting: Container[int],
     ) -> None:
         self._rules, self._waiting = rules, waiting
-        self._most_bytes, self._bytes_alone = limits.bytes, cutter.bytes_alone
+        self._limits, self._wave_id = limits, wave_id
         started = round(inventory_started_at.timestamp() * 1_000_000)
         ages = [
             min_age_seconds if rule.complete_after_seconds is None else rule.complete_after_seconds for rule in rules
@@ -110,12 +110,19 @@ class UnitJudge:
         """
         refusal = (
             _late(kind, unit, chunks, outside)
-            or _too_many(kind, unit, is_beyond=is_beyond)
+            or self._too_many(kind, unit, label, is_beyond=is_beyond)
             or (_bad_member(unit, bad_key()) if unit.bad else None)
             or self._unexpected(unit)
-            or self._too_many_bytes(kind, unit, label)
+            or self._too_large(kind, unit, label)
         )
         return refusal or (HELD if self._waits(unit) else PLANNED)
+
+    def _too_many(self, kind: MediaKind, unit: UnitSummary, label: UnitLabel, *, is_beyond: bool) -> UnitVerdict | None:
+        if is_beyond:  # nothing counts how far
+            most = self._limits.urls
+            return _beyond(unit, f"it has more than {most:,} objects: Encord accepts {most:,} URLs in a manifest")
+        most = MAX_SEQUENCE_IMAGES if kind is MediaKind.IMAGE_SEQUENCE else self._limits.urls
+        return None if unit.objects <= most else self._too_large(kind, unit, label)
 
     def _unexpected(self, unit: UnitSummary) -> UnitVerdict | None:
         expected = self._rules[unit.rule].expect_objects
@@ -127,21 +134,18 @@ class UnitJudge:
             f"{expected:,}: correct the rule, or remove or exclude what does not belong to the unit",
         )
 
-    def _too_many_bytes(self, kind: MediaKind, unit: UnitSummary, label: UnitLabel) -> UnitVerdict | None:
-        size = self._bytes_alone(
+    def _too_large(self, kind: MediaKind, unit: UnitSummary, label: UnitLabel) -> UnitVerdict | None:
+        """Return the verdict on a unit whose manifest Encord would not take though it has no other unit."""
+        limit = exceeded_limit(
             kind,
+            self._limits,
+            wave_id=self._wave_id,
             title=label.title.text,
             url_bytes=unit.url_bytes,
             objects=unit.objects,
             client_metadata=label.metadata,
         )
-        if size <= self._most_bytes:
-            return None
-        return _rejected(
-            RejectionReason.UNIT_TOO_LARGE,
-            f"is one of {unit.objects:,} objects of unit {unit.group_key!r}, whose manifest alone has {size:,} bytes: "
-            f"Encord accepts {self._most_bytes:,}. Change the rule so that it makes smaller units",
-        )
+        return None if limit is None else _beyond(unit, limit)
 
     def _waits(self, unit: UnitSummary) -> bool:
         youngest, expected = self._youngest[unit.rule], self._rules[unit.rule].expect_objects
@@ -195,18 +199,10 @@ def _late(kind: MediaKind, unit: UnitSummary, chunks: Mapping[str, str], outside
     return None
 
 
-def _too_many(kind: MediaKind, unit: UnitSummary, *, is_beyond: bool) -> UnitVerdict | None:
-    is_sequence = kind is MediaKind.IMAGE_SEQUENCE
-    most = MAX_SEQUENCE_IMAGES if is_sequence else MAX_URLS
-    if not is_beyond and unit.objects <= most:
-        return None
-    # Of a unit that is beyond what any may have, nothing counts how far.
-    objects = f"more than {MAX_URLS:,}" if is_beyond else f"{unit.objects:,}"
-    limit = f"{most:,} images in a sequence" if is_sequence else f"{most:,} URLs in a manifest"
+def _beyond(unit: UnitSummary, limit: str) -> UnitVerdict:
     return _rejected(
         RejectionReason.UNIT_TOO_LARGE,
-        f"is one of {objects} objects of unit {unit.group_key!r}: Encord accepts {limit}. Change the rule so that it makes "
-        "smaller units",
+        f"is in unit {unit.group_key!r}, which is too large: {limit}. Change the rule so that it makes smaller units",
     )
 
 

@@ -52,7 +52,7 @@ def make_reader(
             return AzureReader(clients.azure(source), location.account, source=source.name)
     from registration_pipeline.facts.readers.s3 import S3Reader
 
-    return S3Reader(clients.s3(source), location.bucket, source=source.name)
+    return S3Reader(clients.s3(source), location.bucket, source=source.name, scheme=location.scheme.value)
 
 
 def _gcs_reader(source: "SourceSettings", clients: "StoreClients", environ: Mapping[str, str]) -> "ObjectReader":

@@ -30,7 +30,8 @@ def unreadable(seen: Observations) -> Finding:
     if job.added:
         return ask.differs(
             "it was registered, although it does not exist",
-            "Registered does not mean readable: Encord (or a sandbox without readers) did not open the object.",
+            "Registered does not mean readable: the object was not opened. A sandbox without `--read` never opens one; "
+            "there, this says nothing of Encord.",
         )
     report = job.report
     said = f"job {report.status}, {report.units_error} errors counted, {len(report.unit_errors)} listed"

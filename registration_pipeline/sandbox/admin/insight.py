@@ -109,12 +109,15 @@ class Insight:
                 "SELECT status, count(*) FROM jobs GROUP BY status ORDER BY status"
             ).fetchall()
             violations = dict(connection.execute("SELECT refused, count(*) FROM violations GROUP BY 1").fetchall())
+            # A rehearsal sends what must be refused, and removes its folder: nothing is wrong any more then.
+            in_folders = "SELECT count(*) FROM violations WHERE refused AND folder_uuid IN (SELECT uuid FROM folders)"
             return {
                 "folders": _count(connection, "folders"),
                 "items": _count(connection, "items"),
                 "duplicates": connection.execute(f"SELECT count(*) FROM ({_DUPLICATES})", (-1,)).fetchone()[0],  # noqa: S608
                 "jobs": {row[0]: row[1] for row in statuses},
                 "refused_manifests": violations.get(1, 0),
+                "refused_in_folders": connection.execute(in_folders).fetchone()[0],
                 "remarks": violations.get(0, 0),
             }
 

@@ -93,7 +93,7 @@ def _tiles(overview: Overview) -> Html:
         (counts["items"], "items", False),
         (sum(counts["jobs"].values()), f"jobs: {jobs}" if jobs else "jobs", False),
         (counts["duplicates"], "duplicate URLs", True),
-        (counts["refused_manifests"], "refused manifests", True),
+        (counts["refused_in_folders"], "refused manifests", True),
         (sum(overview.strikes.values()), "faults struck", False),
         (sum(entry.requests for entry in overview.traffic.values()), "requests", False),
     ]
@@ -178,11 +178,17 @@ def _duplicates(overview: Overview) -> Html:
     return section("duplicates", "Duplicates", shown, note=_shown(overview.duplicates, overview.counts["duplicates"]))
 
 
+def _violation_badge(entry: ViolationRecord) -> Html:
+    if not entry.refused:
+        return badge("remark", "wait")
+    return badge("refused", "bad") if entry.folder_name is not None else badge("refused, folder removed", "wait")
+
+
 def _violations(overview: Overview) -> Html:
     rows = [
         (
             _time(entry.at),
-            badge("refused", "bad") if entry.refused else badge("remark", "wait"),
+            _violation_badge(entry),
             _folder_link(entry.folder_uuid, entry.folder_name),
             tag("code", entry.file_name or "no file name"),
             entry.message,

@@ -177,8 +177,6 @@ def list_child_items(request: Request) -> Response:
         folder_uuid = path_uuid(request, "folder_uuid")
         folder_id = folder_row(connection, folder_uuid)["id"]
         row = item_row(connection, path_uuid(request, "item_uuid"), folder_id=folder_id)
-    if not row["frames"]:
-        refuse(400, f"item {row['uuid']} has no child items: it is one object")
     return JSONResponse(
         {"results": [_wire_item(service, child, folder_uuid) for child in child_rows(row)], "nextPageToken": None}
     )

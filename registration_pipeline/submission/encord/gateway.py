@@ -108,6 +108,11 @@ class EncordGateway:
             )
         return found[0] if found else None
 
+    def folder_name(self, folder_uuid: str) -> str:
+        """See ``RegistrationGateway``."""
+        with self._translated(f"folder {folder_uuid}"):
+            return shortened(self._client.get_storage_folder(folder_uuid).name, _TITLE)
+
     def create_folder(self, name: str) -> str:
         """See ``RegistrationGateway``."""
         payload = CreateStorageFolderPayload(name=name, description=None, parent=None, client_metadata=None)

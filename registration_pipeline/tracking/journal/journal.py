@@ -19,6 +19,7 @@ from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import journal_folder, journal_name, journal_summary_folder
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.sealed import open_sealed, sealed_json
 from registration_pipeline.tables.tiers import runs_to_merge
 from registration_pipeline.tracking.journal.states import (
@@ -63,12 +64,33 @@ def decode_event(data: bytes, *, name: str) -> JournalEvent:
     """Read an event back.
 
     Raises:
-        StateCorruptError: the file is not what ``encode_event`` writes.
+        StateCorruptError: the file is not what ``encode_event`` writes, or is another entry under this name.
     """
     try:
-        return _event_of(open_sealed(data))
+        event = _event_of(open_sealed(data))
+        _check_name(event, name)
     except (ValueError, KeyError, TypeError) as error:
         raise StateCorruptError(f"{name} is not a journal entry ({error}); restore it from a backup.") from error
+    return event
+
+
+def entry_name(source: str, event: JournalEvent) -> str:
+    """Return the name of an event's entry. The ways to close an attempt share one, so that only one can happen."""
+    entry = "closed" if event.kind in CLOSING_EVENTS else event.kind.value
+    return journal_name(source, event.chunk_id, event.attempt, entry)
+
+
+def _check_name(event: JournalEvent, name: str) -> None:
+    """Compare what an entry says it is with its name: a copy of another entry is not this one.
+
+    Raises:
+        ValueError: it is another one, or vouches for the outcomes of another attempt.
+    """
+    own = entry_name(name.partition("/")[0], event)
+    if own != name:
+        raise ValueError(f"it is a copy of another entry, {own}")
+    if event.outcomes is not None and not event.outcomes.startswith(f"{event.attempt:04d}-"):
+        raise ValueError(f"it vouches for the outcomes of another attempt, {event.outcomes}")
 
 
 def in_order(events: Iterable[JournalEvent]) -> list[JournalEvent]:
@@ -112,13 +134,12 @@ class Journal:
         self._source = source
 
     def append(self, event: JournalEvent) -> None:
-        """Make the event durable. The three ways to close an attempt share one name, so that only one can happen.
+        """Make the event durable.
 
         Raises:
             StateConflictError: this attempt has that event already, or is closed: another process works on the chunk.
         """
-        entry = "closed" if event.kind in CLOSING_EVENTS else event.kind.value
-        name = journal_name(self._source, event.chunk_id, event.attempt, entry)
+        name = entry_name(self._source, event)
         message = shortened(event.message) if event.message else event.message
         data = encode_event(replace(event, entry_id=secrets.token_hex(8), message=message))
         try:
@@ -134,7 +155,7 @@ class Journal:
 
     def events(self, chunk_id: str) -> list[JournalEvent]:
         """Return everything that happened to one chunk, in order."""
-        return self._read(self._store.names(journal_folder(self._source, chunk_id)))
+        return self._read(own_names(self._store, journal_folder(self._source, chunk_id)))
 
     def chunk_ids(self) -> list[str]:
         """Return every chunk, and part of one, that was ever attempted."""
@@ -199,7 +220,7 @@ class Journal:
         found = Counter(one.summary for one in folded.values() if not one.progress.is_attempt_open)
         if not found[None]:
             return False
-        present = list(self._store.names(journal_summary_folder(self._source)))
+        present = list(own_names(self._store, journal_summary_folder(self._source)))
         named = [name for name in present if found[name]]
         kept = named[: len(named) + 1 - runs_to_merge([*(found[name] for name in named), found[None]], small=_SMALL)]
         lines = self._lines({chunk_id: one for chunk_id, one in folded.items() if one.summary not in kept})
@@ -219,7 +240,7 @@ class Journal:
 
     def _chunks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield every chunk with the base names of its entries, in the order in which the state lists them."""
-        names = self._store.names(journal_folder(self._source))
+        names = own_names(self._store, journal_folder(self._source))
         split = (name.rsplit("/", 2) for name in names)
         for chunk_id, owned in groupby(split, key=itemgetter(1)):
             # A handful of names, the same in every chunk.

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Self
 
 from registration_pipeline.errors import StateConflictError, StateNotFoundError
 from registration_pipeline.state.layout import journal_summary_folder, journal_summary_name
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.temporary import temporary_space
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class SummaryReader:
         without: Container[str] = (),
         only: Container[str | None] | None = None,
     ) -> None:
-        present = store.names(journal_summary_folder(source))
+        present = own_names(store, journal_summary_folder(source))
         self.names = [name for name in present if name not in without and (only is None or name in only)]
         self._stack = ExitStack()
         # Of two that have the same chunk, the newer one is more likely to have all its entries.
@@ -82,6 +83,14 @@ class SummaryReader:
         return {lines.name for lines in self._lines if not lines.is_sound()}
 
 
+def summarised_entries(store: StateStore, source: str) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Yield of every line of every summary its summary, its chunk and the base names of the chunk's entries."""
+    for name in own_names(store, journal_summary_folder(source)):
+        with ExitStack() as stack:
+            for line in _Lines(stack, store, name).rest():
+                yield name, line["chunk_id"], line["names"]
+
+
 class _Lines:
     """Reads one summary forward; a damaged one has no more lines."""
 
@@ -99,6 +108,14 @@ class _Lines:
         while self._head is not None and self._head["chunk_id"] + "/" < chunk_id + "/":
             self._advance()
         return self._head if self._head is not None and self._head["chunk_id"] == chunk_id else None
+
+    def rest(self) -> Iterator[dict[str, Any]]:
+        """Yield all lines, of a summary that was not begun."""
+        self._lines = self._open()
+        self._advance()
+        while self._head is not None:
+            yield self._head
+            self._advance()
 
     def is_sound(self) -> bool:
         """Read to the end, where the checksum is, unless nothing was read yet; return whether no damage was seen."""
@@ -142,7 +159,7 @@ def write_summary(store: StateStore, source: str, lines: Iterable[Line], *, repl
     Raises:
         StateError: the state can't be written.
     """
-    newest = max(store.names(journal_summary_folder(source)), default="/0.")
+    newest = max(own_names(store, journal_summary_folder(source)), default="/0.")
     number = 1 + int(newest.rsplit("/", 1)[-1].split(".")[0])
     with tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "summary"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +11,7 @@ from registration_pipeline.audit.audit import AuditLimits
 from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.errors import PermissionDeniedError, TransientError, UsageError
+from registration_pipeline.state.layout import audit_folder
 from registration_pipeline.submission.testing import StartScript
 
 if TYPE_CHECKING:
@@ -34,6 +36,23 @@ def test_a_registered_object_whose_item_was_deleted_is_missing(registered: Any):
 
     assert (row.finding, row.key, row.item_uuid) == ("missing", B, removed.item_uuid)
     assert (row.folder_uuid, row.detail) == (registered.folder_uuid(), None)
+
+
+def test_two_audits_at_the_same_moment_have_a_report_each(registered: Any):
+    now = registered.fleet.time.clock()
+
+    reports = [registered.audit(clock=lambda: now) for _ in range(2)]
+
+    ids = [report.audit_id for report in reports]
+    assert ids == [f"{now:%Y%m%dT%H%M%S}000000Z", f"{now:%Y%m%dT%H%M%S}000001Z"]
+    assert registered.fleet.store.folders(audit_folder(registered.fleet.source.name)) == ids
+
+
+def test_an_audit_is_later_than_all_others_though_the_clock_was_put_back(registered: Any):
+    first = registered.audit()
+    past = first.started_at - timedelta(days=1)
+
+    assert registered.audit(clock=lambda: past).audit_id > first.audit_id
 
 
 def test_an_item_that_no_one_planned_is_unknown(registered: Any):
@@ -111,10 +130,10 @@ def test_a_bucket_that_was_emptied_leaves_everything_gone(registered: Any):
 
 
 @pytest.mark.parametrize("partition", [1, 3, 1000], ids=lambda rows: f"{rows} rows a partition")
-def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(
+def test_all_findings_in_one_report_are_sorted_by_kind_and_key(
     fleet_of: Callable[..., Any], auditor_of: Any, partition: int
 ):
-    fleet = fleet_of(*(f"{name}.jpg" for name in "abcdefgh"))
+    fleet = fleet_of(*(f"{name}.jpg" for name in "abcdefghi"))
     fleet.register()
     audit = auditor_of(fleet)
     audit.remove("raw/g.jpg")
@@ -124,6 +143,7 @@ def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(
     audit.add("s3://other/z.jpg")
     fleet.put("raw/d.jpg", e_tag="another")
     del fleet.objects["raw/e.jpg"]
+    fleet.objects["raw/i.jpg"]["storage_class"] = "DEEP_ARCHIVE"
     fleet.take_inventory()
 
     report = audit.audit(limits=AuditLimits(rows_per_partition=partition))
@@ -135,6 +155,7 @@ def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(
         ("duplicate", "raw/c.jpg"),
         ("unknown", None),
         ("changed", "raw/d.jpg"),
+        ("archived", "raw/i.jpg"),
         ("gone", "raw/e.jpg"),
     ]
     assert dict(report.findings) == {
@@ -143,6 +164,7 @@ def test_all_six_findings_in_one_report_are_sorted_by_kind_and_key(
         "duplicate": 1,
         "unknown": 1,
         "changed": 1,
+        "archived": 1,
         "gone": 1,
     }
 

@@ -223,17 +223,20 @@ def test_a_second_group_of_a_registered_unit_is_one_too_many(hand_made: MakeHand
 
 
 def test_one_deleted_frame_is_one_row_that_names_it_and_counts_the_others(hand_made: MakeHandMade):
-    made = hand_made(RIG, CLIP)
+    made = hand_made(RIG, CLIP, PHOTO)
     made.fleet.register()
     for key in RIG.keys[1:]:
         del made.fleet.objects[key]
     made.fleet.objects[CLIP.keys[1]]["e_tag"] = "another"
+    made.fleet.objects[CLIP.keys[1]]["storage_class"] = made.fleet.objects[PHOTO.keys[0]]["storage_class"] = "GLACIER"
     made.fleet.take_inventory()
 
     rows = made.rows()
 
     assert [(row.finding, row.key, row.unit_id, row.objects, row.detail) for row in rows] == [
         ("changed", CLIP.keys[1], CLIP.unit_id, 2, f"one object of the unit that begins with {CLIP.keys[0]!r}"),
+        ("archived", CLIP.keys[1], CLIP.unit_id, 2, f"one object of the unit that begins with {CLIP.keys[0]!r}"),
+        ("archived", PHOTO.keys[0], PHOTO.unit_id, 1, None),
         ("gone", RIG.keys[1], RIG.unit_id, 3, "and 1 more objects of the unit"),
     ]
     assert made.asked == []

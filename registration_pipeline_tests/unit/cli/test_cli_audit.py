@@ -64,6 +64,7 @@ def test_the_document_holds_counts_a_sample_and_where_the_files_are(registered: 
         "duplicate": 0,
         "unknown": 0,
         "changed": 0,
+        "archived": 0,
         "gone": 0,
     }
     assert (document["is_clean"], document["objects"], document["items"]) == (False, 4, 3)
@@ -140,3 +141,66 @@ def test_a_file_of_another_kind_is_refused_before_anything_is_compared(workplace
 
 def test_a_source_that_does_not_exist_is_refused(workplace: Workplace):
     assert workplace.run("audit", "fleet-camera").status == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["", "--adopt"], ids=["plain", "adopting"])
+def test_the_report_is_that_of_this_audit_though_an_older_one_has_a_later_name(registered: Workplace, option: str):
+    assert registered.run("audit", SOURCE).status == 0
+    folder = registered.root / "state" / SOURCE / "audit"
+    (present,) = folder.iterdir()
+    present.rename(folder / "20991231T235959999999Z")  # of a clock that was ahead
+    delete_item(registered, "day/frame_2.jpg")
+
+    said = registered.run("audit", SOURCE, "--json", *filter(None, [option]))
+
+    assert said.status == 3
+    assert said.document["findings"]["missing"] == 1
+    assert said.document["audit_id"] == "21000101T000000000000Z"
+
+
+def change_folders(workplace: Workplace, statement: str) -> None:
+    with workplace.sandbox._database.writing() as connection:
+        connection.execute(statement)
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_renamed_is_used_as_before_by_every_command(registered: Workplace):
+    change_folders(registered, "UPDATE folders SET name = 'archive'")
+    registered.put("day/later.jpg")
+
+    checked, synced, audited = (registered.run(*command) for command in (("check",), ("sync",), ("audit", SOURCE)))
+
+    assert (checked.status, synced.status, audited.status) == (0, 0, 0)
+    for said in (checked, synced, audited):
+        assert "is named 'archive' now, and no folder is named 'fleet-cameras'" in said.words
+    assert len({job.folder_uuid for job in registered.sandbox.jobs()}) == 1
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_deleted_halts_every_command_that_needs_it_and_none_makes_another(registered: Workplace):
+    for table in ("job_slices", "jobs", "items", "folders"):
+        change_folders(registered, f"DELETE FROM {table}")
+    registered.put("day/later.jpg")
+
+    for command in (("check",), ("sync",), ("audit", SOURCE), ("audit", SOURCE, "--adopt")):
+        said = registered.run(*command)
+        assert said.status == 4, command
+        assert "in which 4 objects of source fleet-cameras are registered, does not exist any more" in said.words, (
+            command
+        )
+        assert "Admin" not in said.words
+    assert registered.project.gateway.find_folder(SOURCE) is None
+
+
+@pytest.mark.slow
+def test_objects_that_another_uri_gives_other_keys_are_not_gone(registered: Workplace):
+    registered.configure(uri=(registered.root / "files" / "day").as_uri())
+    (registered.root / "files" / "day" / "frame_3.jpg").unlink()
+    registered.register()
+
+    said = registered.run("audit", SOURCE, "--json")
+
+    assert said.document["findings"]["gone"] == 1
+    assert [row["key"] for row in said.document["sample"] if row["finding"] == "gone"] == ["day/frame_3.jpg"]
+    assert said.document["findings"]["missing"] == 0

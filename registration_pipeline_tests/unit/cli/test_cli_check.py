@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.unit.cli.conftest import Workplace
 
-CHECKS = ["configuration", "state", "Dagster instance", "bucket", "key and integration", "folder"]
+CHECKS = ["configuration", "state", "Dagster instance", "directory", "key and integration", "folder"]
 
 
 def gateway(workplace: Workplace) -> EncordGateway:
@@ -133,7 +133,7 @@ def test_each_service_that_is_silent_is_given_up_when_its_time_is_over(
     silent = {check["what"]: check["detail"] for check in said.document["checks"] if not check["ok"]}
     assert list(silent) == ["state", "bucket", "key and integration", "folder"]
     assert all("no answer within 0.5 s" in silent[what] for what in list(silent)[:3])
-    assert "not checked" in silent["folder"]
+    assert silent["folder"] == "because Encord can't be asked"
 
 
 def test_two_folders_of_one_name_are_distinguished_by_uuid(workplace: Workplace):

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registration_pipeline.project.project import utc_now
+from registration_pipeline.tracking.journal.journal import Journal
+from registration_pipeline.tracking.journal.states import JournalEvent, JournalEventKind
 from registration_pipeline_tests.unit.cli.conftest import SOURCE
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ def test_a_sound_state_ends_with_0_and_its_numbers(kept: Workplace) -> None:
         "files": len(files),
         "bytes": document["bytes"],
         "leftovers": 0,
+        "foreign": [],
         "damaged": [],
     }
     assert workplace_files(kept) == files
@@ -82,6 +86,37 @@ def test_damaged_and_missing_files_are_listed_with_what_to_do_and_nothing_is_cha
     assert workplace_files(kept) == before
 
 
+STRAYS = ("{}/.DS_Store", "{}/._{}", "{}/.nfs0001", "{}/{}.bak", "{}/{} (copy).json", "{}/lost+found/#1")
+
+
+def test_files_of_others_are_ignored_and_listed_and_nothing_is_damaged(kept: Workplace) -> None:
+    before = kept.run("status", "--json").document, kept.run("failures", "--json").document
+    folders = {path.parent: path.name for path in workplace_files(kept)} | {state_of(kept): "state.json"}
+    strays = {folder.joinpath(stray.format(".", name)[2:]) for folder, name in folders.items() for stray in STRAYS} | {
+        folder.parent / ".DS_Store" for folder in folders if folder != state_of(kept)
+    }
+    for path in strays:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"\0not ours")
+
+    assert (kept.run("status", "--json").document, kept.run("failures", "--json").document) == before
+    assert kept.run("plan", SOURCE, "--dry-run").status == 0
+    said, document = kept.run("state", SOURCE, "--verify"), kept.run("state", SOURCE, "--verify", "--json").document
+    assert said.status == 0
+    assert document["damaged"] == []
+    assert {kept.root / "state" / name for name in document["foreign"]} == strays
+    assert said.out.count("is not a file of the pipeline, and nothing reads it: delete it.") == len(strays)
+
+
+def test_a_folder_with_files_of_others_alone_is_a_source_without_a_state(workplace: Workplace) -> None:
+    for name in (".DS_Store", "@eaDir/x", "lost+found/#1"):
+        path = state_of(workplace) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+    assert workplace.run("status").status == 0
+
+
 def test_a_damaged_state_json_is_listed_too(kept: Workplace) -> None:
     flip_a_bit(state_of(kept) / "state.json")
 
@@ -92,8 +127,10 @@ def test_a_damaged_state_json_is_listed_too(kept: Workplace) -> None:
 
 
 def test_a_status_that_does_not_add_up_says_so_and_ends_with_4(kept: Workplace) -> None:
-    journal = next((state_of(kept) / "journal").iterdir())
-    journal.rename(journal.with_name("20250101T000000Z-images-000001"))
+    event = JournalEvent(
+        kind=JournalEventKind.INTENT, chunk_id="20250101T000000Z-images-000001", attempt=1, at=utc_now()
+    )
+    Journal(kept.project.store, SOURCE).append(event)
 
     said, document = kept.run("status"), kept.run("status", "--json")
 

@@ -24,11 +24,13 @@ from registration_pipeline.limits import (
     MAX_OBJECT_BYTES,
     MAX_TITLE_CHARACTERS,
     MAX_URL_BYTES,
+    MAX_URLS,
     EncordPlan,
 )
 from registration_pipeline.objects import FailureReason, MediaKind, RejectionReason
 from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, UNPLANNED_SUFFIXES
 from registration_pipeline.sandbox.config import SandboxConfig
+from registration_pipeline.settings.load import load_settings
 from registration_pipeline.settings.models import (
     ChunkSizes,
     EncordSettings,
@@ -198,6 +200,7 @@ def test_the_documented_limits_are_those_of_the_code() -> None:
 
     assert f"{MAX_ITEMS:,}" in page
     assert f"{MAX_URL_BYTES:,} bytes" in page
+    assert f"{MAX_URLS:,} URLs" in page
     assert f"{MAX_TITLE_CHARACTERS} characters" in page
     assert all(f"{size:,} bytes" in page for size in MAX_OBJECT_BYTES.values())
     assert ARCHIVED_STORAGE_CLASSES <= code_words(page)
@@ -325,3 +328,14 @@ def test_decisions_have_the_same_four_parts() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=page_name)
 def test_pages_hold_no_path_of_a_developers_machine(page: Path) -> None:
     assert re.findall(r"/(?:home|Users|root|tmp|work)/\S*", page.read_text(encoding="utf-8")) == []
+
+
+COMPLETE = re.findall(r"```yaml\n(sources:.*?)```", text_of("README.md"), re.DOTALL)
+
+
+@pytest.mark.parametrize("text", COMPLETE, ids=[next(iter(yaml.safe_load(one)["sources"])) for one in COMPLETE])
+def test_every_complete_configuration_of_the_readme_is_valid(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "registration.yaml"
+    file.write_text(text, encoding="utf-8")
+
+    assert load_settings(file, {}).sources

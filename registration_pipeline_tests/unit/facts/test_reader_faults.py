@@ -170,6 +170,16 @@ def test_what_is_encrypted_with_a_key_needs_that_keys_permission_too() -> None:
         s3(server.url, 20).read(ITEM, 0, 10)
 
 
+def test_objects_of_obs_are_named_as_such() -> None:
+    with HostileServer(refusal("s3", 403)) as server:
+        client = open_s3(endpoint_url=server.url, is_unsigned=True, region_name="eu-de", attempts=1)
+        with pytest.raises(ObjectReadError) as raised:
+            S3Reader(client, "fleet", scheme="obs").read(ITEM, 0, 10)
+
+    assert "obs://fleet/scans/a b.dcm" in str(raised.value)
+    assert "Grant obs:object:GetObject on fleet/*" in str(raised.value)
+
+
 def test_a_store_that_is_busy_once_is_asked_again(provider: str) -> None:
     with HostileServer(in_turn(refusal(provider, 503), part)) as server:
         assert reader_of(provider, server).read(ITEM, 0, 20) == CONTENT[:20]

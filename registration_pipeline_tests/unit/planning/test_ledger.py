@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.planning import ledger as ledger_module
+from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.ledger import Ledger
 from registration_pipeline.planning.schema import PLAN_SCHEMA
-from registration_pipeline.planning.wave import PlanCounts, Wave
+from registration_pipeline.planning.wave import Wave
 from registration_pipeline.planning.wave_writer import StateWaveWriter
 
 if TYPE_CHECKING:

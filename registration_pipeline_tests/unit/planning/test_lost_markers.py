@@ -10,6 +10,7 @@ from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.planning.history import load_chunks_of, load_history
 from registration_pipeline.planning.ledger import merged_runs
 from registration_pipeline.planning.wave import load_chunks, load_waves, read_chunk_units
+from registration_pipeline.state.sealed import open_sealed, sealed_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,7 +117,8 @@ def test_an_inventory_that_lost_its_marker_is_not_replaced_by_an_older_one(bucke
 
 def test_a_marker_that_differs_from_the_lineage_is_refused(bucket: Any) -> None:
     wave_ids = nights(bucket)
-    other = bucket.store.read(f"cams/plan/{wave_ids[2]}/_SUCCESS.json")
+    said = open_sealed(bucket.store.read(f"cams/plan/{wave_ids[0]}/_SUCCESS.json"))
+    other = sealed_json({**said, "rules_digest": "of other rules"})
     marker = f"cams/plan/{wave_ids[0]}/_SUCCESS.json"
     bucket.store.delete(marker)
     bucket.store.create(marker, other)

@@ -281,3 +281,25 @@ def test_waves_and_chunks_load_in_planning_order(new_bucket: Callable[..., Any])
     assert planned[-1].endswith("-11")
     assert [wave.wave_id for wave in load_waves(bucket.store, "cams")] == planned
     assert list(load_chunks(bucket.store, "cams")) == [f"{planned[0]}-images-{number:06d}" for number in (1, 2, 3)]
+
+
+def test_a_uri_that_was_changed_is_noticed_once(bucket: Any) -> None:
+    bucket.put("raw/a.jpg")
+    bucket.sync()
+    before = bucket.source.uri
+    bucket.source = bucket.source.model_copy(update={"uri": f"{before}deeper/"})
+    bucket.put("raw/deeper/b.jpg")
+
+    plan, following = bucket.sync(), bucket.sync()
+
+    assert f"was {before} when it was planned last, and is {before}deeper/ now" in str(plan.uri_notice)
+    assert following.uri_notice is None
+
+
+def test_a_wave_of_an_earlier_version_does_not_say_its_uri(bucket: Any) -> None:
+    bucket.put("raw/a.jpg")
+    wave = bucket.sync().wave
+    value = wave.to_json()
+    del value["uri"]
+
+    assert type(wave).from_json(value).uri is None

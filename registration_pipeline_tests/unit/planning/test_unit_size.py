@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registration_pipeline.limits import ENVELOPE_BYTES, MANIFEST_LIMITS, MAX_SEQUENCE_IMAGES, EncordPlan
+from registration_pipeline.limits import ENVELOPE_BYTES, MANIFEST_LIMITS, MAX_SEQUENCE_IMAGES, MAX_URLS, EncordPlan
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.objects import KINDS, MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
-from registration_pipeline.planning.unit_size import bytes_around_units, unit_bytes
+from registration_pipeline.planning.unit_size import bytes_around_units, exceeded_limit, unit_bytes
 from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
 
 if TYPE_CHECKING:
@@ -115,20 +115,35 @@ def test_a_chunk_ends_with_the_last_unit_whose_manifest_is_not_over_the_limit() 
     assert sent(first.units) <= limits.bytes < sent(first.units + 1)
 
 
-@given(st.sampled_from(MediaKind), st.integers(1, 120), TEXTS, METADATA)
-def test_a_unit_with_a_chunk_of_its_own_takes_what_was_counted(
-    kind: MediaKind, objects: int, title: str, metadata: Any
-) -> None:
-    (unit,) = units_of(kind, [(objects, title, metadata)])
-    cutter = ChunkCutter(WAVE, dict.fromkeys(MediaKind, 1))
-    counted_alone = cutter.bytes_alone(
-        kind,
-        title=title,
-        url_bytes=sum(len(entry.object_url) for entry in unit.objects),
-        objects=len(unit.objects),
-        client_metadata=unit.client_metadata,
-    )
+FREE = MANIFEST_LIMITS[EncordPlan.FREE]
 
-    data = render_manifest(f"{WAVE}-{kind}-000001", ChunkUnits.of([unit]))
 
-    assert counted_alone == len(json.dumps(json.loads(data))) + ENVELOPE_BYTES
+@pytest.mark.parametrize(
+    ("kind", "unit", "named"),
+    [
+        pytest.param(MediaKind.IMAGE_SEQUENCE, {"objects": MAX_SEQUENCE_IMAGES}, None, id="a sequence at the limit"),
+        pytest.param(MediaKind.IMAGE_SEQUENCE, {"objects": MAX_SEQUENCE_IMAGES + 1}, "32,767", id="a longer sequence"),
+        pytest.param(MediaKind.IMAGE_GROUP, {"objects": MAX_SEQUENCE_IMAGES + 1}, None, id="a group is not limited so"),
+        pytest.param(MediaKind.DICOM_SERIES, {"objects": MAX_URLS + 1}, "1,000,000 URLs", id="URLs"),
+        pytest.param(MediaKind.IMAGE_GROUP, {"objects": 9, "url_bytes": 10_000_000}, "10,000,000", id="bytes"),
+        pytest.param(
+            MediaKind.IMAGE, {"client_metadata": f'{{"a":"{"x" * 10_000_000}"}}'}, "10,000,000", id="metadata"
+        ),
+    ],
+)
+def test_the_limit_that_a_unit_alone_exceeds_is_named(kind: MediaKind, unit: dict[str, Any], named: str | None) -> None:
+    found = exceeded_limit(kind, FREE, wave_id=WAVE, **{"title": "t", "url_bytes": 10, **unit})
+
+    assert (found is None) if named is None else (found is not None and named in found)
+
+
+def test_a_unit_alone_exceeds_the_limit_of_bytes_from_the_first_byte_over_it() -> None:
+    def found(url_bytes: int) -> str | None:
+        return exceeded_limit(MediaKind.IMAGE_GROUP, FREE, wave_id=WAVE, title="t", url_bytes=url_bytes, objects=600)
+
+    chunk_id_bytes = len(f"{WAVE}-image_groups-000001")
+    room = FREE.bytes - bytes_around_units(MediaKind.IMAGE_GROUP)
+    room -= unit_bytes(MediaKind.IMAGE_GROUP, chunk_id_bytes=chunk_id_bytes, title="t", url_bytes=0, objects=600)
+
+    assert found(room) is None
+    assert found(room + 1) is not None

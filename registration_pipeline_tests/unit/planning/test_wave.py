@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
+from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.lineage import commit_wave
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.units import PlannedObject, PlannedUnit
-from registration_pipeline.planning.wave import PlanCounts, Wave, load_chunks, load_waves, read_chunk_units, wave_order
+from registration_pipeline.planning.wave import Wave, load_chunks, load_waves, read_chunk_units, wave_order
 from registration_pipeline.planning.wave_writer import StateWaveWriter
 from registration_pipeline.state.sealed import sealed_json
 

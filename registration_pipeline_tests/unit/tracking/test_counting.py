@@ -62,6 +62,8 @@ class Model:
     """ETag at planning, of every key that was ever planned."""
     registered: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
+    accepted: dict[str, datetime] = field(default_factory=dict)
+    """When what had been refused before was sent again and accepted: whatever the bucket held then is in Encord."""
     listed: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What the newest inventory holds."""
     listed_at: datetime | None = None
@@ -88,15 +90,16 @@ class Model:
         assert self.listed_at is not None
         return "held" if (self.listed_at - facts["last_modified"]).total_seconds() < MIN_AGE else "new"
 
-    def register(self, failing: set[str], *, retry_failed: bool) -> None:
+    def register(self, failing: set[str], at: datetime, *, retry_failed: bool) -> None:
         sent = set(self.tags) - self.registered - (set() if retry_failed else self.failed)
+        self.accepted |= dict.fromkeys(sent & self.failed - failing, at)
         self.registered |= sent - failing
         self.failed = (self.failed | sent & failing) - self.registered
 
     def counts(self) -> dict[str, int]:
         places = list(self.undecided.values())
         present = set(self.counted)
-        changed = {key for key in present & self.registered if self.counted[key]["e_tag"] != self.tags[key]}
+        changed = {key for key in present & self.registered if self._differs(key)}
         return {
             "objects": len(self.counted),
             "excluded": places.count("excluded"),
@@ -107,6 +110,10 @@ class Model:
             "changed": len(changed),
             "deleted": len(self.registered - present),
         }
+
+    def _differs(self, key: str) -> bool:
+        facts, accepted = self.counted[key], self.accepted.get(key)
+        return facts["e_tag"] != self.tags[key] and (accepted is None or facts["last_modified"] > accepted)
 
 
 class Rehearsal:
@@ -124,6 +131,7 @@ class Rehearsal:
         for index in deleted:
             if self.fleet.objects:
                 del self.fleet.objects[sorted(self.fleet.objects)[index % len(self.fleet.objects)]]
+        self.fleet.time.sleep(2)  # a listing leaves out fractions of a second
 
     def age(self) -> None:
         self.fleet.time.sleep(MIN_AGE)
@@ -163,13 +171,14 @@ class Rehearsal:
         failing = {url for url in url_of if sum(url.encode()) % 3 in digits}
         self.fleet.encord.fails = lambda url: "corrupt" if url in failing else None
         self.fleet.encord.starts = list(starts)
+        began = self.fleet.time.clock()
         if crash_at:
             with suppress(self.crash):
                 store = self.crashing_store(self.fleet.store, *crash_at)
                 self.fleet.register(store=store, retry_failed=retry_failed)
             self.check_identity()
         self.fleet.register_until_done(retry_failed=retry_failed, settle_seconds=5, max_in_flight=2)
-        self.model.register({url_of[url] for url in failing}, retry_failed=retry_failed)
+        self.model.register({url_of[url] for url in failing}, began, retry_failed=retry_failed)
 
     def check_identity(self) -> None:
         status = self.fleet.status()

@@ -11,7 +11,6 @@ from registration_pipeline.ids import unit_id
 from registration_pipeline.inventory.schema import NAME_NOT_UTF8
 from registration_pipeline.limits import ManifestLimits
 from registration_pipeline.objects import MediaKind
-from registration_pipeline.planning.grouping import grouping, judge
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.planning.wave import load_waves, read_census, read_chunk_units
 
@@ -211,27 +210,26 @@ def test_a_unit_that_no_manifest_can_hold_is_rejected_with_the_limit_named(bucke
 def test_a_sequence_of_too_many_images_is_rejected(
     bucket: Any, monkeypatch: pytest.MonkeyPatch, images: int, new: int
 ) -> None:
-    monkeypatch.setattr("registration_pipeline.planning.grouping.judge.MAX_SEQUENCE_IMAGES", 5)
+    for module in ("grouping.judge", "unit_size"):
+        monkeypatch.setattr(f"registration_pipeline.planning.{module}.MAX_SEQUENCE_IMAGES", 5)
     bucket.configure(groups=[CLIPS, RIGS])
     bucket.put(*(f"raw/clips/x/{number}.png" for number in range(images)))
     bucket.put(*(f"raw/rigs/a/{number}.png" for number in range(6)))
     wave = bucket.sync().wave
 
     assert wave.counts.new == new + 6
-    assert all("5 images in a sequence" in message for _, message in rejected(bucket, wave).values())
+    assert all("Encord accepts 5 in an image sequence" in message for _, message in rejected(bucket, wave).values())
 
 
-def test_a_unit_beyond_all_limits_passes_through_and_is_rejected_whole(
-    bucket: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in (grouping, judge):
-        monkeypatch.setattr(module, "MAX_URLS", 4)
+def test_a_unit_of_too_many_urls_is_rejected_whole(bucket: Any) -> None:
     bucket.configure(groups=[RIGS])
     bucket.put(*(f"raw/rigs/a/{number}.jpg" for number in range(9)), "raw/rigs/b/1.jpg")
     bucket.put("raw/rigs/a/5.jpg", size=0)
-    wave = bucket.sync().wave
+    limits = ManifestLimits(entries=10, bytes=100_000, urls=4)
+    wave = bucket.plan(inventory=bucket.inventory(), limits=limits).wave
 
     assert wave.counts.rejected_by_reason == {"empty": 1, "unit_too_large": 8}
+    assert "Encord accepts 4 URLs" in rejected(bucket, wave)["raw/rigs/a/1.jpg"][1]
     assert wave.counts.new == 1
 
 

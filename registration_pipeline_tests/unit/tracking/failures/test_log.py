@@ -122,8 +122,8 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, key: str):
     write_failures(rows, [tmp_path / "failures.csv"])
     store = BucketStateStore(MemoryStore(), "memory://state")
     counts = dict.fromkeys(("units", "objects", "registered_units", "registered_objects", "items"), 1)
-    facts: dict[str, Any] = {"inventory_id": "20261121T020000Z", "folders": [], "started_at": AT, "finished_at": AT}
-    report = write_report(store, "fleet", "20261121T020000Z", tmp_path, findings, **counts, **facts)
+    facts: dict[str, Any] = {"inventory_id": "20261121T020000Z", "folders": [], "finished_at": AT}
+    report = write_report(store, "fleet", tmp_path, findings, started_at=AT, **counts, **facts)
     write_findings(store, report, tmp_path / "out.csv")
 
     assert list(audit_findings(store, report)) == findings
@@ -260,6 +260,6 @@ def test_a_report_of_an_audit_without_room_in_the_temporary_folder_says_so(store
     rows = [FindingRow("missing", f"raw/{n}.jpg", None, None, None, 1, None, None, "x" * 50) for n in range(1000)]
 
     with files_up_to(20_000), pytest.raises(StateError, match=r"The report of the audit can't be prepared.*set TMPDIR"):
-        write_report(store, "fleet", "20261121T020000Z", tmp_path, rows)
+        write_report(store, "fleet", tmp_path, rows, started_at=AT)
 
     assert list(store.names("fleet/")) == []

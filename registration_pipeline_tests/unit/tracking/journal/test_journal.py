@@ -13,7 +13,7 @@ from obstore.store import MemoryStore
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.bucket import BucketStateStore
-from registration_pipeline.tracking.journal.journal import Journal, decode_event, encode_event
+from registration_pipeline.tracking.journal.journal import Journal, decode_event, encode_event, entry_name
 from registration_pipeline.tracking.journal.states import (
     CLOSING_EVENTS,
     TRANSITIONS,
@@ -152,7 +152,7 @@ def test_a_journal_with_a_gap_is_corrupt(found: list[JournalEvent], message: str
 def test_an_event_reads_back_as_it_was_written(written: JournalEvent):
     data = encode_event(written)
 
-    assert decode_event(data, name="x") == written
+    assert decode_event(data, name=entry_name("fleet", written)) == written
     assert data.endswith(b"}\n")
     assert data.isascii()
 
