@@ -150,12 +150,15 @@ class ObjectReadError(RegistrationPipelineError):
         message: which object, what happened and what to do.
         is_refused: the store denied access, so that other objects may be denied for the same reason.
         is_silent: the store gave no usable reply, after retries, so that it may be down.
+        is_changed: it is another object than the one that was listed.
     """
 
     exit_status: ClassVar[int] = 4
 
-    def __init__(self, message: str, *, is_refused: bool = False, is_silent: bool = False) -> None:
-        self.is_refused, self.is_silent = is_refused, is_silent
+    def __init__(
+        self, message: str, *, is_refused: bool = False, is_silent: bool = False, is_changed: bool = False
+    ) -> None:
+        self.is_refused, self.is_silent, self.is_changed = is_refused, is_silent, is_changed
         super().__init__(message)
 
 

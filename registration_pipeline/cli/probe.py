@@ -26,7 +26,7 @@ def probe_source(config: Path | None, name: str, *, as_json: bool) -> int:
         say(f"{source.name}: no object needs its header read.")
     else:
         _show(project.store, facts, document)
-    return DONE_WITH_FAILURES if document["invalid"] or document["unreadable"] else DONE
+    return DONE_WITH_FAILURES if document["invalid"] or document["unreadable"] or document["waiting"] else DONE
 
 
 def _document(source: str, facts: FactSet | None) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def _document(source: str, facts: FactSet | None) -> dict[str, Any]:
         "objects": facts.rows if facts else 0,
         "invalid": problems.get("invalid_header", 0),
         "unreadable": problems.get("header_unreadable", 0),
+        "waiting": counts.get("waiting", 0),
         "read": counts.get("read", 0),
         "known": counts.get("cached", 0),
         "bytes": counts.get("bytes", 0),
@@ -55,6 +56,10 @@ def _show(store: StateStore, facts: FactSet, document: dict[str, Any]) -> None:
         f"{facts.source}: headers of {counted['objects']} objects, of which {counted['read']} were read now "
         f"({counted['bytes']} bytes in {counted['requests']} requests, {counted['seconds']} s): {_path(store, facts)}"
     )
+    if document["waiting"]:
+        say(
+            f"  {counted['waiting']} could not be read now and are held, with the units they may be in; run again later."
+        )
     if document["invalid"] or document["unreadable"]:
         say(f"  {counted['invalid']} have an invalid header, {counted['unreadable']} could not be read:")
         for number, message in enumerate(_messages(store, facts), start=1):

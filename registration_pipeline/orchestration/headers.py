@@ -49,12 +49,17 @@ def read_headers(project: Project, source: SourceSettings, log: Log, *, again: b
     """Read the headers that are not known, and say what it came to; None: there was nothing to read."""
     report = ProgressReporter(log)
     reading = project.read_headers(source, report, again=again)
-    if reading is not None and (reading.progress.read or reading.progress.problems):
+    if reading is not None and (reading.progress.read or reading.progress.problems or reading.progress.waiting):
         log(f"headers: {reading.progress}")
         if unread := reading.progress.problems.get("header_unreadable"):
             notice_and_log(log)(
                 f"{source.name}: {unread:,} headers could not be read; `registration-pipeline failures {source.name}` says "
                 "why. The next sync tries again."
+            )
+        if waiting := reading.progress.waiting:
+            notice_and_log(log)(
+                f"{source.name}: {waiting:,} headers could not be read now. These objects, and all units that they may be in, "
+                "are held until the next sync."
             )
     return reading
 

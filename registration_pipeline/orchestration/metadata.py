@@ -119,6 +119,7 @@ def headers_metadata(store: "StateStore", facts: "FactSet | None", progress: "He
         shown |= {
             "read_objects": progress.read,
             "known_objects": progress.cached,
+            "waiting_objects": progress.waiting,
             "bytes_read": progress.bytes,
             "requests": progress.requests,
             "seconds": round(progress.seconds, 3),

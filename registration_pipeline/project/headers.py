@@ -108,7 +108,7 @@ class SourceHeaders:
             return True
         if notes.get("inventory_id") == inventory.inventory_id:
             return False
-        unread = notes.get("problems", {}).get(UNREADABLE.value, 0)
+        unread = notes.get("problems", {}).get(UNREADABLE.value, 0) or notes.get("counts", {}).get("waiting", 0)
         return bool(unread) or notes.get("listing_digest") != inventory.digest
 
 

@@ -132,18 +132,19 @@ def _parsed(file: RangedFile, tags: _Tags) -> Mapping[int, Any]:
 def _judged(key: str, tags: _Tags, values: Mapping[int, Any], *, is_cut: bool) -> Header:
     if _DIRECTORY_RECORDS in tags.lengths:
         return _invalid(key, "is a DICOMDIR, which lists other files and has no image")
+    uids = {tag: _text(values.get(tag)) for tag in _UIDS}
+    series = uids[_SERIES].decode("ascii") if _UID.fullmatch(uids[_SERIES]) else None
     if missing := tags.missing:
         # The tags that come before the place of the cut say nothing about those behind it.
         why = "ends within its header, before" if is_cut else "is DICOM, but its header lacks"
-        return _invalid(key, f"{why} {_listed(missing)}, which Encord requires")
-    uids = {tag: _text(values.get(tag)) for tag in _UIDS}
+        return _invalid(key, f"{why} {_listed(missing)}, which Encord requires", series)
     wrong = [_NAMES[tag] for tag, uid in uids.items() if not _UID.fullmatch(uid)]
     if wrong:
         problem = "which must be digits and dots, at most 64 characters"
-        return _invalid(key, f"is DICOM, but its header has a malformed {_listed(wrong)}, {problem}")
+        return _invalid(key, f"is DICOM, but its header has a malformed {_listed(wrong)}, {problem}", series)
     modality = _text(values.get(_MODALITY))
     return Header(
-        series=uids[_SERIES].decode("ascii"),
+        series=series,
         study=uids[_STUDY].decode("ascii"),
         modality=modality.decode("ascii") if _CODE.fullmatch(modality) else None,
     )
@@ -154,8 +155,9 @@ def _text(value: Any) -> bytes:
     return value.strip(b" \0") if isinstance(value, bytes) else b""
 
 
-def _invalid(key: str, what: str) -> Header:
-    return Header(problem=INVALID, message=f"{key!r} {what}. Write it again as a DICOM image, or exclude it by a rule")
+def _invalid(key: str, what: str, series: str | None = None) -> Header:
+    message = f"{key!r} {what}. Write it again as a DICOM image, or exclude it by a rule"
+    return Header(series=series, problem=INVALID, message=message)
 
 
 def _listed(names: list[str]) -> str:

@@ -71,6 +71,7 @@ class HeadersProgress:
         cached: of these, known from earlier readings.
         read: of these, read now.
         problems: what the header of objects is not: reason -> objects.
+        waiting: could not be read now, for a reason that passes, and wait for the next reading.
         bytes: read now.
         requests: made now.
         seconds: since its start.
@@ -80,6 +81,7 @@ class HeadersProgress:
     cached: int = 0
     read: int = 0
     problems: Mapping[str, int] = field(default_factory=dict)
+    waiting: int = 0
     bytes: int = 0
     requests: int = 0
     seconds: float = 0.0
@@ -88,7 +90,8 @@ class HeadersProgress:
         """Say it in one line."""
         rate = self.read / self.seconds if self.seconds else 0.0
         requests = "1 request" if self.requests == 1 else f"{self.requests:,} requests"
-        bad = "".join(f", {count:,} {reason}" for reason, count in sorted(self.problems.items()))
+        waiting = f", {self.waiting:,} waiting" if self.waiting else ""
+        bad = waiting + "".join(f", {count:,} {reason}" for reason, count in sorted(self.problems.items()))
         return (
             f"{self.objects:,} objects, {self.read:,} read ({self.bytes:,} bytes, {requests}, {rate:,.0f} objects/s), "
             f"{self.cached:,} known{bad}"
@@ -242,6 +245,7 @@ class _Run:
         self._patience = _Patience(reader, has_read=was_ever_read)
         self._objects = self._cached = self._read = self._bytes = 0
         self._problems: Counter[str] = Counter()
+        self._waiting = 0
         self.progress = HeadersProgress()
 
     def rows(
@@ -276,7 +280,9 @@ class _Run:
                 continue
             headers.append(self._patience.judged(future.result()))
         headers += [self._patience.not_asked(item) for item in objects[len(headers) :]]
-        return header_rows(objects, headers)
+        read = [(item, header) for item, header in zip(objects, headers, strict=True) if not header.is_waiting]
+        self._waiting += len(objects) - len(read)
+        return header_rows([item for item, _ in read], [header for _, header in read])
 
     def _count(self, rows: pa.RecordBatch, read_now: pa.RecordBatch) -> None:
         self._objects += rows.num_rows
@@ -289,6 +295,7 @@ class _Run:
             cached=self._cached,
             read=self._read,
             problems=dict(self._problems),
+            waiting=self._waiting,
             bytes=self._bytes,
             requests=self._reader.requests - self._requests_before,
             seconds=self._monotonic() - self._began,
@@ -340,7 +347,7 @@ class _Patience:
                 "Run again later"
             )
         self.is_over = self._denied >= _MOST_DENIED and not self._has_read
-        return Header(problem=UNREADABLE, message=str(found))
+        return Header(problem=UNREADABLE, message=str(found), is_waiting=found.is_silent or found.is_changed)
 
     def not_asked(self, item: StoredObject) -> Header:
         """Return what is said of an object that was not asked for."""

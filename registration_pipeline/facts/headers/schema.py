@@ -33,7 +33,8 @@ HEADER_SCHEMA: Final[pa.Schema] = facts_schema(
 
 ``series`` and ``study`` are the SeriesInstanceUID and StudyInstanceUID, ``modality`` is the Modality where the header has a
 valid one. ``problem`` is null, or a ``RejectionReason``: ``invalid_header`` or ``header_unreadable``; then ``message`` says
-what to do, and ``series`` is null. Nothing about a patient is ever kept.
+what to do, and ``series`` is there if the header says it all the same: no unit of that series is whole. Objects whose header
+could not be read for a reason that passes have no row: their units wait. Nothing about a patient is ever kept.
 """
 
 COLUMNS_NOTE: Final = "columns"
@@ -47,12 +48,13 @@ class Header(NamedTuple):
     """What was read of one object.
 
     Args:
-        series: SeriesInstanceUID; None with a problem.
+        series: SeriesInstanceUID; with a problem None unless it is known.
         study: StudyInstanceUID; None with a problem.
         modality: e.g. ``CT``; None where the header has none.
         problem: None, ``INVALID`` or ``UNREADABLE``.
         message: what is wrong and what to do; None without a problem.
         bytes_read: of the object, from the store.
+        is_waiting: it could not be read for a reason that passes: it gets no row, so that its unit waits.
     """
 
     series: str | None = None
@@ -61,6 +63,7 @@ class Header(NamedTuple):
     problem: RejectionReason | None = None
     message: str | None = None
     bytes_read: int = 0
+    is_waiting: bool = False
 
 
 def header_rows(objects: Sequence[StoredObject], headers: Sequence[Header]) -> pa.RecordBatch:

@@ -98,7 +98,9 @@ def gone(what: str) -> ObjectReadError:
 
 def changed(what: str) -> ObjectReadError:
     """Return the error for an object that is another one than was listed; some stores say the same of one that is gone."""
-    return ObjectReadError(f"{what} has changed since the listing, or is gone. The next sync reads it as it is then")
+    return ObjectReadError(
+        f"{what} has changed since the listing, or is gone. The next sync reads it as it is then", is_changed=True
+    )
 
 
 def denied(what: str, code: object, permission: str, principal: str = "these credentials") -> ObjectReadError:

@@ -14,7 +14,19 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace
 
 BY_HEADERS = [{"match": "**", "as": "dicom_series", "by": "headers"}]
-KEYS = ["source", "objects", "invalid", "unreadable", "read", "known", "bytes", "requests", "seconds", "path"]
+KEYS = [
+    "source",
+    "objects",
+    "invalid",
+    "unreadable",
+    "waiting",
+    "read",
+    "known",
+    "bytes",
+    "requests",
+    "seconds",
+    "path",
+]
 
 
 def put_scans(workplace: Workplace, number: int = 6) -> None:

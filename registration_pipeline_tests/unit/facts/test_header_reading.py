@@ -109,15 +109,15 @@ def test_an_invalid_header_is_not_read_again(clinic: Clinic) -> None:
     assert reader.keys == []
 
 
-def test_an_object_that_changed_since_the_listing_is_unreadable(clinic: Clinic) -> None:
+def test_an_object_that_changed_since_the_listing_waits_for_the_next_one(clinic: Clinic) -> None:
     fill(clinic, 2)
     inventory = clinic.listed()
     clinic.put("0001.dcm", study=5)
-    rows = clinic.rows(clinic.read(inventory))
+    reading = clinic.read(inventory)
 
-    assert rows["0001.dcm"]["problem"] == UNREADABLE.value
-    assert "has changed since the listing" in rows["0001.dcm"]["message"]
-    assert rows["0000.dcm"]["problem"] is None
+    assert [*clinic.rows(reading)] == ["0000.dcm"]
+    assert (reading.progress.waiting, reading.progress.problems) == (1, {})
+    assert clinic.read(clinic.listed()).progress.waiting == 0
 
 
 def test_an_object_that_is_gone_since_the_listing_is_unreadable(clinic: Clinic) -> None:
@@ -206,7 +206,9 @@ def test_single_silent_objects_do_not_end_a_reading(clinic: Clinic) -> None:
     fill(clinic, 60)
     trouble = {f"{number:04d}.dcm": ObjectReadError("no reply", is_silent=True) for number in range(0, 60, 2)}
 
-    assert clinic.read(reader=WatchedReader(clinic.bucket, trouble)).progress.problems == {"header_unreadable": 30}
+    reading = clinic.read(reader=WatchedReader(clinic.bucket, trouble))
+    assert (reading.progress.waiting, reading.progress.read) == (30, 30)
+    assert clinic.read().progress.read == 30
 
 
 def test_a_bucket_that_may_not_be_read_is_not_asked_object_by_object(clinic: Clinic) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registration_pipeline.errors import ConfigurationError, UsageError
+from registration_pipeline.errors import ConfigurationError, ObjectReadError, UsageError
 from registration_pipeline.facts.headers.schema import latest_headers
 from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.project.headers import SourceHeaders
@@ -29,10 +29,11 @@ class Night:
         uri = f"file://{clinic.bucket}"
         self.source = SourceSettings.model_validate({"name": "clinic", "uri": uri, **rules})
         self.keys: list[str] = []
+        self.trouble: dict[str, ObjectReadError] = {}
 
     def read(self, *, again: bool = False) -> int | None:
         """Return how many headers were read; None: nothing was looked for."""
-        reader = WatchedReader(self.clinic.bucket)
+        reader = WatchedReader(self.clinic.bucket, self.trouble)
         headers = SourceHeaders(self.clinic.store, self.source, lambda: reader, self.clinic.clock)
         reading = headers.read(again=again)
         self.keys = sorted(reader.keys)
@@ -94,6 +95,35 @@ def test_what_could_not_be_read_is_tried_again_on_a_night_without_changes(clinic
     assert night.read() == 1
     assert night.keys == ["a.dcm"]
     assert night.plan().new == 1
+
+
+def test_a_file_that_lacks_something_keeps_its_series_from_being_registered_without_it(clinic: Clinic) -> None:
+    night = Night(clinic)
+    clinic.put("a.dcm", number=1)
+    clinic.put("b.dcm", number=2, Rows=None)
+    clinic.put("c.dcm", series=2)
+    clinic.listed()
+    night.read()
+    counts = night.plan()
+
+    assert (counts.new, counts.rejected_by_reason) == (1, {"invalid_header": 1, "unit_incomplete": 1})
+
+
+def test_a_header_that_can_not_be_read_now_holds_the_series_it_may_be_in(clinic: Clinic) -> None:
+    night = Night(clinic)
+    clinic.put("a.dcm", number=1)
+    clinic.put("b.dcm", number=2)
+    clinic.listed()
+    night.trouble = {"b.dcm": ObjectReadError("no reply", is_silent=True)}
+    assert night.read() == 1
+    counts = night.plan()
+    assert (counts.new, counts.held, counts.rejected) == (0, 2, 0)
+
+    night.trouble = {}
+    clinic.listed()
+    assert night.read() == 1
+    assert night.keys == ["b.dcm"]
+    assert night.plan().new == 2
 
 
 def test_another_rule_looks_again(clinic: Clinic) -> None:
