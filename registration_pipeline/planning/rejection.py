@@ -103,7 +103,7 @@ def _archived(key: str, storage_class: str | None) -> Rejection:
     return Rejection(
         RejectionReason.ARCHIVED,
         f"{key!r} is archived (storage class {storage_class}): Encord can't read it. Restore it by copying it to a "
-        "readable storage class; the next sync plans it",
+        "readable storage class; the next sync plans it, unless its unit was planned without it",
     )
 
 

@@ -36,12 +36,19 @@ def expression_problem(text: str) -> str | None:
     return _TOO_SLOW if _multiplies(parsed) else None
 
 
-def _multiplies(pattern: Any) -> bool:
-    """Return whether a part is repeated that can match in several ways."""
+def _multiplies(pattern: Any, times: int = 1) -> bool:
+    """Return whether a part is repeated that can match in several ways.
+
+    Args:
+        pattern: the part.
+        times: how often what it is in repeats it: few repetitions within few are many.
+    """
     for operation, argument in pattern:
-        if str(operation) in _REPEATS and argument[1] > _WRITTEN_OUT and _is_choice(argument[2]):
+        is_repeat = str(operation) in _REPEATS
+        rounds = times * max(argument[1], 1) if is_repeat else times
+        if is_repeat and rounds > _WRITTEN_OUT and _is_choice(argument[2]):
             return True
-        if any(map(_multiplies, _parts(argument))):
+        if any(_multiplies(part, rounds) for part in _parts(argument)):
             return True
     return False
 

@@ -129,6 +129,7 @@ class Grouping:
         self._beyond_verdict: UnitVerdict | None = None
         self._totals = GroupingTotals()
         self._taken_by = set[int]()
+        self._astray, self._first_astray = 0, ""
 
     def add(self, members: Members) -> None:
         """Take the members of a batch.
@@ -138,6 +139,9 @@ class Grouping:
         """
         self._waiting.update(members.waiting)
         self._taken_by |= members.taken_by
+        if members.astray:
+            self._first_astray = self._first_astray or members.astray[0]
+            self._astray += len(members.astray)
         if not members.rows.num_rows:
             return
         if self._members is None:
@@ -167,6 +171,11 @@ class Grouping:
             StateCorruptError: a file of an earlier wave is missing or unreadable.
         """
         self._check_rules()
+        if self._astray:
+            self._totals.warnings.add(
+                f"Rejected objects whose DICOM series is not known: {self._astray:,}, the first is {self._first_astray!r}. "
+                "Series are planned without them, and what is planned stays as it is: correct or exclude them before"
+            )
         if self._waiting:
             waiting = self._waiting.total()
             self._totals.warnings.add(

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registration_pipeline.limits import MAX_SEQUENCE_IMAGES
 from registration_pipeline.objects import MediaKind, RejectionReason
+from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.unit_size import exceeded_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Mapping, Sequence
     from datetime import datetime
 
     from registration_pipeline.limits import ManifestLimits
@@ -64,7 +65,7 @@ class UnitJudge:
         inventory_started_at: ages are measured against it.
         limits: what Encord accepts in one manifest.
         wave_id: that would plan the units.
-        waiting: rules of which an object's header is not known yet: it may belong to any of their units.
+        waiting: rules of which an object's header is not known yet: it may belong to any series, whatever rule takes it.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class UnitJudge:
         inventory_started_at: datetime,
         limits: ManifestLimits,
         wave_id: str,
-        waiting: Container[int],
+        waiting: Collection[int],
     ) -> None:
         self._rules, self._waiting = rules, waiting
         self._limits, self._wave_id = limits, wave_id
@@ -152,7 +153,7 @@ class UnitJudge:
         return (
             (youngest is not None and unit.youngest > youngest)
             or (expected is not None and unit.objects < expected)
-            or unit.rule in self._waiting
+            or (bool(self._waiting) and GroupRules.series_of(unit.group_key) is not None)
         )
 
 

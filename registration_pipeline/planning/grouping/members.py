@@ -68,6 +68,7 @@ class Members:
         rejected_by_reason: ``RejectionReason`` -> objects, of those.
         waiting: rule -> objects whose header is not known yet.
         taken_by: the rules that took them.
+        astray: those of ``rejected`` that may belong to any series, by key.
     """
 
     rows: pa.RecordBatch
@@ -75,6 +76,7 @@ class Members:
     rejected_by_reason: Counter[str]
     waiting: Counter[int]
     taken_by: frozenset[int]
+    astray: tuple[str, ...]
 
 
 class _Named(NamedTuple):
@@ -128,6 +130,12 @@ class MemberRows:
             rejected_by_reason=Counter(found.reason.value for _, found in alone),
             waiting=waiting,
             taken_by=frozenset(member.rule for member in members),
+            astray=tuple(
+                keys[row]
+                for row, found in alone
+                if self._rules.needs_headers(members[row])
+                and (kinds[row] is not None or found.reason is not RejectionReason.INVALID_HEADER)
+            ),
         )
 
     def unit_keys(self, rows: pa.RecordBatch, members: Sequence[Member | None]) -> pa.RecordBatch:

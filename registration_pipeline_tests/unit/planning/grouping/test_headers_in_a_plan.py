@@ -142,6 +142,20 @@ def test_an_archived_object_whose_header_is_unknown_is_rejected_alone_and_holds_
 
     assert rejected(bucket, plan.wave) == {"raw/3.dcm": "archived"}
     assert plan.wave.counts.new == 2
+    assert plan.warnings.first == (
+        "Rejected objects whose DICOM series is not known: 1, the first is 'raw/3.dcm'. Series are planned without them, and "
+        "what is planned stays as it is: correct or exclude them before",
+    )
+
+
+def test_an_unread_header_holds_the_series_of_every_rule(bucket: Any) -> None:
+    bucket.configure(groups=[{"match": "a/**", "as": "dicom_series", "by": "headers"}])
+    bucket.put("raw/a/1.dcm", "raw/b/2.dcm", "raw/b/3.dcm")
+    inventory = bucket.inventory()
+    read_headers(bucket, but=("b/3.dcm",))
+    plan = bucket.plan(inventory=inventory)
+
+    assert (plan.wave.counts.held, plan.wave.counts.new) == (3, 0)
 
 
 def test_a_bad_header_rejects_the_object_and_with_a_series_its_unit(bucket: Any) -> None:
