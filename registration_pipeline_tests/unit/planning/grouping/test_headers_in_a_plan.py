@@ -144,8 +144,8 @@ def test_an_archived_object_whose_header_is_unknown_is_rejected_alone_and_holds_
     assert plan.wave.counts.new == 2
     assert plan.warnings.first == (
         (
-            "Rejected objects whose DICOM series is not known: 1, the first is 'raw/3.dcm'. Series are planned without them, and "
-            "what is planned stays as it is: correct or exclude them before"
+            "Rejected objects whose DICOM series is not known: 1, the first is 'raw/3.dcm'. Series are planned without "
+            "them, and what is planned stays as it is: correct or exclude them before"
         ),
     )
 
