@@ -78,7 +78,6 @@ class _Tally:
         self.held_units += totals.held_units
         self.new += totals.new
         self.rejected_by_reason.update(totals.rejected_by_reason)
-        self.suffixes.add(totals.unsupported)
 
     def counts(self, *, changed_units: int, deleted_units: int) -> PlanCounts:
         return PlanCounts(

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from registration_pipeline.counted import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,6 +27,11 @@ class PlanWarnings:
 
     total: int = 0
     first: tuple[str, ...] = ()
+
+    def lines(self) -> tuple[str, ...]:
+        """Return what a person is shown: the first of them, and how many more there are."""
+        others = self.total - len(self.first)
+        return (*self.first, f"… and {counted(others, 'more warning')}") if others > 0 else self.first
 
     def to_json(self) -> dict[str, Any]:
         """Return the form it has in a commit marker."""

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.objects import RejectionReason
 from registration_pipeline.planning.grouping.earlier import EarlierUnits
 from registration_pipeline.planning.grouping.judge import Fate, UnitJudge, UnitVerdict, warnings_of
 from registration_pipeline.planning.grouping.members import CODES, GROUP_KINDS, MEMBER_ORDER, MEMBER_SCHEMA
@@ -70,7 +69,6 @@ class GroupingTotals:
         held: wait for something: their age, other members, or headers of others.
         held_units: units of those.
         rejected_by_reason: ``RejectionReason`` -> objects.
-        unsupported: the keys of those that are ``unsupported_type``, as they come.
         grouped_by: ``Wave.grouped_by``.
         warnings: about units that are planned, and about rules.
     """
@@ -79,7 +77,6 @@ class GroupingTotals:
     held: int = 0
     held_units: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
-    unsupported: list[str] = field(default_factory=list)
     grouped_by: tuple[str, ...] = ()
     warnings: WarningList = field(default_factory=WarningList)
 
@@ -207,7 +204,7 @@ class Grouping:
             groups.add(group_rows(placed))
         for batch in refused_rows(piece.rows, unit_of_row, refused) if refused else ():
             rows.write_refused(batch)
-            self._count_refused(batch)
+            self._totals.rejected_by_reason.update(count_reasons(batch))
 
     def _verdicts(
         self, kind: MediaKind, piece: Piece, units: Sequence[UnitSummary]
@@ -258,11 +255,6 @@ class Grouping:
             return verdict
 
         return judge
-
-    def _count_refused(self, rows: pa.RecordBatch) -> None:
-        self._totals.rejected_by_reason.update(count_reasons(rows))
-        unsupported = pc.equal(rows.column("reason"), RejectionReason.UNSUPPORTED_TYPE.value)
-        self._totals.unsupported += rows.column("key").filter(unsupported).to_pylist()
 
 
 def _shown(rule: GroupRule) -> str:

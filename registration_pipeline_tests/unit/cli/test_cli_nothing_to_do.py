@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from registration_pipeline.counted import counted
+from registration_pipeline.inventory.inventory import latest_inventory
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace
@@ -61,8 +62,13 @@ def test_a_first_plan_says_what_it_added(workplace: Workplace) -> None:
     workplace.put("a.jpg", "b.jpg")
     workplace.project.take_inventory(workplace.project.source(SOURCE))
 
-    assert "A plan would add 2 new objects in 1 chunk" in workplace.run("plan", SOURCE, "--dry-run").words
-    assert "Planned 2 new objects in 1 chunk (wave" in workplace.run("plan", SOURCE).words
+    dry = workplace.run("plan", SOURCE, "--dry-run").words
+    inventory = latest_inventory(workplace.project.store, SOURCE)
+    assert inventory is not None
+    listed = f"from inventory {inventory.inventory_id} of {inventory.started_at:%Y-%m-%d %H:%M} UTC (wave"
+    assert f"A plan would add 2 new objects in 1 chunk {listed}" in dry
+    assert f"Nothing was written. `registration-pipeline inventory {SOURCE}` takes a new inventory." in dry
+    assert f"Planned 2 new objects in 1 chunk {listed}" in workplace.run("plan", SOURCE).words
 
 
 def test_a_source_that_was_never_listed_has_no_numbers(workplace: Workplace) -> None:
