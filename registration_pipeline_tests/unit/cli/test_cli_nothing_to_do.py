@@ -122,6 +122,12 @@ def test_a_folder_marker_needs_nothing(synced: Workplace) -> None:
     from registration_pipeline.objects import remedy_of
 
     assert remedy_of("directory_marker").startswith("nothing to fix")
+    assert remedy_of("unit_incomplete").startswith("fix or exclude the object that the message names")
+    assert remedy_of("late_member").startswith("exclude it, or register the whole unit under another name")
+    assert remedy_of("unit_too_large").startswith("change the rule")
+    assert remedy_of("invalid_header").startswith("write the file with a complete DICOM header")
+    assert remedy_of("header_unreadable").startswith("let the pipeline read the object")
+    assert remedy_of("archived") == remedy_of("a reason of a later version") == "change the object, or exclude it"
     assert "change the object, or exclude it" in synced.run("failures").out
 
 

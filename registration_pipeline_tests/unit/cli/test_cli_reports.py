@@ -136,7 +136,7 @@ def test_plan_shows_its_warnings_and_how_many_there_are(workplace: Workplace):
     document = workplace.run("plan", "fleet-cameras", "--dry-run", "--json").document
     words = " ".join(said.out.split())
 
-    assert words.count("has gaps in its frame numbers: 1 between 1 and 3 are missing") == 20
+    assert words.count("has gaps in its frame numbers: 1 number missing between 1 and 3 (2).") == 20
     assert "[red]0" in words
     assert "and 2 more warnings" in words
     assert (document["warnings"]["total"], len(document["warnings"]["first"])) == (22, 20)
