@@ -165,10 +165,20 @@ _REMEDIES = {
 }
 
 
+_REJECTION_REMEDIES = {
+    RejectionReason.DIRECTORY_MARKER: 'nothing to fix; `exclude: ["*/"]` counts such objects as excluded',
+    RejectionReason.UNIT_INCOMPLETE: "fix or exclude the object that the message names, or correct the rule; all others need "
+    "no change",
+    RejectionReason.LATE_MEMBER: "exclude it, or register the whole unit under another name, as the message says",
+    RejectionReason.UNIT_TOO_LARGE: "change the rule so that it makes smaller units",
+    RejectionReason.INVALID_HEADER: "write the file with a complete DICOM header, or exclude it",
+    RejectionReason.HEADER_UNREADABLE: "let the pipeline read the object, or write it again; the next sync reads it",
+}
+
+
 def remedy_of(reason: str) -> str:
     """Return who has to act on an object that is not registered for a reason, rejected or failed."""
-    if reason == RejectionReason.DIRECTORY_MARKER:
-        return 'nothing to fix; `exclude: ["*/"]` counts such objects as excluded'
-    return (
-        _REMEDIES[FailureReason(reason)].value if reason in set(FailureReason) else "change the object, or exclude it"
-    )
+    if reason in set(FailureReason):
+        return _REMEDIES[FailureReason(reason)].value
+    default = "change the object, or exclude it"
+    return _REJECTION_REMEDIES.get(RejectionReason(reason), default) if reason in set(RejectionReason) else default

@@ -123,7 +123,9 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
             }
         )
     else:
-        print_plan(source.name, plan, dry_run=dry_run, is_planned=is_planned)
+        latest = latest_inventory(project.store, source.name)
+        listed_at = latest.started_at if latest is not None and latest.inventory_id == plan.wave.inventory_id else None
+        print_plan(source.name, plan, listed_at, dry_run=dry_run, is_planned=is_planned)
     return DONE
 
 

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -27,7 +28,13 @@ from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
 
 _SOURCES_PER_TABLE = 3
-_PLAN_LABELS = {"known": "planned before", "held": "held for a later plan"}
+_PLAN_LABELS = {
+    "known": "planned before",
+    "held": "held for a later plan",
+    # Not the number of `status`: an object that was refused, written again and then accepted is not changed there.
+    "changed": "changed since they were planned",
+    "deleted": "deleted since they were planned",
+}
 _LABELS = {
     "objects": "objects in the bucket",
     "changed": "objects changed since",
@@ -144,29 +151,30 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
     return table
 
 
-def print_plan(source: str, plan: Plan, *, dry_run: bool, is_planned: bool) -> None:
+def print_plan(source: str, plan: Plan, listed_at: datetime | None, *, dry_run: bool, is_planned: bool) -> None:
     """Print what a plan adds and what else it found.
 
     Args:
         source: its name.
         plan: what it came to.
+        listed_at: when the listing of its inventory began; None: the inventory is not the latest any more.
         dry_run: nothing was written.
         is_planned: the inventory was planned before, and this is what that added.
     """
     wave, counts = plan.wave, plan.wave.counts
     added = f"{counted(counts.new, 'new object')} in {counted(len(plan.chunks), 'chunk')}"
+    inventory = f"inventory {wave.inventory_id}" + (f" of {listed_at:%Y-%m-%d %H:%M} UTC" if listed_at else "")
     if is_planned:
-        what = f"Nothing to add: inventory {wave.inventory_id} is planned already (wave {wave.wave_id}: {added})"
+        what = f"Nothing to add: {inventory} is planned already (wave {wave.wave_id}: {added})"
     elif dry_run:
-        what = f"A plan would add {added} (wave {wave.wave_id}). Nothing was written"
+        what = f"A plan would add {added} from {inventory} (wave {wave.wave_id}). Nothing was written"
     else:
-        what = f"Planned {added} (wave {wave.wave_id})"
-    say(f"{escape(source)}: {what}.")
+        what = f"Planned {added} from {inventory} (wave {wave.wave_id})"
+    newer = f" `registration-pipeline inventory {source}` takes a new inventory." if dry_run or is_planned else ""
+    say(escape(f"{source}: {what}.{newer}"))
     _print_counts(counts)
-    for warning in plan.warnings.first:
+    for warning in plan.warnings.lines() if dry_run else ():  # the run of a plan has shown its own
         say(f"  [yellow]warning[/yellow]: {_cell(warning)}")
-    if (others := plan.warnings.total - len(plan.warnings.first)) > 0:
-        say(f"  … and {counted(others, 'more warning')}")
     _print_chunks(plan.chunks)
 
 

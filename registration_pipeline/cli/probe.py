@@ -6,6 +6,7 @@ from typing import Any
 
 from registration_pipeline.cli.output import LONGEST_SHOWN, print_json, say
 from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_source, run_jobs
+from registration_pipeline.counted import counted
 from registration_pipeline.facts.headers.schema import latest_headers
 from registration_pipeline.facts.sets import FactSet, read_facts
 from registration_pipeline.orchestration.names import SourceNames
@@ -51,17 +52,21 @@ def _path(store: StateStore, facts: FactSet | None) -> str | None:
 
 
 def _show(store: StateStore, facts: FactSet, document: dict[str, Any]) -> None:
-    counted = {key: f"{value:,}" for key, value in document.items() if isinstance(value, int | float)}
+    read, size = (f"{document[name]:,}" for name in ("read", "bytes"))
     say(
-        f"{facts.source}: headers of {counted['objects']} objects, of which {counted['read']} were read now "
-        f"({counted['bytes']} bytes in {counted['requests']} requests, {counted['seconds']} s): {_path(store, facts)}"
+        f"{facts.source}: headers of {counted(document['objects'], 'object')}, of which {read} "
+        f"{'was' if document['read'] == 1 else 'were'} read now ({size} bytes in {counted(document['requests'], 'request')}, "
+        f"{document['seconds']:,} s): {_path(store, facts)}"
     )
     if document["waiting"]:
+        objects, them = ("its object is", "it") if document["waiting"] == 1 else ("their objects are", "they")
         say(
-            f"  {counted['waiting']} could not be read now and are held, with the units they may be in; run again later."
+            f"  {counted(document['waiting'], 'header')} could not be read now: {objects} held, with the units that {them} "
+            "may be in; run again later."
         )
     if document["invalid"] or document["unreadable"]:
-        say(f"  {counted['invalid']} have an invalid header, {counted['unreadable']} could not be read:")
+        unreadable = counted(document["unreadable"], "header")
+        say(f"  {counted(document['invalid'], 'invalid header')}; {unreadable} that could not be read:")
         for number, message in enumerate(_messages(store, facts), start=1):
             if number > LONGEST_SHOWN:
                 say("  … and more; after a plan, `registration-pipeline failures` lists all of them.")

@@ -161,8 +161,8 @@ def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterIns
         notice_and_log(log)(plan.uri_notice)
     added = f"{counted(plan.wave.counts.new, 'new object')} in {counted(len(plan.chunks), 'chunk')}"
     log(f"{added} of wave {plan.wave.wave_id}")
-    for warning in plan.warnings.first:
-        log(f"Warning: {warning}")
+    for warning in plan.warnings.lines():
+        notice_and_log(log)(f"{source.name}: warning: {warning}")
     snapshot = project.snapshot(source, plan.history)
     removed = update_partitions(instance, SourceNames(source.name), snapshot.chunks)
     if removed:

@@ -30,8 +30,8 @@ class PlanCounts:
         changed_units: units with at least one object that changed; 0 in waves of earlier versions.
         deleted_units: units with at least one object that is gone; 0 in waves of earlier versions.
         rejected_by_reason: ``RejectionReason`` -> objects.
-        rejected_suffixes: suffix -> objects for ``unsupported_type``, as ``SuffixCounts`` has them; none in waves of earlier
-            versions.
+        rejected_suffixes: suffix -> objects of no known type, as ``SuffixCounts`` has them; members of units are not among
+            them, as their type is known. None in waves of earlier versions.
         excluded_by_rule: rule -> objects.
     """
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,6 +27,7 @@ from registration_pipeline.planning.grouping.members import MemberRows, Members
 from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, UNPLANNED_SUFFIXES, KindFinder
 from registration_pipeline.planning.rejected_rows import find_rejections, rejected_rows, values_of
+from registration_pipeline.planning.warnings import Noted
 from registration_pipeline.urls import url_writer
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Decision:
         unsupported: the keys of those that are ``unsupported_type``.
         excluded_by_rule: rule -> objects.
         members: those that leave the stream because a group rule takes them; None: there are none.
+        missed: rule -> images that its globs match and its expression does not.
     """
 
     eligible: pa.RecordBatch
@@ -64,6 +66,21 @@ class Decision:
     unsupported: Sequence[str]
     excluded_by_rule: Mapping[str, int]
     members: Members | None
+    missed: Mapping[int, Noted]
+
+
+class KnownUnits(NamedTuple):
+    """What today's rules say of planned objects.
+
+    Args:
+        units: ``UNIT_KEY_SCHEMA``: the units that they would be members of.
+        taken_by: the rules that say so.
+        elsewhere: those that are planned as another kind than that of today's rule.
+    """
+
+    units: pa.RecordBatch
+    taken_by: frozenset[int]
+    elsewhere: Noted
 
 
 class Decider:
@@ -92,7 +109,8 @@ class Decider:
         keys: list[str] = rows.column("key").to_pylist()
         kinds = self._find_kinds(keys, values_of(rows, "content_type"))
         urls = list(map(self._write_url, keys))
-        members, rows, keys, kinds, urls = self._without_members(rows, keys, kinds, urls)
+        missed: dict[int, Noted] = {}
+        members, rows, keys, kinds, urls = self._without_members(rows, keys, kinds, urls, missed)
         rejections = find_rejections(rows, keys, kinds, urls)
         is_young = self._young(rows)
         eligible: list[int] = []
@@ -122,20 +140,35 @@ class Decider:
             ],
             excluded_by_rule=excluded_by_rule,
             members=members,
+            missed=missed,
         )
 
-    def known_units(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, frozenset[int]]:
-        """Return, as ``UNIT_KEY_SCHEMA``, the units that planned objects would be members of, and the rules that say so."""
+    def known_units(self, rows: pa.RecordBatch) -> KnownUnits:
+        """Return what today's rules say of planned objects.
+
+        Args:
+            rows: of the inventory, with the chunk of each object as ``chunk_id``.
+        """
         rows, _ = self._without_excluded(rows)
         keys: list[str] = rows.column("key").to_pylist()
         found = self._groups.members(keys, self._find_kinds(keys, values_of(rows, "content_type")))
-        return self._members.unit_keys(rows, found), frozenset(member.rule for member in found if member is not None)
+        elsewhere = Noted()
+        for key, chunk_id, member in zip(keys, rows.column("chunk_id").to_pylist(), found, strict=True):
+            if member is not None and f"-{self._groups.rules[member.rule].kind.media_kind}-" not in chunk_id:
+                elsewhere.add(key)
+        taken_by = frozenset(member.rule for member in found if member is not None)
+        return KnownUnits(self._members.unit_keys(rows, found), taken_by, elsewhere)
 
     def _without_members(
-        self, rows: pa.RecordBatch, keys: list[str], kinds: list[MediaKind | None], urls: list[str]
+        self,
+        rows: pa.RecordBatch,
+        keys: list[str],
+        kinds: list[MediaKind | None],
+        urls: list[str],
+        missed: dict[int, Noted],
     ) -> tuple[Members | None, pa.RecordBatch, list[str], list[MediaKind | None], list[str]]:
         """Return what the members are, and rows, keys, kinds and URLs of all other objects."""
-        found = self._groups.members(keys, kinds)
+        found = self._groups.members(keys, kinds, missed=missed)
         if found.count(None) == len(found):
             return None, rows, keys, kinds, urls
         taken = [(index, member) for index, member in enumerate(found) if member is not None]

@@ -175,6 +175,7 @@ def _run(
         wave_id=_next_wave_id(history, inventory.inventory_id),
         groupings=[*before, *({today} - {*before})],
         checks_known=bool({*before} - {today}),
+        is_regrouped=bool(before) and today not in before,
         headers=headers,
         limits=limits,
         progress=progress,

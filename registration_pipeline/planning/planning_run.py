@@ -78,7 +78,6 @@ class _Tally:
         self.held_units += totals.held_units
         self.new += totals.new
         self.rejected_by_reason.update(totals.rejected_by_reason)
-        self.suffixes.add(totals.unsupported)
 
     def counts(self, *, changed_units: int, deleted_units: int) -> PlanCounts:
         return PlanCounts(
@@ -110,6 +109,7 @@ class PlanningRun:
         wave_id: of the wave that this pass makes.
         groupings: digests of the rules of grouping that planned the source, today's included.
         checks_known: whether planned objects may be members by today's rules of units that are not planned.
+        is_regrouped: whether today's rules of grouping plan the source for the first time, and others planned it before.
         headers: what is known of headers; None: nothing is.
         limits: what Encord accepts in one manifest.
         progress: called with the number of objects read so far.
@@ -125,6 +125,7 @@ class PlanningRun:
         wave_id: str,
         groupings: Sequence[str],
         checks_known: bool,
+        is_regrouped: bool,
         headers: FactSet | None,
         limits: ManifestLimits,
         progress: Callable[[int], None] | None,
@@ -132,6 +133,7 @@ class PlanningRun:
         self._store, self._source, self._inventory, self._progress = store, source, inventory, progress
         self._history, self._wave_id, self._groupings = history, wave_id, tuple(groupings)
         self._checks_known, self._facts, self._limits = checks_known, headers, limits
+        self._is_regrouped = is_regrouped
         self._headers = None if headers is None else Headers(store, headers)
         self._decider = Decider(source, inventory.started_at)
         self._cutter = ChunkCutter(wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind}, limits)
@@ -195,9 +197,14 @@ class PlanningRun:
         if self._headers is not None and objects.num_rows:
             objects = self._headers.beside(objects)
         if self._checks_known:
-            grouping.add_known(*self._decider.known_units(objects.filter(match.known)))
+            planned = objects.filter(match.known).append_column("chunk_id", match.chunk_ids)
+            known = self._decider.known_units(planned)
+            grouping.add_known(known.units, known.taken_by)
+            if self._is_regrouped:
+                grouping.notes.add_outside(known.elsewhere)
         decision = self._decider.decide(objects.filter(pc.invert(match.known)))
         self._tally.add(match, decision)
+        grouping.notes.add_missed(decision.missed)
         if decision.members is not None:
             grouping.add(decision.members)
             if decision.members.rows.num_rows:
@@ -228,7 +235,7 @@ class PlanningRun:
             groupings=self._groupings,
             uri=self._source.uri,
             grouped_by=self._totals.grouped_by,
-            warnings=self._totals.warnings.result(),
+            warnings=self._totals.warnings,
             planned_at=planned_at,
         )
 

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Final, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.objects import RejectionReason
+from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.grouping.earlier import EarlierUnits
-from registration_pipeline.planning.grouping.judge import Fate, UnitJudge, UnitVerdict, warnings_of
+from registration_pipeline.planning.grouping.judge import Fate, UnitJudge, UnitVerdict
 from registration_pipeline.planning.grouping.members import CODES, GROUP_KINDS, MEMBER_ORDER, MEMBER_SCHEMA
+from registration_pipeline.planning.grouping.notes import GroupingNotes
+from registration_pipeline.planning.grouping.oddities import oddities_of
 from registration_pipeline.planning.grouping.place import PlacedUnit, UnitLabel, UnitPlacer, group_rows, plan_rows
 from registration_pipeline.planning.grouping.refused import count_reasons, refused_rows
 from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.grouping.summary import summarise
 from registration_pipeline.planning.grouping.whole_units import Piece, whole_units
 from registration_pipeline.planning.schema import GROUP_SCHEMA
-from registration_pipeline.planning.warnings import WarningList
+from registration_pipeline.planning.warnings import PlanWarnings
 from registration_pipeline.tables.external_sort import ExternalSort
 
 if TYPE_CHECKING:
@@ -34,18 +36,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from registration_pipeline.limits import ManifestLimits
-    from registration_pipeline.objects import MediaKind
     from registration_pipeline.planning.chunking import ChunkCutter
     from registration_pipeline.planning.grouping.members import Members
     from registration_pipeline.planning.grouping.summary import UnitSummary
     from registration_pipeline.planning.ledger import Run
     from registration_pipeline.settings import SourceSettings
-    from registration_pipeline.settings.units import GroupRule
     from registration_pipeline.state.store import StateStore
 
 _GROUP_SORT_BYTES: Final = 16 << 20
-_MOST_GLOBS: Final = 3
-"""Globs of a rule that a warning shows."""
 
 
 class GroupedRows(Protocol):
@@ -70,18 +68,16 @@ class GroupingTotals:
         held: wait for something: their age, other members, or headers of others.
         held_units: units of those.
         rejected_by_reason: ``RejectionReason`` -> objects.
-        unsupported: the keys of those that are ``unsupported_type``, as they come.
         grouped_by: ``Wave.grouped_by``.
-        warnings: about units that are planned, and about rules.
+        warnings: about rules, about units that wait, and about units that are planned.
     """
 
     new: int = 0
     held: int = 0
     held_units: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
-    unsupported: list[str] = field(default_factory=list)
     grouped_by: tuple[str, ...] = ()
-    warnings: WarningList = field(default_factory=WarningList)
+    warnings: PlanWarnings = field(default_factory=PlanWarnings)
 
 
 class Grouping:
@@ -97,6 +93,9 @@ class Grouping:
         limits: what Encord accepts in one manifest.
         wave_id: of the wave.
         grouped_by: ``Wave.grouped_by`` of the wave before.
+
+    Attributes:
+        notes: what a person should know besides the numbers.
     """
 
     def __init__(
@@ -113,7 +112,8 @@ class Grouping:
         grouped_by: Sequence[str] = (),
     ) -> None:
         self._folder, self._most_objects, self._waiting = folder, limits.urls, Counter[int]()
-        self._source, self._rules, self._grouped_by = source.name, GroupRules(source), set(grouped_by)
+        self._rules, self._grouped_by = GroupRules(source), set(grouped_by)
+        self.notes = GroupingNotes(source.name, self._rules)
         self._members: ExternalSort | None = None
         self._earlier = EarlierUnits(folder / "outside", store, group_runs)
         self._placer = UnitPlacer(source, cutter)
@@ -129,7 +129,6 @@ class Grouping:
         self._beyond_verdict: UnitVerdict | None = None
         self._totals = GroupingTotals()
         self._taken_by = set[int]()
-        self._astray, self._first_astray = 0, ""
 
     def add(self, members: Members) -> None:
         """Take the members of a batch.
@@ -139,9 +138,7 @@ class Grouping:
         """
         self._waiting.update(members.waiting)
         self._taken_by |= members.taken_by
-        if members.astray:
-            self._first_astray = self._first_astray or members.astray[0]
-            self._astray += len(members.astray)
+        self.notes.add_astray(members.astray)
         if not members.rows.num_rows:
             return
         if self._members is None:
@@ -170,18 +167,7 @@ class Grouping:
             OSError: the folder can't hold what is sorted.
             StateCorruptError: a file of an earlier wave is missing or unreadable.
         """
-        self._check_rules()
-        if self._astray:
-            self._totals.warnings.add(
-                f"Rejected objects whose DICOM series is not known: {self._astray:,}, the first is {self._first_astray!r}. "
-                "Series are planned without them, and what is planned stays as it is: correct or exclude them before"
-            )
-        if self._waiting:
-            waiting = self._waiting.total()
-            self._totals.warnings.add(
-                f"Objects that wait for their headers: {waiting:,}. All units of their rules wait with them, as none of them "
-                f"is known to be whole: run `registration-pipeline probe {self._source}`, then plan again"
-            )
+        unused = self._unused_rules()
         if self._members is not None:
             folder = self._folder / "groups"
             folder.mkdir(parents=True)
@@ -191,19 +177,15 @@ class Grouping:
             for table in groups.tables():
                 for batch in table.to_batches():
                     rows.write_groups(batch)
+        self._totals.warnings = self.notes.result(unused, self._waiting)
         return self._totals
 
-    def _check_rules(self) -> None:
-        """Note which rules took an object of this source, now or in an earlier plan, and warn of each that never did."""
-        rules = [*zip(self._rules.rules, self._rules.digests(), strict=False)]  # the built-in rule has no digest
-        self._grouped_by.update(digest for index, (_, digest) in enumerate(rules) if index in self._taken_by)
+    def _unused_rules(self) -> set[int]:
+        """Note which of the source's own rules took an object, now or in an earlier plan, and return those that never did."""
+        digests = dict(enumerate(self._rules.digests()))
+        self._grouped_by.update(digest for index, digest in digests.items() if index in self._taken_by)
         self._totals.grouped_by = tuple(sorted(self._grouped_by))
-        for index, (rule, digest) in enumerate(rules):
-            if digest not in self._grouped_by:
-                self._totals.warnings.add(
-                    f"groups[{index}] of source {self._source} (match {_shown(rule)}) takes no object: nothing that its "
-                    "globs match is of its kind and fits its `by`, or an earlier rule takes it. Correct the rule, or remove it"
-                )
+        return {index for index, digest in digests.items() if digest not in self._grouped_by}
 
     def _decide(self, piece: Piece, rows: GroupedRows, groups: ExternalSort) -> None:
         kind = GROUP_KINDS[piece.rows.column("kind")[0].as_py()]
@@ -216,7 +198,7 @@ class Grouping:
             groups.add(group_rows(placed))
         for batch in refused_rows(piece.rows, unit_of_row, refused) if refused else ():
             rows.write_refused(batch)
-            self._count_refused(batch)
+            self._totals.rejected_by_reason.update(count_reasons(batch))
 
     def _verdicts(
         self, kind: MediaKind, piece: Piece, units: Sequence[UnitSummary]
@@ -231,14 +213,22 @@ class Grouping:
             verdict = verdict_of(unit, label)
             if verdict.fate is Fate.PLANNED:
                 placed.append(self._placer.place(kind, number, unit, label))
-                for warning in warnings_of(kind, unit):
-                    self._totals.warnings.add(warning)
+                self._note_planned(kind, piece, unit, label)
             elif verdict.fate is Fate.REJECTED:
                 refused[number] = verdict
             else:
                 self._totals.held += unit.objects
                 self._totals.held_units += not is_begun
+                self.notes.add_held(unit, label.title.text, verdict.wait)
         return placed, refused
+
+    def _note_planned(self, kind: MediaKind, piece: Piece, unit: UnitSummary, label: UnitLabel) -> None:
+        frames = piece.rows.column("frame")
+        self.notes.add_about_unit(
+            oddities_of(kind, unit, lambda: frames.slice(unit.first_row, unit.objects).combine_chunks())
+        )
+        if kind is MediaKind.IMAGE_SEQUENCE and unit.objects == 1:
+            self.notes.add_single_image(label.title.text)
 
     def _judging(
         self, kind: MediaKind, piece: Piece, units: Sequence[UnitSummary]
@@ -267,16 +257,6 @@ class Grouping:
             return verdict
 
         return judge
-
-    def _count_refused(self, rows: pa.RecordBatch) -> None:
-        self._totals.rejected_by_reason.update(count_reasons(rows))
-        unsupported = pc.equal(rows.column("reason"), RejectionReason.UNSUPPORTED_TYPE.value)
-        self._totals.unsupported += rows.column("key").filter(unsupported).to_pylist()
-
-
-def _shown(rule: GroupRule) -> str:
-    globs = ", ".join(map(repr, rule.match[:_MOST_GLOBS]))
-    return f"{globs}, …" if len(rule.match) > _MOST_GLOBS else globs
 
 
 def _bad_key(rows: pa.Table, unit: UnitSummary) -> str:

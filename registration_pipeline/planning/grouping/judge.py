@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.grouping.summary import UnitSummary
     from registration_pipeline.settings.units import GroupRule
 
-_MANY_IMAGES: Final = 15_000
-"""Images of a sequence from which on Encord becomes slow: its page on registering cloud data."""
-
 
 class Fate(Enum):
     """What becomes of a unit."""
@@ -38,6 +35,14 @@ class Fate(Enum):
     REJECTED = "rejected"
 
 
+class Wait(Enum):
+    """What a held unit waits for first."""
+
+    HEADERS = "headers of objects that may be in it"
+    YOUNG = "its youngest object to be old enough"
+    FEW = "more objects"
+
+
 class UnitVerdict(NamedTuple):
     """What becomes of a unit, and why.
 
@@ -45,15 +50,17 @@ class UnitVerdict(NamedTuple):
         fate: what.
         reason: of a rejected one, for those of its members that have no reason of their own.
         message: likewise; it follows the key of the object.
+        wait: of a held one, what for.
     """
 
     fate: Fate
     reason: RejectionReason | None = None
     message: str = ""
+    wait: Wait | None = None
 
 
 PLANNED: Final = UnitVerdict(Fate.PLANNED)
-HELD: Final = UnitVerdict(Fate.HELD)
+_HELD: Final = {wait: UnitVerdict(Fate.HELD, wait=wait) for wait in Wait}
 
 
 class UnitJudge:
@@ -116,7 +123,8 @@ class UnitJudge:
             or self._unexpected(unit)
             or self._too_large(kind, unit, label)
         )
-        return refusal or (HELD if self._waits(unit) else PLANNED)
+        wait = self._wait(unit)
+        return refusal or (PLANNED if wait is None else _HELD[wait])
 
     def _too_many(self, kind: MediaKind, unit: UnitSummary, label: UnitLabel, *, is_beyond: bool) -> UnitVerdict | None:
         if is_beyond:  # nothing counts how far
@@ -148,35 +156,14 @@ class UnitJudge:
         )
         return None if limit is None else _beyond(unit, limit)
 
-    def _waits(self, unit: UnitSummary) -> bool:
+    def _wait(self, unit: UnitSummary) -> Wait | None:
+        """Return what a unit waits for: a missing object counts only when nothing else would bring it yet."""
         youngest, expected = self._youngest[unit.rule], self._rules[unit.rule].expect_objects
-        return (
-            (youngest is not None and unit.youngest > youngest)
-            or (expected is not None and unit.objects < expected)
-            or (bool(self._waiting) and GroupRules.series_of(unit.group_key) is not None)
-        )
-
-
-def warnings_of(kind: MediaKind, unit: UnitSummary) -> list[str]:
-    """Return what a person should know of a unit that is planned."""
-    found = []
-    name = f"Unit {unit.group_key!r}"
-    if unit.missing_frames:
-        found.append(
-            f"{name} has gaps in its frame numbers: {unit.missing_frames:,} between {unit.first_frame:,} and "
-            f"{unit.last_frame:,} are missing. Its positions have no gaps; add missing frames under a new key"
-        )
-    if unit.repeats:
-        found.append(
-            f"{name} has repeated frame numbers: {unit.repeats:,} more objects than different numbers. Objects of the same "
-            "number follow each other in the order of their keys. Check the rule's expression"
-        )
-    if kind is MediaKind.IMAGE_SEQUENCE and unit.objects > _MANY_IMAGES:
-        found.append(
-            f"{name} has {unit.objects:,} images: Encord advises at most {_MANY_IMAGES:,} in a sequence. Shorter ones load "
-            "faster"
-        )
-    return found
+        if self._waiting and GroupRules.series_of(unit.group_key) is not None:
+            return Wait.HEADERS
+        if youngest is not None and unit.youngest > youngest:
+            return Wait.YOUNG
+        return Wait.FEW if expected is not None and unit.objects < expected else None
 
 
 def _rejected(reason: RejectionReason, message: str) -> UnitVerdict:
@@ -184,20 +171,35 @@ def _rejected(reason: RejectionReason, message: str) -> UnitVerdict:
 
 
 def _late(kind: MediaKind, unit: UnitSummary, chunks: Mapping[str, str], outside: Container[str]) -> UnitVerdict | None:
-    way_out = "To register all objects as one unit, copy them to new keys; to have no report of this one, exclude it"
     if (chunk_id := chunks.get(unit.group_key)) is not None:
         return _rejected(
             RejectionReason.LATE_MEMBER,
             f"came after its unit {unit.group_key!r} was planned in chunk {chunk_id}, and a planned unit never changes. "
-            f"{way_out}",
+            f"{_way_out(unit.group_key)}",
         )
     if unit.group_key in outside:
         return _rejected(
             RejectionReason.LATE_MEMBER,
             f"would be in unit {unit.group_key!r} ({kind.value}), but other objects of this unit are registered in another "
-            f"form: `groups` or `kinds` were changed since. {way_out}, or take the change back",
+            f"form: `groups` or `kinds` were changed since. {_way_out(unit.group_key)}. Taking the change of the rules back "
+            "helps, too",
         )
     return None
+
+
+def _way_out(group_key: str) -> str:
+    exclude = "to have no report of this object, exclude it"
+    if GroupRules.series_of(group_key) is not None:
+        return (
+            "A copy has the same SeriesInstanceUID and would be late, too. To register all objects as one unit, write the "
+            f"whole series with a new SeriesInstanceUID; {exclude}"
+        )
+    if GroupRules.directory_of(group_key) is not None:
+        place = "another directory"
+    else:
+        names = ", ".join(map(repr, GroupRules.names_of(group_key)))
+        place = f"keys that give the named groups of the rule ({names}) other values"
+    return f"To register all objects as one unit, copy them to {place}, so that the unit has another name; {exclude}"
 
 
 def _beyond(unit: UnitSummary, limit: str) -> UnitVerdict:
@@ -211,5 +213,5 @@ def _bad_member(unit: UnitSummary, bad_key: str) -> UnitVerdict:
     return _rejected(
         RejectionReason.UNIT_INCOMPLETE,
         f"can't be registered without {bad_key!r}, which is in the same unit {unit.group_key!r} and is rejected: see there. "
-        "Correct that object or exclude it by a rule; the next sync plans the whole unit",
+        "This object needs no change: correct that one or exclude it by a rule; the next sync plans the whole unit",
     )

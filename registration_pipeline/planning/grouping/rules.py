@@ -15,6 +15,7 @@ from registration_pipeline.ids import rules_digest
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.grouping.natural import comparable_number, natural
 from registration_pipeline.planning.kinds import is_unplanned
+from registration_pipeline.planning.warnings import Noted
 from registration_pipeline.settings.units import DEFAULT_DICOM_RULE, FRAME, Grouping
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Member(NamedTuple):
         frame: the number in the named group ``frame``; None: the rule has none, it is not a whole number in ASCII digits, or
             it has more than 18 digits.
         names: the named groups without ``frame``; one that took no part in the match is empty.
-        is_unnamed: the rule's expression does not match the key of a DICOM object: no unit can have it.
+        is_unnamed: the rule's expression does not match the key: no unit can have the object.
     """
 
     rule: int
@@ -88,12 +89,19 @@ class GroupRules:
         """Return whether the source has rules of its own; if not, DICOM objects are the only members there can be."""
         return bool(self._source.groups)
 
-    def members(self, keys: Sequence[str], kinds: Sequence[MediaKind | None]) -> list[Member | None]:
+    def members(
+        self,
+        keys: Sequence[str],
+        kinds: Sequence[MediaKind | None],
+        *,
+        missed: dict[int, Noted] | None = None,
+    ) -> list[Member | None]:
         """Return what the rules say of each object; None: it is a unit by itself, or nothing that can be planned.
 
         Args:
             keys: whole keys, in any order; neighbours of one directory are fastest.
             kinds: of the objects, in the same order, by ``kinds.KindFinder``.
+            missed: gets, by rule, the images that its globs match and its expression does not: each is a unit by itself.
         """
         if not self._source.groups and MediaKind.DICOM_SERIES not in kinds:
             return [None] * len(keys)
@@ -101,7 +109,12 @@ class GroupRules:
         found: list[Member | None] = []
         for key, kind in zip(keys, kinds, strict=True):
             candidates = takers.get(kind)
-            found.append(_first(candidates, below(key), kind) if candidates else None)
+            member = _first(candidates, below(key), kind) if candidates else None
+            if member is not None and member.is_unnamed and kind is MediaKind.IMAGE:
+                if missed is not None:
+                    missed.setdefault(member.rule, Noted()).add(key)
+                member = None
+            found.append(member)
         return found
 
     def needs_headers(self, member: Member) -> bool:
@@ -200,7 +213,7 @@ class _Taker:
         self._directory = self._natural_directory = ""
         self._names = tuple(sorted(rule.names))
         self._by = re.compile(rule.by) if rule.grouping is Grouping.PATTERN else None
-        self.member: Callable[[str], Member | None] = {
+        self.member: Callable[[str], Member] = {
             Grouping.DIRECTORY: self._by_directory,
             Grouping.HEADERS: self._by_headers,
             Grouping.PATTERN: self._by_pattern,
@@ -219,12 +232,11 @@ class _Taker:
         # The slash ends a number, so that the two parts can be compared one after the other.
         return Member(self._index, None, self._natural_directory + natural(key[end:]))
 
-    def _by_pattern(self, key: str) -> Member | None:
+    def _by_pattern(self, key: str) -> Member:
         assert self._by is not None
         match = self._by.search(key)
         if match is None:
-            is_lost = self.kind is MediaKind.DICOM_SERIES
-            return Member(self._index, None, natural(key), is_unnamed=True) if is_lost else None
+            return Member(self._index, None, natural(key), is_unnamed=True)
         group_key, names = self._named(match)
         frame = match[FRAME] if FRAME in self._by.groupindex else None
         if frame is None or not _FRAME.fullmatch(frame):

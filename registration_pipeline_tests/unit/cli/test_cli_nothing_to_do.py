@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from registration_pipeline.counted import counted
+from registration_pipeline.inventory.inventory import latest_inventory
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace
@@ -61,8 +62,13 @@ def test_a_first_plan_says_what_it_added(workplace: Workplace) -> None:
     workplace.put("a.jpg", "b.jpg")
     workplace.project.take_inventory(workplace.project.source(SOURCE))
 
-    assert "A plan would add 2 new objects in 1 chunk" in workplace.run("plan", SOURCE, "--dry-run").words
-    assert "Planned 2 new objects in 1 chunk (wave" in workplace.run("plan", SOURCE).words
+    dry = workplace.run("plan", SOURCE, "--dry-run").words
+    inventory = latest_inventory(workplace.project.store, SOURCE)
+    assert inventory is not None
+    listed = f"from inventory {inventory.inventory_id} of {inventory.started_at:%Y-%m-%d %H:%M} UTC (wave"
+    assert f"A plan would add 2 new objects in 1 chunk {listed}" in dry
+    assert f"Nothing was written. `registration-pipeline inventory {SOURCE}` takes a new inventory." in dry
+    assert f"Planned 2 new objects in 1 chunk {listed}" in workplace.run("plan", SOURCE).words
 
 
 def test_a_source_that_was_never_listed_has_no_numbers(workplace: Workplace) -> None:
@@ -116,6 +122,12 @@ def test_a_folder_marker_needs_nothing(synced: Workplace) -> None:
     from registration_pipeline.objects import remedy_of
 
     assert remedy_of("directory_marker").startswith("nothing to fix")
+    assert remedy_of("unit_incomplete").startswith("fix or exclude the object that the message names")
+    assert remedy_of("late_member").startswith("exclude it, or register the whole unit under another name")
+    assert remedy_of("unit_too_large").startswith("change the rule")
+    assert remedy_of("invalid_header").startswith("write the file with a complete DICOM header")
+    assert remedy_of("header_unreadable").startswith("let the pipeline read the object")
+    assert remedy_of("archived") == remedy_of("a reason of a later version") == "change the object, or exclude it"
     assert "change the object, or exclude it" in synced.run("failures").out
 
 

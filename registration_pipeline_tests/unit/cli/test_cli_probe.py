@@ -56,7 +56,7 @@ def test_probe_reads_what_is_new_and_says_what_is_wrong(workplace: Workplace) ->
     said = workplace.run("probe", SOURCE)
     assert said.status == 3
     assert "headers of 7 objects, of which 2 were read now" in said.words
-    assert "1 have an invalid header, 0 could not be read" in said.words
+    assert "1 invalid header; 0 headers that could not be read:" in said.words
     assert "'bad' is not a DICOM file" in said.words
     assert PATIENT not in said.words
 

@@ -136,10 +136,33 @@ def test_plan_shows_its_warnings_and_how_many_there_are(workplace: Workplace):
     document = workplace.run("plan", "fleet-cameras", "--dry-run", "--json").document
     words = " ".join(said.out.split())
 
-    assert words.count("has gaps in its frame numbers: 1 between 1 and 3 are missing") == 20
+    assert words.count("has gaps in its frame numbers: 1 number missing between 1 and 3 (2).") == 20
     assert "[red]0" in words
     assert "and 2 more warnings" in words
     assert (document["warnings"]["total"], len(document["warnings"]["first"])) == (22, 20)
+
+
+@pytest.mark.parametrize("command", ["plan", pytest.param("sync", marks=pytest.mark.slow)])
+def test_what_a_run_plans_is_warned_of_once_on_standard_error(workplace: Workplace, command: str):
+    workplace.configure(groups=[{"match": "rigs/**", "as": "image_group", "by": "directory"}])
+    workplace.put("a.jpg")
+    workplace.project.take_inventory(workplace.project.source("fleet-cameras"))
+    said = workplace.run(command, "fleet-cameras")
+
+    assert said.status == 0
+    assert "fleet-cameras: warning: groups[0] of source fleet-cameras" in " ".join(said.err.split())
+    assert said.words.count("takes no object") == 1
+
+
+def test_a_plan_counts_what_differs_from_what_was_planned_and_says_so(workplace: Workplace):
+    workplace.put("a.jpg", "b.jpg")
+    workplace.plan()
+    workplace.put("a.jpg", body=b"another")
+    workplace.project.take_inventory(workplace.project.source("fleet-cameras"))
+
+    said = workplace.run("plan", "fleet-cameras", "--dry-run").words
+
+    assert "1 changed since they were planned, 0 deleted since they were planned" in said
 
 
 def test_status_has_no_row_of_suffixes_where_there_are_none(workplace: Workplace):

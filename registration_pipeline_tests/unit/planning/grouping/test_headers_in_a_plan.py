@@ -107,7 +107,8 @@ def test_a_header_of_another_version_is_not_known_and_holds_every_unit_of_its_ru
     plan = bucket.plan(inventory=bucket.inventory())
 
     assert (plan.wave.counts.held, plan.wave.counts.new) == (3, 1)
-    assert "headers: 1." in plan.warnings.first[0]
+    assert plan.warnings.first[0].startswith("1 object waits for its header to be read")
+    assert "every DICOM series that is found by headers waits, too" in plan.warnings.first[0]
     assert "registration-pipeline probe cams" in plan.warnings.first[0]
 
     inventory = bucket.inventory()
@@ -116,6 +117,21 @@ def test_a_header_of_another_version_is_not_known_and_holds_every_unit_of_its_ru
         "1.2": ["raw/1.dcm", "raw/2.dcm"],
         "1.3": ["raw/3.dcm"],
     }
+
+
+def test_a_late_object_of_a_series_says_that_a_copy_is_late_too(bucket: Any) -> None:
+    bucket.put("raw/1.dcm")
+    inventory = bucket.inventory()
+    read_headers(bucket)
+    bucket.plan(inventory=inventory)
+    bucket.put("raw/2.dcm", "raw/copy/1.dcm")
+    inventory = bucket.inventory()
+    read_headers(bucket, number=2)
+    wave = bucket.plan(inventory=inventory).wave
+
+    assert rejected(bucket, wave) == {"raw/2.dcm": "late_member", "raw/copy/1.dcm": "late_member"}
+    rows = [row for batch in read_census(bucket.store, wave, "rejected") for row in batch.to_pylist()]
+    assert all("A copy has the same SeriesInstanceUID and would be late, too" in row["message"] for row in rows)
 
 
 def test_a_header_counts_by_size_and_time_where_there_are_no_etags(bucket: Any) -> None:
