@@ -167,6 +167,58 @@ def test_only_the_first_failures_are_shown_with_the_way_to_all(workplace: Workpl
     assert "… and 10 more rows: --out FILE.csv writes all of them." in said.words
 
 
+CLIPS = {"match": "clips/**", "as": "image_sequence", "by": r"^clips/(?P<clip>[^/]+)/(?P<frame>\d+)\.jpg$"}
+
+
+@pytest.mark.parametrize("columns", [80, 200], ids=["list", "table"])
+def test_the_object_that_keeps_its_unit_back_comes_first_and_the_others_of_the_unit_are_one_line(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, columns: int
+):
+    monkeypatch.setattr("registration_pipeline.cli.output._PIPE_COLUMNS", columns)
+    workplace.configure(groups=[CLIPS])
+    workplace.put(*(f"clips/{clip}/{frame:03d}.jpg" for clip in "ab" for frame in range(30)))
+    workplace.put("clips/a/017.jpg", "clips/b/003.jpg", body=b"")
+    workplace.put("z.xyz")
+    workplace.plan()
+
+    said = workplace.run("failures")
+    workplace.run("failures", "--out", str(tmp_path / "all.csv"))
+
+    rows = read_rows(tmp_path / "all.csv")
+    assert [(row["key"], row["reason"]) for row in rows[:3]] == [
+        ("clips/a/017.jpg", "empty"),
+        ("clips/b/003.jpg", "empty"),
+        ("z.xyz", "unsupported_type"),
+    ]
+    assert len(rows) == 61
+    assert {row["reason"] for row in rows[3:]} == {"unit_incomplete"}
+    assert [row["key"] for row in rows[3:]] == sorted(row["key"] for row in rows[3:])
+    words = " ".join(said.out.replace("│", " ").split())
+    assert "61 objects are not registered" in words
+    for clip in "ab":
+        assert said.out.count(f"clips/{clip}/000.jpg and 28 other objects of unit") == 1 or columns == 200
+    assert words.count("28 other") == 2
+    assert "more row" not in words
+    assert words.index("017.jpg") < words.index("28 other")
+    assert "unit_incomplete: 58" in words
+
+
+def test_units_beyond_those_that_are_shown_are_counted_and_each_shown_one_is_a_line(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("registration_pipeline.cli.output._PIPE_COLUMNS", 80)
+    workplace.configure(groups=[CLIPS])
+    workplace.put(*(f"clips/{clip:02d}/{frame}.jpg" for clip in range(15) for frame in range(3)))
+    workplace.put(*(f"clips/{clip:02d}/3.jpg" for clip in range(15)), body=b"")
+    workplace.plan()
+
+    said = workplace.run("failures")
+
+    # 15 causes and the first 5 units, of 3 objects each; 10 units are left.
+    assert said.out.count("and 2 other objects of unit") == 5
+    assert "… and 30 more rows: --out FILE.csv writes all of them." in said.words
+
+
 @pytest.mark.parametrize(
     "wanted", [{"as_json": True}, {"as_json": False}, {"out": ".csv"}], ids=["json", "table", "out"]
 )
