@@ -39,6 +39,7 @@ _NOT_PLAIN = re.compile(r"[^\n -~]+")
 LONGEST_SHOWN = 20
 _MOST_SUFFIXES = 5
 _LONG_KEY = 40
+_NO_UNITS = "Excluded and rejected objects are in no unit, so the units do not add up to the objects."
 _PIPE_COLUMNS = 140
 _TABLE_COLUMNS = 120
 
@@ -123,7 +124,8 @@ def print_status(statuses: Iterable[SourceStatus]) -> None:
 
 def _status_table(statuses: Sequence[SourceStatus]) -> Table:
     documents: list[Any] = [status.as_json() for status in statuses]
-    table = Table()
+    left_out = any(status.excluded or status.rejected for status in statuses)
+    table = Table(caption=_NO_UNITS if left_out else None, caption_justify="left")
     table.add_column("")
     for status in statuses:
         table.add_column(status.source, justify="right", overflow="fold")

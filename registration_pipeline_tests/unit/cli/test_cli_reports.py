@@ -123,8 +123,10 @@ def test_plan_and_status_show_the_suffixes_that_no_rule_knows(workplace: Workpla
     shown = "2 .dat, 1 without suffix, 1 .ax, 1 .bx, 1 .cx, 3 others"
 
     assert f"unsupported types by suffix: {shown}" in workplace.run("plan", "fleet-cameras", "--dry-run").out
-    (row,) = [line for line in workplace.run("status").out.splitlines() if "unsupported types" in line]
+    status = workplace.run("status")
+    (row,) = [line for line in status.out.splitlines() if "unsupported types" in line]
     assert shown in row
+    assert "Excluded and rejected objects are in no unit" in " ".join(status.out.split())
 
 
 def test_plan_shows_its_warnings_and_how_many_there_are(workplace: Workplace):
@@ -146,7 +148,10 @@ def test_status_has_no_row_of_suffixes_where_there_are_none(workplace: Workplace
     workplace.put("a.jpg")
     workplace.plan()
 
-    assert "unsupported types" not in workplace.run("status").out
+    shown = workplace.run("status").out
+
+    assert "unsupported types" not in shown
+    assert "in no unit" not in shown
 
 
 def test_failures_do_not_call_a_source_with_pending_objects_complete(workplace: Workplace):
