@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from registration_pipeline.audit.contents import Overlap
     from registration_pipeline.audit.rows import DifferingUnit, ItemRow, LedgerUnit, MatchedItem
 
+_GONE_IN_PART = (
+    "The item still shows the other objects: write what is gone again under its key; delete the item only if you no longer "
+    "want the whole unit"
+)
+
 
 @dataclass(slots=True)
 class UnitVerdict:
@@ -160,13 +165,24 @@ def differing(unit: LedgerUnit, found: DifferingUnit, home: str | None) -> Findi
         found: of the same unit.
         home: the folder that the unit's chunk goes to.
     """
-    detail = None
-    if found.others:
-        detail = f"and {found.others:,} more objects of the unit"
-    elif found.key != unit.key:
-        detail = f"one object of the unit that begins with {unit.key!r}"
-    row = _row(AuditFinding(found.finding), unit, unit.item_uuid, home, detail)
+    row = _row(AuditFinding(found.finding), unit, unit.item_uuid, home, _how_much_differs(unit, found))
     return row._replace(key=found.key, object_url=found.object_url)
+
+
+def _how_much_differs(unit: LedgerUnit, found: DifferingUnit) -> str | None:
+    """Return how many of the objects of a unit differ; None for a unit of one, of which the row says everything.
+
+    Deleting an item takes all its objects out of Encord, so of a unit that is gone in part it is not simply safe.
+    """
+    if unit.objects == 1:
+        return None
+    count, finding = found.others + 1, AuditFinding(found.finding)
+    if finding is AuditFinding.GONE and count >= unit.objects:
+        return f"all {unit.objects:,} objects are gone"
+    verb = {AuditFinding.CHANGED: "changed"}.get(finding, f"{'is' if count == 1 else 'are'} {finding.value}")
+    named = f": {found.key!r}" if count == 1 else f", the first of them {found.key!r}"
+    detail = f"{count:,} of {unit.objects:,} objects {verb}{named}"
+    return f"{detail}. {_GONE_IN_PART}" if finding is AuditFinding.GONE else detail
 
 
 def missing(unit: LedgerUnit | Doubt, home: str | None, detail: str | None) -> FindingRow:

@@ -68,7 +68,7 @@ _MEANINGS = {
     ),
     AuditFinding.GONE: (
         "registered, and no longer in the bucket",
-        "write it again, or if it is gone for good, delete the item in Encord: that is safe",
+        "write it again under its key. Deleting the item in Encord is safe if all its objects are gone for good: see `detail`",
     ),
 }
 

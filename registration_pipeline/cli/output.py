@@ -46,6 +46,7 @@ _NOT_PLAIN = re.compile(r"[^\n -~]+")
 LONGEST_SHOWN = 20
 _MOST_SUFFIXES = 5
 _LONG_KEY = 40
+_NO_UNITS = "Excluded and rejected objects are in no unit, so the units do not add up to the objects."
 _PIPE_COLUMNS = 140
 _TABLE_COLUMNS = 120
 
@@ -130,7 +131,8 @@ def print_status(statuses: Iterable[SourceStatus]) -> None:
 
 def _status_table(statuses: Sequence[SourceStatus]) -> Table:
     documents: list[Any] = [status.as_json() for status in statuses]
-    table = Table()
+    left_out = any(status.excluded or status.rejected for status in statuses)
+    table = Table(caption=_NO_UNITS if left_out else None, caption_justify="left")
     table.add_column("")
     for status in statuses:
         table.add_column(status.source, justify="right", overflow="fold")
@@ -230,29 +232,38 @@ def print_failures(tally: FailureTally, statuses: Iterable[SourceStatus]) -> Non
             say(f"{status.source}: {_without_failures(status)}")
         return
     show = _list_failures if stdout().width < _TABLE_COLUMNS else _print_failure_table
-    show(tally.sample, tally.objects)
-    if tally.rows > len(tally.sample):
-        say(f"… and {counted(tally.rows - len(tally.sample), 'more row')}: --out FILE.csv writes all of them.")
+    show(tally)
+    if tally.rows > tally.shown:
+        say(f"… and {counted(tally.rows - tally.shown, 'more row')}: --out FILE.csv writes all of them.")
     for reason, rows in sorted(tally.reasons.items()):
         say(f"{reason}: {_behind_rows(rows, tally.objects_by_reason[reason])}, {remedy_of(reason)}")
 
 
-def _print_failure_table(shown: Sequence[FailureRow], count: int) -> None:
-    table = Table(title=not_registered(count), title_justify="left", title_style="bold")
+def _print_failure_table(tally: FailureTally) -> None:
+    table = Table(title=not_registered(tally.objects), title_justify="left", title_style="bold")
     for name in ("source", "key", "objects", "stage", "reason", "message"):
         table.add_column(name, overflow="fold")
-    for row in shown:
-        values = (row.source, row.key, f"{row.objects:,}", row.stage, row.reason, _without_key(row))
+    for row in tally.sample:
+        others = tally.others(row)
+        key = row.key + (_others_of(row, others) if others else "")
+        values = (row.source, key, f"{row.objects + others:,}", row.stage, row.reason, _without_key(row))
         table.add_row(*(_cell(value or "") for value in values))
     stdout().print(table)
 
 
-def _list_failures(shown: Sequence[FailureRow], count: int) -> None:
+def _list_failures(tally: FailureTally) -> None:
     """Print each key on a line of its own: six columns of a narrow table would break it into pieces."""
-    say(not_registered(count))
-    for row in shown:
-        say(_cell(row.key) + (f" and {counted(row.objects - 1, 'more object')} of its unit" if row.objects > 1 else ""))
+    say(not_registered(tally.objects))
+    for row in tally.sample:
+        others = tally.others(row)
+        more = f" and {counted(row.objects - 1, 'more object')} of its unit" if row.objects > 1 else ""
+        say(_cell(row.key + (_others_of(row, others) if others else more)))
         say(f"    {row.source}, {row.stage}: {row.reason}: {_cell(_without_key(row))}")
+
+
+def _others_of(row: FailureRow, others: int) -> str:
+    """Name the objects that have the same reason as the one of the row, because they are of one unit."""
+    return f" and {counted(others, 'other object')} of unit {row.group_key!r}"
 
 
 def _without_key(row: FailureRow) -> str:

@@ -143,6 +143,13 @@ class LocalObjects:
 
     root: Path | None = None
 
+    @property
+    def opened(self) -> str:
+        """Which URLs are opened, for people."""
+        if self.root is None:
+            return "file:///…"
+        return f"{self.root.resolve().as_uri().rstrip('/')}/… (another file:/// URL fails: 403)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Objects:
@@ -159,6 +166,11 @@ class S3Objects:
     region: str = "us-east-1"
     access_key_id: str | None = None
     secret_access_key: str | None = None
+
+    @property
+    def opened(self) -> str:
+        """Which URLs are opened, for people."""
+        return f"{self.endpoint_url.rstrip('/')}/…, s3://…"
 
     def __repr__(self) -> str:
         return f"S3Objects(endpoint_url={self.endpoint_url!r}, region={self.region!r})"

@@ -206,9 +206,10 @@ def _ensure_integrations(database: Database, config: SandboxConfig) -> None:
 
 def banner(sandbox: Sandbox) -> str:
     """What the command line prints when the sandbox is up."""
+    covered = dict.fromkeys(reader.opened for one in sandbox.config.integrations for reader in one.readers)
     opened = (
-        "Objects are opened where a reader covers them, as Encord opens every object."
-        if any(one.readers for one in sandbox.config.integrations)
+        f"Opened, as Encord opens every object: {', '.join(covered)}. Objects of other URLs are accepted unopened."
+        if covered
         else "Objects are not opened: a broken or missing one is registered as well. `--read DIR` opens the files below DIR."
     )
     admin = "" if sandbox.admin_url is None else f"What it holds, and faults to plant: {sandbox.admin_url}/\n"

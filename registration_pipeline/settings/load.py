@@ -44,6 +44,10 @@ _ENTRIES: dict[str, type[BaseModel]] = {"kinds": KindRule, "groups": GroupRule}
 """Lists of sections."""
 _TOP_LEVEL_KEYS = ("state", "encord", "sources")
 _SOURCE_KEYS = tuple(key for key in SourceSettings.model_fields if key != "name")
+_LIST_EXAMPLES = {
+    "kinds": '- {match: "*.dat", kind: images}',
+    "groups": '- {match: "rigs/**", as: image_group, by: directory}',
+}
 _TEXTS = {
     "missing": "missing: this key is required",
     "string_type": "must be text; put a number or date in quotes",
@@ -224,9 +228,19 @@ def _problem_text(model: type[BaseModel], error: ErrorDetails) -> str:
         return f"must be one of {context['expected']}"
     if kind == "value_error":
         return str(context["error"])
+    return _shape_text(error) or _TEXTS.get(kind, error["msg"])
+
+
+def _shape_text(error: ErrorDetails) -> str | None:
+    """Say what is wrong with a value of another shape, where that depends on the value or its key."""
+    kind, place = error["type"], error["loc"]
     if kind.endswith("_type") and error["input"] is None:
         return "has no value; give one, or leave the key out"
-    return _TEXTS.get(kind, error["msg"])
+    if kind == "tuple_type" and (example := _LIST_EXAMPLES.get(str(place[-1]))):
+        return f"must be a list of rules, e.g. {example}"
+    if place[0] == "kinds" and place[2:] == ("match",) and isinstance(error["input"], list):
+        return "must be one glob; write an entry for each"
+    return None
 
 
 def _keys(model: type[BaseModel]) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import astuple
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -123,7 +122,7 @@ class ChunkVerifier:
             failures_name(self._source, verdict.chunk_id, verdict.attempt, suffix) for suffix in ("parquet", "csv")
         )
         if parquet in self._present or text in self._present:
-            rows = [astuple(row) for row in chunk_failures(self._source, verdict.chunk_id, outcomes)]
+            rows = [row.cells for row in chunk_failures(self._source, verdict.chunk_id, outcomes)]
             self._note(pair_damage(self._store, parquet, text, (COLUMNS, rows)))
 
     def _verify_manifests(self, sent: dict[str, str]) -> None:

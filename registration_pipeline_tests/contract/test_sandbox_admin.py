@@ -13,7 +13,7 @@ from encord.exceptions import InvalidArgumentsError, RequestException, UnknownEx
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.api.endpoints import Endpoint
-from registration_pipeline.sandbox.config import Integration, LocalObjects, SandboxConfig
+from registration_pipeline.sandbox.config import Integration, LocalObjects, S3Objects, SandboxConfig
 from registration_pipeline.sandbox.faults.random_profile import RandomFaults
 from registration_pipeline.sandbox.faults.values import Effect, Fault, Kind, When
 from registration_pipeline.sandbox.server import Sandbox, banner, connection
@@ -136,9 +136,14 @@ def test_a_manifest_that_was_refused_in_a_folder_that_is_gone_is_no_alarm(
 
 def test_the_command_says_whether_objects_are_opened(sandbox: Sandbox, tmp_path: Path) -> None:
     assert "Objects are not opened: a broken or missing one is registered as well." in banner(sandbox)
-    reading = (Integration("sandbox", readers=(LocalObjects(root=tmp_path),)),)
+    readers = (LocalObjects(root=tmp_path / "a b"), S3Objects(endpoint_url="http://127.0.0.1:9000/"))
+    reading = (Integration("sandbox", readers=readers), Integration("again", readers=readers[:1]))
     with Sandbox(SandboxConfig(data=tmp_path / "reading", integrations=reading)) as other:
-        assert "Objects are opened where a reader covers them" in banner(other)
+        shown = banner(other)
+    assert (
+        f"Opened, as Encord opens every object: {tmp_path.as_uri()}/a%20b/… (another file:/// URL fails: 403), "
+        "http://127.0.0.1:9000/…, s3://…. Objects of other URLs are accepted unopened."
+    ) in shown
 
 
 def test_faults_are_planted_read_replaced_and_taken_away_over_http(sandbox: Sandbox, folder: StorageFolder) -> None:

@@ -197,7 +197,10 @@ def test_each_of_planted_discrepancies_of_groups_is_one_row_that_names_unit_and_
         # By key "cam 10" comes before "cam 2".
         row("gone", rigs[3], items[rigs[3]].uuid, 2),
     ]
-    assert rows[-1].detail == "and 1 more objects of the unit"
+    gone = [entry.key for entry in units[rigs[3]].objects[1:]]
+    assert len(gone) == 2
+    assert rows[-1].detail is not None
+    assert rows[-1].detail.startswith(f"2 of 3 objects are gone, the first of them {min(gone)!r}. The item still shows")
     assert fleet.opened() == 3
 
 

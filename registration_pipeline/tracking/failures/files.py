@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from operator import attrgetter
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from registration_pipeline.objects import RejectionReason
 from registration_pipeline.tables.csv_cells import CsvWriter
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class FailureRow:
         chunk_id: None for rejected objects.
         attempt: number of the attempt that failed, 0 for rejected objects.
         stage: ``plan`` (rejected) or ``registration`` (Encord said no).
+        group_key: what names the unit that a rejected object would be in, for what is shown to people. Not a column.
     """
 
     source: str
@@ -59,6 +61,12 @@ class FailureRow:
     message: str | None
     subtask_uuid: str | None
     at: datetime
+    group_key: str | None = None
+
+    @property
+    def cells(self) -> tuple[object, ...]:
+        """The values of the columns, in their order."""
+        return _CELLS(self)
 
 
 FAILURE_SCHEMA = pa.schema(
@@ -77,8 +85,10 @@ FAILURE_SCHEMA = pa.schema(
         pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
     ]
 )
-COLUMNS = tuple(field.name for field in fields(FailureRow))
-_CELLS_BEFORE_TIME = attrgetter(*COLUMNS[:-1])
+COLUMNS = tuple(FAILURE_SCHEMA.names)
+_CELLS: attrgetter[tuple[object, ...]] = attrgetter(*COLUMNS)
+FOR_ITS_UNIT = frozenset({RejectionReason.UNIT_INCOMPLETE, RejectionReason.LATE_MEMBER, RejectionReason.UNIT_TOO_LARGE})
+"""Reasons that all objects of a unit may have at once."""
 
 
 @dataclass
@@ -86,7 +96,7 @@ class FailureTally:
     """What is shown of a failure log, gathered while its rows pass by on their way elsewhere.
 
     Args:
-        most: rows in the sample, the first ones.
+        most: rows in the sample, the first ones; of objects that are rejected for their unit, one for each unit.
         reasons: rows by reason, a row being a failed unit or a rejected object.
         objects_by_reason: objects of those rows.
     """
@@ -95,6 +105,17 @@ class FailureTally:
     reasons: Counter[str] = field(default_factory=Counter)
     objects_by_reason: Counter[str] = field(default_factory=Counter)
     sample: list[FailureRow] = field(default_factory=list)
+    _others: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+
+    @property
+    def shown(self) -> int:
+        """How many rows the sample is about."""
+        return len(self.sample) + self._others.total()
+
+    def others(self, row: FailureRow) -> int:
+        """Return how many objects besides are rejected for the same reason of the same unit as a row of the sample."""
+        unit = _unit_of(row)
+        return self._others[unit] if unit else 0
 
     @property
     def rows(self) -> int:
@@ -111,9 +132,22 @@ class FailureTally:
         for row in rows:
             self.reasons[row.reason] += 1
             self.objects_by_reason[row.reason] += row.objects
-            if len(self.sample) < self.most:
-                self.sample.append(row)
+            self._show(row)
             yield row
+
+    def _show(self, row: FailureRow) -> None:
+        unit = _unit_of(row)
+        if unit is not None and unit in self._others:
+            self._others[unit] += 1
+        elif len(self.sample) < self.most:
+            self.sample.append(row)
+            if unit:
+                self._others[unit] = 0
+
+
+def _unit_of(row: FailureRow) -> tuple[str, str, str] | None:
+    """Return what rows have in common that are shown as one: source, reason and unit; None: the row is shown alone."""
+    return (row.source, row.reason, row.group_key) if row.group_key is not None and row.reason in FOR_ITS_UNIT else None
 
 
 def write_failures(rows: Iterable[FailureRow], paths: Sequence[Path], *, is_ascii: bool = False) -> None:
@@ -157,7 +191,7 @@ def _csv(path: Path) -> Iterator[Take]:
 
 
 def _csv_row(row: FailureRow) -> list[object]:
-    return [*_CELLS_BEFORE_TIME(row), row.at.isoformat()]
+    return [*row.cells[:-1], row.at.isoformat()]
 
 
 @contextmanager
@@ -169,7 +203,10 @@ def _json(path: Path, *, is_ascii: bool) -> Iterator[Take]:
         def take(rows: Sequence[FailureRow]) -> None:
             nonlocal before
             for row in rows:
-                document = {**asdict(row), "at": row.at.isoformat().replace("+00:00", "Z")}
+                document = {
+                    **dict(zip(COLUMNS, row.cells, strict=True)),
+                    "at": row.at.isoformat().replace("+00:00", "Z"),
+                }
                 text = json.dumps(document, indent=2, ensure_ascii=is_ascii).replace("\n", "\n  ")
                 file.write(f"{before}\n  {text}")
                 before = ","

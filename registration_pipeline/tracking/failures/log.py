@@ -21,7 +21,7 @@ from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import read_census
 from registration_pipeline.state.layout import failure_log_name, failures_name
 from registration_pipeline.state.temporary import temporary_space
-from registration_pipeline.tracking.failures.files import FailureRow, write_failures
+from registration_pipeline.tracking.failures.files import FOR_ITS_UNIT, FailureRow, write_failures
 from registration_pipeline.tracking.outcomes import failed_units, read_outcomes
 from registration_pipeline.tracking.snapshot import read_snapshot
 
@@ -69,7 +69,10 @@ def chunk_failures(
 
 
 def source_failures(store: StateStore, source: str, snapshot: SourceSnapshot | None = None) -> Iterator[FailureRow]:
-    """Yield every object of the latest planned inventory that was rejected, then every unit of it that failed.
+    """Yield every object of the latest planned inventory that was rejected, and every unit of it that failed.
+
+    First the objects that are rejected for themselves, then the failed units, then the objects that are rejected for their
+    unit: they are many, and what they wait for is among the first.
 
     Streams: one chunk's outcomes and one batch of rejections are in memory at a time.
 
@@ -82,7 +85,7 @@ def source_failures(store: StateStore, source: str, snapshot: SourceSnapshot | N
     latest = snapshot.history.latest
     if latest is None:
         return
-    yield from _rejected(store, source, latest)
+    yield from _rejected(store, source, latest, for_their_unit=False)
     failed = {
         chunk_id: folded.progress.verdict
         for chunk_id, folded in snapshot.journals.items()
@@ -92,6 +95,8 @@ def source_failures(store: StateStore, source: str, snapshot: SourceSnapshot | N
     for chunk_id, verdict in failed.items():
         outcomes = read_outcomes(store, source, verdict)
         yield from chunk_failures(source, chunk_id, outcomes, gone=deleted.keys_by_chunk.get(chunk_id, ()))
+    if not FOR_ITS_UNIT.isdisjoint(latest.counts.rejected_by_reason):
+        yield from _rejected(store, source, latest, for_their_unit=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +140,12 @@ def failed_keys(store: StateStore, source: str, progress: ChunkProgress) -> froz
     return frozenset(outcomes.table.column("key").take(outcomes.failed_rows()).to_pylist())
 
 
-def _rejected(store: StateStore, source: str, wave: Wave) -> Iterator[FailureRow]:
+def _rejected(store: StateStore, source: str, wave: Wave, *, for_their_unit: bool) -> Iterator[FailureRow]:
     for batch in read_census(store, wave, "rejected"):
-        for row in batch.to_pylist():
+        # An object that no unit is named for is a cause itself.
+        is_named = pc.is_valid(batch.column("group_key"))
+        is_for_unit = pc.and_(is_named, pc.is_in(batch.column("reason"), pa.array(sorted(FOR_ITS_UNIT), pa.string())))
+        for row in batch.filter(is_for_unit if for_their_unit else pc.invert(is_for_unit)).to_pylist():
             yield FailureRow(
                 source=source,
                 key=row["key"],
@@ -151,6 +159,7 @@ def _rejected(store: StateStore, source: str, wave: Wave) -> Iterator[FailureRow
                 message=row["message"],
                 subtask_uuid=None,
                 at=wave.planned_at,
+                group_key=row["group_key"],
             )
 
 

@@ -233,13 +233,37 @@ def test_one_deleted_frame_is_one_row_that_names_it_and_counts_the_others(hand_m
 
     rows = made.rows()
 
+    detail = (
+        f"2 of 3 objects are gone, the first of them {RIG.keys[1]!r}. The item still shows the other objects: write what "
+        "is gone again under its key; delete the item only if you no longer want the whole unit"
+    )
     assert [(row.finding, row.key, row.unit_id, row.objects, row.detail) for row in rows] == [
-        ("changed", CLIP.keys[1], CLIP.unit_id, 2, f"one object of the unit that begins with {CLIP.keys[0]!r}"),
-        ("archived", CLIP.keys[1], CLIP.unit_id, 2, f"one object of the unit that begins with {CLIP.keys[0]!r}"),
+        ("changed", CLIP.keys[1], CLIP.unit_id, 2, f"1 of 2 objects changed: {CLIP.keys[1]!r}"),
+        ("archived", CLIP.keys[1], CLIP.unit_id, 2, f"1 of 2 objects is archived: {CLIP.keys[1]!r}"),
         ("archived", PHOTO.keys[0], PHOTO.unit_id, 1, None),
-        ("gone", RIG.keys[1], RIG.unit_id, 3, "and 1 more objects of the unit"),
+        (
+            "gone",
+            RIG.keys[1],
+            RIG.unit_id,
+            3,
+            detail,
+        ),
     ]
     assert made.asked == []
+
+
+def test_a_unit_of_which_everything_is_gone_says_so_and_keeps_no_one_from_deleting_its_item(hand_made: MakeHandMade):
+    made = hand_made(RIG, PHOTO)
+    made.fleet.register()
+    for key in (*RIG.keys, *PHOTO.keys):
+        del made.fleet.objects[key]
+    made.fleet.take_inventory()
+
+    rows = made.rows()
+
+    assert sorted((row.finding, row.unit_id, row.detail or "") for row in rows) == sorted(
+        [("gone", RIG.unit_id, "all 3 objects are gone"), ("gone", PHOTO.unit_id, "")]
+    )
 
 
 def test_the_report_of_an_earlier_version_is_read_without_the_number_of_objects(

@@ -123,8 +123,10 @@ def test_plan_and_status_show_the_suffixes_that_no_rule_knows(workplace: Workpla
     shown = "2 .dat, 1 without suffix, 1 .ax, 1 .bx, 1 .cx, 3 others"
 
     assert f"unsupported types by suffix: {shown}" in workplace.run("plan", "fleet-cameras", "--dry-run").out
-    (row,) = [line for line in workplace.run("status").out.splitlines() if "unsupported types" in line]
+    status = workplace.run("status")
+    (row,) = [line for line in status.out.splitlines() if "unsupported types" in line]
     assert shown in row
+    assert "Excluded and rejected objects are in no unit" in " ".join(status.out.split())
 
 
 def test_plan_shows_its_warnings_and_how_many_there_are(workplace: Workplace):
@@ -169,7 +171,10 @@ def test_status_has_no_row_of_suffixes_where_there_are_none(workplace: Workplace
     workplace.put("a.jpg")
     workplace.plan()
 
-    assert "unsupported types" not in workplace.run("status").out
+    shown = workplace.run("status").out
+
+    assert "unsupported types" not in shown
+    assert "in no unit" not in shown
 
 
 def test_failures_do_not_call_a_source_with_pending_objects_complete(workplace: Workplace):
@@ -188,6 +193,58 @@ def test_only_the_first_failures_are_shown_with_the_way_to_all(workplace: Workpl
     assert "019.xyz" in said.out
     assert "020.xyz" not in said.out
     assert "… and 10 more rows: --out FILE.csv writes all of them." in said.words
+
+
+CLIPS = {"match": "clips/**", "as": "image_sequence", "by": r"^clips/(?P<clip>[^/]+)/(?P<frame>\d+)\.jpg$"}
+
+
+@pytest.mark.parametrize("columns", [80, 200], ids=["list", "table"])
+def test_the_object_that_keeps_its_unit_back_comes_first_and_the_others_of_the_unit_are_one_line(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, columns: int
+):
+    monkeypatch.setattr("registration_pipeline.cli.output._PIPE_COLUMNS", columns)
+    workplace.configure(groups=[CLIPS])
+    workplace.put(*(f"clips/{clip}/{frame:03d}.jpg" for clip in "ab" for frame in range(30)))
+    workplace.put("clips/a/017.jpg", "clips/b/003.jpg", body=b"")
+    workplace.put("z.xyz")
+    workplace.plan()
+
+    said = workplace.run("failures")
+    workplace.run("failures", "--out", str(tmp_path / "all.csv"))
+
+    rows = read_rows(tmp_path / "all.csv")
+    assert [(row["key"], row["reason"]) for row in rows[:3]] == [
+        ("clips/a/017.jpg", "empty"),
+        ("clips/b/003.jpg", "empty"),
+        ("z.xyz", "unsupported_type"),
+    ]
+    assert len(rows) == 61
+    assert {row["reason"] for row in rows[3:]} == {"unit_incomplete"}
+    assert [row["key"] for row in rows[3:]] == sorted(row["key"] for row in rows[3:])
+    words = " ".join(said.out.replace("│", " ").split())
+    assert "61 objects are not registered" in words
+    for clip in "ab":
+        assert said.out.count(f"clips/{clip}/000.jpg and 28 other objects of unit") == 1 or columns == 200
+    assert words.count("28 other") == 2
+    assert "more row" not in words
+    assert words.index("017.jpg") < words.index("28 other")
+    assert "unit_incomplete: 58" in words
+
+
+def test_units_beyond_those_that_are_shown_are_counted_and_each_shown_one_is_a_line(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("registration_pipeline.cli.output._PIPE_COLUMNS", 80)
+    workplace.configure(groups=[CLIPS])
+    workplace.put(*(f"clips/{clip:02d}/{frame}.jpg" for clip in range(15) for frame in range(3)))
+    workplace.put(*(f"clips/{clip:02d}/3.jpg" for clip in range(15)), body=b"")
+    workplace.plan()
+
+    said = workplace.run("failures")
+
+    # 15 causes and the first 5 units, of 3 objects each; 10 units are left.
+    assert said.out.count("and 2 other objects of unit") == 5
+    assert "… and 30 more rows: --out FILE.csv writes all of them." in said.words
 
 
 @pytest.mark.parametrize(

@@ -41,13 +41,25 @@ def kinds(*lines: str) -> str:
 
 
 WRONG = {
-    "kinds is a mapping": ("kinds: {match: '*.dat', kind: images}\n", 6, "kinds", "must be a list"),
+    "kinds is a mapping": (
+        "kinds: {match: '*.dat', kind: images}\n",
+        6,
+        "kinds",
+        "must be a list of rules, e.g. - {match: ",
+    ),
     "kind without match": (kinds("{kind: images}"), 7, "kinds[0].match", "this key is required"),
     "kind without kind": (kinds("{match: '*.dat'}"), 7, "kinds[0].kind", "this key is required"),
     "kind that there is not": (kinds("{match: '*', kind: image}"), 7, "kinds[0].kind", "must be one of 'images'"),
     "kind of a unit": (kinds("{match: '*', kind: image_group}"), 7, "kinds[0].kind", "must be one of 'images'"),
     "kind with a bad glob": (kinds("{match: '[z-a]', kind: text}"), 7, "kinds[0].match", "glob"),
-    "kind with a list of globs": (kinds("{match: [a, b], kind: text}"), 7, "kinds[0].match", "must be text"),
+    "kind with a list of globs": (
+        kinds("{match: [a, b], kind: text}"),
+        7,
+        "kinds[0].match",
+        "must be one glob; write an entry for each",
+    ),
+    "kind with a list of one glob": (kinds("{match: ['*.x'], kind: text}"), 7, "kinds[0].match", "must be one glob"),
+    "kind that is a number": (kinds("{match: 7, kind: text}"), 7, "kinds[0].match", "must be text; put a number"),
     "kind with an unknown key": (
         kinds("{match: a, kind: text, as: text}"),
         7,
@@ -67,7 +79,8 @@ WRONG = {
         "kinds[1].match",
         "decides nothing: kinds[0]",
     ),
-    "groups is a mapping": (f"groups: {RULE}\n", 6, "groups", "must be a list"),
+    "groups is a mapping": (f"groups: {RULE}\n", 6, "groups", "must be a list of rules, e.g. - {match: "),
+    "groups is a text": ("groups: rigs\n", 6, "groups", "as: image_group, by: directory}"),
     "group is text": (rules("rigs/**"), 7, "groups[0]", "must be a mapping"),
     "no match": (rule(match=""), 7, "groups[0].match", "this key is required"),
     "no as": (rule(**{"as": ""}), 7, "groups[0].as", "this key is required"),
