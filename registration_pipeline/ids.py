@@ -10,9 +10,12 @@ import json
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from xxhash import xxh3_64_intdigest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from registration_pipeline.objects import MediaKind
 
@@ -35,6 +38,16 @@ def unit_id(source: str, kind: MediaKind, name: str) -> str:
     """
     # Neither a source's name nor a kind can hold a zero byte, so the three parts can't run into each other.
     return _digest(f"{source}\0{kind}\0{name}")
+
+
+def objects_digest(urls: Iterable[str]) -> str:
+    """Return 16 hex digits of the URLs of a unit's objects, decoded, in whatever order they come; one that comes twice counts.
+
+    The sum of their hashes, so that a million URLs need not be there at once. The id of a group does not say what it consists
+    of, this does.
+    """
+    total = sum(xxh3_64_intdigest(unquote_to_bytes(url)) for url in urls)
+    return f"{total % (1 << 4 * _ID_LENGTH):0{_ID_LENGTH}x}"
 
 
 def chunk_id(wave_id: str, kind: MediaKind, index: int) -> str:

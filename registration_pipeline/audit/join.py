@@ -1,8 +1,9 @@
 """Whose an item is, and what follows: the sides joined out of core, a hash partition at a time.
 
 The way of the rows: what the bucket holds otherwise meets the outcomes of its chunk; then ledger and items meet by URL, the
-items that are left by their UUID, those that are still left by our provenance key, and groups that are left even then by what
-they consist of (``contents.py``). What follows for one unit is in ``match.py``.
+items that are left by their UUID, those that are still left by our provenance key if they say that they consist of the unit's
+objects, too, and groups that are left even then by what they consist of (``contents.py``). What follows for one unit is in
+``match.py``.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from registration_pipeline.audit.rows import (
     Unrecorded,
     merged_units,
 )
-from registration_pipeline.audit.sides import differing_units, members
+from registration_pipeline.audit.sides import differing_units, members, objects_digests
 from registration_pipeline.objects import KINDS
 
 if TYPE_CHECKING:
@@ -166,15 +167,38 @@ class AuditJoin:
                     self._left(item)
 
     def match_claims(self) -> None:
-        """Give the items that are still left to the units whose key they carry."""
+        """Give the items that are still left to the units whose key they carry, if they consist of the units' objects.
+
+        The key follows from the names of source and group: objects may have come and gone, or be those of another bucket.
+        """
+        of_groups = self.room.spill("claims-by-chunk", ItemRow)
         for partition in self._items_by_claim.partitions:
             items = list(self._items_by_claim.take(partition))
-            units = {row.unit_id for row in self._ledger_by_unit.read(partition)} if items else set[str]()
-            for item in items:
-                if item.unit_claim in units:
-                    self._match(item.unit_claim, item)
+            chunks = {row.unit_id: row.chunk_id for row in self._ledger_by_unit.read(partition)} if items else {}
+            for found in items:
+                chunk_id = chunks.get(found.unit_claim or "")
+                item = found._replace(claimed_chunk=chunk_id)
+                if chunk_id is None or item.url is not None:
+                    self._left(item)  # its URL would have been the unit's
+                elif chunk_id in self._group_chunks:
+                    of_groups.add(chunk_id.encode(), item)
                 else:
-                    self._left(item)
+                    self._match(item.unit_claim or "", item)
+        self._match_groups(of_groups)
+
+    def _match_groups(self, claims: Spill[ItemRow]) -> None:
+        """Compare what items say that they consist of with the units that they name, a chunk at a time."""
+        for partition in claims.partitions:
+            of_chunks: dict[str, list[ItemRow]] = {}
+            for item in claims.take(partition):
+                of_chunks.setdefault(item.claimed_chunk or "", []).append(item)
+            for chunk_id, items in of_chunks.items():
+                planned = objects_digests(self.books, chunk_id, {item.unit_claim or "" for item in items})
+                for item in items:
+                    if item.objects_claim == planned[item.unit_claim or ""]:
+                        self._match(item.unit_claim or "", item)
+                    else:
+                        self._left(item)
 
     def match_contents(self) -> None:
         """Give groups that nothing else explains to the units that consist of the same objects, and report what is left."""

@@ -115,7 +115,12 @@ def unknown_item(item: ItemRow, *, was_opened: bool = True) -> FindingRow:
     """
     # Items that others registered may have presigned URLs.
     detail = f"titled {masked(item.name)!r}; no planned object has this URL"
-    if item.unit_claim is not None:
+    if item.claimed_chunk is not None:
+        detail += (
+            f". It names {item.unit_claim!r} as registration.unit, which is planned in chunk {item.claimed_chunk} with other "
+            "objects, and is never adopted"
+        )
+    elif item.unit_claim is not None:
         detail += f", nor is {item.unit_claim!r}, which it names as registration.unit, planned for this source"
     if not was_opened:
         detail += ". What it consists of was not asked: the limit of such requests was reached"

@@ -139,6 +139,8 @@ class ItemRow(NamedTuple):
     Args:
         unit_claim: our provenance key in its metadata, whatever it says.
         created_at: microseconds since 1970.
+        objects_claim: our digest of what it consists of, in its metadata; whatever it says.
+        claimed_chunk: the chunk of the unit that ``unit_claim`` names, once that is known to be planned.
     """
 
     item_uuid: str
@@ -147,6 +149,8 @@ class ItemRow(NamedTuple):
     url: str | None
     unit_claim: str | None
     created_at: int
+    objects_claim: str | None = None
+    claimed_chunk: str | None = None
 
 
 class UnitOfUrl(NamedTuple):

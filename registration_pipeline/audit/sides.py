@@ -15,12 +15,13 @@ import pyarrow.compute as pc
 from registration_pipeline.audit.rows import AuditFinding, BucketRow, DifferingUnit, ItemRow, LedgerUnit, Member
 from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ServiceUnavailableError, UsageError
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.limits import ARCHIVED_STORAGE_CLASSES
 from registration_pipeline.objects import KINDS
 from registration_pipeline.planning.ledger import Ledger
 from registration_pipeline.planning.schema import KNOWN_SCHEMA
-from registration_pipeline.planning.wave import load_chunks, load_waves
+from registration_pipeline.planning.wave import load_chunks, load_waves, read_chunk_units
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
 from registration_pipeline.state.parquet import read_parts
@@ -30,7 +31,7 @@ from registration_pipeline.tracking.outcomes import Verdict, read_outcomes
 from registration_pipeline.tracking.repairs import AcceptedRepairs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.planning.ledger import LedgerMatch
@@ -160,6 +161,16 @@ def members(books: Books) -> Iterator[Member]:
                 yield Member(unit_id, chunk_id, key, object_url, position)
 
 
+def objects_digests(books: Books, chunk_id: str, unit_ids: Collection[str]) -> dict[str, str]:
+    """Return what some units of a chunk consist of, as ``ids.objects_digest``, by unit id."""
+    units = read_chunk_units(books.store, books.source, books.chunks[chunk_id])
+    return {
+        unit.unit_id: objects_digest(entry.object_url for entry in unit.objects)
+        for unit in units
+        if unit.unit_id in unit_ids
+    }
+
+
 def _plan_rows(store: StateStore, wave: Wave, chunks: Sequence[PlannedChunk]) -> Iterator[pa.RecordBatch]:
     """Yield the rows of some chunks of a wave: those that are found by key in the order of keys, the others by unit."""
     for is_placed, files in ((False, wave.parts), (True, wave.unit_files)):
@@ -281,7 +292,13 @@ def _item_rows(folder_uuid: str, items: Iterable[RemoteItem]) -> Iterator[ItemRo
     for item in items:
         created_at = int(item.created_at.timestamp() * 1_000_000)
         yield ItemRow(
-            item.item_uuid, folder_uuid, _text(item.name) or "", _text(item.url), _text(item.unit_id), created_at
+            item.item_uuid,
+            folder_uuid,
+            _text(item.name) or "",
+            _text(item.url),
+            _text(item.unit_id),
+            created_at,
+            _text(item.objects),
         )
 
 

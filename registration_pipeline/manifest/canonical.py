@@ -27,6 +27,7 @@ from registration_pipeline.manifest.format import (
     GROUP_URL_PREFIX,
     ITEM_FORMATS,
     OBJECT_URL,
+    OBJECTS_METADATA_KEY,
     SKIP_DUPLICATE_URLS,
     TITLE,
     UNIT_METADATA_KEY,
@@ -44,19 +45,28 @@ _WHOLE: Final = re.compile(
 _NAME: Final = '"[A-Za-z0-9._-]*"'
 _TEXT: Final = r'[ !#-\[\]-~]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[ !#-\[\]-~]*)*'
 _PAIR: Final = f'"{_TEXT}":(?:"{_TEXT}"|-?[0-9][0-9.eE+-]*|true|false|null)'
-_METADATA: Final = (
-    rf'(?:("{CLIENT_METADATA}":\{{"{re.escape(CHUNK_METADATA_KEY)}":{_NAME},"{re.escape(UNIT_METADATA_KEY)}":{_NAME}\}},)'
-    rf'|("{CLIENT_METADATA}":\{{{_PAIR}(?:,{_PAIR})*\}},))?'
-)
+_SINGLE_KEYS: Final = (CHUNK_METADATA_KEY, UNIT_METADATA_KEY)
+_GROUP_KEYS: Final = (CHUNK_METADATA_KEY, OBJECTS_METADATA_KEY, UNIT_METADATA_KEY)
+
+
+def _metadata(keys: Sequence[str]) -> str:
+    own = ",".join(rf'"{re.escape(key)}":{_NAME}' for key in keys)
+    return rf'(?:("{CLIENT_METADATA}":\{{{own}\}},)|("{CLIENT_METADATA}":\{{{_PAIR}(?:,{_PAIR})*\}},))?'
+
+
+_METADATA: Final = _metadata(_SINGLE_KEYS)
 """Ours alone, as in most items; or ours and the unit's own, if no value holds another one."""
 _URL: Final = r"[A-Za-z][A-Za-z0-9+.-]*://[!#-\[\]-~]+"  # printable, no blank, no quote, no backslash
 _TITLE: Final = f'"{TITLE}":"({_TEXT})"\\}}(?:,(?=\\{{)|\\Z)'
-_GROUP_HEAD: Final = re.compile(rf'\{{{_METADATA}("{CREATE_VIDEO}":(?:true|false),)?(?="{GROUP_URL_PREFIX})'.encode())
+_GROUP_HEAD: Final = re.compile(
+    rf'\{{{_metadata(_GROUP_KEYS)}("{CREATE_VIDEO}":(?:true|false),)?(?="{GROUP_URL_PREFIX})'.encode()
+)
 _GROUP_URL: Final = re.compile(rf'"{GROUP_URL_PREFIX}(0|[1-9][0-9]*)":"({_URL})",'.encode())
 _GROUP_TITLE: Final = re.compile(_TITLE.encode())
 _TIFF: Final = re.compile(rb'\.tiff?["?#]', re.IGNORECASE)
-_OWN_BLANKS: Final = 3
-"""What the SDK adds to metadata of ours alone: after two colons and a comma."""
+_OWN_BLANKS: Final = 2 * len(_SINGLE_KEYS) - 1
+"""What the SDK adds to metadata of ours alone: after each colon, and each comma between."""
+_OWN_BLANKS_OF_GROUP: Final = 2 * len(_GROUP_KEYS) - 1
 _AFTER_KEY: Final = 2
 """What it adds to a key that another one follows: after a colon and a comma. The last key has the comma of its item."""
 _TOP_BLANKS: Final = 2
@@ -143,7 +153,7 @@ def _groups(data: bytes, start: int, end: int, kind: str) -> _Items | None:
             return None
         metadata.extend(filter(None, (other,)))
         titles.append(title[1])
-        blanks += _AFTER_KEY * (frames[1] + 1 + bool(video) + bool(own)) + _OWN_BLANKS * bool(own)
+        blanks += _AFTER_KEY * (frames[1] + 1 + bool(video) + bool(own)) + _OWN_BLANKS_OF_GROUP * bool(own)
         place = title.end()
     return _Items(metadata, titles, urls, blanks)
 

@@ -63,6 +63,8 @@ UPSERT_METADATA: Final = "upsert_metadata"
 
 CHUNK_METADATA_KEY: Final = "registration.chunk"
 UNIT_METADATA_KEY: Final = "registration.unit"
+OBJECTS_METADATA_KEY: Final = "registration.objects"
+"""Of kinds of several objects only: a digest of the URLs of which a listing of the folder shows none."""
 
 _TITLED: Final = {TITLE: JsonType.STRING}
 _DESCRIBED: Final = {**_TITLED, CLIENT_METADATA: JsonType.OBJECT}

@@ -12,12 +12,14 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.manifest.format import (
     CHUNK_METADATA_KEY,
     CLIENT_METADATA,
     CREATE_VIDEO,
     GROUP_URL_PREFIX,
     OBJECT_URL,
+    OBJECTS_METADATA_KEY,
     SKIP_DUPLICATE_URLS,
     TITLE,
     UNIT_METADATA_KEY,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.units import ChunkUnits
 
 _METADATA: Final = f'"{CLIENT_METADATA}":{{"{CHUNK_METADATA_KEY}":%s,"{UNIT_METADATA_KEY}":%s}},'
+_GROUP_METADATA: Final = (
+    f'"{CLIENT_METADATA}":{{"{CHUNK_METADATA_KEY}":%s,"{OBJECTS_METADATA_KEY}":"%s","{UNIT_METADATA_KEY}":%s}},'
+)
 _SPECS: Final = {kind.value: spec for kind, spec in KINDS.items()}
 _GROUP_KINDS: Final = frozenset(kind for kind, spec in _SPECS.items() if spec.is_group)
 _CREATE_VIDEO: Final = {
@@ -75,7 +80,9 @@ def _single_items(chunk_id: str, units: ChunkUnits) -> Mapping[str, Iterator[str
         items, has_metadata = heads[kind]
         text = ""
         if has_metadata:
-            text = _METADATA % (chunk, encode(unit_id)) if metadata is None else _merged(chunk_id, unit_id, metadata)
+            text = (
+                _METADATA % (chunk, encode(unit_id)) if metadata is None else _merged(chunk_id, unit_id, metadata, {})
+            )
         items.append(f'{{{text}"{OBJECT_URL}":{encode(url)},"{TITLE}":{encode(title)}}}')
     return {key: iter((f"[{','.join(items)}]",)) for key, items in lists.items()}
 
@@ -100,11 +107,21 @@ def _list_pieces(chunk_id: str, units: ChunkUnits, list_key: str) -> Iterator[st
         metadata = ""
         if spec.has_client_metadata:
             unit = encode_basestring_ascii(unit_id)
-            metadata = _METADATA % (chunk, unit) if own is None else _merged(chunk_id, unit_id, own)
+            objects = objects_digest(_url_texts(units, first, end)) if spec.is_group else None
+            if own is not None:
+                metadata = _merged(chunk_id, unit_id, own, {OBJECTS_METADATA_KEY: objects} if objects else {})
+            else:
+                metadata = _GROUP_METADATA % (chunk, objects, unit) if objects else _METADATA % (chunk, unit)
         yield f"{separator}{{{metadata}{_CREATE_VIDEO[kind]}"
         yield from _urls(units, first, end, is_group=spec.is_group)
         yield f'"{TITLE}":{encode_basestring_ascii(title)}}}'
         separator = ","
+
+
+def _url_texts(units: ChunkUnits, first: int, end: int) -> Iterator[str]:
+    column = units.column("object_url")
+    for start in range(first, end, _FRAMES_AT_ONCE):
+        yield from column.slice(start, min(_FRAMES_AT_ONCE, end - start)).to_pylist()
 
 
 def _urls(units: ChunkUnits, first: int, end: int, *, is_group: bool) -> Iterator[str]:
@@ -120,10 +137,14 @@ def _urls(units: ChunkUnits, first: int, end: int, *, is_group: bool) -> Iterato
             yield "".join(f'"{OBJECT_URL}":{encode_basestring_ascii(url)},' for url in urls)
 
 
-def _merged(chunk_id: str, unit_id: str, own: str) -> str:
-    """Return the client metadata of a unit that has some of its own, as a key of its item."""
+def _merged(chunk_id: str, unit_id: str, own: str, more: Mapping[str, str]) -> str:
+    """Return the client metadata of a unit that has some of its own, as a key of its item.
+
+    Args:
+        more: what the pipeline adds besides chunk and unit.
+    """
     try:
-        metadata = json.loads(own) | {CHUNK_METADATA_KEY: chunk_id, UNIT_METADATA_KEY: unit_id}
+        metadata = json.loads(own) | {CHUNK_METADATA_KEY: chunk_id, UNIT_METADATA_KEY: unit_id, **more}
         text = json.dumps(metadata, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
         raise StateCorruptError(

@@ -18,6 +18,8 @@ from registration_pipeline.limits import ENVELOPE_BYTES, MAX_SEQUENCE_IMAGES
 from registration_pipeline.objects import KINDS, MediaKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.objects import KindSpec
 
@@ -25,15 +27,21 @@ _UNIT_ID: Final = "0" * 16
 _SEPARATOR: Final = ", "
 _OWN_KEYS: Final = ("registration.chunk", "registration.unit")
 """What the pipeline writes into the client metadata of each unit; it wins over keys of the same name."""
+_OWN_KEYS_OF_GROUP: Final = (*_OWN_KEYS, "registration.objects")
+"""The same of a unit of several objects. All values but that of the chunk have the length of ``_UNIT_ID``."""
 _BESIDE_FRAME: Final = len('"objectUrl_": "", ')
 """What one URL of a group adds besides itself and the digits of its position."""
+
+
+def _own_keys(spec: KindSpec) -> tuple[str, ...]:
+    return _OWN_KEYS_OF_GROUP if spec.is_group else _OWN_KEYS
 
 
 def _bytes_around(spec: KindSpec) -> int:
     """Return what a unit of a kind takes besides its chunk's id, URLs, title and metadata of its own."""
     item: dict[str, object] = {"title": ""}
     if spec.has_client_metadata:
-        item["clientMetadata"] = dict(zip(_OWN_KEYS, ("", _UNIT_ID), strict=True))
+        item["clientMetadata"] = dict.fromkeys(_own_keys(spec), _UNIT_ID) | {_OWN_KEYS[0]: ""}
     if spec.create_video is not None:
         item["createVideo"] = spec.create_video
     if not spec.is_group:
@@ -45,7 +53,6 @@ def _bytes_around(spec: KindSpec) -> int:
 _AROUND: Final = {kind: _bytes_around(spec) for kind, spec in KINDS.items()}
 _NAMES_CHUNK: Final = {kind: int(spec.has_client_metadata) for kind, spec in KINDS.items()}
 _GROUPS: Final = frozenset(kind for kind, spec in KINDS.items() if spec.is_group)
-_OWN_IN_METADATA: Final = len(json.dumps(dict.fromkeys(_OWN_KEYS, "")))
 
 
 def unit_bytes(
@@ -91,7 +98,7 @@ def extra_bytes(kind: MediaKind, *, objects: int, client_metadata: str | None) -
     """Return what the keys of the URLs of a group and metadata of its own add; 0 for a single unit without any."""
     total = objects * _BESIDE_FRAME + _digits_below(objects) if kind in _GROUPS else 0
     if client_metadata is not None and KINDS[kind].has_client_metadata:
-        total += _metadata_bytes(client_metadata)
+        total += _metadata_bytes(client_metadata, _own_keys(KINDS[kind]))
     return total
 
 
@@ -104,10 +111,10 @@ def _digits_below(count: int) -> int:
     return total
 
 
-def _metadata_bytes(text: str) -> int:
+def _metadata_bytes(text: str, own_keys: Sequence[str]) -> int:
     """Return what metadata of its own adds to a unit's."""
-    merged = json.loads(text) | dict.fromkeys(_OWN_KEYS, "")
-    return len(json.dumps(merged)) - _OWN_IN_METADATA
+    own = dict.fromkeys(own_keys, "")
+    return len(json.dumps(json.loads(text) | own)) - len(json.dumps(own))
 
 
 def bytes_around_units(kind: MediaKind) -> int:

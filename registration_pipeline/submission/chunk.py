@@ -25,6 +25,7 @@ from registration_pipeline.errors import (
     PermanentError,
 )
 from registration_pipeline.manifest.files import Manifest, check_sent_before
+from registration_pipeline.objects import KINDS
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.submission.doubt import Doubt, next_doubt
@@ -33,7 +34,7 @@ from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.job_wait import JobWait, asked_once_more
 from registration_pipeline.submission.record import ChunkRecord
 from registration_pipeline.submission.result import ChunkResult, InDoubt, joined_doubts, result_from_verdict
-from registration_pipeline.submission.split import ADOPTED_PRIOR, NOT_SENT, PartOf
+from registration_pipeline.submission.split import ADOPTED_PRIOR, NOT_SENT, PARTLY_PRIOR, PartOf
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     judge_adopted,
@@ -189,17 +190,27 @@ class ChunkSubmission:
             return self._refused(f"{NOT_SENT}: {text}")
         return self._refused(str(refusal)) if refusal else self._judge(report)
 
-    def _adopt_prior(self, manifest: Manifest, *, is_fresh: bool) -> ChunkResult | None:
+    def _adopt_prior(self, manifest: Manifest, *, is_fresh: bool) -> ChunkResult | InDoubt | None:
         """Conclude a chunk without sending it, because the folder held all of it before the first upload."""
         if self.context.prior is None or self._record.progress.verdict is not None:
             return None
         units = self._units()
         evidence = prior_evidence(self.context, self._folder_uuid, units)
         if not evidence.covers(units):
-            return None
+            return self._adopt_prior_groups(manifest, evidence, is_fresh=is_fresh)
         self._intend(manifest, is_fresh=is_fresh)
         outcomes = judge_adopted(units, evidence, attempt=self._record.progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message=ADOPTED_PRIOR)
+
+    def _adopt_prior_groups(
+        self, manifest: Manifest, evidence: FolderEvidence, *, is_fresh: bool
+    ) -> ChunkResult | InDoubt | None:
+        """Go on in parts where some groups are there: which groups Encord skips as duplicates is not documented."""
+        if not KINDS[self.chunk.kind].is_group or not any(map(evidence.item_of, self._units())):
+            return None
+        self._intend(manifest, is_fresh=is_fresh)
+        self._record.append(JournalEventKind.SPLIT, message=PARTLY_PRIOR)
+        return self._finish_parts(self._record.progress)
 
     def _send(self, manifest: Manifest) -> str:
         context, tries = self.context, count()
@@ -286,7 +297,7 @@ class ChunkSubmission:
             return joined_doubts(self.chunk, doubts)
         return self._conclude(
             ChunkOutcomes.joined(outcomes, attempt=progress.attempt),
-            message="submitted in parts, because Encord refused it as a whole",
+            message=f"submitted in parts, because {self._record.reason_of_parts}",
         )
 
     def advance_part(self, doubt: InDoubt | None, settled_seconds: float) -> JournalEvent | InDoubt | None:

@@ -9,7 +9,8 @@ A folder may hold ten million items and a chunk a thousand that were skipped, so
 2. by title: titles of a chunk are neighbours, so what they begin with finds them in a few pages; a group whose answer is too
    long is divided by the next character, which makes the common beginnings longer;
 3. the newest items, back to the chunk's first attempt;
-4. what items consist of that have the title of a unit of several objects and name no unit: such an item has no URL of its own.
+4. what items consist of that have the title of a unit of several objects and show no URL: by the digest in
+   their metadata, else one request each.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import PermanentError
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import KINDS
 from registration_pipeline.submission.unit_errors import decoded
 from registration_pipeline.submission.verdicts import FolderEvidence, contested_items, judge_adopted, keep_registered
@@ -154,7 +156,7 @@ class EvidenceSearch:
     _found: FolderEvidence = field(default_factory=FolderEvidence)
     _requests: int = 0
     _same_title: dict[str, dict[str, RemoteItem]] = field(default_factory=dict)
-    """Title -> items by UUID that have it, show no URL and name no unit."""
+    """Title -> items by UUID that have it and show no URL."""
 
     def find(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
         """Return what Encord shows of the units.
@@ -246,7 +248,7 @@ class EvidenceSearch:
         """Return what items show of units, and note those that may be one of them by their title."""
         titles = {unit.title for unit in units if KINDS[unit.kind].is_group}
         for item in items:
-            if item.name in titles and not item.url and not item.unit_id:
+            if item.name in titles and not item.url:
                 self._same_title.setdefault(item.name, {})[item.item_uuid] = item
         return FolderEvidence.collect(units, items, since=self.since)
 
@@ -256,7 +258,7 @@ class EvidenceSearch:
         opened = 0
         for unit in units:
             for item in self._same_title.get(unit.title, {}).values() if KINDS[unit.kind].is_group else ():
-                opened += 1
+                opened += item.objects is None
                 if opened > MOST_OPENED:
                     return FolderEvidence(by_unit_id=by_unit_id, older=frozenset(older))
                 if self._consists_of(item, unit):
@@ -267,7 +269,9 @@ class EvidenceSearch:
         return FolderEvidence(by_unit_id=by_unit_id, older=frozenset(older))
 
     def _consists_of(self, item: RemoteItem, unit: PlannedUnit) -> bool:
-        """Ask whether an item consists of the unit's objects, in whatever order it lists them."""
+        """Return whether an item consists of the unit's objects, in whatever order; it is asked if it does not say it."""
+        if item.objects is not None:
+            return item.objects == objects_digest(entry.object_url for entry in unit.objects)
         try:
             children = self.retry.call(
                 f"opening item {item.item_uuid}", lambda: self.gateway.child_items(self.folder_uuid, item.item_uuid)

@@ -66,6 +66,8 @@ class RemoteItem:
 
     Args:
         unit_id: our provenance key ``registration.unit`` in its client metadata, if it is there.
+        objects: our key ``registration.objects`` there, which the pipeline gives to units of several objects
+            (``ids.objects_digest``).
     """
 
     item_uuid: str
@@ -73,6 +75,7 @@ class RemoteItem:
     url: str | None
     unit_id: str | None
     created_at: datetime
+    objects: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

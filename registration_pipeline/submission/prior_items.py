@@ -3,13 +3,13 @@
 What belongs here is finding out and looking up; that a chunk of which everything is there is not sent is in ``chunk.py``. A
 folder that was empty then has nothing here, and costs no chunk a request.
 
-An item of one object is found by its URL. A group shows none: it is found by the id of its unit, if the pipeline registered it
-once, else by the objects that it consists of, which costs a request for each.
+An item of one object is found by its URL. A group shows none: it is found by the digest of its objects' URLs, which is in the
+metadata of those that the pipeline registered. Of all others it is asked what they consist of, which costs a request for each.
+The id of a unit finds nothing here: it does not say of which objects the unit consisted.
 """
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.errors import PermanentError, StateConflictError, StoppedError
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import KINDS
 from registration_pipeline.state.layout import COMMIT_MARKER, prior_items_folder
 from registration_pipeline.state.markers import FileSet, read_marker
@@ -29,7 +30,7 @@ from registration_pipeline.tables.external_sort import ExternalSort
 from registration_pipeline.tables.part_reader import GroupReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.planning.units import PlannedUnit
     from registration_pipeline.state.store import StateStore
@@ -41,13 +42,12 @@ if TYPE_CHECKING:
 PRIOR_ITEMS_SCHEMA: Final = pa.schema(
     [pa.field("url", pa.string(), nullable=False), pa.field("item_uuid", pa.string(), nullable=False)]
 )
-"""Sorted by ``url``: that of an item, without its percent-encoding; of a group ``unit:`` and the id of the unit that it names,
-or ``objects:`` and a digest of the URLs of its objects, in whatever order."""
+"""Sorted by ``url``: that of an item, without its percent-encoding; of a group ``objects:`` and the digest of the
+URLs of its objects (``ids.objects_digest``)."""
 
 MOST_OPENED: Final = 1_000
-"""Groups that are asked what they consist of, one request each, because they don't name their unit."""
+"""Groups that are asked what they consist of, one request each, because their metadata does not say it."""
 
-_UNIT: Final = "unit:"
 _OBJECTS: Final = "objects:"
 _SORT_BYTES: Final = 32 << 20
 _ROWS_PER_GROUP: Final = 8_192
@@ -75,8 +75,7 @@ class PriorItems:
         """
         groups = [unit for unit in units if KINDS[unit.kind].is_group]
         names = (
-            {f"{_UNIT}{unit.unit_id}": unit.unit_id for unit in groups},
-            {_name_of([decoded(entry.object_url) for entry in unit.objects]): unit.unit_id for unit in groups},
+            {_name_of(entry.object_url for entry in unit.objects): unit.unit_id for unit in groups},
             {decoded(unit.objects[0].object_url): unit.unit_id for unit in units if not KINDS[unit.kind].is_group},
         )
         found: dict[str, str] = {}
@@ -163,7 +162,8 @@ class PriorItemsFinder:
         self._clear_strays(folder, parts)
         self.notify(
             f"{where} held {counts['items']:,} items before the first upload, {counts['of_source']:,} of them with URLs of "
-            f"{self.source}{_said_of_groups(counts)}. Their objects are adopted, all others are sent"
+            f"{self.source}{_said_of_groups(counts)}. What is of this source, with exactly the objects "
+            "that are planned, is adopted; the rest is sent"
         )
         return parts
 
@@ -207,12 +207,15 @@ class PriorItemsFinder:
                 self.notify(f"listed {counts['items']:,} items of Encord folder {self.target.folder_uuid}")
 
     def _groups(self, page: ItemPage, prefix: str, counts: dict[str, int]) -> list[tuple[str, str]]:
-        """Return what finds the groups of a page. Whose unit one names is seen only when a unit is searched for."""
+        """Return what finds the groups of a page. Whether one is of this source is seen only when a unit is searched for."""
         rows: list[tuple[str, str]] = []
         for item in page.items:
             if item.url:
                 continue
-            name = f"{_UNIT}{_text(item.unit_id)}" if item.unit_id else self._opened(item.item_uuid, prefix, counts)
+            if item.objects:
+                name: str | None = f"{_OBJECTS}{_text(item.objects)}"
+            else:
+                name = self._opened(item.item_uuid, prefix, counts)
             if name:
                 rows.append((name, item.item_uuid))
         counts["groups"] += len(rows)
@@ -229,8 +232,8 @@ class PriorItemsFinder:
             children = self.retry.call(f"opening item {item_uuid}", lambda: self.gateway.child_items(folder, item_uuid))
         except PermanentError:
             return None  # how Encord answers for an item of another kind is not documented
-        urls = [decoded(_text(child.url)) for child in children or ()]
-        return _name_of(urls) if urls and all(url.startswith(prefix) for url in urls) else None
+        urls = [_text(child.url) for child in children or ()]
+        return _name_of(urls) if urls and all(decoded(url).startswith(prefix) for url in urls) else None
 
     def _page(self, token: str | None) -> ItemPage:
         folder = self.target.folder_uuid
@@ -254,15 +257,16 @@ def _write(files: FileSet, rows: ExternalSort) -> tuple[Part, ...]:
         return writer.finish()
 
 
-def _name_of(urls: Sequence[str]) -> str:
-    """Return what finds a group by the decoded URLs of its objects, in whatever order it lists them."""
-    together = "".join(f"{len(url)}:{url}" for url in sorted(urls))  # a decoded URL may hold any separator
-    return f"{_OBJECTS}{hashlib.sha256(together.encode()).hexdigest()}"
+def _name_of(urls: Iterable[str]) -> str:
+    """Return what finds a group by the URLs of its objects, in whatever order it lists them."""
+    return f"{_OBJECTS}{objects_digest(urls)}"
 
 
 def _said_of_groups(counts: Mapping[str, int]) -> str:
     """Return what the notice says of groups, if there were any."""
-    said = f", and {counts['groups']:,} groups, sequences or series" if counts["groups"] else ""
+    said = (
+        f", and {counts['groups']:,} groups, sequences or series that may be of any source" if counts["groups"] else ""
+    )
     if counts["not_opened"]:
         said += (
             f". Of {counts['not_opened']:,} more it was not asked what they consist of, because the limit of {MOST_OPENED:,} "

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError, StoppedError
+from registration_pipeline.submission.split import PARTLY_PRIOR
 from registration_pipeline.tracking.journal.states import ChunkProgress, JournalEvent, JournalEventKind, fold_events
 from registration_pipeline.tracking.outcomes import ChunkOutcomes, read_outcomes
 
@@ -36,6 +37,12 @@ class ChunkRecord:
     def progress(self) -> ChunkProgress:
         """The state of the chunk, as far as this process knows."""
         return fold_events(self.chunk_id, self.events)
+
+    @property
+    def reason_of_parts(self) -> str:
+        """Why the chunk was split, when it was first."""
+        first = next((event for event in self.events if event.kind is JournalEventKind.SPLIT), None)
+        return PARTLY_PRIOR if first and first.message == PARTLY_PRIOR else "Encord refused it as a whole"
 
     def append(self, kind: JournalEventKind, *, attempt: int | None = None, **facts: object) -> JournalEvent:
         """Write the next entry, by default of the newest attempt.

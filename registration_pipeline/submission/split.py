@@ -20,6 +20,9 @@ GIVE_UP_AFTER = 8
 chunk of 1,000 down to every unit takes 2,000 starts; this takes about 25."""
 
 
+PARTLY_PRIOR = "the folder held some of its units before the first upload"
+"""Why a chunk is split of which nothing was refused."""
+
 ADOPTED_PRIOR = "adopted: in the folder before the first upload, nothing was sent"
 """The message of a verdict without a start, which says nothing of what Encord accepts."""
 

@@ -23,7 +23,7 @@ from registration_pipeline.errors import (
     PermanentError,
     ThrottledError,
 )
-from registration_pipeline.manifest.format import GROUP_URL_PREFIX, OBJECT_URL, UNIT_METADATA_KEY
+from registration_pipeline.manifest.format import GROUP_URL_PREFIX, OBJECT_URL, OBJECTS_METADATA_KEY, UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import (
     ItemPage,
     JobItem,
@@ -237,7 +237,14 @@ class ScriptedGateway:
         if item is None or urls is None:
             return None
         return tuple(
-            replace(item, item_uuid=str(uuid5(NAMESPACE_URL, f"{item_uuid}/{place}")), name=url, url=url, unit_id=None)
+            replace(
+                item,
+                item_uuid=str(uuid5(NAMESPACE_URL, f"{item_uuid}/{place}")),
+                name=url,
+                url=url,
+                unit_id=None,
+                objects=None,
+            )
             for place, url in enumerate(urls)
         )
 
@@ -308,6 +315,7 @@ class ScriptedGateway:
             url=None if is_group else urls[0],
             unit_id=unit.get("clientMetadata", {}).get(UNIT_METADATA_KEY),
             created_at=self.clock(),
+            objects=unit.get("clientMetadata", {}).get(OBJECTS_METADATA_KEY),
         )
 
 

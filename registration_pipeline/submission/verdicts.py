@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.foreign_text import masked
-from registration_pipeline.objects import FailureReason
+from registration_pipeline.ids import objects_digest
+from registration_pipeline.objects import KINDS, FailureReason
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.spread import UnitVerdict, spread
 from registration_pipeline.submission.unit_errors import decoded, find_errors
@@ -72,14 +73,14 @@ class FolderEvidence:
             items: of its folder.
             since: items that were created before are ``older``.
         """
-        ids = {unit.unit_id for unit in units}
+        ids = {unit.unit_id: unit for unit in units}
         urls = {decoded(unit.objects[0].object_url): unit.unit_id for unit in units if len(unit.objects) == 1}
         by_unit_id: dict[str, str] = {}
         by_url: dict[str, str] = {}
         seen: set[str] = set()
         older: set[str] = set()
         for item in items:
-            if item.unit_id in ids:
+            if item.unit_id in ids and _consists_of(item, ids[item.unit_id]):
                 by_unit_id[item.unit_id] = item.item_uuid
                 seen.add(item.unit_id)
             elif item.url and decoded(item.url) in urls:
@@ -107,6 +108,16 @@ class FolderEvidence:
     def covers(self, units: Sequence[PlannedUnit]) -> bool:
         """Return whether every unit was seen in the folder."""
         return all(self.item_of(unit) for unit in units)
+
+
+def _consists_of(item: RemoteItem, unit: PlannedUnit) -> bool:
+    """Return whether an item that names a unit has its objects, too: an id says nothing of what a group consists of.
+
+    Of one object the listing shows the URL, if it shows it for this kind; of several the metadata holds a digest.
+    """
+    if KINDS[unit.kind].is_group:
+        return item.url is None and item.objects == objects_digest(entry.object_url for entry in unit.objects)
+    return not item.url or decoded(item.url) == decoded(unit.objects[0].object_url)
 
 
 def unaccounted_units(units: ChunkUnits, report: JobReport) -> list[PlannedUnit]:

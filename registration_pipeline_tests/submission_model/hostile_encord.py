@@ -18,7 +18,13 @@ from registration_pipeline.errors import (
     ThrottledError,
     TransientError,
 )
-from registration_pipeline.manifest.format import CHUNK_METADATA_KEY, GROUP_URL_PREFIX, OBJECT_URL, UNIT_METADATA_KEY
+from registration_pipeline.manifest.format import (
+    CHUNK_METADATA_KEY,
+    GROUP_URL_PREFIX,
+    OBJECT_URL,
+    OBJECTS_METADATA_KEY,
+    UNIT_METADATA_KEY,
+)
 from registration_pipeline.submission.gateway import (
     ItemPage,
     JobItem,
@@ -312,6 +318,7 @@ class HostileEncord(ScriptedGateway):
             url=urls[0] if OBJECT_URL in unit else None,
             unit_id=unit["clientMetadata"].get(UNIT_METADATA_KEY),
             created_at=job.next_at,
+            objects=unit["clientMetadata"].get(OBJECTS_METADATA_KEY),
         )
         if OBJECT_URL in unit:
             self.items.setdefault(job.folder_uuid, []).append(item)

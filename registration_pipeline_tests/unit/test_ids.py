@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registration_pipeline.ids import chunk_id, inventory_id, parse_inventory_id, rules_digest, unit_id
+from registration_pipeline.ids import chunk_id, inventory_id, objects_digest, parse_inventory_id, rules_digest, unit_id
 from registration_pipeline.objects import MediaKind
 
 keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
@@ -23,6 +23,15 @@ def test_ids_keep_their_values_for_ever() -> None:
     assert chunk_id("20261121T020000Z", MediaKind.IMAGE, 1) == "20261121T020000Z-images-000001"
     assert chunk_id("20261121T020000Z-2", MediaKind.VIDEO, 123456) == "20261121T020000Z-2-videos-123456"
     assert inventory_id(datetime(2026, 11, 21, 2, 0, 0, 999999, tzinfo=UTC)) == "20261121T020000Z"
+
+
+def test_a_digest_of_objects_keeps_its_value_for_ever_and_does_not_depend_on_order_or_encoding() -> None:
+    urls = ["s3://bucket/a%20b.jpg", "s3://bucket/c.jpg"]
+
+    assert objects_digest(urls) == "e4f4b7983f815629"
+    assert objects_digest(["s3://bucket/c.jpg", "s3://bucket/a b.jpg"]) == objects_digest(urls)
+    others = [urls[:1], [*urls, urls[0]], [urls[0], urls[0]], ["s3://other/a%20b.jpg", "s3://other/c.jpg"], []]
+    assert len({"e4f4b7983f815629", *map(objects_digest, others)}) == 1 + len(others)
 
 
 def test_the_id_of_a_group_follows_from_its_name_and_never_from_a_key() -> None:

@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from registration_pipeline.bounds.texts import FULL_TEXT, MOST_READ, TextBudget, shortened
 from registration_pipeline.foreign_text import masked
-from registration_pipeline.manifest.format import UNIT_METADATA_KEY
+from registration_pipeline.manifest.format import OBJECTS_METADATA_KEY, UNIT_METADATA_KEY
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
 
 _UUID_LENGTH = len(str(UUID(int=0)))
@@ -113,19 +113,21 @@ def job_report(state: UploadJob) -> JobReport:
 def listed_item(item: ListedItem) -> RemoteItem:
     """Return a listed item in the gateway's words."""
     # Foreign metadata can be megabytes; ours is parsed only where our key is in it.
-    metadata = item.client_metadata or ""
+    text = item.client_metadata or ""
+    metadata = json.loads(text) if UNIT_METADATA_KEY in text or OBJECTS_METADATA_KEY in text else None
     return RemoteItem(
         item_uuid=str(item.uuid),
         name=item.name[:_LONGEST_NAME],
         url=item.url[:_LONGEST_URL] if item.url else item.url,
-        unit_id=_unit_id(json.loads(metadata)) if UNIT_METADATA_KEY in metadata else None,
+        unit_id=_own(metadata, UNIT_METADATA_KEY),
         created_at=item.created_at,
+        objects=_own(metadata, OBJECTS_METADATA_KEY),
     )
 
 
-def _unit_id(metadata: Any) -> str | None:
-    unit_id = metadata.get(UNIT_METADATA_KEY) if isinstance(metadata, dict) else None
-    return unit_id if isinstance(unit_id, str) and len(unit_id) <= _LONGEST_ID else None
+def _own(metadata: Any, key: str) -> str | None:
+    value = metadata.get(key) if isinstance(metadata, dict) else None
+    return value if isinstance(value, str) and len(value) <= _LONGEST_ID else None
 
 
 def said(text: str) -> str:

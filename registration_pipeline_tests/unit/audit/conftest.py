@@ -87,10 +87,17 @@ class Auditor:
     def move(self, key: str, to: str) -> None:
         self.folder(to).append(self.remove(key))
 
-    def add(self, url: str | None, *, unit_id: str | None = None, name: str = "stranger") -> RemoteItem:
+    def add(
+        self, url: str | None, *, unit_id: str | None = None, name: str = "stranger", objects: str | None = None
+    ) -> RemoteItem:
         """Put an item into the folder that the pipeline did not register."""
         item = RemoteItem(
-            item_uuid=str(uuid4()), name=name, url=url, unit_id=unit_id, created_at=self.fleet.time.clock()
+            item_uuid=str(uuid4()),
+            name=name,
+            url=url,
+            unit_id=unit_id,
+            created_at=self.fleet.time.clock(),
+            objects=objects,
         )
         self.folder().append(item)
         return item

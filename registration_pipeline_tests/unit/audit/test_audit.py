@@ -83,6 +83,15 @@ def test_an_item_with_the_provenance_key_of_another_source_says_so(registered: A
     assert "'0123456789abcdef', which it names as registration.unit" in row.detail
 
 
+def test_an_item_with_the_id_of_a_unit_and_another_url_is_unknown_and_not_a_duplicate(registered: Any):
+    other = registered.copy(A, url="s3://other/a.jpg")
+
+    (row,) = registered.rows()
+
+    assert (row.finding, row.key, row.unit_id, row.item_uuid) == ("unknown", None, other.unit_id, other.item_uuid)
+    assert "with other objects, and is never adopted" in row.detail
+
+
 def test_an_item_too_many_is_a_duplicate_and_the_recorded_one_stays(registered: Any):
     kept, copied = registered.item(A), registered.copy(A)
 
@@ -214,8 +223,8 @@ def test_an_item_without_a_url_is_recognised_by_its_uuid(registered: Any):
     assert registered.found() == []
 
 
-def test_an_item_with_another_url_is_recognised_by_the_provenance_key(registered: Any):
-    registered.alter(A, url="s3://bucket/raw/a.jpg", item_uuid="00000000-0000-4000-8000-000000000001")
+def test_an_item_that_shows_no_url_is_recognised_by_the_provenance_key(registered: Any):
+    registered.alter(A, url=None, item_uuid="00000000-0000-4000-8000-000000000001")
 
     assert registered.found() == []
 

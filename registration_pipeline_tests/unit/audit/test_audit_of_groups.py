@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.tracking.journal.states import JournalEvent, JournalEventKind
 from registration_pipeline_tests.planned_units import (
@@ -89,7 +90,8 @@ def test_a_chunk_of_groups_of_which_some_units_are_there_is_not_whole(new_fleet:
     give_up_an_attempt(fleet, chunk.chunk_id)
     fleet.encord.fails = lambda _: None
     auditor = auditor_of(fleet)
-    auditor.add(None, unit_id=groups[1].unit_id, name="rig 1")
+    urls = [entry.object_url for entry in fleet.units()[1].objects]
+    auditor.add(None, unit_id=groups[1].unit_id, name="rig 1", objects=objects_digest(urls))
 
     report = auditor.audit()
 

@@ -12,6 +12,7 @@ import pytest
 from registration_pipeline.audit.audit import AuditLimits
 from registration_pipeline.audit.report import AuditReport, audit_findings
 from registration_pipeline.errors import PermanentError
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.state.parquet import Part, file_digest
 from registration_pipeline.submission.gateway import RemoteItem
@@ -68,12 +69,15 @@ class HandMade:
     def rows(self, **options: Any) -> Any:
         return self.auditor.rows(**{"gateway": self.encord} | options)
 
-    def make(self, *urls: str, unit_id: str | None = None) -> str:
+    def make(self, *urls: str, unit_id: str | None = None, has_digest: bool = True) -> str:
         """Make a group of these objects and return its item."""
         number = len(self.fleet.encord.items.get(self.folder, ()))
         item_uuid = str(uuid5(NAMESPACE_URL, f"by hand {number}"))
         at = self.fleet.time.clock()
-        item = RemoteItem(item_uuid=item_uuid, name="by hand", url=None, unit_id=unit_id, created_at=at)
+        objects = objects_digest(urls) if unit_id and has_digest else None
+        item = RemoteItem(
+            item_uuid=item_uuid, name="by hand", url=None, unit_id=unit_id, created_at=at, objects=objects
+        )
         self.fleet.encord.add_group(self.folder, item, urls)
         return item_uuid
 
@@ -146,6 +150,46 @@ def test_a_group_that_only_overlaps_a_unit_is_a_finding_and_is_never_adopted(
     )
     assert detail in row.detail
     assert made.fleet.outcomes() == []
+
+
+@pytest.mark.parametrize("has_digest", [True, False], ids=["says what it consists of", "does not say it"])
+def test_a_group_that_has_the_units_id_and_fewer_objects_is_a_finding_and_is_never_adopted(
+    hand_made: MakeHandMade, *, has_digest: bool
+):
+    made = hand_made(RIG, CLIP)
+    rig = made.make(*made.urls(RIG)[:2], unit_id=RIG.unit_id, has_digest=has_digest)
+    clip = made.make(*made.urls(CLIP), unit_id=CLIP.unit_id)
+
+    made.audit(adopt=True)
+    (row,) = made.rows()
+
+    assert (row.finding, row.unit_id, row.item_uuid) == ("unknown", RIG.unit_id, rig)
+    assert "it holds only 2 of the 3 objects of this unit" in row.detail
+    assert {outcome.item_uuid for outcome in made.fleet.outcomes()} == {clip}
+    assert set(made.asked) == {rig}
+
+
+def test_a_group_of_another_bucket_that_has_the_units_id_is_unknown_and_is_never_adopted(hand_made: MakeHandMade):
+    made = hand_made(RIG)
+    item = made.make("s3://other/1.jpg", "s3://other/2.jpg", "s3://other/3.jpg", unit_id=RIG.unit_id)
+
+    made.audit(adopt=True)
+    (row,) = made.rows()
+
+    assert (row.finding, row.key, row.unit_id, row.item_uuid) == ("unknown", None, RIG.unit_id, item)
+    assert f"is planned in chunk {made.fleet.chunks[0].chunk_id} with other objects, and is never adopted" in row.detail
+    assert made.fleet.outcomes() == []
+
+
+def test_a_group_that_has_the_units_id_and_does_not_say_what_it_consists_of_is_opened(hand_made: MakeHandMade):
+    made = hand_made(RIG)
+    item = made.make(*made.urls(RIG), unit_id=RIG.unit_id, has_digest=False)
+
+    limited = made.audit(adopt=True, limits=AuditLimits(contents_requests=0))
+    report = made.audit(adopt=True)
+
+    assert (limited.adopted_units, limited.not_opened) == (0, 1)
+    assert (report.adopted_units, made.asked) == (1, [item])
 
 
 def test_an_image_of_one_frame_is_not_the_group_and_is_explained_without_a_request(hand_made: MakeHandMade):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.audit.audit import AuditLimits
 from registration_pipeline.audit.report import audit_findings
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.submission.gateway import RemoteItem
 from registration_pipeline_tests.planned_units import GROUP_KINDS, Group, plan_groups
@@ -108,13 +109,15 @@ class GroupWorld:
                 "encoded": list(map(unquote, urls)),
             }
             if changed[how[0]]:
-                self.put(None, contents=changed[how[0]], unit_id=how[1])
+                objects = objects_digest(changed[how[0]]) if how[1] else None
+                self.put(None, contents=changed[how[0]], unit_id=how[1], objects=objects)
         elif held is not None:
             self.change_item(items, held, group, act)
 
     def change_item(self, items: list[RemoteItem], held: RemoteItem, group: Group, act: str) -> None:
         if act == "copy":
-            self.put(held.url, name="copy", unit_id=group.unit_id)
+            contents = None if held.url else [self.urls[key] for key in group.keys]
+            self.put(held.url, name="copy", unit_id=group.unit_id, contents=contents, objects=held.objects)
             return
         items.remove(held)
         if act == "move":
@@ -129,6 +132,7 @@ class GroupWorld:
         name: str = "by hand",
         unit_id: str | None = None,
         contents: Sequence[str] | None = None,
+        objects: str | None = None,
     ) -> None:
         self.fleet.time.sleep(1)
         item = RemoteItem(
@@ -137,6 +141,7 @@ class GroupWorld:
             url=url,
             unit_id=unit_id,
             created_at=self.fleet.time.clock(),
+            objects=objects,
         )
         if contents is None:
             self.folder(HOME).append(item)
@@ -172,7 +177,13 @@ class Model:
         is_group = {unit_id: group.kind is not MediaKind.IMAGE for unit_id, group in self.units.items()}
         by_url = [one for one in self.units if item.url and not is_group[one] and self.urls[one] == contents]
         by_uuid = [unit_id for unit_id, item_uuid in self.recorded.items() if item_uuid == item.item_uuid]
-        by_claim = [unit_id for unit_id in self.units if unit_id == item.unit_id]
+        by_claim = [
+            one
+            for one in self.units
+            if one == item.unit_id
+            and item.url is None
+            and (not is_group[one] or sorted(self.urls[one]) == sorted(contents))
+        ]
         by_contents = [
             one
             for one in self.units

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.limits import (
     ENVELOPE_BYTES,
     MAX_SEQUENCE_IMAGES,
@@ -141,6 +142,8 @@ def test_a_manifest_is_what_the_json_module_makes_of_the_same_document(titles: l
                 "registration.chunk": "20261121T020000Z-images-000001",
                 "registration.unit": f"{index:016x}",
             }
+            if spec.is_group:
+                item["clientMetadata"]["registration.objects"] = objects_digest([f"s3://bucket/{index}"])
         items.append(item)
     document = {spec.list_key: items, "skip_duplicate_urls": True}
 

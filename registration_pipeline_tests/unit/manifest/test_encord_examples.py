@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registration_pipeline.manifest.format import CHUNK_METADATA_KEY, CLIENT_METADATA, UNIT_METADATA_KEY
+from registration_pipeline.manifest.format import (
+    CHUNK_METADATA_KEY,
+    CLIENT_METADATA,
+    OBJECTS_METADATA_KEY,
+    UNIT_METADATA_KEY,
+)
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.manifest.validate import validate_manifest
 from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
@@ -59,7 +64,7 @@ def registered(data: bytes) -> dict[str, Any]:
     for items in document.values():
         for item in items:
             metadata = item.pop(CLIENT_METADATA, {})
-            assert metadata.keys() <= {CHUNK_METADATA_KEY, UNIT_METADATA_KEY}
+            assert metadata.keys() <= {CHUNK_METADATA_KEY, OBJECTS_METADATA_KEY, UNIT_METADATA_KEY}
     return document
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.manifest.validate import validate_manifest
 from registration_pipeline.objects import KINDS, MediaKind
@@ -86,11 +87,16 @@ def test_the_bytes_of_a_unit_of_many_objects_are_these(kind: MediaKind, list_key
     members = tuple(PlannedObject(f"raw/{n}", f"s3://bucket/raw/{n}", 1) for n in range(11))
     rig = PlannedUnit(unit_id="00000000000000aa", kind=kind, title="rig 1", objects=members, unit_index=0)
 
+    digest = objects_digest(entry.object_url for entry in reversed(members)).encode()
     urls = b"".join(b'"objectUrl_%d":"s3://bucket/raw/%d",' % (n, n) for n in range(11))
     assert render_manifest(CHUNK_ID, ChunkUnits.of([rig])) == (
         b'{"' + list_key.encode() + b'":['
         b'{"clientMetadata":{"registration.chunk":"20261121T020000Z-images-000001",'
-        b'"registration.unit":"00000000000000aa"},' + video + urls + b'"title":"rig 1"}],"skip_duplicate_urls":true}\n'
+        b'"registration.objects":"%s","registration.unit":"00000000000000aa"},'
+        % digest
+        + video
+        + urls
+        + b'"title":"rig 1"}],"skip_duplicate_urls":true}\n'
     )
 
 
@@ -104,10 +110,13 @@ def test_client_metadata_of_a_unit_is_merged_with_where_it_comes_from_and_keys_a
 
     data = render_manifest(CHUNK_ID, ChunkUnits.of([described(own, kind)]))
 
+    digest = objects_digest([described(own, kind).objects[0].object_url]).encode()
+    objects = b'"registration.objects":"%s",' % digest if KINDS[kind].is_group else b""
     assert (
         b'{"clientMetadata":{"Z":1.5,"a":[{"b":null,"c":1}],'
         b'"registration.chunk":"20261121T020000Z-images-000001","registration.key":"raw/\\u00e9",'
-        b'"registration.unit":"00000000000000aa","weather":"sun"},'
+        + objects
+        + b'"registration.unit":"00000000000000aa","weather":"sun"},'
     ) in data
 
 

@@ -27,7 +27,10 @@ SCALARS = st.one_of(
 METADATA = st.one_of(
     st.none(),
     st.dictionaries(
-        st.one_of(TEXTS, st.sampled_from(["registration.key", "registration.chunk", "registration.unit"])),
+        st.one_of(
+            TEXTS,
+            st.sampled_from(["registration.key", "registration.chunk", "registration.objects", "registration.unit"]),
+        ),
         st.recursive(SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXTS, below, max_size=3)),
         max_size=4,
     ),

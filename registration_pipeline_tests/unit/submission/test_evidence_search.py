@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registration_pipeline.errors import PermanentError
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.units import PlannedObject, PlannedUnit
 from registration_pipeline.submission.calls.retry import RetryPolicy
@@ -86,7 +87,10 @@ def test_a_thousand_skipped_units_are_found_with_few_requests(name_of: Callable[
 def test_a_hundred_series_are_found_in_a_large_folder_though_their_titles_have_little_in_common():
     spread = random.Random(4711)
     titles = [f"1.2.840.113619.2.{spread.randrange(400)}.{spread.randrange(10**10)}" for _ in range(100_000)]
-    gateway = CountingGateway(replace(item(title), url=None, unit_id=f"id-{title}") for title in titles)
+    gateway = CountingGateway(
+        replace(item(title), url=None, unit_id=f"id-{title}", objects=objects_digest([f"https://bucket/{title}"]))
+        for title in titles
+    )
     series = [unit(title)._replace(kind=MediaKind.DICOM_SERIES) for title in spread.sample(titles, 100)]
 
     evidence = search(gateway, series)

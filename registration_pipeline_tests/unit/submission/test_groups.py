@@ -158,7 +158,7 @@ class Nameless(ScriptedGateway):
 
     def items_page(self, *arguments: Any, **options: Any) -> ItemPage:
         page = super().items_page(*arguments, **options)
-        return replace(page, items=tuple(replace(item, unit_id=None) for item in page.items))
+        return replace(page, items=tuple(replace(item, unit_id=None, objects=None) for item in page.items))
 
 
 def test_a_start_in_doubt_is_adopted_only_when_every_unit_is_there(new_fleet: type[Fleet]) -> None:

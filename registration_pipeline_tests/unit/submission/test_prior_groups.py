@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
 
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.submission.testing import ScriptedGateway
 from registration_pipeline_tests.planned_units import Group, plan_groups
@@ -30,10 +32,11 @@ class FilledWithGroups(HandFilled):
         super().__init__(fleet)
         self.url_of = {entry.key: entry.object_url for unit in fleet.units() for entry in unit.objects}
 
-    def put_group(self, *urls: str, unit_id: str | None = None) -> str:
+    def put_group(self, *urls: str, unit_id: str | None = None, has_digest: bool = True) -> str:
         (item_uuid,) = self.put(None)
         item = self.fleet.encord.items[self.folder].pop()
-        self.fleet.encord.add_group(self.folder, replace(item, unit_id=unit_id), urls)
+        objects = objects_digest(urls) if unit_id and has_digest else None
+        self.fleet.encord.add_group(self.folder, replace(item, unit_id=unit_id, objects=objects), urls)
         return item_uuid
 
     def urls(self, group: Group) -> list[str]:
@@ -91,6 +94,63 @@ def test_of_a_chunk_that_is_there_in_part_only_the_missing_groups_are_registered
     assert None not in items.values()
 
 
+def test_of_a_chunk_that_is_there_in_part_no_group_that_is_there_is_sent(new_fleet: Any):
+    groups = [Group(MediaKind.IMAGE_GROUP, f"rig {n}", (f"raw/{n}/1.jpg", f"raw/{n}/2.jpg")) for n in range(5)]
+    filled = FilledWithGroups(new_fleet(), *groups)
+    there = {
+        groups[0].unit_id: filled.put_group(*reversed(filled.urls(groups[0]))),
+        groups[1].unit_id: filled.put_group(*reversed(filled.urls(groups[1])), unit_id="of another name"),
+        groups[3].unit_id: filled.put_group(*filled.urls(groups[3]), unit_id=groups[3].unit_id),
+    }
+
+    filled.register()
+    filled.register()
+
+    sent = [
+        item["title"] for manifest in filled.fleet.encord.manifests for item in json.loads(manifest)["image_groups"]
+    ]
+    assert sorted(sent) == ["rig 2", "rig 4"]
+    items = dict(map(unit_and_item, filled.fleet.outcomes()))
+    assert items.items() >= there.items()
+    assert len(set(items.values()) - {None}) == len(groups)
+    assert filled.fleet.status().units.registered == len(groups)
+    (chunk,) = filled.fleet.chunks
+    verdict = filled.fleet.journal.events(chunk.chunk_id)[-1]
+    assert verdict.message == "submitted in parts, because the folder held some of its units before the first upload"
+
+
+@pytest.mark.parametrize("has_digest", [True, False], ids=["says what it consists of", "is opened"])
+@pytest.mark.parametrize(
+    "contents",
+    [lambda urls: urls[:2], lambda urls: [url.replace("/raw/", "/elsewhere/") for url in urls]],
+    ids=["an object less", "those of another bucket"],
+)
+def test_a_group_that_has_the_units_id_and_other_objects_is_not_adopted(
+    new_fleet: Any, contents: Any, *, has_digest: bool
+):
+    filled = FilledWithGroups(new_fleet(), RIG)
+    other = filled.put_group(*contents(filled.urls(RIG)), unit_id=RIG.unit_id, has_digest=has_digest)
+
+    filled.register()
+
+    assert len(filled.fleet.encord.manifests) == 1
+    (item_uuid,) = {outcome.item_uuid for outcome in filled.fleet.outcomes()}
+    assert item_uuid not in (None, other)
+
+
+def test_groups_of_a_source_that_was_renamed_are_adopted_without_a_request_for_each(
+    new_fleet: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("registration_pipeline.submission.prior_items.MOST_OPENED", 0)
+    filled = FilledWithGroups(new_fleet(), RIG, CLIP)
+    there = [filled.put_group(*filled.urls(group), unit_id=f"old {group.name}") for group in (RIG, CLIP)]
+
+    filled.register()
+
+    assert filled.fleet.encord.manifests == []
+    assert {outcome.item_uuid for outcome in filled.fleet.outcomes()} == set(there)
+
+
 @pytest.mark.parametrize(
     "contents",
     [
@@ -121,7 +181,7 @@ def test_an_image_of_one_file_is_not_the_series_of_that_file(new_fleet: Any):
     assert by_hand not in prior.of(filled.fleet.units()).values()
 
 
-def test_groups_that_name_their_unit_cost_no_request_and_the_others_only_up_to_a_limit(
+def test_groups_that_say_what_they_consist_of_cost_no_request_and_the_others_only_up_to_a_limit(
     new_fleet: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("registration_pipeline.submission.prior_items.MOST_OPENED", 2)

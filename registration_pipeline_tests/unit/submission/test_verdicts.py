@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import FailureReason, MediaKind
 from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
@@ -184,13 +185,29 @@ def test_only_units_that_the_job_does_not_name_are_searched_for():
 
 def test_evidence_goes_by_our_own_id_first_and_by_url_where_there_is_none():
     units = [unit("a"), unit("b"), unit("c")]
-    items = [remote("a", url="https://elsewhere"), remote("b", unit_id=None, url="https://bucket/raw/b x.jpg")]
+    items = [remote("a", url=None), remote("b", unit_id=None, url="https://bucket/raw/b x.jpg")]
 
     evidence = FolderEvidence.collect(units, items)
 
     assert [evidence.item_of(one) for one in units] == ["item-a", "item-b", None]
     assert evidence.covers(units[:2])
     assert not evidence.covers(units)
+
+
+@pytest.mark.parametrize(
+    ("found", "kind"),
+    [
+        pytest.param({"url": "https://elsewhere/a.jpg"}, MediaKind.IMAGE, id="an image of another bucket"),
+        pytest.param(
+            {"url": None, "objects": objects_digest([])}, MediaKind.IMAGE_GROUP, id="a group of other objects"
+        ),
+        pytest.param({"url": None}, MediaKind.IMAGE_GROUP, id="a group that does not say what it consists of"),
+    ],
+)
+def test_an_item_with_the_id_of_a_unit_is_no_evidence_without_its_objects(found: dict[str, Any], kind: MediaKind):
+    one = unit("a")._replace(kind=kind)
+
+    assert FolderEvidence.collect([one], [remote("a", **found)]).item_of(one) is None
 
 
 def test_a_listing_is_not_read_further_than_needed():
@@ -207,8 +224,10 @@ def test_a_listing_is_not_read_further_than_needed():
 
 
 def test_an_adopted_chunk_has_the_items_of_the_folder():
-    units = [unit("a"), unit("group", "b", "c")]
-    evidence = FolderEvidence.collect(units, [remote("a"), remote("group")])
+    units = [unit("a"), unit("group", "b", "c")._replace(kind=MediaKind.IMAGE_GROUP)]
+    evidence = FolderEvidence.collect(
+        units, [remote("a"), remote("group", url=None, objects=objects_digest([url("b"), url("c")]))]
+    )
 
     outcomes = judge_adopted(units, evidence, attempt=1, at=AT)
 
