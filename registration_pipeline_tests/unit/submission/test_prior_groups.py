@@ -9,9 +9,10 @@ from urllib.parse import unquote
 
 import pytest
 
+from registration_pipeline.errors import CredentialsError
 from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import MediaKind
-from registration_pipeline.submission.testing import ScriptedGateway
+from registration_pipeline.submission.testing import ScriptedGateway, StartScript
 from registration_pipeline_tests.planned_units import Group, plan_groups
 from registration_pipeline_tests.unit.submission.hand_filled import HandFilled
 
@@ -117,6 +118,21 @@ def test_of_a_chunk_that_is_there_in_part_no_group_that_is_there_is_sent(new_fle
     (chunk,) = filled.fleet.chunks
     verdict = filled.fleet.journal.events(chunk.chunk_id)[-1]
     assert verdict.message == "submitted in parts, because the folder held some of its units before the first upload"
+
+
+def test_a_chunk_that_is_there_in_part_goes_on_where_a_refused_key_stopped_it(new_fleet: Any):
+    groups = [Group(MediaKind.IMAGE_GROUP, f"rig {n}", (f"raw/{n}/1.jpg", f"raw/{n}/2.jpg")) for n in range(4)]
+    filled = FilledWithGroups(new_fleet(), *groups)
+    by_hand = filled.put_group(*reversed(filled.urls(groups[0])))
+    filled.fleet.encord.starts = [StartScript.HALT]
+
+    with pytest.raises(CredentialsError):
+        filled.register()
+    filled.register()
+
+    filled.fleet.assert_exactly_once()
+    assert dict(map(unit_and_item, filled.fleet.outcomes()))[groups[0].unit_id] == by_hand
+    assert filled.fleet.status().units.registered == len(groups)
 
 
 @pytest.mark.parametrize("has_digest", [True, False], ids=["says what it consists of", "is opened"])
