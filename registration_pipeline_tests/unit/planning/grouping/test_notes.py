@@ -134,22 +134,22 @@ def test_what_concerns_many_comes_before_the_lines_about_single_units(bucket: An
 
 
 @pytest.mark.parametrize(
-    ("groups", "waits"),
+    ("groups", "objects"),
     [
-        pytest.param([], "every DICOM series that is found by headers", id="without a rule"),
-        pytest.param([SCANS], "every DICOM series of groups[0] that is found by headers", id="of a rule"),
-        pytest.param([RIGS], "every DICOM series of the built-in rule that is found", id="of none of the rules"),
+        pytest.param([], "2 objects wait", id="without a rule"),
+        pytest.param([SCANS], "2 objects (groups[0]) wait", id="of a rule"),
+        pytest.param([RIGS], "2 objects (the built-in rule) wait", id="of none of the rules"),
     ],
 )
-def test_objects_without_a_header_name_what_waits_with_them(
-    bucket: Any, groups: list[dict[str, Any]], waits: str
+def test_objects_without_a_header_are_named_by_their_rule(
+    bucket: Any, groups: list[dict[str, Any]], objects: str
 ) -> None:
     bucket.configure(groups=groups)
     bucket.put("raw/scans/1.dcm", "raw/scans/2.dcm")
     found = line(bucket.sync(), "header")
 
-    assert found.startswith("2 objects wait for their headers to be read")
-    assert waits in found
+    assert found.startswith(f"{objects} for their headers to be read")
+    assert "every DICOM series that is found by headers waits, too" in found
 
 
 @pytest.mark.parametrize(
