@@ -28,7 +28,7 @@ class KeyOrder:
     """Takes rows and hands them on in the order of their keys.
 
     Args:
-        folder: for what has to wait; it is made when it is needed, and whoever owns the folder above it removes it.
+        folder: for what has to wait; made when it is needed; the caller removes it.
         schema: of the rows; it has a column ``key`` without nulls, and no key comes twice.
         write: takes the rows in their order.
     """
