@@ -48,6 +48,15 @@ MAX_CLIENT_METADATA_BYTES: Final = 10_000_000
 MAX_SEQUENCE_IMAGES: Final = 32_767
 """Images of a sequence, which is a group with ``createVideo``: Encord's page on registering cloud data."""
 
+MAX_ENUM_VALUES: Final = 255
+"""Options of an enum of the metadata schema: the SDK refuses 256."""
+
+EMBEDDING_SIZES: Final = range(1, 4096 + 1)
+"""Numbers of an embedding: Encord's page on custom metadata."""
+
+MAX_VARCHAR_CHARACTERS: Final = 8_192
+"""Characters of a value of type varchar: the SDK's ``max_length``."""
+
 INTEGER_RANGE: Final = range(-(2**63), 2**63)
 """Whole numbers beyond 64 bits fit no database's column."""
 

@@ -8,6 +8,17 @@ from __future__ import annotations
 from registration_pipeline.settings.addresses import SourceLocation, SourceScheme
 from registration_pipeline.settings.credentials import SshPrivateKey, encord_domain, encord_private_key
 from registration_pipeline.settings.load import load_settings
+from registration_pipeline.settings.metadata import (
+    DatasetSettings,
+    FieldKind,
+    FieldType,
+    KeyframeConfig,
+    KeyframeMode,
+    MediaMetadata,
+    MetadataEntry,
+    SubmitAs,
+    TableMatch,
+)
 from registration_pipeline.settings.models import (
     ChunkSizes,
     EncordSettings,
@@ -21,11 +32,18 @@ from registration_pipeline.settings.units import Grouping, GroupKind, GroupRule,
 
 __all__ = [
     "ChunkSizes",
+    "DatasetSettings",
     "EncordSettings",
+    "FieldKind",
+    "FieldType",
     "GroupKind",
     "GroupRule",
     "Grouping",
+    "KeyframeConfig",
+    "KeyframeMode",
     "KindRule",
+    "MediaMetadata",
+    "MetadataEntry",
     "ObjectKind",
     "Settings",
     "SourceEncordSettings",
@@ -34,6 +52,8 @@ __all__ = [
     "SourceSettings",
     "SshPrivateKey",
     "StorageSettings",
+    "SubmitAs",
+    "TableMatch",
     "UrlStyle",
     "encord_domain",
     "encord_private_key",

@@ -15,6 +15,7 @@ from registration_pipeline.limits import MANIFEST_LIMITS
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.settings.addresses import SourceScheme, lies_within
 from registration_pipeline.settings.endpoints import is_providers_own
+from registration_pipeline.settings.metadata_checks import metadata_problems
 from registration_pipeline.settings.models import UrlStyle
 from registration_pipeline.settings.report_address import REPORTING_SCHEMES
 from registration_pipeline.settings.unit_checks import unit_problems
@@ -64,6 +65,7 @@ def source_problems(source: SourceSettings, state: str, doubtful: AbstractSet[st
         elif source.url_style != UrlStyle.FILE:
             yield ("url_style",), "file:/// sources have url_style: file; leave the key out"
     yield from unit_problems(source)
+    yield from metadata_problems(source)
     if not doubtful & {"include", "exclude"} and _lists_its_own_state(source, state):
         yield ("uri",), "the state lies inside this source and would be registered; move it, or exclude its folder"
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings.addresses import parse_state
 from registration_pipeline.settings.cross_checks import plan_problems, source_problems
+from registration_pipeline.settings.metadata import DatasetSettings, MetadataEntry
 from registration_pipeline.settings.models import (
     ChunkSizes,
     EncordSettings,
@@ -39,14 +40,16 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "storage": StorageSettings,
     "encord": SourceEncordSettings,
     "chunk_size": ChunkSizes,
+    "dataset": DatasetSettings,
 }
-_ENTRIES: dict[str, type[BaseModel]] = {"kinds": KindRule, "groups": GroupRule}
+_ENTRIES: dict[str, type[BaseModel]] = {"kinds": KindRule, "groups": GroupRule, "metadata": MetadataEntry}
 """Lists of sections."""
 _TOP_LEVEL_KEYS = ("state", "encord", "sources")
 _SOURCE_KEYS = tuple(key for key in SourceSettings.model_fields if key != "name")
 _LIST_EXAMPLES = {
     "kinds": '- {match: "*.dat", kind: images}',
     "groups": '- {match: "rigs/**", as: image_group, by: directory}',
+    "metadata": "- {table: labels.parquet, key: image_path}",
 }
 _TEXTS = {
     "missing": "missing: this key is required",
@@ -165,7 +168,9 @@ class _SettingsReader:
             return None
         if "name" in value:
             self._parsed.add((*location, "name"), _unknown_key("name", _SOURCE_KEYS))
-        given = {key: {} if key in _SECTIONS and item is None else item for key, item in value.items()}
+        given = {
+            key: {} if key in _SECTIONS and key != "dataset" and item is None else item for key, item in value.items()
+        }
         source = self._model(SourceSettings, {**given, "name": name}, location)
         doubtful = self._doubtful_keys(location)
         checkable = source or _rest_of_source(name, given, doubtful)

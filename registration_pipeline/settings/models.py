@@ -24,6 +24,13 @@ from registration_pipeline.settings.addresses import (
 )
 from registration_pipeline.settings.cron import cron_problem
 from registration_pipeline.settings.endpoints import is_providers_own
+from registration_pipeline.settings.metadata import (
+    DatasetSettings,
+    MediaMetadata,
+    MetadataEntry,
+    MetadataSchema,
+    SubmitAs,
+)
 from registration_pipeline.settings.report_address import parse_report_location
 from registration_pipeline.settings.units import GroupRule, KindRule, source_title
 from registration_pipeline.settings.values import Glob, Name, WholeNumber, YamlModel
@@ -69,6 +76,10 @@ def _cron(expression: str) -> str:
     if (problem := cron_problem(expression)) is not None:
         raise ValueError(problem)
     return expression
+
+
+def _off(value: Any) -> Any:
+    return MediaMetadata.OFF if value is False else value  # YAML reads a bare off as false
 
 
 def _region(region: str) -> str:
@@ -187,6 +198,13 @@ class SourceSettings(YamlModel):
         kinds: what objects are, where their suffix does not say it; the first pattern that matches decides.
         groups: which objects become one unit; the first rule that takes an object decides.
         title: template for units of one object.
+        metadata: where client metadata comes from; later entries win, key by key.
+        metadata_schema: types of client metadata; compared with Encord's and, on request, added to it.
+        upsert_metadata: send metadata that changed again for registered units.
+        media_metadata: whether headers of media are read.
+        strict_client_only: reject units without media metadata.
+        submit_as: which of Encord's two forms manifests are sent in.
+        dataset: where registered items are linked; None: nowhere.
         max_in_flight: upload jobs open at once.
         settle_seconds: quiet time before an upload whose start is in doubt is sent again.
         max_attempts: how often a chunk with failures that may pass by themselves is tried before its retries are exhausted.
@@ -206,6 +224,13 @@ class SourceSettings(YamlModel):
     kinds: tuple[KindRule, ...] = ()
     groups: tuple[GroupRule, ...] = ()
     title: Annotated[str, AfterValidator(source_title)] = "{key}"
+    metadata: tuple[MetadataEntry, ...] = ()
+    metadata_schema: MetadataSchema = Field(default_factory=dict)
+    upsert_metadata: bool = False
+    media_metadata: Annotated[MediaMetadata, BeforeValidator(_off)] = MediaMetadata.OFF
+    strict_client_only: bool = False
+    submit_as: SubmitAs = SubmitAs.JSON
+    dataset: DatasetSettings | None = None
     max_in_flight: Annotated[WholeNumber, Field(ge=1, le=64)] = 4
     settle_seconds: Annotated[WholeNumber, Field(ge=0)] = 120
     max_attempts: Annotated[WholeNumber, Field(ge=1)] = 3

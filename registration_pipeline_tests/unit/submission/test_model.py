@@ -35,7 +35,8 @@ PROFILE = settings(
 HUNT = settings(PROFILE, max_examples=60)
 SEEDS = range(1, 31)
 EXAMPLES, AT_LEAST = DOSES.model_examples, DOSES.model_seeds
-"""This many seeds are run at length, with this many examples each; in soak more, until everything was reached."""
+"""This many seeds are run at length, with this many examples each, and more until enough was reached: what hypothesis draws
+changes with any module."""
 
 STARTS = (
     "accept, lose_reply, lose_request, throttle, refuse, too_large, halt, a bad entry, too many units, gateway_refuses, "
@@ -73,6 +74,7 @@ EVERYTHING = (
     | kinds("plan: ", "a late member, a bad member")
     | kinds("told: ", "is not empty")
 )
+MAY_MISS = 0 if IS_SOAK else len(EVERYTHING) // 4
 # BELIEVING and EARLY_CHECK fail too rarely for a hunt; each has a test of its own below.
 BROKEN = [
     pytest.param(variants.UNSETTLED, "registered twice", id="sent again without settling"),
@@ -233,15 +235,15 @@ def test_whatever_happens_every_object_is_registered_once_at_length(new_fleet: A
     reached = Counter[str]()
     for number in SEEDS:
         reached += run(new_fleet, variants.GOOD, number=number, profile=profile)
-        if number >= AT_LEAST and (not IS_SOAK or set(reached) >= EVERYTHING):
+        missing = EVERYTHING - set(reached)
+        if number >= AT_LEAST and len(missing) <= MAY_MISS:
             break
 
     counted = ", ".join(f"{name} {count}" for name, count in sorted(reached.items()))
     note_line(
         f"model check of the submission: {EXAMPLES * number} examples of 12 steps each; examples by what happened: {counted}"
     )
-    missing = EVERYTHING - set(reached)
-    assert len(missing) <= (0 if IS_SOAK else len(EVERYTHING) / 4), missing
+    assert len(missing) <= MAY_MISS, missing
 
 
 @pytest.mark.slow
