@@ -13,6 +13,7 @@ from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
 from registration_pipeline.manifest.files import ensure_manifest
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.calls.slots import Slots
+from registration_pipeline.submission.effect import Registration
 from registration_pipeline.tracking.journal.journal import Journal
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.units import ChunkUnits
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.effect import Effect
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.submission.target import Target
@@ -41,6 +43,7 @@ class SubmissionContext:
         stop: set when nothing more may be sent.
         limits: what Encord accepts in one manifest, by the plan that was bought.
         prior: what the folder held before the first upload of the source; None: nothing.
+        effect: what sending a chunk is for: registering its units, or giving their items other metadata.
         may_send: asked right before every start; raises when another process may have taken over the source.
         slots: room for open upload jobs.
         ahead: chunks that are made ready or concluded while all slots are occupied, so that no room for a job stays empty.
@@ -61,6 +64,7 @@ class SubmissionContext:
     stop: threading.Event = field(default_factory=threading.Event)
     limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE]
     prior: PriorItems | None = None
+    effect: Effect = field(default_factory=Registration)
     may_send: Callable[[], None] = lambda: None
     slots: Slots = field(default_factory=lambda: Slots(4))
     ahead: int = 2
@@ -90,7 +94,9 @@ class SubmissionContext:
         Raises:
             StateCorruptError: the stored one has other bytes, or the plan of the chunk is damaged.
         """
-        return ensure_manifest(self.store, self.source, chunk, units, limits=self.limits)
+        return ensure_manifest(
+            self.store, self.source, chunk, units, limits=self.limits, upsert=self.effect.is_upsert
+        )
 
     def pause(self, seconds: float) -> None:
         """Wait, but not past a stop.

@@ -23,8 +23,15 @@ from registration_pipeline.errors import (
     PermanentError,
     ThrottledError,
 )
-from registration_pipeline.manifest.format import GROUP_URL_PREFIX, OBJECT_URL, OBJECTS_METADATA_KEY, UNIT_METADATA_KEY
+from registration_pipeline.manifest.format import (
+    GROUP_URL_PREFIX,
+    OBJECT_URL,
+    OBJECTS_METADATA_KEY,
+    UNIT_METADATA_KEY,
+    UPSERT_METADATA,
+)
 from registration_pipeline.submission.gateway import (
+    ItemMetadata,
     ItemPage,
     JobItem,
     JobReport,
@@ -113,6 +120,8 @@ class ScriptedGateway:
             start, so that two jobs under way with the same URLs register them twice: the hostile reading.
         page_size: items of a page of a folder.
         items: what the folders hold, oldest first; tests may add, move and remove.
+        metadata: the client metadata of items by UUID; tests may change it.
+        merges_metadata: an upsert keeps fields that it does not have, as against replacing all of them.
     """
 
     starts: list[StartScript] = field(default_factory=list)
@@ -127,6 +136,8 @@ class ScriptedGateway:
     items: dict[str, list[RemoteItem]] = field(default_factory=dict)
     jobs: dict[str, JobReport] = field(default_factory=dict)
     manifests: list[bytes] = field(default_factory=list)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    merges_metadata: bool = False
     _urls_of_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _pending: dict[str, _PendingJob] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
@@ -229,6 +240,13 @@ class ScriptedGateway:
         }
         return found if len(found) == len(wanted) else None
 
+    def metadata_of_items(self, item_uuids: Sequence[str]) -> dict[str, ItemMetadata] | None:
+        """See ``RegistrationGateway``."""
+        folders = self.folders_of_items(item_uuids)
+        if folders is None:
+            return None
+        return {uuid: ItemMetadata(folder, json.dumps(self.metadata.get(uuid, {}))) for uuid, folder in folders.items()}
+
     def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
         """See ``RegistrationGateway``."""
         self._work()
@@ -286,6 +304,8 @@ class ScriptedGateway:
         for unit in (unit for units in manifest.values() if isinstance(units, list) for unit in units):
             urls = _urls_of(unit)
             if urls in present:
+                if manifest.get(UPSERT_METADATA):
+                    self._upsert(folder, unit, urls)
                 continue
             text = next(filter(None, map(self.fails, urls)), None)
             if text is not None:
@@ -304,11 +324,19 @@ class ScriptedGateway:
             units_error=len(errors),
         )
 
+    def _upsert(self, folder: Sequence[RemoteItem], unit: Mapping[str, Any], urls: tuple[str, ...]) -> None:
+        """Give the items of a unit the metadata that was sent."""
+        for item in folder:
+            if self._urls_of_groups.get(item.item_uuid, (item.url or "",)) == urls and "clientMetadata" in unit:
+                before = self.metadata.get(item.item_uuid, {}) if self.merges_metadata else {}
+                self.metadata[item.item_uuid] = {**before, **unit["clientMetadata"]}
+
     def _item(self, item_uuid: str, unit: Mapping[str, Any], urls: tuple[str, ...]) -> RemoteItem:
         """Return a unit's item; a listing shows no URL of an item that has several objects, as in the sandbox."""
         is_group = OBJECT_URL not in unit
         if is_group:
             self._urls_of_groups[item_uuid] = urls
+        self.metadata[item_uuid] = dict(unit.get("clientMetadata", {}))
         return RemoteItem(
             item_uuid=item_uuid,
             name=unit["title"],

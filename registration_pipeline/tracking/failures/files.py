@@ -45,7 +45,8 @@ class FailureRow:
         objects: how many objects of the unit the bucket holds; 1 for rejected objects.
         chunk_id: None for rejected objects.
         attempt: number of the attempt that failed, 0 for rejected objects.
-        stage: ``plan`` (rejected) or ``registration`` (Encord said no).
+        stage: ``plan`` (rejected), ``registration`` (Encord said no) or ``upsert`` (it is registered, and new metadata of it
+            did not get there).
         group_key: what names the unit that a rejected object would be in, for what is shown to people. Not a column.
     """
 

@@ -36,10 +36,16 @@ if TYPE_CHECKING:
 
 STAGE_PLAN = "plan"
 STAGE_REGISTRATION = "registration"
+STAGE_UPSERT = "upsert"
 
 
 def chunk_failures(
-    source: str, chunk_id: str, outcomes: ChunkOutcomes, *, gone: Collection[str] = ()
+    source: str,
+    chunk_id: str,
+    outcomes: ChunkOutcomes,
+    *,
+    gone: Collection[str] = (),
+    stage: str = STAGE_REGISTRATION,
 ) -> list[FailureRow]:
     """Return the failed units of one chunk; where Encord said which object of a unit is bad, with its URL.
 
@@ -48,6 +54,7 @@ def chunk_failures(
         chunk_id: the chunk.
         outcomes: of all its objects.
         gone: keys that the bucket does not hold any more.
+        stage: what failed.
     """
     return [
         FailureRow(
@@ -58,7 +65,7 @@ def chunk_failures(
             objects=unit.objects,
             chunk_id=chunk_id,
             attempt=unit.first.attempt,
-            stage=STAGE_REGISTRATION,
+            stage=stage,
             reason=(unit.said.reason or "other"),
             message=shortened(unit.said.message) if unit.said.message else unit.said.message,
             subtask_uuid=unit.said.subtask_uuid,
