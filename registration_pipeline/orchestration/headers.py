@@ -18,7 +18,7 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.settings.units import asks_for_headers
 
 if TYPE_CHECKING:
-    from registration_pipeline.facts.headers.reading import Reading
+    from registration_pipeline.facts.reading.reading import Reading
 
 _STAGE = "headers"
 

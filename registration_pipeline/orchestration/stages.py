@@ -22,7 +22,7 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.urls import url_warning
 
 if TYPE_CHECKING:
-    from registration_pipeline.facts.headers.reading import HeadersProgress
+    from registration_pipeline.facts.reading.reading import ReadingProgress
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.manifest.files import Manifest
@@ -138,7 +138,7 @@ class ProgressReporter:
         self._log, self._monotonic = log, monotonic
         self._logged = monotonic()
 
-    def __call__(self, progress: "ListingProgress | HeadersProgress") -> None:
+    def __call__(self, progress: "ListingProgress | ReadingProgress") -> None:
         """Take what it says of itself."""
         current_listener().advanced(progress.objects, str(progress))
         if self._monotonic() - self._logged >= _LOG_SECONDS:

@@ -19,8 +19,8 @@ from registration_pipeline.limits import MANIFEST_LIMITS, ManifestLimits
 from registration_pipeline.settings import Settings, SourceSettings, encord_domain, encord_private_key, load_settings
 
 if TYPE_CHECKING:
-    from registration_pipeline.facts.headers.reading import HeadersProgress, Reading
     from registration_pipeline.facts.reader import ObjectReader
+    from registration_pipeline.facts.reading.reading import Reading, ReadingProgress
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
@@ -190,7 +190,7 @@ class Project:
     def read_headers(
         self,
         source: SourceSettings,
-        progress: "Callable[[HeadersProgress], None] | None" = None,
+        progress: "Callable[[ReadingProgress], None] | None" = None,
         *,
         again: bool = False,
     ) -> "Reading | None":

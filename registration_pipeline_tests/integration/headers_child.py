@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from registration_pipeline.facts.headers.reading import HeaderReading
+from registration_pipeline.facts.headers.kind import HEADER_KIND
 from registration_pipeline.facts.readers.local import LocalReader
+from registration_pipeline.facts.reading.reading import ObjectReading
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.state.local import LocalStateStore
 
@@ -35,7 +36,8 @@ def main(bucket: str, state: str, last: str) -> None:
     store = LocalStateStore(Path(state))
     inventory = latest_inventory(store, "clinic")
     assert inventory is not None
-    reading = HeaderReading(
+    reading = ObjectReading(
+        kind=HEADER_KIND,
         store=store,
         source="clinic",
         reader=StoppingReader(Path(bucket), last),

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from registration_pipeline.facts.headers.reading import HeaderReading
+from registration_pipeline.facts.headers.kind import HEADER_KIND
 from registration_pipeline.facts.readers.local import LocalReader
+from registration_pipeline.facts.reading.reading import ObjectReading
 from registration_pipeline.facts.sets import latest_facts, read_facts
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
 from registration_pipeline.inventory.local import LocalLister
@@ -48,7 +49,9 @@ def test_a_reading_goes_on_after_kills_and_nothing_is_read_twice_but_a_part(tmp_
     assert latest_facts(store, "clinic", "headers") is None
 
     reader = LocalReader(bucket)
-    reading = HeaderReading(store=store, source="clinic", reader=reader, clock=lambda: datetime.now(UTC))
+    reading = ObjectReading(
+        kind=HEADER_KIND, store=store, source="clinic", reader=reader, clock=lambda: datetime.now(UTC)
+    )
     result = reading.read(lambda: read_inventory(store, inventory), {})
 
     assert (result.progress.cached, result.progress.read, reader.requests) == (100, 20, 20)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registration_pipeline.facts.headers.reading import HeaderReading, Reading
+from registration_pipeline.facts.headers.kind import HEADER_KIND
 from registration_pipeline.facts.readers.local import LocalReader
+from registration_pipeline.facts.reading.reading import ObjectReading, Reading
 from registration_pipeline.facts.sets import read_facts
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
 from registration_pipeline.inventory.local import LocalLister
@@ -81,7 +82,8 @@ class Clinic:
     def read(self, inventory: Inventory | None = None, reader: WatchedReader | None = None, **options: Any) -> Reading:
         """Read the headers of all objects of an inventory; of a new one by default."""
         inventory = inventory or self.listed()
-        reading = HeaderReading(
+        reading = ObjectReading(
+            kind=HEADER_KIND,
             store=self.store,
             source="clinic",
             reader=reader or WatchedReader(self.bucket),
