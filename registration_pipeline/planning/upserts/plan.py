@@ -21,6 +21,7 @@ from registration_pipeline.planning.chunking import ChunkCutter
 from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.history import compact
 from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, restore_markers
+from registration_pipeline.planning.media_blocks import media_bytes
 from registration_pipeline.planning.upserts.compare import Comparison
 from registration_pipeline.planning.upserts.decide import (
     Answer,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.upserts.texts import FieldChange
     from registration_pipeline.planning.upserts.writer import UpsertWriter
     from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.settings.metadata import SubmitAs
     from registration_pipeline.state.store import StateStore
 
 MOST_SAMPLES: Final = 20
@@ -86,6 +88,7 @@ class UpsertRequest:
         source: its name.
         sizes: the most units in a chunk, per kind.
         limits: what Encord accepts in one manifest.
+        submit_as: the form in which manifests are sent.
         metadata: the set of facts with the metadata of objects.
         registrations: which units are registered.
         history: of the upserts so far.
@@ -97,6 +100,7 @@ class UpsertRequest:
     source: str
     sizes: Mapping[MediaKind, int]
     limits: ManifestLimits
+    submit_as: SubmitAs
     metadata: FactSet
     registrations: Registrations
     history: PlanHistory
@@ -192,7 +196,7 @@ class _Pass:
         request = self.request
         comparison = Comparison(request.registrations.chunks)
         limits = replace(request.limits, bytes=request.limits.bytes - _SLACK_OF_ALL)
-        cutter = ChunkCutter(self.wave_id, request.sizes, limits)
+        cutter = ChunkCutter(self.wave_id, request.sizes, limits, submit_as=request.submit_as)
         units = objects = 0
         with tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
@@ -325,7 +329,7 @@ class _Pass:
             objects=len(keys),
             title=first["title"],
             client_metadata=text,
-            metadata_bytes=_SLACK_BYTES + _media_bytes(rows),
+            metadata_bytes=_SLACK_BYTES + self._media_bytes(kind, rows),
         )
         placed = _placed(rows, place, text, item, self._folder_uuid or "")
         request = self.request
@@ -344,6 +348,10 @@ class _Pass:
         room = MOST_SAMPLES - len(self._samples)
         self._samples += [Sample(keys[0], change) for change in decision.fields[:room]]
         return len(keys)
+
+    def _media_bytes(self, kind: MediaKind, rows: pa.Table) -> int:
+        texts = rows.column("media_metadata").to_pylist()
+        return sum(media_bytes(kind, text, self.request.submit_as) for text in texts)
 
 
 def _count_unit(unit: Candidate, counts: Counter[str]) -> None:
@@ -367,14 +375,6 @@ def _settle(unit: Candidate, decision: Decision, counts: Counter[str], writer: U
         counts["failed" if unit.failed_attempt is not None else "done"] -= (
             unit.failed_attempt is not None or unit.done_attempt is not None
         )
-
-
-def _media_bytes(rows: pa.Table) -> int:
-    """Return what blocks of media metadata add at most, where units carry them: each character may be escaped."""
-    if "media_metadata" not in rows.column_names:
-        return 0
-    texts = filter(None, rows.column("media_metadata").to_pylist())
-    return sum(2 * len(text) + _SLACK_OF_ALL for text in texts)
 
 
 def _placed(rows: pa.Table, place: tuple[str, int], text: str, item: str, folder_uuid: str) -> pa.Table:
