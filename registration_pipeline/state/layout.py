@@ -41,6 +41,11 @@ def upserts_source(source: str) -> str:
     return f"{source}/{_UPSERTS}"
 
 
+def is_upserts(source: str) -> bool:
+    """Return whether this stands for a source in the names of its upserts."""
+    return source.endswith(f"/{_UPSERTS}")
+
+
 def owner_of(name: str) -> tuple[str, str]:
     """Divide a whole name in the state into the source, or what stands for one, and the rest.
 

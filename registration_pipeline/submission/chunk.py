@@ -185,7 +185,9 @@ class ChunkSubmission:
                     self._record.append(JournalEventKind.JOB, job_id=job_id)
                     report = self._wait_for_job()
         if unsent is not None:
-            return self._conclude(unsent.outcomes(self._units(), self._record.progress, self.context), message=unsent.message)
+            return self._conclude(
+                unsent.outcomes(self._units(), self._record.progress, self.context), message=unsent.message
+            )
         if manifest.violations:
             text = "; ".join(f"{violation.where}: {violation.problem}" for violation in manifest.violations)
             return self._refused(f"{NOT_SENT}: {text}")

@@ -94,9 +94,7 @@ class SubmissionContext:
         Raises:
             StateCorruptError: the stored one has other bytes, or the plan of the chunk is damaged.
         """
-        return ensure_manifest(
-            self.store, self.source, chunk, units, limits=self.limits, upsert=self.effect.is_upsert
-        )
+        return ensure_manifest(self.store, self.source, chunk, units, limits=self.limits, upsert=self.effect.is_upsert)
 
     def pause(self, seconds: float) -> None:
         """Wait, but not past a stop.

@@ -1,4 +1,4 @@
-"""What sending a chunk is for, and what proves that it came: the one difference between registering and sending metadata again.
+"""What sending a chunk is for, and what proves that it came: the difference between registering and sending metadata again.
 
 The order of acts is the same for both and is in ``chunk.py``. Registering is here, upserts are in ``upserts/effect.py``.
 """

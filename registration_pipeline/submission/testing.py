@@ -122,6 +122,8 @@ class ScriptedGateway:
         items: what the folders hold, oldest first; tests may add, move and remove.
         metadata: the client metadata of items by UUID; tests may change it.
         merges_metadata: an upsert keeps fields that it does not have, as against replacing all of them.
+        ignores_upserts: upserts have no effect, and their jobs end as if they had.
+        metadata_seconds: how long after the end of a job items still show what they showed before.
     """
 
     starts: list[StartScript] = field(default_factory=list)
@@ -138,7 +140,10 @@ class ScriptedGateway:
     manifests: list[bytes] = field(default_factory=list)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
     merges_metadata: bool = False
+    ignores_upserts: bool = False
+    metadata_seconds: float = 0
     _urls_of_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _late: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
     _pending: dict[str, _PendingJob] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -245,6 +250,10 @@ class ScriptedGateway:
         folders = self.folders_of_items(item_uuids)
         if folders is None:
             return None
+        due = [one for one in self._late if one[0] <= self.clock()]
+        self._late = [one for one in self._late if one not in due]
+        for _, item_uuid, metadata in due:
+            self.metadata[item_uuid] = metadata
         return {uuid: ItemMetadata(folder, json.dumps(self.metadata.get(uuid, {}))) for uuid, folder in folders.items()}
 
     def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
@@ -329,7 +338,12 @@ class ScriptedGateway:
         for item in folder:
             if self._urls_of_groups.get(item.item_uuid, (item.url or "",)) == urls and "clientMetadata" in unit:
                 before = self.metadata.get(item.item_uuid, {}) if self.merges_metadata else {}
-                self.metadata[item.item_uuid] = {**before, **unit["clientMetadata"]}
+                now = {**before, **unit["clientMetadata"]}
+                if self.metadata_seconds:
+                    due = self.clock() + timedelta(seconds=self.metadata_seconds)
+                    self._late.append((due, item.item_uuid, now))
+                elif not self.ignores_upserts:
+                    self.metadata[item.item_uuid] = now
 
     def _item(self, item_uuid: str, unit: Mapping[str, Any], urls: tuple[str, ...]) -> RemoteItem:
         """Return a unit's item; a listing shows no URL of an item that has several objects, as in the sandbox."""

@@ -1,7 +1,7 @@
 """Where the upserts of a source are: from their own plan and journals to counts, failures and what planning has to know.
 
-What does not belong here: comparing metadata (``planning/upserts``), and sending. Nothing that counts registrations reads any of
-this.
+What does not belong here: comparing metadata (``planning/upserts``), and sending. Nothing that counts registrations reads any
+of this.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from registration_pipeline.objects import FailureReason
 from registration_pipeline.planning.upserts.registered import RegisteredChunk, RetryPolicy
 from registration_pipeline.planning.upserts.schema import DONE, KEPT_SCHEMA
 from registration_pipeline.state.parquet import read_parts
-from registration_pipeline.tracking.failures.log import STAGE_UPSERT, chunk_failures
+from registration_pipeline.tracking.failures.files import STAGE_UPSERT
+from registration_pipeline.tracking.failures.log import chunk_failures
 from registration_pipeline.tracking.journal.states import ONE_TRY, ChunkState
 from registration_pipeline.tracking.outcomes import failed_units, read_outcomes
 from registration_pipeline.tracking.snapshot import read_snapshot
@@ -157,9 +158,7 @@ class UpsertView:
     def _newest(self) -> Iterator[PlannedChunk]:
         latest = self.snapshot.history.latest
         return (
-            chunk
-            for chunk in self.snapshot.chunks.values()
-            if latest is not None and chunk.wave_id == latest.wave_id
+            chunk for chunk in self.snapshot.chunks.values() if latest is not None and chunk.wave_id == latest.wave_id
         )
 
     def _progress(self, chunk: PlannedChunk) -> ChunkProgress:

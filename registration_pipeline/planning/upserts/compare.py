@@ -2,8 +2,8 @@
 
 What does not belong here: deciding about one unit (``decide.py``) and making chunks of them (``plan.py``).
 
-Three streams are read forward together, so memory holds a batch of each. Most rows are settled by comparing whole columns: a unit
-whose text is the one that it was sent last is never looked at alone. Objects of units of several leave the stream, as they do
+Three streams are read forward together, so memory holds a batch of each. Most rows are settled by comparing whole columns: a
+unit whose text is the one that it was sent last is never read alone. Objects of units of several leave the stream, as they do
 when they are planned: they are sorted by unit and position beyond memory, and joined there.
 """
 
@@ -109,7 +109,9 @@ class Comparison:
         is_group = pc.is_in(rows.column("kind"), _GROUPS)
         members = candidates.filter(is_group)
         is_single = pc.invert(is_group)
-        return self._singles(candidates.filter(is_single), attempts.filter(is_single), was_sent.filter(is_single)), members
+        return self._singles(
+            candidates.filter(is_single), attempts.filter(is_single), was_sent.filter(is_single)
+        ), members
 
     def _singles(self, rows: pa.RecordBatch, attempts: pa.Array, was_sent: pa.Array) -> pa.RecordBatch:
         """Return the units that comparing columns does not settle."""
@@ -144,7 +146,10 @@ def _beside(rows: pa.RecordBatch, facts: pa.RecordBatch, last: LastSent) -> pa.R
     """Return planned rows with what is known and what was sent, as ``CANDIDATE_SCHEMA``."""
     keys = rows.column("key")
     known = pc.index_in(keys, facts.column("key"))
-    places = {"done": pc.index_in(keys, last.done.column("key")), "failed": pc.index_in(keys, last.failed.column("key"))}
+    places = {
+        "done": pc.index_in(keys, last.done.column("key")),
+        "failed": pc.index_in(keys, last.failed.column("key")),
+    }
     sent = {"done": last.done, "failed": last.failed}
     is_known = pc.is_null(facts.column("problem").take(known))
     columns: dict[str, Any] = {

@@ -1,7 +1,7 @@
-"""Decides about one unit: whether it is sent again, as the how manieth time, and what changes.
+"""Decides about one unit: whether it is sent again, how often it has been tried then, and what changes.
 
-What does not belong here: finding the units (``compare.py``) and where their rows go (``plan.py``). The newest metadata counts, and
-what it is compared with is what the unit's item was sent last; what failed is sent again as ``RetryPolicy`` says.
+What does not belong here: finding the units (``compare.py``) and where their rows go (``plan.py``). The newest metadata
+counts, and what it is compared with is what the unit's item was sent last; what failed is sent again as ``RetryPolicy`` says.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Decision(NamedTuple):
     """What becomes of a unit.
 
     Args:
-        tries: the how manieth time its metadata is sent.
+        tries: how often this metadata has been sent, with this time.
         fields: what changes.
         before: the text that they were compared with.
     """
@@ -87,13 +87,15 @@ def joined_units(tables: Iterable[pa.Table]) -> Iterator[Candidate]:
     """
     rows = (row for table in tables for batch in table.to_batches(1_024) for row in candidates(batch))
     for _, members in groupby(rows, key=attrgetter("chunk_id", "unit_index")):
-        first = next(members)
-        texts: dict[str | None, None] = {first.metadata: None}
-        is_known = first.is_known
+        first: Candidate | None = None
+        is_known: bool | None = True
+        texts: dict[str | None, None] = {}
         for member in members:
+            first = first or member
             texts[member.metadata] = None
             if is_known is not False:
-                is_known = member.is_known if member.is_known is not True else is_known
+                is_known = is_known if member.is_known else member.is_known
+        assert first is not None
         yield first._replace(metadata=filled(*texts) if is_known else None, is_known=is_known)
 
 
@@ -109,27 +111,31 @@ def decide(
         now: UTC.
         item: that the unit is registered as; None: not looked up yet.
     """
-    if not unit.is_known or unit.metadata is None:
-        # Of fields that are all gone nothing can be sent, and what failed is of no matter any more.
-        answer = Answer.NOTHING if unit.is_known else Answer.KEEP
-        return Decision(answer, before=unit.done_metadata or unit.planned)
-    if item is None and _depends_on_item(unit, chunk, policy):
+    if not unit.is_known:
+        return Decision(Answer.KEEP)
+    if item is None and unit.metadata is not None and _depends_on_item(unit, chunk, policy):
         return Decision(Answer.ASK)
     was_done = unit.done_metadata is not None and item in (None, unit.done_item)
     before = unit.done_metadata if was_done else (unit.planned if chunk.sent_metadata else None)
     fields = tuple(changed_fields(before, unit.metadata))
     if not fields:
         return Decision(Answer.NOTHING, before=before)
-    if unit.failed_state is None or unit.failed_tries is None or item not in (None, unit.failed_item):
-        return Decision(Answer.SEND, 1, fields, before)
+    tries = _tries(unit, policy, now) if item in (None, unit.failed_item) else 1
+    return Decision(Answer.SEND, tries, fields, before) if tries else Decision(Answer.KEEP)
+
+
+def _tries(unit: Candidate, policy: RetryPolicy, now: datetime) -> int:
+    """Return how often the metadata of a unit has been sent, with the next time; 0: it is not sent again."""
+    if unit.failed_state is None or unit.failed_tries is None:
+        return 1
     if unit.failed_state == policy.gone and not (policy.failed or policy.force):
-        return Decision(Answer.KEEP)
+        return 0
     if unit.failed_metadata != unit.metadata or policy.force:
-        return Decision(Answer.SEND, 1, fields, before)
+        return 1
     if not policy.allows(unit.failed_state, unit.failed_tries):
-        return Decision(Answer.KEEP)
+        return 0
     is_same_try = unit.failed_at is not None and unit.failed_at <= now < unit.failed_at + policy.one_try
-    return Decision(Answer.SEND, unit.failed_tries + (not is_same_try), fields, before)
+    return unit.failed_tries + (not is_same_try)
 
 
 def lost_fields(unit: Candidate, decision: Decision) -> bool:

@@ -1,8 +1,8 @@
 """Plans upserts: one wave of all registered units whose client metadata is another one than they were sent last.
 
-What belongs here is the way through the pass and the commit. What does not: comparing (``compare.py``), deciding about one unit
-(``decide.py``) and sending (``submission/upserts``). The caller holds the source's lease, and nothing that an earlier wave sent
-is under way.
+What belongs here is the way through the pass and the commit. What does not: comparing (``compare.py``), deciding about a unit
+(``decide.py``) and sending (``submission/upserts``). The caller holds the source's lease, and nothing that an earlier wave
+sent is under way.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.planning.history import PlanHistory
-    from registration_pipeline.planning.units import ChunkUnits
     from registration_pipeline.planning.upserts.registered import Registrations, RetryPolicy, UpsertOutcomes
     from registration_pipeline.planning.upserts.texts import FieldChange
     from registration_pipeline.planning.upserts.writer import UpsertWriter
@@ -261,9 +260,7 @@ class _Pass:
                 batch = []
         yield batch
 
-    def _undecided(
-        self, units: Iterable[Candidate], counts: Counter[str], writer: UpsertWriter
-    ) -> Iterator[Candidate]:
+    def _undecided(self, units: Iterable[Candidate], counts: Counter[str], writer: UpsertWriter) -> Iterator[Candidate]:
         for unit in units:
             decision = self._decide(unit)
             if decision.answer in (Answer.SEND, Answer.ASK):
@@ -286,9 +283,7 @@ class _Pass:
         if folder_uuid != self._folder_uuid:
             cutter.end_chunks()
             self._folder_uuid = folder_uuid
-        planned = read_chunk_units(
-            self.store, self.request.source, self.request.registrations.chunks[chunk_id].planned
-        )
+        planned = read_chunk_units(self.store, self.request.source, self.request.registrations.chunks[chunk_id].planned)
         spans, unit_ids = planned.spans(), planned.first_values("unit_id")
         items = self.request.registrations.items_of(chunk_id)
         for unit in units:
@@ -299,20 +294,15 @@ class _Pass:
             decision = self._decide(unit, item)
             _settle(unit, decision, counts, writer)
             if decision.answer is Answer.SEND:
-                first, end = spans[unit.unit_index]
-                yield self._send(unit, decision, planned, (first, end), item, cutter, writer)
+                rows = planned.rows(*spans[unit.unit_index])
+                placed, sent = self._sent(unit, decision, rows, item, cutter)
+                writer.write_unit(placed, sent)
+                yield rows.num_rows
 
-    def _send(
-        self,
-        unit: Candidate,
-        decision: Decision,
-        planned: ChunkUnits,
-        span: tuple[int, int],
-        item: str,
-        cutter: ChunkCutter,
-        writer: UpsertWriter,
-    ) -> int:
-        rows = planned.rows(*span)
+    def _sent(
+        self, unit: Candidate, decision: Decision, rows: pa.Table, item: str, cutter: ChunkCutter
+    ) -> tuple[pa.Table, dict[str, object]]:
+        """Return the rows of a unit as they are sent, and its ``SENT_SCHEMA`` row."""
         keys, urls = rows.column("key").to_pylist(), rows.column("object_url").to_pylist()
         kind, first = MediaKind(unit.kind), rows.slice(0, 1).to_pylist()[0]
         assert unit.metadata is not None
@@ -331,9 +321,8 @@ class _Pass:
             client_metadata=text,
             metadata_bytes=_SLACK_BYTES + self._media_bytes(kind, rows),
         )
-        placed = _placed(rows, place, text, item, self._folder_uuid or "")
         request = self.request
-        sent = {
+        sent: dict[str, object] = {
             "key": keys[0],
             "wave": request.history.number + 1,
             "chunk_id": place[0],
@@ -344,10 +333,9 @@ class _Pass:
             "tries": decision.tries,
             "at": request.clock(),
         }
-        writer.write_unit(placed, sent)
         room = MOST_SAMPLES - len(self._samples)
         self._samples += [Sample(keys[0], change) for change in decision.fields[:room]]
-        return len(keys)
+        return _placed(rows, place, text, item, self._folder_uuid or ""), sent
 
     def _media_bytes(self, kind: MediaKind, rows: pa.Table) -> int:
         texts = rows.column("media_metadata").to_pylist()

@@ -43,7 +43,7 @@ SENT_SCHEMA: Final[pa.Schema] = pa.schema(
 )
 """One row per unit that a wave of upserts sends, sorted by ``key``, that of its first object. ``wave``: number of the wave in
 its lineage; ``chunk_id``: of the upsert; ``attempt``: the newest one of the chunk that the unit was registered with;
-``metadata``: canonical JSON without the keys that the pipeline adds; ``tries``: the how manieth time it is sent."""
+``metadata``: canonical JSON without the keys that the pipeline adds; ``tries``: how often it has been sent, with this time."""
 
 STATE_SCHEMA: Final[pa.Schema] = SENT_SCHEMA.append(_required("state", pa.string()))
 """The same with what became of it: ``DONE``, or the reason of its failure."""
@@ -80,5 +80,5 @@ it was planned, and on the row of position 0 what was done last and what failed 
 invalid, unreadable or waits to be read."""
 
 KEPT_SCHEMA: Final[pa.Schema] = pa.schema([_required("key", pa.string()), _required("chunk_id", pa.string())])
-"""One row per unit whose last upsert failed and that a wave does not send again: its first object, and the chunk of upserts that
-it failed in."""
+"""One row per unit whose last upsert failed and that a wave does not send again: its first object, and the chunk of upserts
+that it failed in."""

@@ -142,7 +142,12 @@ def _last_of_each(rows: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def compact_sent(
-    store: StateStore, history: PlanHistory, outcomes: UpsertOutcomes, *, made_at: datetime, most_waves: int = _MOST_WAVES
+    store: StateStore,
+    history: PlanHistory,
+    outcomes: UpsertOutcomes,
+    *,
+    made_at: datetime,
+    most_waves: int = _MOST_WAVES,
 ) -> bool:
     """Write what all waves but the newest sent as one set, when they are many; return whether it was written.
 

@@ -238,7 +238,7 @@ class EncordGateway:
     def metadata_of_items(self, item_uuids: Sequence[str]) -> dict[str, ItemMetadata] | None:
         """See ``RegistrationGateway``.
 
-        The request of ``EncordUserClient.get_storage_items``, read into a small model of ours: the SDK's own takes long to parse.
+        The request of ``EncordUserClient.get_storage_items``, read into a small model: the SDK's own takes long to parse.
         """
         with self._translated(f"{len(item_uuids)} items"):
             try:
@@ -250,7 +250,9 @@ class EncordGateway:
                 )
             except (encord_exceptions.AuthorisationError, encord_exceptions.ResourceNotFoundError):
                 return None
-            return {str(item.uuid): ItemMetadata(str(item.parent), item.client_metadata or "{}") for item in page.results}
+            return {
+                str(item.uuid): ItemMetadata(str(item.parent), item.client_metadata or "{}") for item in page.results
+            }
 
     def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
         """See ``RegistrationGateway``.

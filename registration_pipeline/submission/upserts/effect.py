@@ -1,7 +1,7 @@
 """``Effect`` of upserts: items that are there get other metadata, and none is made.
 
-A start is only made when each item is in its folder at that moment: Encord would make an item anew that it does not find. A job
-that ended proves nothing; the metadata that the items show does (``shown.py``).
+A start is only made when each item is in its folder at that moment: Encord would make a new item of one that it does not find.
+A job that ended proves nothing; the metadata that the items show does (``shown.py``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from registration_pipeline.submission.spread import UnitVerdict, spread
 from registration_pipeline.submission.unit_errors import find_errors
 from registration_pipeline.submission.upserts.shown import ShownEvidence, shown_evidence
 from registration_pipeline.submission.verdicts import FolderEvidence, unaccounted_units
-from registration_pipeline.tracking.failures.log import STAGE_UPSERT, chunk_failures
+from registration_pipeline.tracking.failures.files import STAGE_UPSERT
+from registration_pipeline.tracking.failures.log import chunk_failures
 from registration_pipeline.tracking.outcomes import Verdict
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ _CHUNKS_IN_HAND: Final = 64
 """Chunks whose items are kept: more than are ever under way at once."""
 
 _GONE: Final = (
-    "item {item} is not in folder {folder} any more: it was deleted or moved in Encord, or the key may not see it. Nothing was "
-    "sent, because Encord would make a new item"
+    "item {item} is not in folder {folder} any more: it was deleted or moved in Encord, or the key may not see it. Nothing "
+    "was sent, because Encord would make a new item"
 )
 _REMADE: Final = (
     "item {item} was deleted while its metadata was sent, and Encord made item {other} in its place, which no record of this "

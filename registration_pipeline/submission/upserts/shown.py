@@ -2,8 +2,9 @@
 
 What does not belong here: what follows from it (``effect.py``).
 
-Encord may keep or remove fields that were not sent (contract, section 10), so an item may show more. How it gives back embeddings
-and key frames is not documented: ``$encord`` is not compared, and numbers in lists are the same when they are as 32-bit ones.
+Encord may keep or remove fields that were not sent (contract, section 10), so an item may show more. How it gives back
+embeddings and key frames is not documented: ``$encord`` is not compared, and numbers in lists are the same when they are as
+32-bit ones.
 """
 
 from __future__ import annotations

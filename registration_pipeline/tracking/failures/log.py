@@ -21,7 +21,13 @@ from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import read_census
 from registration_pipeline.state.layout import failure_log_name, failures_name
 from registration_pipeline.state.temporary import temporary_space
-from registration_pipeline.tracking.failures.files import FOR_ITS_UNIT, FailureRow, write_failures
+from registration_pipeline.tracking.failures.files import (
+    FOR_ITS_UNIT,
+    STAGE_PLAN,
+    STAGE_REGISTRATION,
+    FailureRow,
+    write_failures,
+)
 from registration_pipeline.tracking.outcomes import failed_units, read_outcomes
 from registration_pipeline.tracking.snapshot import read_snapshot
 
@@ -33,10 +39,6 @@ if TYPE_CHECKING:
     from registration_pipeline.tracking.journal.states import ChunkProgress
     from registration_pipeline.tracking.outcomes import ChunkOutcomes
     from registration_pipeline.tracking.snapshot import SourceSnapshot
-
-STAGE_PLAN = "plan"
-STAGE_REGISTRATION = "registration"
-STAGE_UPSERT = "upsert"
 
 
 def chunk_failures(
