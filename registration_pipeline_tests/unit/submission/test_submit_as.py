@@ -100,7 +100,7 @@ def test_what_the_sdk_refuses_of_one_unit_is_that_units_failure(fleet: Fleet) ->
     gateway = RefusingGateway(fleet)
 
     results = fleet.register(gateway=gateway, submit_as=SubmitAs.DATA_ITEMS)
-    first, second = sorted(results, key=lambda result: result.chunk_id)
+    first, second = sorted(results, key=lambda result: result.chunk.chunk_id)
 
     assert (first.state, second.state) == (ChunkState.PARTIALLY_FAILED, ChunkState.SUCCEEDED)
     assert dict(first.reasons) == {FailureReason.MANIFEST_REFUSED: 1}
