@@ -330,6 +330,8 @@ class Project:
                 gateway=self.gateway,
                 target=target,
                 limits=self.manifest_limits,
+                submit_as=source.submit_as,
+                needs_media_metadata=source.strict_client_only,
                 retry=retry,
                 stop=stop,
                 may_send=lease.check,
