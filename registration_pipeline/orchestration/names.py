@@ -42,10 +42,9 @@ class SourceNames:
         """The asset that lists the bucket."""
         return self._key("inventory")
 
-    @property
-    def headers(self) -> dg.AssetKey:
-        """The asset that reads headers, of sources whose rules ask for them."""
-        return self._key("headers")
+    def facts(self, name: str) -> dg.AssetKey:
+        """Return the asset of a set of facts, e.g. ``headers``, of sources that ask for it."""
+        return self._key(name)
 
     @property
     def chunk_plan(self) -> dg.AssetKey:

@@ -127,7 +127,7 @@ def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None)
 
 
 class ProgressReporter:
-    """Reports how far a listing, or the reading of headers, is to the listener, and to the run's log now and then.
+    """Reports how far a listing, or the reading of facts, is to the listener, and to the run's log now and then.
 
     Args:
         log: takes a line.
@@ -149,13 +149,13 @@ class ProgressReporter:
 def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterInstance, log: Log) -> StageReport:
     """Plan the latest inventory and make the planned chunks the source's partitions.
 
-    Headers that are needed and not known are read first, however the plan was started: without them objects would wait.
+    Facts that are needed and not known are read first, however the plan was started: without them objects would wait.
     """
-    from registration_pipeline.orchestration.headers import read_headers
+    from registration_pipeline.orchestration.facts import read_facts
     from registration_pipeline.tracking.status import source_status
 
     current_listener().stage_started(source.name, "plan", None)
-    read_headers(project, source, log)
+    read_facts(project, source, log)
     plan = project.plan(source)
     if plan.uri_notice:
         notice_and_log(log)(plan.uri_notice)

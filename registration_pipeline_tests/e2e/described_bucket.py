@@ -199,7 +199,7 @@ def _of_object(key: str, *, with_object_metadata: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if path.startswith("site-"):
         found["place.site"] = path.removeprefix("site-").split("/", 1)[0]
-    convert = {"speed": float, "night": "true".__eq__}
+    convert: dict[str, Callable[[str], Any]] = {"speed": float, "night": "true".__eq__}
     for name, text in CSV_BY_PATH.get(key, {}).items():
         if text:
             found[f"fleet.{name}"] = convert.get(name, str)(text)
