@@ -1,4 +1,4 @@
-"""The stages that read facts about objects, as the shell runs them: assets where a source asks for them, or a part of the plan.
+"""The stages that read facts about objects, as the shell runs them: assets where a source asks for them, or parts of the plan.
 
 What does not belong here: which facts are needed, and reading them (``project/facts`` and below).
 """
