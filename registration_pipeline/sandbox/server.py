@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Self
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.admin.api import build_admin
-from registration_pipeline.sandbox.admin.insight import Insight, JobRecord, RegisteredItem, ViolationRecord
+from registration_pipeline.sandbox.admin.insight import (
+    DatasetRecord,
+    Insight,
+    JobRecord,
+    RegisteredItem,
+    ViolationRecord,
+)
 from registration_pipeline.sandbox.api.app import build_app
 from registration_pipeline.sandbox.api.service import Service
 from registration_pipeline.sandbox.api.traffic import EndpointTraffic, Traffic
@@ -153,6 +159,26 @@ class Sandbox:
     def folder_items(self, folder_uuid: object) -> list[RegisteredItem]:
         """What is directly in a folder, oldest first."""
         return self._ask.items(folder_uuid)
+
+    def datasets(self) -> list[DatasetRecord]:
+        """Every dataset, oldest first."""
+        return self._ask.datasets()
+
+    def links(self, dataset_uuid: object) -> list[str]:
+        """The UUIDs of the items in a dataset, one for each of its rows, oldest first."""
+        return self._ask.links(dataset_uuid)
+
+    def rename_dataset(self, dataset_uuid: object, title: str) -> None:
+        """Give a dataset another title, as a person can in Encord."""
+        self._require_running()
+        with self._database.writing() as connection:
+            connection.execute("UPDATE datasets SET title = ? WHERE uuid = ?", (title, str(dataset_uuid)))
+
+    def delete_dataset(self, dataset_uuid: object) -> None:
+        """Delete a dataset, as a person can in Encord; its items stay."""
+        self._require_running()
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM datasets WHERE uuid = ?", (str(dataset_uuid),))
 
     def duplicates(self) -> dict[str, list[str]]:
         """URLs registered more than once, by folder UUID; of groups, the first URL."""

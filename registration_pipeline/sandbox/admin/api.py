@@ -63,6 +63,7 @@ class Admin:
             data=str(self._service.config.data.resolve()),
             counts=insight.counts(),
             folders=insight.folders(SHOWN_ROWS),
+            datasets=insight.datasets(SHOWN_ROWS),
             jobs=insight.jobs(SHOWN_ROWS)[::-1],
             duplicates=insight.duplicates(SHOWN_ROWS),
             violations=insight.violations(SHOWN_ROWS),
@@ -99,6 +100,10 @@ class Admin:
     def folders(self, request: Request) -> Response:
         """``GET /folders``."""
         return _listed(self._insight.folders(_limit(request)))
+
+    def datasets(self, request: Request) -> Response:
+        """``GET /datasets``: oldest first."""
+        return _listed(self._insight.datasets(_limit(request)))
 
     def items(self, request: Request) -> Response:
         """``GET /folders/{uuid}/items``; ``?search=``, ``?offset=``, ``?limit=``."""
@@ -224,6 +229,7 @@ _JSON: dict[str, Handler] = {
     "GET /folders/{uuid}/items": Admin.items,
     "GET /state": Admin.state,
     "GET /folders": Admin.folders,
+    "GET /datasets": Admin.datasets,
     "GET /jobs": Admin.jobs,
     "GET /duplicates": Admin.duplicates,
     "GET /violations": Admin.violations,

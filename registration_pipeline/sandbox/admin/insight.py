@@ -34,6 +34,21 @@ FROM items JOIN folders ON folders.id = folder_id
 GROUP BY folder_id, identity HAVING count(*) > 1 ORDER BY folder_id, identity LIMIT ?"""
 
 
+_DATASETS = """
+SELECT datasets.uuid, title, count(data_rows.id) AS links, count(DISTINCT item_id) AS items
+FROM datasets LEFT JOIN data_rows ON dataset_id = datasets.id GROUP BY datasets.id ORDER BY datasets.id LIMIT ?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRecord:
+    """A dataset; ``links`` counts its rows, ``items`` the items that these are of."""
+
+    uuid: str
+    title: str
+    links: int
+    items: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderRecord:
     """A folder; ``path`` names those above it, ``items`` and ``jobs`` count what is directly in it."""
@@ -113,6 +128,8 @@ class Insight:
             in_folders = "SELECT count(*) FROM violations WHERE refused AND folder_uuid IN (SELECT uuid FROM folders)"
             return {
                 "folders": _count(connection, "folders"),
+                "datasets": _count(connection, "datasets"),
+                "links": _count(connection, "data_rows"),
                 "items": _count(connection, "items"),
                 "duplicates": connection.execute(f"SELECT count(*) FROM ({_DUPLICATES})", (-1,)).fetchone()[0],  # noqa: S608
                 "jobs": {row[0]: row[1] for row in statuses},
@@ -120,6 +137,18 @@ class Insight:
                 "refused_in_folders": connection.execute(in_folders).fetchone()[0],
                 "remarks": violations.get(0, 0),
             }
+
+    def datasets(self, limit: int | None = None) -> list[DatasetRecord]:
+        """Every dataset, oldest first."""
+        return [DatasetRecord(**row) for row in self._rows(_DATASETS, _bound(limit))]
+
+    def links(self, dataset_uuid: object) -> list[str]:
+        """The UUIDs of the items in a dataset, one for each row, oldest first."""
+        query = (
+            "SELECT items.uuid FROM data_rows JOIN items ON items.id = item_id JOIN datasets ON datasets.id = dataset_id"
+            " WHERE datasets.uuid = ? ORDER BY data_rows.id"
+        )
+        return [row["uuid"] for row in self._rows(query, str(dataset_uuid))]
 
     def folders(self, limit: int | None = None) -> list[FolderRecord]:
         """Every folder, by path."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from registration_pipeline.sandbox.admin.insight import (
+        DatasetRecord,
         DuplicateRecord,
         FolderRecord,
         JobRecord,
@@ -46,6 +47,7 @@ class Overview:
     data: str
     counts: Mapping[str, Any]
     folders: Sequence[FolderRecord]
+    datasets: Sequence[DatasetRecord]
     jobs: Sequence[JobRecord]
     duplicates: Sequence[DuplicateRecord]
     violations: Sequence[ViolationRecord]
@@ -59,7 +61,7 @@ class Overview:
 
 def overview_page(overview: Overview) -> str:
     """The first page."""
-    places = ("folders", "jobs", "duplicates", "violations", "faults", "requests")
+    places = ("folders", "datasets", "jobs", "duplicates", "violations", "faults", "requests")
     header = join(
         [
             tag("h1", "Encord sandbox"),
@@ -75,6 +77,7 @@ def overview_page(overview: Overview) -> str:
         [
             _tiles(overview),
             _folders(overview),
+            _datasets(overview),
             _jobs(overview),
             _duplicates(overview),
             _violations(overview),
@@ -91,6 +94,7 @@ def _tiles(overview: Overview) -> Html:
     tiles = [
         (counts["folders"], "folders", False),
         (counts["items"], "items", False),
+        (counts["links"], f"links to {counts['datasets']:,} datasets", False),
         (sum(counts["jobs"].values()), f"jobs: {jobs}" if jobs else "jobs", False),
         (counts["duplicates"], "duplicate URLs", True),
         (counts["refused_in_folders"], "refused manifests", True),
@@ -139,6 +143,16 @@ def _folders(overview: Overview) -> Html:
         ["Folder", ("Items", "number"), ("Jobs", "number"), ("UUID", "faint")], rows, empty="No folder was made yet."
     )
     return section("folders", "Folders", shown, note=_shown(overview.folders, overview.counts["folders"]))
+
+
+def _datasets(overview: Overview) -> Html:
+    rows = [
+        (entry.title, _number(entry.items), _number(entry.links), tag("code", entry.uuid))
+        for entry in overview.datasets
+    ]
+    headings: Headings = ["Dataset", ("Items", "number"), ("Rows", "number"), ("UUID", "faint")]
+    shown = table(headings, rows, empty="No dataset was made yet.")
+    return section("datasets", "Datasets", shown, note=_shown(overview.datasets, overview.counts["datasets"]))
 
 
 def _jobs(overview: Overview) -> Html:
