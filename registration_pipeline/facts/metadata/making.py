@@ -56,8 +56,9 @@ def make_metadata(
 ) -> FactSet:
     """Merge all entries of a source and commit what they come to; return the last set if nothing changed since.
 
-    Sets of sidecars and of object metadata have a row for every candidate that could be read: one without a row waits, and
-    has no row in this set, either. A table was read whole: an object without a row there has no values of it.
+    A set of object metadata has a row for every candidate that could be read, and one of sidecars the problem ``waiting``
+    where one could not be: such an object waits, and has no row in this set. A table was read whole, and all sidecars were
+    found: an object without a row there has no values of it.
 
     Args:
         store: the state.
