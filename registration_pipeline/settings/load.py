@@ -211,7 +211,7 @@ def _without_mark(place: Location) -> Location:
 
 
 def _with_absolute_tables(source: SourceSettings, folder: Path) -> SourceSettings:
-    """Return a source on a directory with the whole paths of its tables: they may lie in the directory, and are no objects then.
+    """Return a source on a directory with whole paths of tables, which may lie in the directory and are not objects then.
 
     Elsewhere a path stays as it is written, so that it is the same on every machine.
     """
