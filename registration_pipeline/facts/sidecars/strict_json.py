@@ -196,4 +196,5 @@ def _problem_of(kind: str, written: str) -> str | None:
 
 
 def _shown(written: str) -> str:
-    return ascii(written)[1:-1] if len(written) <= _MOST_SHOWN else ascii(written[:_MOST_SHOWN])[1:-1] + "…"
+    cut = written if len(written) <= _MOST_SHOWN else f"{written[:_MOST_SHOWN]}..."
+    return cut.encode("ascii", "backslashreplace").decode()
