@@ -10,6 +10,7 @@ part, and one whose marker does not name the tail, is one region under the diges
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ ROW_GROUP_ROWS = 65_536
 
 PART_ROWS = 1_000_000
 """Rows per part: 10 to 30 MB compressed, so that a part uploads in one conditional request."""
+
+_GROUPS_PER_PART: Final = 16
+"""Of large rows."""
 
 _BLOCK_BYTES = 1 << 20
 _REGIONS: Final = "registration_pipeline.regions"
@@ -98,6 +102,8 @@ class ParquetPartWriter:
         rows_per_group: the most rows in one row group: what a reader must decode to get at any row of it.
         distinct: columns whose values hardly repeat. They get no dictionary, which would hold nearly all values before it is
             given up: writing takes longer with one, and reading too.
+        bytes_per_group: a row group is closed at about so many Arrow bytes even with fewer rows, and a part at 16 times as
+            many: for rows that may be large. None: rows alone count.
     """
 
     def __init__(
@@ -109,10 +115,13 @@ class ParquetPartWriter:
         rows_per_part: int = PART_ROWS,
         rows_per_group: int = ROW_GROUP_ROWS,
         distinct: Collection[str] = (),
+        bytes_per_group: int | None = None,
     ) -> None:
         self._dictionaries = [name for name in schema.names if name not in distinct]
         self._files, self._schema, self._stem = files, schema, stem
         self._rows_per_part, self._rows_per_group = rows_per_part, rows_per_group
+        self._bytes_per_group = bytes_per_group or sys.maxsize
+        self._pending_bytes = self._bytes_in_part = 0
         self._folder = tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True)
         self._path = Path(self._folder.name) / "part.parquet"
         self._open: _OpenPart | None = None
@@ -137,7 +146,8 @@ class ParquetPartWriter:
             offset += piece.num_rows
             self._pending.append(piece)
             self._pending_rows += piece.num_rows
-            if self._pending_rows == self._room():
+            self._pending_bytes += piece.nbytes
+            if self._pending_rows == self._room() or self._pending_bytes >= self._bytes_per_group:
                 self._write_row_group()
 
     def finish(self) -> tuple[Part, ...]:
@@ -158,8 +168,9 @@ class ParquetPartWriter:
                 self._open = _OpenPart(self._path, self._schema, self._dictionaries)
             self._open.write(table)
         self._rows_in_part += table.num_rows
-        self._pending, self._pending_rows = [], 0
-        if self._rows_in_part == self._rows_per_part:
+        self._bytes_in_part += self._pending_bytes
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        if self._rows_in_part == self._rows_per_part or self._bytes_in_part >= _GROUPS_PER_PART * self._bytes_per_group:
             self._publish()
 
     def _publish(self) -> None:
@@ -171,7 +182,7 @@ class ParquetPartWriter:
         name = self._files.new_name(self._stem, "parquet")
         self._files.store.create_from_file(name, self._path)
         self._parts.append(Part(name, self._rows_in_part, size, digest, tail))
-        self._rows_in_part = 0
+        self._rows_in_part = self._bytes_in_part = 0
 
 
 class _OpenPart:
