@@ -15,6 +15,7 @@ from starlette.routing import Mount, Router
 
 from registration_pipeline.sandbox.api import folders as folders_api
 from registration_pipeline.sandbox.api import items as items_api
+from registration_pipeline.sandbox.api import metadata_schema as metadata_schema_api
 from registration_pipeline.sandbox.api import uploads as uploads_api
 from registration_pipeline.sandbox.api.endpoints import BASE_PATH, EndpointFinder
 from registration_pipeline.sandbox.api.service import service_of
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.sandbox.api.service import Service
 
-ROUTES = [*folders_api.ROUTES, *items_api.ROUTES, *uploads_api.ROUTES]
+ROUTES = [*folders_api.ROUTES, *items_api.ROUTES, *uploads_api.ROUTES, *metadata_schema_api.ROUTES]
 
 
 class Gate:

@@ -41,6 +41,9 @@ class Endpoint(StrEnum):
     START_JOB = "start_job"
     POLL_JOB = "poll_job"
     STOP_JOB = "stop_job"
+    GET_METADATA_SCHEMA = "get_metadata_schema"
+    SET_METADATA_SCHEMA = "set_metadata_schema"
+    SET_SIMPLE_METADATA_SCHEMA = "set_simple_metadata_schema"
     OTHER = "other"
     """No endpoint: answered with 404 or 405."""
 
