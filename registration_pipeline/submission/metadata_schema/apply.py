@@ -128,7 +128,8 @@ class SchemaChange:
         self._before = self._before or found
         if found.conflicts:
             raise conflict_error(self.source, found, was_written=self._writes > 0)
-        self._seen = remembered(self._seen, schema)
+        # What is gone before we have written is not our doing.
+        self._seen = remembered(self._seen, schema) if self._writes else dict(schema)
         return schema, merged(self.declared, schema, self._seen if self._writes else None)
 
 

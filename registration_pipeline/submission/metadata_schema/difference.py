@@ -1,6 +1,6 @@
 """What differs between a source's declared metadata schema and Encord's, field by field.
 
-What does not belong here: one field (``definitions.py``) and changing Encord's (``merge.py``, ``apply.py``).
+What does not belong here: one field (``fields.py``) and changing Encord's (``merge.py``, ``apply.py``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.counted import counted
-from registration_pipeline.submission.metadata_schema.definitions import conflict, described, lacking_options
+from registration_pipeline.submission.metadata_schema.fields import conflict, described, lacking_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registration_pipeline.settings import FieldKind
-from registration_pipeline.submission.metadata_schema.definitions import definition_of, lacking_options, options_of
+from registration_pipeline.submission.metadata_schema.fields import definition_of, lacking_options, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
