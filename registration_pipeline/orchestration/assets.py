@@ -71,9 +71,11 @@ def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
 
 def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
-    check = (names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")
+    checks = [(names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")]
+    if source.metadata_schema:
+        checks.append((names.METADATA_MATCHES_SCHEMA, "No object is rejected as invalid_metadata."))
     before = [own.inventory, *asset_keys(source)]
-    described = _described(source, own.chunk_plan, check, deps=before, kinds={"parquet"}, pool=own.listing_pool)
+    described = _described(source, own.chunk_plan, *checks, deps=before, kinds={"parquet"}, pool=own.listing_pool)
 
     @dg.asset(**described, description="New objects in chunks; chunks that exist never change.")
     def chunk_plan(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
