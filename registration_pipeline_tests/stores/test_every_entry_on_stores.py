@@ -46,7 +46,7 @@ def test_encord_holds_what_every_entry_says_of_the_objects_of_a_bucket(
 
     def put(key: str, content: bytes = b"x") -> None:
         if key in DESCRIBED:
-            bucket.put_described(key, content, metadata=DESCRIBED[key])
+            bucket.put_described(key, DESCRIBED[key], {})
         else:
             bucket.put(key, content)
 

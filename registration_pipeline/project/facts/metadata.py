@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.facts.metadata.making import make_metadata
-from registration_pipeline.facts.metadata.metadata_set import METADATA, set_notes
-from registration_pipeline.facts.metadata.read_values import UNREADABLE
+from registration_pipeline.facts.metadata.metadata_set import METADATA
 from registration_pipeline.facts.metadata.value_sets import entry_set_name
 from registration_pipeline.facts.object_metadata.reading import read_object_metadata
 from registration_pipeline.facts.reading.reading import Reading, ReadingProgress
-from registration_pipeline.facts.reading.spec import WAITING
 from registration_pipeline.facts.sets import latest_facts
 from registration_pipeline.facts.sidecars.reading import read_sidecars
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.planning.fact_needs import objects_with_metadata
 from registration_pipeline.planning.history import load_history
+from registration_pipeline.project.facts.current import facts_notes, is_current
 from registration_pipeline.project.project import utc_now
 
 if TYPE_CHECKING:
@@ -87,9 +86,9 @@ class SourceMetadata:
             return None
         if entry.table is not None:
             return self._table(index, entry, inventory)
-        notes = self._notes(inventory, history)
+        notes = facts_notes(self._source, inventory, history)
         before = latest_facts(self._project.store, self._source.name, entry_set_name(entry) or "")
-        if before is not None and not again and _is_current(before, notes):
+        if before is not None and not again and is_current(before, notes):
             return before
         if entry.sidecar is not None:
             return read_sidecars(inventory=inventory, **self._reading(entry, counted, notes))
@@ -125,25 +124,6 @@ class SourceMetadata:
             "progress": counted.next(),
             "notes": notes,
         }
-
-    def _notes(self, inventory: "Inventory", history: "PlanHistory") -> dict[str, Any]:
-        """Return what a set of facts about objects says of how it was made."""
-        notes = set_notes(self._source, inventory, (), history.number)
-        return {name: notes[name] for name in ("inventory_id", *_SAME, "planned")}
-
-
-_SAME = ("listing_digest", "settings_digest")
-
-
-def _is_current(facts: "FactSet", notes: dict[str, Any]) -> bool:
-    """Return whether what a set says of objects is all that reading them now could say."""
-    known: Any = facts.notes
-    if any(known.get(name) != notes[name] for name in _SAME) or int(known.get("planned", 0)) > notes["planned"]:
-        return False
-    if known.get("inventory_id") == notes["inventory_id"]:
-        return True
-    problems = known.get("problems", {})
-    return not (problems.get(UNREADABLE) or problems.get(WAITING) or known.get("counts", {}).get("waiting"))
 
 
 class _Counted:

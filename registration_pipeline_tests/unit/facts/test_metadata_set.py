@@ -134,7 +134,9 @@ def test_an_object_that_is_not_read_yet_waits(root: Path, entry: dict[str, Any])
     bucket = MetadataBucket(root, metadata=[entry])
     bucket.put("raw/a.png", "raw/b.png")
     listed = bucket.listed()
-    waiting = {"raw/a.png": {"problem": "waiting", "message": "its sidecar gave no reply."}} if "sidecar" in entry else {}
+    waiting = (
+        {"raw/a.png": {"problem": "waiting", "message": "its sidecar gave no reply."}} if "sidecar" in entry else {}
+    )
     facts = bucket.make(listed, bucket.write_values(0, {**waiting, "raw/b.png": {"n": 1}}))
     assert list(rows_of(bucket.store, facts)) == ["raw/b.png"]
     assert facts.notes["counts"]["waiting"] == 1
