@@ -85,7 +85,7 @@ class SourceMedia:
 
 
 class _Candidates:
-    """The objects to probe, and what they are. Only those of one batch are remembered: the next one is asked for after them."""
+    """The objects to probe, and what they are. Only one batch is remembered: the next one is asked for after it."""
 
     def __init__(
         self, store: "StateStore", source: "SourceSettings", inventory: "Inventory", history: "PlanHistory"
