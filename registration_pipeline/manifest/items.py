@@ -25,7 +25,9 @@ from registration_pipeline.manifest.format import (
     ItemFormat,
     JsonType,
 )
+from registration_pipeline.manifest.metadata_rules import encord_problems
 from registration_pipeline.manifest.violation import Violation
+from registration_pipeline.settings.metadata import ENCORD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,10 +48,14 @@ class ItemChecker:
     """Checks the items of one manifest one after the other and remembers their URLs and titles.
 
     ``urls`` is how many URLs the items named so far.
+
+    Args:
+        needs_media_metadata: an item without its block is a violation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, needs_media_metadata: bool = False) -> None:
         self.urls = 0
+        self._needs_media_metadata = needs_media_metadata
         self._where_by_url: dict[str, str] = {}
         self._where_by_title: dict[str, str] = {}
 
@@ -74,6 +80,8 @@ class ItemChecker:
         yield from self._check_title(f"{where}.{TITLE}", item)
         yield from _check_client_metadata(f"{where}.{CLIENT_METADATA}", item.get(CLIENT_METADATA))
         yield from _check_media_metadata(where, item, item_format)
+        if self._needs_media_metadata and item_format.media_metadata_key not in item:
+            yield _lacking_block(where, item_format.media_metadata_key)
 
     def _check_url(self, where: str, key: str, item: dict[str, Any]) -> Iterator[Violation]:
         place = f"{where}.{key}"
@@ -164,6 +172,19 @@ def _check_client_metadata(place: str, metadata: Any) -> Iterator[Violation]:
     length = len(json.dumps(metadata))
     if length > MAX_CLIENT_METADATA_BYTES:
         yield Violation(place, f"is {length:,} bytes long; Encord accepts {MAX_CLIENT_METADATA_BYTES:,}")
+    if ENCORD_KEY in metadata:
+        for below, problem in encord_problems(f"{place}.{ENCORD_KEY}", metadata[ENCORD_KEY]):
+            yield Violation(below, problem)
+
+
+def _lacking_block(where: str, key: str | None) -> Violation:
+    if key is None:
+        problem = "can't have media metadata in this form, and strict_client_only sends nothing without: set submit_as"
+        return Violation(where, f"{problem}: data_items, or strict_client_only: false")
+    return Violation(
+        f"{where}.{key}",
+        "is missing, and strict_client_only sends nothing without: plan the object again, or set it false",
+    )
 
 
 def _check_media_metadata(where: str, item: dict[str, Any], item_format: ItemFormat) -> Iterator[Violation]:

@@ -142,7 +142,7 @@ def media_remedy(kind: MediaKind, submit_as: SubmitAs) -> str:
     """Return what helps units of a kind that has no block in a form, where none is sent without one."""
     if submit_as is SubmitAs.JSON and media_block(kind, SubmitAs.DATA_ITEMS) is not None:
         return f"{kind.value} carry media metadata only in the typed form: set submit_as: data_items"
-    return f"Encord takes no media metadata of {kind.value}: exclude them, or set strict_client_only: false"
+    return f"Encord accepts no media metadata of {kind.value}: exclude them, or set strict_client_only: false"
 
 
 def written_block(kind: MediaKind, text: str, submit_as: SubmitAs = SubmitAs.JSON) -> str | None:
