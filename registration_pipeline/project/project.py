@@ -336,6 +336,8 @@ class Project:
                 gateway=self.gateway,
                 target=target,
                 limits=self.manifest_limits,
+                submit_as=source.submit_as,
+                needs_media_metadata=source.strict_client_only,
                 prior=self._prior_items(source, target, retry, notify),
                 retry=retry,
                 stop=stop,
