@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from registration_pipeline.facts.join import FactsJoin
 from registration_pipeline.facts.metadata.patterns import PatternValues
 from registration_pipeline.facts.metadata.value_sets import VALUES_SCHEMA
+from registration_pipeline.facts.reading.spec import WAITING
 from registration_pipeline.state.parquet import read_parts
 from registration_pipeline.tables.sorted_lookup import SortedLookup
 from registration_pipeline.tables.sorted_merge import SortedMerge
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from registration_pipeline.facts.metadata.schema_check import SchemaCheck
     from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.settings import SourceSettings
-    from registration_pipeline.settings.metadata import MetadataEntry
     from registration_pipeline.state.store import StateStore
 
 
@@ -76,7 +76,7 @@ def entry_values(
             raise ValueError(f"there is no set of facts for the entry {entry.model_dump_json(exclude_defaults=True)}")
         else:
             rows = (batch.select(VALUES_SCHEMA.names) for batch in read_parts(store, facts.parts, None, batch_rows))
-            found.append(_OfVersion(rows) if entry.object_metadata else _OfKey(rows, entry))
+            found.append(_OfVersion(rows) if entry.object_metadata else _OfKey(rows))
     return found
 
 
@@ -91,22 +91,21 @@ class _OfPattern:
 
 
 class _OfKey:
-    """A table or sidecars: their values belong to a key, whatever version of the object has it."""
+    """A table or sidecars: their values belong to a key, whatever version of the object has it. No row: nothing is said."""
 
-    def __init__(self, facts: Iterator[pa.RecordBatch], entry: MetadataEntry) -> None:
+    def __init__(self, facts: Iterator[pa.RecordBatch]) -> None:
         self._rows = SortedLookup(SortedMerge([facts], VALUES_SCHEMA))
-        self._waits = entry.table is None  # a table has been read whole
         self.without_row = 0
 
     def of(self, rows: pa.RecordBatch) -> Said:
         found = self._rows.rows_of(rows.column("key"))
         where = pc.index_in(rows.column("key"), value_set=found.column("key"))
         self.without_row += where.null_count
-        return _said(found.take(where), pc.is_null(where) if self._waits and where.null_count else None)
+        return _said(found.take(where), None)
 
 
 class _OfVersion:
-    """Object metadata, which belong to a version of an object."""
+    """Object metadata, which belong to a version of an object. No row: it has to be read yet."""
 
     without_row = 0
 
@@ -124,4 +123,7 @@ def _said(found: pa.RecordBatch, is_waiting: pa.BooleanArray | None) -> Said:
     if problems.null_count == len(problems):
         return Said(found.column("values"), is_waiting=is_waiting)
     texts = pc.if_else(pc.is_valid(problems), pa.scalar(None, pa.string()), found.column("values"))
+    unread = pc.fill_null(pc.equal(problems, WAITING), fill_value=False)
+    if pc.any(unread).as_py():
+        is_waiting = unread if is_waiting is None else pc.or_(is_waiting, unread)
     return Said(texts, problems, found.column("message"), is_waiting)
