@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.manifest.format import (
@@ -98,10 +98,25 @@ def upserted_metadata(chunk_id: str, unit_id: str, own: str | None) -> str:
     return own
 
 
+def own_metadata(chunk_id: str, unit_id: str, text: str) -> dict[str, Any]:
+    """Return the client metadata of a unit, parsed.
+
+    Raises:
+        StateCorruptError: it is not the JSON text of an object.
+    """
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _damage(chunk_id, unit_id, f"the JSON text of an object ({error})") from error
+    if not isinstance(parsed, dict):
+        raise _damage(chunk_id, unit_id, "the JSON text of an object")
+    return parsed
+
+
 def _merged_by_parsing(chunk_id: str, unit_id: str, own: str, ours: Mapping[str, str]) -> str:
     try:
-        return _dump(json.loads(own) | ours)
-    except (ValueError, TypeError, RecursionError) as error:
+        return _dump({**own_metadata(chunk_id, unit_id, own), **ours})
+    except (ValueError, RecursionError) as error:
         raise _damage(chunk_id, unit_id, f"the JSON text of an object ({error})") from error
 
 

@@ -104,6 +104,8 @@ class ParquetPartWriter:
         rows_per_group: the most rows in one row group: what a reader must decode to get at any row of it.
         distinct: columns whose values hardly repeat. They get no dictionary, which would hold nearly all values before it is
             given up: writing takes longer with one, and reading too.
+        bytes_per_group: the most Arrow bytes in one row group, or those of one row, for rows that may be large: what a reader
+            holds at once. None: 128 MiB.
     """
 
     def __init__(
@@ -115,7 +117,9 @@ class ParquetPartWriter:
         rows_per_part: int = PART_ROWS,
         rows_per_group: int = ROW_GROUP_ROWS,
         distinct: Collection[str] = (),
+        bytes_per_group: int | None = None,
     ) -> None:
+        self._bytes_per_group = bytes_per_group or _GROUP_BYTES
         self._dictionaries = [name for name in schema.names if name not in distinct]
         self._files, self._schema, self._stem = files, schema, stem
         self._rows_per_part, self._rows_per_group = rows_per_part, rows_per_group
@@ -140,7 +144,7 @@ class ParquetPartWriter:
         offset = 0
         while offset < batch.num_rows:
             piece = batch.slice(offset, self._room() - self._pending_rows)
-            piece = piece.slice(0, _rows_within(piece, _GROUP_BYTES - self._pending_bytes))
+            piece = piece.slice(0, _rows_within(piece, self._bytes_per_group - self._pending_bytes))
             if not piece.num_rows and not self._pending_rows:
                 piece = batch.slice(offset, 1)
             offset += piece.num_rows
