@@ -20,7 +20,7 @@ from registration_pipeline.facts.reading.progress import claim_reading, clear_aw
 from registration_pipeline.facts.sets import FactsWriter, latest_facts
 from registration_pipeline.facts.tables.address import table_address
 from registration_pipeline.facts.tables.columnar import csv_batches, parquet_batches
-from registration_pipeline.facts.tables.columns import FRAME, TableForm
+from registration_pipeline.facts.tables.columns import TableForm
 from registration_pipeline.facts.tables.files import TableFiles
 from registration_pipeline.facts.tables.jsonl import jsonl_batches
 from registration_pipeline.facts.tables.names import NameJoin
@@ -28,7 +28,7 @@ from registration_pipeline.facts.tables.rows import ROW_SCHEMA, RowWriter
 from registration_pipeline.facts.tables.settled import Settled, keep_two
 from registration_pipeline.ids import rules_digest
 from registration_pipeline.inventory.inventory import read_inventory
-from registration_pipeline.settings.metadata import TableMatch
+from registration_pipeline.settings.metadata import FRAME_COLUMN, TableMatch
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tables.external_sort import RUN_BYTES, ExternalSort
 from registration_pipeline.urls import key_reader, object_url
@@ -223,7 +223,7 @@ class _Reading:
         first, seen = 1, set[str]()
         for objects in jsonl_batches(path, file.name, self._form):
             if first == 1:
-                self._form.frames(file.name, is_there=FRAME in objects[0])
+                self._form.frames(file.name, is_there=FRAME_COLUMN in objects[0])
             yield rows.of_objects(number, first, objects, seen)
             first += len(objects)
         if first > 1:
