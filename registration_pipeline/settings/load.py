@@ -7,13 +7,14 @@ keys (``cross_checks.py``), Encord's key and domain (``credentials.py``). Nothin
 from __future__ import annotations
 
 import difflib
+from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from registration_pipeline.errors import ConfigurationError
-from registration_pipeline.settings.addresses import parse_state
+from registration_pipeline.settings.addresses import SourceScheme, parse_state
 from registration_pipeline.settings.cross_checks import plan_problems, source_problems
 from registration_pipeline.settings.metadata import DatasetSettings, KeyframeConfig, MetadataEntry
 from registration_pipeline.settings.metadata_checks import schema_problems
@@ -141,7 +142,7 @@ class _SettingsReader:
             self._parsed.add(location, text)
         if self._parsed.problems or encord is None:
             return None
-        by_name = {source.name: source for source in sources}
+        by_name = {source.name: _with_absolute_tables(source, self._file.parent) for source in sources}
         return Settings(state=state, encord=encord, sources=by_name, path=self._file)
 
     def _state(self, value: Any) -> str:
@@ -207,6 +208,22 @@ class _SettingsReader:
 def _without_mark(place: Location) -> Location:
     """Return a place without the word that pydantic adds where the key of a mapping is wrong."""
     return place[:-1] if place[-1:] == ("[key]",) else place
+
+
+def _with_absolute_tables(source: SourceSettings, folder: Path) -> SourceSettings:
+    """Return a source on a directory with whole paths of tables, which may lie in the directory and are not objects then.
+
+    Elsewhere a path stays as it is written, so that it is the same on every machine.
+    """
+    if source.location.scheme is not SourceScheme.FILE:
+        return source
+    entries = (
+        entry
+        if entry.table is None or "://" in entry.table
+        else entry.model_copy(update={"table": normpath(folder / entry.table)})
+        for entry in source.metadata
+    )
+    return source.model_copy(update={"metadata": tuple(entries)})
 
 
 def _as_written(values: Any, place: Location) -> Location:

@@ -27,7 +27,7 @@ TABLE_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 """Of tables; the suffix says how one is read."""
 
 FRAME_COLUMN: Final = "frame"
-"""The column of a table of key frames that numbers them."""
+"""The column of a table of key frames that numbers them, unless the entry names it as its key or among its columns."""
 
 MEDIA_SUFFIXES: Final = (
     *(".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tiff", ".tif"),
@@ -182,7 +182,8 @@ class MetadataEntry(YamlModel):
         table: path or URL of one or several files (``*`` stands for any text without a slash); relative to registration.yaml.
         key: of a table: the column that names the object.
         matches: of a table: what that column holds.
-        columns: of a table: which columns are values; empty: all but ``key`` (and ``frame``).
+        columns: of a table: which columns are values; empty: all but ``key`` (and ``frame``). With ``frame`` among them the
+            table is not one of key frames.
         config: of a table of key frames.
         sidecar: the suffix of the object that holds another object's values as JSON.
         object_metadata: true: the store's own metadata and tags.

@@ -82,13 +82,11 @@ def _name_problems(entry: MetadataEntry) -> Iterator[tuple[Location, str]]:
     for name in re.compile(entry.pattern).groupindex if entry.pattern is not None else ():
         if (problem := field_name_problem(entry.prefix + name)) is not None:
             yield ("pattern",), f"has a named group whose key {problem}"
-    if entry.key == FRAME_COLUMN:
-        yield ("key",), "is frame, which numbers the key frames of a video; rename the column that names the object"
+    if entry.config is not None and FRAME_COLUMN in (entry.key, *entry.columns):
+        yield ("config",), "is of key frames, and frame is named as another column; remove one of the two"
     for index, name in enumerate(entry.columns):
         if name == entry.key:
             yield ("columns", index), "is also key, which names the object and is not a value; remove it"
-        elif name == FRAME_COLUMN:
-            yield ("columns", index), "is frame, which numbers the key frames of a video and is not a value; remove it"
         elif name in entry.columns[:index]:
             yield ("columns", index), "is given twice; remove one of the two"
         elif (problem := field_name_problem(entry.prefix + name)) is not None:

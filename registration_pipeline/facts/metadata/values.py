@@ -77,10 +77,24 @@ def merged(texts: Sequence[str | None]) -> str | None:
     given = [text for text in texts if text is not None]
     if len(given) < 2:  # noqa: PLR2004
         return given[0] if given else None
+    return canonical(merged_values(given))
+
+
+def merged_values(texts: Iterable[str]) -> dict[str, Any]:
+    """Return all values of texts as ``merged`` does, as a mapping.
+
+    Raises:
+        ValueError: a text is not JSON.
+    """
     values: dict[str, Any] = {}
-    for text in given:
+    for text in texts:
         _merge_into(values, json.loads(text))
-    return canonical(values)
+    return values
+
+
+def sent_bytes(text: str) -> int:
+    """Return the length of canonical JSON as the SDK sends it, with a blank after every comma and colon."""
+    return len(json.dumps(json.loads(text)))
 
 
 def filled(first: str | None, *later: str | None) -> str | None:
@@ -127,6 +141,18 @@ def value_problems(values: Mapping[str, Any]) -> list[ValueProblem]:
             problems.append(ValueProblem(str(name), shown(value), f"the name {problem}"))
         problems += _inside(str(name), value, 1)
     return problems
+
+
+def embeddings_of_frames(values: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Yield of every embedding of a frame where it is, its name and its numbers.
+
+    Args:
+        values: without problems.
+    """
+    frames = values[ENCORD_KEY].get(_FRAMES, {}) if ENCORD_KEY in values else {}
+    for number, embeddings in frames.items():
+        for name, value in embeddings.items():
+            yield f"{ENCORD_KEY}.{_FRAMES}.{number}.{name}", name, value
 
 
 def problem_message(key: str, place: str, problems: Sequence[ValueProblem]) -> str:

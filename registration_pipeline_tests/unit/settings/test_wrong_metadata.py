@@ -208,12 +208,6 @@ WRONG = {
         "metadata[0].matches",
         "must be one of 'key', 'path', 'url' or 'name'",
     ),
-    "key is the frame": (
-        table(key="frame"),
-        7,
-        "metadata[0].key",
-        "is frame, which numbers the key frames of a video; rename the column that names the object",
-    ),
     "key is empty": (table(key="''"), 7, "metadata[0].key", "must not be empty; leave the key out for its default"),
     "columns is a text": (
         table(columns="weather"),
@@ -233,11 +227,11 @@ WRONG = {
         "metadata[0].columns[1]",
         "is also key, which names the object and is not a value; remove it",
     ),
-    "frame among the columns": (
-        table(columns="[frame, clip]"),
+    "config of a table whose frames are a value": (
+        table(columns="[frame, clip]", config="{}"),
         7,
-        "metadata[0].columns[0]",
-        "is frame, which numbers the key frames of a video and is not a value; remove it",
+        "metadata[0].config",
+        "is of key frames, and frame is named as another column; remove one of the two",
     ),
     "column twice": (
         table(columns="[a, b, a]"),
@@ -442,6 +436,7 @@ RIGHT = {
         "{sidecar: '.metadata.json'}",
         "{object_metadata: true}",
     ),
+    "frame as a value, and as a key": entries("{table: a.csv, key: k, columns: [frame]}", "{table: a.csv, key: frame}"),
     "one table by key and by name": entries("{table: a.csv, key: k}", "{table: a.csv, key: k, matches: name}"),
     "object metadata under two prefixes": entries("{object_metadata: true}", "{object_metadata: true, prefix: s3.}"),
     "tables of every store": entries(
