@@ -30,6 +30,10 @@ nothing is known. ``problem`` is null, ``invalid_metadata`` or ``metadata_unread
 place, the field, the value and the rule, and says what to do.
 """
 
+ROWS_WITHOUT_OBJECT: Final = "rows_without_object"
+"""The note of a table's set that counts the rows of its files that name no object, and so are not in the set: without a key,
+with the URL of another bucket, or with a name that no object of the inventory has."""
+
 _DIGEST_CHARACTERS: Final = 8
 
 

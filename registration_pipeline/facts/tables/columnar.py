@@ -101,7 +101,7 @@ def csv_batches(path: Path, file: str, form: TableForm) -> Iterator[tuple[Column
         raise form.problem(
             file,
             f"has a column {FRAME_COLUMN!r}, so its values are embeddings of frames, and CSV has no lists. Write it as "
-            f"Parquet or JSON lines, or give {FRAME_COLUMN!r} another name",
+            f"Parquet or JSON lines; if {FRAME_COLUMN!r} is a value like others, name it in `columns`",
         )
     convert = pv.ConvertOptions(
         column_types=dict.fromkeys(columns.read, pa.string()),

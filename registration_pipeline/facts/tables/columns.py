@@ -109,19 +109,20 @@ class TableForm:
         Raises:
             ConfigurationError: files before it differ, or there is a ``config`` and no such column.
         """
-        if self._has_frames not in (None, is_there):
-            has = "has" if is_there else "has not"
+        found = is_there and FRAME_COLUMN not in (self.entry.key, *self.entry.columns)
+        if self._has_frames not in (None, found):
+            has = "has" if found else "has not"
             raise self.problem(
                 file, f"{has} a column {FRAME_COLUMN!r}, other than a file before it. Make two entries of them"
             )
-        if self.entry.config is not None and not is_there:
+        if self.entry.config is not None and not found:
             raise self.problem(
                 file,
                 f"has no column {FRAME_COLUMN!r}, and its entry has a config, which belongs to tables of key frames. Add the "
                 "column, or remove the config",
             )
-        self._has_frames = is_there
-        return is_there
+        self._has_frames = found
+        return found
 
     def check_types(self, file: str, columns: Columns, schema: pa.Schema) -> None:
         """Refuse columns whose values have no form in JSON, and values of frames that are no embeddings.
@@ -142,7 +143,7 @@ class TableForm:
                 raise self.problem(
                     file,
                     f"has a column {FRAME_COLUMN!r}, so its values are embeddings of frames, and {name!r} is not a list of "
-                    f"numbers but {kind}. Name the columns that are in `columns`, or give {FRAME_COLUMN!r} another name",
+                    f"numbers but {kind}. Name those that are in `columns`, with {FRAME_COLUMN!r} if it is a value",
                 )
             if (what := json_problem(kind)) is not None:
                 raise self.problem(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.facts.metadata.value_sets import VALUES_SCHEMA, entry_set_name
+from registration_pipeline.facts.metadata.value_sets import ROWS_WITHOUT_OBJECT, VALUES_SCHEMA, entry_set_name
 from registration_pipeline.facts.reading.progress import claim_reading, clear_away, give_up_claim
 from registration_pipeline.facts.sets import FactsWriter, latest_facts
 from registration_pipeline.facts.tables.address import table_address
@@ -182,7 +182,7 @@ class _Reading:
         return {
             "files": [{**file.identity, "digest": digest} for file, digest in zip(files, digests, strict=True)],
             "rows": rows.rows,
-            "rows_without_object": lost,
+            ROWS_WITHOUT_OBJECT: lost,
             "objects": settled.objects,
             "duplicates": settled.duplicates,
             **({} if names is None else {"shared_names": names.shared_names}),

@@ -51,6 +51,7 @@ CASES: dict[str, tuple[str, Any, dict[str, Any], str]] = {
     "a line that is not JSON": ("t.jsonl", b'{"key":"a"}\n\n{"key":\n', {}, "has a row 2 that is not JSON"),
     "a line that is not an object": ("t.jsonl", b'{"key":"a"}\n[1]\n', {}, "has a row 2 that is not a JSON object"),
     "a line that is not UTF-8": ("t.jsonl", b'{"key":"\xff"}\n', {}, "has a row 1 that is not UTF-8"),
+    "a name twice": ("t.jsonl", b'{"key":"a","x":{"y":1,"y":2}}\n', {}, 'has the name "y" twice in row 1'),
     "lines within lines": ("t.jsonl", b"[" * 100_000, {}, "has a row 1 that is not JSON"),
     "a number of too many digits": ("t.jsonl", b'{"key":"a","x":' + b"1" * 5000 + b"}", {}, "is not JSON"),
     "keys that are numbers": ("t.parquet", pa.table({"key": [1]}), {}, "has int64 in the column 'key'"),
