@@ -17,6 +17,7 @@ NAMES = (
         "found_by_place",
         "groups",
         "metadata_plan",
+        "metadata_tables",
         "changes",
         "quiet_night",
         "nights",
