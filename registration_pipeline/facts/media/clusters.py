@@ -96,8 +96,8 @@ def _by_steps(file: ProbedFile, start: bytes) -> list[_Cluster]:
         cluster = _cluster_at(file, place)
         if cluster is None:
             break
-        if (
-            cluster.is_open or (len(found) == 1 and file.size // (cluster.end - place) > _MOST_STEPS)
+        if cluster.is_open or (
+            len(found) == 1 and file.size // (cluster.end - place) > _MOST_STEPS
         ):  # the first is often short
             return []
         found.append(cluster)

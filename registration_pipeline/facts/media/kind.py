@@ -124,7 +124,9 @@ class MediaProbing:
     def _block(self, ranges: _Ranges, item: StoredObject) -> dict[str, Any]:
         kind = self._kind_of(item.key)
         if kind is None or not (kind in _IMAGES or kind in _IN_PROCESSES or kind is MediaKind.TEXT):
-            raise NotUnderstoodError(f"is of a kind that Encord takes no media metadata of ({kind or 'not a medium'})")
+            raise NotUnderstoodError(
+                f"is of a kind for which Encord accepts no media metadata ({kind or 'not a medium'})"
+            )
         if not item.size:
             raise NotUnderstoodError("is empty")
         if kind is MediaKind.TEXT:
