@@ -100,8 +100,8 @@ def _first_objects(first: "pa.RecordBatch | None") -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def headers_metadata(store: "StateStore", facts: "FactSet | None", progress: "ReadingProgress | None") -> Metadata:
-    """Describe the headers of a source.
+def facts_metadata(store: "StateStore", facts: "FactSet | None", progress: "ReadingProgress | None") -> Metadata:
+    """Describe a set of facts of a source.
 
     Args:
         store: the state.

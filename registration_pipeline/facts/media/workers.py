@@ -64,6 +64,12 @@ class WorkerPool:
         self._idle: list[_Worker] = []
         self.started = 0
 
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the processes that have nothing to do."""
+        with self._lock:
+            return [worker.process_id for worker in self._idle]
+
     def close(self) -> None:
         """End all processes that have nothing to do."""
         with self._lock:
@@ -137,6 +143,11 @@ class _Worker:
                 f"The process that probes media does not start: {sys.executable} -m {_MODULE} ended with status "
                 f"{self._process.returncode}. Run this command to find out why; it should wait without a word"
             )
+
+    @property
+    def process_id(self) -> int:
+        """Of the system."""
+        return self._process.pid
 
     @property
     def is_usable(self) -> bool:

@@ -31,7 +31,7 @@ class Known:
         self._schema = pa.schema([column.with_nullable(True) for column in kind.schema])
         self._kept_schema = kind.schema
         self._retried = pa.array(sorted(kind.retried), pa.string())
-        self._joins = [FactsJoin(run, kind.schema, version=kind.version) for run in runs]
+        self._joins = [FactsJoin(run, kind.schema, version=kind.version, is_timed=kind.is_timed) for run in runs]
         self._listed = {"key": "key", **dict(zip(kind.version, VERSION_COLUMNS, strict=True))}
 
     def match(self, batch: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:

@@ -66,5 +66,5 @@ class Patience(Generic[T]):
         """Return what is said of an object that was not asked for."""
         return self._kind.unreadable(
             f"{item.key!r} was not read: {self._denied} objects before it may not be read, and none may. Grant "
-            f"{self._reader.permission}; the next sync tries again"
+            f"{self._kind.permission(self._reader)}; the next sync tries again"
         )

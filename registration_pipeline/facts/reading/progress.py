@@ -39,6 +39,9 @@ PART_ROWS: Final = 2_000
 PART_SECONDS: Final = 30.0
 """After which a part is written although it has fewer."""
 
+_PART_BYTES: Final = 64 << 20
+"""Arrow bytes in one part at the most, or those of one addition."""
+
 ABANDONED_AFTER: Final = timedelta(days=7)
 """Older readings are over even where that can't be seen from here, as on another machine."""
 
@@ -113,14 +116,15 @@ class ProgressLog:
         self._schema = kind.schema
         self._part_rows, self._part_seconds, self._monotonic = part_rows, part_seconds, monotonic
         self._pending: list[pa.RecordBatch] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
         self._written_at = monotonic()
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Take rows of the kind's schema; write those that are a part."""
         self._pending.append(rows)
-        self._rows += rows.num_rows
-        if self._rows >= self._part_rows or self._monotonic() - self._written_at >= self._part_seconds:
+        self._rows, self._bytes = self._rows + rows.num_rows, self._bytes + rows.nbytes
+        is_full = self._rows >= self._part_rows or self._bytes >= _PART_BYTES
+        if is_full or self._monotonic() - self._written_at >= self._part_seconds:
             self.flush()
 
     def flush(self) -> None:
@@ -131,7 +135,8 @@ class ProgressLog:
                     writer.write(rows)
                 (part,) = writer.finish()
             self._files.store.create(_document_of(part.name), sealed_json(part.to_json()))
-        self._pending, self._rows, self._written_at = [], 0, self._monotonic()
+        self._pending, self._written_at = [], self._monotonic()
+        self._rows = self._bytes = 0
 
 
 def unfinished_readings(

@@ -31,11 +31,11 @@ from registration_pipeline.facts.reading.progress import (
     give_up_claim,
     unfinished_readings,
 )
-from registration_pipeline.facts.reading.spec import COLUMNS_NOTE, T, latest_reading
+from registration_pipeline.facts.reading.spec import COLUMNS_NOTE, WAITING, T, latest_reading
 from registration_pipeline.facts.sets import FactsWriter, read_facts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -215,9 +215,12 @@ def _noted(progress: ReadingProgress, kind: FactKind[Any]) -> dict[str, object]:
 
 
 def _was_ever_read(previous: FactSet | None, kind: FactKind[Any]) -> bool:
-    problems: object = {} if previous is None else previous.notes.get("problems", {})
-    unread = sum(problems.get(problem, 0) for problem in kind.retried) if isinstance(problems, dict) else 0
-    return previous is not None and previous.rows > unread
+    if previous is None:
+        return False
+    notes: Any = previous.notes
+    unread = sum(notes.get("problems", {}).get(problem, 0) for problem in kind.retried)
+    waiting = 0 if kind.waiting is None else notes.get("counts", {}).get("waiting", 0)
+    return bool(previous.rows > unread + waiting)
 
 
 @contextmanager
@@ -263,10 +266,21 @@ class _Run(Generic[T]):
 
     def _ranges(self, rows: pa.RecordBatch, facts: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
         """Yield the rows in key ranges, each with at most so many objects to read as one may have."""
-        unknown = pc.indices_nonzero(pc.is_null(facts.column("key"))).to_pylist()
-        ends = [unknown[place] for place in range(self._range_objects, len(unknown), self._range_objects)]
+        unknown = pc.indices_nonzero(pc.is_null(facts.column("key")))
+        sizes = None if self._kind.range_bytes is None else rows.column("size").take(unknown).to_pylist()
+        ends = list(self._ends(unknown.to_pylist(), sizes))
         for begin, end in zip([0, *ends], [*ends, rows.num_rows], strict=True):
             yield rows.slice(begin, end - begin), facts.slice(begin, end - begin)
+
+    def _ends(self, unknown: Sequence[int], sizes: Sequence[int] | None) -> Iterator[int]:
+        """Yield where ranges end: the place of each object that is too much for the range before it."""
+        objects = size = 0
+        for number, place in enumerate(unknown):
+            weight = 0 if sizes is None else sizes[number]
+            if objects == self._range_objects or (objects and size + weight > (self._kind.range_bytes or 0) and sizes):
+                yield place
+                objects = size = 0
+            objects, size = objects + 1, size + weight
 
     def _read_range(self, rows: pa.RecordBatch, pool: ThreadPoolExecutor) -> pa.RecordBatch:
         objects = list(StoredObject.of(rows))
@@ -286,10 +300,12 @@ class _Run(Generic[T]):
         return self._kind.rows([item for item, _ in read], [fact for _, fact in read])
 
     def _count(self, rows: pa.RecordBatch, read_now: pa.RecordBatch) -> None:
-        self._objects += rows.num_rows
-        self._read += read_now.num_rows
+        problems = Counter(rows.column("problem").drop_null().to_pylist())
+        waiting = problems.pop(WAITING, 0)  # all of them are among those that were asked for now
+        self._objects += rows.num_rows - waiting
+        self._read += read_now.num_rows - waiting
         self._cached += rows.num_rows - read_now.num_rows
-        self._problems.update(rows.column("problem").drop_null().to_pylist())
+        self._problems.update(problems)
         self.progress = ReadingProgress(
             objects=self._objects,
             cached=self._cached,

@@ -27,6 +27,10 @@ VERSION_COLUMNS: Final = ("e_tag", "size", "last_modified")
 """That say as which version an object was read."""
 
 
+WAITING: Final = "waiting"
+"""The ``problem`` of a row that says of an object only that it is held: it could not be read for a reason that passes."""
+
+
 class Fact(Protocol):
     """What was read of one object."""
 
@@ -42,6 +46,10 @@ def _itself(item: StoredObject) -> StoredObject:
     return item
 
 
+def _permission(reader: ObjectReader) -> str:
+    return reader.permission
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactKind(Generic[T]):
     """One kind of reading.
@@ -52,11 +60,15 @@ class FactKind(Generic[T]):
         schema: of the set: ``FACTS_KEYS`` first, then at least the columns of ``version`` and ``problem``.
         read: returns what one object says. Raises ObjectReadError and HaltError as its reader does.
         unreadable: what is written about an object that can't be read; the message says why.
-        waiting: the same for one that can't be read for a reason that passes; None: it gets no row.
+        waiting: the same for one that can't be read for a reason that passes, with the problem ``WAITING``; None: it gets no
+            row.
         rows: returns rows of the schema: the objects as they were listed, and what was read of each, in the same order.
         retried: the values of ``problem`` that don't count as known: such objects are read again the next time.
         target: the object that is read for a candidate, if it is not the candidate itself.
         version: the columns of the set with the ETag, size and time of what was read.
+        is_timed: what was read may change while the ETag stays the same; another time is another version, too.
+        range_bytes: of the objects that are read together, where they are read whole; None: few bytes of each.
+        permission: what reading needs.
         session: a context around the whole reading.
     """
 
@@ -70,6 +82,9 @@ class FactKind(Generic[T]):
     waiting: Callable[[str], T] | None = None
     target: Callable[[StoredObject], StoredObject] = _itself
     version: tuple[str, str, str] = VERSION_COLUMNS
+    is_timed: bool = False
+    range_bytes: int | None = None
+    permission: Callable[[ObjectReader], str] = _permission
     session: Callable[[], AbstractContextManager[None]] = nullcontext
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from registration_pipeline.facts.reader import StoredObject
+    from registration_pipeline.facts.reader import ObjectDescription, StoredObject
     from registration_pipeline.inventory.inventory import Inventory
 
 START = datetime(2026, 11, 21, 2, tzinfo=UTC)
@@ -37,7 +37,7 @@ class WatchedReader:
         self._lock = threading.Lock()
         self.keys: list[str] = []
 
-    permission = "read permission"
+    permission = description_permission = "read permission"
 
     @property
     def requests(self) -> int:
@@ -48,13 +48,20 @@ class WatchedReader:
         return self._reader.description
 
     def read(self, item: StoredObject, start: int, length: int) -> bytes:
+        self._watch(item)
+        return self._reader.read(item, start, length)
+
+    def describe(self, item: StoredObject) -> ObjectDescription:
+        self._watch(item)
+        return self._reader.describe(item)
+
+    def _watch(self, item: StoredObject) -> None:
         with self._lock:
             self.keys.append(item.key)
         if callable(self._fail):
             self._fail(item.key)
         elif item.key in self._fail:
             raise self._fail[item.key]
-        return self._reader.read(item, start, length)
 
 
 @dataclass

@@ -35,7 +35,7 @@ def of(content: bytes) -> Callable[[int, int], bytes]:
 def started(pool: WorkerPool) -> int:
     """Return the process that a probe starts, which waits for the next one."""
     pool.probe("pdf", "a.pdf", len(PDF), of(PDF))
-    return pool._idle[0]._process.pid
+    return pool.processes[0]
 
 
 def test_a_process_is_used_again(pool: WorkerPool) -> None:

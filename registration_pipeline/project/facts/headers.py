@@ -102,7 +102,7 @@ class SourceHeaders:
             return (
                 wave is None
                 or wave.listing_digest != inventory.digest
-                or wave.rules_digest != digest_rules(self._source, None)
+                or wave.rules_digest != digest_rules(self._source)
             )
         notes: Any = previous.notes
         # With a plan that lost waves, objects are unplanned again whose headers have dropped out of the set.
