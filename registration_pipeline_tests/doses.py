@@ -39,6 +39,7 @@ class Doses:
         flipped_bits: bits that are flipped in each kind of file of a state, one at a time.
         one_in_syncs: every how-many-th of these states is also synced.
         chunks: upload jobs of one run whose partitions are counted.
+        hostile_files: media files made from good ones, that are probed.
         bucket_thousands: thousands of objects of one bucket that is synced whole, again, and with a few more.
     """
 
@@ -56,6 +57,7 @@ class Doses:
     flipped_bits: int
     one_in_syncs: int
     chunks: int
+    hostile_files: int
     bucket_thousands: int
 
 
@@ -74,6 +76,7 @@ PUSH: Final = Doses(
     flipped_bits=2,
     one_in_syncs=4,
     chunks=12,
+    hostile_files=2_000,
     bucket_thousands=5,
 )
 SOAK: Final = Doses(
@@ -91,6 +94,7 @@ SOAK: Final = Doses(
     flipped_bits=30,
     one_in_syncs=1,
     chunks=50,
+    hostile_files=100_000,
     bucket_thousands=25,
 )
 IS_SOAK: Final = os.environ.get(VARIABLE) == "soak"
