@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS items (
     item_type TEXT NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL, client_metadata TEXT NOT NULL,
     owner TEXT NOT NULL, created_at TEXT NOT NULL, last_edited_at TEXT NOT NULL,
     job_id INTEGER NOT NULL, integration_uuid TEXT, file_size INTEGER, mime_type TEXT,
-    media TEXT,             -- JSON object of the submitted media metadata, camelCase
+    media TEXT,             -- JSON of the submitted media metadata, camelCase: an object, or a list of those of a group
     submitted_url TEXT);    -- the object URL, if the identity is another form of it
 CREATE INDEX IF NOT EXISTS items_by_identity ON items(folder_id, identity);
 CREATE INDEX IF NOT EXISTS items_by_name ON items(folder_id, name, id);
@@ -67,6 +67,8 @@ CREATE TABLE IF NOT EXISTS violations (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, folder_uuid TEXT NOT NULL, file_name TEXT,
     refused INTEGER NOT NULL, -- or accepted, with a remark
     message TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS metadata_schema ( -- of the organisation: at most one row
+    id INTEGER PRIMARY KEY CHECK (id = 1), fields TEXT NOT NULL, changed_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS faults ( -- scripted ones in force
     id INTEGER PRIMARY KEY AUTOINCREMENT, spec TEXT NOT NULL,
     seen INTEGER NOT NULL DEFAULT 0, struck INTEGER NOT NULL DEFAULT 0);
