@@ -327,8 +327,7 @@ class Project:
         retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
         # Before the folder is searched for: two processes that both find none would make two.
         with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
-            known = self.known_folders(source)
-            target = resolve_target(self.gateway, retry, source, known=known, notify=notify)
+            target = resolve_target(self.gateway, retry, source, known=self.known_folders(source), notify=notify)
             refuse_shared_folder(self.gateway, retry, self.settings, source, target.folder_uuid)
             context = SubmissionContext(
                 store=self.store,
