@@ -18,7 +18,8 @@ from registration_pipeline.demo.configuration import BUCKET, BUCKET_SOURCE, DIRE
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.tracking.due import failed_chunks
-from registration_pipeline.tracking.failures.log import STAGE_PLAN, source_failures
+from registration_pipeline.tracking.failures.files import STAGE_PLAN
+from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 
 if TYPE_CHECKING:

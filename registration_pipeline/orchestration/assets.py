@@ -22,6 +22,7 @@ from registration_pipeline.orchestration.stages import (
     inventory_stage,
     plan_stage,
 )
+from registration_pipeline.orchestration.upserts import build_upserts_asset
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ CHUNKS_PER_RUN = 500
 
 def build_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
     """Return the assets of one source."""
-    return [_inventory(source), *build_fact_assets(source), _chunk_plan(source), _chunks(source), _failure_log(source)]
+    upserts = [build_upserts_asset(source)] if source.upsert_metadata else []
+    chunks = [_chunk_plan(source), _chunks(source), *upserts]
+    return [_inventory(source), *build_fact_assets(source), *chunks, _failure_log(source)]
 
 
 def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:

@@ -63,6 +63,11 @@ class SourceNames:
         return self._key("registration")
 
     @property
+    def metadata_upserts(self) -> dg.AssetKey:
+        """The asset that sends metadata again that has changed, of sources with ``upsert_metadata``."""
+        return self._key("metadata_upserts")
+
+    @property
     def failure_log(self) -> dg.AssetKey:
         """The asset that lists what is not registered."""
         return self._key("failure_log")
