@@ -18,12 +18,12 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     StateError,
 )
-from registration_pipeline.orchestration.header_check import needs_headers, try_header
+from registration_pipeline.orchestration.fact_checks import find_libraries, find_tables, needs_headers, try_header
 from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
 from registration_pipeline.orchestration.schema_check import try_schema
 from registration_pipeline.project.project import Project
-from registration_pipeline.settings import SourceSettings
+from registration_pipeline.settings import MediaMetadata, SourceSettings
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.urls import url_warning
 
@@ -74,6 +74,10 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
         yield found
     if found.error is None and needs_headers(source, listed):  # a bucket that is silent would be waited for twice
         yield _finding(source, "headers", lambda: try_header(project, source, listed), _CHECK_SECONDS["bucket"])
+    if source.media_metadata is MediaMetadata.PROBE:
+        yield _finding(source, "media", lambda: find_libraries(source))
+    if any(entry.table is not None for entry in source.metadata):
+        yield _finding(source, "tables", lambda: find_tables(project, source), _CHECK_SECONDS["bucket"])
     encord_seconds = project.settings.encord.timeout_seconds + _ENCORD_SECONDS
     encord = _finding(source, "key and integration", lambda: _integration(project, source), encord_seconds)
     yield encord
