@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registration_pipeline.facts.reading.reading import ObjectReading
-from registration_pipeline.facts.reading.spec import latest_reading
 from registration_pipeline.facts.sidecars.kind import sidecar_kind
 from registration_pipeline.facts.sidecars.search import find_sidecars
 
@@ -22,27 +21,6 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.settings.metadata import MetadataEntry
     from registration_pipeline.state.store import StateStore
-
-
-def known_sidecars(store: StateStore, source: str, inventory: Inventory, entry: MetadataEntry) -> FactSet | None:
-    """Return the last set of sidecars if reading them again for an inventory would give the same; None: it might not.
-
-    Args:
-        store: the state.
-        source: its name.
-        inventory: of the source.
-        entry: with ``sidecar``.
-
-    Raises:
-        StateCorruptError: the set's commit marker is damaged.
-    """
-    kind = sidecar_kind(entry)
-    facts = latest_reading(store, source, kind.name, kind.schema)
-    if facts is None or facts.notes.get("listing_digest") != inventory.digest:
-        return None
-    counts, problems = facts.notes.get("counts", {}), facts.notes.get("problems", {})
-    is_settled = not counts.get("waiting") and not any(problems.get(problem) for problem in kind.retried)
-    return facts if is_settled else None
 
 
 def read_sidecars(

@@ -18,7 +18,7 @@ from registration_pipeline.facts.sets import read_facts
 from registration_pipeline.facts.sidecars import kind as sidecar_kinds
 from registration_pipeline.facts.sidecars import search
 from registration_pipeline.facts.sidecars.kind import MOST_BYTES, SIDECAR_VALUES_SCHEMA
-from registration_pipeline.facts.sidecars.reading import known_sidecars, read_sidecars
+from registration_pipeline.facts.sidecars.reading import read_sidecars
 from registration_pipeline.facts.sidecars.search import find_sidecars
 from registration_pipeline.settings.metadata import MetadataEntry
 from registration_pipeline.state.local import LocalStateStore
@@ -268,26 +268,6 @@ def test_a_reading_that_ended_early_is_gone_on_with(clinic: Clinic, monkeypatch:
     values = values_of(clinic, read(clinic, inventory, reader))
     assert values == {f"{number:04d}": {"number": number} for number in range(95)}
     assert 38 <= len(reader.keys) <= 48
-
-
-def test_a_listing_that_is_read_is_known_until_something_is_another_one_or_was_not_read(clinic: Clinic) -> None:
-    fill(clinic, 3)
-    inventory = clinic.listed()
-    assert known_sidecars(clinic.store, "clinic", inventory, entry()) is None
-    facts = read(clinic, inventory)
-
-    for listing in (inventory, clinic.listed()):
-        assert known_sidecars(clinic.store, "clinic", listing, entry()) == facts
-    assert known_sidecars(clinic.store, "clinic", inventory, entry(prefix="p.")) is None
-    put(clinic, "0001", {"number": "another one"})
-    inventory = clinic.listed()
-    assert known_sidecars(clinic.store, "clinic", inventory, entry()) is None
-
-    for trouble in (ObjectReadError("x", is_silent=True), ObjectReadError("x", is_refused=True)):
-        read(clinic, inventory, WatchedReader(clinic.bucket, {"0001.json": trouble}))
-        assert known_sidecars(clinic.store, "clinic", inventory, entry()) is None
-    facts = read(clinic, inventory)
-    assert known_sidecars(clinic.store, "clinic", inventory, entry()) == facts
 
 
 def test_entries_have_sets_of_their_own(clinic: Clinic) -> None:
