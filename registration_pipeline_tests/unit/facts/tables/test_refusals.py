@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from registration_pipeline.errors import ConfigurationError, PermissionDeniedError
-from registration_pipeline.facts.tables.address import table_keys
-from registration_pipeline.settings import SourceSettings
+from registration_pipeline.planning.exclusion import Exclusion
+from registration_pipeline.settings import SourceSettings, load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,30 +218,36 @@ def test_a_table_in_obs_needs_a_source_there(tables: Tables) -> None:
 # Which objects of a source are tables.
 
 
-def keys_of(uri: str, *tables: str, base: Path) -> Any:
+def rules_of(uri: str, *tables: str) -> Exclusion:
     metadata = [{"pattern": "(?P<x>a)"}, *({"table": table, "key": "key"} for table in tables)]
-    source = SourceSettings.model_validate({"name": "fleet", "uri": uri, "metadata": metadata})
-    return table_keys(source, base)
+    return Exclusion(SourceSettings.model_validate({"name": "fleet", "uri": uri, "metadata": metadata}))
 
 
-def test_tables_in_the_bucket_of_the_source_are_known_by_key(tmp_path: Path) -> None:
-    keys = keys_of("s3://bucket/raw/", "s3://bucket/raw/*/t-*.csv", "s3://other/raw/b.csv", "raw/c.csv", base=tmp_path)
+def test_tables_in_the_bucket_of_the_source_are_excluded_by_name() -> None:
+    rules = rules_of("s3://bucket/raw/", "s3://bucket/raw/*/t-*.csv", "s3://other/raw/b.csv", "raw/c.csv")
 
-    assert keys
-    assert keys.rule("raw/x/t-1.csv") == 'metadata[1].table "s3://bucket/raw/*/t-*.csv"'
-    assert keys("raw/\n/t-.csv")
+    assert rules.rule_of("raw/x/t-1.csv") == 'metadata[1].table "s3://bucket/raw/*/t-*.csv"'
+    assert rules.rule_of("raw/\n/t-.csv") is not None
     for key in ("raw/x/y/t-1.csv", "raw/t-1.csv", "raw/x/t-1.csv.bak", "raw/b.csv", "raw/c.csv", ""):
-        assert not keys(key)
+        assert rules.rule_of(key) is None
 
 
-def test_tables_in_the_directory_of_the_source_are_known_by_key(tmp_path: Path) -> None:
-    keys = keys_of(f"file://{tmp_path}/media", "media/*/t.csv", f"{tmp_path}/media/u.csv", "t.csv", base=tmp_path)
+def test_tables_in_the_directory_of_the_source_are_excluded_by_name(tmp_path: Path) -> None:
+    config = tmp_path / "registration.yaml"
+    config.write_text(
+        f"sources: {{fleet: {{uri: 'file://{tmp_path}/my%20media/', metadata: [{{table: 'my media/*/t.csv', key: k}}, "
+        f"{{table: 'file://{tmp_path}/my%20media/u.csv', key: k}}, {{table: t.csv, key: k}}]}}}}\n",
+        encoding="utf-8",
+    )
+    source = load_settings(config, {}).sources["fleet"]
+    rules = Exclusion(source)
 
-    assert [key for key in ("a/t.csv", "u.csv", "t.csv", "a/b/t.csv") if keys(key)] == ["a/t.csv", "u.csv"]
+    assert [key for key in ("a/t.csv", "u.csv", "t.csv", "a/b/t.csv") if rules.rule_of(key)] == ["a/t.csv", "u.csv"]
+    assert rules.rule_of("a/t.csv") == f'metadata[0].table "{tmp_path}/my media/*/t.csv"'
 
 
-def test_a_source_whose_tables_are_elsewhere_has_none(tmp_path: Path) -> None:
-    assert not keys_of("az://fleet@account1/raw/", "az://fleet@account2/raw/t.csv", "t.csv", base=tmp_path)
+def test_tables_elsewhere_exclude_nothing() -> None:
+    assert rules_of("az://fleet@account1/raw/", "az://fleet@account2/raw/t.csv", "t.csv", "obs://b-1/t.csv").is_empty
 
 
 def test_knowing_the_tables_of_a_source_loads_no_polars() -> None:
