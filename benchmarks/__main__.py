@@ -12,7 +12,18 @@ from benchmarks.table import machine
 
 NAMES = (
     *("inventory", "listing", "plan", "manifests", "submission", "chunk_cpu", "in_flight", "orchestration"),
-    *("end_to_end", "found_by_place", "groups", "changes", "quiet_night", "nights", "waves", "first_job", "report"),
+    *(
+        "end_to_end",
+        "found_by_place",
+        "groups",
+        "changes",
+        "quiet_night",
+        "nights",
+        "waves",
+        "first_job",
+        "report",
+        "probing",
+    ),
     "audit",  # the longest: ten and twenty times the objects
 )
 
