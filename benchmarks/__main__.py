@@ -24,6 +24,7 @@ NAMES = (
         "waves",
         "first_job",
         "report",
+        "probing",
     ),
     "audit",  # the longest: ten and twenty times the objects
 )
