@@ -143,6 +143,11 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
     table.add_section()
     for name in documents[0]["units"]:
         table.add_row(f"units {name}", *(f"{document['units'][name]:,}" for document in documents))
+    if any(status.dataset is not None for status in statuses):
+        table.add_section()
+        for name in ("linked", "pending", "failed"):
+            counts = (getattr(status.dataset, name, None) for status in statuses)
+            table.add_row(f"dataset: units {name}", *("" if count is None else f"{count:,}" for count in counts))
     table.add_section()
     for state in (state for state in ChunkState if state.value in documents[0]["chunks"]):
         label = f"chunks {state.value.replace('_', ' ')}"
@@ -240,7 +245,7 @@ def print_failures(tally: FailureTally, statuses: Iterable[SourceStatus]) -> Non
 
 
 def _print_failure_table(tally: FailureTally) -> None:
-    table = Table(title=not_registered(tally.objects), title_justify="left", title_style="bold")
+    table = Table(title=_headline(tally), title_justify="left", title_style="bold")
     for name in ("source", "key", "objects", "stage", "reason", "message"):
         table.add_column(name, overflow="fold")
     for row in tally.sample:
@@ -253,7 +258,7 @@ def _print_failure_table(tally: FailureTally) -> None:
 
 def _list_failures(tally: FailureTally) -> None:
     """Print each key on a line of its own: six columns of a narrow table would break it into pieces."""
-    say(not_registered(tally.objects))
+    say(_headline(tally))
     for row in tally.sample:
         others = tally.others(row)
         more = f" and {counted(row.objects - 1, 'more object')} of its unit" if row.objects > 1 else ""
@@ -283,6 +288,17 @@ def _behind_rows(rows: int, objects: int) -> str:
 def not_registered(count: int) -> str:
     """Say how many objects are not registered."""
     return f"{counted(count, 'object')} {'is' if count == 1 else 'are'} not registered"
+
+
+def _headline(tally: FailureTally) -> str:
+    """Say what the rows of a failure log are about."""
+    said = [not_registered(tally.objects)] if tally.objects or not tally.unlinked else []
+    return "; ".join([*said, *([not_linked(tally.unlinked)] if tally.unlinked else [])])
+
+
+def not_linked(count: int) -> str:
+    """Say how many registered units could not be linked to a dataset."""
+    return f"{counted(count, 'unit')} {'is' if count == 1 else 'are'} registered and could not be linked to the dataset"
 
 
 def _without_failures(status: SourceStatus) -> str:

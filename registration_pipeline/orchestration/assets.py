@@ -11,6 +11,7 @@ import dagster as dg
 
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.chunk_run import ChunkRun
+from registration_pipeline.orchestration.dataset import build_dataset_asset, has_dataset
 from registration_pipeline.orchestration.headers import build_headers_asset, has_headers_asset
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
@@ -34,7 +35,8 @@ CHUNKS_PER_RUN = 500
 def build_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
     """Return the assets of one source."""
     headers = [build_headers_asset(source)] if has_headers_asset(source) else []
-    return [_inventory(source), *headers, _chunk_plan(source), _chunks(source), _failure_log(source)]
+    dataset = [build_dataset_asset(source)] if has_dataset(source) else []
+    return [_inventory(source), *headers, _chunk_plan(source), _chunks(source), *dataset, _failure_log(source)]
 
 
 def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:
@@ -86,7 +88,8 @@ def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
 
 def _failure_log(source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
-    described = _described(source, own.failure_log, deps=[own.registration], kinds={"csv", "parquet"})
+    before = [own.registration, own.dataset] if has_dataset(source) else [own.registration]
+    described = _described(source, own.failure_log, deps=before, kinds={"csv", "parquet"})
 
     @dg.asset(
         **described, description="What is not registered, and why: a row per failed unit and per rejected object."

@@ -17,6 +17,7 @@ INVENTORY_NOT_EMPTIED = "inventory_not_emptied"
 EVERY_OBJECT_ACCOUNTED = "every_object_accounted_for"
 MANIFESTS_VALID = "manifests_valid"
 NO_FAILED_CHUNKS = "no_failed_chunks"
+DATASET_COMPLETE = "dataset_complete"
 AUDIT_CLEAN = "audit_clean"
 
 _SUBMISSION, _LISTING = "encord_submission", "listing"
@@ -61,6 +62,11 @@ class SourceNames:
     def registration(self) -> dg.AssetKey:
         """The asset of which every chunk is a partition: its objects in Encord."""
         return self._key("registration")
+
+    @property
+    def dataset(self) -> dg.AssetKey:
+        """The asset that links what is registered to a dataset, of sources that have one."""
+        return self._key("dataset")
 
     @property
     def failure_log(self) -> dg.AssetKey:

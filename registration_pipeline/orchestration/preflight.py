@@ -80,6 +80,8 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
         yield Finding(source.name, "folder", "because Encord can't be asked", was_checked=False)
     else:
         yield _finding(source, "folder", lambda: _folder(project, source), encord_seconds)
+        if source.dataset is not None:
+            yield _finding(source, "dataset", lambda: _dataset(project, source), encord_seconds)
 
 
 def _finding(source: SourceSettings, what: str, check: Callable[[], str], seconds: float | None = None) -> Finding:
@@ -171,6 +173,13 @@ def _folder(project: Project, source: SourceSettings) -> str:
     if said:
         return said[0]
     return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
+
+
+def _dataset(project: Project, source: SourceSettings) -> str:
+    from registration_pipeline.project.datasets import find_source_dataset
+    from registration_pipeline.submission.calls.retry import RetryPolicy
+
+    return find_source_dataset(project, source, RetryPolicy(attempts=_TRIES))
 
 
 def _with_retries(what: str, call: Callable[[], str | None]) -> str | None:
