@@ -75,7 +75,7 @@ def _add(table: Table, name: str, count: int, measured: Measured, baseline: Meas
 
 
 def write_files(watch: Stopwatch, *, folder: str, images: int, videos: int) -> None:
-    """Stage: JPEG files of about 300 kB behind EXIF, and movies of about 12 MB, half of them with their ``moov`` at the end."""
+    """Stage: JPEG files of about 300 kB behind EXIF, and movies of about 12 MB, half with ``moov`` at the end."""
     with watch:
         (Path(folder) / "images").mkdir(parents=True)
         (Path(folder) / "videos").mkdir()

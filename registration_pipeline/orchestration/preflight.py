@@ -83,12 +83,19 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     yield encord
     if isinstance(encord.error, _ENCORD_UNREACHABLE):
         # Another call would wait as long again and fail in the same way.
-        for what in ("folder", "metadata schema")[: 2 if source.metadata_schema else 1]:
+        others = {
+            "folder": True,
+            "metadata schema": bool(source.metadata_schema),
+            "dataset": source.dataset is not None,
+        }
+        for what in (what for what, is_wanted in others.items() if is_wanted):
             yield Finding(source.name, what, "because Encord can't be asked", was_checked=False)
         return
     yield _finding(source, "folder", lambda: _folder(project, source), encord_seconds)
     if source.metadata_schema:
         yield _schema(project, source, encord_seconds)
+    if source.dataset is not None:
+        yield _finding(source, "dataset", lambda: _dataset(project, source), encord_seconds)
 
 
 def _finding(source: SourceSettings, what: str, check: Callable[[], str], seconds: float | None = None) -> Finding:
@@ -191,6 +198,13 @@ def _schema(project: Project, source: SourceSettings, seconds: float) -> Finding
         # Only `schema` needs to read it: a sync does not.
         return Finding(source.name, found.what, f"because it may not be read: {found.detail}", was_checked=False)
     return found
+
+
+def _dataset(project: Project, source: SourceSettings) -> str:
+    from registration_pipeline.project.datasets import find_source_dataset
+    from registration_pipeline.submission.calls.retry import RetryPolicy
+
+    return find_source_dataset(project, source, RetryPolicy(attempts=_TRIES))
 
 
 def _with_retries(what: str, call: Callable[[], str | None]) -> str | None:
