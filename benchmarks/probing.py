@@ -47,8 +47,8 @@ def run(objects: int, folder: Path) -> Table:
             _add(table, f"{kind}, {name}: full download", count, whole, whole)
             _add(table, f"{kind}, {name}: ranges", count, ranged, whole)
     table.notes.append(
-        "Both are probed by the same code in the same number of threads and processes; a download is one request. CPU is that of "
-        "the process that reads: FFmpeg's part is in processes of its own, and the S3 server shares the cores."
+        "Both are probed by the same code in the same number of threads and processes; a download is one request. CPU is that "
+        "of the process that reads: FFmpeg's part is in processes of its own, and the S3 server shares the cores."
     )
     return table
 

@@ -82,8 +82,8 @@ class SourceUpserts:
             )
 
     def _metadata(self) -> "FactSet | None":
+        from registration_pipeline.facts.metadata.metadata_set import METADATA
         from registration_pipeline.facts.sets import latest_facts
-        from registration_pipeline.planning.upserts.compare import METADATA
 
         return latest_facts(self.project.store, self.source.name, METADATA)
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from registration_pipeline.facts.metadata.metadata_set import METADATA, METADATA_SCHEMA
 from registration_pipeline.facts.metadata.values import canonical
-from registration_pipeline.facts.sets import facts_schema, latest_facts, write_facts
+from registration_pipeline.facts.sets import latest_facts, write_facts
 from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
 from registration_pipeline.objects import MediaKind
-from registration_pipeline.planning.upserts.compare import METADATA
 from registration_pipeline.planning.upserts.plan import UpsertPlan, UpsertRequest, plan_upserts
 from registration_pipeline.settings.metadata import OWN_PREFIX
 from registration_pipeline.state.layout import upserts_source
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
 
     from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline.tracking.upserts import UpsertCounts
-
-SCHEMA = facts_schema(
-    pa.field("size", pa.int64()),
-    pa.field("last_modified", pa.timestamp("us", tz="UTC")),
-    pa.field("client_metadata", pa.string()),
-    pa.field("problem", pa.string()),
-    pa.field("message", pa.string()),
-)
 
 
 class MetadataFleet(Fleet):
@@ -61,8 +53,8 @@ class MetadataFleet(Fleet):
             self.source.name,
             METADATA,
             f"{self.time.clock():%Y%m%dT%H%M%S%f}Z",
-            [pa.RecordBatch.from_pylist(rows, schema=SCHEMA)],
-            schema=SCHEMA,
+            [pa.RecordBatch.from_pylist(rows, schema=METADATA_SCHEMA)],
+            schema=METADATA_SCHEMA,
             made_at=self.time.clock(),
         )
         return self
@@ -98,13 +90,20 @@ class MetadataFleet(Fleet):
         return plan_upserts(self.store, self.request(self.view()), dry_run=True)
 
     def upsert(
-        self, *, failed: bool = False, force: bool = False, settle_seconds: float = 120, **options: Any
+        self,
+        *,
+        failed: bool = False,
+        force: bool = False,
+        max_attempts: int = 3,
+        settle_seconds: float = 120,
+        **options: Any,
     ) -> list[ChunkResult]:
         """Send what has changed, as a process of its own would."""
         self.time.sleep(3600)
         context = replace(self.context(settle_seconds=settle_seconds, **options), source=self.upserts)
         store = options.get("store") or self.store
-        found = send_upserts(context, lambda view: self.request(view, store, failed=failed, force=force))
+        policy = {"failed": failed, "force": force, "max_attempts": max_attempts}
+        found = send_upserts(context, lambda view: self.request(view, store, **policy))
         return [one for one in found if isinstance(one, ChunkResult)]
 
     def counts(self) -> UpsertCounts:

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tables.sorted_merge import Key
 
-METADATA: Final = "metadata"
-"""The set of facts with the client metadata of objects."""
-
 _COMPARED: Final[pa.Schema] = pa.schema(
     [PLAN_SCHEMA.field(name) for name in ("key", "chunk_id", "kind", "unit_index", "position", "client_metadata")]
 )
