@@ -261,7 +261,7 @@ class UpsertMachine(RuleBasedStateMachine):
         return {
             outcome.item_uuid: groups[outcome.key]
             for outcome in self.fleet.outcomes()
-            if outcome.item_uuid in here and outcome.key in groups
+            if outcome.item_uuid is not None and outcome.item_uuid in here and outcome.key in groups
         }
 
     def _now(self, group: Group) -> dict[str, Any] | None:
