@@ -119,6 +119,17 @@ class RejectionReason(StrEnum):
     """``strict_client_only`` needs its media metadata, and there is none."""
 
 
+class LinkReason(StrEnum):
+    """Why a registered unit is not linked to the dataset."""
+
+    ITEM_MISSING = "item_missing"
+    """Its item does not exist in Encord any more, or may not be seen."""
+    ITEM_UNKNOWN = "item_unknown"
+    """The state does not know which item it is."""
+    LINK_REFUSED = "link_refused"
+    """Encord refused to link it, also alone; the message says what it said."""
+
+
 class Remedy(StrEnum):
     """Who has to act on a failure, and how."""
 
@@ -195,8 +206,17 @@ _REJECTION_REMEDIES = {
 }
 
 
+_LINK_REMEDIES = {
+    LinkReason.ITEM_MISSING: "restore access to the item, or register its chunk again with `submit --chunk ID --force`",
+    LinkReason.ITEM_UNKNOWN: "`submit --chunk ID --force` finds the item and links it",
+    LinkReason.LINK_REFUSED: "fix what Encord says, then `submit --failed`",
+}
+
+
 def remedy_of(reason: str) -> str:
-    """Return who has to act on an object that is not registered for a reason, rejected or failed."""
+    """Return who has to act on an object that is not registered, or not linked, for a reason."""
+    if reason in set(LinkReason):
+        return _LINK_REMEDIES[LinkReason(reason)]
     if reason in set(FailureReason):
         return _REMEDIES[FailureReason(reason)].value
     default = "change the object, or exclude it"

@@ -156,6 +156,11 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
         for name in ("pending", "done", "failed"):
             counts = (document.get("upserts") for document in documents)
             table.add_row(f"upserts {name} (units)", *("-" if one is None else f"{one[name]:,}" for one in counts))
+    if any(status.dataset is not None for status in statuses):
+        table.add_section()
+        for name in ("linked", "pending", "failed"):
+            counts = (getattr(status.dataset, name, None) for status in statuses)
+            table.add_row(f"dataset: units {name}", *("" if count is None else f"{count:,}" for count in counts))
     table.add_section()
     for state in (state for state in ChunkState if state.value in documents[0]["chunks"]):
         label = f"chunks {state.value.replace('_', ' ')}"
@@ -328,15 +333,21 @@ def _behind_rows(rows: int, objects: int) -> str:
 
 
 def _title_of(tally: FailureTally) -> str:
-    title = not_registered(tally.objects)
-    return (
-        f"{title}; new metadata of {counted(tally.upsert_units, 'unit')} is not sent" if tally.upsert_units else title
-    )
+    """Say what the rows of a failure log are about."""
+    said = [not_linked(tally.unlinked)] if tally.unlinked else []
+    if tally.upsert_units:
+        said.insert(0, f"new metadata of {counted(tally.upsert_units, 'unit')} is not sent")
+    return "; ".join([*([not_registered(tally.objects)] if tally.objects or not said else []), *said])
 
 
 def not_registered(count: int) -> str:
     """Say how many objects are not registered."""
     return f"{counted(count, 'object')} {'is' if count == 1 else 'are'} not registered"
+
+
+def not_linked(count: int) -> str:
+    """Say how many registered units could not be linked to a dataset."""
+    return f"{counted(count, 'unit')} {'is' if count == 1 else 'are'} registered and could not be linked to the dataset"
 
 
 def _without_failures(status: SourceStatus) -> str:

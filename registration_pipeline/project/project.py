@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.context import SubmissionContext
+    from registration_pipeline.submission.datasets.gateway import DatasetGateway
+    from registration_pipeline.submission.datasets.linking import LinkTotals
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.known_folders import KnownFolders
     from registration_pipeline.submission.prior_items import PriorItems
@@ -101,6 +103,17 @@ class Project:
         key = encord_private_key(self.environ)
         return EncordGateway(
             ssh_private_key=key.reveal(),
+            domain=encord_domain(self.settings, self.environ),
+            timeout_seconds=self.settings.encord.timeout_seconds,
+        )
+
+    @cached_property
+    def dataset_gateway(self) -> "DatasetGateway":
+        """Encord's datasets; raises as ``gateway``."""
+        from registration_pipeline.submission.encord.datasets import EncordDatasetGateway
+
+        return EncordDatasetGateway(
+            ssh_private_key=encord_private_key(self.environ).reveal(),
             domain=encord_domain(self.settings, self.environ),
             timeout_seconds=self.settings.encord.timeout_seconds,
         )
@@ -269,12 +282,16 @@ class Project:
         from registration_pipeline.tracking.latest_view import view_of_latest
         from registration_pipeline.tracking.status import source_status
 
-        with view_of_latest(self.store, source, snapshot or self.snapshot(source), self.manifest_limits) as (
-            view,
-            seen,
-        ):
+        snapshot = snapshot or self.snapshot(source)
+        with view_of_latest(self.store, source, snapshot, self.manifest_limits) as (view, seen):
             status = source_status(view, source.name, seen, max_attempts=source.max_attempts)
-        return replace(status, upserts=self.upserts(source).view().counts()) if source.upsert_metadata else status
+        if source.upsert_metadata:
+            status = replace(status, upserts=self.upserts(source).view().counts())
+        if source.dataset is None:
+            return status
+        from registration_pipeline.tracking.links.counts import dataset_counts
+
+        return replace(status, dataset=dataset_counts(self.store, snapshot))
 
     def upserts(self, source: SourceSettings) -> "SourceUpserts":
         """Return the upserts of a source."""
@@ -283,7 +300,7 @@ class Project:
         return SourceUpserts(self, source)
 
     def failures(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "Iterator[FailureRow]":
-        """Yield what is not registered of the source's latest inventory, and why.
+        """Yield what is not registered of the source's latest inventory, then what is not linked to its dataset, and why.
 
         Args:
             source: which.
@@ -292,13 +309,15 @@ class Project:
         from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
-        with view_of_latest(self.store, source, snapshot or self.snapshot(source), self.manifest_limits) as (
-            view,
-            seen,
-        ):
+        snapshot = snapshot or self.snapshot(source)
+        with view_of_latest(self.store, source, snapshot, self.manifest_limits) as (view, seen):
             yield from source_failures(view, source.name, seen)
         if source.upsert_metadata:
             yield from self.upserts(source).view().failures(source.name)
+        if source.dataset is not None:
+            from registration_pipeline.tracking.links.counts import link_failures
+
+            yield from link_failures(self.store, snapshot)
 
     def register(
         self,
@@ -356,8 +375,7 @@ class Project:
         retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
         # Before the folder is searched for: two processes that both find none would make two.
         with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
-            known = self.known_folders(source)
-            target = resolve_target(self.gateway, retry, source, known=known, notify=notify)
+            target = resolve_target(self.gateway, retry, source, known=self.known_folders(source), notify=notify)
             refuse_shared_folder(self.gateway, retry, self.settings, source, target.folder_uuid)
             yield SubmissionContext(
                 store=self.store,
@@ -376,6 +394,34 @@ class Project:
                 job_timeout_seconds=source.job_timeout_seconds,
                 settle_seconds=source.settle_seconds,
             )
+
+    def link(
+        self,
+        source: SourceSettings,
+        *,
+        notify: Callable[[str], None],
+        progress: Callable[[int], None] = lambda _: None,
+        retry_failed: bool = False,
+    ) -> "LinkTotals | None":
+        """Link what is registered and not linked yet to the source's dataset; None: nothing had to be.
+
+        Sources without a dataset read nothing, and nothing is asked of Encord where all is linked. Waits while another
+        process submits the source.
+
+        Args:
+            source: which.
+            notify: called with texts for people.
+            progress: called with how many units were dealt with so far.
+            retry_failed: also what could not be linked before.
+
+        Raises:
+            HaltError: nothing more can be linked now.
+        """
+        if source.dataset is None:
+            return None
+        from registration_pipeline.project.datasets import link_source
+
+        return link_source(self, source, notify=notify, progress=progress, retry_failed=retry_failed)
 
     def _prior_items(
         self, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]

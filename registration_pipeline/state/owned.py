@@ -45,8 +45,7 @@ _FORMS: Final = {
         "lease": f"{_NUMBER}-(?:{_NUMBER}|released)[.]json",
         "prior_items": f"{_ID}/(?:{_PART}|{_MARKER})",
         "facts": f"{_ID}/{_ID}/(?:{_PART}|{_MARKER}|{_PROGRESS}|writer[.]json)",
-        # Kept free for later versions (``layout.py``): nothing is known of their files, so none of them is called foreign.
-        "links": ".+",
+        "links": f"(?:{_NUMBER}(?:-done)?[.]json|summary-{_NUMBER}[.]json[.]gz)",
     }.items()
 }
 """What a name has behind the source and the kind, by kind."""

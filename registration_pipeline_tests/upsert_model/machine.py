@@ -266,7 +266,7 @@ class UpsertMachine(RuleBasedStateMachine):
         return {
             outcome.item_uuid or "": groups[outcome.key]
             for outcome in self.fleet.outcomes()
-            if outcome.item_uuid in here and outcome.key in groups
+            if outcome.item_uuid is not None and outcome.item_uuid in here and outcome.key in groups
         }
 
     def _now(self, group: Group) -> dict[str, Any] | None:
