@@ -76,7 +76,7 @@ def entry_values(
             raise ValueError(f"there is no set of facts for the entry {entry.model_dump_json(exclude_defaults=True)}")
         else:
             rows = (batch.select(VALUES_SCHEMA.names) for batch in read_parts(store, facts.parts, None, batch_rows))
-            found.append(_OfVersion(rows) if entry.object_metadata else _OfKey(rows))
+            found.append(_OfVersion(rows, schema) if entry.object_metadata else _OfKey(rows))
     return found
 
 
@@ -105,17 +105,22 @@ class _OfKey:
 
 
 class _OfVersion:
-    """Object metadata, which belong to a version of an object. No row: it has to be read yet."""
+    """Object metadata, which belong to a version of an object; all are texts. No row: it has to be read yet."""
 
     without_row = 0
 
-    def __init__(self, facts: Iterator[pa.RecordBatch]) -> None:
-        self._join = FactsJoin(facts, VALUES_SCHEMA)
+    def __init__(self, facts: Iterator[pa.RecordBatch], schema: SchemaCheck) -> None:
+        self._join, self._schema = FactsJoin(facts, VALUES_SCHEMA), schema
 
     def of(self, rows: pa.RecordBatch) -> Said:
         found = pa.concat_batches([known for _, known in self._join.match(rows)])
         is_waiting = pc.is_null(found.column("key"))
-        return _said(found, is_waiting if pc.any(is_waiting).as_py() else None)
+        said = _said(found, is_waiting if pc.any(is_waiting).as_py() else None)
+        return said._replace(texts=self._converted(said.texts)) if self._schema.converts else said
+
+    def _converted(self, texts: pa.StringArray) -> pa.StringArray:
+        convert = self._schema.converted_texts
+        return pa.array([None if text is None else convert(text) for text in texts.to_pylist()], pa.string())
 
 
 def _said(found: pa.RecordBatch, is_waiting: pa.BooleanArray | None) -> Said:

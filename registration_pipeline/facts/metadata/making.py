@@ -21,6 +21,7 @@ from registration_pipeline.facts.metadata.metadata_set import (
     set_notes,
 )
 from registration_pipeline.facts.metadata.schema_check import SchemaCheck
+from registration_pipeline.facts.metadata.value_sets import ROWS_WITHOUT_OBJECT
 from registration_pipeline.facts.reading.progress import claim_reading, clear_away, give_up_claim
 from registration_pipeline.facts.sets import FactsWriter, latest_facts
 from registration_pipeline.inventory.inventory import read_inventory
@@ -126,7 +127,7 @@ def _tables(
             "table": source.metadata[index].table,
             # A set has a row for each object that the rows of its table name, and notes of what it made none.
             "rows": int(facts.notes.get("rows", facts.rows)),
-            "without_object": facts.rows - present[index] + int(facts.notes.get("rows_without_object", 0)),
+            "without_object": facts.rows - present[index] + int(facts.notes.get(ROWS_WITHOUT_OBJECT, 0)),
             "without_row": entries[index].without_row,
         }
         for index, facts in sets.items()

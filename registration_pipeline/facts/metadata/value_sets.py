@@ -31,6 +31,10 @@ place, the field, the value and the rule, and says what to do. It may also be ``
 read for a reason that passes.
 """
 
+ROWS_WITHOUT_OBJECT: Final = "rows_without_object"
+"""The note of a table's set that counts the rows of its files that name no object, and so are not in the set: without a key,
+with the URL of another bucket, or with a name that no object of the inventory has."""
+
 _DIGEST_CHARACTERS: Final = 8
 
 

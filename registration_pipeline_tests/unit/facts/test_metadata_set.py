@@ -96,6 +96,14 @@ def test_a_text_from_a_key_becomes_what_its_field_holds(field: str, text: str, v
     assert (found, type(found)) == (value, type(value))
 
 
+def test_texts_of_the_store_become_what_their_fields_hold() -> None:
+    check = checked({"n": "number", "b": "boolean", "v": "varchar"})
+    assert check.converts
+    assert check.converted_texts('{"b":"True","free":"7","n":"7.5","v":"8"}') == '{"b":true,"free":"7","n":7.5,"v":"8"}'
+    assert check.converted_texts('{"n":"fast"}') == '{"n":"fast"}'
+    assert not checked({"v": "varchar", "e": {"enum": ["1"]}}).converts
+
+
 def test_a_pattern_gives_the_groups_that_took_part_below_the_prefix(root: Path) -> None:
     bucket = MetadataBucket(root, metadata=[{**PATTERN, "prefix": "p."}], metadata_schema={"p.lane": "number"})
     bucket.put("raw/site-oslo/07/a.png", "raw/site-rome/b.png", "raw/none.png")
