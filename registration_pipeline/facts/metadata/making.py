@@ -57,9 +57,8 @@ def make_metadata(
 ) -> FactSet:
     """Merge all entries of a source and commit what they come to; return the last set if nothing changed since.
 
-    A set of object metadata has a row for every candidate that could be read, and one of sidecars the problem ``waiting``
-    where one could not be: such an object waits, and has no row in this set. A table was read whole, and all sidecars were
-    found: an object without a row there has no values of it.
+    An object without a row in the set of a table or of sidecars has no values there. One without a row among object metadata
+    waits, and so does one whose row has the problem ``waiting``: it has no row in this set, either.
 
     Args:
         store: the state.
@@ -126,7 +125,8 @@ def _tables(
         {
             "entry": index,
             "table": source.metadata[index].table,
-            "rows": facts.rows + int(facts.notes.get(ROWS_WITHOUT_OBJECT, 0)),
+            # A set has a row for each object that the rows of its table name, and notes of what it made none.
+            "rows": int(facts.notes.get("rows", facts.rows)),
             "without_object": facts.rows - present[index] + int(facts.notes.get(ROWS_WITHOUT_OBJECT, 0)),
             "without_row": entries[index].without_row,
         }
