@@ -91,7 +91,7 @@ class _OfPattern:
 
 
 class _OfKey:
-    """A table or sidecars: their values belong to a key, whatever version of the object has it; most objects have none."""
+    """A table or sidecars: their values belong to a key, whatever version of the object has it. No row: nothing is said."""
 
     def __init__(self, facts: Iterator[pa.RecordBatch]) -> None:
         self._rows = SortedLookup(SortedMerge([facts], VALUES_SCHEMA))
@@ -101,16 +101,11 @@ class _OfKey:
         found = self._rows.rows_of(rows.column("key"))
         where = pc.index_in(rows.column("key"), value_set=found.column("key"))
         self.without_row += where.null_count
-        said = found.take(where)
-        problems = said.column("problem")
-        if problems.null_count == len(problems):
-            return _said(said, None)
-        is_waiting = pc.fill_null(pc.equal(problems, WAITING), fill_value=False)
-        return _said(said, is_waiting if pc.any(is_waiting).as_py() else None)
+        return _said(found.take(where), None)
 
 
 class _OfVersion:
-    """Object metadata, which belong to a version of an object. They are texts, also of numbers and booleans."""
+    """Object metadata, which belong to a version of an object; all are texts. No row: it has to be read yet."""
 
     without_row = 0
 
@@ -133,4 +128,7 @@ def _said(found: pa.RecordBatch, is_waiting: pa.BooleanArray | None) -> Said:
     if problems.null_count == len(problems):
         return Said(found.column("values"), is_waiting=is_waiting)
     texts = pc.if_else(pc.is_valid(problems), pa.scalar(None, pa.string()), found.column("values"))
+    unread = pc.fill_null(pc.equal(problems, WAITING), fill_value=False)
+    if pc.any(unread).as_py():
+        is_waiting = unread if is_waiting is None else pc.or_(is_waiting, unread)
     return Said(texts, problems, found.column("message"), is_waiting)

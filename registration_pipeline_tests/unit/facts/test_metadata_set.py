@@ -137,17 +137,31 @@ def test_later_entries_win_key_by_key(root: Path) -> None:
     assert line == "labels.parquet (metadata[1]): 1 row names no object; 1 object has no row"
 
 
-@pytest.mark.parametrize("entry", [pytest.param(SIDECAR, id="sidecar"), pytest.param(OF_STORE, id="object-metadata")])
-def test_an_object_that_is_not_read_yet_waits(root: Path, entry: dict[str, Any]) -> None:
-    bucket = MetadataBucket(root, metadata=[entry])
+@pytest.mark.parametrize(
+    ("entry", "rows"),
+    [
+        pytest.param(SIDECAR, {"raw/a.png": {"problem": "waiting", "message": "no reply"}}, id="sidecar"),
+        pytest.param(OF_STORE, {}, id="object-metadata"),
+    ],
+)
+def test_an_object_that_is_not_read_yet_waits(root: Path, entry: dict[str, Any], rows: dict[str, Any]) -> None:
+    bucket = MetadataBucket(root, metadata=[TABLE, entry], metadata_schema={"n": "number"})
     bucket.put("raw/a.png", "raw/b.png")
     listed = bucket.listed()
-    waiting = (
-        {"raw/a.png": {"problem": "waiting", "message": "its sidecar gave no reply."}} if "sidecar" in entry else {}
+    bad = {"problem": "invalid_metadata", "message": "twice"}
+    facts = bucket.make(
+        listed, bucket.write_values(0, {"raw/a.png": bad}), bucket.write_values(1, {"raw/b.png": {"n": 1}, **rows})
     )
-    facts = bucket.make(listed, bucket.write_values(0, {**waiting, "raw/b.png": {"n": 1}}))
     assert list(rows_of(bucket.store, facts)) == ["raw/b.png"]
     assert facts.notes["counts"]["waiting"] == 1
+    assert facts.notes["problems"] == {}
+
+
+def test_an_object_without_a_sidecar_has_no_values_of_one(root: Path) -> None:
+    bucket = MetadataBucket(root, metadata=[SIDECAR])
+    bucket.put("raw/a.png")
+    facts = bucket.make(bucket.listed(), bucket.write_values(0, {}))
+    assert [(row["values"], row["problem"]) for row in rows_of(bucket.store, facts).values()] == [(None, None)]
 
 
 def test_object_metadata_of_another_version_wait_and_values_of_a_table_do_not(root: Path) -> None:
