@@ -36,6 +36,7 @@ class Doses:
         model_seeds: at least this many seeds of it.
         link_stories: stories of nights of linking items to datasets, with kills and lost replies.
         plan_stories: stories of nights of a bucket with groups, each beside a model of the plan.
+        metadata_examples: sources with any entries of metadata, each beside a model of what they come to.
         flipped_bits: bits that are flipped in each kind of file of a state, one at a time.
         one_in_syncs: every how-many-th of these states is also synced.
         chunks: upload jobs of one run whose partitions are counted.
@@ -53,6 +54,7 @@ class Doses:
     model_seeds: int
     plan_stories: int
     link_stories: int
+    metadata_examples: int
     flipped_bits: int
     one_in_syncs: int
     chunks: int
@@ -71,6 +73,7 @@ PUSH: Final = Doses(
     model_seeds=1,
     plan_stories=40,
     link_stories=20,
+    metadata_examples=60,
     flipped_bits=2,
     one_in_syncs=4,
     chunks=12,
@@ -88,6 +91,7 @@ SOAK: Final = Doses(
     model_seeds=7,
     plan_stories=600,
     link_stories=1_000,
+    metadata_examples=2_000,
     flipped_bits=30,
     one_in_syncs=1,
     chunks=50,

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from registration_pipeline.limits import (
     ENVELOPE_BYTES,
     MANIFEST_LIMITS,
-    MAX_CLIENT_METADATA_BYTES,
     MAX_TITLE_CHARACTERS,
     MAX_URL_BYTES,
     EncordPlan,
 )
+from registration_pipeline.manifest.client_metadata import VALUE
 from registration_pipeline.manifest.format import (
     CHUNK_METADATA_KEY,
     CLIENT_METADATA,
@@ -31,7 +31,9 @@ from registration_pipeline.manifest.format import (
     SKIP_DUPLICATE_URLS,
     TITLE,
     UNIT_METADATA_KEY,
+    JsonType,
 )
+from registration_pipeline.manifest.metadata_rules import certain_growth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,25 +46,33 @@ _WHOLE: Final = re.compile(
 )
 _NAME: Final = '"[A-Za-z0-9._-]*"'
 _TEXT: Final = r'[ !#-\[\]-~]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[ !#-\[\]-~]*)*'
-_PAIR: Final = f'"{_TEXT}":(?:"{_TEXT}"|-?[0-9][0-9.eE+-]*|true|false|null)'
+_PAIR: Final = f'"{_TEXT}":{VALUE}'
 _SINGLE_KEYS: Final = (CHUNK_METADATA_KEY, UNIT_METADATA_KEY)
 _GROUP_KEYS: Final = (CHUNK_METADATA_KEY, OBJECTS_METADATA_KEY, UNIT_METADATA_KEY)
 
 
 def _metadata(keys: Sequence[str]) -> str:
     own = ",".join(rf'"{re.escape(key)}":{_NAME}' for key in keys)
-    return rf'(?:("{CLIENT_METADATA}":\{{{own}\}},)|("{CLIENT_METADATA}":\{{{_PAIR}(?:,{_PAIR})*\}},))?'
+    other = rf"\{{{_PAIR}(?:,{_PAIR})*+\}}"
+    return rf'(?:(?P<own>"{CLIENT_METADATA}":\{{{own}\}},)|(?P<other>"{CLIENT_METADATA}":{other},))?'
 
 
 _METADATA: Final = _metadata(_SINGLE_KEYS)
 """Ours alone, as in most items; or ours and the unit's own, if no value holds another one."""
 _URL: Final = r"[A-Za-z][A-Za-z0-9+.-]*://[!#-\[\]-~]+"  # printable, no blank, no quote, no backslash
-_TITLE: Final = f'"{TITLE}":"({_TEXT})"\\}}(?:,(?=\\{{)|\\Z)'
+_TITLE: Final = f'"{TITLE}":"({_TEXT})"'
+_ITEM_END: Final = r"\}(?:,(?=\{)|\Z)"
+_MEDIA_VALUES: Final = {
+    # Fewer digits than a double keeps and no exponent: written again, such a number is not longer.
+    JsonType.NUMBER: r"(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,17})?",
+    JsonType.INTEGER: "(?:0|[1-9][0-9]{0,17})",
+    JsonType.STRING: r'"[ !#-\[\]-~]*"',
+}
 _GROUP_HEAD: Final = re.compile(
     rf'\{{{_metadata(_GROUP_KEYS)}("{CREATE_VIDEO}":(?:true|false),)?(?="{GROUP_URL_PREFIX})'.encode()
 )
 _GROUP_URL: Final = re.compile(rf'"{GROUP_URL_PREFIX}(0|[1-9][0-9]*)":"({_URL})",'.encode())
-_GROUP_TITLE: Final = re.compile(_TITLE.encode())
+_GROUP_TITLE: Final = re.compile((_TITLE + _ITEM_END).encode())
 _TIFF: Final = re.compile(rb'\.tiff?["?#]', re.IGNORECASE)
 _OWN_BLANKS: Final = 2 * len(_SINGLE_KEYS) - 1
 """What the SDK adds to metadata of ours alone: after each colon, and each comma between."""
@@ -82,20 +92,25 @@ class _Items(NamedTuple):
         titles: as they are written.
         urls: how many there are.
         blanks: what the SDK adds to all but ``metadata``.
+        blocks: how many items have media metadata.
     """
 
     metadata: Sequence[bytes]
     titles: Sequence[bytes]
     urls: int
     blanks: int
+    blocks: int = 0
 
 
-def is_canonical_and_valid(data: bytes, limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE]) -> bool:
+def is_canonical_and_valid(
+    data: bytes, limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE], *, needs_media_metadata: bool = False
+) -> bool:
     """Return whether ``validate_manifest`` would certainly find nothing; False says nothing.
 
     Args:
         data: the manifest file's bytes.
         limits: what Encord accepts in one manifest.
+        needs_media_metadata: every item must have its block.
     """
     whole = _WHOLE.fullmatch(data) if len(data) <= limits.bytes else None
     if whole is None or (kind := whole["kind"].decode()) not in ITEM_FORMATS:
@@ -104,31 +119,47 @@ def is_canonical_and_valid(data: bytes, limits: ManifestLimits = MANIFEST_LIMITS
     items = (_groups if ITEM_FORMATS[kind].is_group else _singles)(data, start, end, kind)
     if items is None or len(items.titles) > limits.entries or items.urls > limits.urls:
         return False
-    added = _metadata_blanks(items.metadata)
-    if added is None or len(data) + items.blanks + added + ENVELOPE_BYTES > limits.bytes:
+    if needs_media_metadata and items.blocks < len(items.titles):
+        return False
+    room = limits.bytes - len(data) - items.blanks - ENVELOPE_BYTES
+    if _metadata_growth(items.metadata, room) is None:
         return False
     return _are_titles(items.titles, has_escapes=b"\\" in data)
 
 
 def _singles(data: bytes, start: int, end: int, kind: str) -> _Items | None:
-    found = _single_pattern(kind).findall(data, start, end)
+    pattern = _single_pattern(kind)
+    found = pattern.findall(data, start, end)
     if not found:
         return None
-    own, metadata, urls, titles = zip(*found, strict=True)
+    columns = tuple(zip(*found, strict=True))
+    own, metadata, urls, titles, blocks = (columns[pattern.groupindex[name] - 1] for name in _GROUPS_OF_SINGLES)
     # findall skips what does not match: only when the lengths add up, the items are all that is there.
     around = len(f'{{"{OBJECT_URL}":"","{TITLE}":""}},')
-    if sum(map(len, own + metadata + urls + titles)) + len(found) * around - 1 != end - start:
+    if sum(sum(map(len, column)) for column in columns) + len(found) * around - 1 != end - start:
         return None
     if not _are_distinct(urls, MAX_URL_BYTES):
         return None
+    with_blocks = len(blocks) - blocks.count(b"")
     blanks = _TOP_BLANKS + len(found) * 2 * _AFTER_KEY + (len(own) - own.count(b"")) * (_AFTER_KEY + _OWN_BLANKS)
-    return _Items(list(filter(None, metadata)), titles, len(urls), blanks - 1)
+    blanks += with_blocks * (_AFTER_KEY + 2 * len(ITEM_FORMATS[kind].media_metadata) - 1)
+    return _Items(list(filter(None, metadata)), titles, len(urls), blanks - 1, with_blocks)
+
+
+_GROUPS_OF_SINGLES: Final = ("own", "other", "url", "title", "block")
 
 
 @cache
 def _single_pattern(kind: str) -> re.Pattern[bytes]:
-    metadata = _METADATA if CLIENT_METADATA in ITEM_FORMATS[kind].keys else "()()"
-    return re.compile(rf'\{{{metadata}"{OBJECT_URL}":"({_URL})",{_TITLE}'.encode())
+    """Return how an item of one object is recognised, its keys sorted; its groups are ``_GROUPS_OF_SINGLES``."""
+    of = ITEM_FORMATS[kind]
+    parts = {OBJECT_URL: f'"{OBJECT_URL}":"(?P<url>{_URL})",', TITLE: _TITLE.replace("(", "(?P<title>", 1)}
+    parts[CLIENT_METADATA] = _METADATA if CLIENT_METADATA in of.keys else "(?P<own>)(?P<other>)"
+    key = of.media_metadata_key or OBJECT_URL + "None"
+    fields = ",".join(f'"{name}":{_MEDIA_VALUES[one]}' for name, one in sorted(of.media_metadata.items()))
+    block = rf'"{key}":\{{{fields}\}}' if fields else "(?!)"
+    parts[key] = rf"(?P<block>,{block})?" if key > TITLE else rf"(?P<block>{block},)?"
+    return re.compile(rf"\{{{''.join(parts[key] for key in sorted(parts))}{_ITEM_END}".encode())
 
 
 def _groups(data: bytes, start: int, end: int, kind: str) -> _Items | None:
@@ -182,26 +213,12 @@ def _frames(data: bytes, place: int, end: int, seen: set[int]) -> tuple[int, int
     return place, position
 
 
-def _metadata_blanks(texts: Sequence[bytes]) -> int | None:
-    """Return what the SDK adds to metadata that is not ours alone; None if it may be invalid."""
-    if not texts:
-        return 0
-    values = [text[len(f'"{CLIENT_METADATA}":') : -1] for text in texts]
-    whole = b"[%s]" % b",".join(values)
-    try:
-        parsed = json.loads(whole)
-    except ValueError:
-        return None  # a number that is too long
-    # Written again it is the same: so no key came twice, and no number is one that JSON does not have.
-    if json.dumps(parsed, sort_keys=True, separators=(",", ":")).encode() != whole:
-        return None
-    if b"\\u" in whole:
-        plain = json.dumps(parsed, ensure_ascii=False)
-        if "\\u0000" in plain or _HALF_PAIR.search(plain):
-            return None
-    if max(len(value) + value.count(b",") + value.count(b":") for value in values) > MAX_CLIENT_METADATA_BYTES:
-        return None
-    return len(json.dumps(parsed)) - len(whole) - (len(texts) - 1) + _AFTER_KEY * len(texts)
+def _metadata_growth(texts: Sequence[bytes], room: int) -> int | None:
+    """Return what the SDK adds at most to metadata that is not ours alone; None if it may be invalid or too much."""
+    room -= _AFTER_KEY * len(texts)
+    if not texts or room < 0:
+        return None if room < 0 else 0
+    return certain_growth([text[len(f'"{CLIENT_METADATA}":') : -1] for text in texts], room=room)
 
 
 def _are_titles(titles: Sequence[bytes], *, has_escapes: bool) -> bool:

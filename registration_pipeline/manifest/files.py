@@ -49,6 +49,7 @@ def ensure_manifest(
     units: ChunkUnits | None = None,
     *,
     limits: ManifestLimits | None = None,
+    needs_media_metadata: bool = False,
 ) -> Manifest:
     """Make the manifest of a chunk if it is missing, else verify that it is what making it again would give.
 
@@ -60,6 +61,7 @@ def ensure_manifest(
         chunk: a chunk of a committed wave, or a part of one.
         units: its units, if they have been read already; needed for a part.
         limits: what Encord accepts in one manifest, by the plan that was bought; None: the widest plan's.
+        needs_media_metadata: as in ``validate_manifest``.
 
     Raises:
         StateCorruptError: the file is there with other bytes, or the plan of the chunk is damaged.
@@ -77,7 +79,7 @@ def ensure_manifest(
         name=name,
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
-        violations=tuple(validate_manifest(data, limits)),
+        violations=tuple(validate_manifest(data, limits, needs_media_metadata=needs_media_metadata)),
     )
 
 

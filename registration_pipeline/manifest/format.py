@@ -1,34 +1,27 @@
 """The key table of Encord's JSON upload format: what may be where.
 
 What does not belong here: writing it (``render.py``), checking it (``validate.py``) and how much of it there may be
-(``limits.py``). A key that Encord renames is
-renamed here and nowhere else. The names are those that the examples of Encord's registration pages print; where an
-example and a field list differ (PDF and text metadata), the example is followed. Types are those of the SDK's typed form.
+(``limits.py``). A key that Encord renames is renamed here and nowhere else, but the names of media metadata, which are in
+``planning/media_blocks.py``. The names are those that the examples of Encord's registration pages print. Types are those of
+the SDK's typed form.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.limits import MAX_SEQUENCE_IMAGES
 from registration_pipeline.objects import KINDS, MediaKind
+from registration_pipeline.planning.media_blocks import JsonType, media_block
+from registration_pipeline.settings.metadata import SubmitAs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-class JsonType(StrEnum):
-    """The JSON type that a key holds; the value is the word used in messages."""
-
-    STRING = "string"
-    NUMBER = "number"
-    INTEGER = "whole number"
-    BOOLEAN = "boolean"
-    OBJECT = "object"
+__all__ = ["JsonType"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,53 +63,22 @@ _TITLED: Final = {TITLE: JsonType.STRING}
 _DESCRIBED: Final = {**_TITLED, CLIENT_METADATA: JsonType.OBJECT}
 _GROUPED: Final = {**_DESCRIBED, CREATE_VIDEO: JsonType.BOOLEAN}
 
+
+def _with_block(kind: MediaKind, keys: Mapping[str, JsonType]) -> ItemFormat:
+    block = media_block(kind)
+    assert block is not None
+    names = block.names(SubmitAs.JSON)
+    fields = {names[neutral]: one.of for neutral, one in block.fields.items()}
+    return ItemFormat(keys=keys, media_metadata_key=block.key, media_metadata=fields)
+
+
 ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
     {
-        KINDS[MediaKind.IMAGE].list_key: ItemFormat(
-            keys=_GROUPED,
-            media_metadata_key="imageMetadata",
-            media_metadata={
-                "mimeType": JsonType.STRING,
-                "fileSize": JsonType.INTEGER,
-                "width": JsonType.INTEGER,
-                "height": JsonType.INTEGER,
-            },
-        ),
-        KINDS[MediaKind.VIDEO].list_key: ItemFormat(
-            keys=_GROUPED,
-            media_metadata_key="videoMetadata",
-            media_metadata={
-                "fps": JsonType.NUMBER,
-                "duration": JsonType.NUMBER,
-                "width": JsonType.INTEGER,
-                "height": JsonType.INTEGER,
-                "file_size": JsonType.INTEGER,
-                "mime_type": JsonType.STRING,
-            },
-        ),
-        KINDS[MediaKind.AUDIO].list_key: ItemFormat(
-            keys=_DESCRIBED,
-            media_metadata_key="audioMetadata",
-            media_metadata={
-                "duration_seconds": JsonType.NUMBER,
-                "file_size": JsonType.INTEGER,
-                "mime_type": JsonType.STRING,
-                "sample_rate": JsonType.INTEGER,
-                "bit_depth": JsonType.INTEGER,
-                "codec": JsonType.STRING,
-                "num_channels": JsonType.INTEGER,
-            },
-        ),
-        KINDS[MediaKind.PDF].list_key: ItemFormat(
-            keys=_DESCRIBED,
-            media_metadata_key="pdfMetadata",
-            media_metadata={"fileSize": JsonType.INTEGER, "numPages": JsonType.INTEGER},
-        ),
-        KINDS[MediaKind.TEXT].list_key: ItemFormat(
-            keys=_DESCRIBED,
-            media_metadata_key="textMetadata",
-            media_metadata={"fileSize": JsonType.INTEGER, "mime_type": JsonType.STRING},
-        ),
+        KINDS[MediaKind.IMAGE].list_key: _with_block(MediaKind.IMAGE, _GROUPED),
+        KINDS[MediaKind.VIDEO].list_key: _with_block(MediaKind.VIDEO, _GROUPED),
+        KINDS[MediaKind.AUDIO].list_key: _with_block(MediaKind.AUDIO, _DESCRIBED),
+        KINDS[MediaKind.PDF].list_key: _with_block(MediaKind.PDF, _DESCRIBED),
+        KINDS[MediaKind.TEXT].list_key: _with_block(MediaKind.TEXT, _DESCRIBED),
         # Its page prints no clientMetadata for the JSON form.
         KINDS[MediaKind.NIFTI].list_key: ItemFormat(keys=_TITLED),
         # Image sequences go to the same list.

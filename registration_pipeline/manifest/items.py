@@ -25,7 +25,9 @@ from registration_pipeline.manifest.format import (
     ItemFormat,
     JsonType,
 )
+from registration_pipeline.manifest.metadata_rules import encord_problems
 from registration_pipeline.manifest.violation import Violation
+from registration_pipeline.settings.metadata import ENCORD_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,10 +48,14 @@ class ItemChecker:
     """Checks the items of one manifest one after the other and remembers their URLs and titles.
 
     ``urls`` is how many URLs the items named so far.
+
+    Args:
+        needs_media_metadata: an item without its block is a violation.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, needs_media_metadata: bool = False) -> None:
         self.urls = 0
+        self._needs_media_metadata = needs_media_metadata
         self._where_by_url: dict[str, str] = {}
         self._where_by_title: dict[str, str] = {}
 
@@ -72,8 +78,10 @@ class ItemChecker:
         for key in url_keys:
             yield from self._check_url(where, key, item)
         yield from self._check_title(f"{where}.{TITLE}", item)
-        yield from _check_client_metadata(f"{where}.{CLIENT_METADATA}", item.get(CLIENT_METADATA))
+        yield from client_metadata_violations(f"{where}.{CLIENT_METADATA}", item.get(CLIENT_METADATA))
         yield from _check_media_metadata(where, item, item_format)
+        if self._needs_media_metadata and item_format.media_metadata_key not in item:
+            yield lacking_block(where, item_format.media_metadata_key)
 
     def _check_url(self, where: str, key: str, item: dict[str, Any]) -> Iterator[Violation]:
         place = f"{where}.{key}"
@@ -157,27 +165,63 @@ def _check_sequence(
             return
 
 
-def _check_client_metadata(place: str, metadata: Any) -> Iterator[Violation]:
+def client_metadata_violations(place: str, metadata: Any) -> Iterator[Violation]:
+    """Yield what is wrong with client metadata that is an object: its length, and what Encord reads in it."""
     if not isinstance(metadata, dict):
         return  # absent, or its type is reported with the other keys of the table
     # What counts is not known (PostgreSQL's text, the wire's or the file's): the wire's form is the longest.
     length = len(json.dumps(metadata))
     if length > MAX_CLIENT_METADATA_BYTES:
         yield Violation(place, f"is {length:,} bytes long; Encord accepts {MAX_CLIENT_METADATA_BYTES:,}")
+    if ENCORD_KEY in metadata:
+        for below, problem in encord_problems(f"{place}.{ENCORD_KEY}", metadata[ENCORD_KEY]):
+            yield Violation(below, problem)
+
+
+def lacking_block(where: str, key: str | None) -> Violation:
+    """Return what is wrong with an item or object without media metadata where nothing is sent without.
+
+    Args:
+        where: its place.
+        key: of its block; None: this form has none.
+    """
+    if key is None:
+        problem = "can't have media metadata in this form, and strict_client_only sends nothing without: set submit_as"
+        return Violation(where, f"{problem}: data_items, or strict_client_only: false")
+    return Violation(
+        f"{where}.{key}",
+        "is missing, and strict_client_only sends nothing without: plan the object again, or set it false",
+    )
 
 
 def _check_media_metadata(where: str, item: dict[str, Any], item_format: ItemFormat) -> Iterator[Violation]:
     block = item_format.media_metadata_key
-    if block is None or block not in item:
+    if block is not None and block in item:
+        yield from block_violations(f"{where}.{block}", item[block], item_format.media_metadata)
+
+
+def block_violations(
+    place: str, block: Any, fields: Mapping[str, JsonType], *, needs_all: bool = False
+) -> Iterator[Violation]:
+    """Yield what is wrong with the media metadata of an object.
+
+    Args:
+        place: where it is.
+        block: parsed JSON.
+        fields: name -> type.
+        needs_all: none may be missing, as in the typed form.
+    """
+    if not isinstance(block, dict):
+        yield Violation(place, "must be an object")
         return
-    if not isinstance(item[block], dict):
-        yield Violation(f"{where}.{block}", "must be an object")
-        return
-    for key, value in item[block].items():
-        if key not in item_format.media_metadata:
-            yield Violation(f"{where}.{block}.{key}", "is not a field of this block")
-        elif not _is_of_type(value, item_format.media_metadata[key]):
-            yield Violation(f"{where}.{block}.{key}", f"must be {_article(item_format.media_metadata[key])}")
+    for key, value in block.items():
+        if key not in fields:
+            yield Violation(f"{place}.{key}", "is not a field of this block")
+        elif not _is_of_type(value, fields[key]):
+            yield Violation(f"{place}.{key}", f"must be {_article(fields[key])}")
+    if needs_all:
+        for key in fields.keys() - block.keys():
+            yield Violation(f"{place}.{key}", "is missing")
 
 
 def _is_of_type(value: Any, json_type: JsonType) -> bool:

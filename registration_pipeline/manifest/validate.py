@@ -51,7 +51,9 @@ def _parsed_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return marked
 
 
-def validate_manifest(data: bytes, limits: ManifestLimits | None = None) -> list[Violation]:
+def validate_manifest(
+    data: bytes, limits: ManifestLimits | None = None, *, needs_media_metadata: bool = False
+) -> list[Violation]:
     """Return every violation of Encord's JSON upload format and limits, in document order; empty if there is none.
 
     What counts is what would reach Encord: the SDK reads the file and writes it again. What it would change on the way
@@ -60,12 +62,17 @@ def validate_manifest(data: bytes, limits: ManifestLimits | None = None) -> list
     Args:
         data: the manifest file's bytes.
         limits: what Encord accepts in one manifest, by the plan that was bought; None: the widest plan's.
+        needs_media_metadata: every item must have its block: ``strict_client_only``.
     """
     limits = limits or WIDEST
-    return [] if is_canonical_and_valid(data, limits) else find_violations(data, limits)
+    if is_canonical_and_valid(data, limits, needs_media_metadata=needs_media_metadata):
+        return []
+    return find_violations(data, limits, needs_media_metadata=needs_media_metadata)
 
 
-def find_violations(data: bytes, limits: ManifestLimits | None = None) -> list[Violation]:
+def find_violations(
+    data: bytes, limits: ManifestLimits | None = None, *, needs_media_metadata: bool = False
+) -> list[Violation]:
     """Do what ``validate_manifest`` does, without the glance that spares our own manifests the rest."""
     limits = limits or WIDEST
     violations: list[Violation] = []
@@ -83,7 +90,8 @@ def find_violations(data: bytes, limits: ManifestLimits | None = None) -> list[V
         violations.append(Violation(_WHOLE, f"is not JSON: {error}"))
     else:
         if isinstance(document, dict):
-            violations.extend(_check_document(document, len(data), limits))
+            checker = ItemChecker(needs_media_metadata=needs_media_metadata)
+            violations.extend(_check_document(document, len(data), limits, checker))
         else:
             violations.append(Violation(_WHOLE, "must be an object at the top"))
     return [_encodable(violation) for violation in violations]
@@ -97,13 +105,14 @@ def _encodable(violation: Violation) -> Violation:
     return Violation(where, problem)
 
 
-def _check_document(document: dict[str, Any], length: int, limits: ManifestLimits) -> Iterator[Violation]:
+def _check_document(
+    document: dict[str, Any], length: int, limits: ManifestLimits, checker: ItemChecker
+) -> Iterator[Violation]:
     yield from _check_length_as_sent(document, length, limits.bytes)
     for key in document:
         if key not in ITEM_FORMATS and key not in FLAGS:
             yield Violation(key, "is not a key of the upload format")
     yield from _check_flags(document)
-    checker = ItemChecker()
     items = 0
     for key, item_format in ITEM_FORMATS.items():
         if key not in document:

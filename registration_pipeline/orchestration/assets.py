@@ -12,7 +12,7 @@ import dagster as dg
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.dataset import build_dataset_asset, has_dataset
-from registration_pipeline.orchestration.headers import build_headers_asset, has_headers_asset
+from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
@@ -34,9 +34,9 @@ CHUNKS_PER_RUN = 500
 
 def build_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
     """Return the assets of one source."""
-    headers = [build_headers_asset(source)] if has_headers_asset(source) else []
     dataset = [build_dataset_asset(source)] if has_dataset(source) else []
-    return [_inventory(source), *headers, _chunk_plan(source), _chunks(source), *dataset, _failure_log(source)]
+    facts = build_fact_assets(source)
+    return [_inventory(source), *facts, _chunk_plan(source), _chunks(source), *dataset, _failure_log(source)]
 
 
 def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:
@@ -74,9 +74,11 @@ def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
 
 def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
-    check = (names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")
-    before = [own.inventory, own.headers] if has_headers_asset(source) else [own.inventory]
-    described = _described(source, own.chunk_plan, check, deps=before, kinds={"parquet"}, pool=own.listing_pool)
+    checks = [(names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")]
+    if source.metadata_schema:
+        checks.append((names.METADATA_MATCHES_SCHEMA, "No object is rejected as invalid_metadata."))
+    before = [own.inventory, *asset_keys(source)]
+    described = _described(source, own.chunk_plan, *checks, deps=before, kinds={"parquet"}, pool=own.listing_pool)
 
     @dg.asset(**described, description="New objects in chunks; chunks that exist never change.")
     def chunk_plan(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:

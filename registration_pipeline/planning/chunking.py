@@ -14,6 +14,7 @@ from registration_pipeline.limits import MANIFEST_LIMITS, MAX_URLS, EncordPlan
 from registration_pipeline.objects import KINDS
 from registration_pipeline.planning.unit_size import bytes_around_units, extra_bytes, fixed_bytes, title_bytes
 from registration_pipeline.planning.wave import PlannedChunk
+from registration_pipeline.settings.metadata import SubmitAs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ class ChunkCutter:
         wave_id: the planning run.
         sizes: the most units in a chunk, per kind.
         limits: what Encord accepts in one manifest. A unit that is too large alone has a chunk of its own.
+        submit_as: the form in which manifests are sent, whose bytes are counted.
     """
 
     def __init__(
@@ -57,7 +59,10 @@ class ChunkCutter:
         wave_id: str,
         sizes: Mapping[MediaKind, int],
         limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE],
+        *,
+        submit_as: SubmitAs = SubmitAs.JSON,
     ) -> None:
+        self._submit_as = submit_as
         self._wave_id = wave_id
         self._sizes = {kind: min(size, limits.entries) for kind, size in sizes.items()}
         self._most_bytes = limits.bytes
@@ -89,12 +94,13 @@ class ChunkCutter:
             objects: how many objects it has.
             title: its title; None: it is the first key.
             client_metadata: its own, as in ``unit_size.unit_bytes``.
-            metadata_bytes: what its media metadata adds to a manifest as it is sent.
+            metadata_bytes: what its media metadata adds to a manifest as it is sent: the sum of ``media_blocks.media_bytes``
+                over its objects.
         """
         chunk = self._open.get(kind) or self._start(kind, first_key)
         added = metadata_bytes + url_bytes + title_bytes(first_key if title is None else title)
         if objects > 1 or chunk.is_group or client_metadata is not None:
-            added += extra_bytes(kind, objects=objects, client_metadata=client_metadata)
+            added += extra_bytes(kind, objects=objects, client_metadata=client_metadata, submit_as=self._submit_as)
         if chunk.units and (
             chunk.units >= self._sizes[kind]
             or chunk.objects + objects > _MOST_URLS
@@ -127,8 +133,8 @@ class ChunkCutter:
             first_key,
             first_key,
             is_group=KINDS[kind].is_group,
-            fixed_bytes=fixed_bytes(kind, len(chunk_id)),
-            manifest_bytes=bytes_around_units(kind),
+            fixed_bytes=fixed_bytes(kind, len(chunk_id), self._submit_as),
+            manifest_bytes=bytes_around_units(kind, self._submit_as),
         )
         self._open[kind] = chunk
         return chunk

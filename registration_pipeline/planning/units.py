@@ -19,7 +19,7 @@ from registration_pipeline.planning.schema import PLAN_SCHEMA
 
 UNIT_COLUMNS: Final = (
     *("key", "kind", "unit_index", "position", "unit_id", "title", "object_url", "size"),
-    "client_metadata",
+    *("client_metadata", "media_metadata"),
 )
 """Those of a plan that a unit is made of."""
 
@@ -31,11 +31,19 @@ _ORDER: Final = [("unit_index", "ascending"), ("position", "ascending")]
 
 
 class PlannedObject(NamedTuple):
-    """One object of a unit; ``size`` is that of when it was planned, in bytes. A tuple, for there are many."""
+    """One object of a unit. A tuple, for there are many.
+
+    Args:
+        key: its whole key.
+        object_url: where Encord finds it.
+        size: that of when it was planned, in bytes.
+        media_metadata: canonical JSON text in neutral names (``media_blocks.py``); None: nothing is known.
+    """
 
     key: str
     object_url: str
     size: int
+    media_metadata: str | None = None
 
 
 class PlannedUnit(NamedTuple):
@@ -124,6 +132,7 @@ class ChunkUnits(Sequence[PlannedUnit]):
                 entry.object_url,
                 entry.size,
                 unit.client_metadata if position == 0 else None,
+                entry.media_metadata,
             )
             for unit in units
             for position, entry in enumerate(unit.objects)
@@ -146,7 +155,15 @@ class ChunkUnits(Sequence[PlannedUnit]):
     @property
     def has_client_metadata(self) -> bool:
         """Return whether any unit has client metadata of its own."""
-        column = self._rows.column("client_metadata")
+        return self._has("client_metadata")
+
+    @property
+    def has_media_metadata(self) -> bool:
+        """Return whether media metadata of any object is known."""
+        return self._has("media_metadata")
+
+    def _has(self, name: str) -> bool:
+        column = self._rows.column(name)
         return int(column.null_count) < len(column)
 
     def column(self, name: str) -> pa.ChunkedArray:

@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.limits import MANIFEST_LIMITS, ManifestLimits
-from registration_pipeline.settings import Settings, SourceSettings, encord_domain, encord_private_key, load_settings
+from registration_pipeline.settings import (
+    MediaMetadata,
+    Settings,
+    SourceSettings,
+    encord_domain,
+    encord_private_key,
+    load_settings,
+)
 
 if TYPE_CHECKING:
-    from registration_pipeline.facts.headers.reading import HeadersProgress, Reading
     from registration_pipeline.facts.reader import ObjectReader
+    from registration_pipeline.facts.reading.reading import Reading, ReadingProgress
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
@@ -30,8 +37,6 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
-    from registration_pipeline.submission.datasets.gateway import DatasetGateway
-    from registration_pipeline.submission.datasets.linking import LinkTotals
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.known_folders import KnownFolders
     from registration_pipeline.submission.prior_items import PriorItems
@@ -93,17 +98,6 @@ class Project:
         key = encord_private_key(self.environ)
         return EncordGateway(
             ssh_private_key=key.reveal(),
-            domain=encord_domain(self.settings, self.environ),
-            timeout_seconds=self.settings.encord.timeout_seconds,
-        )
-
-    @cached_property
-    def dataset_gateway(self) -> "DatasetGateway":
-        """Encord's datasets; raises as ``gateway``."""
-        from registration_pipeline.submission.encord.datasets import EncordDatasetGateway
-
-        return EncordDatasetGateway(
-            ssh_private_key=encord_private_key(self.environ).reveal(),
             domain=encord_domain(self.settings, self.environ),
             timeout_seconds=self.settings.encord.timeout_seconds,
         )
@@ -203,14 +197,42 @@ class Project:
     def read_headers(
         self,
         source: SourceSettings,
-        progress: "Callable[[HeadersProgress], None] | None" = None,
+        progress: "Callable[[ReadingProgress], None] | None" = None,
         *,
         again: bool = False,
     ) -> "Reading | None":
         """Read the headers that planning the latest inventory needs; None: there is nothing to read."""
-        from registration_pipeline.project.headers import SourceHeaders
+        from registration_pipeline.project.facts.headers import SourceHeaders
 
         return SourceHeaders(self.store, source, lambda: self.reader(source), utc_now).read(progress, again=again)
+
+    def read_media(
+        self,
+        source: SourceSettings,
+        progress: "Callable[[ReadingProgress], None] | None" = None,
+        *,
+        again: bool = False,
+    ) -> "Reading | None":
+        """Read the media metadata that planning the latest inventory needs; None: there is nothing to read."""
+        if source.media_metadata is MediaMetadata.OFF:
+            return None
+        from registration_pipeline.project.facts.media import SourceMedia
+
+        return SourceMedia(self.store, source, lambda: self.reader(source), utc_now).read(progress, again=again)
+
+    def read_metadata(
+        self,
+        source: SourceSettings,
+        progress: "Callable[[ReadingProgress], None] | None" = None,
+        *,
+        again: bool = False,
+    ) -> "Reading | None":
+        """Make the client metadata that planning the latest inventory needs; None: there is nothing to make."""
+        if not source.metadata:
+            return None
+        from registration_pipeline.project.facts.metadata import SourceMetadata
+
+        return SourceMetadata(self, source).read(progress, again=again)
 
     @property
     def manifest_limits(self) -> ManifestLimits:
@@ -319,6 +341,8 @@ class Project:
                 gateway=self.gateway,
                 target=target,
                 limits=self.manifest_limits,
+                submit_as=source.submit_as,
+                needs_media_metadata=source.strict_client_only,
                 prior=self._prior_items(source, target, retry, notify),
                 retry=retry,
                 stop=stop,
@@ -330,34 +354,6 @@ class Project:
                 settle_seconds=source.settle_seconds,
             )
             yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
-
-    def link(
-        self,
-        source: SourceSettings,
-        *,
-        notify: Callable[[str], None],
-        progress: Callable[[int], None] = lambda _: None,
-        retry_failed: bool = False,
-    ) -> "LinkTotals | None":
-        """Link what is registered and not linked yet to the source's dataset; None: nothing had to be.
-
-        Sources without a dataset read nothing, and nothing is asked of Encord where all is linked. Waits while another
-        process submits the source.
-
-        Args:
-            source: which.
-            notify: called with texts for people.
-            progress: called with how many units were dealt with so far.
-            retry_failed: also what could not be linked before.
-
-        Raises:
-            HaltError: nothing more can be linked now.
-        """
-        if source.dataset is None:
-            return None
-        from registration_pipeline.project.datasets import link_source
-
-        return link_source(self, source, notify=notify, progress=progress, retry_failed=retry_failed)
 
     def _prior_items(
         self, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]

@@ -77,6 +77,8 @@ CREATE TABLE IF NOT EXISTS violations (
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, folder_uuid TEXT NOT NULL, file_name TEXT,
     refused INTEGER NOT NULL, -- or accepted, with a remark
     message TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS metadata_schema ( -- of the organisation: at most one row
+    id INTEGER PRIMARY KEY CHECK (id = 1), fields TEXT NOT NULL, changed_at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS faults ( -- scripted ones in force
     id INTEGER PRIMARY KEY AUTOINCREMENT, spec TEXT NOT NULL,
     seen INTEGER NOT NULL DEFAULT 0, struck INTEGER NOT NULL DEFAULT 0);

@@ -10,7 +10,7 @@ import signal
 import threading
 import uuid
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.admin.api import build_admin
@@ -22,6 +22,7 @@ from registration_pipeline.sandbox.admin.insight import (
     ViolationRecord,
 )
 from registration_pipeline.sandbox.api.app import build_app
+from registration_pipeline.sandbox.api.metadata_schema import keep_schema
 from registration_pipeline.sandbox.api.service import Service
 from registration_pipeline.sandbox.api.traffic import EndpointTraffic, Traffic
 from registration_pipeline.sandbox.config import DEFAULT_INTEGRATION_TITLE, SandboxConfig
@@ -194,6 +195,16 @@ class Sandbox:
     def violations(self) -> list[ViolationRecord]:
         """Manifests that were refused or accepted with a remark, latest first."""
         return self._ask.violations()
+
+    def metadata_schema(self) -> dict[str, Any] | None:
+        """The organisation's metadata schema, as the API gives it; None: there is none."""
+        return self._ask.metadata_schema()
+
+    def hold_metadata_schema(self, fields: dict[str, Any]) -> None:
+        """Put a schema in force as it is, also one with types that the API of this version would refuse."""
+        self._require_running()
+        with self._database.writing() as connection:
+            keep_schema(connection, fields)
 
     def requests(self) -> dict[str, EndpointTraffic]:
         """Requests by endpoint since this sandbox started, the busiest first."""

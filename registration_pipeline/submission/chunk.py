@@ -28,6 +28,7 @@ from registration_pipeline.manifest.files import Manifest, check_sent_before
 from registration_pipeline.objects import KINDS
 from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
+from registration_pipeline.settings.metadata import SubmitAs
 from registration_pipeline.submission.doubt import Doubt, next_doubt
 from registration_pipeline.submission.evidence import chunk_evidence, failed_evidence, prior_evidence, with_what_stays
 from registration_pipeline.submission.gateway import JobStatus
@@ -214,6 +215,7 @@ class ChunkSubmission:
 
     def _send(self, manifest: Manifest) -> str:
         context, tries = self.context, count()
+        items = context.data_items(self.chunk, self._units())
         with context.store.local_file(manifest.name) as path:
 
             def start() -> str:
@@ -224,6 +226,7 @@ class ChunkSubmission:
                     folder_uuid=self._folder_uuid,
                     integration_uuid=context.target.integration_uuid,
                     manifest=path,
+                    data_items=items,
                     may_send=context.may_send,
                 )
 
@@ -359,6 +362,7 @@ class ChunkSubmission:
             folder_uuid=self._folder_uuid,
             integration_uuid=self.context.target.integration_uuid,
             manifest_sha256=manifest.sha256,
+            submit_as=None if self.context.submit_as is SubmitAs.JSON else self.context.submit_as.value,
             **self._origin(is_fresh=is_fresh),
         )
 

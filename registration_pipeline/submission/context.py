@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.errors import StoppedError
 from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
 from registration_pipeline.manifest.files import ensure_manifest
+from registration_pipeline.manifest.typed import typed_items, typed_violations
+from registration_pipeline.settings.metadata import SubmitAs
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.calls.slots import Slots
 from registration_pipeline.tracking.journal.journal import Journal
@@ -40,6 +42,8 @@ class SubmissionContext:
         retry: how calls are repeated; ``calls`` is the same, ended by ``stop``.
         stop: set when nothing more may be sent.
         limits: what Encord accepts in one manifest, by the plan that was bought.
+        submit_as: the form in which chunks are sent.
+        needs_media_metadata: nothing is sent of which Encord would have to read the object itself: ``strict_client_only``.
         prior: what the folder held before the first upload of the source; None: nothing.
         may_send: asked right before every start; raises when another process may have taken over the source.
         slots: room for open upload jobs.
@@ -60,6 +64,8 @@ class SubmissionContext:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     stop: threading.Event = field(default_factory=threading.Event)
     limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE]
+    submit_as: SubmitAs = SubmitAs.JSON
+    needs_media_metadata: bool = False
     prior: PriorItems | None = None
     may_send: Callable[[], None] = lambda: None
     slots: Slots = field(default_factory=lambda: Slots(4))
@@ -85,12 +91,32 @@ class SubmissionContext:
         return Journal(self.store, self.source)
 
     def make_manifest(self, chunk: PlannedChunk, units: ChunkUnits) -> Manifest:
-        """Make or verify the manifest of a chunk or part.
+        """Make or verify the manifest of a chunk or part, and check it in the form in which it would be sent.
 
         Raises:
             StateCorruptError: the stored one has other bytes, or the plan of the chunk is damaged.
         """
-        return ensure_manifest(self.store, self.source, chunk, units, limits=self.limits)
+        items = self.data_items(chunk, units)
+        manifest = ensure_manifest(
+            self.store,
+            self.source,
+            chunk,
+            units,
+            limits=self.limits,
+            needs_media_metadata=self.needs_media_metadata and items is None,
+        )
+        if items is None:
+            return manifest
+        found = typed_violations(items, self.limits, needs_media_metadata=self.needs_media_metadata)
+        return replace(manifest, violations=(*manifest.violations, *found))
+
+    def data_items(self, chunk: PlannedChunk, units: ChunkUnits) -> dict[str, Any] | None:
+        """Return a chunk or part in the typed form, if it is to be sent in that.
+
+        Raises:
+            StateCorruptError: the plan of the chunk is damaged.
+        """
+        return typed_items(chunk.chunk_id, units) if self.submit_as is SubmitAs.DATA_ITEMS else None
 
     def pause(self, seconds: float) -> None:
         """Wait, but not past a stop.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,6 +128,7 @@ class RegistrationGateway(Protocol):
         folder_uuid: str,
         integration_uuid: str | None,
         manifest: Path,
+        data_items: dict[str, Any] | None = None,
         may_send: Callable[[], None] = unguarded,
     ) -> str:
         """Hand the manifest over and return the upload job's id. Sent at most once per call.
@@ -136,6 +137,7 @@ class RegistrationGateway(Protocol):
             folder_uuid: where the items go.
             integration_uuid: with which Encord reads the objects; None for public ones.
             manifest: the file.
+            data_items: the same units in the typed form (``manifest/typed.py``), sent in place of the file; None: the file.
             may_send: asked in the moment before the request is complete, with no wait in between; what it raises is
                 raised, and then nothing was started.
         """

@@ -23,7 +23,14 @@ from registration_pipeline.errors import (
     PermanentError,
     ThrottledError,
 )
-from registration_pipeline.manifest.format import GROUP_URL_PREFIX, OBJECT_URL, OBJECTS_METADATA_KEY, UNIT_METADATA_KEY
+from registration_pipeline.manifest.format import (
+    GROUP_URL_PREFIX,
+    OBJECT_URL,
+    OBJECTS_METADATA_KEY,
+    SKIP_DUPLICATE_URLS,
+    UNIT_METADATA_KEY,
+)
+from registration_pipeline.planning.typed_form import MEMBER_URL, TYPED_LISTS, TYPED_SKIP_DUPLICATE_URLS
 from registration_pipeline.submission.gateway import (
     ItemPage,
     JobItem,
@@ -162,6 +169,7 @@ class ScriptedGateway:
         folder_uuid: str,
         integration_uuid: str | None,
         manifest: Path,
+        data_items: dict[str, Any] | None = None,
         may_send: Callable[[], None] = unguarded,
     ) -> str:
         """See ``RegistrationGateway``."""
@@ -173,11 +181,12 @@ class ScriptedGateway:
             if error is not None and not script.has_effect:
                 raise error
             data = manifest.read_bytes()
-            refusal = self.refuses(json.loads(data))
+            document = json.loads(data) if data_items is None else as_external_files(data_items)
+            refusal = self.refuses(document)
             if refusal is not None:
                 raise refusal
             self.manifests.append(data)
-            job_id = self._accept(folder_uuid, json.loads(data))
+            job_id = self._accept(folder_uuid, document)
             if error is not None:
                 raise error
             return job_id
@@ -325,3 +334,16 @@ def _urls_of(unit: Mapping[str, Any]) -> tuple[str, ...]:
         return (unit[OBJECT_URL],)
     positions = sorted(int(key.removeprefix(GROUP_URL_PREFIX)) for key in unit if key.startswith(GROUP_URL_PREFIX))
     return tuple(unit[f"{GROUP_URL_PREFIX}{position}"] for position in positions)
+
+
+def as_external_files(data_items: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was sent in the typed form as if it had been in the JSON form, as far as these gateways read it."""
+    lists = {
+        key: [_with_numbered_urls(unit) for unit in units] for key, units in data_items.items() if key in TYPED_LISTS
+    }
+    return {**lists, SKIP_DUPLICATE_URLS: data_items[TYPED_SKIP_DUPLICATE_URLS]}
+
+
+def _with_numbered_urls(unit: Mapping[str, Any]) -> dict[str, Any]:
+    members = unit.get("images") or unit.get("dicomFiles") or ()
+    return {**unit, **{f"{GROUP_URL_PREFIX}{place}": member[MEMBER_URL] for place, member in enumerate(members)}}

@@ -34,7 +34,7 @@ from registration_pipeline.submission.gateway import (
     UnitError,
     unguarded,
 )
-from registration_pipeline.submission.testing import ScriptedGateway, StartScript
+from registration_pipeline.submission.testing import ScriptedGateway, StartScript, as_external_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +155,7 @@ class HostileEncord(ScriptedGateway):
         folder_uuid: str,
         integration_uuid: str | None,
         manifest: Path,
+        data_items: dict[str, Any] | None = None,
         may_send: Callable[[], None] = unguarded,
     ) -> str:
         """See ``RegistrationGateway``."""
@@ -165,14 +166,14 @@ class HostileEncord(ScriptedGateway):
         error = script.error()
         if error is not None and not script.has_effect:
             raise error
-        job_id = self._take(folder_uuid, manifest.read_bytes())
+        job_id = self._take(folder_uuid, manifest.read_bytes(), data_items)
         if error is not None:
             raise error
         return job_id
 
-    def _take(self, folder_uuid: str, data: bytes) -> str:
+    def _take(self, folder_uuid: str, data: bytes, data_items: dict[str, Any] | None) -> str:
         self._work()
-        manifest = json.loads(data)
+        manifest = json.loads(data) if data_items is None else as_external_files(data_items)
         units = [unit for value in manifest.values() if isinstance(value, list) for unit in value]
         if self.refused & {url for unit in units for url in urls_of(unit)}:
             self.seen.add("start: a bad entry")

@@ -229,7 +229,13 @@ class ProcessGateway:
         self._is_halted = False
 
     def start_job(
-        self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path, may_send: Callable[[], None]
+        self,
+        *,
+        folder_uuid: str,
+        integration_uuid: str | None,
+        manifest: Path,
+        data_items: dict[str, Any] | None = None,
+        may_send: Callable[[], None],
     ) -> str:
         assert not self._is_halted, "a job was started after a halt"
 
@@ -239,7 +245,11 @@ class ProcessGateway:
 
         return self._asked(
             lambda: self.inner.start_job(
-                folder_uuid=folder_uuid, integration_uuid=integration_uuid, manifest=manifest, may_send=check
+                folder_uuid=folder_uuid,
+                integration_uuid=integration_uuid,
+                manifest=manifest,
+                data_items=data_items,
+                may_send=check,
             )
         )
 

@@ -67,6 +67,7 @@ class Admin:
             jobs=insight.jobs(SHOWN_ROWS)[::-1],
             duplicates=insight.duplicates(SHOWN_ROWS),
             violations=insight.violations(SHOWN_ROWS),
+            metadata_schema=insight.metadata_schema() or {},
             scripted=plan.scripted,
             profile=plan.profile,
             strikes=plan.counts(),
@@ -128,6 +129,10 @@ class Admin:
     def violations(self, request: Request) -> Response:
         """``GET /violations``: latest first."""
         return _listed(self._insight.violations(_limit(request)))
+
+    def metadata_schema(self, _request: Request) -> Response:
+        """``GET /metadata-schema``: as the API gives it, null when there is none."""
+        return JSONResponse(self._insight.metadata_schema())
 
     def requests(self, request: Request) -> Response:
         """``GET /requests``: latest first."""
@@ -233,6 +238,7 @@ _JSON: dict[str, Handler] = {
     "GET /jobs": Admin.jobs,
     "GET /duplicates": Admin.duplicates,
     "GET /violations": Admin.violations,
+    "GET /metadata-schema": Admin.metadata_schema,
     "GET /requests": Admin.requests,
     "GET /faults": Admin.faults,
     "POST /faults": Admin.add_faults,

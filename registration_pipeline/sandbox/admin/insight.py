@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from registration_pipeline.sandbox.api.metadata_schema import held_schema
 from registration_pipeline.sandbox.api.pages import Selection
 
 if TYPE_CHECKING:
@@ -136,6 +137,7 @@ class Insight:
                 "refused_manifests": violations.get(1, 0),
                 "refused_in_folders": connection.execute(in_folders).fetchone()[0],
                 "remarks": violations.get(0, 0),
+                "metadata_fields": len(held_schema(connection) or {}),
             }
 
     def datasets(self, limit: int | None = None) -> list[DatasetRecord]:
@@ -219,6 +221,11 @@ class Insight:
             )
             for row in rows
         ]
+
+    def metadata_schema(self) -> dict[str, Any] | None:
+        """The organisation's metadata schema as the API gives it; None: there is none."""
+        with self._database.reading() as connection:
+            return held_schema(connection)
 
     def integration_uuid(self, title: str) -> str | None:
         """UUID of the integration of that title."""

@@ -5,6 +5,7 @@ What does not belong here: reading what the sandbox holds, and HTTP.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -51,6 +52,7 @@ class Overview:
     jobs: Sequence[JobRecord]
     duplicates: Sequence[DuplicateRecord]
     violations: Sequence[ViolationRecord]
+    metadata_schema: Mapping[str, Any]
     scripted: Sequence[ScriptedFault]
     profile: RandomFaults | None
     strikes: Mapping[str, int]
@@ -61,7 +63,7 @@ class Overview:
 
 def overview_page(overview: Overview) -> str:
     """The first page."""
-    places = ("folders", "datasets", "jobs", "duplicates", "violations", "faults", "requests")
+    places = ("folders", "datasets", "jobs", "duplicates", "violations", "schema", "faults", "requests")
     header = join(
         [
             tag("h1", "Encord sandbox"),
@@ -81,6 +83,7 @@ def overview_page(overview: Overview) -> str:
             _jobs(overview),
             _duplicates(overview),
             _violations(overview),
+            _metadata_schema(overview),
             _faults(overview),
             _requests(overview),
         ]
@@ -213,6 +216,16 @@ def _violations(overview: Overview) -> Html:
     shown = table(headings, rows, empty="None: every manifest was accepted as it was.")
     total = overview.counts["refused_manifests"] + overview.counts["remarks"]
     return section("violations", "Violations", shown, note=_shown(overview.violations, total))
+
+
+def _metadata_schema(overview: Overview) -> Html:
+    rows = [
+        (tag("code", name), str(definition.get("ty", "")), tag("code", json.dumps(definition)[:_SHOWN_METADATA]))
+        for name, definition in sorted(overview.metadata_schema.items())
+    ]
+    shown = table(["Field", ("Type", "tight"), "Definition"], rows[:SHOWN_ROWS], empty="No metadata schema was set.")
+    note = _shown(rows[:SHOWN_ROWS], len(rows))
+    return section("schema", "Metadata schema", shown, note=note)
 
 
 def _faults(overview: Overview) -> Html:

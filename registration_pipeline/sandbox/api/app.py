@@ -16,6 +16,7 @@ from starlette.routing import Mount, Router
 from registration_pipeline.sandbox.api import datasets as datasets_api
 from registration_pipeline.sandbox.api import folders as folders_api
 from registration_pipeline.sandbox.api import items as items_api
+from registration_pipeline.sandbox.api import metadata_schema as metadata_schema_api
 from registration_pipeline.sandbox.api import uploads as uploads_api
 from registration_pipeline.sandbox.api.endpoints import BASE_PATH, EndpointFinder
 from registration_pipeline.sandbox.api.legacy import (
@@ -42,7 +43,13 @@ if TYPE_CHECKING:
 
     from registration_pipeline.sandbox.api.service import Service
 
-ROUTES = [*folders_api.ROUTES, *items_api.ROUTES, *uploads_api.ROUTES, *datasets_api.ROUTES]
+ROUTES = [
+    *folders_api.ROUTES,
+    *items_api.ROUTES,
+    *uploads_api.ROUTES,
+    *datasets_api.ROUTES,
+    *metadata_schema_api.ROUTES,
+]
 
 
 class Gate:

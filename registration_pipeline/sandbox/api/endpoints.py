@@ -53,6 +53,9 @@ class Endpoint(StrEnum):
     GET_DATASET = "get_dataset"
     LIST_DATA_ROWS = "list_data_rows"
     LINK_ITEMS = "link_items"
+    GET_METADATA_SCHEMA = "get_metadata_schema"
+    SET_METADATA_SCHEMA = "set_metadata_schema"
+    SET_SIMPLE_METADATA_SCHEMA = "set_simple_metadata_schema"
     OTHER = "other"
     """No endpoint: answered with 404 or 405."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from encord import EncordUserClient
@@ -34,10 +34,11 @@ from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import HaltError, NotFoundError, SubmissionError
 from registration_pipeline.foreign_text import kept_cause
-from registration_pipeline.submission.encord.errors import translate
+from registration_pipeline.submission.encord.errors import FOLDER_ADVICE, translate
 from registration_pipeline.submission.encord.posting import PostApi
 from registration_pipeline.submission.encord.replies import ListedFolder, ListedItem, UploadJob, job_report, listed_item
 from registration_pipeline.submission.encord.transport import bound_the_sdk
+from registration_pipeline.submission.encord.typed_items import as_sent_by_the_sdk
 from registration_pipeline.submission.gateway import ItemPage, unguarded
 
 if TYPE_CHECKING:
@@ -131,17 +132,19 @@ class EncordGateway:
         folder_uuid: str,
         integration_uuid: str | None,
         manifest: Path,
+        data_items: dict[str, Any] | None = None,
         may_send: Callable[[], None] = unguarded,
     ) -> str:
         """See ``RegistrationGateway``.
 
-        The request that ``StorageFolder.add_private_data_to_folder_start`` makes of a path, without the folder's GET before.
+        The request that ``StorageFolder.add_private_data_to_folder_start`` makes of a path, or of ``DataUploadItems``, without
+        the folder's GET before.
         """
+        content: dict[str, Any] = {"external_files": json.loads(manifest.read_bytes()), "file_name": manifest.name}
+        if data_items is not None:
+            content = {"data_items": as_sent_by_the_sdk(data_items)}
         payload = PostUploadJobParams(
-            external_files=json.loads(manifest.read_bytes()),
-            integration_hash=UUID(integration_uuid) if integration_uuid else None,
-            ignore_errors=True,
-            file_name=manifest.name,
+            integration_hash=UUID(integration_uuid) if integration_uuid else None, ignore_errors=True, **content
         )
         with self._translated(f"starting {manifest.name}", is_start=True):
             job_id: UUID = self._posting(may_send).post(
@@ -268,13 +271,14 @@ class EncordGateway:
         )
 
     @contextmanager
-    def _translated(self, what: str, *, is_start: bool = False) -> Iterator[None]:
+    def _translated(self, what: str, *, is_start: bool = False, advice: str = FOLDER_ADVICE) -> Iterator[None]:
         try:
             yield
         except (HaltError, SubmissionError):
             raise  # ours already
         except Exception as error:  # noqa: BLE001 - every one is raised again in our words
-            raise translate(error, what, domain=self._domain, is_start=is_start) from kept_cause(error)
+            meant = translate(error, what, domain=self._domain, is_start=is_start, advice=advice)
+            raise meant from kept_cause(error)
 
 
 def _is_uuid(text: str) -> bool:

@@ -122,6 +122,7 @@ class JournalEvent:
     Args:
         entry_id: random; shows a writer whose reply was lost that the entry it finds is its own.
         folder_uuid: on an intent, as ``integration_uuid`` and ``manifest_sha256``.
+        submit_as: on an intent: the form that the chunk is sent in, if it is not the manifest file.
         is_fresh: on the first event of an attempt: the counting of tries begins again (an object changed, or a person asked).
         parent_attempt: on the first event of a part's attempt: the attempt of the chunk that it belongs to.
         job_id: on a job, and on a verdict whose job is known.
@@ -142,6 +143,7 @@ class JournalEvent:
     folder_uuid: str | None = None
     integration_uuid: str | None = None
     manifest_sha256: str | None = None
+    submit_as: str | None = None
     is_fresh: bool | None = None
     parent_attempt: int | None = None
     job_id: str | None = None

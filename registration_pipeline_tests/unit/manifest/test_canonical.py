@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.ids import objects_digest
 from registration_pipeline.limits import (
     ENVELOPE_BYTES,
@@ -23,6 +24,7 @@ from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.manifest.validate import find_violations
 from registration_pipeline.objects import KINDS, MediaKind
 from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
+from registration_pipeline_tests.unit.manifest.media_texts import canonical, media_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,10 +154,22 @@ def test_a_manifest_is_what_the_json_module_makes_of_the_same_document(titles: l
 
 OWN = {
     "a key": {"registration.key": "raw/é/\N{GRINNING FACE}.jpg"},
+    "embeddings": {"a": [0.5, 1e-07, -3, 1e300], "b": [["c", 1.5], []]},
+    "key frames": {
+        "$encord": {
+            "config": {"sampling_rate": 0.5, "keyframe_mode": "frame"},
+            "frames": {"0": {"e": [0.25]}, "7": {}},
+        },
+        "weather": "sun",
+    },
     "scalars": {"a": 1, "b": -2.5e-07, "c": True, "d": None, "e": "", "f": '"\\,:{}[]'},
 }
 DOUBTFUL = {
-    "a value that holds others": '{"a":[1]}',
+    "values within each other further than usual": '{"a":[[[[[1]]]]]}',
+    "a frame that is not a number": '{"$encord":{"frames":{"x":{}}}}',
+    "an embedding that is too long": json.dumps({"$encord": {"frames": {"0": {"e": [0] * 4097}}}}),
+    "a list with a number that becomes infinite": '{"a":[1e400]}',
+    "a list of texts with a number that becomes infinite": '{"a":["",-1e400]}',
     "half a pair": '{"a":"\\ud83d"}',
     "half a pair as key": '{"\\udc00":1}',
     "U+0000": '{"a":"\\u0000"}',
@@ -190,14 +204,98 @@ def test_metadata_that_may_be_wrong_is_checked_at_length(text: str, kind: MediaK
         pytest.param(b'"a":1', b'"a":1e400', id="a number that becomes infinite"),
         pytest.param(b'"a":1', b'"a":01', id="a number that JSON does not have"),
         pytest.param(b'"a":1', b'"a":' + b"1" * 5_000, id="a number that is too long to read"),
-        pytest.param(b'"a":1', b'"z":1', id="keys in another order"),
+        pytest.param(b'"a":1', b'"a":[1,]', id="a list that goes on"),
+        pytest.param(b'"a":1', b'"a":{"b":1,"b":1}', id="a key twice in a value"),
     ],
 )
-def test_metadata_that_we_would_write_in_another_way_is_checked_at_length(old: bytes, new: bytes) -> None:
+def test_metadata_that_json_does_not_have_or_that_has_a_key_twice_is_checked_at_length(old: bytes, new: bytes) -> None:
     data = with_metadata(MediaKind.IMAGE, '{"a":1}')
 
     assert is_canonical_and_valid(data)
     assert not is_canonical_and_valid(data.replace(old, new))
+
+
+def mixed(kind: MediaKind, drawn: Sequence[tuple[Any, str | None]]) -> bytes:
+    units = [
+        PlannedUnit(f"{index:016x}", kind, f"{index}", (PlannedObject("k", f"s3://b/{index}", 1, media),), index, text)
+        for index, (own, media) in enumerate(drawn)
+        for text in (None if own is None else canonical(own),)
+    ]
+    return render_manifest("c", ChunkUnits.of(units))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | TEXTS,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(TEXTS, below, max_size=3),
+    max_leaves=8,
+)
+METADATA = st.one_of(
+    st.none(), st.dictionaries(TEXTS | st.just("$encord"), VALUES, max_size=4).filter(lambda own: "NaN" not in str(own))
+)
+
+
+@given(st.data(), st.sampled_from(MediaKind), st.integers(0, 3))
+def test_mixed_units_pass_the_glance_only_if_a_long_check_finds_nothing(
+    data: st.DataObject, kind: MediaKind, damages: int
+) -> None:
+    drawn = data.draw(st.lists(st.tuples(METADATA, media_texts(kind)), min_size=1, max_size=4))
+    try:
+        made = mixed(kind, drawn)
+    except StateCorruptError:
+        assume(False)
+    marks = st.sampled_from(
+        ['"', "\\", ",", "{", "}", "[", "]", ":", "e9", "0", "9", ".", "-", "null", "NaN", "\\u0000"]
+    )
+    for _ in range(damages):
+        at = data.draw(st.integers(0, len(made)))
+        made = made[:at] + data.draw(marks).encode() + made[at + data.draw(st.integers(0, 1)) :]
+    needs = data.draw(st.booleans())
+    limits = ManifestLimits(entries=4, bytes=data.draw(st.integers(len(made), 2 * len(made) + 2 * ENVELOPE_BYTES)))
+
+    if is_canonical_and_valid(made, limits, needs_media_metadata=needs):
+        assert find_violations(made, limits, needs_media_metadata=needs) == []
+
+
+PLAIN = {
+    MediaKind.IMAGE: {"file_size": 123, "height": 4, "mime_type": "image/jpeg", "width": 5},
+    MediaKind.VIDEO: {
+        "duration": 12.5,
+        "file_size": 123,
+        "fps": 29.97,
+        "height": 4,
+        "mime_type": "video/mp4",
+        "width": 5,
+    },
+    MediaKind.AUDIO: {
+        "bit_depth": 16,
+        "codec": "pcm",
+        "duration": 1,
+        "file_size": 9,
+        "mime_type": "audio/wav",
+        "num_channels": 1,
+        "sample_rate": 8000,
+    },
+    MediaKind.PDF: {"file_size": 1, "num_pages": 2},
+    MediaKind.TEXT: {"file_size": 1, "mime_type": "text/plain"},
+}
+
+
+@pytest.mark.parametrize("kind", PLAIN, ids=str)
+def test_mixed_units_that_we_render_are_seen_to_be_valid(kind: MediaKind) -> None:
+    media, own = canonical(PLAIN[kind]), {"$encord": {"frames": {"0": {"e": [0.5]}}}, "a": 1, "z": [1, 2.5]}
+
+    assert is_canonical_and_valid(mixed(kind, [(None, None), (None, media), (own, None), (own, media)]))
+    assert is_canonical_and_valid(mixed(kind, [(None, media), (own, media)]), needs_media_metadata=True)
+    assert not is_canonical_and_valid(mixed(kind, [(None, media), (own, None)]), needs_media_metadata=True)
+
+
+@pytest.mark.parametrize("kind", PLAIN, ids=str)
+def test_the_glance_counts_blocks_to_the_byte(kind: MediaKind) -> None:
+    data = mixed(kind, [(None, canonical(PLAIN[kind])), (None, None)])
+    sent = len(json.dumps(json.loads(data))) + ENVELOPE_BYTES
+
+    assert is_canonical_and_valid(data, ManifestLimits(entries=2, bytes=sent))
+    assert not is_canonical_and_valid(data, ManifestLimits(entries=2, bytes=sent - 1))
 
 
 @given(st.sampled_from(MediaKind), st.integers(1, 12), st.sampled_from([None, '{"a":"b,:"}']), st.integers(1, 3))

@@ -9,12 +9,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registration_pipeline.limits import ENVELOPE_BYTES, MANIFEST_LIMITS, MAX_SEQUENCE_IMAGES, MAX_URLS, EncordPlan
+from registration_pipeline.limits import (
+    ENVELOPE_BYTES,
+    MANIFEST_LIMITS,
+    MAX_CLIENT_METADATA_BYTES,
+    MAX_SEQUENCE_IMAGES,
+    MAX_URLS,
+    EncordPlan,
+)
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.objects import KINDS, MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
-from registration_pipeline.planning.unit_size import bytes_around_units, exceeded_limit, unit_bytes
+from registration_pipeline.planning.media_blocks import media_bytes
+from registration_pipeline.planning.unit_size import bytes_around_units, exceeded_limit, metadata_problem, unit_bytes
 from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
+from registration_pipeline_tests.unit.manifest.media_texts import media_texts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,20 +45,23 @@ METADATA = st.one_of(
     ),
 )
 DRAWN = st.lists(st.tuples(st.integers(1, 120), TEXTS, METADATA), min_size=1, max_size=8)
+LIMIT = MAX_CLIENT_METADATA_BYTES
 
 
 def canonical(metadata: Any) -> str | None:
     return None if metadata is None else json.dumps(metadata, sort_keys=True, separators=(",", ":"))
 
 
-def units_of(kind: MediaKind, drawn: Sequence[tuple[int, str, Any]]) -> list[PlannedUnit]:
+def units_of(
+    kind: MediaKind, drawn: Sequence[tuple[int, str, Any]], media: Sequence[str | None] = (None,)
+) -> list[PlannedUnit]:
     return [
         PlannedUnit(
             f"{index:016x}",
             kind,
             title,
             tuple(
-                PlannedObject(f"{number}", f"s3://b/{index}/{number}", 1)
+                PlannedObject(f"{number}", f"s3://b/{index}/{number}", 1, media[(index + number) % len(media)])
                 for number in range(count if KINDS[kind].is_group else 1)
             ),
             index,
@@ -67,6 +79,7 @@ def counted(unit: PlannedUnit, chunk_id: str) -> int:
         url_bytes=sum(len(entry.object_url) for entry in unit.objects),
         objects=len(unit.objects),
         client_metadata=unit.client_metadata,
+        metadata_bytes=sum(media_bytes(unit.kind, entry.media_metadata) for entry in unit.objects),
     )
 
 
@@ -82,6 +95,50 @@ def test_what_a_manifest_takes_as_it_is_sent_is_counted_exactly(
     sent = json.dumps(json.loads(render_manifest(chunk_id, ChunkUnits.of(units))))
 
     assert len(sent) + ENVELOPE_BYTES == bytes_around_units(kind) + sum(counted(unit, chunk_id) for unit in units)
+
+
+@given(st.sampled_from(MediaKind), st.data())
+def test_media_metadata_is_counted_exactly(kind: MediaKind, data: st.DataObject) -> None:
+    texts = data.draw(st.lists(media_texts(kind), min_size=1, max_size=6))
+    units = units_of(kind, [(2, f"{index}", None) for index in range(len(texts))], texts)
+
+    sent = json.dumps(json.loads(render_manifest("c", ChunkUnits.of(units))))
+
+    assert len(sent) + ENVELOPE_BYTES == bytes_around_units(kind) + sum(counted(unit, "c") for unit in units)
+
+
+def test_what_an_upsert_takes_besides_its_units_is_counted_exactly() -> None:
+    own = {"registration.chunk": "c", "registration.unit": "0" * 16, "weather": "sun"}
+    units = units_of(MediaKind.IMAGE, [(1, "t", own)])
+
+    sent = json.dumps(json.loads(render_manifest("d", ChunkUnits.of(units), upsert=True)))
+
+    around = bytes_around_units(MediaKind.IMAGE, upsert=True)
+    assert len(sent) + ENVELOPE_BYTES == around + counted(units[0], "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_too_much"),
+    [
+        pytest.param("a" * (LIMIT - 200), False, id="short of it"),
+        pytest.param("a" * LIMIT, True, id="over it"),
+        pytest.param("\N{SNOWMAN}" * (LIMIT // 6), True, id="over it once it is escaped"),
+        pytest.param("\N{SNOWMAN}" * (LIMIT // 6 - 50), False, id="short of it once it is escaped"),
+    ],
+)
+def test_client_metadata_of_a_unit_beyond_10_mb_names_the_limit(text: str, *, is_too_much: bool) -> None:
+    own = json.dumps({"a": text}, ensure_ascii=False)
+
+    found = metadata_problem(own)
+
+    assert (found is not None) == is_too_much
+    assert found is None or "Encord accepts 10,000,000 of a unit (10 MB)" in found
+    assert (
+        exceeded_limit(MediaKind.IMAGE, ENTERPRISE, wave_id=WAVE, title="t", url_bytes=9, client_metadata=own) == found
+    )
+    assert (
+        exceeded_limit(MediaKind.NIFTI, ENTERPRISE, wave_id=WAVE, title="t", url_bytes=9, client_metadata=own) is None
+    )
 
 
 @pytest.mark.parametrize("objects", [9, 10, 11, 1_000, MAX_SEQUENCE_IMAGES])
@@ -119,6 +176,7 @@ def test_a_chunk_ends_with_the_last_unit_whose_manifest_is_not_over_the_limit() 
 
 
 FREE = MANIFEST_LIMITS[EncordPlan.FREE]
+ENTERPRISE = MANIFEST_LIMITS[EncordPlan.ENTERPRISE]
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_an_invalid_manifest_in_the_middle_keeps_no_other_chunk_from_being_sent(
 ):
     (url,) = (url for url in fleet.urls() if url.endswith("/12.jpg"))
 
-    def with_a_new_rule(data: bytes, limits: ManifestLimits | None) -> list[Violation]:
+    def with_a_new_rule(data: bytes, limits: ManifestLimits | None, **_: Any) -> list[Violation]:
         return [
             *validate_manifest(data, limits),
             *([Violation("images[0]", "is refused since today")] if url.encode() in data else []),
