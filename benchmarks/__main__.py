@@ -11,8 +11,31 @@ from pathlib import Path
 from benchmarks.table import machine
 
 NAMES = (
-    *("inventory", "listing", "plan", "manifests", "submission", "chunk_cpu", "in_flight", "orchestration"),
-    *("end_to_end", "found_by_place", "groups", "changes", "quiet_night", "nights", "waves", "first_job", "report"),
+    *(
+        "inventory",
+        "listing",
+        "plan",
+        "manifests",
+        "rendering",
+        "submission",
+        "chunk_cpu",
+        "in_flight",
+        "orchestration",
+    ),
+    *(
+        "end_to_end",
+        "found_by_place",
+        "groups",
+        "metadata_plan",
+        "metadata_tables",
+        "changes",
+        "quiet_night",
+        "nights",
+        "waves",
+        "first_job",
+        "report",
+        "probing",
+    ),
     "audit",  # the longest: ten and twenty times the objects
 )
 

@@ -137,6 +137,7 @@ class Remedy(StrEnum):
     FIX_PERMISSION = "fix the bucket permission"
     FIX_FILE = "fix the file"
     ASK_ENCORD = "ask Encord"
+    RESTORE_ITEM = "move the item back or register its chunk again, then `submit SOURCE --failed`"
 
 
 class FailureReason(StrEnum):
@@ -156,6 +157,12 @@ class FailureReason(StrEnum):
     """The upload job was cancelled."""
     UNACCOUNTED = "unaccounted"
     """The job ended and named the object neither as item nor as error: retry is safe."""
+    NOT_IN_ENCORD = "not_in_encord"
+    """Of an upsert: the unit's item is not in its folder any more, so nothing was sent."""
+    METADATA_NOT_SHOWN = "metadata_not_shown"
+    """Of an upsert: the job ended and the item does not show what was sent."""
+    PLANNED_AGAIN = "planned_again"
+    """Of an upsert: its chunk was not sent, because another unit of it is not in Encord; it is planned again at once."""
     OTHER = "other"
     """A message that no rule recognises; it is quoted in full."""
 
@@ -178,6 +185,9 @@ _REMEDIES = {
     FailureReason.MANIFEST_REFUSED: Remedy.ASK_ENCORD,
     FailureReason.CANCELLED: Remedy.RETRY_LATER,
     FailureReason.UNACCOUNTED: Remedy.RETRY_LATER,
+    FailureReason.NOT_IN_ENCORD: Remedy.RESTORE_ITEM,
+    FailureReason.METADATA_NOT_SHOWN: Remedy.RETRY_LATER,
+    FailureReason.PLANNED_AGAIN: Remedy.RETRY_LATER,
     FailureReason.OTHER: Remedy.ASK_ENCORD,
 }
 

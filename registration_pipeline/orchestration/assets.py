@@ -23,6 +23,7 @@ from registration_pipeline.orchestration.stages import (
     inventory_stage,
     plan_stage,
 )
+from registration_pipeline.orchestration.upserts import build_upserts_asset
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ CHUNKS_PER_RUN = 500
 
 def build_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
     """Return the assets of one source."""
+    upserts = [build_upserts_asset(source)] if source.upsert_metadata else []
     dataset = [build_dataset_asset(source)] if has_dataset(source) else []
-    facts = build_fact_assets(source)
-    return [_inventory(source), *facts, _chunk_plan(source), _chunks(source), *dataset, _failure_log(source)]
+    chunks = [_chunk_plan(source), _chunks(source), *upserts, *dataset]
+    return [_inventory(source), *build_fact_assets(source), *chunks, _failure_log(source)]
 
 
 def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:

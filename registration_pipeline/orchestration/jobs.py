@@ -26,6 +26,7 @@ from registration_pipeline.orchestration.stages import (
     inventory_stage,
     plan_stage,
 )
+from registration_pipeline.orchestration.upserts import upsert_events
 from registration_pipeline.settings import SourceSettings
 
 REGISTER_OP = "register_chunks"
@@ -175,11 +176,15 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
             checks=checks,
         )
         _log_checks(context, checks)
+        not_sent = None
+        if not config.chunks:
+            upserts = upsert_events(run.project, run.source, run.log, failed=retry_failed, force=config.force)
+            not_sent = yield from upserts
         linked, halted = run.link(retry_failed=retry_failed)
         if linked is not None:
             yield from _events(context, own.dataset, linked)
         yield from _events(context, own.failure_log, run.failure_log())
-        if (failure := halted or run.failure(failed, unknown)) is not None:
+        if (failure := halted or run.failure(failed, unknown) or not_sent) is not None:
             raise failure
 
     return register_chunks

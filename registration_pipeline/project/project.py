@@ -7,6 +7,7 @@ import difflib
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -34,9 +35,11 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.project.clients.stores import StoreClients
+    from registration_pipeline.project.upserts import SourceUpserts
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
+    from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.known_folders import KnownFolders
     from registration_pipeline.submission.prior_items import PriorItems
@@ -269,25 +272,30 @@ class Project:
         snapshot = snapshot or self.snapshot(source)
         with view_of_latest(self.store, source, snapshot, self.manifest_limits) as (view, seen):
             status = source_status(view, source.name, seen, max_attempts=source.max_attempts)
-        if source.dataset is None:
-            return status
-        from registration_pipeline.tracking.links.counts import dataset_counts
+        if source.upsert_metadata:
+            status = replace(status, upserts=self.upserts(source).view().counts())
+        if source.dataset is not None:
+            from registration_pipeline.tracking.links.counts import dataset_counts
 
-        return replace(status, dataset=dataset_counts(self.store, snapshot))
+            status = replace(status, dataset=dataset_counts(self.store, snapshot))
+        return status
+
+    def upserts(self, source: SourceSettings) -> "SourceUpserts":
+        """Return the upserts of a source."""
+        from registration_pipeline.project.upserts import SourceUpserts
+
+        return SourceUpserts(self, source)
 
     def failures(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "Iterator[FailureRow]":
-        """Yield what is not registered of the source's latest inventory, then what is not linked to its dataset, and why.
-
-        Args:
-            source: which.
-            snapshot: of a moment ago; by default the current one.
-        """
+        """Yield what is not registered, upserted or linked, and why; arguments as ``status``."""
         from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
         snapshot = snapshot or self.snapshot(source)
         with view_of_latest(self.store, source, snapshot, self.manifest_limits) as (view, seen):
             yield from source_failures(view, source.name, seen)
+        if source.upsert_metadata:
+            yield from self.upserts(source).view().failures(source.name)
         if source.dataset is not None:
             from registration_pipeline.tracking.links.counts import link_failures
 
@@ -314,28 +322,44 @@ class Project:
         Raises:
             HaltError: nothing more may be sent.
         """
-        from registration_pipeline.state.lease import hold_lease
-        from registration_pipeline.submission.calls.pace import shared_pace
-        from registration_pipeline.submission.calls.retry import RetryPolicy
-        from registration_pipeline.submission.calls.slots import Slots
-        from registration_pipeline.submission.context import SubmissionContext
         from registration_pipeline.submission.registrar import stream_chunks
-        from registration_pipeline.submission.shared_folder import refuse_shared_folder
-        from registration_pipeline.submission.target import resolve_target
 
         waiting = iter(tasks)
         first = next(waiting, None)
         if first is None:
             return
+        with self.submitting(source, notify) as opened:
+            prior = self._prior_items(source, opened.target, opened.retry, notify)
+            context = replace(opened, prior=prior)
+            yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
+
+    @contextmanager
+    def submitting(self, source: SourceSettings, notify: Callable[[str], None]) -> "Iterator[SubmissionContext]":
+        """Hold the source's lease, and give what its chunks are submitted with; waits while another process submits it.
+
+        Args:
+            source: which.
+            notify: called with texts about what takes long.
+
+        Raises:
+            HaltError: nothing may be sent.
+        """
+        from registration_pipeline.state.lease import hold_lease
+        from registration_pipeline.submission.calls.pace import shared_pace
+        from registration_pipeline.submission.calls.retry import RetryPolicy
+        from registration_pipeline.submission.calls.slots import Slots
+        from registration_pipeline.submission.context import SubmissionContext
+        from registration_pipeline.submission.shared_folder import refuse_shared_folder
+        from registration_pipeline.submission.target import resolve_target
+
         stop = threading.Event()
         pace = shared_pace(encord_domain(self.settings, self.environ))
         retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
         # Before the folder is searched for: two processes that both find none would make two.
         with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
-            known = self.known_folders(source)
-            target = resolve_target(self.gateway, retry, source, known=known, notify=notify)
+            target = resolve_target(self.gateway, retry, source, known=self.known_folders(source), notify=notify)
             refuse_shared_folder(self.gateway, retry, self.settings, source, target.folder_uuid)
-            context = SubmissionContext(
+            yield SubmissionContext(
                 store=self.store,
                 source=source.name,
                 gateway=self.gateway,
@@ -343,7 +367,6 @@ class Project:
                 limits=self.manifest_limits,
                 submit_as=source.submit_as,
                 needs_media_metadata=source.strict_client_only,
-                prior=self._prior_items(source, target, retry, notify),
                 retry=retry,
                 stop=stop,
                 may_send=lease.check,
@@ -353,7 +376,6 @@ class Project:
                 job_timeout_seconds=source.job_timeout_seconds,
                 settle_seconds=source.settle_seconds,
             )
-            yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
 
     def _prior_items(
         self, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]

@@ -22,14 +22,37 @@
 <source>/links/summary-<number>.json.gz                                 what all links up to a number come to
 _probe/<nonce>.json                                                     there for a moment while the store is tried; no source
 
-Kept free for what is to come, so that neither the ledger nor the status ever reads it:
-
-<source>/upserts/{plan,census,lineage}/…                                a lineage of its own, laid out as that of the source
+<source>/upserts/{plan,census,lineage,ledger,manifests,journal,…}/…     metadata sent again: a lineage of its own, laid out as
+                                                                        that of the source, which never reads it
+<source>/upserts/facts/sent/<number>/…                                  what each unit was sent last, up to a number of it
 """
 
 from __future__ import annotations
 
 COMMIT_MARKER = "_SUCCESS.json"
+
+_UPSERTS = "upserts"
+
+
+def upserts_source(source: str) -> str:
+    """Return what stands for a source in the names of its upserts, whose state is laid out like that of a source."""
+    return f"{source}/{_UPSERTS}"
+
+
+def is_upserts(source: str) -> bool:
+    """Return whether this stands for a source in the names of its upserts."""
+    return source.endswith(f"/{_UPSERTS}")
+
+
+def owner_of(name: str) -> tuple[str, str]:
+    """Divide a whole name in the state into the source, or what stands for one, and the rest.
+
+    Args:
+        name: source included.
+    """
+    source, _, below = name.partition("/")
+    kind, is_folder, rest = below.partition("/")
+    return (upserts_source(source), rest) if is_folder and kind == _UPSERTS else (source, below)
 
 
 def probe_name(nonce: str) -> str:

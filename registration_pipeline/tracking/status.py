@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.links.counts import DatasetCounts
     from registration_pipeline.tracking.snapshot import SourceSnapshot
+    from registration_pipeline.tracking.upserts import UpsertCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,8 @@ class SourceStatus:
     """Registered units by whether they are linked to the source's dataset; None: it has none."""
     disagreements: tuple[str, ...] = ()
     """What does not agree in these numbers or in what they were counted from, a sentence each; usually nothing."""
+    upserts: UpsertCounts | None = None
+    """Units by the state of their newest upsert; None: the source has none configured."""
 
     @property
     def adds_up(self) -> bool:
@@ -104,6 +107,7 @@ class SourceStatus:
             "changed": self.changed,
             "deleted": self.deleted,
             "units": asdict(self.units),
+            **({"upserts": self.upserts.as_json()} if self.upserts else {}),
             "chunks": shown,
             "inventory_id": self.inventory_id,
             "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
@@ -157,7 +161,12 @@ def source_status(
     verdict_times = [status.progress.verdict.at for status in statuses.values() if status.progress.verdict]
     return SourceStatus(
         source=source,
-        **by_place,  # type: ignore[arg-type]  # mypy takes any name for one of the others
+        objects=by_place["objects"],
+        excluded=by_place["excluded"],
+        rejected=by_place["rejected"],
+        registered=by_place["registered"],
+        pending=by_place["pending"],
+        failed=by_place["failed"],
         changed=tally["changed"],
         deleted=tally["deleted"],
         quarantined=tally["quarantined"],
