@@ -11,11 +11,23 @@ from pathlib import Path
 from benchmarks.table import machine
 
 NAMES = (
-    *("inventory", "listing", "plan", "manifests", "submission", "chunk_cpu", "in_flight", "orchestration"),
+    *(
+        "inventory",
+        "listing",
+        "plan",
+        "manifests",
+        "rendering",
+        "submission",
+        "chunk_cpu",
+        "in_flight",
+        "orchestration",
+    ),
     *(
         "end_to_end",
         "found_by_place",
         "groups",
+        "metadata_plan",
+        "metadata_tables",
         "changes",
         "quiet_night",
         "nights",

@@ -29,6 +29,7 @@ class ItemFormat:
     """One top-level list of the upload format.
 
     Args:
+        kind: of its units; of groups and sequences, which share a list, the first.
         keys: the keys that an item may have, without the URLs.
         is_group: True if the item names its objects as ``objectUrl_0``, ``objectUrl_1``…; False for one ``objectUrl``.
         media_metadata_key: the block with what Encord then need not find out itself, if there is one.
@@ -36,6 +37,7 @@ class ItemFormat:
         max_sequence_urls: the most URLs of an item that becomes a sequence, which it does unless ``createVideo`` is false.
     """
 
+    kind: MediaKind
     keys: Mapping[str, JsonType]
     is_group: bool = False
     media_metadata_key: str | None = None
@@ -69,7 +71,7 @@ def _with_block(kind: MediaKind, keys: Mapping[str, JsonType]) -> ItemFormat:
     assert block is not None
     names = block.names(SubmitAs.JSON)
     fields = {names[neutral]: one.of for neutral, one in block.fields.items()}
-    return ItemFormat(keys=keys, media_metadata_key=block.key, media_metadata=fields)
+    return ItemFormat(kind=kind, keys=keys, media_metadata_key=block.key, media_metadata=fields)
 
 
 ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
@@ -80,12 +82,12 @@ ITEM_FORMATS: Final[Mapping[str, ItemFormat]] = MappingProxyType(
         KINDS[MediaKind.PDF].list_key: _with_block(MediaKind.PDF, _DESCRIBED),
         KINDS[MediaKind.TEXT].list_key: _with_block(MediaKind.TEXT, _DESCRIBED),
         # Its page prints no clientMetadata for the JSON form.
-        KINDS[MediaKind.NIFTI].list_key: ItemFormat(keys=_TITLED),
+        KINDS[MediaKind.NIFTI].list_key: ItemFormat(kind=MediaKind.NIFTI, keys=_TITLED),
         # Image sequences go to the same list.
         KINDS[MediaKind.IMAGE_GROUP].list_key: ItemFormat(
-            keys=_GROUPED, is_group=True, max_sequence_urls=MAX_SEQUENCE_IMAGES
+            kind=MediaKind.IMAGE_GROUP, keys=_GROUPED, is_group=True, max_sequence_urls=MAX_SEQUENCE_IMAGES
         ),
-        KINDS[MediaKind.DICOM_SERIES].list_key: ItemFormat(keys=_GROUPED, is_group=True),
+        KINDS[MediaKind.DICOM_SERIES].list_key: ItemFormat(kind=MediaKind.DICOM_SERIES, keys=_GROUPED, is_group=True),
     }
 )
 """Top-level key -> the form of its items."""

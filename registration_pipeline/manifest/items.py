@@ -27,10 +27,13 @@ from registration_pipeline.manifest.format import (
 )
 from registration_pipeline.manifest.metadata_rules import encord_problems
 from registration_pipeline.manifest.violation import Violation
-from registration_pipeline.settings.metadata import ENCORD_KEY
+from registration_pipeline.planning.media_blocks import media_block, media_remedy
+from registration_pipeline.settings.metadata import ENCORD_KEY, SubmitAs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from registration_pipeline.objects import MediaKind
 
 _ABSOLUTE_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
 _WHITESPACE_OR_CONTROL: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -81,7 +84,7 @@ class ItemChecker:
         yield from client_metadata_violations(f"{where}.{CLIENT_METADATA}", item.get(CLIENT_METADATA))
         yield from _check_media_metadata(where, item, item_format)
         if self._needs_media_metadata and item_format.media_metadata_key not in item:
-            yield lacking_block(where, item_format.media_metadata_key)
+            yield lacking_block(where, item_format.kind, SubmitAs.JSON)
 
     def _check_url(self, where: str, key: str, item: dict[str, Any]) -> Iterator[Violation]:
         place = f"{where}.{key}"
@@ -178,19 +181,21 @@ def client_metadata_violations(place: str, metadata: Any) -> Iterator[Violation]
             yield Violation(below, problem)
 
 
-def lacking_block(where: str, key: str | None) -> Violation:
+def lacking_block(where: str, kind: MediaKind, submit_as: SubmitAs) -> Violation:
     """Return what is wrong with an item or object without media metadata where nothing is sent without.
 
     Args:
         where: its place.
-        key: of its block; None: this form has none.
+        kind: of the unit.
+        submit_as: the form.
     """
-    if key is None:
-        problem = "can't have media metadata in this form, and strict_client_only sends nothing without: set submit_as"
-        return Violation(where, f"{problem}: data_items, or strict_client_only: false")
+    block = media_block(kind, submit_as)
+    if block is None:
+        problem = "has no media metadata, and strict_client_only sends nothing without"
+        return Violation(where, f"{problem}: {media_remedy(kind, submit_as)}")
     return Violation(
-        f"{where}.{key}",
-        "is missing, and strict_client_only sends nothing without: plan the object again, or set it false",
+        f"{where}.{block.key}",
+        "is missing, and strict_client_only sends nothing without: plan the object again, or set strict_client_only: false",
     )
 
 

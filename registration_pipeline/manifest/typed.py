@@ -46,6 +46,12 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.units import ChunkUnits, PlannedObject, PlannedUnit
 
 _KIND_OF_LIST: Final = {typed.list_key: kind for kind, typed in TYPED_KINDS.items()}
+DICOM_TAGS: Final = (
+    *("00080018", "00100020", "00180050", "00181114", "00181164", "0020000D", "0020000E", "00200013", "00200032"),
+    *("00200037", "00209113", "00209116", "00280004", "00280008", "00280010", "00280011", "00280030", "00281050"),
+    *("00281051", "00289110", "52009229", "52009230"),
+)
+"""Keys that the tags of a DICOM file must have, with null where the file has none: the docstring of the SDK's model."""
 _DAMAGED: Final = (
     "whose media metadata is not the JSON text of an object. The plan of this chunk is damaged: restore the state's "
     "plan folder from a copy"
@@ -143,5 +149,17 @@ def _item_violations(where: str, kind: MediaKind, item: Mapping[str, Any], *, ne
         if block is not None and block.key in member:
             fields = {one.typed: one.of for one in block.fields.values()}
             yield from block_violations(f"{place}.{block.key}", member[block.key], fields, needs_all=True)
+            yield from _tag_violations(f"{place}.{block.key}.tags", member[block.key].get("tags", {}))
         elif needs:
-            yield lacking_block(place, block.key if block else None)
+            yield lacking_block(place, kind, SubmitAs.DATA_ITEMS)
+
+
+def _tag_violations(place: str, tags: Any) -> Iterator[Violation]:
+    if not tags or not isinstance(tags, dict):
+        return  # it is of another kind, or its type is reported with the other fields
+    for tag in DICOM_TAGS:
+        if tag not in tags:
+            yield Violation(f"{place}.{tag}", "is missing; a tag that the file lacks is null")
+    for tag, value in tags.items():
+        if value is not None and not isinstance(value, dict):
+            yield Violation(f"{place}.{tag}", "must be an object or null")

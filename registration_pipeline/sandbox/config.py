@@ -257,6 +257,8 @@ class SandboxConfig:
         error_text: which key of an error's body holds its text.
         max_units_per_job: more in one upload job are refused (400).
         max_units_in_flight: more in all pending jobs together get 429; None: no limit.
+        upsert_merges_metadata: whether upserted client metadata is merged into what is there, instead of replacing it.
+        client_only: whether units without media metadata fail, as under strict client-only access.
         lenient: whether unknown keys in ``externalFiles`` are ignored instead of refused.
         skew_seconds: largest difference between a signature's ``created`` and the sandbox's clock.
         body_limit_bytes: larger request bodies are refused with 413.
@@ -307,6 +309,8 @@ class SandboxConfig:
     error_text: ErrorText = ErrorText.MESSAGE
     max_units_per_job: int = 10_000
     max_units_in_flight: int | None = None
+    upsert_merges_metadata: bool = False
+    client_only: bool = False
     lenient: bool = False
     skew_seconds: float = 900.0
     body_limit_bytes: int = BODY_LIMIT_BYTES

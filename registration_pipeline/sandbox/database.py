@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS items (
     item_type TEXT NOT NULL, name TEXT NOT NULL, description TEXT NOT NULL, client_metadata TEXT NOT NULL,
     owner TEXT NOT NULL, created_at TEXT NOT NULL, last_edited_at TEXT NOT NULL,
     job_id INTEGER NOT NULL, integration_uuid TEXT, file_size INTEGER, mime_type TEXT,
-    media TEXT,             -- JSON object of the submitted media metadata, camelCase
+    media TEXT,             -- JSON of the submitted media metadata, camelCase: an object, or a list of those of a group
     submitted_url TEXT);    -- the object URL, if the identity is another form of it
 CREATE INDEX IF NOT EXISTS items_by_identity ON items(folder_id, identity);
 CREATE INDEX IF NOT EXISTS items_by_name ON items(folder_id, name, id);

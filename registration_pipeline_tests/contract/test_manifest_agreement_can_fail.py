@@ -19,7 +19,7 @@ import pytest
 
 from registration_pipeline import limits
 from registration_pipeline.manifest import items, validate
-from registration_pipeline.manifest.format import ITEM_FORMATS, ItemFormat, JsonType
+from registration_pipeline.manifest.format import ITEM_FORMATS, JsonType
 from registration_pipeline.sandbox.jobs import manifests
 from registration_pipeline_tests.doses import sample
 from registration_pipeline_tests.random_manifests.agreement import Case, refusal, violations_of
@@ -324,6 +324,6 @@ def test_a_kind_that_is_missing_is_caught(kind: str) -> None:
 
 
 def test_a_kind_too_many_is_caught() -> None:
-    formats = {**ITEM_FORMATS, "scenes": ItemFormat(keys=ITEM_FORMATS["nifti"].keys)}
+    formats = {**ITEM_FORMATS, "scenes": replace(ITEM_FORMATS["nifti"])}
 
     assert next(_complaints(_validator(ITEM_FORMATS=formats), told_by=("kind that only the typed form has",)), None)

@@ -12,7 +12,7 @@ import pytest
 import requests
 from encord.exceptions import AuthorisationError, InvalidArgumentsError, PayloadTooLargeError, ResourceNotFoundError
 from encord.orm.dataset import LongPollingStatus
-from encord.orm.storage import DataUploadImage, DataUploadItems, StorageItemType
+from encord.orm.storage import StorageItemType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -240,13 +240,6 @@ def test_an_unknown_integration_is_refused(folder: StorageFolder, sandbox: Sandb
     with pytest.raises(AuthorisationError, match="integration"):
         folder.add_private_data_to_folder_start(str(uuid.uuid4()), _images(1))
     assert sandbox.jobs() == []
-
-
-def test_the_typed_form_is_refused_with_a_reason(sandbox: Sandbox, folder: StorageFolder) -> None:
-    items = DataUploadItems(images=[DataUploadImage(object_url="s3://b/a.jpg")])
-
-    with pytest.raises(InvalidArgumentsError, match="JSON form only"):
-        _start(sandbox, folder, items)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

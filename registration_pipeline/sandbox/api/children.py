@@ -47,10 +47,13 @@ def find_child(connection: sqlite3.Connection, uuid: str) -> dict[str, Any] | No
 
 
 def _child(row: ItemRow, url: str, position: int) -> dict[str, Any]:
-    unknown = dict.fromkeys(("frames", "file_size", "mime_type", "media"))
+    media = dict((json.loads(row["media"])[position] or {}) if row["media"] else {})
     return {
         **dict(row),
-        **unknown,
+        "frames": None,
+        "file_size": media.pop("fileSize", None),
+        "mime_type": media.pop("mimeType", None),
+        "media": json.dumps(media) if media else None,
         "uuid": child_uuid(row["uuid"], position),
         "group_uuid": row["uuid"],
         "item_type": _TYPES[row["item_type"]],

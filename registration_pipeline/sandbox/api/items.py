@@ -88,7 +88,8 @@ def _storage_location(url: str | None, *, integrated: bool) -> str:
 def _wire_item(service: Service, row: ItemRow, folder_uuid: str, *, with_metadata: bool = True) -> dict[str, Any]:
     frames = json.loads(row["frames"]) if row["frames"] else None
     url = None if frames else row["submitted_url"] or row["identity"]
-    media = json.loads(row["media"]) if row["media"] else {}
+    # What was said of each object of a group is with its children.
+    media = json.loads(row["media"]) if row["media"] and not frames else {}
     return {
         **dict.fromkeys(_NULLABLE),
         **{wire: media[name] for name, wire in _MEDIA_FIELDS.items() if name in media},

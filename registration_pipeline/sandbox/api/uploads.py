@@ -35,6 +35,7 @@ from registration_pipeline.sandbox.jobs.submissions import (
     job_state,
     units_in_flight,
 )
+from registration_pipeline.sandbox.jobs.typed_items import NotTypedError, parse_data_items
 from registration_pipeline.sandbox.jobs.unit_rules import RULES_FILE, read_rules
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def start_job(request: Request) -> Response:
     folder_uuid = path_uuid(request, "folder_uuid")
     body = json_body(request)
     file_name = text_field(body, "fileName")
-    files = _external_files(service, body, folder_uuid=folder_uuid, file_name=file_name)
+    files = _submitted(service, body, folder_uuid=folder_uuid, file_name=file_name)
     ignore_errors = body.get("ignoreErrors", False)
     if not isinstance(ignore_errors, bool):
         unprocessable(("body", "ignoreErrors"), "Input should be a valid boolean", "bool_type")
@@ -83,27 +84,37 @@ def start_job(request: Request) -> Response:
         )
         for note in files.notes:
             add_violation(connection, folder_uuid=folder_uuid, file_name=file_name, message=note, refused=False)
-            _LOG.warning("upload job %s: %s", job_uuid, note)
+            _LOG.info("upload job %s: %s", job_uuid, note)
     service.runner.run(job_id)
     return JSONResponse(job_uuid)
 
 
-def _external_files(
-    service: Service, body: dict[str, Any], *, folder_uuid: str, file_name: str | None
-) -> ExternalFiles:
-    if body.get("dataItems") is not None:
-        refuse(400, "the sandbox accepts the JSON form only: send externalFiles, not dataItems")
-    files = body.get("externalFiles")
-    if not isinstance(files, dict):
-        unprocessable(("body", "externalFiles"), "Input should be a valid dictionary", "dict_type")
+def _submitted(service: Service, body: dict[str, Any], *, folder_uuid: str, file_name: str | None) -> ExternalFiles:
+    files, items = body.get("externalFiles"), body.get("dataItems")
+    if files is not None and items is not None:
+        refuse(400, "send externalFiles or dataItems, not both")
+    key, given = ("externalFiles", files) if items is None else ("dataItems", items)
+    if not isinstance(given, dict):
+        unprocessable(("body", key), "Input should be a valid dictionary", "dict_type")
     try:
-        parsed = parse_external_files(files, lenient=service.config.lenient)
+        parsed = (
+            parse_data_items(given)
+            if key == "dataItems"
+            else parse_external_files(given, lenient=service.config.lenient)
+        )
         _require_size(parsed, service.config.max_units_per_job)
+    except NotTypedError as error:
+        _note_violation(service, folder_uuid, file_name, str(error))
+        unprocessable(("body", key, *error.location), error.message, error.kind)
     except ManifestRefusedError as error:
-        with service.database.writing() as connection:
-            add_violation(connection, folder_uuid=folder_uuid, file_name=file_name, message=str(error), refused=True)
+        _note_violation(service, folder_uuid, file_name, str(error))
         refuse(400, str(error))
     return parsed
+
+
+def _note_violation(service: Service, folder_uuid: str, file_name: str | None, message: str) -> None:
+    with service.database.writing() as connection:
+        add_violation(connection, folder_uuid=folder_uuid, file_name=file_name, message=message, refused=True)
 
 
 def _require_size(files: ExternalFiles, limit: int) -> None:

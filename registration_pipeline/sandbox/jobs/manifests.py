@@ -19,6 +19,8 @@ from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote
 
+from registration_pipeline.sandbox.jobs.client_metadata import encord_refusal
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -115,7 +117,8 @@ class SubmittedUnit:
         title: given, or the last part of the first URL.
         urls: one, or the frames of a group in order.
         client_metadata: JSON text, None if none was given.
-        media: media metadata by camelCase name.
+        media: media metadata by camelCase name; None if none was given.
+        members: of a unit of several objects in the typed form: that of each object.
     """
 
     kind: str
@@ -124,6 +127,12 @@ class SubmittedUnit:
     urls: list[str]
     client_metadata: str | None = None
     media: dict[str, Any] | None = None
+    members: list[dict[str, Any] | None] | None = None
+
+    @property
+    def has_media(self) -> bool:
+        """Whether Encord need not read any object of it."""
+        return self.media is not None or (bool(self.members) and None not in (self.members or ()))
 
     @property
     def identity(self) -> str:
@@ -201,6 +210,39 @@ def _texts(value: object) -> Iterator[str]:
     if isinstance(value, list):
         for below in value:
             yield from _texts(below)
+
+
+def _encodable(where: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        _refuse(f"{where} holds half of a surrogate pair")
+
+
+def checked_metadata(where: str, metadata: object) -> str:
+    """Client metadata as JSON text.
+
+    Raises:
+        ManifestRefusedError: it is none that can be kept.
+    """
+    if not isinstance(metadata, dict):
+        _refuse(f"{where} must be an object")
+    try:
+        text = json.dumps(metadata)
+        # Only an escape can hide what jsonb does not accept, so most metadata is not searched.
+        texts = list(_texts(metadata)) if "\\u" in text else []
+    except RecursionError:
+        _refuse(f"{where} is nested too deep")
+    if len(text) > MAX_CLIENT_METADATA_BYTES:
+        _refuse(f"{where} is longer than {MAX_CLIENT_METADATA_BYTES} bytes")
+    for part in texts:
+        _encodable(where, part)
+        if "\0" in part:
+            _refuse(f"{where} holds U+0000, which PostgreSQL's jsonb does not")
+    refusal = encord_refusal(metadata)
+    if refusal is not None:
+        _refuse(f"{where}.{refusal}")
+    return text
 
 
 class _Entry:
@@ -291,30 +333,12 @@ class _Entry:
         return title
 
     def _encodable(self, key: str, text: str) -> bytes:
-        try:
-            return text.encode()
-        except UnicodeEncodeError:
-            _refuse(f"{self.where}.{key} holds half of a surrogate pair")
+        return _encodable(f"{self.where}.{key}", text)
 
     def _client_metadata(self) -> str | None:
         if "clientMetadata" not in self.entry:
             return None
-        metadata = self.entry["clientMetadata"]
-        if not isinstance(metadata, dict):
-            _refuse(f"{self.where}.clientMetadata must be an object")
-        try:
-            text = json.dumps(metadata)
-            # Only an escape can hide what jsonb does not accept, so most metadata is not searched.
-            texts = list(_texts(metadata)) if "\\u" in text else []
-        except RecursionError:
-            _refuse(f"{self.where}.clientMetadata is nested too deep")
-        if len(text) > MAX_CLIENT_METADATA_BYTES:
-            _refuse(f"{self.where}.clientMetadata is longer than {MAX_CLIENT_METADATA_BYTES} bytes")
-        for part in texts:
-            self._encodable("clientMetadata", part)
-            if "\0" in part:
-                _refuse(f"{self.where}.clientMetadata holds U+0000, which PostgreSQL's jsonb does not")
-        return text
+        return checked_metadata(f"{self.where}.clientMetadata", self.entry["clientMetadata"])
 
     def _media(self) -> dict[str, Any] | None:
         block = self.rules.media_block

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from registration_pipeline.sandbox.api.wire import timestamp
 from registration_pipeline.sandbox.config import ErrorFrames, ErrorUrls, ListedOnError, SandboxConfig, SkippedCountsAs
 from registration_pipeline.sandbox.faults.values import Fate
+from registration_pipeline.sandbox.jobs.client_metadata import embedding_error, embedding_sizes
 from registration_pipeline.sandbox.jobs.manifests import KINDS, SubmittedUnit
 from registration_pipeline.sandbox.jobs.readers import Failure
 from registration_pipeline.sandbox.jobs.submissions import CANCELLED, DONE, ERROR, PENDING, Submission, end_job
@@ -60,7 +61,7 @@ def register_slice(
     job = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
     if job is None or job["status"] != PENDING:
         return CANCELLED if job is None else str(job["status"])
-    tally = _Tally()
+    tally, sizes = _Tally(), embedding_sizes(connection)
     for offset, findings in enumerate(examined):
         position = start + offset
         unit = submission.units[position]
@@ -69,11 +70,15 @@ def register_slice(
             submission.check_each
             and is_held(connection, job["folder_id"], unit, urls=config.url_matching, groups=config.group_matching)
         )
-        error = None if duplicate else _planted_error(connection, submission, position) or findings.failure
-        if duplicate:
+        error = embedding_error(unit.client_metadata, sizes) if submission.sends_metadata(duplicate=duplicate) else None
+        failure = Failure(error) if error else None
+        if not duplicate:
+            failure = _planted_error(connection, submission, position) or findings.failure or failure
+            failure = failure or _lacking_media(unit, config)
+        if failure is not None:
+            tally.errors.append(_unit_error(unit, failure, config))
+        elif duplicate:
             _skip(connection, job, unit, key, tally, config=config, upsert=submission.upsert_metadata)
-        elif error is not None:
-            tally.errors.append(_unit_error(unit, error, config))
         else:
             named = unit if config.titles_as_sent else replace(unit, title=unit.title.rpartition("/")[2])
             tally.items.append(_add(connection, job, named, key, findings))
@@ -87,6 +92,13 @@ def register_slice(
         (len(examined), tally.done, len(tally.errors), tally.skipped, job_id),
     )
     return _conclude(connection, job_id, config)
+
+
+def _lacking_media(unit: SubmittedUnit, config: SandboxConfig) -> Failure | None:
+    """Return the failure of a unit whose objects nobody but the client may read, and which says too little of them."""
+    if not config.client_only or unit.has_media:
+        return None
+    return Failure("Media metadata is required: the integration has strict client-only access")
 
 
 def _planted_error(connection: sqlite3.Connection, submission: Submission, position: int) -> Failure | None:
@@ -132,6 +144,7 @@ def _add(
     item_uuid, now = str(uuid.uuid4()), timestamp()
     media = dict(unit.media or {})
     size, mime_type = media.pop("fileSize", None), media.pop("mimeType", None)
+    kept = unit.members if unit.members and any(unit.members) else media
     grouped = KINDS[unit.kind].grouped
     connection.execute(
         _INSERT,
@@ -139,7 +152,7 @@ def _add(
             *(item_uuid, job["folder_id"], key, json.dumps(unit.urls) if grouped else None),
             *(unit.item_type, unit.title, unit.client_metadata or "{}", job["owner"], now, now, job["id"]),
             *(job["integration_uuid"], findings.size if findings.size is not None else size),
-            *(findings.mime_type or mime_type, json.dumps(media) if media else None),
+            *(findings.mime_type or mime_type, json.dumps(kept) if kept else None),
             None if grouped or unit.urls[0] == key else unit.urls[0],
         ),
     )
@@ -160,15 +173,22 @@ def _skip(
     tally.done += config.skipped_counts_as is SkippedCountsAs.DONE
     place = (job["folder_id"], key)
     if upsert and unit.client_metadata is not None:
-        connection.execute(
-            "UPDATE items SET client_metadata = ?, last_edited_at = ? WHERE folder_id = ? AND identity = ?",
-            (unit.client_metadata, timestamp(), *place),
-        )
+        _upsert(connection, place, unit.client_metadata, merges=config.upsert_merges_metadata)
     if config.skipped_in_items_with_names:
         query = "SELECT uuid, name FROM items WHERE folder_id = ? AND identity = ? ORDER BY id LIMIT 1"
         held = connection.execute(query, place).fetchone()
         if held is not None:
             tally.items.append({"itemUuid": held["uuid"], "name": held["name"]})
+
+
+def _upsert(connection: sqlite3.Connection, place: tuple[int, str], metadata: str, *, merges: bool) -> None:
+    """Give the items that the folder holds of a unit its client metadata."""
+    query = "SELECT id, client_metadata FROM items WHERE folder_id = ? AND identity = ?"
+    for item in connection.execute(query, place).fetchall():
+        kept = json.dumps({**json.loads(item["client_metadata"]), **json.loads(metadata)}) if merges else metadata
+        connection.execute(
+            "UPDATE items SET client_metadata = ?, last_edited_at = ? WHERE id = ?", (kept, timestamp(), item["id"])
+        )
 
 
 def _conclude(connection: sqlite3.Connection, job_id: int, config: SandboxConfig) -> str:

@@ -51,6 +51,10 @@ class Submission:
     rules: tuple[UnitRule, ...]
     failing: dict[int, UnitFate] = field(default_factory=dict)
 
+    def sends_metadata(self, *, duplicate: bool) -> bool:
+        """Whether a unit's client metadata will be kept."""
+        return self.upsert_metadata or not duplicate
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitFate:

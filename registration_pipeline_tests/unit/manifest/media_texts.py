@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
+from registration_pipeline.manifest.typed import DICOM_TAGS
 from registration_pipeline.objects import MediaKind
 
 if TYPE_CHECKING:
@@ -22,11 +23,9 @@ _NAMES: Final = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20),
 )
 _IMAGES: Final = {"mime_type": _NAMES, "file_size": _SIZES, "width": _SMALL, "height": _SMALL}
-_TAGS: Final = st.dictionaries(
-    st.from_regex("[0-9A-F]{8}", fullmatch=True),
-    st.one_of(st.none(), st.fixed_dictionaries({"vr": st.just("UI"), "Value": st.lists(_NAMES, max_size=2)})),
-    min_size=1,
-    max_size=5,
+_TAG: Final = st.one_of(st.none(), st.fixed_dictionaries({"vr": st.just("UI"), "Value": st.lists(_NAMES, max_size=2)}))
+_TAGS: Final = st.lists(_TAG, min_size=len(DICOM_TAGS), max_size=len(DICOM_TAGS)).map(
+    lambda values: dict(zip(DICOM_TAGS, values, strict=True))
 )
 
 FIELDS: Final[Mapping[MediaKind, Mapping[str, st.SearchStrategy[Any]]]] = {

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from registration_pipeline.errors import PermanentError, StateCorruptError
 from registration_pipeline.limits import ENVELOPE_BYTES, MANIFEST_LIMITS, EncordPlan, ManifestLimits
 from registration_pipeline.manifest.render import render_manifest
-from registration_pipeline.manifest.typed import typed_items, typed_violations
+from registration_pipeline.manifest.typed import DICOM_TAGS, typed_items, typed_violations
 from registration_pipeline.objects import KINDS, MediaKind
 from registration_pipeline.planning.media_blocks import media_block, media_bytes, media_remedy
 from registration_pipeline.planning.typed_form import TYPED_KINDS, TYPED_LISTS
@@ -111,7 +111,7 @@ def found(*units: PlannedUnit, limits: ManifestLimits = LIMITS, needs: bool = Fa
 
 def test_objects_of_groups_and_series_and_nifti_say_what_the_json_form_has_no_place_for() -> None:
     image = canonical({"file_size": 9, "height": 3, "mime_type": "image/png", "width": 4})
-    tags = {"00080018": {"vr": "UI", "Value": ["1.2"]}, "00100020": None}
+    tags = dict.fromkeys(DICOM_TAGS) | {"00080018": {"vr": "UI", "Value": ["1.2"]}}
     units = [
         unit(MediaKind.IMAGE_GROUP, image, None),
         unit(MediaKind.DICOM_SERIES, canonical({"tags": tags}))._replace(title="u", unit_index=1),
@@ -162,13 +162,23 @@ def test_a_block_that_the_sdk_would_refuse_or_change_is_a_violation(
         as_sent_by_the_sdk(document)
 
 
+def test_tags_that_encord_requires_of_a_dicom_file_and_that_are_missing_are_violations() -> None:
+    tags: dict[str, Any] = {**dict.fromkeys(DICOM_TAGS), "00280010": 512}
+    del tags["00080018"]
+
+    assert found(unit(MediaKind.DICOM_SERIES, canonical({"tags": tags}))) == [
+        "dicomSeries[0].dicomFiles[0].dicomMetadata.tags.00080018 is missing; a tag that the file lacks is null",
+        "dicomSeries[0].dicomFiles[0].dicomMetadata.tags.00280010 must be an object or null",
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "violation"),
     [
         (MediaKind.IMAGE, "images[0].imageMetadata is missing"),
         (MediaKind.IMAGE_SEQUENCE, "imageGroups[0].images[0].imageMetadata is missing"),
         (MediaKind.DICOM_SERIES, "dicomSeries[0].dicomFiles[0].dicomMetadata is missing"),
-        (MediaKind.NIFTI, "nifti[0] can't have media metadata in this form"),
+        (MediaKind.NIFTI, "nifti[0] has no media metadata"),
     ],
     ids=str,
 )
