@@ -111,6 +111,12 @@ class RejectionReason(StrEnum):
     """It is not DICOM, or its header lacks what Encord requires."""
     HEADER_UNREADABLE = "header_unreadable"
     """Its header could not be read, e.g. for lack of permission; the next sync tries again."""
+    INVALID_METADATA = "invalid_metadata"
+    """Its client metadata breaks a rule of Encord or of ``metadata_schema``, or two rows of a table are about it."""
+    METADATA_UNREADABLE = "metadata_unreadable"
+    """Its sidecar or object metadata could not be read, e.g. for lack of permission; the next sync tries again."""
+    NO_MEDIA_METADATA = "no_media_metadata"
+    """``strict_client_only`` needs its media metadata, and there is none."""
 
 
 class Remedy(StrEnum):
@@ -173,6 +179,9 @@ _REJECTION_REMEDIES = {
     RejectionReason.UNIT_TOO_LARGE: "change the rule so that it makes smaller units",
     RejectionReason.INVALID_HEADER: "write the file with a complete DICOM header, or exclude it",
     RejectionReason.HEADER_UNREADABLE: "let the pipeline read the object, or write it again; the next sync reads it",
+    RejectionReason.INVALID_METADATA: "correct the values that the message names, in the table, sidecar or object metadata",
+    RejectionReason.METADATA_UNREADABLE: "let the pipeline read the sidecar or the object's metadata; the next sync reads it",
+    RejectionReason.NO_MEDIA_METADATA: "correct the file or the setting that the message names, or remove strict_client_only",
 }
 
 

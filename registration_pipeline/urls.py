@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings.addresses import SourceScheme
@@ -40,6 +40,7 @@ _BASES = {
     UrlStyle.AZURE: "https://{account}.blob.core.windows.net/{bucket}/",
     UrlStyle.OBS: "https://{bucket}.{host}/",
 }
+_BARE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})").search
 _NOTHING_TO_ENCODE = re.compile(r"[A-Za-z0-9\-._~/]*").fullmatch
 
 
@@ -64,6 +65,41 @@ def url_writer(source: SourceSettings) -> Callable[[str], str]:
         return base + (key if _NOTHING_TO_ENCODE(key) else _encoded(key))
 
     return write
+
+
+def key_reader(source: SourceSettings) -> Callable[[str], str | None]:
+    """Return the inverse of ``object_url`` for one source: the key of a URL, or None: the URL is not one of this bucket.
+
+    The plain form ``s3://bucket/key`` (``gs://``, ``az://container@account/key``, ``obs://``) of the source's own scheme is
+    read too, whatever its ``url_style``. In both forms what follows the bucket is percent-decoded, and a character that is
+    not encoded is itself; a percent sign that is not followed by two hexadecimal digits, or bytes that are not UTF-8, are no
+    key.
+
+    Raises:
+        ConfigurationError: the source lacks what its ``url_style`` needs.
+    """
+    location, base = source.location, _base(source)
+    place = f"{location.bucket}@{location.account}" if location.account else location.bucket
+    bases = (base,) if location.scheme is SourceScheme.FILE else (base, f"{location.scheme}://{place}/")
+
+    def read(url: str) -> str | None:
+        for start in bases:
+            if url.startswith(start):
+                return _decoded(url[len(start) :])
+        return None
+
+    return read
+
+
+def _decoded(path: str) -> str | None:
+    if "%" not in path:
+        return path
+    if _BARE_PERCENT(path):
+        return None
+    try:
+        return unquote_to_bytes(path).decode("utf-8")
+    except UnicodeError:
+        return None
 
 
 def _encoded(key: str) -> str:

@@ -35,6 +35,7 @@ class Doses:
         model_examples: examples of the submission's state machine, of each seed.
         model_seeds: at least this many seeds of it.
         plan_stories: stories of nights of a bucket with groups, each beside a model of the plan.
+        metadata_examples: sources with any entries of metadata, each beside a model of what they come to.
         flipped_bits: bits that are flipped in each kind of file of a state, one at a time.
         one_in_syncs: every how-many-th of these states is also synced.
         chunks: upload jobs of one run whose partitions are counted.
@@ -51,6 +52,7 @@ class Doses:
     model_examples: int
     model_seeds: int
     plan_stories: int
+    metadata_examples: int
     flipped_bits: int
     one_in_syncs: int
     chunks: int
@@ -68,6 +70,7 @@ PUSH: Final = Doses(
     model_examples=100,
     model_seeds=1,
     plan_stories=40,
+    metadata_examples=60,
     flipped_bits=2,
     one_in_syncs=4,
     chunks=12,
@@ -84,6 +87,7 @@ SOAK: Final = Doses(
     model_examples=100,
     model_seeds=7,
     plan_stories=600,
+    metadata_examples=2_000,
     flipped_bits=30,
     one_in_syncs=1,
     chunks=50,

@@ -232,6 +232,26 @@ def check(sources: SourcesArgument = None, config: ConfigOption = None, json: Js
 
 
 @app.command()
+def schema(
+    source: SourceArgument,
+    apply: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option("--apply", help="Add the fields and options that Encord lacks. Nothing is removed or changed."),
+    ] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """The declared metadata schema beside Encord's, field by field.
+
+    Exit status 3: fields or options are missing in Encord, or contradict it. With `--apply`: 0 when Encord has every declared
+    field at the end, 2 when one contradicts Encord's; then nothing is written.
+    """
+    from registration_pipeline.cli.schema import schema_source
+
+    return schema_source(_config(config), source, apply=apply, as_json=json)
+
+
+@app.command()
 def state(  # noqa: PLR0917 - Typer's form of options
     source: SourceArgument,
     verify: Annotated[bool, typer.Option("--verify", help="Check every file and list what is damaged.")] = False,  # noqa: FBT002

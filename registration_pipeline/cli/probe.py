@@ -1,4 +1,4 @@
-"""The ``probe`` command: reads the headers that a source needs, and shows what is known. Its options are in ``cli/app.py``."""
+"""The command ``probe``: read the facts that a plan needs, then show what was read. Options are in ``cli/app.py``."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,36 +8,50 @@ from registration_pipeline.cli.output import LONGEST_SHOWN, print_json, say
 from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobRequest, exit_status, open_source, run_jobs
 from registration_pipeline.counted import counted
 from registration_pipeline.facts.headers.schema import latest_headers
-from registration_pipeline.facts.sets import FactSet, read_facts
+from registration_pipeline.facts.sets import FactSet, latest_facts, read_facts
+from registration_pipeline.orchestration.facts import steps_of
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.project.project import Project
+from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.store import StateStore
+
+_HEADERS = "headers"
+_FAULTS = ("invalid", "unreadable", "waiting")
 
 
 def probe_source(config: Path | None, name: str, *, as_json: bool) -> int:
-    """Read the headers and return 3 if any is invalid or can't be read."""
+    """Read the facts and return 3 if any object's are invalid or can't be read."""
     project, source = open_source(config, name)
     errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).probe_job)], quiet=as_json)
     if errors:
         return exit_status([], errors)
-    facts = latest_headers(project.store, source.name)
-    document = _document(source.name, facts)
+    found = {one: (facts, _document(source.name, facts)) for one, facts in _sets(project, source).items()}
     if as_json:
-        print_json({**document, "path": _path(project.store, facts)})
-    elif facts is None:
-        say(f"{source.name}: no object needs its header read.")
+        shown = {one: {**document, "path": _path(project.store, facts)} for one, (facts, document) in found.items()}
+        # Those of headers come first and without a name of their own, as they did when there was nothing else.
+        print_json({**shown.pop(_HEADERS), **shown})
     else:
-        _show(project.store, facts, document)
-    return DONE_WITH_FAILURES if document["invalid"] or document["unreadable"] or document["waiting"] else DONE
+        for one, (facts, document) in found.items():
+            _show(project.store, source.name, one, facts, document)
+    is_faulty = any(document[fault] for _, document in found.values() for fault in _FAULTS)
+    return DONE_WITH_FAILURES if is_faulty else DONE
+
+
+def _sets(project: Project, source: SourceSettings) -> dict[str, FactSet | None]:
+    names = [stage.name for stage in steps_of(source) if stage.name != _HEADERS]
+    others = {one: latest_facts(project.store, source.name, one) for one in names}
+    return {_HEADERS: latest_headers(project.store, source.name), **others}
 
 
 def _document(source: str, facts: FactSet | None) -> dict[str, Any]:
     notes: Any = facts.notes if facts else {}
     problems, counts = notes.get("problems", {}), notes.get("counts", {})
+    unreadable = sum(count for reason, count in problems.items() if reason.endswith("_unreadable"))
     return {
         "source": source,
         "objects": facts.rows if facts else 0,
-        "invalid": problems.get("invalid_header", 0),
-        "unreadable": problems.get("header_unreadable", 0),
+        "invalid": sum(problems.values()) - unreadable,
+        "unreadable": unreadable,
         "waiting": counts.get("waiting", 0),
         "read": counts.get("read", 0),
         "known": counts.get("cached", 0),
@@ -51,22 +65,27 @@ def _path(store: StateStore, facts: FactSet | None) -> str | None:
     return store.location(f"{facts.source}/facts/{facts.name}/{facts.facts_id}") if facts else None
 
 
-def _show(store: StateStore, facts: FactSet, document: dict[str, Any]) -> None:
-    read, size = (f"{document[name]:,}" for name in ("read", "bytes"))
+def _show(store: StateStore, source: str, name: str, facts: FactSet | None, document: dict[str, Any]) -> None:
+    if facts is None:
+        say(f"{source}: no object needs its {name.removesuffix('s')} read.")
+        return
+    read, size = (f"{document[number]:,}" for number in ("read", "bytes"))
     say(
-        f"{facts.source}: headers of {counted(document['objects'], 'object')}, of which {read} "
+        f"{source}: {name} of {counted(document['objects'], 'object')}, of which {read} "
         f"{'was' if document['read'] == 1 else 'were'} read now ({size} bytes in {counted(document['requests'], 'request')}, "
         f"{document['seconds']:,} s): {_path(store, facts)}"
     )
     if document["waiting"]:
-        objects, them = ("its object is", "it") if document["waiting"] == 1 else ("their objects are", "they")
+        waiting = document["waiting"]
+        objects, them = ("it is", "it") if waiting == 1 else ("they are", "they")
         say(
-            f"  {counted(document['waiting'], 'header')} could not be read now: {objects} held, with the units that {them} "
-            "may be in; run again later."
+            f"  {name} of {counted(waiting, 'object')} could not be read now: {objects} held, with the units that {them} may "
+            "be in; run again later."
         )
     if document["invalid"] or document["unreadable"]:
-        unreadable = counted(document["unreadable"], "header")
-        say(f"  {counted(document['invalid'], 'invalid header')}; {unreadable} that could not be read:")
+        say(
+            f"  {counted(document['invalid'], 'object')} with invalid {name}; {document['unreadable']:,} could not be read:"
+        )
         for number, message in enumerate(_messages(store, facts), start=1):
             if number > LONGEST_SHOWN:
                 say("  … and more; after a plan, `registration-pipeline failures` lists all of them.")

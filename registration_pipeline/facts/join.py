@@ -25,9 +25,19 @@ class FactsJoin:
     Args:
         facts: rows with key, e_tag, size and last_modified, sorted by key, each key once.
         schema: of them.
+        version: the columns with the ETag, size and time as which something was read, if they are others.
+        is_timed: with the same ETag and another time a fact is not valid either.
     """
 
-    def __init__(self, facts: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
+    def __init__(
+        self,
+        facts: Iterator[pa.RecordBatch],
+        schema: pa.Schema,
+        version: tuple[str, str, str] = ("e_tag", "size", "last_modified"),
+        *,
+        is_timed: bool = False,
+    ) -> None:
+        self._version, self._is_timed = version, is_timed
         # The key of a row without facts is null.
         self._schema = pa.schema([field.with_nullable(True) for field in schema])
         self._rows = SortedMerge([facts], schema)
@@ -55,19 +65,22 @@ class FactsJoin:
     def _beside(self, piece: pa.RecordBatch, facts: pa.RecordBatch) -> pa.RecordBatch:
         where = pc.index_in(piece.column("key"), value_set=facts.column("key"))
         found = facts.take(where)
-        is_valid = pc.fill_null(_same_version(piece, found), False)
+        is_valid = pc.fill_null(_same_version(piece, found, self._version, is_timed=self._is_timed), False)
         where = pc.if_else(is_valid, where, pa.scalar(None, pa.int32()))
         return pa.RecordBatch.from_arrays(facts.take(where).columns, schema=self._schema)
 
 
-def _same_version(listed: pa.RecordBatch, read: pa.RecordBatch) -> pa.BooleanArray:
-    same_tag = pc.equal(_tags(listed), _tags(read))
-    same_size = pc.equal(listed.column("size"), read.column("size"))
-    same_time = pc.equal(listed.column("last_modified"), read.column("last_modified"))
-    return pc.coalesce(same_tag, pc.and_(same_size, same_time))
+def _same_version(
+    listed: pa.RecordBatch, read: pa.RecordBatch, version: tuple[str, str, str], *, is_timed: bool
+) -> pa.BooleanArray:
+    e_tag, size, last_modified = version
+    same_tag = pc.equal(_tags(listed.column("e_tag")), _tags(read.column(e_tag)))
+    same_size = pc.equal(listed.column("size"), read.column(size))
+    same_time = pc.equal(listed.column("last_modified"), read.column(last_modified))
+    same = pc.coalesce(same_tag, pc.and_(same_size, same_time))
+    return pc.and_(same, same_time) if is_timed else same
 
 
-def _tags(rows: pa.RecordBatch) -> pa.StringArray:
+def _tags(tags: pa.StringArray) -> pa.StringArray:
     """Return the ETags, null where one is empty: some stores give an empty one to all objects."""
-    tags = rows.column("e_tag")
     return pc.if_else(pc.less(pc.binary_length(tags), 1), pa.scalar(None, pa.string()), tags)

@@ -5,11 +5,11 @@ What does not belong here: implementations (``readers/``), and what is made of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     import pyarrow as pa
@@ -41,6 +41,25 @@ class StoredObject:
             yield cls(key=key, size=size, last_modified=modified, e_tag=e_tag, version=version)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectDescription:
+    """What a store keeps about an object besides its content, as its users wrote it.
+
+    Args:
+        metadata: name -> text; names as the store gives them, which are lower-case in S3.
+        tags: name -> text; without those that the provider itself sets, such as ``aws:…``.
+    """
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def bytes(self) -> int:
+        """Of all names and texts, in UTF-8."""
+        pairs = (*self.metadata.items(), *self.tags.items())
+        return sum(len(text.encode(errors="replace")) for pair in pairs for text in pair)
+
+
 class ObjectReader(Protocol):
     """Reads parts of objects of one source, keys byte for byte. Safe to share between threads: many are read at once."""
 
@@ -57,6 +76,14 @@ class ObjectReader(Protocol):
             HaltError: no object can be read: bad credentials, no such bucket.
         """
 
+    def describe(self, item: StoredObject) -> ObjectDescription:
+        """Return what the store keeps about an object besides its content: its own metadata and tags.
+
+        Raises:
+            ObjectReadError: as ``read`` does.
+            HaltError: as ``read`` does.
+        """
+
     @property
     def requests(self) -> int:
         """How many requests were made so far."""
@@ -68,3 +95,7 @@ class ObjectReader(Protocol):
     @property
     def permission(self) -> str:
         """What reading needs, e.g. ``s3:GetObject``."""
+
+    @property
+    def description_permission(self) -> str:
+        """What ``describe`` needs, e.g. ``s3:GetObject and s3:GetObjectTagging``."""

@@ -70,12 +70,22 @@ class FactsWriter:
         name: what was read.
         facts_id: which reading.
         schema: as ``facts_schema`` gives it.
+        bytes_per_group: for rows that may be large; see ``ParquetPartWriter``.
     """
 
-    def __init__(self, store: StateStore, source: str, name: str, facts_id: str, schema: pa.Schema) -> None:
+    def __init__(
+        self,
+        store: StateStore,
+        source: str,
+        name: str,
+        facts_id: str,
+        schema: pa.Schema,
+        *,
+        bytes_per_group: int | None = None,
+    ) -> None:
         self._source, self._name, self._facts_id = source, name, facts_id
         self._files = FileSet(store, facts_folder(source, name, facts_id))
-        self._parts = ParquetPartWriter(self._files, schema, distinct=("key", "e_tag"))
+        self._parts = ParquetPartWriter(self._files, schema, distinct=("key", "e_tag"), bytes_per_group=bytes_per_group)
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,7 @@ import dagster as dg
 
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.chunk_run import ChunkRun
-from registration_pipeline.orchestration.headers import build_headers_asset, has_headers_asset
+from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
@@ -33,8 +33,7 @@ CHUNKS_PER_RUN = 500
 
 def build_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
     """Return the assets of one source."""
-    headers = [build_headers_asset(source)] if has_headers_asset(source) else []
-    return [_inventory(source), *headers, _chunk_plan(source), _chunks(source), _failure_log(source)]
+    return [_inventory(source), *build_fact_assets(source), _chunk_plan(source), _chunks(source), _failure_log(source)]
 
 
 def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:
@@ -72,9 +71,11 @@ def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
 
 def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
-    check = (names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")
-    before = [own.inventory, own.headers] if has_headers_asset(source) else [own.inventory]
-    described = _described(source, own.chunk_plan, check, deps=before, kinds={"parquet"}, pool=own.listing_pool)
+    checks = [(names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")]
+    if source.metadata_schema:
+        checks.append((names.METADATA_MATCHES_SCHEMA, "No object is rejected as invalid_metadata."))
+    before = [own.inventory, *asset_keys(source)]
+    described = _described(source, own.chunk_plan, *checks, deps=before, kinds={"parquet"}, pool=own.listing_pool)
 
     @dg.asset(**described, description="New objects in chunks; chunks that exist never change.")
     def chunk_plan(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:

@@ -40,7 +40,7 @@ def try_header(project: Project, source: SourceSettings, listed: "Sequence[pa.Re
     """
     from registration_pipeline.facts.reader import StoredObject
     from registration_pipeline.planning.header_needs import objects_to_read
-    from registration_pipeline.project.headers import require_library
+    from registration_pipeline.project.facts.headers import require_library
 
     require_library(source)
     reader = project.reader(source)

@@ -12,7 +12,7 @@ import dagster as dg
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import build_audit_job
 from registration_pipeline.orchestration.chunk_run import ChunkRun
-from registration_pipeline.orchestration.headers import build_headers_op, build_probe_job, has_headers_asset
+from registration_pipeline.orchestration.facts import build_fact_ops, build_probe_job
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
 from registration_pipeline.orchestration.resources import ProjectResource
@@ -80,12 +80,14 @@ def build_schedule(source: SourceSettings) -> dg.ScheduleDefinition | None:
 def _sync_job(source: SourceSettings, register: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
     own = SourceNames(source.name)
     take_inventory, plan_chunks = _inventory_op(source), _plan_op(source)
-    read_headers = build_headers_op(source) if has_headers_asset(source) else None
+    facts = build_fact_ops(source)
 
     @dg.job(name=own.sync_job, tags=tags, description=f"Inventory, plan, registration and failure log of {source.uri}.")
     def sync() -> None:
         listed = take_inventory()
-        register(planned=plan_chunks(listed=read_headers(listed=listed) if read_headers else listed))
+        for read in facts:
+            listed = read(listed=listed)
+        register(planned=plan_chunks(listed=listed))
 
     return sync
 

@@ -12,7 +12,7 @@ from registration_pipeline.state.layout import outcomes_name
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from registration_pipeline.facts.headers.reading import HeadersProgress
+    from registration_pipeline.facts.reading.reading import ReadingProgress
     from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.manifest.files import Manifest
@@ -100,8 +100,8 @@ def _first_objects(first: "pa.RecordBatch | None") -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def headers_metadata(store: "StateStore", facts: "FactSet | None", progress: "HeadersProgress | None") -> Metadata:
-    """Describe the headers of a source.
+def facts_metadata(store: "StateStore", facts: "FactSet | None", progress: "ReadingProgress | None") -> Metadata:
+    """Describe a set of facts of a source.
 
     Args:
         store: the state.

@@ -15,6 +15,7 @@ SOURCE_TAG = "registration/source"
 INVENTORY_COMPLETE = "inventory_complete"
 INVENTORY_NOT_EMPTIED = "inventory_not_emptied"
 EVERY_OBJECT_ACCOUNTED = "every_object_accounted_for"
+METADATA_MATCHES_SCHEMA = "metadata_matches_schema"
 MANIFESTS_VALID = "manifests_valid"
 NO_FAILED_CHUNKS = "no_failed_chunks"
 AUDIT_CLEAN = "audit_clean"
@@ -42,10 +43,9 @@ class SourceNames:
         """The asset that lists the bucket."""
         return self._key("inventory")
 
-    @property
-    def headers(self) -> dg.AssetKey:
-        """The asset that reads headers, of sources whose rules ask for them."""
-        return self._key("headers")
+    def facts(self, name: str) -> dg.AssetKey:
+        """Return the asset of a set of facts, e.g. ``headers``, of sources that ask for it."""
+        return self._key(name)
 
     @property
     def chunk_plan(self) -> dg.AssetKey:

@@ -13,6 +13,7 @@ from registration_pipeline.bounds.calls import TooLongError, within
 from registration_pipeline.errors import (
     ConfigurationError,
     CredentialsError,
+    PermissionDeniedError,
     RegistrationPipelineError,
     ServiceUnavailableError,
     StateError,
@@ -20,6 +21,7 @@ from registration_pipeline.errors import (
 from registration_pipeline.orchestration.header_check import needs_headers, try_header
 from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
+from registration_pipeline.orchestration.schema_check import try_schema
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import require_layout
@@ -77,9 +79,12 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     yield encord
     if isinstance(encord.error, _ENCORD_UNREACHABLE):
         # Another call would wait as long again and fail in the same way.
-        yield Finding(source.name, "folder", "because Encord can't be asked", was_checked=False)
-    else:
-        yield _finding(source, "folder", lambda: _folder(project, source), encord_seconds)
+        for what in ("folder", "metadata schema")[: 2 if source.metadata_schema else 1]:
+            yield Finding(source.name, what, "because Encord can't be asked", was_checked=False)
+        return
+    yield _finding(source, "folder", lambda: _folder(project, source), encord_seconds)
+    if source.metadata_schema:
+        yield _schema(project, source, encord_seconds)
 
 
 def _finding(source: SourceSettings, what: str, check: Callable[[], str], seconds: float | None = None) -> Finding:
@@ -171,6 +176,17 @@ def _folder(project: Project, source: SourceSettings) -> str:
     if said:
         return said[0]
     return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
+
+
+def _schema(project: Project, source: SourceSettings, seconds: float) -> Finding:
+    from registration_pipeline.submission.calls.retry import RetryPolicy
+
+    retry = RetryPolicy(attempts=_TRIES)
+    found = _finding(source, "metadata schema", lambda: try_schema(project, source, retry), seconds)
+    if isinstance(found.error, PermissionDeniedError):
+        # Only `schema` needs to read it: a sync does not.
+        return Finding(source.name, found.what, f"because it may not be read: {found.detail}", was_checked=False)
+    return found
 
 
 def _with_retries(what: str, call: Callable[[], str | None]) -> str | None:

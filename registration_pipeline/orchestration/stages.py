@@ -5,7 +5,7 @@ turning results into metadata and checks; deciding belongs to the core.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,13 @@ from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import removed_partitions, update_partitions
 from registration_pipeline.orchestration.runs.listener import current_listener, notice_and_log
+from registration_pipeline.orchestration.schema_check import schema_facts
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.urls import url_warning
 
 if TYPE_CHECKING:
-    from registration_pipeline.facts.headers.reading import HeadersProgress
+    from registration_pipeline.facts.reading.reading import ReadingProgress
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.manifest.files import Manifest
@@ -127,7 +128,7 @@ def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None)
 
 
 class ProgressReporter:
-    """Reports how far a listing, or the reading of headers, is to the listener, and to the run's log now and then.
+    """Reports how far a listing, or the reading of facts, is to the listener, and to the run's log now and then.
 
     Args:
         log: takes a line.
@@ -138,7 +139,7 @@ class ProgressReporter:
         self._log, self._monotonic = log, monotonic
         self._logged = monotonic()
 
-    def __call__(self, progress: "ListingProgress | HeadersProgress") -> None:
+    def __call__(self, progress: "ListingProgress | ReadingProgress") -> None:
         """Take what it says of itself."""
         current_listener().advanced(progress.objects, str(progress))
         if self._monotonic() - self._logged >= _LOG_SECONDS:
@@ -149,13 +150,13 @@ class ProgressReporter:
 def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterInstance, log: Log) -> StageReport:
     """Plan the latest inventory and make the planned chunks the source's partitions.
 
-    Headers that are needed and not known are read first, however the plan was started: without them objects would wait.
+    Facts that are needed and not known are read first, however the plan was started: without them objects would wait.
     """
-    from registration_pipeline.orchestration.headers import read_headers
+    from registration_pipeline.orchestration.facts import read_facts
     from registration_pipeline.tracking.status import source_status
 
     current_listener().stage_started(source.name, "plan", None)
-    read_headers(project, source, log)
+    read_facts(project, source, log)
     plan = project.plan(source)
     if plan.uri_notice:
         notice_and_log(log)(plan.uri_notice)
@@ -174,7 +175,23 @@ def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterIns
         passed=status.adds_up,
         metadata={key: value for key, value in status.as_json().items() if isinstance(value, int)},
     )
-    return StageReport(metadata.plan_metadata(project.store, plan), (accounted,))
+    matches = _schema_check(source, plan.wave.counts.rejected_by_reason)
+    return StageReport(metadata.plan_metadata(project.store, plan), (accounted, *matches))
+
+
+def _schema_check(source: SourceSettings, rejected: Mapping[str, int]) -> tuple[CheckReport, ...]:
+    facts = schema_facts(source, rejected)
+    if facts is None:
+        return ()
+    return (
+        CheckReport(
+            names.METADATA_MATCHES_SCHEMA,
+            SourceNames(source.name).chunk_plan,
+            passed=not facts["objects_rejected"],
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata=facts,
+        ),
+    )
 
 
 def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:

@@ -14,19 +14,24 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.globs import KeyRules
-from registration_pipeline.ids import rules_digest
+from registration_pipeline.ids import inventory_id, rules_digest
 from registration_pipeline.limits import (
     ARCHIVED_STORAGE_CLASSES,
+    MANIFEST_LIMITS,
     MAX_OBJECT_BYTES,
     MAX_TITLE_CHARACTERS,
     MAX_URL_BYTES,
+    EncordPlan,
 )
 from registration_pipeline.objects import RejectionReason
+from registration_pipeline.planning.exclusion import Exclusion
+from registration_pipeline.planning.fact_verdicts import FactVerdicts, Sent
 from registration_pipeline.planning.grouping.members import MemberRows, Members
 from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, UNPLANNED_SUFFIXES, KindFinder
+from registration_pipeline.planning.object_facts import PlanFacts
 from registration_pipeline.planning.rejected_rows import find_rejections, rejected_rows, values_of
+from registration_pipeline.planning.single_sizes import SingleSizes
 from registration_pipeline.planning.warnings import Noted
 from registration_pipeline.urls import url_writer
 
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from registration_pipeline.facts.sets import FactSet
+    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.objects import MediaKind
     from registration_pipeline.planning.rejection import Rejection
     from registration_pipeline.settings import SourceSettings
@@ -48,8 +53,11 @@ class Decision:
         eligible: the rows that get a chunk, as the inventory has them.
         kinds: their kinds, in the same order.
         urls: their ``objectUrl``, in the same order.
+        sent: what is sent of them besides, in the same order; None: nothing is.
         rejected: ``REJECTED_SCHEMA``.
-        held: how many are younger than ``min_age_seconds``, or members that wait for their header.
+        held: how many are younger than ``min_age_seconds``, or wait for their metadata, or are members that wait for their
+            header.
+        unread: of all objects, members too, those that wait for their metadata.
         rejected_by_reason: ``RejectionReason`` -> objects.
         unsupported: the keys of those that are ``unsupported_type``.
         excluded_by_rule: rule -> objects.
@@ -60,8 +68,10 @@ class Decision:
     eligible: pa.RecordBatch
     kinds: Sequence[MediaKind]
     urls: Sequence[str]
+    sent: Sent | None
     rejected: pa.RecordBatch
     held: int
+    unread: Noted
     rejected_by_reason: Mapping[str, int]
     unsupported: Sequence[str]
     excluded_by_rule: Mapping[str, int]
@@ -90,14 +100,24 @@ class Decider:
         source: its rules and the form of its URLs.
         inventory_started_at: when the listing began; ages are measured against it, so that planning an inventory
             again decides the same.
+        limits: what Encord accepts in one manifest.
+        wave_id: the wave that would plan the objects.
     """
 
-    def __init__(self, source: SourceSettings, inventory_started_at: datetime) -> None:
+    def __init__(
+        self,
+        source: SourceSettings,
+        inventory_started_at: datetime,
+        *,
+        limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE],
+        wave_id: str = "",
+    ) -> None:
+        self._sizes = SingleSizes(source, limits, wave_id or inventory_id(inventory_started_at))
         self._groups = GroupRules(source)
-        self._members = MemberRows(self._groups)
-        self._below_prefix = source.location.below_prefix
-        self._rules = KeyRules(source.include, source.exclude) if source.include or source.exclude else None
-        self._find_kinds = KindFinder(source.kinds, self._below_prefix).kinds
+        self._facts = FactVerdicts(source)
+        self._members = MemberRows(self._groups, self._facts)
+        self._exclusion = Exclusion(source)
+        self._find_kinds = KindFinder(source.kinds, source.location.below_prefix).kinds
         self._write_url = url_writer(source)
         # Without a minimum age even objects from a clock ahead of ours go at once.
         youngest = inventory_started_at - timedelta(seconds=source.min_age_seconds) if source.min_age_seconds else None
@@ -112,7 +132,10 @@ class Decider:
         missed: dict[int, Noted] = {}
         members, rows, keys, kinds, urls = self._without_members(rows, keys, kinds, urls, missed)
         rejections = find_rejections(rows, keys, kinds, urls)
-        is_young = self._young(rows)
+        sent = self._facts.of(rows, kinds, rejections)
+        if sent is not None:
+            self._sizes.reject(keys, kinds, urls, sent, rejections)
+        waits = self._waiting(rows, sent)
         eligible: list[int] = []
         eligible_kinds: list[MediaKind] = []
         rejected: list[int] = []
@@ -121,7 +144,7 @@ class Decider:
             if rejection is not None:
                 rejected.append(index)
                 found_rejections.append(rejection)
-            elif kind is not None and not (is_young and is_young[index]):
+            elif kind is not None and not (waits and waits[index]):
                 eligible.append(index)
                 eligible_kinds.append(kind)
         everything = len(eligible) == rows.num_rows
@@ -129,8 +152,10 @@ class Decider:
             eligible=rows if everything else rows.take(pa.array(eligible, pa.int64())),
             kinds=eligible_kinds,
             urls=urls if everything else [urls[index] for index in eligible],
+            sent=sent if sent is None or everything else sent.take(eligible),
             rejected=_merged(rejected_rows(rows, rejected, found_rejections, urls), members),
             held=rows.num_rows - len(eligible) - len(rejected) + (members.waiting.total() if members else 0),
+            unread=_unread(keys, sent, members),
             rejected_by_reason=Counter(found.reason.value for found in found_rejections)
             + (members.rejected_by_reason if members else Counter()),
             unsupported=[
@@ -184,12 +209,18 @@ class Decider:
         return members, rows, *([values[index] for index in others] for values in (keys, kinds, urls))
 
     def _without_excluded(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
-        if self._rules is None:
+        if self._exclusion.is_empty:
             return rows, Counter()
-        excluded_by, below = self._rules.excluded_by, self._below_prefix
-        rules = [excluded_by(below(key)) for key in rows.column("key").to_pylist()]
+        rules = list(map(self._exclusion.rule_of, rows.column("key").to_pylist()))
         kept = rows.filter(pa.array([rule is None for rule in rules], pa.bool_()))
         return kept, Counter(rule for rule in rules if rule is not None)
+
+    def _waiting(self, rows: pa.RecordBatch, sent: Sent | None) -> list[bool] | None:
+        """Return which objects wait if nothing else is the matter with them; None: none does."""
+        young = self._young(rows)
+        if sent is None or True not in sent.is_waiting:
+            return young
+        return sent.is_waiting if young is None else [any(both) for both in zip(young, sent.is_waiting, strict=True)]
 
     def _young(self, rows: pa.RecordBatch) -> list[bool] | None:
         if self._youngest is None:
@@ -198,17 +229,20 @@ class Decider:
         return young
 
 
-def digest_rules(source: SourceSettings, headers: FactSet | None = None) -> str:
+def digest_rules(source: SourceSettings, facts: PlanFacts = PlanFacts()) -> str:  # noqa: B008 - it is frozen
     """Return the digest of everything that decides about an object: the user's rules and this version's tables.
 
     Chunk sizes are not in it: they change no decision, and chunks never change.
 
     Args:
         source: its rules.
-        headers: what is known of headers.
+        facts: what is known of objects beyond their listing.
     """
+    headers, besides = facts.headers, facts.digest(source)
     return rules_digest(
         {
+            # Of a source without such settings the digest is the one that it always had.
+            **({} if besides is None else {"facts": besides}),
             "include": list(source.include),
             "exclude": list(source.exclude),
             "prefix": source.location.prefix,
@@ -227,6 +261,17 @@ def digest_rules(source: SourceSettings, headers: FactSet | None = None) -> str:
             "archived_storage_classes": sorted(ARCHIVED_STORAGE_CLASSES),
         }
     )
+
+
+def _unread(keys: Sequence[str], sent: Sent | None, members: Members | None) -> Noted:
+    found = Noted()
+    if sent is not None:
+        for key, is_waiting in zip(keys, sent.is_waiting, strict=True):
+            if is_waiting:
+                found.add(key)
+    if members is not None:
+        found.add(members.unread.first, members.unread.count)
+    return found
 
 
 def _merged(rejected: pa.RecordBatch, members: Members | None) -> pa.RecordBatch:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.globs import KeyRules
 from registration_pipeline.ids import rules_digest
 from registration_pipeline.inventory.inventory import read_inventory
 from registration_pipeline.inventory.schema import NAME_NOT_UTF8
 from registration_pipeline.limits import ARCHIVED_STORAGE_CLASSES
 from registration_pipeline.objects import MediaKind
+from registration_pipeline.planning.exclusion import Exclusion
 from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.kinds import KIND_BY_CONTENT_TYPE, KIND_BY_SUFFIX, KindFinder
 from registration_pipeline.planning.ledger import Ledger
@@ -79,8 +79,10 @@ def objects_to_read(source: SourceSettings, rows: pa.RecordBatch) -> pa.RecordBa
 def needs_digest(source: SourceSettings) -> str:
     """Return the digest of what decides about which objects need their header."""
     groups = GroupRules(source)
+    described = Exclusion(source).digest_parts()
     return rules_digest(
         {
+            **({"descriptions": described} if described else {}),
             "groups": groups.digest(),
             "include": list(source.include),
             "exclude": list(source.exclude),
@@ -103,14 +105,13 @@ class _Needs:
 
     def __init__(self, source: SourceSettings) -> None:
         self._groups = GroupRules(source)
-        self._below_prefix = source.location.below_prefix
-        self._find_kinds = KindFinder(source.kinds, self._below_prefix).kinds
-        self._rules = KeyRules(source.include, source.exclude) if source.include or source.exclude else None
+        self._find_kinds = KindFinder(source.kinds, source.location.below_prefix).kinds
+        self._exclusion = Exclusion(source)
         self._needs_rules = _needs_rules(source)
 
     def mask(self, rows: pa.RecordBatch) -> pa.BooleanArray:
         """Return which rows need their header."""
-        possible = _is_readable(rows)
+        possible = is_readable(rows)
         if not self._needs_rules:
             possible = pc.and_(possible, _may_be_dicom(rows))
         places = pc.indices_nonzero(possible)
@@ -125,15 +126,12 @@ class _Needs:
     def _wanted(self, keys: Sequence[str], content_types: Sequence[str | None] | None) -> list[bool]:
         members = self._groups.members(keys, self._find_kinds(keys, content_types))
         return [
-            member is not None and self._groups.needs_headers(member) and not self._is_excluded(key)
+            member is not None and self._groups.needs_headers(member) and self._exclusion.rule_of(key) is None
             for key, member in zip(keys, members, strict=True)
         ]
 
-    def _is_excluded(self, key: str) -> bool:
-        return self._rules is not None and self._rules.excluded_by(self._below_prefix(key)) is not None
 
-
-def _is_readable(rows: pa.RecordBatch) -> pa.BooleanArray:
+def is_readable(rows: pa.RecordBatch) -> pa.BooleanArray:
     """Return which objects have content that can be read: a plan rejects the others, whatever their header is."""
     unreadable = pa.array(sorted({*ARCHIVED_STORAGE_CLASSES, NAME_NOT_UTF8}), pa.string())
     classes = pc.is_in(rows.column("storage_class"), value_set=unreadable)

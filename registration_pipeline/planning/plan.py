@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError, UsageError
-from registration_pipeline.facts.sets import latest_facts
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
 from registration_pipeline.planning.decision import digest_rules
-from registration_pipeline.planning.grouping.headers import HEADERS
 from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.history import PlanHistory, compact, load_history
 from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, restore_markers
+from registration_pipeline.planning.object_facts import PlanFacts
 from registration_pipeline.planning.planning_run import PlanningRun
 from registration_pipeline.planning.warnings import PlanWarnings
 from registration_pipeline.planning.wave import PlannedChunk, Wave, read_chunks
@@ -81,6 +80,8 @@ def plan_source(
     clock: Callable[[], datetime],
     inventory: Inventory | None = None,
     headers: FactSet | None = None,
+    metadata: FactSet | None = None,
+    media: FactSet | None = None,
     limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE],
     dry_run: bool = False,
     compacts: bool = True,
@@ -88,8 +89,8 @@ def plan_source(
 ) -> Plan:
     """Put every eligible object of an inventory that is in no chunk yet into exactly one.
 
-    Planning the same inventory again under the same rules returns the wave that is there. A crash at any point leaves
-    either nothing that counts or the whole wave; planning again gives the same chunks.
+    Planning the same inventory again under the same rules returns the wave that is there. A crash at any point leaves either
+    nothing that counts or the whole wave; planning again gives the same chunks.
 
     Args:
         store: the state.
@@ -97,6 +98,8 @@ def plan_source(
         clock: for ``planned_at``.
         inventory: what to plan; the latest one by default.
         headers: what is known of headers; the latest set by default.
+        metadata: client metadata of objects; likewise.
+        media: media metadata of objects; likewise.
         limits: what Encord accepts in one manifest.
         dry_run: decide and count, but write nothing.
         compacts: write the compacted ledger afterwards; without, later nights read more files.
@@ -107,8 +110,8 @@ def plan_source(
         StateConflictError: other planners committed first, again and again.
         StateCorruptError: a committed file is missing or unreadable.
     """
-    headers = headers or latest_facts(store, source.name, HEADERS)
-    digest, is_trusted = digest_rules(source, headers), True
+    facts = PlanFacts.of(store, source, headers=headers, metadata=metadata, media=media)
+    digest, is_trusted = digest_rules(source, facts), True
     for _ in range(_MOST_ATTEMPTS):
         history = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run)
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
@@ -116,7 +119,7 @@ def plan_source(
         existing = _existing_wave(store, history, planned, digest)
         if existing is not None:
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
-        run = _run(store, source, planned, history, headers=headers, limits=limits, progress=progress)
+        run = _run(store, source, planned, history, facts=facts, limits=limits, progress=progress)
         try:
             carried = _carried_over(history, planned, digest, planned_at=clock())
             wave = replace(carried, uri=source.uri) if carried else run.plan(digest, clock, dry_run=dry_run)
@@ -126,14 +129,16 @@ def plan_source(
             is_trusted = False  # its files are damaged, or two other planners have replaced it meanwhile
             continue
         uri_before = _other_uri(history.latest, source)
-        if dry_run:
-            return Plan(wave, run.chunks, history, created=False, uri_before=uri_before)
-        if commit_wave(store, wave, history.number + 1):
-            discard_uncommitted(store, history, wave)
-            history = history.followed_by(wave)
-            history = compact(store, history, history.number) if compacts else history
-            return Plan(wave, run.chunks, history, created=True, uri_before=uri_before)
+        if dry_run or commit_wave(store, wave, history.number + 1):
+            history = history if dry_run else _followed_by(store, history, wave, compacts=compacts)
+            return Plan(wave, run.chunks, history, created=not dry_run, uri_before=uri_before)
     raise _outpaced(source)
+
+
+def _followed_by(store: StateStore, history: PlanHistory, wave: Wave, *, compacts: bool) -> PlanHistory:
+    discard_uncommitted(store, history, wave)
+    history = history.followed_by(wave)
+    return compact(store, history, history.number) if compacts else history
 
 
 def _other_uri(latest: Wave | None, source: SourceSettings) -> str | None:
@@ -161,7 +166,7 @@ def _run(
     inventory: Inventory,
     history: PlanHistory,
     *,
-    headers: FactSet | None,
+    facts: PlanFacts,
     limits: ManifestLimits,
     progress: Callable[[int], None] | None,
 ) -> PlanningRun:
@@ -176,7 +181,7 @@ def _run(
         groupings=[*before, *({today} - {*before})],
         checks_known=bool({*before} - {today}),
         is_regrouped=bool(before) and today not in before,
-        headers=headers,
+        facts=facts,
         limits=limits,
         progress=progress,
     )

@@ -9,11 +9,13 @@ import tempfile
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pyarrow.compute as pc
 
+from registration_pipeline.counted import counted
 from registration_pipeline.inventory.inventory import read_inventory
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.chunking import ChunkCutter
@@ -22,11 +24,13 @@ from registration_pipeline.planning.decision import Decider, Decision
 from registration_pipeline.planning.grouping.grouping import Grouping, GroupingTotals
 from registration_pipeline.planning.grouping.headers import Headers
 from registration_pipeline.planning.ledger import Ledger, LedgerMatch
+from registration_pipeline.planning.object_facts import ObjectFacts
 from registration_pipeline.planning.schema import PLAN_SCHEMA, REJECTED_SCHEMA
 from registration_pipeline.planning.single_units import SingleUnits
 from registration_pipeline.planning.suffixes import SuffixCounts
 from registration_pipeline.planning.touched_units import TouchedUnits
-from registration_pipeline.planning.wave import FactsUsed, PlannedChunk, Wave
+from registration_pipeline.planning.warnings import Noted, PlanWarnings, WarningList
+from registration_pipeline.planning.wave import PlannedChunk, Wave
 from registration_pipeline.planning.wave_writer import DryRunWriter, StateWaveWriter, WaveFiles, WaveWriter
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tables.key_order import KeyOrder
@@ -38,10 +42,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.planning.history import PlanHistory
+    from registration_pipeline.planning.object_facts import PlanFacts
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
 
@@ -58,6 +62,7 @@ class _Tally:
     changed: int = 0
     deleted: int = 0
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    unread: Noted = field(default_factory=Noted)
     suffixes: SuffixCounts = field(default_factory=SuffixCounts)
     excluded_by_rule: Counter[str] = field(default_factory=Counter)
 
@@ -70,6 +75,7 @@ class _Tally:
         self.held_units += decision.held
         self.new += decision.eligible.num_rows
         self.rejected_by_reason.update(decision.rejected_by_reason)
+        self.unread.add(decision.unread.first, decision.unread.count)
         self.suffixes.add(decision.unsupported)
         self.excluded_by_rule.update(decision.excluded_by_rule)
 
@@ -110,7 +116,7 @@ class PlanningRun:
         groupings: digests of the rules of grouping that planned the source, today's included.
         checks_known: whether planned objects may be members by today's rules of units that are not planned.
         is_regrouped: whether today's rules of grouping plan the source for the first time, and others planned it before.
-        headers: what is known of headers; None: nothing is.
+        facts: what is known of objects beyond their listing.
         limits: what Encord accepts in one manifest.
         progress: called with the number of objects read so far.
     """
@@ -126,17 +132,19 @@ class PlanningRun:
         groupings: Sequence[str],
         checks_known: bool,
         is_regrouped: bool,
-        headers: FactSet | None,
+        facts: PlanFacts,
         limits: ManifestLimits,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._store, self._source, self._inventory, self._progress = store, source, inventory, progress
         self._history, self._wave_id, self._groupings = history, wave_id, tuple(groupings)
-        self._checks_known, self._facts, self._limits = checks_known, headers, limits
+        self._checks_known, self._facts, self._limits = checks_known, facts, limits
         self._is_regrouped = is_regrouped
-        self._headers = None if headers is None else Headers(store, headers)
-        self._decider = Decider(source, inventory.started_at)
-        self._cutter = ChunkCutter(wave_id, {kind: source.chunk_size.of(kind) for kind in MediaKind}, limits)
+        self._headers = None if facts.headers is None else Headers(store, facts.headers)
+        self._object_facts = ObjectFacts(store, source, facts)
+        self._decider = Decider(source, inventory.started_at, limits=limits, wave_id=wave_id)
+        sizes = {kind: source.chunk_size.of(kind) for kind in MediaKind}
+        self._cutter = ChunkCutter(wave_id, sizes, limits, submit_as=source.submit_as)
         self._singles = SingleUnits(source, self._cutter)
         self._tally = _Tally()
         self._totals = GroupingTotals()
@@ -176,7 +184,7 @@ class PlanningRun:
             for batch in read_inventory(self._store, self._inventory):
                 if batch.num_rows == 0:
                     continue
-                for match in ledger.match(batch):
+                for match in chain.from_iterable(map(ledger.match, self._object_facts.pieces(batch))):
                     self._take(match, rows, grouping)
                     changed.add(match.changed)
                     deleted.add(match.deleted)
@@ -196,6 +204,8 @@ class PlanningRun:
         objects = match.rows
         if self._headers is not None and objects.num_rows:
             objects = self._headers.beside(objects)
+        if not self._object_facts.is_empty and objects.num_rows:
+            objects = self._object_facts.beside(objects)
         if self._checks_known:
             planned = objects.filter(match.known).append_column("chunk_id", match.chunk_ids)
             known = self._decider.known_units(planned)
@@ -215,7 +225,6 @@ class PlanningRun:
         rows.writer.write_deleted(match.deleted)
 
     def _wave(self, rules_digest: str, files: WaveFiles, counts: PlanCounts, *, planned_at: datetime) -> Wave:
-        facts = self._facts
         return Wave(
             wave_id=self._wave_id,
             source=self._source.name,
@@ -231,13 +240,27 @@ class PlanningRun:
             rejected_files=files.rejected_files,
             changed_files=files.changed_files,
             deleted_files=files.deleted_files,
-            facts=() if facts is None else (FactsUsed(facts.name, facts.facts_id, facts.digest),),
+            facts=self._facts.used(),
             groupings=self._groupings,
             uri=self._source.uri,
             grouped_by=self._totals.grouped_by,
-            warnings=self._totals.warnings,
+            warnings=self._warnings(),
             planned_at=planned_at,
         )
+
+    def _warnings(self) -> PlanWarnings:
+        """Return those about metadata, which concern many objects, and behind them those about rules and units."""
+        found = WarningList()
+        for line in self._facts.warnings():
+            found.add(line)
+        unread = self._tally.unread
+        if unread.count:
+            wait, their = ("waits", "its") if unread.count == 1 else ("wait", "their")
+            found.add(
+                f"{counted(unread.count, 'object')} {wait} for {their} client metadata or media metadata to be read: the "
+                f"first is {unread.first!r}. The next sync reads them"
+            )
+        return found.before(self._totals.warnings)
 
 
 class _Rows:

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from registration_pipeline.facts.metadata.values import merged
 from registration_pipeline.ids import unit_id
 from registration_pipeline.objects import MediaKind
+from registration_pipeline.planning.media_blocks import media_bytes
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.titles import TitleWriter, kept_key
+from registration_pipeline.settings.metadata import SubmitAs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from registration_pipeline.planning.chunking import ChunkCutter
     from registration_pipeline.planning.decision import Decision
     from registration_pipeline.settings import SourceSettings
@@ -29,30 +34,21 @@ class SingleUnits:
     """
 
     def __init__(self, source: SourceSettings, cutter: ChunkCutter) -> None:
-        self._source, self._place = source.name, cutter.place
+        self._source, self._place, self._submit_as = source.name, cutter.place, source.submit_as
         self._titles = TitleWriter(source)
 
     def rows(self, decision: Decision) -> pa.RecordBatch:
         """Return the eligible objects of a batch, as ``PLAN_SCHEMA``."""
-        rows, name, place = decision.eligible, self._source, self._place
+        rows, name = decision.eligible, self._source
         keys: list[str] = rows.column("key").to_pylist()
         unit_ids = [unit_id(name, kind, key) for kind, key in zip(decision.kinds, keys, strict=True)]
         titles = self._titles.of_objects(keys, unit_ids)
-        metadata: list[str | None] = [None] * len(keys)
+        metadata: list[str | None] = [None] * len(keys) if decision.sent is None else decision.sent.client_metadata
         for row in titles.shortened:
-            metadata[row] = kept_key(keys[row]) if decision.kinds[row] is not MediaKind.NIFTI else None
-        places = [
-            place(kind, key, key, size=size, url_bytes=len(url), title=title, client_metadata=kept)
-            for kind, key, size, url, title, kept in zip(
-                decision.kinds,
-                keys,
-                rows.column("size").to_pylist(),
-                decision.urls,
-                titles.texts,
-                metadata,
-                strict=True,
-            )
-        ]
+            if decision.kinds[row] is not MediaKind.NIFTI or self._submit_as is SubmitAs.DATA_ITEMS:
+                metadata[row] = merged((metadata[row], kept_key(keys[row])))
+        places = self._places(decision, keys, titles.texts, metadata)
+        media = pa.nulls(len(keys), pa.string())
         return pa.RecordBatch.from_arrays(
             [
                 rows.column("key"),
@@ -69,7 +65,38 @@ class SingleUnits:
                 rows.column("version"),
                 pa.nulls(len(keys), pa.string()),
                 pa.array(metadata, pa.string()),
-                pa.nulls(len(keys), pa.string()),
+                media if decision.sent is None else pa.array(decision.sent.media_metadata, pa.string()),
             ],
             schema=PLAN_SCHEMA,
         )
+
+    def _places(
+        self, decision: Decision, keys: Sequence[str], titles: Sequence[str], metadata: Sequence[str | None]
+    ) -> list[tuple[str, int]]:
+        place, form = self._place, self._submit_as
+        media = [0] * len(keys)
+        if decision.sent is not None:
+            texts = decision.sent.media_metadata
+            media = [media_bytes(kind, text, form) for kind, text in zip(decision.kinds, texts, strict=True)]
+        return [
+            place(
+                kind,
+                key,
+                key,
+                size=size,
+                url_bytes=len(url),
+                title=title,
+                client_metadata=kept,
+                metadata_bytes=added,
+            )
+            for kind, key, size, url, title, kept, added in zip(
+                decision.kinds,
+                keys,
+                decision.eligible.column("size").to_pylist(),
+                decision.urls,
+                titles,
+                metadata,
+                media,
+                strict=True,
+            )
+        ]

@@ -73,6 +73,10 @@ class WarningList:
         if len(self._first) < _MOST_KEPT:
             self._first.append(warning)
 
+    def before(self, others: PlanWarnings) -> PlanWarnings:
+        """Return what there is, and behind it warnings of which the first are known."""
+        return PlanWarnings(self._total + others.total, tuple([*self._first, *others.first][:_MOST_KEPT]))
+
     def followed_by(self, others: WarningList) -> PlanWarnings:
         """Return what there is, and behind it the others."""
         return PlanWarnings(self._total + others._total, tuple([*self._first, *others._first][:_MOST_KEPT]))

@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.limits import MANIFEST_LIMITS, ManifestLimits
-from registration_pipeline.settings import Settings, SourceSettings, encord_domain, encord_private_key, load_settings
+from registration_pipeline.settings import (
+    MediaMetadata,
+    Settings,
+    SourceSettings,
+    encord_domain,
+    encord_private_key,
+    load_settings,
+)
 
 if TYPE_CHECKING:
-    from registration_pipeline.facts.headers.reading import HeadersProgress, Reading
     from registration_pipeline.facts.reader import ObjectReader
+    from registration_pipeline.facts.reading.reading import Reading, ReadingProgress
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
@@ -190,14 +197,42 @@ class Project:
     def read_headers(
         self,
         source: SourceSettings,
-        progress: "Callable[[HeadersProgress], None] | None" = None,
+        progress: "Callable[[ReadingProgress], None] | None" = None,
         *,
         again: bool = False,
     ) -> "Reading | None":
         """Read the headers that planning the latest inventory needs; None: there is nothing to read."""
-        from registration_pipeline.project.headers import SourceHeaders
+        from registration_pipeline.project.facts.headers import SourceHeaders
 
         return SourceHeaders(self.store, source, lambda: self.reader(source), utc_now).read(progress, again=again)
+
+    def read_media(
+        self,
+        source: SourceSettings,
+        progress: "Callable[[ReadingProgress], None] | None" = None,
+        *,
+        again: bool = False,
+    ) -> "Reading | None":
+        """Read the media metadata that planning the latest inventory needs; None: there is nothing to read."""
+        if source.media_metadata is MediaMetadata.OFF:
+            return None
+        from registration_pipeline.project.facts.media import SourceMedia
+
+        return SourceMedia(self.store, source, lambda: self.reader(source), utc_now).read(progress, again=again)
+
+    def read_metadata(
+        self,
+        source: SourceSettings,
+        progress: "Callable[[ReadingProgress], None] | None" = None,
+        *,
+        again: bool = False,
+    ) -> "Reading | None":
+        """Make the client metadata that planning the latest inventory needs; None: there is nothing to make."""
+        if not source.metadata:
+            return None
+        from registration_pipeline.project.facts.metadata import SourceMetadata
+
+        return SourceMetadata(self, source).read(progress, again=again)
 
     @property
     def manifest_limits(self) -> ManifestLimits:

@@ -22,6 +22,7 @@ __all__ = [
     "ErrorUrls",
     "GroupMatching",
     "Integration",
+    "ListedLinks",
     "ListedOnError",
     "LocalObjects",
     "RetryAfter",
@@ -30,6 +31,7 @@ __all__ = [
     "SkippedCountsAs",
     "SummaryUploadJobs",
     "UnitRule",
+    "UnknownLinks",
     "UrlMatching",
 ]
 
@@ -113,6 +115,25 @@ class SummaryUploadJobs(StrEnum):
     NONE = "none"
     """Nothing: always 0."""
     PENDING = "pending"
+    ALL = "all"
+
+
+class UnknownLinks(StrEnum):
+    """What linking an item that does not exist, among others, to a dataset does. Encord does not say."""
+
+    SKIPPED = "skipped"
+    """It is left out and the call succeeds: the hostile reading."""
+    REFUSED = "refused"
+    """The whole call is refused and nothing is linked."""
+    REFUSED_MIDWAY = "refused_midway"
+    """The call is refused, and the items before it are linked all the same."""
+
+
+class ListedLinks(StrEnum):
+    """Which rows the reply to linking lists. Encord does not say."""
+
+    NEW = "new"
+    """Those that were made: an item that was linked before is not among them."""
     ALL = "all"
 
 
@@ -221,6 +242,11 @@ class SandboxConfig:
         listing_in_order: whether listings by creation are in that order, instead of by name.
         search_finds_items: whether searches by title find items; searches for folders always do.
         folder_search_lag_seconds: folders are found by searches so long after they were made.
+        dataset_search_lag_seconds: datasets are found so long after they were made.
+        datasets_read_only: whether the users may only read datasets that exist.
+        unknown_links: what linking an item that does not exist does.
+        listed_links: which rows the reply to linking lists.
+        links_name_items: whether rows of a dataset name their item.
         job_retention_seconds: ids of ended jobs are unknown (404) so long after their end; None: never.
         poll_hold_seconds: longest time that a poll is held; 0: every poll is answered at once.
         summary_upload_jobs: what the folder summary's ``uploadJobs`` counts.
@@ -268,6 +294,11 @@ class SandboxConfig:
     listing_in_order: bool = True
     search_finds_items: bool = True
     folder_search_lag_seconds: float = 0.0
+    dataset_search_lag_seconds: float = 0.0
+    datasets_read_only: bool = False
+    unknown_links: UnknownLinks = UnknownLinks.SKIPPED
+    listed_links: ListedLinks = ListedLinks.NEW
+    links_name_items: bool = True
     job_retention_seconds: float | None = 3600.0
     poll_hold_seconds: float = 60.0
     summary_upload_jobs: SummaryUploadJobs = SummaryUploadJobs.NONE

@@ -58,6 +58,16 @@ CREATE TABLE IF NOT EXISTS jobs (
     run_at REAL);           -- seconds since the epoch before which it does not begin
 CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs(status);
 CREATE INDEX IF NOT EXISTS jobs_by_folder ON jobs(folder_id);
+CREATE TABLE IF NOT EXISTS datasets (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE, title TEXT NOT NULL, description TEXT NOT NULL,
+    owner TEXT NOT NULL, created_at TEXT NOT NULL, last_edited_at TEXT NOT NULL,
+    folder_uuid TEXT);      -- of a mirrored dataset
+CREATE TABLE IF NOT EXISTS data_rows ( -- items that are linked to datasets; an item that is deleted is in none any more
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL UNIQUE,
+    dataset_id INTEGER NOT NULL REFERENCES datasets(id) ON DELETE CASCADE,
+    item_id INTEGER NOT NULL REFERENCES items(id) ON DELETE CASCADE, created_at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS data_rows_by_dataset ON data_rows(dataset_id, item_id);
+CREATE INDEX IF NOT EXISTS data_rows_by_item ON data_rows(item_id);
 CREATE TABLE IF NOT EXISTS job_slices (
     job_id INTEGER NOT NULL REFERENCES jobs(id), position INTEGER NOT NULL, items TEXT NOT NULL, errors TEXT NOT NULL,
     PRIMARY KEY (job_id, position)) WITHOUT ROWID;

@@ -10,12 +10,19 @@ import signal
 import threading
 import uuid
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.admin.api import build_admin
-from registration_pipeline.sandbox.admin.insight import Insight, JobRecord, RegisteredItem, ViolationRecord
+from registration_pipeline.sandbox.admin.insight import (
+    DatasetRecord,
+    Insight,
+    JobRecord,
+    RegisteredItem,
+    ViolationRecord,
+)
 from registration_pipeline.sandbox.api.app import build_app
+from registration_pipeline.sandbox.api.metadata_schema import keep_schema
 from registration_pipeline.sandbox.api.service import Service
 from registration_pipeline.sandbox.api.traffic import EndpointTraffic, Traffic
 from registration_pipeline.sandbox.config import DEFAULT_INTEGRATION_TITLE, SandboxConfig
@@ -154,6 +161,26 @@ class Sandbox:
         """What is directly in a folder, oldest first."""
         return self._ask.items(folder_uuid)
 
+    def datasets(self) -> list[DatasetRecord]:
+        """Every dataset, oldest first."""
+        return self._ask.datasets()
+
+    def links(self, dataset_uuid: object) -> list[str]:
+        """The UUIDs of the items in a dataset, one for each of its rows, oldest first."""
+        return self._ask.links(dataset_uuid)
+
+    def rename_dataset(self, dataset_uuid: object, title: str) -> None:
+        """Give a dataset another title, as a person can in Encord."""
+        self._require_running()
+        with self._database.writing() as connection:
+            connection.execute("UPDATE datasets SET title = ? WHERE uuid = ?", (title, str(dataset_uuid)))
+
+    def delete_dataset(self, dataset_uuid: object) -> None:
+        """Delete a dataset, as a person can in Encord; its items stay."""
+        self._require_running()
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM datasets WHERE uuid = ?", (str(dataset_uuid),))
+
     def duplicates(self) -> dict[str, list[str]]:
         """URLs registered more than once, by folder UUID; of groups, the first URL."""
         found: dict[str, list[str]] = {}
@@ -168,6 +195,16 @@ class Sandbox:
     def violations(self) -> list[ViolationRecord]:
         """Manifests that were refused or accepted with a remark, latest first."""
         return self._ask.violations()
+
+    def metadata_schema(self) -> dict[str, Any] | None:
+        """The organisation's metadata schema, as the API gives it; None: there is none."""
+        return self._ask.metadata_schema()
+
+    def hold_metadata_schema(self, fields: dict[str, Any]) -> None:
+        """Put a schema in force as it is, also one with types that the API of this version would refuse."""
+        self._require_running()
+        with self._database.writing() as connection:
+            keep_schema(connection, fields)
 
     def requests(self) -> dict[str, EndpointTraffic]:
         """Requests by endpoint since this sandbox started, the busiest first."""

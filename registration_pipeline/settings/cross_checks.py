@@ -65,7 +65,7 @@ def source_problems(source: SourceSettings, state: str, doubtful: AbstractSet[st
         elif source.url_style != UrlStyle.FILE:
             yield ("url_style",), "file:/// sources have url_style: file; leave the key out"
     yield from unit_problems(source)
-    yield from metadata_problems(source)
+    yield from metadata_problems(source, doubtful)
     if not doubtful & {"include", "exclude"} and _lists_its_own_state(source, state):
         yield ("uri",), "the state lies inside this source and would be registered; move it, or exclude its folder"
 

@@ -7,15 +7,17 @@ keys (``cross_checks.py``), Encord's key and domain (``credentials.py``). Nothin
 from __future__ import annotations
 
 import difflib
+from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from registration_pipeline.errors import ConfigurationError
-from registration_pipeline.settings.addresses import parse_state
+from registration_pipeline.settings.addresses import SourceScheme, parse_state
 from registration_pipeline.settings.cross_checks import plan_problems, source_problems
-from registration_pipeline.settings.metadata import DatasetSettings, MetadataEntry
+from registration_pipeline.settings.metadata import DatasetSettings, KeyframeConfig, MetadataEntry
+from registration_pipeline.settings.metadata_checks import schema_problems
 from registration_pipeline.settings.models import (
     ChunkSizes,
     EncordSettings,
@@ -51,6 +53,10 @@ _LIST_EXAMPLES = {
     "groups": '- {match: "rigs/**", as: image_group, by: directory}',
     "metadata": "- {table: labels.parquet, key: image_path}",
 }
+_SHAPES = {
+    "columns": "must be a list of columns, e.g. [weather, speed]",
+    "metadata_schema": "must be a mapping of fields to types, e.g. {weather: {enum: [sun, rain]}, speed: number}",
+}
 _TEXTS = {
     "missing": "missing: this key is required",
     "string_type": "must be text; put a number or date in quotes",
@@ -58,6 +64,7 @@ _TEXTS = {
     "tuple_type": 'must be a list, e.g. ["**/*.jpg"]',
     "too_short": "must not be empty",
     "model_type": "must be a mapping of keys",
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
     **dict.fromkeys(
         ("int_type", "int_parsing", "int_parsing_size", "int_from_float", "finite_number"), "must be a whole number"
@@ -131,11 +138,11 @@ class _SettingsReader:
         if encord is not None:
             for location, text in plan_problems(sources, encord.plan):
                 self._parsed.add(location, text)
-        for location, text in overlap_problems(sources):
+        for location, text in (*overlap_problems(sources), *schema_problems(sources)):
             self._parsed.add(location, text)
         if self._parsed.problems or encord is None:
             return None
-        by_name = {source.name: source for source in sources}
+        by_name = {source.name: _with_absolute_tables(source, self._file.parent) for source in sources}
         return Settings(state=state, encord=encord, sources=by_name, path=self._file)
 
     def _state(self, value: Any) -> str:
@@ -190,12 +197,33 @@ class _SettingsReader:
             return model.model_validate(values)
         except ValidationError as invalid:
             for error in invalid.errors(include_url=False):
-                place = (*location, *_as_written(values, error["loc"]))
+                place = (*location, *_as_written(values, _without_mark(error["loc"])))
                 if place == (*location, "name"):
                     place = location
                 if not any(broken[: len(place)] == place for broken in self._parsed.broken):
                     self._parsed.add(place, _problem_text(model, error))
             return None
+
+
+def _without_mark(place: Location) -> Location:
+    """Return a place without the word that pydantic adds where the key of a mapping is wrong."""
+    return place[:-1] if place[-1:] == ("[key]",) else place
+
+
+def _with_absolute_tables(source: SourceSettings, folder: Path) -> SourceSettings:
+    """Return a source on a directory with whole paths of tables, which may lie in the directory and are not objects then.
+
+    Elsewhere a path stays as it is written, so that it is the same on every machine.
+    """
+    if source.location.scheme is not SourceScheme.FILE:
+        return source
+    entries = (
+        entry
+        if entry.table is None or "://" in entry.table
+        else entry.model_copy(update={"table": normpath(folder / entry.table)})
+        for entry in source.metadata
+    )
+    return source.model_copy(update={"metadata": tuple(entries)})
 
 
 def _as_written(values: Any, place: Location) -> Location:
@@ -225,10 +253,14 @@ def _problem_text(model: type[BaseModel], error: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         sections = {**_SECTIONS, **_ENTRIES}
         section = sections.get(str(error["loc"][0])) if len(error["loc"]) > 1 else model
+        if section is MetadataEntry and "config" in error["loc"][2:-1]:
+            section = KeyframeConfig
         known = _SOURCE_KEYS if section is SourceSettings else _keys(section or model)
         return _unknown_key(str(error["loc"][-1]), known)
     if kind in {"greater_than_equal", "less_than_equal"}:
-        return f"must be {context['ge']} or more" if "ge" in context else f"must be {context['le']} or less"
+        return f"must be {context['ge']:g} or more" if "ge" in context else f"must be {context['le']} or less"
+    if kind == "string_too_long":
+        return f"must have {context['max_length']} characters or less"
     if kind == "enum":
         return f"must be one of {context['expected']}"
     if kind == "value_error":
@@ -241,6 +273,10 @@ def _shape_text(error: ErrorDetails) -> str | None:
     kind, place = error["type"], error["loc"]
     if kind.endswith("_type") and error["input"] is None:
         return "has no value; give one, or leave the key out"
+    if kind in {"tuple_type", "dict_type"} and (shape := _SHAPES.get(str(place[-1]))):
+        return shape
+    if kind == "finite_number" and place[-1] == "sampling_rate":
+        return "must be a number, 0 or more"
     if kind == "tuple_type" and (example := _LIST_EXAMPLES.get(str(place[-1]))):
         return f"must be a list of rules, e.g. {example}"
     if place[0] == "kinds" and place[2:] == ("match",) and isinstance(error["input"], list):

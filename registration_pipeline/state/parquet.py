@@ -39,6 +39,12 @@ ROW_GROUP_ROWS = 65_536
 PART_ROWS = 1_000_000
 """Rows per part: 10 to 30 MB compressed, so that a part uploads in one conditional request."""
 
+_GROUP_BYTES: Final = 128 << 20
+"""Arrow bytes of a row group at the most, or those of one row: rows with texts of megabytes are held back no longer."""
+
+_PART_BYTES: Final = 512 << 20
+"""Of a file, after which a part ends: its rows hold texts of megabytes, and a part is uploaded in one request."""
+
 _BLOCK_BYTES = 1 << 20
 _REGIONS: Final = "registration_pipeline.regions"
 _ONE_REGION_BYTES: Final = 1 << 20
@@ -98,6 +104,8 @@ class ParquetPartWriter:
         rows_per_group: the most rows in one row group: what a reader must decode to get at any row of it.
         distinct: columns whose values hardly repeat. They get no dictionary, which would hold nearly all values before it is
             given up: writing takes longer with one, and reading too.
+        bytes_per_group: the most Arrow bytes in one row group, or those of one row, for rows that may be large: what a reader
+            holds at once. None: 128 MiB.
     """
 
     def __init__(
@@ -109,7 +117,9 @@ class ParquetPartWriter:
         rows_per_part: int = PART_ROWS,
         rows_per_group: int = ROW_GROUP_ROWS,
         distinct: Collection[str] = (),
+        bytes_per_group: int | None = None,
     ) -> None:
+        self._bytes_per_group = bytes_per_group or _GROUP_BYTES
         self._dictionaries = [name for name in schema.names if name not in distinct]
         self._files, self._schema, self._stem = files, schema, stem
         self._rows_per_part, self._rows_per_group = rows_per_part, rows_per_group
@@ -118,7 +128,7 @@ class ParquetPartWriter:
         self._open: _OpenPart | None = None
         self._rows_in_part = 0
         self._pending: list[pa.RecordBatch] = []
-        self._pending_rows = 0
+        self._pending_rows = self._pending_bytes = 0
         self._parts: list[Part] = []
 
     def __enter__(self) -> Self:
@@ -134,10 +144,17 @@ class ParquetPartWriter:
         offset = 0
         while offset < batch.num_rows:
             piece = batch.slice(offset, self._room() - self._pending_rows)
+            piece = piece.slice(0, _rows_within(piece, self._bytes_per_group - self._pending_bytes))
+            if not piece.num_rows and not self._pending_rows:
+                piece = batch.slice(offset, 1)
             offset += piece.num_rows
             self._pending.append(piece)
-            self._pending_rows += piece.num_rows
-            if self._pending_rows == self._room():
+            self._pending_rows, self._pending_bytes = (
+                self._pending_rows + piece.num_rows,
+                self._pending_bytes + piece.nbytes,
+            )
+            is_full = self._pending_rows == self._room()
+            if is_full or offset < batch.num_rows:  # the next row has no room
                 self._write_row_group()
 
     def finish(self) -> tuple[Part, ...]:
@@ -156,10 +173,10 @@ class ParquetPartWriter:
         with temporary_space("A part", self._path):
             if self._open is None:
                 self._open = _OpenPart(self._path, self._schema, self._dictionaries)
-            self._open.write(table)
+            size = self._open.write(table)
         self._rows_in_part += table.num_rows
-        self._pending, self._pending_rows = [], 0
-        if self._rows_in_part == self._rows_per_part:
+        self._pending, self._pending_rows, self._pending_bytes = [], 0, 0
+        if self._rows_in_part == self._rows_per_part or size >= _PART_BYTES:
             self._publish()
 
     def _publish(self) -> None:
@@ -172,6 +189,17 @@ class ParquetPartWriter:
         self._files.store.create_from_file(name, self._path)
         self._parts.append(Part(name, self._rows_in_part, size, digest, tail))
         self._rows_in_part = 0
+
+
+def _rows_within(rows: pa.RecordBatch, most_bytes: int) -> int:
+    """Return how many of the first rows have at most so many bytes."""
+    low, high = 0, int(rows.num_rows)
+    if rows.nbytes <= most_bytes:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if rows.slice(0, middle).nbytes <= most_bytes else (low, middle)
+    return low
 
 
 class _OpenPart:
@@ -191,10 +219,11 @@ class _OpenPart:
             write_statistics=True,
         )
 
-    def write(self, table: pa.Table) -> None:
-        """Write one row group."""
+    def write(self, table: pa.Table) -> int:
+        """Write one row group, and return the bytes of the file so far."""
         self._writer.write_table(table, row_group_size=table.num_rows)
         self._digests.end_region(self._sink.tell())
+        return self._digests.regions[-1].end
 
     def finish(self) -> tuple[int, str, Region | None]:
         """Close the file and return its size, the digest of all of it and its tail, where it is to be read by regions."""

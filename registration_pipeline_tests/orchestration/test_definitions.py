@@ -100,6 +100,13 @@ def test_checks_belong_to_the_asset_that_they_are_about() -> None:
     }
 
 
+def test_a_declared_schema_is_a_check_of_the_plan(load_with: Callable[..., Settings]) -> None:
+    graph = build_definitions(load_with(metadata_schema={"speed": "number"})).get_repository_def().asset_graph
+    plan = dg.AssetKey(["fleet-cameras", "chunk_plan"])
+
+    assert dg.AssetCheckKey(plan, "metadata_matches_schema") in graph.asset_check_keys
+
+
 def test_what_must_not_overlap_shares_a_pool_of_its_source() -> None:
     graph = build_definitions(load_settings(EXAMPLE, ENVIRON)).get_repository_def().asset_graph
 

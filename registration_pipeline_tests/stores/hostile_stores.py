@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from urllib.parse import urlencode
 
 from registration_pipeline_tests.stores.hostile_keys import HOSTILE_KEYS
 from registration_pipeline_tests.stores.processes import AZURITE_ACCOUNT, AZURITE_KEY
@@ -46,6 +47,9 @@ class Bucket(Protocol):
 
     def put(self, key: str, content: bytes = b"x") -> None:
         """Put an object under exactly this key."""
+
+    def put_described(self, key: str, metadata: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Put an object with metadata, and with tags where the store has them."""
 
     def delete(self, key: str) -> None:
         """Remove it."""
@@ -91,6 +95,10 @@ class S3Bucket:
     def put(self, key: str, content: bytes = b"x") -> None:
         self._client.put_object(Bucket=self._name, Key=key, Body=content)
 
+    def put_described(self, key: str, metadata: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        tagging = {"Tagging": urlencode(tags)} if tags else {}
+        self._client.put_object(Bucket=self._name, Key=key, Body=b"x", Metadata=dict(metadata), **tagging)
+
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self._name, Key=key)
 
@@ -107,6 +115,9 @@ class AzureBucket:
     def put(self, key: str, content: bytes = b"x") -> None:
         self._client.upload_blob(key, content, overwrite=True)
 
+    def put_described(self, key: str, metadata: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        self._client.upload_blob(key, b"x", overwrite=True, metadata=dict(metadata), tags=dict(tags) or None)
+
     def delete(self, key: str) -> None:
         self._client.delete_blob(key)
 
@@ -121,6 +132,12 @@ class GCSBucket:
     def put(self, key: str, content: bytes = b"x") -> None:
         kind = "image/jpeg" if content == b"x" else "application/octet-stream"
         self._bucket.blob(key).upload_from_string(content, content_type=kind, retry=None)
+
+    def put_described(self, key: str, metadata: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        assert not tags, "Google's objects have none"
+        blob = self._bucket.blob(key)
+        blob.metadata = dict(metadata)
+        blob.upload_from_string(b"x", content_type="image/jpeg", retry=None)
 
     def delete(self, key: str) -> None:
         self._bucket.blob(key).delete()

@@ -15,7 +15,7 @@ from registration_pipeline.inventory.inventory import read_inventory, take_inven
 from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.project.clients.readers import make_reader
-from registration_pipeline.project.headers import SourceHeaders
+from registration_pipeline.project.facts.headers import SourceHeaders
 from registration_pipeline.project.project import utc_now
 from registration_pipeline.settings import SourceSettings, StorageSettings
 from registration_pipeline.state.local import LocalStateStore

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings import SourceEncordSettings, SourceSettings, StorageSettings, UrlStyle
 from registration_pipeline.settings.endpoints import store_at
-from registration_pipeline.urls import object_url, stores_of_urls, url_warning, url_writer
+from registration_pipeline.urls import key_reader, object_url, stores_of_urls, url_warning, url_writer
 
 ARN = "arn:aws:s3::123123123:accesspoint/frf28frarf9.mrap"
 UNENCODED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/")
@@ -272,3 +272,38 @@ def test_a_bucket_with_dots_in_a_host_name_is_warned_of(made: SourceSettings, is
     warning = url_warning(made)
     assert (warning is not None) == is_warned
     assert warning is None or "url_style` to path or s3" in warning
+
+
+@pytest.mark.parametrize("settings", SOURCES.values(), ids=SOURCES.keys())
+@given(key=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+@example(key="a b%41+?#/ü\u0301\n")
+def test_the_key_of_a_url_is_the_one_that_it_was_made_of(settings: SourceSettings, key: str) -> None:
+    assert key_reader(settings)(object_url(settings, key)) == key
+
+
+PLAIN = {
+    "s3": ("virtual-hosted", "s3://fleet-bucket/raw/ü%20b.jpg"),
+    "gs": ("https", "gs://fleet-bucket/raw/ü%20b.jpg"),
+    "az": ("azure", "az://fleet@account1/raw/ü%20b.jpg"),
+    "obs": ("obs", "obs://fleet-bucket/raw/ü%20b.jpg"),
+}
+
+
+@pytest.mark.parametrize(("name", "url"), PLAIN.values(), ids=PLAIN.keys())
+def test_plain_addresses_of_the_source_are_read_too(name: str, url: str) -> None:
+    read = key_reader(SOURCES[name])
+
+    assert read(url) == "raw/ü b.jpg"
+    assert read(url.replace("fleet", "other")) is None
+
+
+@pytest.mark.parametrize("path", ["%", "a%2", "%zz", "%ff", "%c3", "%ed%a0%80"])
+def test_what_is_not_encoded_text_is_no_key(path: str) -> None:
+    assert key_reader(SOURCES["s3"])(f"s3://fleet-bucket/{path}") is None
+
+
+@pytest.mark.parametrize(
+    "url", ["", "raw/a.jpg", "s3://fleet-bucket", "s3://fleet-bucket2/a", "https://s3.amazonaws.com/a"]
+)
+def test_other_texts_are_urls_of_no_object(url: str) -> None:
+    assert key_reader(SOURCES["s3"])(url) is None

@@ -1,6 +1,6 @@
 """What a DICOM file says it is: series, study and modality, found with pydicom in as few bytes as possible.
 
-What does not belong here: where the bytes come from (``ranged_file.py``) and which objects are read (``reading.py``).
+What does not belong here: where the bytes come from (``facts/reading``) and which objects are read (``planning``).
 
 Nothing about a patient is kept, not even for a message: pydicom skips the value of PatientID, of which only the presence
 matters, and texts of its exceptions and warnings, which may quote values, are never passed on.
@@ -16,19 +16,19 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from registration_pipeline.facts.headers.ranged_file import (
+from registration_pipeline.facts.headers.schema import INVALID, Header
+from registration_pipeline.facts.reading.ranged_file import (
     MAX_HEADER_BYTES,
     HeaderTooLongError,
     InflatedFile,
     ReadToTheEndError,
 )
-from registration_pipeline.facts.headers.schema import INVALID, Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import BinaryIO
 
-    from registration_pipeline.facts.headers.ranged_file import RangedFile
+    from registration_pipeline.facts.reading.ranged_file import RangedFile
 
 _SOP, _MODALITY, _PATIENT = 0x00080018, 0x00080060, 0x00100020
 _STUDY, _SERIES, _ROWS, _COLUMNS = 0x0020000D, 0x0020000E, 0x00280010, 0x00280011

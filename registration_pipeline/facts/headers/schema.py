@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
 
-from registration_pipeline.facts.sets import facts_schema, latest_facts
+from registration_pipeline.facts.reading.spec import latest_reading
+from registration_pipeline.facts.sets import facts_schema
 from registration_pipeline.objects import RejectionReason
 
 if TYPE_CHECKING:
@@ -37,9 +38,6 @@ what to do, and ``series`` is there if the header says it all the same: no unit 
 could not be read for a reason that passes have no row: their units wait. Nothing about a patient is ever kept.
 """
 
-COLUMNS_NOTE: Final = "columns"
-"""The note of a set that names its columns: a set with others is not read."""
-
 INVALID: Final = RejectionReason.INVALID_HEADER
 UNREADABLE: Final = RejectionReason.HEADER_UNREADABLE
 
@@ -54,7 +52,6 @@ class Header(NamedTuple):
         problem: None, ``INVALID`` or ``UNREADABLE``.
         message: what is wrong and what to do; None without a problem.
         bytes_read: of the object, from the store.
-        is_waiting: it could not be read for a reason that passes: it gets no row, so that its unit waits.
     """
 
     series: str | None = None
@@ -63,7 +60,6 @@ class Header(NamedTuple):
     problem: RejectionReason | None = None
     message: str | None = None
     bytes_read: int = 0
-    is_waiting: bool = False
 
 
 def header_rows(objects: Sequence[StoredObject], headers: Sequence[Header]) -> pa.RecordBatch:
@@ -95,5 +91,4 @@ def latest_headers(store: StateStore, source: str) -> FactSet | None:
     Raises:
         StateCorruptError: its commit marker is damaged.
     """
-    facts = latest_facts(store, source, HEADERS)
-    return facts if facts is not None and facts.notes.get(COLUMNS_NOTE) == HEADER_SCHEMA.names else None
+    return latest_reading(store, source, HEADERS, HEADER_SCHEMA)

@@ -6,13 +6,16 @@ What does not belong here: building the client (``project/clients/``), and error
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import HttpResponseError, IncompleteReadError, ServiceResponseError
 from azure.core.rest import HttpRequest
 
+from registration_pipeline.facts.reader import ObjectDescription
+from registration_pipeline.facts.readers.described import header_text
 from registration_pipeline.facts.readers.reply import (
     READ_SECONDS,
     TRIES_OF_A_BODY,
@@ -25,15 +28,22 @@ from registration_pipeline.facts.readers.reply import (
     not_now,
     refused,
     silence_is_of_the_object,
+    unchanged,
     unquoted,
 )
 from registration_pipeline.inventory.azure.errors import azure_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
     from azure.core.rest import HttpResponse
     from azure.storage.blob import ContainerClient
 
     from registration_pipeline.facts.reader import StoredObject
+
+_Reply = TypeVar("_Reply")
+_METADATA: Final = "x-ms-meta-"
+_TAGS_PERMISSION: Final = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/tags/read"
 
 # Codes: Azure's REST reference, "Blob service error codes" and "Common REST API error codes".
 _DENIED: Final = (
@@ -78,46 +88,89 @@ class AzureReader:
         """The container, the account and the API."""
         return f"az://{self._container}@{self._account} via Get Blob"
 
+    @property
+    def description_permission(self) -> str:
+        """What Get Blob Properties and Get Blob Tags need."""
+        return f"{self.permission} and {_TAGS_PERMISSION}"
+
     def read(self, item: StoredObject, start: int, length: int) -> bytes:
         """See ``ObjectReader.read``."""
+        what = self._named(item)
+        end = min(start + length, item.size)
+        limit = ReadLimit(what, end - start, self._seconds)
+        return self._within(limit, what, lambda: self._asked(item, what, start, end, limit))
+
+    def describe(self, item: StoredObject) -> ObjectDescription:
+        """See ``ObjectReader.describe``; tags are asked for where the blob has any."""
+        what = self._named(item)
+        return self._within(ReadLimit(what, 0, self._seconds), what, lambda: self._asked_about(item, what))
+
+    def _named(self, item: StoredObject) -> str:
         what = f"az://{self._container}@{self._account}/{item.key}"
         if _DOTS & set(item.key.split("/")):
             # Azure's client would resolve them and read another blob (decision 013).
             raise refused(what, "nothing, because Azure's client can't ask for a name with `.` or `..` between slashes")
-        end = min(start + length, item.size)
-        limit = ReadLimit(what, end - start, self._seconds)
+        return what
+
+    def _within(self, limit: ReadLimit, what: str, ask: Callable[[], _Reply]) -> _Reply:
+        """Return what asking gives within the limit, asked for again where the reply is cut."""
         errors = azure_errors(
             container=self._container, account=self._account, source=self._source, endpoint=self._endpoint
         )
         with silence_is_of_the_object(what), limit, errors:
             for left in reversed(range(TRIES_OF_A_BODY)):
                 try:
-                    return self._asked(item, what, start, end, limit)
+                    return ask()
                 except (ServiceResponseError, IncompleteReadError):
                     if not left:
                         raise
         raise AssertionError("unreachable")
 
     def _asked(self, item: StoredObject, what: str, start: int, end: int, limit: ReadLimit) -> bytes:
+        with self._sent("GET", item, what, {"x-ms-range": f"bytes={start}-{end - 1}"}) as reply:
+            content = limit.whole(reply.iter_raw())
+        return checked(content, item, what, content_range=reply.headers.get("Content-Range"), expected=end - start)
+
+    def _asked_about(self, item: StoredObject, what: str) -> ObjectDescription:
+        with self._sent("HEAD", item, what, {}) as reply:
+            headers = reply.headers
+            unchanged(item, what, size=headers.get("Content-Length"), version=None, expected=None)
+        metadata = {
+            name[len(_METADATA) :]: header_text(text)
+            for name, text in headers.items()
+            if name.lower().startswith(_METADATA)
+        }
+        has_tags = int(headers.get("x-ms-tag-count") or 0) > 0
+        return ObjectDescription(metadata=metadata, tags=self._tags(item, what) if has_tags else {})
+
+    def _tags(self, item: StoredObject, what: str) -> Mapping[str, str]:
         self._counter.add()
-        headers = {"x-ms-version": str(self._client.api_version), "x-ms-range": f"bytes={start}-{end - 1}"}
+        try:
+            tags: Mapping[str, str] = self._client.get_blob_client(item.key).get_blob_tags()
+        except HttpResponseError as error:
+            raise self._problem(
+                error, what, f"{_TAGS_PERMISSION} (role Storage Blob Data Owner; for a SAS, tags, `t`)"
+            ) from None
+        return tags
+
+    @contextmanager
+    def _sent(self, method: str, item: StoredObject, what: str, more: Mapping[str, str]) -> Iterator[HttpResponse]:
+        """Send a request about the blob as it was listed, and give the reply; no other version and no refusal."""
+        self._counter.add()
         e_tag = unquoted(item.e_tag)
-        if e_tag is not None:
-            headers["If-Match"] = f'"{e_tag}"'
-        request = HttpRequest("GET", self._client.get_blob_client(item.key).url, headers=headers)
+        condition = {} if e_tag is None else {"If-Match": f'"{e_tag}"'}
+        headers = {"x-ms-version": str(self._client.api_version), **more, **condition}
+        request = HttpRequest(method, self._client.get_blob_client(item.key).url, headers=headers)
         # Through the client's pipeline, which signs and repeats, as in the lister.
         reply: HttpResponse = self._client._client._send_request(request, stream=True)  # noqa: SLF001
         with reply:
             if reply.status_code not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
                 reply.read()
                 raise self._problem(HttpResponseError(response=reply), what)
-            found = unquoted(reply.headers.get("ETag"))
-            if e_tag is not None and found is not None and found != e_tag:
-                raise changed(what)
-            content = limit.whole(reply.iter_raw())
-        return checked(content, item, what, content_range=reply.headers.get("Content-Range"), expected=end - start)
+            unchanged(item, what, size=None, version=unquoted(reply.headers.get("ETag")), expected=e_tag)
+            yield reply
 
-    def _problem(self, error: HttpResponseError, what: str) -> Exception:
+    def _problem(self, error: HttpResponseError, what: str, needs: str | None = None) -> Exception:
         """Return what an answer says of the blob; the error itself where it is about the container or the credentials."""
         status = int(error.status_code or 0)
         headers = getattr(error.response, "headers", {})
@@ -128,7 +181,7 @@ class AzureReader:
             return changed(what)
         if status == HTTPStatus.FORBIDDEN and code.startswith(_DENIED):
             role = f"{self.permission} (role Storage Blob Data Reader; for a SAS, read, `r`)"
-            return denied(what, code, role)
+            return denied(what, code, needs or role)
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return not_now(what, code)
         if status in {HTTPStatus.CONFLICT, HTTPStatus.BAD_REQUEST}:

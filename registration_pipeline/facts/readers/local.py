@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import ObjectReadError
+from registration_pipeline.facts.reader import ObjectDescription
 from registration_pipeline.facts.readers.reply import RequestCounter, changed, denied, gone
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class LocalReader:
     """
 
     permission: str = "read permission"
+    description_permission: str = permission
 
     def __init__(self, root: Path) -> None:
         self._root = os.fsencode(root.absolute())
@@ -69,6 +71,10 @@ class LocalReader:
                 f"{what} can't be read: {error.strerror or error}. Fix the file system; the next sync tries again",
                 is_silent=True,
             ) from None
+
+    def describe(self, item: StoredObject) -> ObjectDescription:  # noqa: ARG002 - as ``ObjectReader`` has it
+        """Return nothing: files have no metadata of a store. Settings refuse to ask for it."""
+        return ObjectDescription()
 
 
 def _microseconds(item: StoredObject) -> int:

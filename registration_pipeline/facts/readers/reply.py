@@ -128,6 +128,25 @@ def refused(what: str, said: object) -> ObjectReadError:
     return ObjectReadError(f"{what} can't be read: the store said {said}. Make it readable, or exclude it by a rule")
 
 
+def unchanged(item: StoredObject, what: str, *, size: object, version: str | None, expected: str | None) -> None:
+    """Refuse a reply that describes another version of an object than was listed.
+
+    Args:
+        item: what was asked for.
+        what: the object, for people.
+        size: of the object in the reply; None where it has none.
+        version: the ETag or generation in the reply; None where it has none.
+        expected: the same as it was listed; None where the listing gave none.
+
+    Raises:
+        ObjectReadError: it is another one.
+    """
+    if size is not None and str(size) != str(item.size):
+        raise changed(what)
+    if None not in {version, expected} and version != expected:
+        raise changed(what)
+
+
 def checked(content: bytes, item: StoredObject, what: str, *, content_range: str | None, expected: int) -> bytes:
     """Return the content of a reply if it is the range that was asked for.
 

@@ -25,13 +25,14 @@ from registration_pipeline.planning.grouping.place import PlacedUnit, UnitLabel,
 from registration_pipeline.planning.grouping.refused import count_reasons, refused_rows
 from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.grouping.summary import summarise
-from registration_pipeline.planning.grouping.whole_units import Piece, whole_units
+from registration_pipeline.planning.grouping.unit_facts import NO_FACTS, facts_of
+from registration_pipeline.planning.grouping.whole_units import PIECE_ROWS, Piece, whole_units
 from registration_pipeline.planning.schema import GROUP_SCHEMA
 from registration_pipeline.planning.warnings import PlanWarnings
 from registration_pipeline.tables.external_sort import ExternalSort
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
 
 _GROUP_SORT_BYTES: Final = 16 << 20
+
+_PIECE_ROWS_WITH_FACTS: Final = 4_096
+"""Rows that are judged at once where they carry metadata, which may take kilobytes each."""
 
 
 class GroupedRows(Protocol):
@@ -112,6 +116,7 @@ class Grouping:
         grouped_by: Sequence[str] = (),
     ) -> None:
         self._folder, self._most_objects, self._waiting = folder, limits.urls, Counter[int]()
+        self._submit_as, self._piece_rows = source.submit_as, PIECE_ROWS
         self._rules, self._grouped_by = GroupRules(source), set(grouped_by)
         self.notes = GroupingNotes(source.name, self._rules)
         self._members: ExternalSort | None = None
@@ -124,6 +129,7 @@ class Grouping:
             limits=limits,
             wave_id=wave_id,
             waiting=self._waiting,
+            submit_as=source.submit_as,
         )
         self._beyond: tuple[MediaKind, str] | None = None
         self._beyond_verdict: UnitVerdict | None = None
@@ -144,7 +150,8 @@ class Grouping:
         if self._members is None:
             folder = self._folder / "members"
             folder.mkdir(parents=True)
-            self._members = ExternalSort(folder, MEMBER_SCHEMA, by=MEMBER_ORDER)
+            self._members = ExternalSort(folder, members.rows.schema, by=MEMBER_ORDER)
+            self._piece_rows = PIECE_ROWS if members.rows.schema == MEMBER_SCHEMA else _PIECE_ROWS_WITH_FACTS
         self._members.add(members.rows)
 
     def add_known(self, units: pa.RecordBatch, taken_by: frozenset[int]) -> None:
@@ -172,13 +179,16 @@ class Grouping:
             folder = self._folder / "groups"
             folder.mkdir(parents=True)
             groups = ExternalSort(folder, GROUP_SCHEMA, by=("group_key",), run_bytes=_GROUP_SORT_BYTES)
-            for piece in whole_units(self._members.tables(), most_objects=self._most_objects):
+            for piece in self._pieces(self._members):
                 self._decide(piece, rows, groups)
             for table in groups.tables():
                 for batch in table.to_batches():
                     rows.write_groups(batch)
         self._totals.warnings = self.notes.result(unused, self._waiting)
         return self._totals
+
+    def _pieces(self, members: ExternalSort) -> Iterator[Piece]:
+        return whole_units(members.tables(), most_objects=self._most_objects, piece_rows=self._piece_rows)
 
     def _unused_rules(self) -> set[int]:
         """Note which of the source's own rules took an object, now or in an earlier plan, and return those that never did."""
@@ -209,7 +219,8 @@ class Grouping:
         is_begun = piece.is_beyond and self._beyond == (kind, units[0].group_key)
         verdict_of = self._judging(kind, piece, units)
         for number, unit in enumerate(units):
-            label = self._placer.label(kind, unit)
+            facts = NO_FACTS if piece.is_beyond else facts_of(kind, piece.rows, unit, self._submit_as)
+            label = self._placer.label(kind, unit, facts)
             verdict = verdict_of(unit, label)
             if verdict.fate is Fate.PLANNED:
                 placed.append(self._placer.place(kind, number, unit, label))

@@ -16,6 +16,7 @@ from registration_pipeline.limits import MAX_SEQUENCE_IMAGES
 from registration_pipeline.objects import MediaKind, RejectionReason
 from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.unit_size import exceeded_limit
+from registration_pipeline.settings.metadata import SubmitAs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Mapping, Sequence
@@ -39,6 +40,7 @@ class Wait(Enum):
     """What a held unit waits for first."""
 
     HEADERS = "headers of objects that may be in it"
+    METADATA = "metadata of its objects"
     YOUNG = "its youngest object to be old enough"
     FEW = "more objects"
 
@@ -73,6 +75,7 @@ class UnitJudge:
         limits: what Encord accepts in one manifest.
         wave_id: that would plan the units.
         waiting: rules of which an object's header is not known yet: it may belong to any series, whatever rule takes it.
+        submit_as: the form of manifests.
     """
 
     def __init__(
@@ -84,8 +87,9 @@ class UnitJudge:
         limits: ManifestLimits,
         wave_id: str,
         waiting: Collection[int],
+        submit_as: SubmitAs = SubmitAs.JSON,
     ) -> None:
-        self._rules, self._waiting = rules, waiting
+        self._rules, self._waiting, self._submit_as = rules, waiting, submit_as
         self._limits, self._wave_id = limits, wave_id
         started = round(inventory_started_at.timestamp() * 1_000_000)
         ages = [
@@ -153,6 +157,8 @@ class UnitJudge:
             url_bytes=unit.url_bytes,
             objects=unit.objects,
             client_metadata=label.metadata,
+            metadata_bytes=label.media_bytes,
+            submit_as=self._submit_as,
         )
         return None if limit is None else _beyond(unit, limit)
 
@@ -161,6 +167,8 @@ class UnitJudge:
         youngest, expected = self._youngest[unit.rule], self._rules[unit.rule].expect_objects
         if self._waiting and GroupRules.series_of(unit.group_key) is not None:
             return Wait.HEADERS
+        if unit.unread:
+            return Wait.METADATA
         if youngest is not None and unit.youngest > youngest:
             return Wait.YOUNG
         return Wait.FEW if expected is not None and unit.objects < expected else None

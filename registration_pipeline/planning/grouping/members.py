@@ -18,10 +18,12 @@ from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, suffix_of
 from registration_pipeline.planning.rejected_rows import find_rejections, rejected_rows
 from registration_pipeline.planning.rejection import Rejection
 from registration_pipeline.planning.schema import PLAN_SCHEMA
+from registration_pipeline.planning.warnings import Noted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from registration_pipeline.planning.fact_verdicts import FactVerdicts, Sent
     from registration_pipeline.planning.grouping.rules import Member
 
 GROUP_KINDS: Final = tuple(kind for kind, spec in KINDS.items() if spec.is_group)
@@ -52,6 +54,12 @@ MEMBER_SCHEMA: pa.Schema = pa.schema(
 )
 """One row per member. ``reason`` and ``message`` say why Encord would not take the object itself; null: it would."""
 
+FACT_FIELDS: Final = (
+    *(PLAN_SCHEMA.field(name) for name in ("client_metadata", "media_metadata")),
+    pa.field("is_unread", pa.bool_(), nullable=False),
+)
+"""What rows have besides where a source has a use for metadata: what is sent of the object, and whether it waits for that."""
+
 MEMBER_ORDER: Final = ("kind", "group_key", "order", "key")
 
 _TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff"})
@@ -69,6 +77,7 @@ class Members:
         waiting: rule -> objects whose header is not known yet.
         taken_by: the rules that took them.
         astray: those of ``rejected`` that may belong to any series, by key.
+        unread: objects that wait for their metadata.
     """
 
     rows: pa.RecordBatch
@@ -77,6 +86,7 @@ class Members:
     waiting: Counter[int]
     taken_by: frozenset[int]
     astray: tuple[str, ...]
+    unread: Noted
 
 
 class _Named(NamedTuple):
@@ -94,10 +104,11 @@ class MemberRows:
 
     Args:
         rules: of the source.
+        facts: what metadata make of objects.
     """
 
-    def __init__(self, rules: GroupRules) -> None:
-        self._rules = rules
+    def __init__(self, rules: GroupRules, facts: FactVerdicts) -> None:
+        self._rules, self._facts = rules, facts
         self._codes = [CODES[rule.kind.media_kind] for rule in rules.rules]
 
     def of(
@@ -118,6 +129,7 @@ class MemberRows:
         keys: list[str] = rows.column("key").to_pylist()
         rejections = self._rejections(rows, keys, members, kinds, urls)
         group_keys, waiting = self._group_keys(rows, members, rejections)
+        sent = self._facts.of(rows, [GROUP_KINDS[self._codes[member.rule]] for member in members], rejections)
         alone = [(row, found) for row, found in enumerate(rejections) if found is not None and group_keys[row] is None]
         named = [
             _Named(row, member, group_key, rejections[row], urls[row])
@@ -125,7 +137,7 @@ class MemberRows:
             if group_key is not None
         ]
         return Members(
-            rows=self._rows(rows, named),
+            rows=self._rows(rows, named, sent),
             rejected=rejected_rows(rows, [row for row, _ in alone], [found for _, found in alone], urls),
             rejected_by_reason=Counter(found.reason.value for _, found in alone),
             waiting=waiting,
@@ -136,6 +148,7 @@ class MemberRows:
                 if self._rules.needs_headers(members[row])
                 and (kinds[row] is not None or found.reason is not RejectionReason.INVALID_HEADER)
             ),
+            unread=_unread(keys, named, sent),
         )
 
     def unit_keys(self, rows: pa.RecordBatch, members: Sequence[Member | None]) -> pa.RecordBatch:
@@ -203,7 +216,7 @@ class MemberRows:
                 rejections[row] = _header_problem(keys[row], problems[row], messages[row])
         return group_keys, waiting
 
-    def _rows(self, rows: pa.RecordBatch, named: Sequence[_Named]) -> pa.RecordBatch:
+    def _rows(self, rows: pa.RecordBatch, named: Sequence[_Named], sent: Sent | None) -> pa.RecordBatch:
         everything = len(named) == rows.num_rows
         taken = rows if everything else rows.take(pa.array([one.row for one in named], pa.int64()))
         found = [one.rejection for one in named]
@@ -220,7 +233,22 @@ class MemberRows:
             "reason": pa.array([one and one.reason.value for one in found], pa.string()),
             "message": pa.array([one and one.message for one in found], pa.string()),
         }
-        return pa.RecordBatch.from_arrays([columns[name] for name in MEMBER_SCHEMA.names], schema=MEMBER_SCHEMA)
+        found_rows = pa.RecordBatch.from_arrays([columns[name] for name in MEMBER_SCHEMA.names], schema=MEMBER_SCHEMA)
+        return found_rows if sent is None else _with_facts(found_rows, sent.take([one.row for one in named]))
+
+
+def _with_facts(rows: pa.RecordBatch, sent: Sent) -> pa.RecordBatch:
+    for field, values in zip(FACT_FIELDS, sent, strict=True):
+        rows = rows.append_column(field, pa.array(values, field.type))
+    return rows
+
+
+def _unread(keys: Sequence[str], named: Sequence[_Named], sent: Sent | None) -> Noted:
+    found = Noted()
+    for one in named if sent is not None else ():
+        if sent is not None and sent.is_waiting[one.row]:
+            found.add(keys[one.row])
+    return found
 
 
 def _column(rows: pa.RecordBatch, name: str) -> list[Any]:

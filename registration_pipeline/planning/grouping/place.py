@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.facts.metadata.values import merged
 from registration_pipeline.ids import unit_id
+from registration_pipeline.planning.grouping.unit_facts import NO_FACTS
 from registration_pipeline.planning.schema import GROUP_SCHEMA, PLAN_SCHEMA
 from registration_pipeline.planning.titles import Title, TitleWriter, kept_key
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from registration_pipeline.objects import MediaKind
     from registration_pipeline.planning.chunking import ChunkCutter
     from registration_pipeline.planning.grouping.summary import UnitSummary
+    from registration_pipeline.planning.grouping.unit_facts import UnitFacts
     from registration_pipeline.settings import SourceSettings
 
 _ROWS_AT_ONCE: Final = 65_536
@@ -32,11 +35,13 @@ class UnitLabel(NamedTuple):
         unit_id: 16 hexadecimal digits.
         title: of the unit.
         metadata: client metadata, as canonical JSON; None: there is none.
+        media_bytes: what media metadata add to a manifest as it is sent.
     """
 
     unit_id: str
     title: Title
     metadata: str | None
+    media_bytes: int = 0
 
 
 class PlacedUnit(NamedTuple):
@@ -71,14 +76,15 @@ class UnitPlacer:
         self._chunk_id = ""
         self._titles_of_chunk: set[str] = set()
 
-    def label(self, kind: MediaKind, unit: UnitSummary) -> UnitLabel:
-        """Return the id and the title of a unit."""
+    def label(self, kind: MediaKind, unit: UnitSummary, facts: UnitFacts = NO_FACTS) -> UnitLabel:
+        """Return the id and the title of a unit, and what else is sent of it."""
         name = unit_id(self._source, kind, unit.group_key)
         header = {"study": unit.study or "", "modality": unit.modality or ""}
         title = self._titles.of_group(unit.rule, unit.group_key, unit.first_key, name, header)
         if title.text in self._titles_of_chunk:
             title = self._titles.distinguished(title, name)
-        return UnitLabel(name, title, kept_key(unit.first_key) if title.is_shortened else None)
+        kept = kept_key(unit.first_key) if title.is_shortened else None
+        return UnitLabel(name, title, merged((facts.client_metadata, kept)), facts.media_bytes)
 
     def place(self, kind: MediaKind, number: int, unit: UnitSummary, label: UnitLabel) -> PlacedUnit:
         """Return the unit with its place; ``label`` was asked for after the unit before was placed."""
@@ -91,6 +97,7 @@ class UnitPlacer:
             objects=unit.objects,
             title=label.title.text,
             client_metadata=label.metadata,
+            metadata_bytes=label.media_bytes,
         )
         if chunk_id != self._chunk_id:
             self._chunk_id, self._titles_of_chunk = chunk_id, set()
@@ -155,8 +162,8 @@ def _plan_rows(kind: MediaKind, rows: pa.Table, places: pa.Int64Array, units: pa
         "client_metadata": pc.if_else(
             pc.equal(position, pa.scalar(0, pa.int32())), units.column("client_metadata"), pa.scalar(None, pa.string())
         ),
-        "media_metadata": pa.nulls(rows.num_rows, pa.string()),
     }
+    columns.setdefault("media_metadata", pa.nulls(rows.num_rows, pa.string()))
     table = pa.Table.from_arrays([columns[name] for name in PLAN_SCHEMA.names], schema=PLAN_SCHEMA)
     (batch,) = table.combine_chunks().to_batches()
     return batch

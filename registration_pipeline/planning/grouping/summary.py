@@ -5,6 +5,7 @@ What does not belong here: the verdict (``judge.py``) and the place (``place.py`
 
 from __future__ import annotations
 
+from itertools import starmap
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -50,6 +51,7 @@ class UnitSummary(NamedTuple):
         repeats: how many of those have the number of the member before.
         first_frame: the smallest number.
         last_frame: the largest number.
+        unread: how many members wait for their metadata.
     """
 
     first_row: int
@@ -69,6 +71,7 @@ class UnitSummary(NamedTuple):
     repeats: int
     first_frame: int | None
     last_frame: int | None
+    unread: int = 0
 
     @property
     def missing_frames(self) -> int:
@@ -96,11 +99,15 @@ def summarise(rows: pa.Table) -> tuple[pa.Int64Array, list[UnitSummary]]:
             "repeats": _repeats(rows.column("frame").combine_chunks(), begins),
         }
     )
-    sums = table.group_by("unit", use_threads=False).aggregate(list(_SUMMED))
+    summed = list(_SUMMED)
+    if "is_unread" in rows.schema.names:
+        table = table.append_column("unread", rows.column("is_unread").cast(pa.int64()))
+        summed.append(("unread", "sum"))
+    sums = table.group_by("unit", use_threads=False).aggregate(summed)
     firsts = rows.select(["group_key", "key", "study", "modality"]).take(first_rows)
-    columns = [first_rows, *firsts.columns, *(sums.column(f"{name}_{how}") for name, how in _SUMMED)]
+    columns = [first_rows, *firsts.columns, *(sums.column(f"{name}_{how}") for name, how in summed)]
     units = zip(*(column.to_pylist() for column in columns), strict=True)
-    return unit_of_row, list(map(UnitSummary._make, units))
+    return unit_of_row, list(starmap(UnitSummary, units))
 
 
 def _repeats(frames: pa.Int64Array, begins: pa.BooleanArray) -> pa.Int64Array:

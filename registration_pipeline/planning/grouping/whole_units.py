@@ -17,7 +17,7 @@ from registration_pipeline.planning.grouping.members import UNIT_KEY
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_PIECE_ROWS: Final = 65_536
+PIECE_ROWS: Final = 65_536
 """Rows that are judged at once: what judging costs besides is then far less than a microsecond a row."""
 
 
@@ -34,7 +34,7 @@ class Piece:
     is_beyond: bool = False
 
 
-def whole_units(tables: Iterable[pa.Table], *, most_objects: int, piece_rows: int = _PIECE_ROWS) -> Iterator[Piece]:
+def whole_units(tables: Iterable[pa.Table], *, most_objects: int, piece_rows: int = PIECE_ROWS) -> Iterator[Piece]:
     """Yield the rows of sorted tables in pieces of one kind each.
 
     No more than the rows of one unit, and a piece, are held: of a unit with more objects than ``most_objects`` the rows go on

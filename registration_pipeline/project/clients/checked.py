@@ -35,10 +35,16 @@ class CheckedClients:
     Args:
         clients: make them.
         environ: the environment, for the variable to name in errors.
+        has_urls: False for buckets whose objects are not registered, such as tables': those may be anywhere.
     """
 
-    def __init__(self, clients: "StoreClients", environ: Mapping[str, str]) -> None:
-        self._clients, self._environ = clients, environ
+    def __init__(self, clients: "StoreClients", environ: Mapping[str, str], *, has_urls: bool = True) -> None:
+        self._clients, self._environ, self._has_urls = clients, environ, has_urls
+
+    @classmethod
+    def of(cls, clients: "StoreClients", environ: Mapping[str, str]) -> "CheckedClients":
+        """Return clients that are checked once: those that were given if they are checked already, as they are."""
+        return clients if isinstance(clients, CheckedClients) else cls(clients, environ)
 
     def s3(self, source: "SourceSettings") -> "S3Client":
         """See ``StoreClients.s3``.
@@ -53,11 +59,12 @@ class CheckedClients:
         diverted_by = "the resource `s3` of the code location"
         if storage.endpoint_url is None and source.location.scheme is SourceScheme.S3:
             diverted_by = f"{endpoint_setting(self._environ, storage.profile)} (or {diverted_by})"
-        _require_same_store(source, client.meta.endpoint_url, diverted_by)
+        self._require_same_store(source, client.meta.endpoint_url, diverted_by)
         if storage.requester_pays:
             client.meta.events.register("before-call.s3", _say_who_pays)
         if (
-            storage.region
+            self._has_urls
+            and storage.region
             and storage.endpoint_url is None
             and source.url_style in {UrlStyle.VIRTUAL_HOSTED, UrlStyle.PATH}
         ):
@@ -79,7 +86,7 @@ class CheckedClients:
                 "the resource `gcs` of the code location",
             ]
         )
-        _require_same_store(source, str(client.api_endpoint), diverted_by)
+        self._require_same_store(source, str(client.api_endpoint), diverted_by)
         return client
 
     def azure(self, source: "SourceSettings") -> "ContainerClient":
@@ -95,8 +102,12 @@ class CheckedClients:
         variable = "AZURE_STORAGE_CONNECTION_STRING (BlobEndpoint or EndpointSuffix)"
         resource = "the resource `azure` of the code location"
         diverted_by = f"{variable} or {resource}" if self._environ.get(variable.partition(" ")[0]) else resource
-        _require_same_store(source, listed, diverted_by)
+        self._require_same_store(source, listed, diverted_by)
         return client
+
+    def _require_same_store(self, source: "SourceSettings", listed: str, diverted_by: str) -> None:
+        if self._has_urls:
+            _require_same_store(source, listed, diverted_by)
 
     def _aws_problem(self, error: Exception, source: "SourceSettings") -> RegistrationPipelineError:
         return aws_problem(

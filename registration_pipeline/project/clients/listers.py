@@ -39,7 +39,7 @@ def make_lister(
             extra is not installed.
         CredentialsError: the credentials can't be had.
     """
-    clients = CheckedClients(clients or SettingsClients(environ), environ)
+    clients = CheckedClients.of(clients or SettingsClients(environ), environ)
     location = source.location
     if source.storage.inventory_report is not None:
         from registration_pipeline.project.clients.reports import make_report_lister

@@ -35,7 +35,7 @@ def make_reader(
         ConfigurationError: as ``make_lister``.
         CredentialsError: the credentials can't be had.
     """
-    clients = CheckedClients(clients or SettingsClients(environ), environ)
+    clients = CheckedClients.of(clients or SettingsClients(environ), environ)
     location = source.location
     if location.scheme is SourceScheme.FILE:
         from registration_pipeline.facts.readers.local import LocalReader

@@ -63,9 +63,11 @@ class Admin:
             data=str(self._service.config.data.resolve()),
             counts=insight.counts(),
             folders=insight.folders(SHOWN_ROWS),
+            datasets=insight.datasets(SHOWN_ROWS),
             jobs=insight.jobs(SHOWN_ROWS)[::-1],
             duplicates=insight.duplicates(SHOWN_ROWS),
             violations=insight.violations(SHOWN_ROWS),
+            metadata_schema=insight.metadata_schema() or {},
             scripted=plan.scripted,
             profile=plan.profile,
             strikes=plan.counts(),
@@ -100,6 +102,10 @@ class Admin:
         """``GET /folders``."""
         return _listed(self._insight.folders(_limit(request)))
 
+    def datasets(self, request: Request) -> Response:
+        """``GET /datasets``: oldest first."""
+        return _listed(self._insight.datasets(_limit(request)))
+
     def items(self, request: Request) -> Response:
         """``GET /folders/{uuid}/items``; ``?search=``, ``?offset=``, ``?limit=``."""
         query = request.query_params
@@ -123,6 +129,10 @@ class Admin:
     def violations(self, request: Request) -> Response:
         """``GET /violations``: latest first."""
         return _listed(self._insight.violations(_limit(request)))
+
+    def metadata_schema(self, _request: Request) -> Response:
+        """``GET /metadata-schema``: as the API gives it, null when there is none."""
+        return JSONResponse(self._insight.metadata_schema())
 
     def requests(self, request: Request) -> Response:
         """``GET /requests``: latest first."""
@@ -224,9 +234,11 @@ _JSON: dict[str, Handler] = {
     "GET /folders/{uuid}/items": Admin.items,
     "GET /state": Admin.state,
     "GET /folders": Admin.folders,
+    "GET /datasets": Admin.datasets,
     "GET /jobs": Admin.jobs,
     "GET /duplicates": Admin.duplicates,
     "GET /violations": Admin.violations,
+    "GET /metadata-schema": Admin.metadata_schema,
     "GET /requests": Admin.requests,
     "GET /faults": Admin.faults,
     "POST /faults": Admin.add_faults,

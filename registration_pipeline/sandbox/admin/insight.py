@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from registration_pipeline.sandbox.api.metadata_schema import held_schema
 from registration_pipeline.sandbox.api.pages import Selection
 
 if TYPE_CHECKING:
@@ -32,6 +33,21 @@ _DUPLICATES = """
 SELECT folders.uuid AS folder_uuid, folders.name AS folder_name, identity, submitted_url, frames, count(*) AS times
 FROM items JOIN folders ON folders.id = folder_id
 GROUP BY folder_id, identity HAVING count(*) > 1 ORDER BY folder_id, identity LIMIT ?"""
+
+
+_DATASETS = """
+SELECT datasets.uuid, title, count(data_rows.id) AS links, count(DISTINCT item_id) AS items
+FROM datasets LEFT JOIN data_rows ON dataset_id = datasets.id GROUP BY datasets.id ORDER BY datasets.id LIMIT ?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRecord:
+    """A dataset; ``links`` counts its rows, ``items`` the items that these are of."""
+
+    uuid: str
+    title: str
+    links: int
+    items: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +129,28 @@ class Insight:
             in_folders = "SELECT count(*) FROM violations WHERE refused AND folder_uuid IN (SELECT uuid FROM folders)"
             return {
                 "folders": _count(connection, "folders"),
+                "datasets": _count(connection, "datasets"),
+                "links": _count(connection, "data_rows"),
                 "items": _count(connection, "items"),
                 "duplicates": connection.execute(f"SELECT count(*) FROM ({_DUPLICATES})", (-1,)).fetchone()[0],  # noqa: S608
                 "jobs": {row[0]: row[1] for row in statuses},
                 "refused_manifests": violations.get(1, 0),
                 "refused_in_folders": connection.execute(in_folders).fetchone()[0],
                 "remarks": violations.get(0, 0),
+                "metadata_fields": len(held_schema(connection) or {}),
             }
+
+    def datasets(self, limit: int | None = None) -> list[DatasetRecord]:
+        """Every dataset, oldest first."""
+        return [DatasetRecord(**row) for row in self._rows(_DATASETS, _bound(limit))]
+
+    def links(self, dataset_uuid: object) -> list[str]:
+        """The UUIDs of the items in a dataset, one for each row, oldest first."""
+        query = (
+            "SELECT items.uuid FROM data_rows JOIN items ON items.id = item_id JOIN datasets ON datasets.id = dataset_id"
+            " WHERE datasets.uuid = ? ORDER BY data_rows.id"
+        )
+        return [row["uuid"] for row in self._rows(query, str(dataset_uuid))]
 
     def folders(self, limit: int | None = None) -> list[FolderRecord]:
         """Every folder, by path."""
@@ -190,6 +221,11 @@ class Insight:
             )
             for row in rows
         ]
+
+    def metadata_schema(self) -> dict[str, Any] | None:
+        """The organisation's metadata schema as the API gives it; None: there is none."""
+        with self._database.reading() as connection:
+            return held_schema(connection)
 
     def integration_uuid(self, title: str) -> str | None:
         """UUID of the integration of that title."""

@@ -5,6 +5,7 @@ What does not belong here: reading what the sandbox holds, and HTTP.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from registration_pipeline.sandbox.admin.insight import (
+        DatasetRecord,
         DuplicateRecord,
         FolderRecord,
         JobRecord,
@@ -46,9 +48,11 @@ class Overview:
     data: str
     counts: Mapping[str, Any]
     folders: Sequence[FolderRecord]
+    datasets: Sequence[DatasetRecord]
     jobs: Sequence[JobRecord]
     duplicates: Sequence[DuplicateRecord]
     violations: Sequence[ViolationRecord]
+    metadata_schema: Mapping[str, Any]
     scripted: Sequence[ScriptedFault]
     profile: RandomFaults | None
     strikes: Mapping[str, int]
@@ -59,7 +63,7 @@ class Overview:
 
 def overview_page(overview: Overview) -> str:
     """The first page."""
-    places = ("folders", "jobs", "duplicates", "violations", "faults", "requests")
+    places = ("folders", "datasets", "jobs", "duplicates", "violations", "schema", "faults", "requests")
     header = join(
         [
             tag("h1", "Encord sandbox"),
@@ -75,9 +79,11 @@ def overview_page(overview: Overview) -> str:
         [
             _tiles(overview),
             _folders(overview),
+            _datasets(overview),
             _jobs(overview),
             _duplicates(overview),
             _violations(overview),
+            _metadata_schema(overview),
             _faults(overview),
             _requests(overview),
         ]
@@ -91,6 +97,7 @@ def _tiles(overview: Overview) -> Html:
     tiles = [
         (counts["folders"], "folders", False),
         (counts["items"], "items", False),
+        (counts["links"], f"links to {counts['datasets']:,} datasets", False),
         (sum(counts["jobs"].values()), f"jobs: {jobs}" if jobs else "jobs", False),
         (counts["duplicates"], "duplicate URLs", True),
         (counts["refused_in_folders"], "refused manifests", True),
@@ -139,6 +146,16 @@ def _folders(overview: Overview) -> Html:
         ["Folder", ("Items", "number"), ("Jobs", "number"), ("UUID", "faint")], rows, empty="No folder was made yet."
     )
     return section("folders", "Folders", shown, note=_shown(overview.folders, overview.counts["folders"]))
+
+
+def _datasets(overview: Overview) -> Html:
+    rows = [
+        (entry.title, _number(entry.items), _number(entry.links), tag("code", entry.uuid))
+        for entry in overview.datasets
+    ]
+    headings: Headings = ["Dataset", ("Items", "number"), ("Rows", "number"), ("UUID", "faint")]
+    shown = table(headings, rows, empty="No dataset was made yet.")
+    return section("datasets", "Datasets", shown, note=_shown(overview.datasets, overview.counts["datasets"]))
 
 
 def _jobs(overview: Overview) -> Html:
@@ -199,6 +216,16 @@ def _violations(overview: Overview) -> Html:
     shown = table(headings, rows, empty="None: every manifest was accepted as it was.")
     total = overview.counts["refused_manifests"] + overview.counts["remarks"]
     return section("violations", "Violations", shown, note=_shown(overview.violations, total))
+
+
+def _metadata_schema(overview: Overview) -> Html:
+    rows = [
+        (tag("code", name), str(definition.get("ty", "")), tag("code", json.dumps(definition)[:_SHOWN_METADATA]))
+        for name, definition in sorted(overview.metadata_schema.items())
+    ]
+    shown = table(["Field", ("Type", "tight"), "Definition"], rows[:SHOWN_ROWS], empty="No metadata schema was set.")
+    note = _shown(rows[:SHOWN_ROWS], len(rows))
+    return section("schema", "Metadata schema", shown, note=note)
 
 
 def _faults(overview: Overview) -> Html:

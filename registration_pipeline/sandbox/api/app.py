@@ -13,10 +13,20 @@ from typing import TYPE_CHECKING, cast
 from starlette.applications import Starlette
 from starlette.routing import Mount, Router
 
+from registration_pipeline.sandbox.api import datasets as datasets_api
 from registration_pipeline.sandbox.api import folders as folders_api
 from registration_pipeline.sandbox.api import items as items_api
+from registration_pipeline.sandbox.api import metadata_schema as metadata_schema_api
 from registration_pipeline.sandbox.api import uploads as uploads_api
 from registration_pipeline.sandbox.api.endpoints import BASE_PATH, EndpointFinder
+from registration_pipeline.sandbox.api.legacy import (
+    LEGACY_PATHS,
+    LegacyError,
+    QueryNames,
+    legacy_error,
+    refusal,
+    verify_legacy_signature,
+)
 from registration_pipeline.sandbox.api.service import service_of
 from registration_pipeline.sandbox.api.signatures import SignatureRefusedError, SignedRequest, verify_signature
 from registration_pipeline.sandbox.api.traffic import TrafficCounter
@@ -33,7 +43,13 @@ if TYPE_CHECKING:
 
     from registration_pipeline.sandbox.api.service import Service
 
-ROUTES = [*folders_api.ROUTES, *items_api.ROUTES, *uploads_api.ROUTES]
+ROUTES = [
+    *folders_api.ROUTES,
+    *items_api.ROUTES,
+    *uploads_api.ROUTES,
+    *datasets_api.ROUTES,
+    *metadata_schema_api.ROUTES,
+]
 
 
 class Gate:
@@ -63,6 +79,9 @@ class Gate:
         except SignatureRefusedError as error:
             await self._refuse(401, str(error))(scope, receive, send)
             return
+        except LegacyError as error:
+            await refusal(error.code, error.payload)(scope, receive, send)
+            return
         scope.setdefault("state", {}).update(user=user, body=body)
         await self._app(scope, receive, send)
 
@@ -71,6 +90,8 @@ class Gate:
 
     def _verify(self, scope: Scope, body: bytes) -> str:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["path"] in LEGACY_PATHS:
+            return verify_legacy_signature(headers, body, self._service.authorised)
         request = SignedRequest(
             method=scope["method"],
             raw_path=scope["raw_path"],
@@ -124,8 +145,14 @@ def build_app(service: Service) -> ASGIApp:
     # A redirect would carry the signature of another target, so none is ever made.
     router = Router(routes=ROUTES, redirect_slashes=False)
     app = Starlette(
-        routes=[Mount(BASE_PATH, app=router)],
-        exception_handlers={ApiError: _api_error, 404: _http_error, 405: _http_error, 500: _internal_error},
+        routes=[Mount(BASE_PATH, app=router), *datasets_api.LEGACY_ROUTES],
+        exception_handlers={
+            ApiError: _api_error,
+            LegacyError: legacy_error,
+            404: _http_error,
+            405: _http_error,
+            500: _internal_error,
+        },
     )
     app.router.redirect_slashes = False
     app.state.service = service
@@ -135,4 +162,4 @@ def build_app(service: Service) -> ASGIApp:
     if service.config.rate_limit_headers:
         guarded = LimitHeaders(guarded)
     suffering = FaultGate(guarded, plan=service.plan, connections=service.connections, board=service.board)
-    return TrafficCounter(suffering, traffic=service.traffic, finder=EndpointFinder(ROUTES))
+    return QueryNames(TrafficCounter(suffering, traffic=service.traffic, finder=EndpointFinder(ROUTES)))

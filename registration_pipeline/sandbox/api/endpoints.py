@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 
 BASE_PATH = "/v2/public"
 
+_QUERIES = {
+    "dataset/GET": "get_dataset",
+    "datarows/GET": "list_data_rows",
+    "datasetlinkitems/POST": "link_items",
+}
+"""Queries of the v1 API, which all have one path, and the endpoints that they are."""
+
 
 class Endpoint(StrEnum):
     """What a request can be for; the names are those of the routes."""
@@ -41,6 +48,14 @@ class Endpoint(StrEnum):
     START_JOB = "start_job"
     POLL_JOB = "poll_job"
     STOP_JOB = "stop_job"
+    CREATE_DATASET = "create_dataset"
+    LIST_DATASETS = "list_datasets"
+    GET_DATASET = "get_dataset"
+    LIST_DATA_ROWS = "list_data_rows"
+    LINK_ITEMS = "link_items"
+    GET_METADATA_SCHEMA = "get_metadata_schema"
+    SET_METADATA_SCHEMA = "set_metadata_schema"
+    SET_SIMPLE_METADATA_SCHEMA = "set_simple_metadata_schema"
     OTHER = "other"
     """No endpoint: answered with 404 or 405."""
 
@@ -58,6 +73,9 @@ class EndpointFinder:
     def find(self, scope: Scope) -> Endpoint:
         """The endpoint that would answer."""
         path: str = scope["path"]
+        query = scope.get("state", {}).get("query")
+        if query is not None and scope["method"] == "POST":
+            return Endpoint(_QUERIES.get(query, Endpoint.OTHER))
         if path.startswith(BASE_PATH):
             below = path.removeprefix(BASE_PATH)
             for endpoint, methods, pattern in self._known:

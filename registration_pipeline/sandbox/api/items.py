@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from registration_pipeline.sandbox.api.children import child_rows, find_child
+from registration_pipeline.sandbox.api.datasets import wire_datasets_of
 from registration_pipeline.sandbox.api.folders import folder_row, folders_below
 from registration_pipeline.sandbox.api.pages import Selection, fetch_merged_page, page_body, read_page_request
 from registration_pipeline.sandbox.api.service import Service, service_of
@@ -164,9 +165,10 @@ def _filters(request: Request) -> Selection:
         unprocessable(("query", "itemTypes"), f"unknown item type {unknown[0]!r}", "enum")
     if types:
         selection.where_in("item_type", types)
-    # There are no datasets here, so no item is in one.
-    if flag(request, "isInDataset"):
-        selection.where("0")
+    is_in_dataset = flag(request, "isInDataset")
+    if is_in_dataset is not None:
+        linked = "EXISTS (SELECT 1 FROM data_rows WHERE item_id = items.id)"
+        selection.where(linked if is_in_dataset else f"NOT {linked}")
     return selection
 
 
@@ -184,7 +186,7 @@ def list_child_items(request: Request) -> Response:
 
 
 def item_summary(request: Request) -> Response:
-    """``GET storage/folders/{F}/items/{I}/summary``: which groups an object is in. There are no datasets here."""
+    """``GET storage/folders/{F}/items/{I}/summary``: which groups and datasets it is in."""
     flag(request, "includeGroupLayout")
     item_uuid = path_uuid(request, "item_uuid")
     with service_of(request).database.reading() as connection:
@@ -193,6 +195,7 @@ def item_summary(request: Request) -> Response:
         if row["folder_id"] != folder["id"]:
             refuse(403, f"item {item_uuid} does not exist or is not accessible")
         groups = [item_row(connection, row["group_uuid"])] if "group_uuid" in row else []
+        datasets = [] if groups else wire_datasets_of(connection, row["id"])
     return JSONResponse(
         {
             "frameInGroups": len(groups),
@@ -206,8 +209,8 @@ def item_summary(request: Request) -> Response:
                 }
                 for group in groups
             ],
-            "usedInDatasets": 0,
-            "accessibleDatasets": [],
+            "usedInDatasets": len(datasets),
+            "accessibleDatasets": datasets,
             "groupLayout": None,
         }
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
+from registration_pipeline.sandbox.api.legacy import refusal
 from registration_pipeline.sandbox.api.wire import retry_after_header
 from registration_pipeline.sandbox.faults.connections import drain
 from registration_pipeline.sandbox.faults.unbounded import unbounded_reply
@@ -126,7 +127,7 @@ class FaultGate:
 
     async def _act_then_strike(self, strike: Strike, scope: Scope, receive: Receive, send: Send) -> None:
         fault, reply = strike.fault, Reply()
-        if fault.fate is not None:
+        if fault.fate is not None or fault.effect is Effect.HALF_LINKED:
             scope["state"]["fault"] = fault
         await self._app(scope, receive, reply.keep)
         if fault.effect is Effect.JOB and not reply.succeeded:
@@ -198,7 +199,7 @@ async def _send_half(reply: Reply, send: Send) -> None:
 
 
 def _forged(fault: Fault, reply: Reply, scope: Scope) -> Response:
-    if fault.effect is Effect.STATUS:
+    if fault.effect in (Effect.STATUS, Effect.HALF_LINKED, Effect.QUERY_REFUSED):
         return _status_reply(fault, reply, scope)
     if fault.effect is Effect.HTML:
         return Response(_HTML, media_type="text/html")
@@ -214,6 +215,8 @@ def _forged(fault: Fault, reply: Reply, scope: Scope) -> Response:
 
 
 def _status_reply(fault: Fault, reply: Reply, scope: Scope) -> Response:
+    if fault.effect is Effect.QUERY_REFUSED:
+        return refusal(fault.message or "UNKNOWN_ERROR")
     if fault.status == _NO_CONTENT:
         return Response(status_code=_NO_CONTENT)
     if fault.status < _FIRST_FAILURE and reply.messages:

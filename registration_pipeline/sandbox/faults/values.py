@@ -54,6 +54,10 @@ class Effect(StrEnum):
     """Status 200 and a megabyte of gzip that unpacks to JSON of a gigabyte."""
     ENDLESS = "endless"
     """A page that says that there is another one, under a token that was never given."""
+    QUERY_REFUSED = "query_refused"
+    """Status 200 with a refusal in the envelope of the older API; ``message`` is its code."""
+    HALF_LINKED = "half_linked"
+    """Half of the items are linked to the dataset, then the status is that of the fault."""
     JOB = "job"
     """The start call is answered as usual; what is wrong is the job's ``fate``."""
 
@@ -157,6 +161,12 @@ GATEWAY_ANSWERS = REFUSALS | {TOO_MANY_REQUESTS} | REDIRECTS
 MALFORMED = frozenset({Effect.NOT_JSON, Effect.HTML, Effect.WRONG_SHAPE, Effect.EMPTY, Effect.TRUNCATED})
 
 UNBOUNDED = frozenset({Effect.DRIP, Effect.BOMB, Effect.ENDLESS})
+_KINDS = {
+    **dict.fromkeys(MALFORMED, Kind.MALFORMED),
+    **dict.fromkeys(UNBOUNDED, Kind.UNBOUNDED),
+    Effect.QUERY_REFUSED: Kind.REFUSAL,
+    Effect.HALF_LINKED: Kind.STATUS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +222,9 @@ class Fault:
 
     def __post_init__(self) -> None:
         _check_target(self)
+        require(
+            self.effect is not Effect.HALF_LINKED or self.when is When.AFTER, "effect half_linked needs when: after"
+        )
         require((self.effect is Effect.JOB) <= (self.fate is not None), "effect job needs a fate")
         require(
             self.fate is None or self.effect is Effect.JOB or self.when is not When.BEFORE,
@@ -248,13 +261,13 @@ class Fault:
             if self.status == TOO_MANY_REQUESTS:
                 return Kind.THROTTLED
             return Kind.REFUSAL if self.status in REFUSALS else Kind.STATUS
-        if self.effect in UNBOUNDED:
-            return Kind.UNBOUNDED
-        return Kind.MALFORMED if self.effect in MALFORMED else Kind(f"{self.effect}_{self.when}")
+        return _KINDS.get(self.effect) or Kind(f"{self.effect}_{self.when}")
 
     def matches(self, *, endpoint: Endpoint, method: str, path: str) -> bool:
         """Whether the fault may strike this request."""
         if self.effect is Effect.JOB and endpoint is not Endpoint.START_JOB:
+            return False
+        if self.effect is Effect.HALF_LINKED and endpoint is not Endpoint.LINK_ITEMS:
             return False
         return (
             self.endpoint in (None, endpoint)

@@ -5,7 +5,7 @@ What does not belong here: the table itself (``calls/retry_table.py``) and wheth
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import requests
 from encord import exceptions as encord_exceptions
@@ -27,8 +27,14 @@ from registration_pipeline.submission.calls.retry_table import NOT_SENT, UNPROCE
 from registration_pipeline.submission.encord.posting import AnsweredError
 from registration_pipeline.submission.encord.replies import said
 
+FOLDER_ADVICE: Final = (
+    "The folder or integration does not exist, or the key's user may not use it; registering needs the Admin role on the "
+    "integration"
+)
+"""What to do about a permission that is missing, unless a call is about something else."""
 
-def translate(error: Exception, what: str, *, domain: str, is_start: bool) -> Exception:
+
+def translate(error: Exception, what: str, *, domain: str, is_start: bool, advice: str = FOLDER_ADVICE) -> Exception:
     """Return what an exception that came out of the SDK means in our own words.
 
     Args:
@@ -37,15 +43,16 @@ def translate(error: Exception, what: str, *, domain: str, is_start: bool) -> Ex
         domain: which Encord was asked.
         is_start: whether it came out of a request with a lasting effect, which may have happened all the same. A refusal
             is then certain only where Encord itself must have given it (``refusals.py``).
+        advice: why a permission may be missing and what to do, as a sentence without its full stop.
     """
     if not isinstance(error, AnsweredError):
-        return _meaning(error, what, domain=domain, is_start=is_start)
-    meant = _meaning(error.error, what, domain=domain, is_start=is_start)
+        return _meaning(error, what, domain=domain, is_start=is_start, advice=advice)
+    meant = _meaning(error.error, what, domain=domain, is_start=is_start, advice=advice)
     is_certain = not is_start or isinstance(meant, AmbiguousError) or error.answer.is_own_refusal
     return meant if is_certain else AmbiguousError(str(meant), refusal=meant)
 
 
-def _meaning(error: Exception, what: str, *, domain: str, is_start: bool) -> Exception:
+def _meaning(error: Exception, what: str, *, domain: str, is_start: bool, advice: str) -> Exception:
     fault = _fault(error, is_start=is_start)
     words = _text(error)
     if fault is Fault.TRANSIENT and _was_not_sent(error):
@@ -54,7 +61,7 @@ def _meaning(error: Exception, what: str, *, domain: str, is_start: bool) -> Exc
         hint = getattr(error, "retry_after", None)
         kind = ThrottledError if fault is Fault.THROTTLED else TransientError
         return kind(f"{what} at {domain}: {words}", retry_after_seconds=float(hint) if hint else None)
-    halt = _halt(fault, what, words, domain)
+    halt = _halt(fault, what, words, domain, advice)
     if halt is not None:
         return halt
     if fault is Fault.AMBIGUOUS:
@@ -62,7 +69,7 @@ def _meaning(error: Exception, what: str, *, domain: str, is_start: bool) -> Exc
     return (PayloadTooLargeError if fault is Fault.TOO_LARGE else PermanentError)(f"{what}: {words}")
 
 
-def _halt(fault: Fault, what: str, words: str, domain: str) -> HaltError | None:
+def _halt(fault: Fault, what: str, words: str, domain: str, advice: str) -> HaltError | None:
     if fault is Fault.HALT_CREDENTIALS:
         return CredentialsError(
             f"Encord at {domain} refused the key ({words}). Check that ENCORD_SSH_KEY or ENCORD_SSH_KEY_FILE holds "
@@ -71,8 +78,7 @@ def _halt(fault: Fault, what: str, words: str, domain: str) -> HaltError | None:
         )
     if fault is Fault.HALT_PERMISSION:
         return PermissionDeniedError(
-            f"Encord at {domain} does not allow this: {what}: {words}. The folder or integration does not exist, or "
-            "the key's user may not use it; registering needs the Admin role on the integration.",
+            f"Encord at {domain} does not allow this: {what}: {words}. {advice}.",
             is_reply=True,
         )
     if fault is Fault.HALT_MISSING:

@@ -32,9 +32,9 @@ from encord.orm.storage import (
 from registration_pipeline import __version__
 from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.bounds.texts import shortened
-from registration_pipeline.errors import HaltError, NotFoundError
+from registration_pipeline.errors import HaltError, NotFoundError, SubmissionError
 from registration_pipeline.foreign_text import kept_cause
-from registration_pipeline.submission.encord.errors import translate
+from registration_pipeline.submission.encord.errors import FOLDER_ADVICE, translate
 from registration_pipeline.submission.encord.posting import PostApi
 from registration_pipeline.submission.encord.replies import ListedFolder, ListedItem, UploadJob, job_report, listed_item
 from registration_pipeline.submission.encord.transport import bound_the_sdk
@@ -271,13 +271,14 @@ class EncordGateway:
         )
 
     @contextmanager
-    def _translated(self, what: str, *, is_start: bool = False) -> Iterator[None]:
+    def _translated(self, what: str, *, is_start: bool = False, advice: str = FOLDER_ADVICE) -> Iterator[None]:
         try:
             yield
-        except HaltError:
-            raise  # ours already: it may not be sent any more
+        except (HaltError, SubmissionError):
+            raise  # ours already
         except Exception as error:  # noqa: BLE001 - every one is raised again in our words
-            raise translate(error, what, domain=self._domain, is_start=is_start) from kept_cause(error)
+            meant = translate(error, what, domain=self._domain, is_start=is_start, advice=advice)
+            raise meant from kept_cause(error)
 
 
 def _is_uuid(text: str) -> bool:

@@ -68,6 +68,7 @@ class PostApi(ApiClient):
             HaltError: it may not be sent any more.
         """
         del allow_none, allow_retries
+        successes = (HTTPStatus.OK,) if result_type is not None else (HTTPStatus.OK, HTTPStatus.NO_CONTENT)
         request = self._config.define_headers_v2(req)
         context = self._exception_context(request)
         try:
@@ -79,7 +80,7 @@ class PostApi(ApiClient):
             raise
         except Exception as error:
             raise RequestException(f"{request.method} {request.url} was not answered", context=context) from error
-        if response.status_code != HTTPStatus.OK:
+        if response.status_code not in successes:
             try:
                 self._handle_error(response, context)
             except EncordException as error:
@@ -109,6 +110,8 @@ def _answer(request: requests.PreparedRequest, response: requests.Response) -> A
 
 
 def _result(response: requests.Response, result_type: Any, context: Any) -> Any:
+    if result_type is None:
+        return None
     try:
         found = response.json()
     except ValueError as error:

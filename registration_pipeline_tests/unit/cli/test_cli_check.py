@@ -57,6 +57,7 @@ def test_check_as_json_tells_problems_with_the_same_status(workplace: Workplace)
     assert [check["what"] for check in said.document["checks"] if not check["ok"]] == ["key and integration"]
 
 
+@pytest.mark.slow
 def test_one_problem_does_not_hide_the_next(workplace: Workplace, monkeypatch: pytest.MonkeyPatch):
     workplace.configure(
         uri="file:///no/such/directory",
@@ -111,6 +112,7 @@ def test_two_sources_with_the_same_objects_and_one_folder_by_name_and_by_uuid_ar
     assert not workplace.sandbox.jobs()
 
 
+@pytest.mark.slow
 def test_each_service_that_is_silent_is_given_up_when_its_time_is_over(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ):

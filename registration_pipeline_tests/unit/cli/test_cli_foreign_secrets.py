@@ -75,6 +75,7 @@ def test_a_signature_in_a_refusal_is_masked_everywhere(
     assert "X-Amz-Signature=***" in everything
 
 
+@pytest.mark.slow
 def test_check_masks_a_signature(workplace: Workplace) -> None:
     workplace.put("a.jpg")
     fault = Fault(effect=Effect.STATUS, status=403, endpoint=Endpoint.LIST_INTEGRATIONS, message=PRESIGNED, times=None)

@@ -28,6 +28,7 @@ COMMANDS = (
     "probe",
     "rehearse",
     "sandbox",
+    "schema",
     "state",
     "status",
     "submit",

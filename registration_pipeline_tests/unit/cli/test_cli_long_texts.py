@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
+import pytest
 
 from registration_pipeline.bounds.texts import FULL_TEXT, SHORT_TEXT
 from registration_pipeline.sandbox.api.endpoints import Endpoint
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from registration_pipeline_tests.unit.cli.conftest import Workplace
+
+pytestmark = pytest.mark.slow  # it waits for real connections or processes
 
 MB = 1 << 20
 

@@ -149,6 +149,7 @@ def test_a_check_of_two_sources_says_once_what_both_share(workplace: Workplace) 
     assert [line.split(": ")[0] for line in lines if "directory: ok" in line] == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_a_check_that_was_left_out_is_no_second_problem(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     workplace.put("a.jpg")
     monkeypatch.setenv("ENCORD_DOMAIN", "http://127.0.0.1:1")

@@ -35,7 +35,7 @@ def put_scans(workplace: Workplace, number: int = 6) -> None:
 
 
 def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registration_pipeline.project.headers.missing_library", lambda: "pip install it")
+    monkeypatch.setattr("registration_pipeline.project.facts.headers.missing_library", lambda: "pip install it")
 
 
 @pytest.mark.slow

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace
 
 
+pytestmark = pytest.mark.slow  # it waits for real connections or processes
+
+
 def shell(workplace: Workplace, line: str) -> subprocess.CompletedProcess[str]:
     """Run a line of the shell in which ``$RP`` is the command."""
     return subprocess.run(

@@ -13,6 +13,8 @@ import pytest
 
 from registration_pipeline_tests.hostile_http import HostileServer, head, seconds_since
 
+pytestmark = pytest.mark.slow  # it waits for real connections or processes
+
 QUICK: Final = "interrupt.NOTICE_SECONDS, interrupt.ABORT_SECONDS, interrupt.END_SECONDS = 0.1, 0.3, 0.8"
 PATIENT: Final = "interrupt.NOTICE_SECONDS, interrupt.ABORT_SECONDS, interrupt.END_SECONDS = 0.1, 60, 60"
 SOON: Final = 5  # on a busy machine

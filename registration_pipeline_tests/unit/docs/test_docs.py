@@ -31,6 +31,7 @@ from registration_pipeline.objects import FailureReason, MediaKind, RejectionRea
 from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, UNPLANNED_SUFFIXES
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.settings.load import load_settings
+from registration_pipeline.settings.metadata import DatasetSettings, FieldKind, MetadataEntry
 from registration_pipeline.settings.models import (
     ChunkSizes,
     EncordSettings,
@@ -56,6 +57,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "storage": StorageSettings,
     "encord": SourceEncordSettings,
     "chunk_size": ChunkSizes,
+    "dataset": DatasetSettings,
 }
 _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -175,8 +177,34 @@ def test_every_name_of_titles_is_explained(name: str) -> None:
     assert any(name in code_words(row) for row in re.findall(r"^\| (`\{.+?) \|", section, re.MULTILINE))
 
 
+@pytest.mark.parametrize("key", MetadataEntry.model_fields)
+def test_every_key_of_an_entry_of_metadata_has_a_row(key: str) -> None:
+    assert re.search(rf"^\| `metadata\.{key}` \|", section_of_metadata(), re.MULTILINE)
+
+
+def test_the_section_of_metadata_has_no_row_for_a_key_that_does_not_exist() -> None:
+    rows = re.findall(r"^\| `metadata\.([^`]+)` \|", section_of_metadata(), re.MULTILINE)
+
+    assert rows == list(MetadataEntry.model_fields)
+
+
+@pytest.mark.parametrize("kind", FieldKind)
+def test_every_type_of_the_metadata_schema_is_named(kind: FieldKind) -> None:
+    table = section_of_metadata().partition("### The metadata schema")[2]
+
+    assert any(kind in code_words(row) for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE))
+
+
 def section_of_units() -> str:
-    return text_of("docs/configuration.md").partition("\n## Units\n")[2].partition("\n## ")[0]
+    return section("Units")
+
+
+def section_of_metadata() -> str:
+    return section("Metadata")
+
+
+def section(title: str) -> str:
+    return text_of("docs/configuration.md").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
 @pytest.mark.parametrize("kind", MediaKind)

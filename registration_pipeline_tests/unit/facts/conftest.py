@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registration_pipeline.facts.headers.reading import HeaderReading, Reading
+from registration_pipeline.facts.headers.kind import HEADER_KIND
 from registration_pipeline.facts.readers.local import LocalReader
+from registration_pipeline.facts.reading.reading import ObjectReading, Reading
 from registration_pipeline.facts.sets import read_facts
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
 from registration_pipeline.inventory.local import LocalLister
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from registration_pipeline.facts.reader import StoredObject
+    from registration_pipeline.facts.reader import ObjectDescription, StoredObject
     from registration_pipeline.inventory.inventory import Inventory
 
 START = datetime(2026, 11, 21, 2, tzinfo=UTC)
@@ -36,7 +37,7 @@ class WatchedReader:
         self._lock = threading.Lock()
         self.keys: list[str] = []
 
-    permission = "read permission"
+    permission = description_permission = "read permission"
 
     @property
     def requests(self) -> int:
@@ -47,13 +48,20 @@ class WatchedReader:
         return self._reader.description
 
     def read(self, item: StoredObject, start: int, length: int) -> bytes:
+        self._watch(item)
+        return self._reader.read(item, start, length)
+
+    def describe(self, item: StoredObject) -> ObjectDescription:
+        self._watch(item)
+        return self._reader.describe(item)
+
+    def _watch(self, item: StoredObject) -> None:
         with self._lock:
             self.keys.append(item.key)
         if callable(self._fail):
             self._fail(item.key)
         elif item.key in self._fail:
             raise self._fail[item.key]
-        return self._reader.read(item, start, length)
 
 
 @dataclass
@@ -81,7 +89,8 @@ class Clinic:
     def read(self, inventory: Inventory | None = None, reader: WatchedReader | None = None, **options: Any) -> Reading:
         """Read the headers of all objects of an inventory; of a new one by default."""
         inventory = inventory or self.listed()
-        reading = HeaderReading(
+        reading = ObjectReading(
+            kind=HEADER_KIND,
             store=self.store,
             source="clinic",
             reader=reader or WatchedReader(self.bucket),

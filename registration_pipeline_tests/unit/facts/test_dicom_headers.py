@@ -14,8 +14,8 @@ from pydicom.fileset import FileSet
 
 from registration_pipeline.errors import ObjectReadError
 from registration_pipeline.facts.headers.dicom import quiet_pydicom, read_header
-from registration_pipeline.facts.headers.ranged_file import FIRST_PIECE_BYTES, MAX_HEADER_BYTES, RangedFile
 from registration_pipeline.facts.headers.schema import INVALID, Header
+from registration_pipeline.facts.reading.ranged_file import FIRST_PIECE_BYTES, MAX_HEADER_BYTES, RangedFile
 from registration_pipeline_tests.dicom_files import (
     PATIENT,
     SYNTAXES,
@@ -194,7 +194,7 @@ def test_an_image_without_pixels_is_one_for_its_header() -> None:
 
 
 def test_a_header_beyond_the_limit_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("registration_pipeline.facts.headers.ranged_file.MAX_HEADER_BYTES", 100_000)
+    monkeypatch.setattr("registration_pipeline.facts.reading.ranged_file.MAX_HEADER_BYTES", 100_000)
     result = read(written(with_long_sequence(image(), 3000, is_undefined=True)))
 
     assert "has no image header within" in str(result.message)

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.errors import CredentialsError, ObjectReadError, ServiceUnavailableError
-from registration_pipeline.facts.headers.progress import unfinished_readings
-from registration_pipeline.facts.headers.reading import HeaderReading
+from registration_pipeline.facts.headers.kind import HEADER_KIND
 from registration_pipeline.facts.headers.schema import HEADER_SCHEMA, INVALID, UNREADABLE, latest_headers
+from registration_pipeline.facts.reading.progress import unfinished_readings
+from registration_pipeline.facts.reading.reading import ObjectReading
 from registration_pipeline.facts.sets import facts_schema, latest_facts, write_facts
 from registration_pipeline.state.layout import facts_folder
 from registration_pipeline.state.local import LocalStateStore
@@ -22,7 +23,7 @@ from registration_pipeline_tests.unit.facts.conftest import START, Clinic, Watch
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from registration_pipeline.facts.headers.reading import HeadersProgress
+    from registration_pipeline.facts.reading.reading import ReadingProgress
 
 FOLDER = facts_folder("clinic", "headers")
 
@@ -286,8 +287,8 @@ def test_without_objects_a_set_is_committed_only_if_it_is_wanted_or_there_was_on
 
 
 def _never(clinic: Clinic) -> object:
-    reading = HeaderReading(
-        store=clinic.store, source="clinic", reader=WatchedReader(clinic.bucket), clock=clinic.clock
+    reading = ObjectReading(
+        kind=HEADER_KIND, store=clinic.store, source="clinic", reader=WatchedReader(clinic.bucket), clock=clinic.clock
     )
     clinic.moment += timedelta(hours=1)
     return reading.read(list, {}, always=False).facts
@@ -295,7 +296,7 @@ def _never(clinic: Clinic) -> object:
 
 def test_progress_is_reported_as_it_goes_on(clinic: Clinic) -> None:
     fill(clinic, 30)
-    said: list[HeadersProgress] = []
+    said: list[ReadingProgress] = []
     clinic.read(progress=said.append, range_objects=10)
 
     assert [one.objects for one in said] == [10, 20, 30]
@@ -312,7 +313,7 @@ def test_unfinished_readings_are_newest_first(clinic: Clinic) -> None:
 
     runs = [
         [row["key"] for batch in run for row in batch.to_pylist()]
-        for run in unfinished_readings(clinic.store, "clinic", but="")
+        for run in unfinished_readings(clinic.store, "clinic", HEADER_KIND, but="")
     ]
     assert runs == [["0002.dcm"], ["0000.dcm", "0001.dcm"]]
 

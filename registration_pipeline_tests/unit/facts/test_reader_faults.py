@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Answer = Callable[[Connection, bytes], object]
 
+pytestmark = pytest.mark.slow  # it waits for real connections or processes
+
 CONTENT: Final = bytes(range(256)) * 8
 ITEM: Final = StoredObject(
     key="scans/a b.dcm",

@@ -10,7 +10,7 @@ import pytest
 from registration_pipeline.errors import ConfigurationError, ObjectReadError, UsageError
 from registration_pipeline.facts.headers.schema import latest_headers
 from registration_pipeline.planning.plan import plan_source
-from registration_pipeline.project.headers import SourceHeaders
+from registration_pipeline.project.facts.headers import SourceHeaders
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline_tests.unit.facts.conftest import Clinic, WatchedReader
@@ -169,7 +169,7 @@ def test_a_bucket_without_dicom_objects_is_read_through_once_and_nothing_is_writ
     def never(*_: object) -> bool:
         raise AssertionError("the keys were read again")
 
-    monkeypatch.setattr("registration_pipeline.project.headers.holds_dicom", never)
+    monkeypatch.setattr("registration_pipeline.project.facts.headers.holds_dicom", never)
     assert night.read() is None
     assert latest_headers(clinic.store, "clinic") is None
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Answer = Callable[[Connection, bytes], object]
     Listers = dict[str, Callable[..., ObjectLister]]
 
+pytestmark = pytest.mark.slow  # it waits for real connections or processes
+
 PAGE_SECONDS = 1.0
 LATE_SECONDS = 30
 """botocore pauses between the tries that it has left after the time is over."""

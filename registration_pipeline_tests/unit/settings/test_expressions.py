@@ -17,7 +17,7 @@ EXPONENTIAL = {
     "within alternatives": (r"(?P<a>q|(x+)+)y", "x" * 26),
     "within a look-ahead": (r"(?P<a>x)(?=(x+)+y)", "x" * 26),
     "within what gives nothing back": (r"(?P<a>(?>(x+)+y))", "x" * 26),
-    "few rounds within few rounds": (r"(?P<a>(?:(?:(?:x?){3}){3}){3})y", "x" * 25),
+    "few rounds within few rounds": (r"(?P<a>(?:(?:(?:x?){3}){3}){3})y", "x" * 17),
     "many rounds of a repetition": (r"(?P<a>(x+){10})y", "x" * 28),
 }
 FAST = {

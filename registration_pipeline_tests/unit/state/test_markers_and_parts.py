@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 import re
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
+from registration_pipeline.state import parquet
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.state.markers import FileSet, discard_leftovers, read_marker
@@ -226,3 +230,36 @@ def test_a_part_survives_the_way_through_a_marker() -> None:
     part = Part("fleet/plan/w1/part-0-0.parquet", 3, 1_024, "0" * 32)
 
     assert Part.from_json(part.to_json()) == part
+
+
+@settings(max_examples=60, deadline=None)
+@given(batches=st.lists(st.lists(st.integers(0, 3_000), max_size=8), max_size=8))
+def test_row_groups_of_long_texts_end_before_they_are_too_large(batches: list[list[int]]) -> None:
+    store, most = BucketStateStore(MemoryStore(), "memory://state"), 4_096
+    texts = [["x" * size for size in batch] for batch in batches]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parquet, "_GROUP_BYTES", most)
+        with ParquetPartWriter(FileSet(store, FOLDER), SCHEMA, distinct=("key",)) as writer:
+            for batch in texts:
+                writer.write(pa.RecordBatch.from_arrays([batch, range(len(batch))], schema=SCHEMA))
+            parts = writer.finish()
+
+    found = list(read_parts(store, parts))  # one batch for each row group
+    assert [text for batch in found for text in batch["key"].to_pylist()] == [text for batch in texts for text in batch]
+    sizes = [pc.sum(pc.binary_length(batch["key"])).as_py() for batch in found]
+    assert all(size <= most or batch.num_rows == 1 for size, batch in zip(sizes, found, strict=True))
+    assert all(size + after > most // 2 for size, after in itertools.pairwise(sizes))
+
+
+def test_a_part_of_long_texts_ends_before_it_is_too_large(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "_GROUP_BYTES", 20_000)
+    monkeypatch.setattr(parquet, "_PART_BYTES", 50_000)
+    digits = random.Random(7)
+    texts = [f"{digits.getrandbits(40_000):x}" for _ in range(40)]
+    with ParquetPartWriter(FileSet(store, FOLDER), SCHEMA) as writer:
+        writer.write(pa.RecordBatch.from_arrays([texts, range(40)], schema=SCHEMA))
+        parts = writer.finish()
+
+    assert len(parts) > 2
+    assert max(part.bytes for part in parts) < 50_000 + 30_000
+    assert [text for batch in read_parts(store, parts) for text in batch["key"].to_pylist()] == texts

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.hostile_http import Connection
 
+pytestmark = pytest.mark.slow  # it waits for real connections or processes
+
 LATE_SECONDS: Final = 15
 CALLS: Final[dict[str, Callable[[BucketStateStore], object]]] = {
     "read": lambda store: store.read("a/b"),

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     Answer = Callable[[Connection, bytes], object]
 
+pytestmark = pytest.mark.slow  # it waits for real connections or processes
+
 FOLDER = "6a1b1f2e-0000-4000-8000-000000000001"
 TOO_LARGE = (REPLY_BYTES >> 20) + 1
 MB = 1 << 20

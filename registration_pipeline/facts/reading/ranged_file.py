@@ -1,6 +1,6 @@
 """Objects of a store as files that are read piece by piece, only where they are read, and never beyond a limit.
 
-What does not belong here: what the bytes mean (``dicom.py``) and asking a store for them (``readers/``).
+What does not belong here: what the bytes mean (the kinds of readings) and asking a store for them (``readers/``).
 
 A parser that skips what it does not need costs nothing: only the pieces that it reads are asked for. The first piece holds
 nearly every header; each further one is twice as long, so that a long header takes few requests.

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.errors import ConfigurationError, UsageError
 from registration_pipeline.facts.headers.dicom import missing_library
-from registration_pipeline.facts.headers.reading import HeaderReading, HeadersProgress, Reading
+from registration_pipeline.facts.headers.kind import HEADER_KIND
 from registration_pipeline.facts.headers.schema import UNREADABLE, latest_headers
+from registration_pipeline.facts.reading.reading import ObjectReading, Reading, ReadingProgress
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.planning.decision import digest_rules
 from registration_pipeline.planning.header_needs import (
@@ -51,7 +52,7 @@ class SourceHeaders:
     ) -> None:
         self._store, self._source, self._reader, self._clock = store, source, reader, clock
 
-    def read(self, progress: Callable[[HeadersProgress], None] | None = None, *, again: bool = False) -> Reading | None:
+    def read(self, progress: Callable[[ReadingProgress], None] | None = None, *, again: bool = False) -> Reading | None:
         """Read the headers that the latest inventory needs and that are not known; None: there is nothing to read.
 
         Args:
@@ -74,7 +75,8 @@ class SourceHeaders:
             return None
         if previous is None and not holds_dicom(self._store, self._source, inventory):
             return None
-        reading = HeaderReading(
+        reading = ObjectReading(
+            kind=HEADER_KIND,
             store=self._store,
             source=self._source.name,
             reader=self._reader(),
@@ -100,7 +102,7 @@ class SourceHeaders:
             return (
                 wave is None
                 or wave.listing_digest != inventory.digest
-                or wave.rules_digest != digest_rules(self._source, None)
+                or wave.rules_digest != digest_rules(self._source)
             )
         notes: Any = previous.notes
         # With a plan that lost waves, objects are unplanned again whose headers have dropped out of the set.

@@ -1,4 +1,7 @@
-"""Reads the headers of a folder until one object, and waits there to be killed: ``headers_child.py BUCKET STATE KEY``."""
+"""Reads headers or sidecars of a folder until one object, and waits there to be killed.
+
+``reading_child.py BUCKET STATE KEY headers|sidecars``
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,20 @@ import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.facts.headers.reading import HeaderReading
+from registration_pipeline.facts.headers.kind import HEADER_KIND
 from registration_pipeline.facts.readers.local import LocalReader
+from registration_pipeline.facts.reading.reading import ObjectReading
+from registration_pipeline.facts.sidecars.kind import sidecar_kind
+from registration_pipeline.facts.sidecars.search import find_sidecars
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
+from registration_pipeline.settings.metadata import MetadataEntry
 from registration_pipeline.state.local import LocalStateStore
 
 if TYPE_CHECKING:
     from registration_pipeline.facts.reader import StoredObject
+    from registration_pipeline.facts.reading.spec import FactKind
 
 
 class StoppingReader(LocalReader):
@@ -31,11 +39,13 @@ class StoppingReader(LocalReader):
         return super().read(item, start, length)
 
 
-def main(bucket: str, state: str, last: str) -> None:
+def main(bucket: str, state: str, last: str, what: str) -> None:
     store = LocalStateStore(Path(state))
     inventory = latest_inventory(store, "clinic")
     assert inventory is not None
-    reading = HeaderReading(
+    kind: FactKind[Any] = HEADER_KIND if what == "headers" else sidecar_kind(MetadataEntry(sidecar=".json"))
+    reading = ObjectReading(
+        kind=kind,
         store=store,
         source="clinic",
         reader=StoppingReader(Path(bucket), last),
@@ -44,7 +54,10 @@ def main(bucket: str, state: str, last: str) -> None:
         range_objects=10,
         part_objects=20,
     )
-    reading.read(lambda: read_inventory(store, inventory), {})
+    if what == "headers":
+        reading.read(lambda: read_inventory(store, inventory), {})
+    else:
+        reading.read(lambda: find_sidecars(store, inventory, ".json"), {})
 
 
 if __name__ == "__main__":

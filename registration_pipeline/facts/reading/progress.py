@@ -13,10 +13,9 @@ import json
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
-from registration_pipeline.facts.headers.schema import HEADER_SCHEMA, HEADERS
+from registration_pipeline.errors import StateConflictError, StateCorruptError, StateError, StateNotFoundError
 from registration_pipeline.ids import inventory_id as id_of_time
 from registration_pipeline.ids import is_inventory_id, parse_inventory_id
 from registration_pipeline.state.holder import Holder
@@ -31,13 +30,17 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from registration_pipeline.facts.reading.spec import FactKind
     from registration_pipeline.state.store import StateStore
 
 PART_ROWS: Final = 2_000
-"""Headers in one part of progress: what a process that dies has to read again at the most; 20 seconds at 100 a second."""
+"""Objects in one part of progress: what a process that dies has to read again at the most; 20 seconds at 100 a second."""
 
 PART_SECONDS: Final = 30.0
 """After which a part is written although it has fewer."""
+
+_PART_BYTES: Final = 64 << 20
+"""Arrow bytes in one part at the most, or those of one addition."""
 
 ABANDONED_AFTER: Final = timedelta(days=7)
 """Older readings are over even where that can't be seen from here, as on another machine."""
@@ -48,23 +51,24 @@ _SETS_KEPT: Final = 2
 _STEM: Final = "progress"
 
 
-def claim_reading(store: StateStore, source: str, now: datetime) -> str:
+def claim_reading(store: StateStore, source: str, name: str, now: datetime) -> str:
     """Return the id of a new reading, later than all there are, with this process as its writer.
 
     Args:
         store: the state.
         source: its name.
+        name: of the kind.
         now: aware.
     """
     now = now.astimezone(UTC)
-    present = filter(is_inventory_id, store.folders(facts_folder(source, HEADERS)))  # the form is the same
+    present = filter(is_inventory_id, store.folders(facts_folder(source, name)))  # the form is the same
     later = [_time_of(facts_id) + timedelta(seconds=1) for facts_id in present]
     moment = max([now, *later])
     while True:
         facts_id = id_of_time(moment)
         try:
             holder = canonical_json(Holder.current(now).to_json())
-            store.create(facts_writer_name(source, HEADERS, facts_id), holder)
+            store.create(facts_writer_name(source, name, facts_id), holder)
         except StateConflictError:
             moment += timedelta(seconds=1)  # another process began in the same second
         else:
@@ -78,10 +82,10 @@ def _time_of(facts_id: str) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def give_up_claim(store: StateStore, source: str, facts_id: str) -> None:
+def give_up_claim(store: StateStore, source: str, name: str, facts_id: str) -> None:
     """Say that nothing more comes of a reading that failed: the next one uses its progress and removes it."""
     with suppress(StateError):  # what went wrong first matters more
-        store.delete(facts_writer_name(source, HEADERS, facts_id))
+        store.delete(facts_writer_name(source, name, facts_id))
 
 
 class ProgressLog:
@@ -90,6 +94,7 @@ class ProgressLog:
     Args:
         store: the state.
         source: its name.
+        kind: what is read.
         facts_id: which reading.
         part_rows: rows of a part.
         part_seconds: after which a part is written although it has fewer.
@@ -100,52 +105,69 @@ class ProgressLog:
         self,
         store: StateStore,
         source: str,
+        kind: FactKind[Any],
         facts_id: str,
         *,
         part_rows: int = PART_ROWS,
         part_seconds: float = PART_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._files = FileSet(store, facts_folder(source, HEADERS, facts_id))
+        self._files = FileSet(store, facts_folder(source, kind.name, facts_id))
+        self._schema = kind.schema
         self._part_rows, self._part_seconds, self._monotonic = part_rows, part_seconds, monotonic
         self._pending: list[pa.RecordBatch] = []
-        self._rows = 0
+        self._rows = self._bytes = 0
         self._written_at = monotonic()
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Take rows of ``HEADER_SCHEMA``; write those that are a part."""
+        """Take rows of the kind's schema; write those that are a part."""
         self._pending.append(rows)
-        self._rows += rows.num_rows
-        if self._rows >= self._part_rows or self._monotonic() - self._written_at >= self._part_seconds:
+        self._rows, self._bytes = self._rows + rows.num_rows, self._bytes + rows.nbytes
+        is_full = self._rows >= self._part_rows or self._bytes >= _PART_BYTES
+        if is_full or self._monotonic() - self._written_at >= self._part_seconds:
             self.flush()
 
     def flush(self) -> None:
         """Write what there is."""
         if self._rows:
-            with ParquetPartWriter(self._files, HEADER_SCHEMA, stem=_STEM) as writer:
+            with ParquetPartWriter(self._files, self._schema, stem=_STEM) as writer:
                 for rows in self._pending:
                     writer.write(rows)
                 (part,) = writer.finish()
             self._files.store.create(_document_of(part.name), sealed_json(part.to_json()))
-        self._pending, self._rows, self._written_at = [], 0, self._monotonic()
+        self._pending, self._written_at = [], self._monotonic()
+        self._rows = self._bytes = 0
 
 
-def unfinished_readings(store: StateStore, source: str, *, but: str) -> list[Iterator[pa.RecordBatch]]:
-    """Return the rows of each reading that was never committed, as ``HEADER_SCHEMA`` and sorted by key; the newest first.
+def unfinished_readings(
+    store: StateStore, source: str, kind: FactKind[Any], *, but: str
+) -> list[Iterator[pa.RecordBatch]]:
+    """Return the rows of each reading that was never committed, as the kind's schema and sorted by key; the newest first.
 
     Args:
         store: the state.
         source: its name.
+        kind: what is read.
         but: the reading that begins now.
+
+    Raises:
+        StateCorruptError: while they are read: a part is damaged, or has other columns.
     """
-    folders = _folders(store, source)
+    folders = _folders(store, source, kind.name)
     unfinished = [
         facts_id
         for facts_id in sorted(folders, reverse=True)
         if facts_id != but and not _is_committed(folders[facts_id])
     ]
     parts = [_parts(store, folders[facts_id]) for facts_id in unfinished]
-    return [read_parts(store, some) for some in parts if some]
+    return [_rows(store, some, kind.schema) for some in parts if some]
+
+
+def _rows(store: StateStore, parts: Sequence[Part], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for batch in read_parts(store, parts):
+        if batch.schema.names != schema.names:  # another version of the program began it
+            raise StateCorruptError(f"{parts[0].name} has other columns than this version reads")
+        yield batch
 
 
 def _parts(store: StateStore, names: Sequence[str]) -> list[Part]:
@@ -162,30 +184,31 @@ def _parts(store: StateStore, names: Sequence[str]) -> list[Part]:
     return found
 
 
-def clear_away(store: StateStore, source: str, facts_id: str, now: datetime) -> None:
+def clear_away(store: StateStore, source: str, name: str, facts_id: str, now: datetime) -> None:
     """Remove what nothing needs after a reading was committed: its progress, older sets, and readings of dead processes.
 
     Args:
         store: the state.
         source: its name.
+        name: of the kind.
         facts_id: the reading.
         now: aware.
     """
-    folders = _folders(store, source)
+    folders = _folders(store, source, name)
     committed = sorted((one for one, names in folders.items() if _is_committed(names)), reverse=True)
     for one, names in folders.items():
         if one == facts_id:
-            _remove(store, [name for name in names if not _is_of_the_set(name)])
-        elif one in committed[_SETS_KEPT:] or (one not in committed and _is_abandoned(store, source, one, now)):
+            _remove(store, [file for file in names if not _is_of_the_set(file)])
+        elif one in committed[_SETS_KEPT:] or (one not in committed and _is_abandoned(store, source, name, one, now)):
             _remove(store, names)
 
 
-def _folders(store: StateStore, source: str) -> dict[str, list[str]]:
+def _folders(store: StateStore, source: str, name: str) -> dict[str, list[str]]:
     """Return the names of the files of every reading by its id, from one listing."""
-    folder = facts_folder(source, HEADERS)
+    folder = facts_folder(source, name)
     found: dict[str, list[str]] = {}
-    for name in own_names(store, folder):
-        found.setdefault(name.removeprefix(folder).partition("/")[0], []).append(name)
+    for file in own_names(store, folder):
+        found.setdefault(file.removeprefix(folder).partition("/")[0], []).append(file)
     return found
 
 
@@ -204,11 +227,11 @@ def _remove(store: StateStore, names: Sequence[str]) -> None:
         store.delete(name)
 
 
-def _is_abandoned(store: StateStore, source: str, facts_id: str, now: datetime) -> bool:
+def _is_abandoned(store: StateStore, source: str, name: str, facts_id: str, now: datetime) -> bool:
     if now - _time_of(facts_id) > ABANDONED_AFTER:
         return True
     try:
-        writer = Holder.from_json(json.loads(store.read(facts_writer_name(source, HEADERS, facts_id))))
+        writer = Holder.from_json(json.loads(store.read(facts_writer_name(source, name, facts_id))))
     except StateNotFoundError:
         return True  # it was given up, or began to be removed
     except (ValueError, TypeError, KeyError):

@@ -1,0 +1,190 @@
+"""The stages that read facts about objects, as the shell runs them: assets where a source asks for them, or parts of the plan.
+
+What does not belong here: which facts are needed, and reading them (``project/facts`` and below).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from registration_pipeline.counted import counted
+from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
+from registration_pipeline.orchestration.stages import Log, ProgressReporter, StageReport
+from registration_pipeline.project.project import Project
+from registration_pipeline.settings import MediaMetadata, SourceSettings
+from registration_pipeline.settings.units import asks_for_headers
+
+if TYPE_CHECKING:
+    from registration_pipeline.facts.reading.reading import Reading
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FactStage:
+    """A stage between inventory and plan.
+
+    Args:
+        name: of its asset, and of its set of facts.
+        is_step: whether it is an asset and a step of its own; if not, the plan reads what turns out to be needed.
+        description: of its asset.
+        read: reads what is not known; None: there was nothing to read.
+        held: what is held while a part of it can't be read.
+    """
+
+    name: str
+    is_step: Callable[[SourceSettings], bool]
+    description: str
+    read: "Callable[[Project, SourceSettings, ProgressReporter, bool], Reading | None]"
+    held: str
+
+
+STAGES: tuple[FactStage, ...] = (
+    FactStage(
+        name="headers",
+        is_step=lambda source: asks_for_headers(source.groups),
+        description="Which DICOM series each new object is in, read from its header. What is known is not read again.",
+        read=lambda project, source, report, again: project.read_headers(source, report, again=again),
+        held="These objects, and all units that they may be in,",
+    ),
+    FactStage(
+        name="media",
+        is_step=lambda source: source.media_metadata is MediaMetadata.PROBE,
+        description="Width, length, codec and the like of each new object, from parts of it. What is known is not read again.",
+        read=lambda project, source, report, again: project.read_media(source, report, again=again),
+        held="These objects, and the units that they are in,",
+    ),
+    FactStage(
+        name="metadata",
+        is_step=lambda source: bool(source.metadata),
+        description="The client metadata of each new object, from all entries of `metadata`, checked by `metadata_schema`.",
+        read=lambda project, source, report, again: project.read_metadata(source, report, again=again),
+        held="These objects, and the units that they are in,",
+    ),
+)
+"""In the order in which a sync runs them."""
+
+
+def steps_of(source: SourceSettings) -> tuple[FactStage, ...]:
+    """Return the stages that are steps of a source's sync."""
+    return tuple(stage for stage in STAGES if stage.is_step(source))
+
+
+def asset_keys(source: SourceSettings) -> list[dg.AssetKey]:
+    """Return the assets of a source's facts."""
+    own = SourceNames(source.name)
+    return [own.facts(stage.name) for stage in steps_of(source)]
+
+
+def read_facts(project: Project, source: SourceSettings, log: Log) -> None:
+    """Read everything that a plan of the latest inventory needs and that is not known."""
+    for stage in STAGES:
+        _read(stage, project, source, log, again=False)
+
+
+def fact_stage(
+    stage: FactStage, project: Project, source: SourceSettings, log: Log, *, again: bool = False
+) -> StageReport:
+    """Read what is not known, and describe what is known.
+
+    Args:
+        stage: which.
+        project: the configuration.
+        source: which.
+        log: takes a line.
+        again: also if it was read for the latest inventory; what could not be read is tried once more.
+    """
+    from registration_pipeline.facts.sets import latest_facts
+
+    current_listener().stage_started(source.name, stage.name, None)
+    reading = _read(stage, project, source, log, again=again)
+    facts = reading.facts if reading else latest_facts(project.store, source.name, stage.name)
+    return StageReport(metadata.facts_metadata(project.store, facts, reading.progress if reading else None))
+
+
+def _read(stage: FactStage, project: Project, source: SourceSettings, log: Log, *, again: bool) -> "Reading | None":
+    """Read what is not known, and say what it came to; None: there was nothing to read."""
+    reading = stage.read(project, source, ProgressReporter(log), again)
+    if reading is None:
+        return None
+    progress = reading.progress
+    if progress.read or progress.problems or progress.waiting:
+        log(f"{stage.name}: {progress}")
+    unread = sum(count for reason, count in progress.problems.items() if reason.endswith("_unreadable"))
+    if unread:
+        notice_and_log(log)(
+            f"{source.name}: {stage.name} of {counted(unread, 'object')} could not be read; `registration-pipeline failures "
+            f"{source.name}` says why. The next sync tries again."
+        )
+    if progress.waiting:
+        notice_and_log(log)(
+            f"{source.name}: {stage.name} of {counted(progress.waiting, 'object')} could not be read now. {stage.held} are "
+            "held until the next sync."
+        )
+    return reading
+
+
+def build_fact_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
+    """Return the assets of the facts that a source asks for."""
+    return [_asset(stage, source) for stage in steps_of(source)]
+
+
+def _asset(stage: FactStage, source: SourceSettings) -> dg.AssetsDefinition:
+    own = SourceNames(source.name)
+
+    @dg.asset(
+        key=own.facts(stage.name),
+        group_name=own.ident,
+        tags={names.SOURCE_TAG: source.name},
+        deps=[own.inventory],
+        kinds={"parquet"},
+        pool=own.listing_pool,
+        description=stage.description,
+    )
+    def facts(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+        with errors_as_failures():
+            report = fact_stage(stage, *project.load_source(source.name), context.log.info, again=True)
+        return dg.MaterializeResult(metadata=report.metadata)
+
+    return facts
+
+
+def build_fact_ops(source: SourceSettings) -> list[dg.OpDefinition]:
+    """Return the steps of a sync between inventory and plan."""
+    before = {"listed": dg.In(dg.Nothing)}
+    return [_op(stage, source, f"read_{stage.name}", again=False, ins=before) for stage in steps_of(source)]
+
+
+def build_probe_job(source: SourceSettings, tags: dict[str, str]) -> dg.JobDefinition:
+    """Return the job that reads facts and does nothing else; every source has it."""
+    own = SourceNames(source.name)
+    # Headers always: whether they are needed shows in the bucket.
+    stages = [stage for stage in STAGES if stage.name == "headers" or stage.is_step(source)]
+    first, *others = (
+        _op(stage, source, f"probe_{stage.name}", again=True, ins={"listed": dg.In(dg.Nothing)} if place else {})
+        for place, stage in enumerate(stages)
+    )
+
+    @dg.job(name=own.probe_job, tags=tags, description=f"Headers, media and metadata of the objects of {source.uri}.")
+    def probe() -> None:
+        done = first()
+        for read in others:
+            done = read(listed=done)
+
+    return probe
+
+
+def _op(stage: FactStage, source: SourceSettings, name: str, *, again: bool, ins: dict[str, Any]) -> dg.OpDefinition:
+    own = SourceNames(source.name)
+
+    @dg.op(name=f"{own.ident}_{name}", pool=own.listing_pool, ins=ins, out=dg.Out(dg.Nothing))
+    def read(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
+        with errors_as_failures():
+            report = fact_stage(stage, *project.load_source(source.name), context.log.info, again=again)
+        if stage.is_step(source):
+            yield dg.AssetMaterialization(own.facts(stage.name), metadata=report.metadata)
+
+    return read
