@@ -26,7 +26,7 @@ def run(objects: int, folder: Path) -> Table:
     )
     for name, few in (("mixed", objects), ("images with an embedding of 512 numbers", max(1_000, objects // 20))):
         is_mixed = name == "mixed"
-        options = {"units": few, "embeddings_only": not is_mixed}
+        options: dict[str, Any] = {"units": few, "embeddings_only": not is_mixed}
         baseline = run_stage(dump_dictionaries, **options)
         made, again = (run_stage(render, **options) for _ in range(2))
         assert made.facts["sha256"] == again.facts["sha256"] == baseline.facts["sha256"], "other bytes"
