@@ -22,7 +22,20 @@ NAMES = (
         "in_flight",
         "orchestration",
     ),
-    *("end_to_end", "found_by_place", "groups", "changes", "quiet_night", "nights", "waves", "first_job", "report"),
+    *(
+        "end_to_end",
+        "found_by_place",
+        "groups",
+        "metadata_plan",
+        "metadata_tables",
+        "changes",
+        "quiet_night",
+        "nights",
+        "waves",
+        "first_job",
+        "report",
+        "probing",
+    ),
     "audit",  # the longest: ten and twenty times the objects
 )
 

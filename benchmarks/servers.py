@@ -56,6 +56,13 @@ def listing_server(layout: str, objects: int, *, latency: float = 0) -> Iterator
 
 
 @contextmanager
+def file_server(folder: Path, *, latency: float = 0) -> Iterator[Server]:
+    """Run ``benchmarks.file_server``, each request after ``latency`` seconds; facts: ``endpoint_url``, ``bucket``."""
+    with _server("benchmarks.file_server", str(folder), str(latency)) as server:
+        yield server
+
+
+@contextmanager
 def sandbox_server(data: Path, *, job_seconds: float, workers: int = 4) -> Iterator[Server]:
     """Run ``benchmarks.sandbox_server``; facts: ``url``, ``key_file``, ``integration``."""
     with _server("benchmarks.sandbox_server", str(data), str(job_seconds), str(workers)) as server:

@@ -82,9 +82,9 @@ def _client_metadata(serial: int, vectors: list[list[float]] | None) -> dict[str
 
 
 def _media(kind: MediaKind, serial: int) -> dict[str, Any]:
-    size = {"file_size": 100_000 + serial}
+    size: dict[str, Any] = {"file_size": 100_000 + serial}
     image = {**size, "height": 1_080, "mime_type": "image/jpeg", "width": 1_920}
-    others: dict[MediaKind, dict[str, Any]] = {
+    blocks: dict[MediaKind, dict[str, Any]] = {
         MediaKind.VIDEO: {**image, "mime_type": "video/mp4", "fps": 29.97, "duration": serial % 600 / 10 + 0.1},
         MediaKind.AUDIO: {
             **size,
@@ -98,4 +98,4 @@ def _media(kind: MediaKind, serial: int) -> dict[str, Any]:
         MediaKind.PDF: {**size, "num_pages": 12},
         MediaKind.TEXT: {**size, "mime_type": "text/plain"},
     }
-    return others.get(kind, image)
+    return blocks.get(kind, image)

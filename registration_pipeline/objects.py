@@ -119,6 +119,17 @@ class RejectionReason(StrEnum):
     """``strict_client_only`` needs its media metadata, and there is none."""
 
 
+class LinkReason(StrEnum):
+    """Why a registered unit is not linked to the dataset."""
+
+    ITEM_MISSING = "item_missing"
+    """Its item does not exist in Encord any more, or may not be seen."""
+    ITEM_UNKNOWN = "item_unknown"
+    """The state does not know which item it is."""
+    LINK_REFUSED = "link_refused"
+    """Encord refused to link it, also alone; the message says what it said."""
+
+
 class Remedy(StrEnum):
     """Who has to act on a failure, and how."""
 
@@ -126,6 +137,7 @@ class Remedy(StrEnum):
     FIX_PERMISSION = "fix the bucket permission"
     FIX_FILE = "fix the file"
     ASK_ENCORD = "ask Encord"
+    RESTORE_ITEM = "move the item back or register its chunk again, then `submit SOURCE --failed`"
 
 
 class FailureReason(StrEnum):
@@ -145,6 +157,12 @@ class FailureReason(StrEnum):
     """The upload job was cancelled."""
     UNACCOUNTED = "unaccounted"
     """The job ended and named the object neither as item nor as error: retry is safe."""
+    NOT_IN_ENCORD = "not_in_encord"
+    """Of an upsert: the unit's item is not in its folder any more, so nothing was sent."""
+    METADATA_NOT_SHOWN = "metadata_not_shown"
+    """Of an upsert: the job ended and the item does not show what was sent."""
+    PLANNED_AGAIN = "planned_again"
+    """Of an upsert: its chunk was not sent, because another unit of it is not in Encord; it is planned again at once."""
     OTHER = "other"
     """A message that no rule recognises; it is quoted in full."""
 
@@ -167,6 +185,9 @@ _REMEDIES = {
     FailureReason.MANIFEST_REFUSED: Remedy.ASK_ENCORD,
     FailureReason.CANCELLED: Remedy.RETRY_LATER,
     FailureReason.UNACCOUNTED: Remedy.RETRY_LATER,
+    FailureReason.NOT_IN_ENCORD: Remedy.RESTORE_ITEM,
+    FailureReason.METADATA_NOT_SHOWN: Remedy.RETRY_LATER,
+    FailureReason.PLANNED_AGAIN: Remedy.RETRY_LATER,
     FailureReason.OTHER: Remedy.ASK_ENCORD,
 }
 
@@ -185,8 +206,17 @@ _REJECTION_REMEDIES = {
 }
 
 
+_LINK_REMEDIES = {
+    LinkReason.ITEM_MISSING: "restore access to the item, or register its chunk again with `submit --chunk ID --force`",
+    LinkReason.ITEM_UNKNOWN: "`submit --chunk ID --force` finds the item and links it",
+    LinkReason.LINK_REFUSED: "fix what Encord says, then `submit --failed`",
+}
+
+
 def remedy_of(reason: str) -> str:
-    """Return who has to act on an object that is not registered for a reason, rejected or failed."""
+    """Return who has to act on an object that is not registered, or not linked, for a reason."""
+    if reason in set(LinkReason):
+        return _LINK_REMEDIES[LinkReason(reason)]
     if reason in set(FailureReason):
         return _REMEDIES[FailureReason(reason)].value
     default = "change the object, or exclude it"

@@ -34,11 +34,13 @@ class Doses:
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
         model_examples: examples of the submission's state machine, of each seed.
         model_seeds: at least this many seeds of it.
+        link_stories: stories of nights of linking items to datasets, with kills and lost replies.
         plan_stories: stories of nights of a bucket with groups, each beside a model of the plan.
         metadata_examples: sources with any entries of metadata, each beside a model of what they come to.
         flipped_bits: bits that are flipped in each kind of file of a state, one at a time.
         one_in_syncs: every how-many-th of these states is also synced.
         chunks: upload jobs of one run whose partitions are counted.
+        hostile_files: media files made from good ones, that are probed.
         bucket_thousands: thousands of objects of one bucket that is synced whole, again, and with a few more.
     """
 
@@ -53,9 +55,11 @@ class Doses:
     model_seeds: int
     plan_stories: int
     metadata_examples: int
+    link_stories: int
     flipped_bits: int
     one_in_syncs: int
     chunks: int
+    hostile_files: int
     bucket_thousands: int
 
 
@@ -71,9 +75,11 @@ PUSH: Final = Doses(
     model_seeds=1,
     plan_stories=40,
     metadata_examples=60,
+    link_stories=20,
     flipped_bits=2,
     one_in_syncs=4,
     chunks=12,
+    hostile_files=2_000,
     bucket_thousands=5,
 )
 SOAK: Final = Doses(
@@ -88,9 +94,11 @@ SOAK: Final = Doses(
     model_seeds=7,
     plan_stories=600,
     metadata_examples=2_000,
+    link_stories=1_000,
     flipped_bits=30,
     one_in_syncs=1,
     chunks=50,
+    hostile_files=100_000,
     bucket_thousands=25,
 )
 IS_SOAK: Final = os.environ.get(VARIABLE) == "soak"

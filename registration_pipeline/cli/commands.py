@@ -19,8 +19,10 @@ from registration_pipeline.cli.output import (
     print_json,
     print_plan,
     print_status,
+    print_upserts,
     say,
     status_document,
+    upserts_document,
     write_json,
 )
 from registration_pipeline.cli.session import (
@@ -41,6 +43,8 @@ from registration_pipeline.inventory.price_class import price_class
 from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.history import load_history
+from registration_pipeline.project.project import Project
+from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tracking.due import has_failed, named_tasks
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally, write_failures
@@ -106,6 +110,7 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
     if plan.uri_notice:
         notice(plan.uri_notice)
     is_planned = plan.wave.wave_id in before
+    upserts = project.upserts(source).preview() if dry_run and source.upsert_metadata else None
     if as_json:
         chunks = [{**asdict(chunk), "kind": chunk.kind.value} for chunk in plan.chunks]
         for chunk in chunks:
@@ -120,12 +125,15 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
                 "counts": counts,
                 "warnings": plan.warnings.to_json(),
                 "chunks": chunks,
+                **({"upserts": upserts_document(upserts)} if upserts else {}),
             }
         )
     else:
         latest = latest_inventory(project.store, source.name)
         listed_at = latest.started_at if latest is not None and latest.inventory_id == plan.wave.inventory_id else None
         print_plan(source.name, plan, listed_at, dry_run=dry_run, is_planned=is_planned)
+        if upserts is not None:
+            print_upserts(upserts)
     return DONE
 
 
@@ -142,7 +150,7 @@ def submit_source(
         )
     known = chunk_statuses(project.store, source.name, project.snapshot(source))
     named_tasks(source.name, known, chunk_ids)  # a mistyped id is an answer of the command line, not a failed run
-    if failed and not any(map(has_failed, known.values())):
+    if failed and not any(map(has_failed, known.values())) and not _has_failed_upserts(project, source):
         notice(f"{source.name}: nothing to send: no chunk has failures.")
     for chunk_id in () if force else dict.fromkeys(chunk_ids):
         if known[chunk_id].progress.state is ChunkState.SUCCEEDED:
@@ -162,6 +170,10 @@ def submit_source(
             f"`registration-pipeline submit {source.name} --failed --force` tries them now."
         )
     return exit_status(statuses, errors)
+
+
+def _has_failed_upserts(project: Project, source: SourceSettings) -> bool:
+    return source.upsert_metadata and bool(project.upserts(source).view().counts().failed)
 
 
 def cancel_chunks(config: Path | None, name: str, chunk_ids: Sequence[str], *, as_json: bool) -> int:

@@ -18,10 +18,12 @@ from rich.table import Table
 from registration_pipeline.counted import counted
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.objects import remedy_of
+from registration_pipeline.orchestration.metadata import shown_value
 from registration_pipeline.orchestration.preflight import Finding
 from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.plan import Plan
 from registration_pipeline.planning.suffixes import REST
+from registration_pipeline.planning.upserts.plan import UpsertPlan
 from registration_pipeline.planning.wave import PlannedChunk
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally
 from registration_pipeline.tracking.journal.states import ChunkState
@@ -40,6 +42,12 @@ _LABELS = {
     "changed": "objects changed since",
     "deleted": "objects deleted since",
     "quarantined": "objects failed, retries exhausted",
+}
+_UPSERT_LABELS = {
+    "removed": "lost fields, which stay in Encord: an upsert removes none",
+    "invalid": "have metadata that is invalid or can't be read, and keep what they were sent",
+    "unknown": "have metadata that is not known now, and keep what they were sent",
+    "failed": "failed before, and are not sent again by themselves",
 }
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
 _NOT_PLAIN = re.compile(r"[^\n -~]+")
@@ -143,6 +151,16 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
     table.add_section()
     for name in documents[0]["units"]:
         table.add_row(f"units {name}", *(f"{document['units'][name]:,}" for document in documents))
+    if any(status.upserts for status in statuses):
+        table.add_section()
+        for name in ("pending", "done", "failed"):
+            counts = (document.get("upserts") for document in documents)
+            table.add_row(f"upserts {name} (units)", *("-" if one is None else f"{one[name]:,}" for one in counts))
+    if any(status.dataset is not None for status in statuses):
+        table.add_section()
+        for name in ("linked", "pending", "failed"):
+            counts = (getattr(status.dataset, name, None) for status in statuses)
+            table.add_row(f"dataset: units {name}", *("" if count is None else f"{count:,}" for count in counts))
     table.add_section()
     for state in (state for state in ChunkState if state.value in documents[0]["chunks"]):
         label = f"chunks {state.value.replace('_', ' ')}"
@@ -178,6 +196,40 @@ def print_plan(source: str, plan: Plan, listed_at: datetime | None, *, dry_run: 
     for warning in plan.warnings.lines() if dry_run else ():  # the run of a plan has shown its own
         say(f"  [yellow]warning[/yellow]: {_cell(warning)}")
     _print_chunks(plan.chunks)
+
+
+def print_upserts(plan: UpsertPlan) -> None:
+    """Print which metadata of registered units would be sent again."""
+    found = plan.wave.upserts
+    units, chunks = counted(found["units"], "registered unit"), counted(len(plan.chunks), "chunk")
+    say(f"  upserts: metadata of {units} has changed, in {chunks}. Nothing was sent")
+    for name, text in _UPSERT_LABELS.items():
+        if found[name]:
+            say(f"  upserts: {counted(found[name], 'unit')} {text}")
+    if not plan.samples:
+        return
+    table = Table()
+    for name in ("object", "field", "before", "after"):
+        table.add_column(name, overflow="fold")
+    for sample in plan.samples:
+        values = (sample.key, sample.change.name, shown_value(sample.change.before), shown_value(sample.change.after))
+        table.add_row(*map(_cell, values))
+    stdout().print(table)
+
+
+def upserts_document(plan: UpsertPlan) -> dict[str, Any]:
+    """Return the part of ``plan --dry-run --json`` about metadata that would be sent again."""
+    found = plan.wave.upserts
+    return {
+        "units": found["units"],
+        "chunks": len(plan.chunks),
+        **{name: found[name] for name in _UPSERT_LABELS},
+        "samples": [
+            {"key": sample.key, "field": name, "before": before, "after": after}
+            for sample in plan.samples
+            for name, before, after in (sample.change,)
+        ],
+    }
 
 
 def _print_counts(counts: PlanCounts) -> None:
@@ -240,7 +292,7 @@ def print_failures(tally: FailureTally, statuses: Iterable[SourceStatus]) -> Non
 
 
 def _print_failure_table(tally: FailureTally) -> None:
-    table = Table(title=not_registered(tally.objects), title_justify="left", title_style="bold")
+    table = Table(title=_title_of(tally), title_justify="left", title_style="bold")
     for name in ("source", "key", "objects", "stage", "reason", "message"):
         table.add_column(name, overflow="fold")
     for row in tally.sample:
@@ -253,7 +305,7 @@ def _print_failure_table(tally: FailureTally) -> None:
 
 def _list_failures(tally: FailureTally) -> None:
     """Print each key on a line of its own: six columns of a narrow table would break it into pieces."""
-    say(not_registered(tally.objects))
+    say(_title_of(tally))
     for row in tally.sample:
         others = tally.others(row)
         more = f" and {counted(row.objects - 1, 'more object')} of its unit" if row.objects > 1 else ""
@@ -280,9 +332,22 @@ def _behind_rows(rows: int, objects: int) -> str:
     return f"{objects:,}" if rows == objects else f"{counted(objects, 'object')} in {counted(rows, 'row')}"
 
 
+def _title_of(tally: FailureTally) -> str:
+    """Say what the rows of a failure log are about."""
+    said = [not_linked(tally.unlinked)] if tally.unlinked else []
+    if tally.upsert_units:
+        said.insert(0, f"new metadata of {counted(tally.upsert_units, 'unit')} is not sent")
+    return "; ".join([*([not_registered(tally.objects)] if tally.objects or not said else []), *said])
+
+
 def not_registered(count: int) -> str:
     """Say how many objects are not registered."""
     return f"{counted(count, 'object')} {'is' if count == 1 else 'are'} not registered"
+
+
+def not_linked(count: int) -> str:
+    """Say how many registered units could not be linked to a dataset."""
+    return f"{counted(count, 'unit')} {'is' if count == 1 else 'are'} registered and could not be linked to the dataset"
 
 
 def _without_failures(status: SourceStatus) -> str:

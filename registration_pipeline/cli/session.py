@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registration_pipeline.cli.interrupt import at_forced_end, at_interrupt
-from registration_pipeline.cli.output import not_registered, notice
+from registration_pipeline.cli.output import not_linked, not_registered, notice
+from registration_pipeline.counted import counted
 from registration_pipeline.errors import RegistrationPipelineError, UsageError
 from registration_pipeline.project.project import Project
 from registration_pipeline.state.version import require_layout
@@ -131,9 +132,21 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
 def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, RegistrationPipelineError]]) -> int:
     """Say what became of a run and return the status for it: the worst error, else whether anything is not registered."""
     bad = [status for status in statuses if status.failed or status.rejected]
+    unsent = [status for status in statuses if status.upserts is not None and status.upserts.failed]
+    unlinked = [status for status in statuses if status.dataset is not None and status.dataset.failed]
     if bad:
         count = not_registered(sum(status.failed + status.rejected for status in bad))
         names = " ".join(status.source for status in bad)
+        notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
+    for status in unsent:
+        assert status.upserts is not None
+        notice(
+            f"New metadata of {counted(status.upserts.failed, 'registered unit')} did not get to Encord: "
+            f"`registration-pipeline failures {status.source}` says which and why."
+        )
+    if unlinked:
+        count = not_linked(sum(status.dataset.failed for status in unlinked if status.dataset is not None))
+        names = " ".join(status.source for status in unlinked)
         notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
     contradictory = report_disagreements(statuses)
     for source, error in errors:
@@ -142,7 +155,7 @@ def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, 
         return max(error.exit_status for _, error in errors)
     if contradictory:
         return HALTED
-    return DONE_WITH_FAILURES if bad else DONE
+    return DONE_WITH_FAILURES if bad or unsent or unlinked else DONE
 
 
 def report_disagreements(statuses: Iterable["SourceStatus"]) -> bool:

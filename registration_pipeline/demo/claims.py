@@ -6,14 +6,15 @@ What does not belong here: observing (``observation``) and printing (``story``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.demo.configuration import BUCKET_SOURCE, DIRECTORY_SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from registration_pipeline.demo.labels import Label
     from registration_pipeline.demo.layout import DemoLayout
     from registration_pipeline.demo.observation import ObjectName, Observation
 
@@ -35,21 +36,26 @@ class Expectation:
         broken: objects that must be refused until they are repaired.
         rejected: objects that must never be submitted.
         added: objects that came after the first sync.
+        labels: what client metadata must say of objects.
     """
 
     good: frozenset[ObjectName]
     broken: frozenset[ObjectName]
     rejected: frozenset[ObjectName]
     added: frozenset[ObjectName]
+    labels: Mapping[ObjectName, Mapping[str, Any]]
 
 
-def expectation(bucket: DemoLayout, directory: DemoLayout, added: Sequence[Path]) -> Expectation:
+def expectation(
+    bucket: DemoLayout, directory: DemoLayout, added: Sequence[Path], labels: Mapping[str, Label]
+) -> Expectation:
     """Return what must become of the objects of two layouts.
 
     Args:
         bucket: the layout of the bucket.
         directory: the layout of the directory.
         added: files that were added to the bucket after the first sync.
+        labels: what the table says of keys of the bucket.
     """
     layouts = ((BUCKET_SOURCE, bucket), (DIRECTORY_SOURCE, directory))
     return Expectation(
@@ -59,6 +65,7 @@ def expectation(bucket: DemoLayout, directory: DemoLayout, added: Sequence[Path]
         broken=frozenset((source, layout.key(path)) for source, layout in layouts for path in layout.broken_paths),
         rejected=frozenset((source, key) for source, layout in layouts for key in layout.rejected),
         added=frozenset((BUCKET_SOURCE, bucket.key(path)) for path in added),
+        labels={(BUCKET_SOURCE, key): label.values for key, label in labels.items()},
     )
 
 
@@ -111,4 +118,20 @@ def check_claims(expected: Expectation, first: Observation, retried: Observation
             all(status.adds_up for seen in (first, retried, last) for status in seen.statuses.values())
             and sum(status.registered for status in last.statuses.values()) == len(everything),
         ),
+        Claim(
+            f"{len(expected.labels)} camera frames carry the weather and speed that labels.csv says.",
+            len(expected.labels) > 0
+            and all(last.metadata.get(name, {}).items() >= values.items() for name, values in expected.labels.items()),
+        ),
+        Claim(
+            f"{len(last.media)} images, videos, audio files and PDFs of the bucket arrived with their size, length or pages, "
+            "read from parts of them.",
+            last.media >= {name for name in expected.good | expected.added if _has_media(name)},
+        ),
     ]
+
+
+def _has_media(name: ObjectName) -> bool:
+    """Return whether an object is in the source that is probed, and of a kind of whose media something is said."""
+    source, key = name
+    return source == BUCKET_SOURCE and not key.endswith((".nii", ".nii.gz", ".txt", ".json", ".html"))

@@ -23,7 +23,7 @@ from registration_pipeline.demo.configuration import (
     write_configuration,
 )
 from registration_pipeline.demo.environment import isolated_environment, write_environment_script
-from registration_pipeline.demo.extra import MOTO, PILLOW, require_demo_extra
+from registration_pipeline.demo.extra import MEDIA, MOTO, PILLOW, require_demo_extra
 from registration_pipeline.demo.home import DemoHome
 from registration_pipeline.demo.processes import interruptible
 from registration_pipeline.demo.servers import serving
@@ -109,7 +109,7 @@ def serve_demo(folder: Path, ui_port: int) -> int:
 
 
 def _run_story(home: DemoHome) -> dict[str, Any]:
-    require_demo_extra({**PILLOW, **MOTO})
+    require_demo_extra({**PILLOW, **MEDIA, **MOTO})
     home.claim()
     kept = kept_ports(home)
     home.clear()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from registration_pipeline.demo.bucket import HOST, REGION
+from registration_pipeline.demo.labels import PREFIX, WEATHERS
 from registration_pipeline.demo.layout import EXCLUDE_RULE
 from registration_pipeline.errors import ConfigurationError, UsageError
 from registration_pipeline.settings import load_settings
@@ -43,6 +44,7 @@ _CONFIGURATION = """\
 # Two sources of generated media: a bucket on a local S3 server, and a local directory.
 # The ports stay as they are: object URLs hold the one of the S3 server, and a registered URL never changes.
 # Chunks are small, so that there is something to see.
+# labels.csv and a part of each key become client metadata, and parts of each file are read for its media metadata.
 state: ./state
 encord:
   domain: {domain}
@@ -57,6 +59,14 @@ sources:
     chunk_size: {sizes}
     settle_seconds: 2
     schedule: "0 2 * * *"
+    metadata:
+      - {{pattern: '^camera-(?P<camera>\\d+)/', prefix: "{prefix}"}}
+      - {{table: labels.csv, key: object, prefix: "{prefix}"}}
+    metadata_schema:
+      {prefix}camera: varchar
+      {prefix}weather: {{enum: [{weathers}]}}
+      {prefix}speed: number
+    media_metadata: probe
   {directory_source}:
     uri: {directory}
     exclude: ["{exclude}"]
@@ -172,6 +182,8 @@ def write_configuration(home: DemoHome, ports: DemoPorts) -> None:
         directory_source=DIRECTORY_SOURCE,
         directory=json.dumps(f"{home.directory.as_uri()}/"),  # a JSON string is a YAML string too, whatever is in it
         exclude=EXCLUDE_RULE,
+        prefix=PREFIX,
+        weathers=", ".join(WEATHERS),
         sizes="{" + ", ".join(f"{kind}: {size}" for kind, size in CHUNK_SIZES.items()) + "}",
     )
     home.config.write_text(text, encoding="utf-8")

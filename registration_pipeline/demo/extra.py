@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PILLOW = {"PIL.Image": "pillow"}
+MEDIA = {"av": "av", "mutagen": "mutagen", "pydicom": "pydicom", "pypdf": "pypdf"}
 MOTO = {"moto.moto_server.werkzeug_app": "moto[server]"}
 
 

@@ -34,6 +34,11 @@ class DemoHome:
         return self.folder / "registration.yaml"
 
     @property
+    def labels(self) -> Path:
+        """The table of what is known of camera frames."""
+        return self.folder / "labels.csv"
+
+    @property
     def workspace(self) -> Path:
         """What ``dagster dev -w`` reads."""
         return self.folder / "workspace.yaml"
@@ -111,7 +116,14 @@ class DemoHome:
         """
         if not self._marker.exists():
             raise UsageError(f"{self.folder} is not a demo's folder; nothing was deleted.")
-        files = (self.config, self.workspace, self.environment_script, self.ui_log, self.folder / "bucket.json")
+        files = (
+            self.config,
+            self.labels,
+            self.workspace,
+            self.environment_script,
+            self.ui_log,
+            self.folder / "bucket.json",
+        )
         try:
             self._mark(finished=False)
             for path in (self.bucket, self.directory, self.state, self.sandbox, self.dagster_home):

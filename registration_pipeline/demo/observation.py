@@ -6,9 +6,10 @@ What does not belong here: judging (``claims``).
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import dagster as dg
@@ -17,7 +18,8 @@ from registration_pipeline.demo.configuration import BUCKET, BUCKET_SOURCE, DIRE
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.tracking.due import failed_chunks
-from registration_pipeline.tracking.failures.log import STAGE_PLAN, source_failures
+from registration_pipeline.tracking.failures.files import STAGE_PLAN
+from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.status import chunk_statuses, source_status
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.demo.home import DemoHome
     from registration_pipeline.demo.servers import DemoServers
-    from registration_pipeline.sandbox.admin.insight import JobRecord
+    from registration_pipeline.sandbox.admin.insight import JobRecord, RegisteredItem
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.status import SourceStatus
 
@@ -41,6 +43,8 @@ class Observation:
 
     Args:
         registered: how often each object is in the sandbox.
+        metadata: the client metadata of each.
+        media: objects that the sandbox has media metadata of.
         jobs: every upload job so far, oldest first.
         failed: objects that the failure log says Encord refused.
         rejected: objects that the failure log says were not submitted.
@@ -53,6 +57,8 @@ class Observation:
     """
 
     registered: Counter[ObjectName]
+    metadata: Mapping[ObjectName, Mapping[str, Any]]
+    media: frozenset[ObjectName]
     jobs: tuple[JobRecord, ...]
     failed: frozenset[ObjectName]
     rejected: frozenset[ObjectName]
@@ -70,8 +76,11 @@ def observe(home: DemoHome, servers: DemoServers, store: StateStore) -> Observat
     jobs = tuple(servers.sandbox.jobs())
     with dg.DagsterInstance.from_config(str(home.dagster_home)) as instance:
         materialized, runs = _materialized(instance), instance.get_runs_count()
+    items = [(name, item) for item in _items(servers, jobs) for name in _names(home, servers, item)]
     return Observation(
-        registered=_registered(home, servers, jobs),
+        registered=Counter(name for name, _ in items),
+        metadata={name: json.loads(item.client_metadata) for name, item in items},
+        media=frozenset(name for name, item in items if item.media is not None),
         jobs=jobs,
         failed=frozenset((row.source, row.key) for row in rows if row.stage != STAGE_PLAN),
         rejected=frozenset((row.source, row.key) for row in rows if row.stage == STAGE_PLAN),
@@ -86,14 +95,17 @@ def observe(home: DemoHome, servers: DemoServers, store: StateStore) -> Observat
     )
 
 
-def _registered(home: DemoHome, servers: DemoServers, jobs: tuple[JobRecord, ...]) -> Counter[ObjectName]:
+def _items(servers: DemoServers, jobs: tuple[JobRecord, ...]) -> list[RegisteredItem]:
+    folders = {job.folder_uuid for job in jobs}
+    return [item for folder in folders for item in servers.sandbox.folder_items(folder)]
+
+
+def _names(home: DemoHome, servers: DemoServers, item: RegisteredItem) -> list[ObjectName]:
     roots = {
         f"{servers.bucket.endpoint_url}/{BUCKET}/": BUCKET_SOURCE,
         f"{home.directory.as_uri()}/": DIRECTORY_SOURCE,
     }
-    folders = {job.folder_uuid for job in jobs}
-    urls = [url for folder in folders for item in servers.sandbox.folder_items(folder) for url in item.urls]
-    return Counter(_object_name(url, roots) for url in urls)
+    return [_object_name(url, roots) for url in item.urls]
 
 
 def _materialized(instance: dg.DagsterInstance) -> frozenset[str]:

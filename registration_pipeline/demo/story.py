@@ -15,6 +15,7 @@ from registration_pipeline.cli.output import say, status_document
 from registration_pipeline.cli.session import DONE_WITH_FAILURES
 from registration_pipeline.demo.claims import check_claims, expectation
 from registration_pipeline.demo.configuration import BUCKET, BUCKET_SOURCE, DIRECTORY_SOURCE
+from registration_pipeline.demo.labels import CAMERAS, labels_of, write_labels
 from registration_pipeline.demo.layout import bucket_layout, directory_layout
 from registration_pipeline.demo.observation import observe
 from registration_pipeline.demo.processes import run_command
@@ -22,12 +23,16 @@ from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.state.local import LocalStateStore
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
     from registration_pipeline.demo.claims import Claim
     from registration_pipeline.demo.home import DemoHome
+    from registration_pipeline.demo.labels import Label
     from registration_pipeline.demo.observation import Observation
     from registration_pipeline.demo.servers import DemoServers
 
-_STEPS: Final = 8
+_STEPS: Final = 9
 _ADDED_FILES: Final = 10
 
 
@@ -55,6 +60,14 @@ class Story:
                 f"  {escape(str(layout.folder))}: {layout.objects} objects, of which {len(layout.broken)} are broken, "
                 f"{len(layout.rejected)} can't be registered and {len(layout.excluded)} are excluded by a rule"
             )
+        write_labels(self._home.labels, self._labels(()))
+        say(f"  {escape(str(self._home.labels))}: weather and speed of every camera frame")
+
+    def _labels(self, added: Iterable[Path]) -> dict[str, Label]:
+        """Return what the table says of the frames of the bucket, with those that were added."""
+        names = [self._bucket.folder / name for name in self._bucket.media]
+        keys = (self._bucket.key(path) for path in (*names, *self._bucket.broken_paths, *added))
+        return labels_of((key for key in keys if key.startswith(CAMERAS)), seed=self._bucket.seed)
 
     def meet(self, servers: DemoServers) -> None:
         """Say which servers run, and check the configuration against them."""
@@ -63,6 +76,8 @@ class Story:
         say(f"  {servers.sandbox.url} accepts registrations and opens every object, as Encord does")
         say(f"  {escape(str(self._home.config))} describes both sources")
         self._run("check")
+        self._announce("Add the declared metadata schema to Encord's, which loses nothing")
+        self._run("schema", BUCKET_SOURCE, "--apply")
 
     def play(self, servers: DemoServers) -> dict[str, Any]:
         """Sync, read the failures, repair, retry, add files, sync again; return what is reported.
@@ -83,11 +98,13 @@ class Story:
         self._announce(f"Add {_ADDED_FILES} files to the bucket and sync again, as every night")
         added = self._bucket.add_files(_ADDED_FILES)
         servers.bucket.upload(self._home.bucket, added)
+        labels = self._labels(added)
+        write_labels(self._home.labels, labels)
         self._run("sync", expected=DONE_WITH_FAILURES)
         last = observe(self._home, servers, self._store)
         self._announce("Report")
         self._run("status")
-        claims = check_claims(expectation(self._bucket, self._directory, added), first, retried, last)
+        claims = check_claims(expectation(self._bucket, self._directory, added, labels), first, retried, last)
         self._report(claims, first, retried, last)
         return {
             "claims": [{"text": claim.text, "holds": claim.holds} for claim in claims],

@@ -50,6 +50,7 @@ def ensure_manifest(
     *,
     limits: ManifestLimits | None = None,
     needs_media_metadata: bool = False,
+    upsert: bool = False,
 ) -> Manifest:
     """Make the manifest of a chunk if it is missing, else verify that it is what making it again would give.
 
@@ -62,11 +63,12 @@ def ensure_manifest(
         units: its units, if they have been read already; needed for a part.
         limits: what Encord accepts in one manifest, by the plan that was bought; None: the widest plan's.
         needs_media_metadata: as in ``validate_manifest``.
+        upsert: the chunk sends metadata to items that are there.
 
     Raises:
         StateCorruptError: the file is there with other bytes, or the plan of the chunk is damaged.
     """
-    data = render_manifest(chunk.chunk_id, units or read_chunk_units(store, source, chunk))
+    data = render_manifest(chunk.chunk_id, units or read_chunk_units(store, source, chunk), upsert=upsert)
     name = manifest_name(source, chunk.chunk_id)
     if _stored(store, name, data) != data:
         raise StateCorruptError(

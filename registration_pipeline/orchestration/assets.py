@@ -11,6 +11,7 @@ import dagster as dg
 
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.chunk_run import ChunkRun
+from registration_pipeline.orchestration.dataset import build_dataset_asset, has_dataset
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
@@ -22,6 +23,7 @@ from registration_pipeline.orchestration.stages import (
     inventory_stage,
     plan_stage,
 )
+from registration_pipeline.orchestration.upserts import build_upserts_asset
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ CHUNKS_PER_RUN = 500
 
 def build_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
     """Return the assets of one source."""
-    return [_inventory(source), *build_fact_assets(source), _chunk_plan(source), _chunks(source), _failure_log(source)]
+    upserts = [build_upserts_asset(source)] if source.upsert_metadata else []
+    dataset = [build_dataset_asset(source)] if has_dataset(source) else []
+    chunks = [_chunk_plan(source), _chunks(source), *upserts, *dataset]
+    return [_inventory(source), *build_fact_assets(source), *chunks, _failure_log(source)]
 
 
 def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:
@@ -87,7 +92,8 @@ def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
 
 def _failure_log(source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
-    described = _described(source, own.failure_log, deps=[own.registration], kinds={"csv", "parquet"})
+    before = [own.registration, own.dataset] if has_dataset(source) else [own.registration]
+    described = _described(source, own.failure_log, deps=before, kinds={"csv", "parquet"})
 
     @dg.asset(
         **described, description="What is not registered, and why: a row per failed unit and per rejected object."

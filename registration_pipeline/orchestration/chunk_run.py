@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import dagster as dg
 
 from registration_pipeline.errors import UsageError
+from registration_pipeline.orchestration.dataset import dataset_stage, has_dataset
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import unknown_partitions
 from registration_pipeline.orchestration.resources import ProjectResource
@@ -140,6 +141,23 @@ class ChunkRun:
                 checks.append(manifests.check())
             checks.append(no_failed_chunks(self.project, self.source))
         return failed
+
+    def link(self, *, retry_failed: bool) -> "tuple[StageReport | None, dg.Failure | None]":
+        """Link what is registered to the source's dataset.
+
+        Args:
+            retry_failed: also what could not be linked before.
+
+        Returns:
+            what to show, or the failure that ends the run once its failure log is written. Both None: there is no dataset.
+        """
+        if not has_dataset(self.source):
+            return None, None
+        try:
+            with errors_as_failures():
+                return dataset_stage(self.project, self.source, self.log, retry_failed=retry_failed), None
+        except dg.Failure as halted:
+            return None, halted
 
     def failure_log(self) -> StageReport:
         """Write the source's failure log."""

@@ -14,13 +14,14 @@ from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
-from registration_pipeline.orchestration.stages import Log, ProgressReporter, StageReport
+from registration_pipeline.orchestration.stages import CheckReport, Log, ProgressReporter, StageReport
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import MediaMetadata, SourceSettings
 from registration_pipeline.settings.units import asks_for_headers
 
 if TYPE_CHECKING:
     from registration_pipeline.facts.reading.reading import Reading
+    from registration_pipeline.facts.sets import FactSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class FactStage:
         description: of its asset.
         read: reads what is not known; None: there was nothing to read.
         held: what is held while a part of it can't be read.
+        check: what is checked of its set of facts; None: nothing.
     """
 
     name: str
@@ -40,6 +42,29 @@ class FactStage:
     description: str
     read: "Callable[[Project, SourceSettings, ProgressReporter, bool], Reading | None]"
     held: str
+    check: "Callable[[SourceSettings, FactSet], CheckReport] | None" = None
+
+
+def _has_metadata(source: SourceSettings, facts: "FactSet") -> CheckReport:
+    """Check whether the entries of ``metadata`` say something of every object: a table may not be complete yet."""
+    notes: Any = facts.notes
+    counts = notes.get("counts", {})
+    objects, described = counts.get("objects", 0), counts.get("with_values", 0)
+    problems = sum(notes.get("problems", {}).values())
+    return CheckReport(
+        names.EVERY_OBJECT_HAS_METADATA,
+        SourceNames(source.name).facts(facts.name),
+        passed=described == objects and not counts.get("waiting", 0),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "objects": objects,
+            "objects_with_metadata": described,
+            "objects_without": objects - described - problems,
+            "objects_with_problems": problems,
+            "objects_waiting": counts.get("waiting", 0),
+            "tables": dg.MetadataValue.json(notes.get("tables", [])),
+        },
+    )
 
 
 STAGES: tuple[FactStage, ...] = (
@@ -63,6 +88,7 @@ STAGES: tuple[FactStage, ...] = (
         description="The client metadata of each new object, from all entries of `metadata`, checked by `metadata_schema`.",
         read=lambda project, source, report, again: project.read_metadata(source, report, again=again),
         held="These objects, and the units that they are in,",
+        check=_has_metadata,
     ),
 )
 """In the order in which a sync runs them."""
@@ -102,7 +128,8 @@ def fact_stage(
     current_listener().stage_started(source.name, stage.name, None)
     reading = _read(stage, project, source, log, again=again)
     facts = reading.facts if reading else latest_facts(project.store, source.name, stage.name)
-    return StageReport(metadata.facts_metadata(project.store, facts, reading.progress if reading else None))
+    shown = metadata.facts_metadata(project.store, facts, reading.progress if reading else None)
+    return StageReport(shown, (stage.check(source, facts),) if stage.check and facts else ())
 
 
 def _read(stage: FactStage, project: Project, source: SourceSettings, log: Log, *, again: bool) -> "Reading | None":
@@ -134,9 +161,14 @@ def build_fact_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
 
 def _asset(stage: FactStage, source: SourceSettings) -> dg.AssetsDefinition:
     own = SourceNames(source.name)
+    key = own.facts(stage.name)
+    text = "Each object that a plan needs has values from some entry; a warning, with counts for each table."
 
     @dg.asset(
-        key=own.facts(stage.name),
+        key=key,
+        check_specs=[dg.AssetCheckSpec(names.EVERY_OBJECT_HAS_METADATA, asset=key, description=text)]
+        if stage.check
+        else None,
         group_name=own.ident,
         tags={names.SOURCE_TAG: source.name},
         deps=[own.inventory],
@@ -147,7 +179,9 @@ def _asset(stage: FactStage, source: SourceSettings) -> dg.AssetsDefinition:
     def facts(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         with errors_as_failures():
             report = fact_stage(stage, *project.load_source(source.name), context.log.info, again=True)
-        return dg.MaterializeResult(metadata=report.metadata)
+        return dg.MaterializeResult(
+            metadata=report.metadata, check_results=[check.as_result() for check in report.checks]
+        )
 
     return facts
 
@@ -185,6 +219,9 @@ def _op(stage: FactStage, source: SourceSettings, name: str, *, again: bool, ins
         with errors_as_failures():
             report = fact_stage(stage, *project.load_source(source.name), context.log.info, again=again)
         if stage.is_step(source):
+            for check in report.checks:
+                event: Any = check.as_event()  # Dagster takes it, and its annotation lacks it
+                context.log_event(event)
             yield dg.AssetMaterialization(own.facts(stage.name), metadata=report.metadata)
 
     return read

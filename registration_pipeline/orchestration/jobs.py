@@ -1,4 +1,4 @@
-"""A source's jobs and its schedule. A sync is one run: inventory, headers, plan, registration of all that is due, failure log.
+"""A source's jobs and its schedule. A sync is one run: inventory, headers, plan, registration of what is due, dataset, log.
 
 Why one op job and not a chain of sensors: docs/decisions/004-dagster-shell.md. The ops call the same stages as the assets and
 report the same events, so that partitions and checks are the same.
@@ -26,6 +26,7 @@ from registration_pipeline.orchestration.stages import (
     inventory_stage,
     plan_stage,
 )
+from registration_pipeline.orchestration.upserts import upsert_events
 from registration_pipeline.settings import SourceSettings
 
 REGISTER_OP = "register_chunks"
@@ -142,7 +143,7 @@ def _plan_op(source: SourceSettings) -> dg.OpDefinition:
 
 
 def _register_op(source: SourceSettings) -> dg.OpDefinition:
-    """Register chunks, write the failure log, and fail if any object was refused.
+    """Register chunks, link them to the dataset, write the failure log, and fail if any object was refused.
 
     One op, so that re-executing the run from its failure tries the chunks again, and that nothing passes between ops: what
     passed would have to be kept where every worker can read it, or re-execution from a failure would be refused.
@@ -175,8 +176,15 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
             checks=checks,
         )
         _log_checks(context, checks)
+        not_sent = None
+        if not config.chunks:
+            upserts = upsert_events(run.project, run.source, run.log, failed=retry_failed, force=config.force)
+            not_sent = yield from upserts
+        linked, halted = run.link(retry_failed=retry_failed)
+        if linked is not None:
+            yield from _events(context, own.dataset, linked)
         yield from _events(context, own.failure_log, run.failure_log())
-        if (failure := run.failure(failed, unknown)) is not None:
+        if (failure := halted or run.failure(failed, unknown) or not_sent) is not None:
             raise failure
 
     return register_chunks

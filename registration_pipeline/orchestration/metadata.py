@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.plan import Plan
+    from registration_pipeline.planning.upserts.plan import UpsertPlan
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.failures.files import FailureTally
     from registration_pipeline.tracking.status import SourceStatus
+    from registration_pipeline.tracking.upserts import UpsertCounts
 
 Metadata = dict[str, Any]
 SAMPLE_ROWS = 10
@@ -124,6 +126,52 @@ def facts_metadata(store: "StateStore", facts: "FactSet | None", progress: "Read
             "requests": progress.requests,
             "seconds": round(progress.seconds, 3),
         }
+    return shown
+
+
+def shown_value(value: object) -> str:
+    """Return a value of client metadata as short JSON; nothing for a field that was not there."""
+    from registration_pipeline.facts.metadata.values import shown
+
+    return "" if value is None else shown(value)
+
+
+def upserts_metadata(
+    store: "StateStore", counts: "UpsertCounts", plan: "UpsertPlan | None", sent_units: int
+) -> Metadata:
+    """Describe the upserts of a source.
+
+    Args:
+        store: the state.
+        counts: of units by the state of their newest upsert.
+        plan: what was planned last in the run; None: nothing could have changed.
+        sent_units: whose items show what the run sent.
+    """
+    shown: Metadata = {f"{name}_units": count for name, count in counts.as_json().items()}
+    shown["sent_units"] = sent_units
+    if plan is None:
+        return shown
+    found = plan.wave.upserts
+    shown |= {
+        "changed_units": found["units"],
+        "units_with_removed_fields": found["removed"],
+        "invalid_units": found["invalid"],
+        "unknown_units": found["unknown"],
+        "wave_id": plan.wave.wave_id,
+        "sample": table(
+            [
+                {
+                    "key": sample.key,
+                    "field": sample.change.name,
+                    "before": shown_value(sample.change.before),
+                    "after": shown_value(sample.change.after),
+                }
+                for sample in plan.samples[:SAMPLE_ROWS]
+            ],
+            ("key", "field", "before", "after"),
+        ),
+        "files": link(store, f"{plan.wave.source}/plan/{plan.wave.wave_id}/"),
+    }
     return shown
 
 

@@ -15,9 +15,11 @@ SOURCE_TAG = "registration/source"
 INVENTORY_COMPLETE = "inventory_complete"
 INVENTORY_NOT_EMPTIED = "inventory_not_emptied"
 EVERY_OBJECT_ACCOUNTED = "every_object_accounted_for"
+EVERY_OBJECT_HAS_METADATA = "every_object_has_metadata"
 METADATA_MATCHES_SCHEMA = "metadata_matches_schema"
 MANIFESTS_VALID = "manifests_valid"
 NO_FAILED_CHUNKS = "no_failed_chunks"
+DATASET_COMPLETE = "dataset_complete"
 AUDIT_CLEAN = "audit_clean"
 
 _SUBMISSION, _LISTING = "encord_submission", "listing"
@@ -61,6 +63,16 @@ class SourceNames:
     def registration(self) -> dg.AssetKey:
         """The asset of which every chunk is a partition: its objects in Encord."""
         return self._key("registration")
+
+    @property
+    def metadata_upserts(self) -> dg.AssetKey:
+        """The asset that sends metadata again that has changed, of sources with ``upsert_metadata``."""
+        return self._key("metadata_upserts")
+
+    @property
+    def dataset(self) -> dg.AssetKey:
+        """The asset that links what is registered to a dataset, of sources that have one."""
+        return self._key("dataset")
 
     @property
     def failure_log(self) -> dg.AssetKey:

@@ -18,12 +18,12 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     StateError,
 )
-from registration_pipeline.orchestration.header_check import needs_headers, try_header
+from registration_pipeline.orchestration.fact_checks import find_libraries, find_tables, needs_headers, try_header
 from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
 from registration_pipeline.orchestration.schema_check import try_schema
 from registration_pipeline.project.project import Project
-from registration_pipeline.settings import SourceSettings
+from registration_pipeline.settings import MediaMetadata, SourceSettings
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.urls import url_warning
 
@@ -74,17 +74,28 @@ def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
         yield found
     if found.error is None and needs_headers(source, listed):  # a bucket that is silent would be waited for twice
         yield _finding(source, "headers", lambda: try_header(project, source, listed), _CHECK_SECONDS["bucket"])
+    if source.media_metadata is MediaMetadata.PROBE:
+        yield _finding(source, "media", lambda: find_libraries(source))
+    if any(entry.table is not None for entry in source.metadata):
+        yield _finding(source, "tables", lambda: find_tables(project, source), _CHECK_SECONDS["bucket"])
     encord_seconds = project.settings.encord.timeout_seconds + _ENCORD_SECONDS
     encord = _finding(source, "key and integration", lambda: _integration(project, source), encord_seconds)
     yield encord
     if isinstance(encord.error, _ENCORD_UNREACHABLE):
         # Another call would wait as long again and fail in the same way.
-        for what in ("folder", "metadata schema")[: 2 if source.metadata_schema else 1]:
+        others = {
+            "folder": True,
+            "metadata schema": bool(source.metadata_schema),
+            "dataset": source.dataset is not None,
+        }
+        for what in (what for what, is_wanted in others.items() if is_wanted):
             yield Finding(source.name, what, "because Encord can't be asked", was_checked=False)
         return
     yield _finding(source, "folder", lambda: _folder(project, source), encord_seconds)
     if source.metadata_schema:
         yield _schema(project, source, encord_seconds)
+    if source.dataset is not None:
+        yield _finding(source, "dataset", lambda: _dataset(project, source), encord_seconds)
 
 
 def _finding(source: SourceSettings, what: str, check: Callable[[], str], seconds: float | None = None) -> Finding:
@@ -187,6 +198,13 @@ def _schema(project: Project, source: SourceSettings, seconds: float) -> Finding
         # Only `schema` needs to read it: a sync does not.
         return Finding(source.name, found.what, f"because it may not be read: {found.detail}", was_checked=False)
     return found
+
+
+def _dataset(project: Project, source: SourceSettings) -> str:
+    from registration_pipeline.project.datasets import find_source_dataset
+    from registration_pipeline.submission.calls.retry import RetryPolicy
+
+    return find_source_dataset(project, source, RetryPolicy(attempts=_TRIES))
 
 
 def _with_retries(what: str, call: Callable[[], str | None]) -> str | None:

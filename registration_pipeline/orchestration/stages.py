@@ -206,7 +206,8 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
     snapshot = project.snapshot(source)
     rows = tally.watch(project.failures(source, snapshot))
     written = write_source_failure_log(project.store, source.name, log_id, rows)
-    log(f"not registered: {counted(tally.objects, 'object')}: {project.store.location(written[1])}")
+    unlinked = f"; not linked: {counted(tally.unlinked, 'unit')}" if tally.unlinked else ""
+    log(f"not registered: {counted(tally.objects, 'object')}{unlinked}: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
     Journal(project.store, source.name).summarise(snapshot.journals)
     status = project.status(source, snapshot)

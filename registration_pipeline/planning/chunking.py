@@ -117,10 +117,14 @@ class ChunkCutter:
         chunk.last_key = max(chunk.last_key, last_key)
         return chunk.chunk_id, unit_index
 
-    def finish(self) -> tuple[PlannedChunk, ...]:
-        """Close all chunks and return them in the order of their first keys."""
+    def end_chunks(self) -> None:
+        """Close all chunks: the next unit begins a new one."""
         for kind in list(self._open):
             self._close(kind)
+
+    def finish(self) -> tuple[PlannedChunk, ...]:
+        """Close all chunks and return them in the order of their first keys."""
+        self.end_chunks()
         return tuple(sorted(self._closed, key=lambda chunk: (chunk.first_key, chunk.chunk_id)))
 
     def _start(self, kind: MediaKind, first_key: str) -> _OpenChunk:

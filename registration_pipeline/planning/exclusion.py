@@ -8,17 +8,13 @@ makes no difference. So the rule says the same of a key whatever else the bucket
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from registration_pipeline.facts.tables.address import own_tables
 from registration_pipeline.globs import KeyRules
-from registration_pipeline.settings.addresses import SourceScheme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from registration_pipeline.settings import SourceSettings
-    from registration_pipeline.settings.metadata import MetadataEntry
 
 
 class Exclusion:
@@ -37,7 +33,7 @@ class Exclusion:
             if entry.sidecar is not None
         }
         self._suffixes = tuple(self._sidecars)
-        self._tables = [*_tables(source)]
+        self._tables = [*own_tables(source)]
 
     @property
     def is_empty(self) -> bool:
@@ -50,29 +46,8 @@ class Exclusion:
             return rule
         if self._suffixes and key.endswith(self._suffixes):
             return next(rule for suffix, rule in self._sidecars.items() if key.endswith(suffix))
-        return next((rule for pattern, rule in self._tables if pattern.fullmatch(key)), None)
+        return next((rule for rule, matches in self._tables if matches(key)), None)
 
     def digest_parts(self) -> list[str]:
         """Return what tells these rules from others, but for ``include`` and ``exclude``."""
-        return [*sorted(self._sidecars.values()), *(rule for _, rule in self._tables)]
-
-
-def _tables(source: SourceSettings) -> Iterator[tuple[re.Pattern[str], str]]:
-    for index, entry in enumerate(source.metadata):
-        if (own := _key_of_table(source, entry)) is not None:
-            pattern = re.compile(re.escape(own).replace(r"\*", "[^/]*"))
-            yield pattern, f'metadata[{index}].table "{entry.table}"'
-
-
-def _key_of_table(source: SourceSettings, entry: MetadataEntry) -> str | None:
-    """Return the key that a table has if it lies in the source, with ``*`` as it is written; None: it lies elsewhere."""
-    if entry.table is None:
-        return None
-    location = source.location
-    if location.scheme is SourceScheme.FILE:
-        path = entry.table.removeprefix("file://")
-        folder = f"{location.path}/"
-        return path.removeprefix(folder) if path.startswith(folder) else None
-    place = source.uri[: len(source.uri) - len(location.prefix)]
-    place = place if place.endswith("/") else f"{place}/"
-    return entry.table.removeprefix(place) if entry.table.startswith(place) else None
+        return [*sorted(self._sidecars.values()), *(rule for rule, _ in self._tables)]

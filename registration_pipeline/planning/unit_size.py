@@ -13,6 +13,7 @@ import json
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Final
 
+from registration_pipeline.facts.metadata.values import sent_bytes
 from registration_pipeline.ids import chunk_id
 from registration_pipeline.limits import (
     ENVELOPE_BYTES,
@@ -178,6 +179,8 @@ def _digits_below(count: int) -> int:
 
 def _metadata_bytes(text: str, own_keys: Sequence[str]) -> int:
     """Return what metadata of its own adds to a unit's."""
+    if len(text) > len("{}") and not any(key in text for key in own_keys):
+        return sent_bytes(text)  # a comma and a blank take the place of its braces
     own = dict.fromkeys(own_keys, "")
     return len(json.dumps(json.loads(text) | own)) - len(json.dumps(own))
 

@@ -175,6 +175,10 @@ class ChunkUnits(Sequence[PlannedUnit]):
         found: list[Any] = self._rows.column(name).to_pylist()
         return found
 
+    def rows(self, first: int, end: int) -> pa.Table:
+        """Return the rows from ``first`` up to ``end``, as ``spans`` gives them, with ``UNIT_COLUMNS``."""
+        return self._rows.slice(first, end - first)
+
     def spans(self) -> list[tuple[int, int]]:
         """Return, per unit, the row of its first object and the row after its last one."""
         return list(pairwise([*self._first_rows, self.objects]))

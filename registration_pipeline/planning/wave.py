@@ -36,7 +36,7 @@ Census = Literal["rejected", "changed", "deleted"]
 
 _UNIT_ROWS: Final = GroupReader(("chunk_id", *UNIT_COLUMNS))
 _UNIT_INDEXES: Final = GroupReader(("chunk_id", "key", "unit_index"))
-_WAVE_ID: Final = re.compile(r"(?P<inventory_id>[0-9]{8}T[0-9]{6}Z)(?:-(?P<number>[1-9][0-9]*))?")
+_WAVE_ID: Final = re.compile(r"(?P<inventory_id>[0-9]{8}T[0-9]{6}Z)(?:-(?P<number>[1-9][0-9]*))?(?:-upsert)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +106,9 @@ class Wave:
         grouped_by: digests of the group rules that took any object of the source up to this wave; likewise.
         warnings: what a person should know.
         planned_at: UTC.
+        sent_files: of a wave of upserts: ``SENT_SCHEMA`` of ``planning/upserts``, what it sends of each unit, by key.
+        kept_files: of a wave of upserts: ``KEPT_SCHEMA``, what failed before and is not sent again.
+        upserts: of a wave of upserts: its counts, and what it compared, in JSON's types.
     """
 
     wave_id: str
@@ -128,6 +131,9 @@ class Wave:
     uri: str | None = None
     warnings: PlanWarnings = field(default_factory=PlanWarnings)
     planned_at: datetime
+    sent_files: tuple[Part, ...] = ()
+    kept_files: tuple[Part, ...] = ()
+    upserts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the form it has in the commit marker."""
@@ -152,6 +158,9 @@ class Wave:
             "uri": self.uri,
             "warnings": self.warnings.to_json(),
             "planned_at": self.planned_at.isoformat(),
+            **({"sent_files": [part.to_json() for part in self.sent_files]} if self.sent_files else {}),
+            **({"kept_files": [part.to_json() for part in self.kept_files]} if self.kept_files else {}),
+            **({"upserts": dict(self.upserts)} if self.upserts else {}),
         }
 
     @classmethod
@@ -186,6 +195,9 @@ class Wave:
             uri=value.get("uri"),
             warnings=PlanWarnings.from_json(value.get("warnings")),
             planned_at=datetime.fromisoformat(value["planned_at"]),
+            sent_files=tuple(Part.from_json(part) for part in value.get("sent_files", ())),
+            kept_files=tuple(Part.from_json(part) for part in value.get("kept_files", ())),
+            upserts=dict(value.get("upserts", {})),
         )
 
 
@@ -373,6 +385,8 @@ def wave_files(wave: Wave) -> list[Part]:
         *wave.rejected_files,
         *wave.changed_files,
         *wave.deleted_files,
+        *wave.sent_files,
+        *wave.kept_files,
     ]
 
 

@@ -7,7 +7,8 @@ import difflib
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
@@ -34,9 +35,13 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.project.clients.stores import StoreClients
+    from registration_pipeline.project.upserts import SourceUpserts
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
+    from registration_pipeline.submission.context import SubmissionContext
+    from registration_pipeline.submission.datasets.gateway import DatasetGateway
+    from registration_pipeline.submission.datasets.linking import LinkTotals
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.known_folders import KnownFolders
     from registration_pipeline.submission.prior_items import PriorItems
@@ -98,6 +103,17 @@ class Project:
         key = encord_private_key(self.environ)
         return EncordGateway(
             ssh_private_key=key.reveal(),
+            domain=encord_domain(self.settings, self.environ),
+            timeout_seconds=self.settings.encord.timeout_seconds,
+        )
+
+    @cached_property
+    def dataset_gateway(self) -> "DatasetGateway":
+        """Encord's datasets; raises as ``gateway``."""
+        from registration_pipeline.submission.encord.datasets import EncordDatasetGateway
+
+        return EncordDatasetGateway(
+            ssh_private_key=encord_private_key(self.environ).reveal(),
             domain=encord_domain(self.settings, self.environ),
             timeout_seconds=self.settings.encord.timeout_seconds,
         )
@@ -266,14 +282,25 @@ class Project:
         from registration_pipeline.tracking.latest_view import view_of_latest
         from registration_pipeline.tracking.status import source_status
 
-        with view_of_latest(self.store, source, snapshot or self.snapshot(source), self.manifest_limits) as (
-            view,
-            seen,
-        ):
-            return source_status(view, source.name, seen, max_attempts=source.max_attempts)
+        snapshot = snapshot or self.snapshot(source)
+        with view_of_latest(self.store, source, snapshot, self.manifest_limits) as (view, seen):
+            status = source_status(view, source.name, seen, max_attempts=source.max_attempts)
+        if source.upsert_metadata:
+            status = replace(status, upserts=self.upserts(source).view().counts())
+        if source.dataset is None:
+            return status
+        from registration_pipeline.tracking.links.counts import dataset_counts
+
+        return replace(status, dataset=dataset_counts(self.store, snapshot))
+
+    def upserts(self, source: SourceSettings) -> "SourceUpserts":
+        """Return the upserts of a source."""
+        from registration_pipeline.project.upserts import SourceUpserts
+
+        return SourceUpserts(self, source)
 
     def failures(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "Iterator[FailureRow]":
-        """Yield what is not registered of the source's latest inventory, and why.
+        """Yield what is not registered of the source's latest inventory, then what is not linked to its dataset, and why.
 
         Args:
             source: which.
@@ -282,11 +309,15 @@ class Project:
         from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
-        with view_of_latest(self.store, source, snapshot or self.snapshot(source), self.manifest_limits) as (
-            view,
-            seen,
-        ):
+        snapshot = snapshot or self.snapshot(source)
+        with view_of_latest(self.store, source, snapshot, self.manifest_limits) as (view, seen):
             yield from source_failures(view, source.name, seen)
+        if source.upsert_metadata:
+            yield from self.upserts(source).view().failures(source.name)
+        if source.dataset is not None:
+            from registration_pipeline.tracking.links.counts import link_failures
+
+            yield from link_failures(self.store, snapshot)
 
     def register(
         self,
@@ -309,19 +340,36 @@ class Project:
         Raises:
             HaltError: nothing more may be sent.
         """
-        from registration_pipeline.state.lease import hold_lease
-        from registration_pipeline.submission.calls.pace import shared_pace
-        from registration_pipeline.submission.calls.retry import RetryPolicy
-        from registration_pipeline.submission.calls.slots import Slots
-        from registration_pipeline.submission.context import SubmissionContext
         from registration_pipeline.submission.registrar import stream_chunks
-        from registration_pipeline.submission.shared_folder import refuse_shared_folder
-        from registration_pipeline.submission.target import resolve_target
 
         waiting = iter(tasks)
         first = next(waiting, None)
         if first is None:
             return
+        with self.submitting(source, notify) as opened:
+            prior = self._prior_items(source, opened.target, opened.retry, notify)
+            context = replace(opened, prior=prior)
+            yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
+
+    @contextmanager
+    def submitting(self, source: SourceSettings, notify: Callable[[str], None]) -> "Iterator[SubmissionContext]":
+        """Hold the source's lease, and give what its chunks are submitted with; waits while another process submits it.
+
+        Args:
+            source: which.
+            notify: called with texts about what takes long.
+
+        Raises:
+            HaltError: nothing may be sent.
+        """
+        from registration_pipeline.state.lease import hold_lease
+        from registration_pipeline.submission.calls.pace import shared_pace
+        from registration_pipeline.submission.calls.retry import RetryPolicy
+        from registration_pipeline.submission.calls.slots import Slots
+        from registration_pipeline.submission.context import SubmissionContext
+        from registration_pipeline.submission.shared_folder import refuse_shared_folder
+        from registration_pipeline.submission.target import resolve_target
+
         stop = threading.Event()
         pace = shared_pace(encord_domain(self.settings, self.environ))
         retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
@@ -329,7 +377,7 @@ class Project:
         with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
             target = resolve_target(self.gateway, retry, source, known=self.known_folders(source), notify=notify)
             refuse_shared_folder(self.gateway, retry, self.settings, source, target.folder_uuid)
-            context = SubmissionContext(
+            yield SubmissionContext(
                 store=self.store,
                 source=source.name,
                 gateway=self.gateway,
@@ -337,7 +385,6 @@ class Project:
                 limits=self.manifest_limits,
                 submit_as=source.submit_as,
                 needs_media_metadata=source.strict_client_only,
-                prior=self._prior_items(source, target, retry, notify),
                 retry=retry,
                 stop=stop,
                 may_send=lease.check,
@@ -347,7 +394,34 @@ class Project:
                 job_timeout_seconds=source.job_timeout_seconds,
                 settle_seconds=source.settle_seconds,
             )
-            yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
+
+    def link(
+        self,
+        source: SourceSettings,
+        *,
+        notify: Callable[[str], None],
+        progress: Callable[[int], None] = lambda _: None,
+        retry_failed: bool = False,
+    ) -> "LinkTotals | None":
+        """Link what is registered and not linked yet to the source's dataset; None: nothing had to be.
+
+        Sources without a dataset read nothing, and nothing is asked of Encord where all is linked. Waits while another
+        process submits the source.
+
+        Args:
+            source: which.
+            notify: called with texts for people.
+            progress: called with how many units were dealt with so far.
+            retry_failed: also what could not be linked before.
+
+        Raises:
+            HaltError: nothing more can be linked now.
+        """
+        if source.dataset is None:
+            return None
+        from registration_pipeline.project.datasets import link_source
+
+        return link_source(self, source, notify=notify, progress=progress, retry_failed=retry_failed)
 
     def _prior_items(
         self, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]

@@ -184,7 +184,7 @@ class _SettingsReader:
         if checkable is not None:
             for relative, text in source_problems(checkable, state, doubtful):
                 self._parsed.add((*location, *relative), text)
-        return None if doubtful else source
+        return None if doubtful or source is None else _with_tables_in(source, self._file.parent)
 
     def _doubtful_keys(self, location: Location) -> set[str]:
         """Return the keys of a source that something is wrong with, or below which something is."""
@@ -203,6 +203,19 @@ class _SettingsReader:
                 if not any(broken[: len(place)] == place for broken in self._parsed.broken):
                     self._parsed.add(place, _problem_text(model, error))
             return None
+
+
+def _with_tables_in(source: SourceSettings, folder: Path) -> SourceSettings:
+    """Return a source in a directory with the whole paths of its tables: they may lie in it, and are not registered then."""
+    if source.location.path is None or not any(entry.table for entry in source.metadata):
+        return source
+    entries = [
+        entry.model_copy(update={"table": str(folder / entry.table)})
+        if entry.table and "://" not in entry.table
+        else entry
+        for entry in source.metadata
+    ]
+    return source.model_copy(update={"metadata": tuple(entries)})
 
 
 def _without_mark(place: Location) -> Location:

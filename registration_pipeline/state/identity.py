@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from registration_pipeline.state.layout import COMMIT_MARKER
+from registration_pipeline.state.layout import COMMIT_MARKER, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,8 @@ def identity_problem(name: str, document: Mapping[str, Any]) -> str | None:
     Returns:
         the end of a sentence that begins with the file.
     """
-    source, kind, *folders = name.split("/")
+    source, below = owner_of(name)
+    kind, *folders = below.split("/")
     expected = {"source": source}
     if kind in _MEMBERS and folders[-1] == COMMIT_MARKER:
         expected |= dict(zip(_MEMBERS[kind], folders, strict=False))

@@ -18,17 +18,41 @@
 <source>/prior_items/<folder_uuid>/part-*.parquet, _SUCCESS.json        what a folder held before the first upload to it
 <source>/facts/<name>/<facts_id>/part-*.parquet, _SUCCESS.json          what was read about objects, by key and ETag
 <source>/facts/<name>/<facts_id>/progress-*.{parquet,json}, writer.json what a reading under way has so far, and who reads
+<source>/links/<number>.json, <number>-done.json                        what was to be linked to datasets, and was
+<source>/links/summary-<number>.json.gz                                 what all links up to a number come to
 _probe/<nonce>.json                                                     there for a moment while the store is tried; no source
 
-Kept free for what is to come, so that neither the ledger nor the status ever reads it:
-
-<source>/upserts/{plan,census,lineage}/…                                a lineage of its own, laid out as that of the source
-<source>/links/<chunk_id>.json                                          items that were linked to datasets
+<source>/upserts/{plan,census,lineage,ledger,manifests,journal,…}/…     metadata sent again: a lineage of its own, laid out as
+                                                                        that of the source, which never reads it
+<source>/upserts/facts/sent/<number>/…                                  what each unit was sent last, up to a number of it
 """
 
 from __future__ import annotations
 
 COMMIT_MARKER = "_SUCCESS.json"
+
+_UPSERTS = "upserts"
+
+
+def upserts_source(source: str) -> str:
+    """Return what stands for a source in the names of its upserts, whose state is laid out like that of a source."""
+    return f"{source}/{_UPSERTS}"
+
+
+def is_upserts(source: str) -> bool:
+    """Return whether this stands for a source in the names of its upserts."""
+    return source.endswith(f"/{_UPSERTS}")
+
+
+def owner_of(name: str) -> tuple[str, str]:
+    """Divide a whole name in the state into the source, or what stands for one, and the rest.
+
+    Args:
+        name: source included.
+    """
+    source, _, below = name.partition("/")
+    kind, is_folder, rest = below.partition("/")
+    return (upserts_source(source), rest) if is_folder and kind == _UPSERTS else (source, below)
 
 
 def probe_name(nonce: str) -> str:
@@ -134,6 +158,21 @@ def failures_name(source: str, chunk_id: str, attempt: int, suffix: str) -> str:
 def failure_log_name(source: str, log_id: str, suffix: str) -> str:
     """Return the name of a source's failure log; ``suffix`` is ``parquet`` or ``csv``."""
     return f"{source}/failure_log/{log_id}.{suffix}"
+
+
+def links_folder(source: str) -> str:
+    """Return the folder of the records of what was linked to datasets."""
+    return f"{source}/links/"
+
+
+def link_entry_name(source: str, number: int, *, is_done: bool = False) -> str:
+    """Return the name of one record: of an intent or a dataset, or of the end of an intent; ``number`` counts from 1."""
+    return f"{source}/links/{number:08d}{'-done' if is_done else ''}.json"
+
+
+def links_summary_name(source: str, number: int) -> str:
+    """Return the name of what all records up to a number come to, which can always be made again."""
+    return f"{source}/links/summary-{number:08d}.json.gz"
 
 
 def lease_folder(source: str) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from registration_pipeline.state.layout import owner_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,7 +21,7 @@ _NUMBER: Final = "[0-9]{8,}"
 _ATTEMPT: Final = "[0-9]{4,}"
 _INVENTORY: Final = "[0-9]{8}T[0-9]{6}Z"
 _TIME: Final = "[0-9]{8}T[0-9]{6,12}Z"
-_WAVE: Final = f"{_INVENTORY}(?:-[1-9][0-9]*)?"
+_WAVE: Final = f"{_INVENTORY}(?:-[1-9][0-9]*)?(?:-upsert)?"
 _PART: Final = "[a-z][a-z_-]*-[0-9a-f]{8}-[0-9]{5,}[.]parquet"
 _MARKER: Final = "_SUCCESS[.]json"
 _PROGRESS: Final = "progress-[0-9a-f]{8}-[0-9]{5,}[.]json"
@@ -43,20 +45,18 @@ _FORMS: Final = {
         "lease": f"{_NUMBER}-(?:{_NUMBER}|released)[.]json",
         "prior_items": f"{_ID}/(?:{_PART}|{_MARKER})",
         "facts": f"{_ID}/{_ID}/(?:{_PART}|{_MARKER}|{_PROGRESS}|writer[.]json)",
-        # Kept free for later versions (``layout.py``): nothing is known of their files, so none of them is called foreign.
-        "upserts": ".+",
-        "links": ".+",
+        "links": f"(?:{_NUMBER}(?:-done)?[.]json|summary-{_NUMBER}[.]json[.]gz)",
     }.items()
 }
 """What a name has behind the source and the kind, by kind."""
 
-KINDS: Final = frozenset(_FORMS)
+KINDS: Final = frozenset({*_FORMS, "upserts"})
 """The folders that a source's state can have."""
 
 
 def is_own(name: str) -> bool:
     """Return whether a whole name in the state, source included, is one that the pipeline gives to its files."""
-    _, _, below = name.partition("/")
+    _, below = owner_of(name)
     kind, _, rest = below.partition("/")
     form = _FORMS.get(kind)
     return below == "state.json" if form is None else form.fullmatch(rest) is not None

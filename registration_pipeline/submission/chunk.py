@@ -30,7 +30,7 @@ from registration_pipeline.planning.halves import halve
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.settings.metadata import SubmitAs
 from registration_pipeline.submission.doubt import Doubt, next_doubt
-from registration_pipeline.submission.evidence import chunk_evidence, failed_evidence, prior_evidence, with_what_stays
+from registration_pipeline.submission.evidence import prior_evidence, with_what_stays
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.job_wait import JobWait, asked_once_more
 from registration_pipeline.submission.record import ChunkRecord
@@ -39,12 +39,10 @@ from registration_pipeline.submission.split import ADOPTED_PRIOR, NOT_SENT, PART
 from registration_pipeline.submission.verdicts import (
     FolderEvidence,
     judge_adopted,
-    judge_job,
     judge_refused,
-    unaccounted_units,
     verdict_facts,
 )
-from registration_pipeline.tracking.failures.log import chunk_failures, write_chunk_failure_log
+from registration_pipeline.tracking.failures.log import write_chunk_failure_log
 from registration_pipeline.tracking.journal.states import (
     FAILED_STATES,
     ChunkProgress,
@@ -172,8 +170,9 @@ class ChunkSubmission:
         refusal: Exception | None = None
         with self.context.slots.occupied(self.context.stop):
             self.context.check_stop("No further chunk is started because the submission stops; run again.")
+            unsent = self.context.effect.unsent(self.context, self.chunk, self._units())
             self._intend(manifest, is_fresh=is_fresh)
-            if not manifest.violations:
+            if not manifest.violations and unsent is None:
                 try:
                     job_id = self._send(manifest)
                 except (PermanentError, PayloadTooLargeError) as error:
@@ -186,6 +185,10 @@ class ChunkSubmission:
                 else:
                     self._record.append(JournalEventKind.JOB, job_id=job_id)
                     report = self._wait_for_job()
+        if unsent is not None:
+            return self._conclude(
+                unsent.outcomes(self._units(), self._record.progress, self.context), message=unsent.message
+            )
         if manifest.violations:
             text = "; ".join(f"{violation.where}: {violation.problem}" for violation in manifest.violations)
             return self._refused(f"{NOT_SENT}: {text}")
@@ -261,14 +264,17 @@ class ChunkSubmission:
         # What an earlier attempt registered stays so; without leaving it out, every retry would search for it, because a
         # job does not name what it skips.
         registered = self._record.earlier().items_by_unit()
-        sought = [unit for unit in unaccounted_units(units, report) if unit.unit_id not in registered]
+        effect = self.context.effect
+        sought = [unit for unit in effect.sought(units, report) if unit.unit_id not in registered]
         if sought and report.units_pending and not is_settled:
             # It may go on, and what it registers after a retry was started would be there twice.
             return self._in_doubt(
                 f"upload job {progress.job_id} ended {report.status} with {report.units_pending} units pending"
             )
         evidence = self._evidence(sought) if sought else FolderEvidence()
-        outcomes = judge_job(units, report, evidence, attempt=progress.attempt, at=self.context.clock())
+        if not is_settled and effect.may_come(sought, evidence):
+            return self._in_doubt(f"upload job {progress.job_id} ended {report.status}, and not all of it shows yet")
+        outcomes = effect.judge(units, report, evidence, attempt=progress.attempt, at=self.context.clock())
         return self._conclude(outcomes, message="; ".join(report.errors) or None)
 
     def _refused(self, message: str) -> ChunkResult | InDoubt:
@@ -336,10 +342,10 @@ class ChunkSubmission:
             outcomes,
             earlier=self._record.earlier(),
             units=self._units(),
-            search=partial(failed_evidence, context, self._record.events, progress, self._folder_uuid),
+            search=partial(self.context.effect.failed_evidence, context, self._record, self.chunk, self._folder_uuid),
         )
         base_name = write_outcomes(context.store, context.source, chunk_id, progress.attempt, outcomes)
-        rows = [] if self.part else chunk_failures(context.source, chunk_id, outcomes)
+        rows = [] if self.part else context.effect.failures(context.source, chunk_id, outcomes)
         if rows or self._record.has_leftovers:
             # Else it would replace the log of the process that concluded the attempt meanwhile.
             self._record.check_still_open()
@@ -371,10 +377,11 @@ class ChunkSubmission:
 
     @property
     def _folder_uuid(self) -> str:
-        return self._record.folder_uuid(self.part.folder_uuid if self.part else None)
+        whole = self.part.folder_uuid if self.part else self.context.effect.folder_uuid(self.context, self.chunk)
+        return self._record.folder_uuid(whole)
 
     def _evidence(self, units: Sequence[PlannedUnit]) -> FolderEvidence:
-        return chunk_evidence(self.context, self._record.progress, self._folder_uuid, units)
+        return self.context.effect.evidence(self.context, self._record, self.chunk, self._folder_uuid, units)
 
     def _in_doubt(self, message: str, refusal: Exception | None = None) -> InDoubt:
         if self._known_items is None:

@@ -15,6 +15,7 @@ from registration_pipeline.manifest.typed import typed_items, typed_violations
 from registration_pipeline.settings.metadata import SubmitAs
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.calls.slots import Slots
+from registration_pipeline.submission.effect import Registration
 from registration_pipeline.tracking.journal.journal import Journal
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.units import ChunkUnits
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.submission.effect import Effect
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.submission.target import Target
@@ -45,6 +47,7 @@ class SubmissionContext:
         submit_as: the form in which chunks are sent.
         needs_media_metadata: nothing is sent of which Encord would have to read the object itself: ``strict_client_only``.
         prior: what the folder held before the first upload of the source; None: nothing.
+        effect: what sending a chunk is for: registering its units, or giving their items other metadata.
         may_send: asked right before every start; raises when another process may have taken over the source.
         slots: room for open upload jobs.
         ahead: chunks that are made ready or concluded while all slots are occupied, so that no room for a job stays empty.
@@ -67,6 +70,7 @@ class SubmissionContext:
     submit_as: SubmitAs = SubmitAs.JSON
     needs_media_metadata: bool = False
     prior: PriorItems | None = None
+    effect: Effect = field(default_factory=Registration)
     may_send: Callable[[], None] = lambda: None
     slots: Slots = field(default_factory=lambda: Slots(4))
     ahead: int = 2
@@ -104,6 +108,7 @@ class SubmissionContext:
             units,
             limits=self.limits,
             needs_media_metadata=self.needs_media_metadata and items is None,
+            upsert=self.effect.is_upsert,
         )
         if items is None:
             return manifest
@@ -116,7 +121,9 @@ class SubmissionContext:
         Raises:
             StateCorruptError: the plan of the chunk is damaged.
         """
-        return typed_items(chunk.chunk_id, units) if self.submit_as is SubmitAs.DATA_ITEMS else None
+        if self.submit_as is not SubmitAs.DATA_ITEMS:
+            return None
+        return typed_items(chunk.chunk_id, units, upsert=self.effect.is_upsert)
 
     def pause(self, seconds: float) -> None:
         """Wait, but not past a stop.

@@ -91,6 +91,13 @@ class ItemPage:
     deleted: int = 0
 
 
+class ItemMetadata(NamedTuple):
+    """Where an item is, and its client metadata as JSON text."""
+
+    folder_uuid: str
+    text: str
+
+
 class RegistrationGateway(Protocol):
     """Encord, as far as registration needs it. Safe to share between threads.
 
@@ -163,6 +170,9 @@ class RegistrationGateway(Protocol):
 
     def folders_of_items(self, item_uuids: Sequence[str]) -> dict[str, str] | None:
         """Return the folder of each item; None when any of them does not exist or may not be seen: which, is not said."""
+
+    def metadata_of_items(self, item_uuids: Sequence[str]) -> dict[str, ItemMetadata] | None:
+        """Return the client metadata of each item, and its folder; None as in ``folders_of_items``."""
 
     def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
         """Return the items that a group, sequence or series in the folder consists of, in Encord's order. One request.

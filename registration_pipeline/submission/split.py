@@ -27,6 +27,10 @@ ADOPTED_PRIOR = "adopted: in the folder before the first upload, nothing was sen
 """The message of a verdict without a start, which says nothing of what Encord accepts."""
 
 
+NOT_IN_FOLDER = "not sent: items of some units are not in their folder any more"
+"""The message of a verdict on a chunk of upserts that was not sent; it says nothing of what Encord accepts either."""
+
+
 @dataclass(slots=True)
 class Refusals:
     """What submitting the parts of one chunk has met so far; shared by all of them, one thread."""
@@ -51,7 +55,7 @@ class Refusals:
     def count_verdict(self, chunk: PlannedChunk, progress: ChunkProgress) -> None:
         """Count what Encord has accepted of a part (a job was made of it, or units are there), or the units refused alone."""
         verdict = progress.verdict
-        if verdict is None or verdict.message == ADOPTED_PRIOR:
+        if verdict is None or verdict.message in (ADOPTED_PRIOR, NOT_IN_FOLDER):
             return
         if verdict.job_id or verdict.registered:
             self.accepted += chunk.units

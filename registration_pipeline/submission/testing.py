@@ -29,9 +29,16 @@ from registration_pipeline.manifest.format import (
     OBJECTS_METADATA_KEY,
     SKIP_DUPLICATE_URLS,
     UNIT_METADATA_KEY,
+    UPSERT_METADATA,
 )
-from registration_pipeline.planning.typed_form import MEMBER_URL, TYPED_LISTS, TYPED_SKIP_DUPLICATE_URLS
+from registration_pipeline.planning.typed_form import (
+    MEMBER_URL,
+    TYPED_LISTS,
+    TYPED_SKIP_DUPLICATE_URLS,
+    TYPED_UPSERT_METADATA,
+)
 from registration_pipeline.submission.gateway import (
+    ItemMetadata,
     ItemPage,
     JobItem,
     JobReport,
@@ -120,6 +127,10 @@ class ScriptedGateway:
             start, so that two jobs under way with the same URLs register them twice: the hostile reading.
         page_size: items of a page of a folder.
         items: what the folders hold, oldest first; tests may add, move and remove.
+        metadata: the client metadata of items by UUID; tests may change it.
+        merges_metadata: an upsert keeps fields that it does not have, as against replacing all of them.
+        ignores_upserts: upserts have no effect, and their jobs end as if they had.
+        metadata_seconds: how long after the end of a job items still show what they showed before.
     """
 
     starts: list[StartScript] = field(default_factory=list)
@@ -134,7 +145,12 @@ class ScriptedGateway:
     items: dict[str, list[RemoteItem]] = field(default_factory=dict)
     jobs: dict[str, JobReport] = field(default_factory=dict)
     manifests: list[bytes] = field(default_factory=list)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    merges_metadata: bool = False
+    ignores_upserts: bool = False
+    metadata_seconds: float = 0
     _urls_of_groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _late: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
     _pending: dict[str, _PendingJob] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -238,6 +254,17 @@ class ScriptedGateway:
         }
         return found if len(found) == len(wanted) else None
 
+    def metadata_of_items(self, item_uuids: Sequence[str]) -> dict[str, ItemMetadata] | None:
+        """See ``RegistrationGateway``."""
+        folders = self.folders_of_items(item_uuids)
+        if folders is None:
+            return None
+        due = [one for one in self._late if one[0] <= self.clock()]
+        self._late = [one for one in self._late if one not in due]
+        for _, item_uuid, metadata in due:
+            self.metadata[item_uuid] = metadata
+        return {uuid: ItemMetadata(folder, json.dumps(self.metadata.get(uuid, {}))) for uuid, folder in folders.items()}
+
     def child_items(self, folder_uuid: str, item_uuid: str) -> tuple[RemoteItem, ...] | None:
         """See ``RegistrationGateway``."""
         self._work()
@@ -295,6 +322,8 @@ class ScriptedGateway:
         for unit in (unit for units in manifest.values() if isinstance(units, list) for unit in units):
             urls = _urls_of(unit)
             if urls in present:
+                if manifest.get(UPSERT_METADATA):
+                    self._upsert(folder, unit, urls)
                 continue
             text = next(filter(None, map(self.fails, urls)), None)
             if text is not None:
@@ -313,11 +342,24 @@ class ScriptedGateway:
             units_error=len(errors),
         )
 
+    def _upsert(self, folder: Sequence[RemoteItem], unit: Mapping[str, Any], urls: tuple[str, ...]) -> None:
+        """Give the items of a unit the metadata that was sent."""
+        for item in folder:
+            if self._urls_of_groups.get(item.item_uuid, (item.url or "",)) == urls and "clientMetadata" in unit:
+                before = self.metadata.get(item.item_uuid, {}) if self.merges_metadata else {}
+                now = {**before, **unit["clientMetadata"]}
+                if self.metadata_seconds:
+                    due = self.clock() + timedelta(seconds=self.metadata_seconds)
+                    self._late.append((due, item.item_uuid, now))
+                elif not self.ignores_upserts:
+                    self.metadata[item.item_uuid] = now
+
     def _item(self, item_uuid: str, unit: Mapping[str, Any], urls: tuple[str, ...]) -> RemoteItem:
         """Return a unit's item; a listing shows no URL of an item that has several objects, as in the sandbox."""
         is_group = OBJECT_URL not in unit
         if is_group:
             self._urls_of_groups[item_uuid] = urls
+        self.metadata[item_uuid] = dict(unit.get("clientMetadata", {}))
         return RemoteItem(
             item_uuid=item_uuid,
             name=unit["title"],
@@ -341,7 +383,8 @@ def as_external_files(data_items: Mapping[str, Any]) -> dict[str, Any]:
     lists = {
         key: [_with_numbered_urls(unit) for unit in units] for key, units in data_items.items() if key in TYPED_LISTS
     }
-    return {**lists, SKIP_DUPLICATE_URLS: data_items[TYPED_SKIP_DUPLICATE_URLS]}
+    flags = {SKIP_DUPLICATE_URLS: TYPED_SKIP_DUPLICATE_URLS, UPSERT_METADATA: TYPED_UPSERT_METADATA}
+    return {**lists, **{flag: data_items[typed] for flag, typed in flags.items()}}
 
 
 def _with_numbered_urls(unit: Mapping[str, Any]) -> dict[str, Any]:

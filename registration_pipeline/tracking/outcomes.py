@@ -179,6 +179,12 @@ class ChunkOutcomes(Sequence[Outcome]):
         firsts = _taken(rows, _unit_starts(rows.column("unit_id")))
         return dict(zip(firsts.column("unit_id").to_pylist(), firsts.column("item_uuid").to_pylist(), strict=True))
 
+    def registered_units(self) -> list[tuple[str, str | None]]:
+        """Return the units that are registered, in the order of the chunk, each with its item, where that is known."""
+        rows = self.table.select(["unit_id", "item_uuid"]).filter(pc.invert(self._is_failed))
+        firsts = _taken(rows, _unit_starts(rows.column("unit_id")))
+        return list(zip(firsts.column("unit_id").to_pylist(), firsts.column("item_uuid").to_pylist(), strict=True))
+
     def replaced(self, by: ChunkOutcomes, unit_ids: Collection[str]) -> ChunkOutcomes:
         """Return these outcomes with those of some units replaced by what another one says of the same objects."""
         wanted = pc.is_in(self.table.column("unit_id"), pa.array(list(unit_ids), pa.string())).combine_chunks()

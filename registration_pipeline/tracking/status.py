@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.counts import PlanCounts
     from registration_pipeline.planning.wave import PlannedChunk, Wave
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.links.counts import DatasetCounts
     from registration_pipeline.tracking.snapshot import SourceSnapshot
+    from registration_pipeline.tracking.upserts import UpsertCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +79,12 @@ class SourceStatus:
     chunks: Mapping[ChunkState, int] = field(default_factory=dict)
     inventory_id: str | None = None
     last_sync_at: datetime | None = None
+    dataset: DatasetCounts | None = None
+    """Registered units by whether they are linked to the source's dataset; None: it has none."""
     disagreements: tuple[str, ...] = ()
     """What does not agree in these numbers or in what they were counted from, a sentence each; usually nothing."""
+    upserts: UpsertCounts | None = None
+    """Units by the state of their newest upsert; None: the source has none configured."""
 
     @property
     def adds_up(self) -> bool:
@@ -101,11 +107,13 @@ class SourceStatus:
             "changed": self.changed,
             "deleted": self.deleted,
             "units": asdict(self.units),
+            **({"upserts": self.upserts.as_json()} if self.upserts else {}),
             "chunks": shown,
             "inventory_id": self.inventory_id,
             "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
             "quarantined": self.quarantined,
             "rejected_suffixes": dict(self.rejected_suffixes),
+            **({"dataset": self.dataset.as_json()} if self.dataset is not None else {}),
             **({"disagreements": list(self.disagreements)} if self.disagreements else {}),
         }
 
@@ -145,7 +153,7 @@ def source_status(
     statuses = chunk_statuses(store, source, snapshot)
     tally = _tally(store, source, latest, statuses, max_attempts)
     counts: PlanCounts = latest.counts
-    by_place = {name: tally[name] for name in ("registered", "pending", "failed")}
+    by_place: dict[str, int] = {name: tally[name] for name in ("registered", "pending", "failed")}
     by_place |= {"objects": counts.objects, "excluded": counts.excluded, "rejected": counts.rejected}
     by_place["pending"] += counts.held
     units = {name: tally[f"{name} units"] for name in ("registered", "pending", "failed")}
@@ -153,7 +161,12 @@ def source_status(
     verdict_times = [status.progress.verdict.at for status in statuses.values() if status.progress.verdict]
     return SourceStatus(
         source=source,
-        **by_place,
+        objects=by_place["objects"],
+        excluded=by_place["excluded"],
+        rejected=by_place["rejected"],
+        registered=by_place["registered"],
+        pending=by_place["pending"],
+        failed=by_place["failed"],
         changed=tally["changed"],
         deleted=tally["deleted"],
         quarantined=tally["quarantined"],

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from registration_pipeline.errors import StateCorruptError, StateNotFoundError
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.planning.halves import read_units
-from registration_pipeline.state.layout import failures_name, journal_folder, manifest_name, outcomes_name
+from registration_pipeline.state.layout import failures_name, is_upserts, journal_folder, manifest_name, outcomes_name
 from registration_pipeline.state.owned import is_own
-from registration_pipeline.tracking.failures.files import COLUMNS
+from registration_pipeline.tracking.failures.files import COLUMNS, STAGE_REGISTRATION, STAGE_UPSERT
 from registration_pipeline.tracking.failures.log import chunk_failures
 from registration_pipeline.tracking.journal.journal import decode_event, in_order, summary_entries
 from registration_pipeline.tracking.journal.states import JournalEventKind, fold_events
@@ -122,7 +122,9 @@ class ChunkVerifier:
             failures_name(self._source, verdict.chunk_id, verdict.attempt, suffix) for suffix in ("parquet", "csv")
         )
         if parquet in self._present or text in self._present:
-            rows = [row.cells for row in chunk_failures(self._source, verdict.chunk_id, outcomes)]
+            stage = STAGE_UPSERT if is_upserts(self._source) else STAGE_REGISTRATION
+            source = self._source.partition("/")[0]
+            rows = [row.cells for row in chunk_failures(source, verdict.chunk_id, outcomes, stage=stage)]
             self._note(pair_damage(self._store, parquet, text, (COLUMNS, rows)))
 
     def _verify_manifests(self, sent: dict[str, str]) -> None:
@@ -137,7 +139,8 @@ class ChunkVerifier:
             else:
                 is_same = True
                 with suppress(StateCorruptError):  # of the plan, which is named elsewhere
-                    is_same = data == render_manifest(chunk_id, read_units(self._store, self._source, chunk_id))
+                    units = read_units(self._store, self._source, chunk_id)
+                    is_same = data == render_manifest(chunk_id, units, upsert=is_upserts(self._source))
             self._note(None if is_same else Damage(name, "is not what its chunk was planned as, or was sent as"))
 
     def _note(self, damage: Damage | None) -> None:

@@ -52,6 +52,14 @@ class StateReport:
         """Note a problem, unless the file has one already."""
         self.damaged.setdefault(damage.name, damage)
 
+    def include(self, below: StateReport) -> None:
+        """Add what was found of a part of the source's state that is laid out like a source."""
+        self.files += below.files
+        self.bytes += below.bytes
+        self.leftovers += below.leftovers
+        for damage in below.damaged.values():
+            self.add(damage)
+
     def to_json(self, store: StateStore) -> dict[str, Any]:
         """Return the form of ``state SOURCE --verify --json``."""
         return {

@@ -11,12 +11,15 @@ from registration_pipeline.state.layout import (
     audit_folder,
     inventory_writers_folder,
     lease_folder,
+    owner_of,
     state_version_name,
+    upserts_source,
 )
 from registration_pipeline.state.owned import is_own
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.status import source_status
+from registration_pipeline.tracking.upserts import upsert_view
 from registration_pipeline.verification.chunks import ChunkVerifier, report_pairs
 from registration_pipeline.verification.markers import verify_markers
 from registration_pipeline.verification.report import Damage, StateReport
@@ -49,17 +52,32 @@ def verify_state(store: StateStore, source: str) -> StateReport:
         report.add(Damage(state_version_name(source), f"is damaged: {error}"))
     listed = list(store.names(f"{source}/"))
     names = list(filter(is_own, listed))
-    report.files = len(names)
     report.foreign = tuple(name for name in listed if not is_own(name))
+    upserts = upserts_source(source)
+    _verify_lineage(store, [name for name in names if owner_of(name)[0] == source], report)
+    below = StateReport(upserts)
+    _verify_lineage(store, [name for name in names if owner_of(name)[0] == upserts], below)
+    report.include(below)
+    if not report.damaged:
+        _compare_numbers(store, report)
+    return report
+
+
+def _verify_lineage(store: StateStore, names: Sequence[str], report: StateReport) -> None:
+    """Check every file of a source, or of what stands for one.
+
+    Args:
+        store: the state.
+        names: its own files.
+        report: about it.
+    """
+    report.files = len(names)
     markers = verify_markers(store, names, report)
     chunks = ChunkVerifier(store, names, report)
     chunks.verify()
     _verify_reports(store, names, report)
     _verify_json(store, names, report)
     _count_leftovers(names, {*markers.parts, *chunks.outcomes}, report)
-    if not report.damaged:
-        _compare_numbers(store, report)
-    return report
 
 
 def _verify_reports(store: StateStore, names: Sequence[str], report: StateReport) -> None:
@@ -96,6 +114,9 @@ def _compare_numbers(store: StateStore, report: StateReport) -> None:
         load_history(store, report.source, is_trusted=False)
         said = source_status(store, report.source).disagreements
         for _ in source_failures(store, report.source):
+            pass
+        view = upsert_view(store, upserts_source(report.source))
+        for _ in view.failures(report.source):
             pass
     except StateCorruptError as error:
         report.add(Damage(folder, f"can't be read: {error}"))

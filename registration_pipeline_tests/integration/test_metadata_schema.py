@@ -319,6 +319,21 @@ def test_a_process_that_is_killed_is_run_again(sandbox: Sandbox, tmp_path: Path,
     assert change(sandbox).writes == 0
 
 
+@pytest.mark.parametrize("effect", [Effect.DRIP, Effect.BOMB], ids=str)
+def test_a_reply_that_never_ends_is_given_up_and_settled_by_reading(sandbox: Sandbox, effect: Effect) -> None:
+    gateway = EncordSchemaGateway(
+        ssh_private_key=sandbox.private_key_path.read_text(), domain=sandbox.url, timeout_seconds=2
+    )
+    sandbox.script(Fault(effect=effect, endpoint=GET), Fault(effect=effect, when=When.AFTER, endpoint=SET))
+    with pytest.raises(TransientError, match=r"no whole reply within 2 s|larger than 128 MB"):
+        gateway.read_schema()
+    retry = RetryPolicy(sleep=lambda _: None)
+    applied = SchemaChange(gateway=gateway, retry=retry, source="fleet", declared=DECLARED).apply()
+
+    assert sandbox.metadata_schema() == WHOLE
+    assert applied.writes == 1
+
+
 def test_the_gateway_says_what_came_instead_of_a_schema(sandbox: Sandbox) -> None:
     gateway = EncordSchemaGateway(ssh_private_key=sandbox.private_key_path.read_text(), domain=sandbox.url)
     sandbox.script(Fault(effect=Effect.WRONG_SHAPE, endpoint=GET))

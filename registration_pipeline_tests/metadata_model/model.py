@@ -15,7 +15,7 @@ class Entry(NamedTuple):
     Args:
         way: pattern, table, sidecar or object_metadata.
         settings: as in the configuration.
-        rows: key -> values, None (a row without values), or ``{"problem": …, "message": …}``. No row: not read.
+        rows: key -> values, None (a row without values), or ``{"problem": …, "message": …}``. No row: nothing is known.
     """
 
     way: str
@@ -51,9 +51,11 @@ def expected(entries: list[Entry], schema: dict[str, Any], key: str) -> Expected
         elif key in entry.rows:
             found = entry.rows[key]
         else:
-            waits |= entry.way != "table"
+            waits |= entry.way == "object_metadata"
             found = None
-        if found is not None and "problem" in found:
+        if found is not None and found.get("problem") == "waiting":
+            waits = True
+        elif found is not None and "problem" in found:
             problems.append(found["problem"])
         elif found is not None:
             values = _over(values, found)

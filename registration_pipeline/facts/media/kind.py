@@ -78,6 +78,9 @@ class MediaProbing:
         kind_of: see ``media_kind``.
         processes: see ``media_kind``.
         monotonic: seconds that never go back.
+
+    Attributes:
+        pool: the processes.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class MediaProbing:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kind_of, self._processes, self._monotonic = kind_of, processes, monotonic
-        self._pool = WorkerPool(processes)
+        self.pool = WorkerPool(processes)
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -104,7 +107,7 @@ class MediaProbing:
         try:
             yield
         finally:
-            self._pool.close()
+            self.pool.close()
 
     def read(self, reader: ObjectReader, item: StoredObject) -> Media:
         """Return what one object says of itself.
@@ -124,7 +127,9 @@ class MediaProbing:
     def _block(self, ranges: _Ranges, item: StoredObject) -> dict[str, Any]:
         kind = self._kind_of(item.key)
         if kind is None or not (kind in _IMAGES or kind in _IN_PROCESSES or kind is MediaKind.TEXT):
-            raise NotUnderstoodError(f"is of a kind that Encord takes no media metadata of ({kind or 'not a medium'})")
+            raise NotUnderstoodError(
+                f"is of a kind for which Encord accepts no media metadata ({kind or 'not a medium'})"
+            )
         if not item.size:
             raise NotUnderstoodError("is empty")
         if kind is MediaKind.TEXT:
@@ -133,7 +138,7 @@ class MediaProbing:
             found = picture(ProbedFile(ranges, item.size, most_bytes=IMAGE_BYTES))
             if found is not None:
                 return found.block(item.size)
-        return self._pool.probe(_IN_PROCESSES.get(kind, "picture"), item.key, item.size, ranges)
+        return self.pool.probe(_IN_PROCESSES.get(kind, "picture"), item.key, item.size, ranges)
 
 
 class _Ranges:

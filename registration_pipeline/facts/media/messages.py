@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+READY: Final = b"S"
+"""Sent once, when the process has started: without it something is wrong with the installation, and not with a file."""
+
 ASKED: Final = b"R"
 DONE: Final = b"D"
 RANGE: Final = struct.Struct("<QI")

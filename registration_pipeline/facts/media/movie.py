@@ -9,14 +9,13 @@ last. The last one is enough: its place is in the table at the end (``mfra``), o
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from registration_pipeline.facts.media.boxes import Box, boxes, full_box, integer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from registration_pipeline.facts.media.probed_file import ProbedFile
 
 _STEP: Final = 64 << 10
@@ -27,6 +26,7 @@ _LONG_FRAGMENT: Final = 384 << 10
 """From here on, going from one to the next reads less than searching for the last one from the end, a twenty-fourth of it."""
 
 _MOST_STEPS: Final = 100
+_NEARLY_ALL: Final = 0.75
 
 _MOST_RUNS: Final = 100_000
 
@@ -41,6 +41,8 @@ class Movie:
         is_fragmented: whether most of it is in fragments.
         track: number of the track.
         ticks: a second, of the track's times.
+        width: of the stored picture, in pixels; 0: the header does not say.
+        height: of the stored picture.
         default_ticks: of a sample, unless its fragment says otherwise.
         seconds: of all fragments, if the header says it.
     """
@@ -50,8 +52,18 @@ class Movie:
     is_fragmented: bool = False
     track: int = 0
     ticks: int = 0
+    width: int = 0
+    height: int = 0
     default_ticks: int = 0
     seconds: float | None = None
+
+
+class _Span(NamedTuple):
+    """When a track's part of a fragment begins and ends, and how long a frame of it is, in the track's ticks."""
+
+    begin: int
+    end: int
+    frame: float
 
 
 def movie(file: ProbedFile) -> Movie:
@@ -70,8 +82,7 @@ def movie(file: ProbedFile) -> Movie:
         return Movie(brand)
     parts = list(boxes(file, moov.begin, moov.end))
     track = next((one for box in parts if box.name == b"trak" and (one := _track(file, box))), None)
-    number, ticks, is_turned = track or (0, 0, False)
-    found = Movie(brand, is_turned, track=number, ticks=ticks, seconds=seconds)
+    found = replace(track or Movie(), brand=brand, seconds=seconds)
     extends = next((box for box in parts if box.name == b"mvex"), None)
     return found if extends is None else _extended(file, found, parts, extends)
 
@@ -91,15 +102,17 @@ def _extended(file: ProbedFile, found: Movie, parts: list[Box], extends: Box) ->
     return replace(found, is_fragmented=True, default_ticks=default, seconds=seconds)
 
 
-def fragmented_seconds(file: ProbedFile, found: Movie) -> float | None:
-    """Return how long a fragmented movie is, by its last fragment; None: it does not say."""
+def fragmented(file: ProbedFile, found: Movie) -> tuple[float | None, float | None]:
+    """Return how long a fragmented movie is, by its last fragment, and its frame rate, by its first one; None: unknown."""
     with file.in_small_pieces():
         first = _first_fragment(file)
-        if not found.ticks or first is None:
-            return None
+        span = None if first is None or not found.ticks else _span(file, first[0], found)
+        rate = found.ticks / span.frame if span is not None and span.frame else None
+        if first is None or not found.ticks or found.seconds:
+            return found.seconds, rate
         last = _last_by_table(file, found.track) or _last_fragment(file, first, found)
-        begin, end = _times(file, first[0], found), None if last is None else _times(file, last, found)
-    return (end[1] - (begin[0] if begin else 0)) / found.ticks if end is not None else None
+        end = None if last is None else _span(file, last, found)
+    return (end.end - (span.begin if span else 0)) / found.ticks if end is not None else None, rate
 
 
 def _first_fragment(file: ProbedFile) -> tuple[Box, int] | None:
@@ -120,13 +133,13 @@ def _last_fragment(file: ProbedFile, first: tuple[Box, int], found: Movie) -> Bo
         return _last_by_search(file, found, max(_TAIL, 2 * length))
     last = None
     for box in boxes(file, fragment.begin - 8, file.size, most=3 * _MOST_STEPS):
-        if box.name == b"moof" and _times(file, box, found) is not None:
+        if box.name == b"moof" and _span(file, box, found) is not None:
             last = box
     return last
 
 
-def _track(file: ProbedFile, track: Box) -> tuple[int, int, bool] | None:
-    """Return number, ticks a second and whether it is turned, of a track of pictures; None: it is another one."""
+def _track(file: ProbedFile, track: Box) -> Movie | None:
+    """Return what a track of pictures says; None: it is another one."""
     parts = {box.name: box for box in boxes(file, track.begin, track.end)}
     if not {b"tkhd", b"mdia"} <= parts.keys():
         return None
@@ -138,7 +151,19 @@ def _track(file: ProbedFile, track: Box) -> tuple[int, int, bool] | None:
     matrix = content[48:84] if version else content[36:72]
     values = struct.unpack(">9i", matrix) if len(matrix) == 36 else (1,) * 9  # noqa: PLR2004
     is_turned = values[0] == values[4] == 0 and bool(values[1] and values[3])
-    return number, _ticks(file, media[b"mdhd"]), is_turned
+    width, height = _sides(file, media.get(b"minf"))
+    return Movie(is_turned=is_turned, track=number, ticks=_ticks(file, media[b"mdhd"]), width=width, height=height)
+
+
+def _sides(file: ProbedFile, information: Box | None) -> tuple[int, int]:
+    """Return width and height of the first kind of samples: FFmpeg waits for the decoder to say those of some codecs."""
+    for name in (b"stbl", b"stsd"):
+        if information is not None:
+            information = next(
+                (box for box in boxes(file, information.begin, information.end) if box.name == name), None
+            )
+    content = b"" if information is None else file.read_at(information.begin + 40, 4)
+    return (integer(content[:2]), integer(content[2:])) if len(content) == 4 else (0, 0)  # noqa: PLR2004
 
 
 def _ticks(file: ProbedFile, header: Box) -> int:
@@ -187,14 +212,14 @@ def _last_by_search(file: ProbedFile, found: Movie, most: int) -> Box | None:
         at = len(content)
         while (at := content.rfind(b"moof", 0, at)) >= 4:  # noqa: PLR2004
             box = _fragment_at(file, begin + at - 4) if content[at + 8 : at + 12] == b"mfhd" else None
-            if box is not None and _times(file, box, found) is not None:
+            if box is not None and _span(file, box, found) is not None:
                 return box
         end, behind = begin, content[:16]
     return None
 
 
-def _times(file: ProbedFile, fragment: Box, found: Movie) -> tuple[int, int] | None:
-    """Return when the track's part of a fragment begins and ends, in its ticks; None: the track is not in it."""
+def _span(file: ProbedFile, fragment: Box, found: Movie) -> _Span | None:
+    """Return when the track's part of a fragment begins and ends, and its frame rate; None: the track is not in it."""
     for box in boxes(file, fragment.begin, fragment.end):
         if box.name != b"traf":
             continue
@@ -209,8 +234,8 @@ def _times(file: ProbedFile, fragment: Box, found: Movie) -> tuple[int, int] | N
         default = _default_ticks(flags, content) or found.default_ticks
         version, _, times = full_box(file, start)
         begin = integer(times[: 8 if version else 4])
-        runs = (part for part in parts if part.name == b"trun")
-        return begin, begin + sum(ticks for run in runs for ticks in _run_ticks(file, run, default))
+        lengths = sum((_run(file, part, default) for part in parts if part.name == b"trun"), Counter[int]())
+        return _Span(begin, begin + sum(ticks * count for ticks, count in lengths.items()), _frame(lengths))
     return None
 
 
@@ -219,13 +244,21 @@ def _default_ticks(flags: int, content: bytes) -> int:
     return integer(content[place : place + 4]) if flags & 8 else 0
 
 
-def _run_ticks(file: ProbedFile, run: Box, default: int) -> Iterator[int]:
+def _run(file: ProbedFile, run: Box, default: int) -> Counter[int]:
+    """Return the lengths of the samples of a run, in ticks, and how many have each."""
     _, flags, content = full_box(file, run)
     count = min(integer(content[:4]), _MOST_RUNS)
     place = 4 + (4 if flags & 1 else 0) + (4 if flags & 4 else 0)
     step = 4 * sum(bool(flags & flag) for flag in (0x100, 0x200, 0x400, 0x800))
     if not flags & 0x100:
-        yield count * default
-        return
-    for at in range(place, min(place + count * step, len(content) - 3), step):
-        yield integer(content[at : at + 4])
+        return Counter({default: count})
+    return Counter(
+        integer(content[at : at + 4]) for at in range(place, min(place + count * step, len(content) - 3), step)
+    )
+
+
+def _frame(lengths: Counter[int]) -> float:
+    """Return how long a frame is: as nearly all are, for the last one often differs; or on average."""
+    total = lengths.total()
+    usual, count = lengths.most_common(1)[0] if total else (0, 0)
+    return usual if count >= _NEARLY_ALL * total else sum(ticks * number for ticks, number in lengths.items()) / total

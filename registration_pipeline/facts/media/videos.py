@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from registration_pipeline.facts.media.clusters import last_moment
-from registration_pipeline.facts.media.movie import Movie, fragmented_seconds, movie
+from registration_pipeline.facts.media.movie import Movie, fragmented, movie
 from registration_pipeline.facts.media.trouble import NotUnderstoodError
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def probe_video(file: ProbedFile, key: str) -> dict[str, Any]:  # noqa: ARG001 -
         if probe_bytes >= file.size:
             break
     if found.is_fragmented:
-        values["duration"] = found.seconds or fragmented_seconds(file, found)
+        seconds, rate = fragmented(file, found)
+        values |= {"duration": seconds, "fps": rate or values["fps"]}
     elif demuxer == "matroska" and not values["duration"]:
         values["duration"] = _recorded(file, values["fps"])
     _check(values)
@@ -123,8 +124,8 @@ def _values(container: av.container.InputContainer, stream: VideoStream, demuxer
     return {
         "fps": float(rate) if rate else None,
         "duration": seconds,
-        "width": stream.codec_context.width,
-        "height": stream.codec_context.height,
+        "width": stream.codec_context.width or found.width,
+        "height": stream.codec_context.height or found.height,
     }
 
 

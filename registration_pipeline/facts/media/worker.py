@@ -22,6 +22,7 @@ from registration_pipeline.facts.media.messages import (
     DONE,
     GIVEN,
     RANGE,
+    READY,
     REPLY,
     packed,
     read_exactly,
@@ -63,6 +64,7 @@ def main() -> None:
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_DATA, MEMORY_BYTES)
     with suppress(EOFError, BrokenPipeError):
+        write_all(answers, READY)
         while True:
             job = unpacked(lambda length: os.read(commands, length))
             _limit(resource.RLIMIT_CPU, math.ceil(time.process_time()) + CPU_SECONDS)

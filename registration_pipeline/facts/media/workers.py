@@ -13,16 +13,17 @@ import select
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from registration_pipeline.errors import HaltError
 from registration_pipeline.facts.media.messages import (
     ASKED,
     DONE,
     FAILED,
     GIVEN,
     RANGE,
+    READY,
     REPLY,
     packed,
     read_exactly,
@@ -44,7 +45,8 @@ _OBJECTS_OF_ONE: Final = 5_000
 """After which a process is replaced: libraries in C lose a little memory now and then."""
 
 _MOST_RANGE: Final = 256 << 20
-_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ")
+_MODULE: Final = "registration_pipeline.facts.media.worker"
+_START_SECONDS: Final = 120.0
 
 
 class WorkerPool:
@@ -61,6 +63,12 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
         self.started = 0
+
+    @property
+    def processes(self) -> list[int]:
+        """The ids of the processes that have nothing to do."""
+        with self._lock:
+            return [worker.process_id for worker in self._idle]
 
     def close(self) -> None:
         """End all processes that have nothing to do."""
@@ -80,6 +88,7 @@ class WorkerPool:
 
         Raises:
             NotUnderstoodError: there is none, or the process did not survive the file.
+            HaltError: no process can be started.
             Exception: what ``fetch`` raises.
         """
         with self._free, self._worker() as worker:
@@ -106,14 +115,12 @@ class _Worker:
 
     def __init__(self, wait_seconds: float) -> None:
         self._wait_seconds = wait_seconds
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "registration_pipeline.facts.media.worker"],
+        self._process = subprocess.Popen(  # noqa: S603 - Python itself
+            [sys.executable, "-m", _MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,  # an interruption is for this process, which then ends the other
         )
         if self._process.stdin is None or self._process.stdout is None:
@@ -121,6 +128,26 @@ class _Worker:
         self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
         self._objects = 0
         self._is_broken = True
+        self._await_start()
+
+    def _await_start(self) -> None:
+        try:
+            is_ready = self._read(1, _START_SECONDS) == READY
+        except TimeoutError:
+            is_ready = False
+        if not is_ready:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+            self.end()
+            raise HaltError(
+                f"The process that probes media does not start: {sys.executable} -m {_MODULE} ended with status "
+                f"{self._process.returncode}. Run this command to find out why; it should wait without a word"
+            )
+
+    @property
+    def process_id(self) -> int:
+        """Of the system."""
+        return self._process.pid
 
     @property
     def is_usable(self) -> bool:
@@ -169,11 +196,10 @@ class _Worker:
             else:
                 write_all(self._to, REPLY.pack(GIVEN, len(content)) + content)
 
-    def _read(self, length: int) -> bytes:
+    def _read(self, length: int, seconds: float | None = None) -> bytes:
         poll = select.poll()
         poll.register(self._from, select.POLLIN)
-        end = time.monotonic() + self._wait_seconds
-        if not poll.poll(max(end - time.monotonic(), 0) * 1000):
+        if not poll.poll((self._wait_seconds if seconds is None else seconds) * 1000):
             raise TimeoutError
         return os.read(self._from, length)
 

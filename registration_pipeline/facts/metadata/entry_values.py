@@ -76,7 +76,7 @@ def entry_values(
             raise ValueError(f"there is no set of facts for the entry {entry.model_dump_json(exclude_defaults=True)}")
         else:
             rows = (batch.select(VALUES_SCHEMA.names) for batch in read_parts(store, facts.parts, None, batch_rows))
-            found.append(_OfVersion(rows) if entry.object_metadata else _OfKey(rows))
+            found.append(_OfVersion(rows, schema) if entry.object_metadata else _OfKey(rows))
     return found
 
 
@@ -91,7 +91,7 @@ class _OfPattern:
 
 
 class _OfKey:
-    """A table or sidecars: their values belong to a key, whatever version of the object has it; most objects have none."""
+    """A table or sidecars: their values belong to a key, whatever version of the object has it. No row: nothing is said."""
 
     def __init__(self, facts: Iterator[pa.RecordBatch]) -> None:
         self._rows = SortedLookup(SortedMerge([facts], VALUES_SCHEMA))
@@ -101,26 +101,26 @@ class _OfKey:
         found = self._rows.rows_of(rows.column("key"))
         where = pc.index_in(rows.column("key"), value_set=found.column("key"))
         self.without_row += where.null_count
-        said = found.take(where)
-        problems = said.column("problem")
-        if problems.null_count == len(problems):
-            return _said(said, None)
-        is_waiting = pc.fill_null(pc.equal(problems, WAITING), fill_value=False)
-        return _said(said, is_waiting if pc.any(is_waiting).as_py() else None)
+        return _said(found.take(where), None)
 
 
 class _OfVersion:
-    """Object metadata, which belong to a version of an object."""
+    """Object metadata, which belong to a version of an object; all are texts. No row: it has to be read yet."""
 
     without_row = 0
 
-    def __init__(self, facts: Iterator[pa.RecordBatch]) -> None:
-        self._join = FactsJoin(facts, VALUES_SCHEMA)
+    def __init__(self, facts: Iterator[pa.RecordBatch], schema: SchemaCheck) -> None:
+        self._join, self._schema = FactsJoin(facts, VALUES_SCHEMA), schema
 
     def of(self, rows: pa.RecordBatch) -> Said:
         found = pa.concat_batches([known for _, known in self._join.match(rows)])
         is_waiting = pc.is_null(found.column("key"))
-        return _said(found, is_waiting if pc.any(is_waiting).as_py() else None)
+        said = _said(found, is_waiting if pc.any(is_waiting).as_py() else None)
+        return said._replace(texts=self._converted(said.texts)) if self._schema.converts else said
+
+    def _converted(self, texts: pa.StringArray) -> pa.StringArray:
+        convert = self._schema.converted_texts
+        return pa.array([None if text is None else convert(text) for text in texts.to_pylist()], pa.string())
 
 
 def _said(found: pa.RecordBatch, is_waiting: pa.BooleanArray | None) -> Said:
@@ -128,4 +128,7 @@ def _said(found: pa.RecordBatch, is_waiting: pa.BooleanArray | None) -> Said:
     if problems.null_count == len(problems):
         return Said(found.column("values"), is_waiting=is_waiting)
     texts = pc.if_else(pc.is_valid(problems), pa.scalar(None, pa.string()), found.column("values"))
+    unread = pc.fill_null(pc.equal(problems, WAITING), fill_value=False)
+    if pc.any(unread).as_py():
+        is_waiting = unread if is_waiting is None else pc.or_(is_waiting, unread)
     return Said(texts, problems, found.column("message"), is_waiting)

@@ -21,6 +21,7 @@ from registration_pipeline.facts.metadata.metadata_set import (
     set_notes,
 )
 from registration_pipeline.facts.metadata.schema_check import SchemaCheck
+from registration_pipeline.facts.metadata.value_sets import ROWS_WITHOUT_OBJECT
 from registration_pipeline.facts.reading.progress import claim_reading, clear_away, give_up_claim
 from registration_pipeline.facts.sets import FactsWriter, latest_facts
 from registration_pipeline.inventory.inventory import read_inventory
@@ -56,9 +57,8 @@ def make_metadata(
 ) -> FactSet:
     """Merge all entries of a source and commit what they come to; return the last set if nothing changed since.
 
-    A set of object metadata has a row for every candidate that could be read, and one of sidecars the problem ``waiting``
-    where one could not be: such an object waits, and has no row in this set. A table was read whole, and all sidecars were
-    found: an object without a row there has no values of it.
+    An object without a row in the set of a table or of sidecars has no values there. One without a row among object metadata
+    waits, and so does one whose row has the problem ``waiting``: it has no row in this set, either.
 
     Args:
         store: the state.
@@ -125,8 +125,9 @@ def _tables(
         {
             "entry": index,
             "table": source.metadata[index].table,
-            "rows": facts.rows,
-            "without_object": facts.rows - present[index],
+            # A set has a row for each object that the rows of its table name, and notes of what it made none.
+            "rows": int(facts.notes.get("rows", facts.rows)),
+            "without_object": facts.rows - present[index] + int(facts.notes.get(ROWS_WITHOUT_OBJECT, 0)),
             "without_row": entries[index].without_row,
         }
         for index, facts in sets.items()

@@ -46,7 +46,7 @@ class TableCounts(NamedTuple):
         entry: which entry of ``metadata``, from 0.
         table: as it is written there.
         rows: of the table.
-        without_object: of those, that name no object of the inventory.
+        without_object: of those, that name no object of the inventory; rows of one object, such as its key frames, count once.
         without_row: objects that the set covers and that the table has no row for.
     """
 

@@ -6,12 +6,13 @@ compared elsewhere. A field that the schema does not name is free.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from registration_pipeline.facts.metadata.values import ValueProblem, embeddings_of_frames, shown
+from registration_pipeline.facts.metadata.values import ValueProblem, canonical, embeddings_of_frames, shown
 from registration_pipeline.limits import INTEGER_RANGE, MAX_VARCHAR_CHARACTERS
 from registration_pipeline.settings.metadata import FieldKind
 
@@ -71,6 +72,18 @@ class SchemaCheck:
         if field is not None and field.kind is FieldKind.BOOLEAN:
             return _BOOLEANS.get(text.lower(), text)
         return text
+
+    @property
+    def converts(self) -> bool:
+        """Whether ``converted`` may give something else than a text."""
+        return any(field.kind in {FieldKind.NUMBER, FieldKind.BOOLEAN} for field in self._types.values())
+
+    def converted_texts(self, values: str) -> str | None:
+        """Return the canonical JSON of an object whose values are texts with those converted that ``converted`` does."""
+        texts: dict[str, Any] = json.loads(values)
+        return canonical(
+            {name: self.converted(name, text) if isinstance(text, str) else text for name, text in texts.items()}
+        )
 
     def _problems_of_frames(self, values: Mapping[str, Any]) -> Iterator[ValueProblem]:
         for frame, name, value in embeddings_of_frames(values):

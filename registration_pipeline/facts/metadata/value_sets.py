@@ -27,8 +27,13 @@ VALUES_SCHEMA: Final[pa.Schema] = facts_schema(
 ``e_tag``, ``size`` and ``last_modified`` are those of the object's version where the values belong to a version of it, else
 null. ``values`` is canonical JSON (``values.canonical``) of an object, with the prefix of the entry and without nulls; null:
 nothing is known. ``problem`` is null, ``invalid_metadata`` or ``metadata_unreadable``; then ``message`` names the object, the
-place, the field, the value and the rule, and says what to do.
+place, the field, the value and the rule, and says what to do. It may also be ``waiting``: what has the values could not be
+read for a reason that passes.
 """
+
+ROWS_WITHOUT_OBJECT: Final = "rows_without_object"
+"""The note of a table's set that counts the rows of its files that name no object, and so are not in the set: without a key,
+with the URL of another bucket, or with a name that no object of the inventory has."""
 
 _DIGEST_CHARACTERS: Final = 8
 

@@ -25,6 +25,12 @@ _CONFIG: Final = "config"
 _FRAME_NUMBER: Final = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 """Of a frame, or seconds."""
 
+_STRING: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
+"""A text in canonical JSON."""
+
+_OTHER_FORM: Final = re.compile(r"[0-9][eE]|\s")
+"""Outside of texts: numbers with exponents, which are written in many ways, and blanks, which canonical JSON has none of."""
+
 _MOST_DEPTH: Final = MAX_DEPTH - 15
 """Objects and lists within each other; the rest is for the manifest around them."""
 
@@ -93,8 +99,14 @@ def merged_values(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def sent_bytes(text: str) -> int:
-    """Return the length of canonical JSON as the SDK sends it, with a blank after every comma and colon."""
-    return len(json.dumps(json.loads(text)))
+    """Return the length of JSON as the SDK sends it, with a blank after every comma and colon.
+
+    Canonical JSON is not parsed for that: the SDK writes everything else as ``canonical`` does.
+    """
+    bare = _STRING.sub("", text)
+    if not text.isascii() or "\x7f" in text or _OTHER_FORM.search(bare):
+        return len(json.dumps(json.loads(text)))
+    return len(text) + bare.count(",") + bare.count(":")
 
 
 def filled(first: str | None, *later: str | None) -> str | None:
@@ -180,11 +192,11 @@ def shown(value: object) -> str:
 
 
 def _merge_into(values: dict[str, Any], later: Mapping[str, Any]) -> None:
-    for name, value in later.items():
-        if name == ENCORD_KEY and isinstance(values.get(name), dict) and isinstance(value, dict):
-            _merge_deep(values[name], value)
-        else:
-            values[name] = value
+    encord, more = values.get(ENCORD_KEY), later.get(ENCORD_KEY)
+    values.update(later)
+    if isinstance(encord, dict) and isinstance(more, dict):
+        _merge_deep(encord, more)
+        values[ENCORD_KEY] = encord
 
 
 def _merge_deep(values: dict[str, Any], later: Mapping[str, Any]) -> None:

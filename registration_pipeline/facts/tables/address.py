@@ -6,7 +6,7 @@ What does not belong here: finding the files (``files.py``) and reading them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os.path import normpath
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -15,7 +15,7 @@ from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings.addresses import SourceScheme, parse_location
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.settings.addresses import SourceLocation
@@ -55,8 +55,7 @@ class TableAddress:
 
     def matcher(self) -> Callable[[str], bool]:
         """Return what says whether a key or an absolute path is one of the files."""
-        expression = re.compile("[^/]*".join(map(re.escape, self.pattern.split(ANY))), re.DOTALL)
-        return lambda name: expression.fullmatch(name) is not None
+        return _keys(self.pattern)
 
     def shown(self, path: Path) -> str:
         """Return the name of a file for people."""
@@ -77,81 +76,47 @@ def table_address(source: SourceSettings, index: int, entry: MetadataEntry, base
         base_folder: of registration.yaml, where relative paths begin.
 
     Raises:
-        ConfigurationError: it is neither a path nor an address of a store.
+        ConfigurationError: it is in OBS, and the source is not.
     """
     text, key = entry.table or "", f"sources.{source.name}.metadata[{index}].table"
     if "://" not in text:
-        if "\0" in text:
-            raise ConfigurationError("a path can't hold a zero byte", key=key)
         folder = Path(normpath(base_folder))
         return TableAddress(text=text, key=key, path=Path(normpath(folder / text)), folder=folder)
-    try:
-        location = parse_location(text)
-    except ValueError as error:
-        raise ConfigurationError(f"a table is a path, or an address that {error}", key=key) from None
+    location = parse_location(text)  # checked with the settings
     if location.path is not None:
         return TableAddress(text=text, key=key, path=Path(normpath(location.path)))
-    if not location.prefix:
-        raise ConfigurationError("names a bucket and no file in it", key=key)
     if location.scheme is SourceScheme.OBS and source.location.scheme is not SourceScheme.OBS:
         text = "a table in obs:// needs a source in obs://, whose region or endpoint it is read with; copy the table"
         raise ConfigurationError(text, key=key)
     return TableAddress(text=text, key=key, location=location)
 
 
-@dataclass(frozen=True, slots=True)
-class TableKeys:
-    """Which objects of a source are files of its own tables, which are not registered; called with a key.
+def own_tables(source: SourceSettings) -> Iterator[tuple[str, Callable[[str], bool]]]:
+    """Yield the tables whose files may be objects of the source itself, which are not registered then.
 
     Args:
-        rules: each with its name and what says whether a key is one of its files.
+        source: its settings. The loader gives paths of tables of a source in a directory whole.
+
+    Yields:
+        The name of the rule, e.g. ``metadata[2].table "s3://…"``, and what says whether a key is one of its files.
     """
-
-    rules: tuple[tuple[str, Callable[[str], bool]], ...] = field(default=())
-
-    def __bool__(self) -> bool:
-        """Return whether any object may be one."""
-        return bool(self.rules)
-
-    def __call__(self, key: str) -> bool:
-        """Return whether an object is a file of a table."""
-        return self.rule(key) is not None
-
-    def rule(self, key: str) -> str | None:
-        """Return the name of the entry whose file an object is, e.g. ``metadata[2].table "s3://…"``; None: of none."""
-        return next((name for name, matches in self.rules if matches(key)), None)
-
-
-def table_keys(source: SourceSettings, base_folder: Path) -> TableKeys:
-    """Return which objects of a source are files of its tables: those that lie in its own bucket or directory.
-
-    Args:
-        source: its settings.
-        base_folder: of registration.yaml, where relative paths begin.
-
-    Raises:
-        ConfigurationError: the address of a table is wrong.
-    """
-    rules = []
     for index, entry in enumerate(source.metadata):
-        if entry.table is None:
-            continue
-        address = table_address(source, index, entry, base_folder)
-        if (pattern := _in_the_source(source.location, address)) is not None:
-            name = f'metadata[{index}].table "{entry.table}"'
-            rules.append((name, _keys(pattern)))
-    return TableKeys(tuple(rules))
+        if entry.table is not None and (pattern := _in_the_source(source.location, entry.table)) is not None:
+            yield f'metadata[{index}].table "{entry.table}"', _keys(pattern)
 
 
-def _in_the_source(own: SourceLocation, address: TableAddress) -> str | None:
-    """Return the pattern of keys of the source that are files of the table; None: none can be."""
-    there = address.location
-    if there is not None:
-        is_same = (there.scheme, there.bucket, there.account) == (own.scheme, own.bucket, own.account)
-        return there.prefix if is_same else None
-    if own.path is None or address.path is None:
+def _in_the_source(own: SourceLocation, table: str) -> str | None:
+    """Return the pattern of keys of the source that are files of a table; None: none can be."""
+    there = parse_location(table) if "://" in table else None
+    if own.path is None:
+        is_same = there and (there.scheme, there.bucket, there.account) == (own.scheme, own.bucket, own.account)
+        return there.prefix if there is not None and is_same else None
+    if there is not None and there.path is None:
         return None
-    root, path = PurePosixPath(normpath(own.path)), PurePosixPath(address.path)
+    root, path = (
+        PurePosixPath(normpath(own.path)),
+        PurePosixPath(normpath(there.path if there and there.path else table)),
+    )
     return str(path.relative_to(root)) if path.is_relative_to(root) else None
 
 

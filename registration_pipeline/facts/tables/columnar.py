@@ -16,6 +16,7 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
 from registration_pipeline.errors import HaltError
+from registration_pipeline.settings.metadata import FRAME_COLUMN
 from registration_pipeline.state.shortage import shortage, shortage_text
 
 if TYPE_CHECKING:
@@ -93,13 +94,14 @@ def csv_batches(path: Path, file: str, form: TableForm) -> Iterator[tuple[Column
             column is not there.
     """
     refuse_other_content(path, file, form)
+    _refuse_open_quote(path, file, form)
     names = _heading(path, file, form)
     columns = form.columns(file, names)
     if columns.has_frames:
         raise form.problem(
             file,
-            "has a column 'frame', so its values are embeddings of frames, and CSV has no lists. Write it as Parquet or JSON "
-            "lines; if 'frame' is a value like others, name it in `columns`",
+            f"has a column {FRAME_COLUMN!r}, so its values are embeddings of frames, and CSV has no lists. Write it as "
+            f"Parquet or JSON lines; if {FRAME_COLUMN!r} is a value like others, name it in `columns`",
         )
     convert = pv.ConvertOptions(
         column_types=dict.fromkeys(columns.read, pa.string()),
@@ -172,6 +174,20 @@ def refuse_other_content(path: Path, file: str, form: TableForm) -> None:
         raise form.problem(file, "is compressed. Unpack it")
     if start.startswith(_NOT_UTF8):
         raise form.problem(file, "is not UTF-8 but UTF-16. Write it again as UTF-8")
+
+
+def _refuse_open_quote(path: Path, file: str, form: TableForm) -> None:
+    """Refuse CSV with an odd number of quotes: to Arrow, all behind one that does not end is one field."""
+    quotes = 0
+    with path.open("rb") as opened:
+        while piece := opened.read(_BLOCK_BYTES):
+            quotes += piece.count(b'"')
+    if quotes % 2:
+        raise form.problem(
+            file,
+            "has an odd number of double quotes, so one of its fields does not end. Put fields with commas, line breaks or "
+            "quotes in quotes, and write a quote inside as two",
+        )
 
 
 def _broken(error: Exception, file: str, form: TableForm, kind: str) -> Exception:

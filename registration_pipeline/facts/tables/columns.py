@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.settings.metadata import FRAME_COLUMN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from registration_pipeline.settings.metadata import FieldKind, FieldType, MetadataEntry
-
-FRAME: Final = "frame"
-"""The column of a table of key frames."""
 
 _MOST_NAMED: Final = 20
 _MOST_DECIMAL_DIGITS: Final = 38
@@ -43,7 +41,7 @@ class Columns:
     @property
     def read(self) -> list[str]:
         """All of them, each once."""
-        return list(dict.fromkeys([self.key, *([FRAME] if self.has_frames else []), *self.values]))
+        return list(dict.fromkeys([self.key, *([FRAME_COLUMN] if self.has_frames else []), *self.values]))
 
 
 class TableForm:
@@ -97,8 +95,8 @@ class TableForm:
             name for name, count in Counter(names).items() if count > 1 and (name in wanted or not entry.columns)
         ]:
             raise self.problem(file, f"has the column {twice[0]!r} more than once. Give each column a name of its own")
-        has_frames = self.frames(file, is_there=FRAME in names)
-        others = [name for name in names if name != entry.key and not (has_frames and name == FRAME)]
+        has_frames = self.frames(file, is_there=FRAME_COLUMN in names)
+        others = [name for name in names if name != entry.key and not (has_frames and name == FRAME_COLUMN)]
         return Columns(key=entry.key, values=entry.columns or tuple(others), has_frames=has_frames)
 
     def frames(self, file: str, *, is_there: bool) -> bool:
@@ -111,15 +109,17 @@ class TableForm:
         Raises:
             ConfigurationError: files before it differ, or there is a ``config`` and no such column.
         """
-        found = is_there and FRAME not in self.entry.columns and self.entry.key != FRAME
+        found = is_there and FRAME_COLUMN not in (self.entry.key, *self.entry.columns)
         if self._has_frames not in (None, found):
             has = "has" if found else "has not"
-            raise self.problem(file, f"{has} a column {FRAME!r}, other than a file before it. Make two entries of them")
+            raise self.problem(
+                file, f"{has} a column {FRAME_COLUMN!r}, other than a file before it. Make two entries of them"
+            )
         if self.entry.config is not None and not found:
             raise self.problem(
                 file,
-                f"has no column {FRAME!r}, and its entry has a config, which belongs to tables of key frames. Add the column, "
-                "or remove the config",
+                f"has no column {FRAME_COLUMN!r}, and its entry has a config, which belongs to tables of key frames. Add the "
+                "column, or remove the config",
             )
         self._has_frames = found
         return found
@@ -133,15 +133,17 @@ class TableForm:
         if not _is_text(schema.field(columns.key).type):
             kind = schema.field(columns.key).type
             raise self.problem(file, f"has {kind} in the column {columns.key!r}, which names objects. Write it as text")
-        if columns.has_frames and not _is_number(schema.field(FRAME).type):
-            raise self.problem(file, f"has {schema.field(FRAME).type} in the column {FRAME!r}. Write numbers")
+        if columns.has_frames and not _is_number(schema.field(FRAME_COLUMN).type):
+            raise self.problem(
+                file, f"has {schema.field(FRAME_COLUMN).type} in the column {FRAME_COLUMN!r}. Write numbers"
+            )
         for name in columns.values:
             kind = schema.field(name).type
             if columns.has_frames and not is_list_of_numbers(kind):
                 raise self.problem(
                     file,
-                    f"has a column {FRAME!r}, so its values are embeddings of frames, and {name!r} is not a list of numbers "
-                    f"but {kind}. Name the columns that are in `columns`; if {FRAME!r} is a value too, name it as well",
+                    f"has a column {FRAME_COLUMN!r}, so its values are embeddings of frames, and {name!r} is not a list of "
+                    f"numbers but {kind}. Name those that are in `columns`, with {FRAME_COLUMN!r} if it is a value",
                 )
             if (what := json_problem(kind)) is not None:
                 raise self.problem(

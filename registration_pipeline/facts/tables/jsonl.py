@@ -9,8 +9,10 @@ text where another line has a text. Blank lines are not rows.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+from registration_pipeline.facts.metadata.values import shown
 from registration_pipeline.facts.tables.columnar import refuse_other_content
 
 if TYPE_CHECKING:
@@ -55,12 +57,30 @@ def jsonl_batches(path: Path, file: str, form: TableForm) -> Iterator[list[dict[
         yield rows
 
 
+class _TwiceError(ValueError):
+    """An object has a name twice; its text is the name."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = Counter(name for name, _ in pairs)
+        raise _TwiceError(names.most_common(1)[0][0])
+    return found
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_pairs)
+
+
 def _object(line: bytes, row: int, file: str, form: TableForm) -> dict[str, Any]:
     if len(line) > _LONGEST_LINE:
         problem = f"has more than {_LONGEST_LINE >> 20} MB in row {row:,}. Write one JSON object in each line"
         raise form.problem(file, problem)
     try:
-        found = json.loads(line.decode("utf-8"))
+        found = _DECODER.decode(line.decode("utf-8"))
+    except _TwiceError as error:
+        problem = f"has the name {shown(str(error))} twice in row {row:,}. Leave one of the two"
+        raise form.problem(file, problem) from None
     except (ValueError, RecursionError) as error:
         why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "is not JSON"
         raise form.problem(file, f"has a row {row:,} that {why}. Write one JSON object in each line") from None

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.facts.metadata.value_sets import VALUES_SCHEMA, entry_set_name
+from registration_pipeline.facts.metadata.value_sets import ROWS_WITHOUT_OBJECT, VALUES_SCHEMA, entry_set_name
 from registration_pipeline.facts.reading.progress import claim_reading, clear_away, give_up_claim
 from registration_pipeline.facts.sets import FactsWriter, latest_facts
 from registration_pipeline.facts.tables.address import table_address
 from registration_pipeline.facts.tables.columnar import csv_batches, parquet_batches
-from registration_pipeline.facts.tables.columns import FRAME, TableForm
+from registration_pipeline.facts.tables.columns import TableForm
 from registration_pipeline.facts.tables.files import TableFiles
 from registration_pipeline.facts.tables.jsonl import jsonl_batches
 from registration_pipeline.facts.tables.names import NameJoin
@@ -28,7 +28,7 @@ from registration_pipeline.facts.tables.rows import ROW_SCHEMA, RowWriter
 from registration_pipeline.facts.tables.settled import Settled, keep_two
 from registration_pipeline.ids import rules_digest
 from registration_pipeline.inventory.inventory import read_inventory
-from registration_pipeline.settings.metadata import TableMatch
+from registration_pipeline.settings.metadata import FRAME_COLUMN, TableMatch
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tables.external_sort import RUN_BYTES, ExternalSort
 from registration_pipeline.urls import key_reader, object_url
@@ -182,7 +182,7 @@ class _Reading:
         return {
             "files": [{**file.identity, "digest": digest} for file, digest in zip(files, digests, strict=True)],
             "rows": rows.rows,
-            "rows_without_object": lost,
+            ROWS_WITHOUT_OBJECT: lost,
             "objects": settled.objects,
             "duplicates": settled.duplicates,
             **({} if names is None else {"shared_names": names.shared_names}),
@@ -223,7 +223,7 @@ class _Reading:
         first, seen = 1, set[str]()
         for objects in jsonl_batches(path, file.name, self._form):
             if first == 1:
-                self._form.frames(file.name, is_there=FRAME in objects[0])
+                self._form.frames(file.name, is_there=FRAME_COLUMN in objects[0])
             yield rows.of_objects(number, first, objects, seen)
             first += len(objects)
         if first > 1:

@@ -20,9 +20,8 @@ from registration_pipeline.facts.metadata.values import (
     value_problems,
     without_nulls,
 )
-from registration_pipeline.facts.tables.columns import FRAME
 from registration_pipeline.facts.tables.texts import column_texts
-from registration_pipeline.settings.metadata import ENCORD_KEY, KeyframeMode, field_name_problem
+from registration_pipeline.settings.metadata import ENCORD_KEY, FRAME_COLUMN, KeyframeMode, field_name_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -72,7 +71,7 @@ class RowWriter:
         """
         frame: Any = pl.from_arrow(batch)
         troubles: dict[int, list[ValueProblem]] = {}
-        frames = self._frames(frame[FRAME].to_list(), troubles) if columns.has_frames else [""] * frame.height
+        frames = self._frames(frame[FRAME_COLUMN].to_list(), troubles) if columns.has_frames else [""] * frame.height
         texts = self._texts(frame, columns, frames, troubles)
         keys = self._keys(frame[columns.key].cast(pl.String).to_list())
         return self._batch(file, first, keys=keys, frames=frames, texts=texts, troubles=troubles)
@@ -90,17 +89,15 @@ class RowWriter:
         assert entry.key is not None
         texts: list[str | None] = []
         troubles: dict[int, list[ValueProblem]] = {}
-        frames = self._frames([row.get(FRAME) for row in rows], troubles) if has_frames else [""] * len(rows)
+        frames = self._frames([row.get(FRAME_COLUMN) for row in rows], troubles) if has_frames else [""] * len(rows)
         for place, row in enumerate(rows):
             seen.update(row)
             names = entry.columns or row
             kept = {
                 name: row[name]
                 for name in names
-                if name in row and name != entry.key and not (has_frames and name == FRAME)
+                if name in row and name != entry.key and not (has_frames and name == FRAME_COLUMN)
             }
-            if entry.key in entry.columns:
-                kept[entry.key] = row.get(entry.key)
             texts.append(self._judged(place, kept, frames[place], troubles))
         keys = self._keys([row.get(entry.key) for row in rows])
         return self._batch(file, first, keys=keys, frames=frames, texts=texts, troubles=troubles)
@@ -154,7 +151,7 @@ class RowWriter:
             text = self._frame(number)
             if text is None:
                 rule = "must be the number of a frame: " + ("0 or more" if self._may_be_broken else "whole, 0 or more")
-                troubles[row] = [ValueProblem(FRAME, shown(number), rule)]
+                troubles[row] = [ValueProblem(FRAME_COLUMN, shown(number), rule)]
             frames.append(text or "")
         return frames
 

@@ -62,13 +62,14 @@ class FolderRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredItem:
-    """An item as it was registered: ``urls`` are the submitted strings."""
+    """An item as it was registered: ``urls`` are the submitted strings, ``media`` the submitted media metadata as JSON."""
 
     uuid: str
     name: str
     item_type: str
     urls: tuple[str, ...]
     client_metadata: str
+    media: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +182,7 @@ class Insight:
                 item_type=row["item_type"],
                 urls=_urls(row),
                 client_metadata=row["client_metadata"],
+                media=row["media"],
             )
             for row in self._rows(query, *selection.values, _bound(limit), offset)
         ]

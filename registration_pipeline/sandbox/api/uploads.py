@@ -84,7 +84,7 @@ def start_job(request: Request) -> Response:
         )
         for note in files.notes:
             add_violation(connection, folder_uuid=folder_uuid, file_name=file_name, message=note, refused=False)
-            _LOG.warning("upload job %s: %s", job_uuid, note)
+            _LOG.info("upload job %s: %s", job_uuid, note)
     service.runner.run(job_id)
     return JSONResponse(job_uuid)
 

@@ -51,6 +51,16 @@ class ListedItem(BaseModel):
         return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
+class FoundItem(BaseModel):
+    """What an item is asked for by its UUID: where it is and its client metadata."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    uuid: UUID
+    parent: UUID
+    client_metadata: str | None = None
+
+
 def _job_items(value: Any) -> tuple[JobItem, ...]:
     # A model for each of a thousand takes six times as long; what else an item may hold one day is ignored.
     try:

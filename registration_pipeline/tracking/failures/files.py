@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
     Take = Callable[[Sequence["FailureRow"]], object]
 
+STAGE_PLAN = "plan"
+STAGE_REGISTRATION = "registration"
+STAGE_UPSERT = "upsert"
+STAGE_DATASET = "dataset"
+
 BATCH_ROWS = 10_000
 """Rows in memory at a time."""
 
@@ -45,7 +50,8 @@ class FailureRow:
         objects: how many objects of the unit the bucket holds; 1 for rejected objects.
         chunk_id: None for rejected objects.
         attempt: number of the attempt that failed, 0 for rejected objects.
-        stage: ``plan`` (rejected) or ``registration`` (Encord said no).
+        stage: ``plan`` (rejected), ``registration`` (Encord said no), ``upsert`` (it is registered, and new metadata of it
+            did not get there) or ``dataset`` (it is registered, and not linked).
         group_key: what names the unit that a rejected object would be in, for what is shown to people. Not a column.
     """
 
@@ -99,12 +105,20 @@ class FailureTally:
         most: rows in the sample, the first ones; of objects that are rejected for their unit, one for each unit.
         reasons: rows by reason, a row being a failed unit or a rejected object.
         objects_by_reason: objects of those rows.
+        upsert_units: rows of units that are registered, and whose new metadata did not get to Encord.
+        upsert_objects: objects of those.
+        unlinked: rows of units that are registered and not linked to a dataset.
+        unlinked_objects: objects of those.
     """
 
     most: int
     reasons: Counter[str] = field(default_factory=Counter)
     objects_by_reason: Counter[str] = field(default_factory=Counter)
     sample: list[FailureRow] = field(default_factory=list)
+    upsert_units: int = 0
+    upsert_objects: int = 0
+    unlinked: int = 0
+    unlinked_objects: int = 0
     _others: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     @property
@@ -124,14 +138,18 @@ class FailureTally:
 
     @property
     def objects(self) -> int:
-        """How many objects those rows are about."""
-        return self.objects_by_reason.total()
+        """How many objects are not registered."""
+        return self.objects_by_reason.total() - self.upsert_objects - self.unlinked_objects
 
     def watch(self, rows: Iterable[FailureRow]) -> Iterator[FailureRow]:
         """Pass the rows on."""
         for row in rows:
             self.reasons[row.reason] += 1
             self.objects_by_reason[row.reason] += row.objects
+            if row.stage == STAGE_UPSERT:
+                self.upsert_units, self.upsert_objects = self.upsert_units + 1, self.upsert_objects + row.objects
+            if row.stage == STAGE_DATASET:
+                self.unlinked, self.unlinked_objects = self.unlinked + 1, self.unlinked_objects + row.objects
             self._show(row)
             yield row
 

@@ -21,7 +21,13 @@ from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import read_census
 from registration_pipeline.state.layout import failure_log_name, failures_name
 from registration_pipeline.state.temporary import temporary_space
-from registration_pipeline.tracking.failures.files import FOR_ITS_UNIT, FailureRow, write_failures
+from registration_pipeline.tracking.failures.files import (
+    FOR_ITS_UNIT,
+    STAGE_PLAN,
+    STAGE_REGISTRATION,
+    FailureRow,
+    write_failures,
+)
 from registration_pipeline.tracking.outcomes import failed_units, read_outcomes
 from registration_pipeline.tracking.snapshot import read_snapshot
 
@@ -34,12 +40,14 @@ if TYPE_CHECKING:
     from registration_pipeline.tracking.outcomes import ChunkOutcomes
     from registration_pipeline.tracking.snapshot import SourceSnapshot
 
-STAGE_PLAN = "plan"
-STAGE_REGISTRATION = "registration"
-
 
 def chunk_failures(
-    source: str, chunk_id: str, outcomes: ChunkOutcomes, *, gone: Collection[str] = ()
+    source: str,
+    chunk_id: str,
+    outcomes: ChunkOutcomes,
+    *,
+    gone: Collection[str] = (),
+    stage: str = STAGE_REGISTRATION,
 ) -> list[FailureRow]:
     """Return the failed units of one chunk; where Encord said which object of a unit is bad, with its URL.
 
@@ -48,6 +56,7 @@ def chunk_failures(
         chunk_id: the chunk.
         outcomes: of all its objects.
         gone: keys that the bucket does not hold any more.
+        stage: what failed.
     """
     return [
         FailureRow(
@@ -58,7 +67,7 @@ def chunk_failures(
             objects=unit.objects,
             chunk_id=chunk_id,
             attempt=unit.first.attempt,
-            stage=STAGE_REGISTRATION,
+            stage=stage,
             reason=(unit.said.reason or "other"),
             message=shortened(unit.said.message) if unit.said.message else unit.said.message,
             subtask_uuid=unit.said.subtask_uuid,

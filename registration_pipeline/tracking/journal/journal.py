@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.damage import damaged
-from registration_pipeline.state.layout import journal_folder, journal_name, journal_summary_folder
+from registration_pipeline.state.layout import journal_folder, journal_name, journal_summary_folder, owner_of
 from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.sealed import open_sealed, sealed_json
 from registration_pipeline.tables.tiers import runs_to_merge
@@ -86,7 +86,7 @@ def _check_name(event: JournalEvent, name: str) -> None:
     Raises:
         ValueError: it is another one, or vouches for the outcomes of another attempt.
     """
-    own = entry_name(name.partition("/")[0], event)
+    own = entry_name(owner_of(name)[0], event)
     if own != name:
         raise ValueError(f"it is a copy of another entry, {own}")
     if event.outcomes is not None and not event.outcomes.startswith(f"{event.attempt:04d}-"):

@@ -41,9 +41,17 @@ def job(number: int, units: int) -> JobRecord:
     )
 
 
-EXPECTED = Expectation(good=named("a", "b"), broken=named("c"), rejected=named("d"), added=named("e"))
+EXPECTED = Expectation(
+    good=named("a", "b"),
+    broken=named("c"),
+    rejected=named("d"),
+    added=named("e"),
+    labels={(SOURCE, "a"): {"demo.speed": 1.5}},
+)
 FIRST = Observation(
     registered=Counter(named("a", "b")),
+    metadata={(SOURCE, "a"): {"demo.speed": 1.5, "registration.unit": "0"}},
+    media=named("a", "b"),
     jobs=(job(1, 1), job(2, 2)),
     failed=named("c"),
     rejected=named("d"),
@@ -66,6 +74,7 @@ RETRIED = replace(
 LAST = replace(
     RETRIED,
     registered=Counter(named("a", "b", "c", "e")),
+    media=named("a", "b", "c", "e"),
     jobs=(*RETRIED.jobs, job(4, 1)),
     chunks=frozenset({"1", "2", "3"}),
     materialized=frozenset({"1", "2", "3"}),
@@ -113,6 +122,15 @@ def test_every_claim_holds_when_all_went_well() -> None:
             replace(LAST, statuses={SOURCE: SourceStatus(source=SOURCE, objects=4, rejected=1, registered=3)}),
             id="the status counts other objects",
         ),
+        pytest.param(
+            7,
+            FIRST,
+            RETRIED,
+            replace(LAST, metadata={(SOURCE, "a"): {"demo.speed": 2}}),
+            id="another value is in Encord",
+        ),
+        pytest.param(7, FIRST, RETRIED, replace(LAST, metadata={}), id="no metadata is in Encord"),
+        pytest.param(8, FIRST, RETRIED, replace(LAST, media=named("a")), id="media metadata of an object are missing"),
     ],
 )
 def test_a_claim_turns_false_when_it_did_not_happen(

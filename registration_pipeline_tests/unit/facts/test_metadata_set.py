@@ -96,6 +96,14 @@ def test_a_text_from_a_key_becomes_what_its_field_holds(field: str, text: str, v
     assert (found, type(found)) == (value, type(value))
 
 
+def test_texts_of_the_store_become_what_their_fields_hold() -> None:
+    check = checked({"n": "number", "b": "boolean", "v": "varchar"})
+    assert check.converts
+    assert check.converted_texts('{"b":"True","free":"7","n":"7.5","v":"8"}') == '{"b":true,"free":"7","n":7.5,"v":"8"}'
+    assert check.converted_texts('{"n":"fast"}') == '{"n":"fast"}'
+    assert not checked({"v": "varchar", "e": {"enum": ["1"]}}).converts
+
+
 def test_a_pattern_gives_the_groups_that_took_part_below_the_prefix(root: Path) -> None:
     bucket = MetadataBucket(root, metadata=[{**PATTERN, "prefix": "p."}], metadata_schema={"p.lane": "number"})
     bucket.put("raw/site-oslo/07/a.png", "raw/site-rome/b.png", "raw/none.png")
@@ -129,17 +137,31 @@ def test_later_entries_win_key_by_key(root: Path) -> None:
     assert line == "labels.parquet (metadata[1]): 1 row names no object; 1 object has no row"
 
 
-@pytest.mark.parametrize("entry", [pytest.param(SIDECAR, id="sidecar"), pytest.param(OF_STORE, id="object-metadata")])
-def test_an_object_that_is_not_read_yet_waits(root: Path, entry: dict[str, Any]) -> None:
-    bucket = MetadataBucket(root, metadata=[entry])
+@pytest.mark.parametrize(
+    ("entry", "rows"),
+    [
+        pytest.param(SIDECAR, {"raw/a.png": {"problem": "waiting", "message": "no reply"}}, id="sidecar"),
+        pytest.param(OF_STORE, {}, id="object-metadata"),
+    ],
+)
+def test_an_object_that_is_not_read_yet_waits(root: Path, entry: dict[str, Any], rows: dict[str, Any]) -> None:
+    bucket = MetadataBucket(root, metadata=[TABLE, entry], metadata_schema={"n": "number"})
     bucket.put("raw/a.png", "raw/b.png")
     listed = bucket.listed()
-    waiting = (
-        {"raw/a.png": {"problem": "waiting", "message": "its sidecar gave no reply."}} if "sidecar" in entry else {}
+    bad = {"problem": "invalid_metadata", "message": "twice"}
+    facts = bucket.make(
+        listed, bucket.write_values(0, {"raw/a.png": bad}), bucket.write_values(1, {"raw/b.png": {"n": 1}, **rows})
     )
-    facts = bucket.make(listed, bucket.write_values(0, {**waiting, "raw/b.png": {"n": 1}}))
     assert list(rows_of(bucket.store, facts)) == ["raw/b.png"]
     assert facts.notes["counts"]["waiting"] == 1
+    assert facts.notes["problems"] == {}
+
+
+def test_an_object_without_a_sidecar_has_no_values_of_one(root: Path) -> None:
+    bucket = MetadataBucket(root, metadata=[SIDECAR])
+    bucket.put("raw/a.png")
+    facts = bucket.make(bucket.listed(), bucket.write_values(0, {}))
+    assert [(row["values"], row["problem"]) for row in rows_of(bucket.store, facts).values()] == [(None, None)]
 
 
 def test_object_metadata_of_another_version_wait_and_values_of_a_table_do_not(root: Path) -> None:

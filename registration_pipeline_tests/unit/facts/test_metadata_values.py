@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from registration_pipeline.facts.metadata.value_sets import VALUES_SCHEMA, entry_set_name
 from registration_pipeline.facts.metadata.values import (
@@ -14,6 +16,7 @@ from registration_pipeline.facts.metadata.values import (
     merged,
     prefixed,
     problem_message,
+    sent_bytes,
     value_problems,
     without_nulls,
 )
@@ -162,3 +165,26 @@ def test_a_message_lists_a_hundred_problems_and_counts_the_rest() -> None:
 def test_every_new_reason_has_a_remedy_of_its_own(reason: str) -> None:
     assert RejectionReason(reason)
     assert remedy_of(reason) != remedy_of("empty")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.sampled_from(['"', "\\", "\x7f", '\\"', ",:", "é", "1e5"]),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text(), JSON))
+def test_sent_bytes_are_counted_without_parsing(values: dict[str, Any]) -> None:
+    written = json.dumps(values)
+    texts = [
+        canonical(values) or "{}",
+        written,
+        json.dumps(values, ensure_ascii=False, separators=(",", ":")),
+    ]
+    assert [sent_bytes(text) for text in texts] == [len(written)] * 3

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registration_pipeline.facts.reading.spec import WAITING
 from registration_pipeline_tests.doses import DOSES
 from registration_pipeline_tests.metadata_model.model import WAITS, Entry, expected, of_unit
 from registration_pipeline_tests.metadata_model.world import MetadataBucket
@@ -62,12 +63,12 @@ def entries(draw: st.DrawFn) -> list[Entry]:
             "sidecar": {"sidecar": f".{number}.meta"},
             "object_metadata": {"object_metadata": True, "prefix": f"o{number}."},
         }
-        bad = st.sampled_from([problem("invalid_metadata"), problem("metadata_unreadable")])
+        bad = st.sampled_from([problem(reason) for reason in ("invalid_metadata", "metadata_unreadable", WAITING)])
         some = st.one_of(st.none(), values_of_rows(), values_of_rows(), values_of_rows())
         rows = {
             key: draw(bad if draw(st.integers(0, 30)) == 0 else some)
             for key in (*KEYS, "raw/gone.png")
-            if draw(st.integers(0, 30 if way != "table" else 3))
+            if draw(st.integers(0, 30 if way == "object_metadata" else 3))
         }
         found.append(Entry(way, written[way], {key: row or None for key, row in rows.items()}))
     return found

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TABLE = {"table": "s3://tables/labels.parquet", "key": "image"}
 SIDECAR = {"sidecar": ".meta.json"}
+OF_STORE = {"object_metadata": True}
 GROUP = {"match": "rigs/**", "as": "image_group", "by": "directory"}
 IMAGE = '{"file_size":10,"height":2,"mime_type":"image/png","width":3}'
 PROBED = {"media_metadata": "probe"}
@@ -70,19 +71,21 @@ def test_a_dry_run_counts_the_same_and_writes_nothing(root: Path) -> None:
 
 
 def test_objects_without_a_row_are_held_until_the_set_covers_them(root: Path) -> None:
-    bucket = MetadataBucket(root, metadata=[SIDECAR])
+    bucket = MetadataBucket(root, metadata=[OF_STORE, SIDECAR])
     bucket.put("raw/a.png", "raw/b.png", "raw/b.png.meta.json")
     listed = bucket.listed()
     assert bucket.plan(listed, dry_run=True).wave.counts.held == 2, "no set at all"
-    facts = bucket.make(listed, bucket.write_values(0, {"raw/b.png": {"n": 1}}))
+    facts = bucket.make(listed, bucket.write_values(0, {"raw/b.png": {"n": 1}}), bucket.write_values(1, {}))
     first = bucket.plan(listed, metadata=facts)
     assert (first.wave.counts.new, first.wave.counts.held, first.wave.counts.excluded) == (1, 1, 1)
-    assert first.wave.counts.excluded_by_rule == {'metadata[0].sidecar ".meta.json"': 1}
+    assert first.wave.counts.excluded_by_rule == {'metadata[1].sidecar ".meta.json"': 1}
     assert (
         "1 object waits for its client metadata or media metadata to be read: the first is 'raw/a.png'"
         in (first.warnings.first[0])
     )
-    facts = bucket.make(listed, bucket.write_values(0, {"raw/a.png": {"n": 2}, "raw/b.png": {"n": 1}}))
+    facts = bucket.make(
+        listed, bucket.write_values(0, {"raw/a.png": {"n": 2}, "raw/b.png": {"n": 1}}), bucket.write_values(1, {})
+    )
     assert metadata_of(bucket, bucket.plan(listed, metadata=facts)) == {"raw/a.png": {"n": 2}}
 
 
@@ -147,7 +150,7 @@ def test_the_first_object_of_a_unit_says_most_and_later_ones_fill_what_is_missin
 def test_a_bad_member_rejects_its_unit_and_an_unread_one_holds_it(
     root: Path, row: dict[str, Any] | None, rejected: int, held: int
 ) -> None:
-    bucket = MetadataBucket(root, metadata=[SIDECAR], groups=[GROUP])
+    bucket = MetadataBucket(root, metadata=[OF_STORE], groups=[GROUP])
     bucket.put("raw/rigs/1/a.png", "raw/rigs/1/b.png", "raw/rigs/2/a.png")
     values: dict[str, Any] = {"raw/rigs/1/a.png": {"n": 1}, "raw/rigs/2/a.png": {"n": 2}}
     plan = planned(bucket, values | ({} if row is None else {"raw/rigs/1/b.png": row}))
@@ -161,7 +164,7 @@ def test_a_bad_member_rejects_its_unit_and_an_unread_one_holds_it(
 
 
 def test_a_late_row_of_a_unit_is_planned_with_the_whole_unit(root: Path) -> None:
-    bucket = MetadataBucket(root, metadata=[SIDECAR], groups=[GROUP])
+    bucket = MetadataBucket(root, metadata=[OF_STORE], groups=[GROUP])
     bucket.put("raw/rigs/1/a.png", "raw/rigs/1/b.png")
     assert planned(bucket, {"raw/rigs/1/a.png": {"n": 1}}).wave.counts.held == 2
     plan = planned(bucket, {"raw/rigs/1/a.png": {"n": 1}, "raw/rigs/1/b.png": {"m": 2}})
@@ -302,7 +305,7 @@ def test_a_source_without_these_keys_has_the_digest_that_it_always_had(root: Pat
 
 
 def test_a_status_of_an_inventory_that_is_not_planned_counts_unread_objects_as_held(root: Path) -> None:
-    bucket = MetadataBucket(root, metadata=[SIDECAR])
+    bucket = MetadataBucket(root, metadata=[OF_STORE])
     bucket.put("raw/a.png")
     planned(bucket, {"raw/a.png": None})
     bucket.put("raw/b.png")

@@ -35,7 +35,9 @@ MADE = [
     layout.audit_folder("fleet", "20261121T020000123456Z") + "findings.csv",
     layout.lease_name("fleet", 1, 1),
     layout.lease_released_name("fleet", 1),
-    "fleet/upserts/plan/anything",
+    "fleet/upserts/plan/20261121T020000Z-2-upsert/units-0a1b2c3d-00000.parquet",
+    "fleet/upserts/lineage/00000001.json",
+    "fleet/upserts/facts/sent/00000004/_SUCCESS.json",
 ]
 STRAYS = [".DS_Store", "._{}", ".nfs000000000001", "{}.bak", "{}~", "lost+found/{}", "@eaDir/{}", "{}.swp", "Thumbs.db"]
 

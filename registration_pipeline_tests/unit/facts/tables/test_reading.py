@@ -323,15 +323,23 @@ def test_frames_of_more_than_ten_megabytes_are_refused_and_not_kept(tables: Tabl
 
 def test_frame_among_the_columns_is_a_value_like_others(tables: Tables) -> None:
     tables.write("t.csv", "key,frame,x\na,3,1\n")
+    tables.write("t.jsonl", [{"key": "a", "frame": 3, "x": 1}])
 
     assert tables.values("t.csv", columns=["frame", "x"]) == {"a": {"frame": "3", "x": "1"}}
+    assert tables.values("t.jsonl", columns=["frame", "x"]) == {"a": {"frame": 3, "x": 1}}
+
+
+def test_frame_may_name_the_object(tables: Tables) -> None:
+    tables.write("t.csv", "frame,x\na,1\n")
+
+    assert tables.values("t.csv", key="frame") == {"a": {"x": "1"}}
 
 
 def test_only_the_columns_that_are_named_are_read(tables: Tables) -> None:
     data = pa.table({"key": ["a"], "x": [1], "bytes": [b"1"]})
     tables.write("t.parquet", data)
 
-    assert tables.values("t.parquet", columns=["x", "key"]) == {"a": {"x": 1, "key": "a"}}
+    assert tables.values("t.parquet", columns=["x"]) == {"a": {"x": 1}}
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
@@ -349,7 +357,7 @@ def test_a_name_that_encord_does_not_take_is_a_problem_where_it_has_a_value(tabl
     tables.write(f"t.{kind}", content[kind])
     found = tables.values(f"t.{kind}")
 
-    assert "is not a name that Encord takes" in found["a"]
+    assert "is not a name that Encord accepts" in found["a"]
     assert "begins with registration." in found["b"]
     assert found["c"] is None
 

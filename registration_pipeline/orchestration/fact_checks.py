@@ -1,4 +1,4 @@
-"""The check that headers can be read: the library is there, and one object of the bucket can be read in part.
+"""The checks that facts can be read: the libraries and tables are there, and one object of the bucket can be read in part.
 
 What does not belong here: the other checks of a source (``preflight.py``).
 """
@@ -6,7 +6,13 @@ What does not belong here: the other checks of a source (``preflight.py``).
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import ObjectReadError, PermissionDeniedError, ServiceUnavailableError
+from registration_pipeline.counted import counted
+from registration_pipeline.errors import (
+    ConfigurationError,
+    ObjectReadError,
+    PermissionDeniedError,
+    ServiceUnavailableError,
+)
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.settings.units import asks_for_headers
@@ -54,3 +60,40 @@ def try_header(project: Project, source: SourceSettings, listed: "Sequence[pa.Re
                 raise ServiceUnavailableError(f"{error}. Check again") from None
             return f"{reader.description}: {item.key!r} can be read"
     return f"{reader.description}: not tried, because none of the first objects needs it"
+
+
+def find_libraries(source: SourceSettings) -> str:
+    """Say that media can be probed.
+
+    Raises:
+        ConfigurationError: a library is not installed.
+    """
+    from registration_pipeline.facts.media.kind import missing_library
+
+    if (command := missing_library()) is not None:
+        raise ConfigurationError(
+            f"the libraries that probe media are not installed; run {command}, or set media_metadata: off",
+            key=f"sources.{source.name}.media_metadata",
+        )
+    return "the libraries that probe media are installed"
+
+
+def find_tables(project: Project, source: SourceSettings) -> str:
+    """Name the files of each table of a source.
+
+    Raises:
+        ConfigurationError: a table has no file, or its address is wrong.
+        HaltError: the bucket of a table can't be listed.
+    """
+    from registration_pipeline.facts.tables.address import table_address
+    from registration_pipeline.facts.tables.files import TableFiles
+    from registration_pipeline.project.clients.tables import ClientPlaces
+
+    places = ClientPlaces(project.clients, project.environ)
+    said = []
+    for index, entry in enumerate(source.metadata):
+        if entry.table is not None:
+            address = table_address(source, index, entry, project.settings.path.parent)
+            files = TableFiles(address, source, places).find()
+            said.append(f"{entry.table}: {counted(len(files), 'file')}")
+    return "; ".join(said)

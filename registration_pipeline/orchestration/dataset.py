@@ -1,0 +1,113 @@
+"""The stage that links registered units to a dataset, as the shell runs it: an asset of sources that have one.
+
+What does not belong here: which units are linked where (``submission/datasets``).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from registration_pipeline.counted import counted
+from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
+from registration_pipeline.orchestration.stages import CheckReport, Log, StageReport
+from registration_pipeline.project.project import Project
+from registration_pipeline.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from registration_pipeline.submission.datasets.linking import LinkTotals
+    from registration_pipeline.tracking.links.counts import DatasetCounts
+
+_STAGE = "dataset"
+
+
+def has_dataset(source: SourceSettings) -> bool:
+    """Return whether registered units are linked to a dataset."""
+    return source.dataset is not None
+
+
+def dataset_stage(project: Project, source: SourceSettings, log: Log, *, retry_failed: bool = False) -> StageReport:
+    """Link what is registered and not linked yet, and describe what is linked.
+
+    Args:
+        project: the configuration.
+        source: which; it has a dataset.
+        log: takes a line.
+        retry_failed: also what could not be linked before.
+    """
+    from registration_pipeline.tracking.links.counts import dataset_counts
+
+    listener = current_listener()
+    before = dataset_counts(project.store, project.snapshot(source))
+    listener.stage_started(source.name, _STAGE, before.pending + (before.failed if retry_failed else 0))
+    totals = project.link(source, notify=notice_and_log(log), progress=listener.advanced, retry_failed=retry_failed)
+    if totals is not None:
+        failed = f"; {counted(totals.failed, 'unit')} could not be linked" if totals.failed else ""
+        log(f"dataset: {counted(totals.linked, 'unit')} linked{failed}")
+    counts = before if totals is None else dataset_counts(project.store, project.snapshot(source))
+    return StageReport(_metadata(project, source, counts, totals), (_complete(source, counts),))
+
+
+def _complete(source: SourceSettings, counts: "DatasetCounts") -> CheckReport:
+    return CheckReport(
+        names.DATASET_COMPLETE,
+        SourceNames(source.name).dataset,
+        passed=not counts.pending and not counts.failed,
+        metadata={
+            **counts.as_json(),
+            "what to do": f"`registration-pipeline failures {source.name}` says which units could not be linked and why; "
+            f"`registration-pipeline submit {source.name} --failed` tries them again",
+        },
+    )
+
+
+def _metadata(
+    project: Project, source: SourceSettings, counts: "DatasetCounts", totals: "LinkTotals | None"
+) -> dict[str, Any]:
+    from registration_pipeline.state.layout import links_folder
+    from registration_pipeline.tracking.links.ledger import LinkRecords
+
+    ledger = LinkRecords(project.store, source.name).read()
+    datasets = [
+        {"dataset": one.title, "items": ledger.fill.get(one.dataset_uuid, 0), "uuid": one.dataset_uuid}
+        for one in ledger.datasets
+    ]
+    shown: dict[str, Any] = {
+        "dagster/row_count": counts.linked,
+        **{f"{name}_units": count for name, count in counts.as_json().items()},
+        "datasets": metadata.table(datasets, ("dataset", "items", "uuid")),
+        "records": metadata.link(project.store, links_folder(source.name)),
+    }
+    if totals is not None:
+        shown["linked_now"] = totals.linked
+        if totals.reasons:
+            shown["reasons"] = metadata.reasons_table({"units": totals.reasons})
+    return shown
+
+
+def build_dataset_asset(source: SourceSettings) -> dg.AssetsDefinition:
+    """Return the asset of a source that has a dataset."""
+    own = SourceNames(source.name)
+    check = dg.AssetCheckSpec(
+        names.DATASET_COMPLETE, asset=own.dataset, description="Every registered unit is linked to the dataset."
+    )
+
+    @dg.asset(
+        key=own.dataset,
+        group_name=own.ident,
+        tags={names.SOURCE_TAG: source.name},
+        deps=[own.registration],
+        check_specs=[check],
+        pool=own.pool,
+        description="Registered units in their dataset in Encord. Nothing is linked twice, and nothing is unlinked.",
+    )
+    def dataset(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+        with errors_as_failures():
+            report = dataset_stage(*project.load_source(source.name), context.log.info)
+        return dg.MaterializeResult(
+            metadata=report.metadata, check_results=[check.as_result() for check in report.checks]
+        )
+
+    return dataset

@@ -1,0 +1,120 @@
+"""The stage that sends metadata again, as the shell runs it: a step after registration of sources with ``upsert_metadata``.
+
+What does not belong here: what has changed, and sending it (``project/upserts.py`` and below).
+"""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from registration_pipeline.counted import counted
+from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
+from registration_pipeline.orchestration.stages import Log
+from registration_pipeline.project.project import Project
+from registration_pipeline.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from registration_pipeline.planning.upserts.plan import UpsertPlan
+    from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.upserts import UpsertCounts
+
+UpsertEvent = dg.AssetMaterialization | dg.AssetObservation
+
+
+def upsert_stage(
+    project: Project, source: SourceSettings, log: Log, *, failed: bool = False, force: bool = False
+) -> "tuple[UpsertCounts, metadata.Metadata]":
+    """Send the metadata that changed; return the counts afterwards, and what to show of the run.
+
+    Args:
+        project: the configuration.
+        source: with ``upsert_metadata``.
+        log: takes a line.
+        failed: also what failed for a reason that does not pass by itself.
+        force: also what was tried as often as is allowed.
+    """
+    from registration_pipeline.submission.result import ChunkResult
+
+    listener = current_listener()
+    listener.stage_started(source.name, "upserts", None)
+    waves: list[UpsertPlan] = []
+
+    def planned(plan: "UpsertPlan") -> None:
+        waves.append(plan)
+        units = plan.wave.upserts["units"]
+        log(f"metadata of {counted(units, 'registered unit')} has changed: {counted(len(plan.chunks), 'chunk')}")
+
+    upserts = project.upserts(source)
+    sent = failures = 0
+    found = upserts.send(notify=notice_and_log(log), planned=planned, failed=failed, force=force)
+    with closing(found):
+        for one in found:
+            if isinstance(one, ChunkResult):
+                sent, failures = sent + one.registered_units, failures + one.failed_units
+                _log_failures(one, log)
+    counts = upserts.view().counts()
+    shown = metadata.upserts_metadata(project.store, counts, waves[-1] if waves else None, sent)
+    return counts, shown
+
+
+def _log_failures(result: "ChunkResult", log: Log) -> None:
+    if result.has_failures:
+        log(
+            f"upserts {result.chunk.chunk_id}: {counted(result.failed_units, 'unit')} of {result.chunk.units:,} did not get "
+            f"the new metadata: {', '.join(f'{count:,} {reason}' for reason, count in sorted(result.reasons.items()))}"
+        )
+
+
+def upsert_events(
+    project: Project, source: SourceSettings, log: Log, *, failed: bool, force: bool
+) -> Generator[UpsertEvent, None, dg.Failure | None]:
+    """Run the stage as a step of a run over chunks: one event of its asset, and the failure that ends the run, if any."""
+    if not source.upsert_metadata:
+        return None
+    with errors_as_failures():
+        counts, shown = upsert_stage(project, source, log, failed=failed, force=force)
+    kind = dg.AssetObservation if counts.failed else dg.AssetMaterialization
+    yield kind(SourceNames(source.name).metadata_upserts, metadata=shown)
+    return upsert_failure(source, counts)
+
+
+def upsert_failure(source: SourceSettings, counts: "UpsertCounts") -> dg.Failure | None:
+    """Return the failure of a run that left upserts failed; None if it left none."""
+    if not counts.failed:
+        return None
+    return dg.Failure(
+        description=f"New metadata of {counted(counts.failed, 'registered unit')} did not get to Encord. "
+        f"`registration-pipeline failures {source.name}` says which and why.",
+        metadata={"failed_upserts": counts.failed},
+        allow_retries=False,
+    )
+
+
+def build_upserts_asset(source: SourceSettings) -> dg.AssetsDefinition:
+    """Return the asset of a source whose metadata is sent again when it changes."""
+    own = SourceNames(source.name)
+
+    @dg.asset(
+        key=own.metadata_upserts,
+        group_name=own.ident,
+        tags={names.SOURCE_TAG: source.name},
+        deps=[own.registration],
+        pool=own.pool,
+        description="Client metadata of registered units that is another one than they were sent last, in Encord.",
+    )
+    def metadata_upserts(
+        context: dg.AssetExecutionContext, project: ProjectResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        with errors_as_failures():
+            opened, current = project.load_source(source.name)
+            counts, shown = upsert_stage(opened, current, context.log.info)
+        if (failure := upsert_failure(current, counts)) is not None:
+            raise failure
+        yield dg.MaterializeResult(metadata=shown)
+
+    return metadata_upserts

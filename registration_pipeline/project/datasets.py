@@ -1,0 +1,94 @@
+"""Linking the items of a source to its dataset: the lease, the state and Encord put together.
+
+What does not belong here: what is linked where (``submission/datasets``), and what is shown of it (``orchestration``).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from registration_pipeline.project.project import utc_now
+from registration_pipeline.settings import encord_domain
+from registration_pipeline.state.lease import hold_lease
+from registration_pipeline.submission.calls.pace import shared_pace
+from registration_pipeline.submission.calls.retry import RetryPolicy
+from registration_pipeline.submission.datasets.context import LinkContext
+from registration_pipeline.submission.datasets.linking import DatasetLinking, due_for_linking
+from registration_pipeline.submission.datasets.target import gone_error, title_now, title_of
+from registration_pipeline.tracking.links.ledger import LinkRecords
+from registration_pipeline.tracking.snapshot import read_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from registration_pipeline.project.project import Project
+    from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.submission.datasets.linking import LinkTotals
+    from registration_pipeline.tracking.journal.states import ChunkProgress
+    from registration_pipeline.tracking.snapshot import SourceSnapshot
+
+
+def link_source(
+    project: Project,
+    source: SourceSettings,
+    *,
+    notify: Callable[[str], None],
+    progress: Callable[[int], None],
+    retry_failed: bool,
+) -> LinkTotals | None:
+    """See ``Project.link``; the source has a dataset."""
+    assert source.dataset is not None
+    snapshot = project.snapshot(source)
+    ledger = LinkRecords(project.store, source.name).read()
+    if ledger.open is None and not due_for_linking(ledger, _progresses(snapshot), retry_failed=retry_failed):
+        return None
+    stop = threading.Event()
+    pace = shared_pace(encord_domain(project.settings, project.environ))
+    try:
+        with hold_lease(project.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
+            context = LinkContext(
+                store=project.store,
+                source=source.name,
+                settings=source.dataset,
+                gateway=project.dataset_gateway,
+                retry=RetryPolicy(pace=pace, source=source.name, stop=stop),
+                stop=stop,
+                may_send=lease.check,
+                notify=notify,
+                progress=progress,
+                clock=utc_now,
+                threads=source.max_in_flight,
+            )
+            # Read once more: another process may have registered and linked while this one waited for the lease.
+            current = read_snapshot(project.store, source.name, known=snapshot.journals)
+            return DatasetLinking(context).run(_progresses(current), retry_failed=retry_failed)
+    finally:
+        stop.set()
+
+
+def find_source_dataset(project: Project, source: SourceSettings, retry: RetryPolicy) -> str:
+    """Say which dataset the next items of a source go to, or that it will be made; nothing is changed.
+
+    Raises:
+        HaltError: it can't be used; the message says what to do.
+    """
+    assert source.dataset is not None
+    gateway, title = project.dataset_gateway, source.dataset.title
+    ledger = LinkRecords(project.store, source.name).read()
+    newest = ledger.newest_of(title)
+    if newest is None:
+        found = retry.read(f"finding dataset {title!r}", lambda: gateway.find_dataset(title))
+        return (
+            f"dataset {title!r} is {found}" if found else f"dataset {title!r} does not exist; the first sync creates it"
+        )
+    named = title_of(title, newest.part)
+    now = title_now(gateway, retry, newest.dataset_uuid)
+    if now is None:
+        raise gone_error(source.name, newest.dataset_uuid, ledger)
+    renamed = "" if now == newest.title else f"; it is titled {now!r} now and is used as before"
+    return f"dataset {named!r} is {newest.dataset_uuid}{renamed}"
+
+
+def _progresses(snapshot: SourceSnapshot) -> Iterator[ChunkProgress]:
+    return map(snapshot.progress_of, snapshot.chunks)

@@ -1,0 +1,1 @@
+"""Sending metadata that changed to items that are registered."""
