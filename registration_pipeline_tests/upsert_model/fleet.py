@@ -43,6 +43,8 @@ class MetadataFleet(Fleet):
         rows = [
             {
                 "key": key,
+                "size": 10,
+                "last_modified": self.time.clock(),
                 "client_metadata": canonical(dict(known[key] or {})),
                 "problem": (problems or {}).get(key),
             }

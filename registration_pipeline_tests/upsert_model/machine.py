@@ -18,6 +18,7 @@ from registration_pipeline.errors import HaltError
 from registration_pipeline.manifest.format import UNIT_METADATA_KEY
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.settings.metadata import OWN_PREFIX
+from registration_pipeline.submission.calls.slots import Slots
 from registration_pipeline.submission.testing import ScriptedGateway, StartScript
 from registration_pipeline.tracking.due import ChunkTask
 from registration_pipeline_tests.planned_units import Group, plan_groups
@@ -37,6 +38,8 @@ GROUPS = (
     Group(MediaKind.DICOM_SERIES, "series y", ("raw/y/0.dcm", "raw/y/1.dcm")),
 )
 KEYS = [key for group in GROUPS for key in group.keys]
+ALONE: dict[str, Any] = {"slots": Slots(1), "ahead": 0}
+"""One thread, so that the same story always goes the same way."""
 WITH_METADATA = [group for group in GROUPS if group.kind is not MediaKind.NIFTI]
 
 names = st.sampled_from(["weather", "speed", "a b"])
@@ -65,7 +68,7 @@ class Trouble(NamedTuple):
 troubles = st.builds(
     Trouble,
     st.lists(st.sampled_from([*StartScript]), max_size=3),
-    st.sampled_from(["", "start", "write", "write"]),
+    st.sampled_from(["", "start", "write", "write", "write"]),
     st.integers(1, 14),
     st.sampled_from(["before", "after"]),
 )
@@ -103,6 +106,7 @@ class UpsertMachine(RuleBasedStateMachine):
         self.fleet.encord = self.encord
         self.known = {key: Known() for key in KEYS}
         self.provenance: dict[str, dict[str, Any]] = {}
+        self.refused: dict[str, dict[str, Any]] = {}
         self.failing: set[str] = set()
         self.seen: set[str] = set()
 
@@ -116,11 +120,11 @@ class UpsertMachine(RuleBasedStateMachine):
         self.encord.merges_metadata, self.encord.job_seconds = merges, seconds
         self.failing = failing
         plan_groups(self.fleet, GROUPS, chunk_units=2)
-        self.fleet.register()
+        self.fleet.register(ahead=0)
         self._publish()
 
     @rule(
-        changes=st.dictionaries(st.sampled_from(KEYS), tables, max_size=4),
+        changes=st.dictionaries(st.sampled_from(KEYS), tables, min_size=1, max_size=4),
         spoiled=st.dictionaries(st.sampled_from(KEYS), st.sampled_from(["invalid_metadata", None]), max_size=1),
         taken=st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=2),
         comes_back=st.booleans(),
@@ -184,7 +188,7 @@ class UpsertMachine(RuleBasedStateMachine):
             for chunk in self.fleet.chunks
         ]
         self.encord.starts = []
-        self.fleet.register(tasks=tasks)
+        self.fleet.register(tasks=tasks, ahead=0)
 
     def _in_peace(self, *, failed: bool) -> None:
         """A night without trouble: each change is sent once, nothing else is, and all of it is there at the end."""
@@ -198,7 +202,7 @@ class UpsertMachine(RuleBasedStateMachine):
         )
         before, items = len(self.encord.manifests), self._items()
 
-        self.fleet.upsert(failed=failed, force=failed, max_attempts=50)
+        self.fleet.upsert(failed=failed, force=failed, max_attempts=50, **ALONE)
 
         assert self._items() == items, "an upsert made or removed an item"
         if not was_under_way:
@@ -210,7 +214,7 @@ class UpsertMachine(RuleBasedStateMachine):
             if now is not None and item not in self._kept():
                 assert _shows(_own(self.encord.metadata[item]), now), f"{group.name} does not show its metadata"
         manifests = len(self.encord.manifests)
-        self.fleet.upsert(max_attempts=50)
+        self.fleet.upsert(max_attempts=50, **ALONE)
         assert len(self.encord.manifests) == manifests, "nothing was left to send"
         counts = self.fleet.counts()
         assert counts.pending == 0
@@ -233,11 +237,12 @@ class UpsertMachine(RuleBasedStateMachine):
             options["gateway"] = CrashingGateway(self.encord, trouble.number, trouble.moment)
         items = self._items()
         try:
-            self.fleet.upsert(max_attempts=50, **options)
+            self.fleet.upsert(max_attempts=50, **ALONE, **options)
         except Crash:
             self.seen.add(f"killed at a {trouble.dies_at}")
         except HaltError:
             self.seen.add("halted")
+        self._note_refusals()
         assert self._items() == items, "an upsert made or removed an item"
 
     def _publish(self) -> None:
@@ -259,7 +264,7 @@ class UpsertMachine(RuleBasedStateMachine):
         here = {item.item_uuid for item in self._folder()[1]}
         groups = {key: group for group in WITH_METADATA for key in group.keys}
         return {
-            outcome.item_uuid: groups[outcome.key]
+            outcome.item_uuid or "": groups[outcome.key]
             for outcome in self.fleet.outcomes()
             if outcome.item_uuid is not None and outcome.item_uuid in here and outcome.key in groups
         }
@@ -279,13 +284,26 @@ class UpsertMachine(RuleBasedStateMachine):
         return now is not None and not _shows(self.effects.get(item, {}), now)
 
     def _kept(self) -> set[str]:
-        """Return the items that were not in their folder when they were asked for: they wait for a request."""
+        """Return the items that wait for a request: they were not in their folder, or what they have now was refused."""
         gone = {row.key for row in self.fleet.upsert_failures() if row.reason == "not_in_encord"}
-        return {outcome.item_uuid for outcome in self.fleet.outcomes() if outcome.key in gone and outcome.item_uuid}
+        kept = {outcome.item_uuid for outcome in self.fleet.outcomes() if outcome.key in gone and outcome.item_uuid}
+        return kept | {
+            item for item, group in self._registered().items() if self.refused.get(item, {}) == self._now(group)
+        }
+
+    def _note_refusals(self) -> None:
+        """Note with which metadata units were refused by Encord's word alone."""
+        refused = {row.key for row in self.fleet.upsert_failures() if row.reason == "manifest_refused"}
+        for item, group in self._registered().items():
+            now = self._now(group)
+            if group.keys[0] in refused and now is not None:
+                self.refused[item] = now
+            elif group.keys[0] not in refused:
+                self.refused.pop(item, None)
 
     def _named(self, items: Counter[str]) -> dict[str, object]:
         """Return what there is of items, for the message of a failure."""
-        groups = {outcome.item_uuid or "": outcome.key for outcome in self.fleet.outcomes()}
+        groups: dict[str, str] = {outcome.item_uuid or "": outcome.key for outcome in self.fleet.outcomes()}
         return {f"{groups.get(item)} {count}": self.effects.get(item) for item, count in items.items()}
 
     def _sent(self, begin: int) -> Counter[str]:
