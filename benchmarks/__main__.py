@@ -28,6 +28,7 @@ NAMES = (
         "groups",
         "metadata_plan",
         "metadata_tables",
+        "upserts",
         "changes",
         "quiet_night",
         "nights",

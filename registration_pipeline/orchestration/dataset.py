@@ -42,7 +42,7 @@ def dataset_stage(project: Project, source: SourceSettings, log: Log, *, retry_f
 
     listener = current_listener()
     before = dataset_counts(project.store, project.snapshot(source))
-    listener.stage_started(source.name, _STAGE, before.pending + (before.failed if retry_failed else 0))
+    listener.stage_started(source.name, _STAGE, before.pending + (before.failed if retry_failed else 0), unit="unit")
     totals = link_source(
         project, source, notify=notice_and_log(log), progress=listener.advanced, retry_failed=retry_failed
     )
