@@ -23,6 +23,7 @@ class Requests(BaseHTTPRequestHandler):
     """Answers from the folder."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     folder = Path()
     latency = 0.0
     lock = Lock()

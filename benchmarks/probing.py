@@ -26,7 +26,7 @@ LATENCY = 0.03
 """Seconds a request of the server with latency takes: in the range of a real bucket nearby."""
 
 _IMAGES_OF = 25  # of the objects asked for, one in so many
-_VIDEOS_OF = 500
+_VIDEOS_OF = 250
 _IMAGE_BYTES = 300_000
 _VIDEO_SECONDS = 12
 
@@ -82,12 +82,11 @@ def write_files(watch: Stopwatch, *, folder: str, images: int, videos: int) -> N
         image = _image()
         for number in range(images):
             (Path(folder) / f"images/{number:06}.jpg").write_bytes(image)
-        movies = [
-            _movie(Path(folder) / name, options)
-            for name, options in (("a.mp4", {}), ("b.mp4", {"movflags": "faststart"}))
-        ]
+        movies = [Path(folder) / name for name in ("end.mp4", "front.mp4")]
+        _movie(movies[0], {})
+        _movie(movies[1], {"movflags": "faststart"})
         for number in range(videos):
-            (Path(folder) / f"videos/{number:06}.mp4").write_bytes(movies[number % 2])
+            (Path(folder) / f"videos/{number:06}.mp4").hardlink_to(movies[number % 2])
 
 
 def _image() -> bytes:
@@ -103,23 +102,20 @@ def _image() -> bytes:
     return whole[:2] + thumbnail + whole[2:] + bytes(max(_IMAGE_BYTES - len(whole), 0))
 
 
-def _movie(path: Path, options: dict[str, str]) -> bytes:
+def _movie(path: Path, options: dict[str, str]) -> None:
     import av
 
     with av.open(str(path), "w", options=options) as container:
         stream = container.add_stream("mpeg4", rate=30)
-        stream.width, stream.height, stream.bit_rate = 1280, 720, 8_000_000
+        stream.width, stream.height, stream.bit_rate = 640, 360, 8_000_000
         numbers = random.Random(2)
         for number in range(30 * _VIDEO_SECONDS):
-            frame = av.VideoFrame(1280, 720, "yuv420p")
+            frame = av.VideoFrame(640, 360, "yuv420p")
             for plane in frame.planes:
                 plane.update(numbers.randbytes(plane.buffer_size // 16) * 16)
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    content = path.read_bytes()
-    path.unlink()
-    return content
 
 
 class WholeReader:

@@ -55,7 +55,7 @@ def _figures(units: int, baseline: Measured, measured: Measured) -> tuple[str, .
 
 
 def _measure(watch: Stopwatch, make: Callable[[str, ChunkUnits], bytes], units: int, *, embeddings_only: bool) -> None:
-    from benchmarks.synthetic_units import chunks
+    from benchmarks.described_units import chunks
 
     digest = hashlib.sha256()
     for chunk_id, members in chunks(units, embeddings_only=embeddings_only):
@@ -122,7 +122,7 @@ def render_and_check(watch: Stopwatch, *, units: int, embeddings_only: bool) -> 
 
 def check(watch: Stopwatch, *, units: int, embeddings_only: bool) -> None:
     """Stage: checked, what was rendered before and is not counted."""
-    from benchmarks.synthetic_units import chunks
+    from benchmarks.described_units import chunks
     from registration_pipeline.manifest.canonical import is_canonical_and_valid
     from registration_pipeline.manifest.render import render_manifest
 

@@ -155,12 +155,12 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
         table.add_section()
         for name in ("pending", "done", "failed"):
             counts = (document.get("upserts") for document in documents)
-            table.add_row(f"upserts {name} (units)", *("-" if one is None else f"{one[name]:,}" for one in counts))
+            table.add_row(f"upserts: units {name}", *("-" if one is None else f"{one[name]:,}" for one in counts))
     if any(status.dataset is not None for status in statuses):
         table.add_section()
         for name in ("linked", "pending", "failed"):
             counts = (getattr(status.dataset, name, None) for status in statuses)
-            table.add_row(f"dataset: units {name}", *("" if count is None else f"{count:,}" for count in counts))
+            table.add_row(f"dataset: units {name}", *("-" if count is None else f"{count:,}" for count in counts))
     table.add_section()
     for state in (state for state in ChunkState if state.value in documents[0]["chunks"]):
         label = f"chunks {state.value.replace('_', ' ')}"

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from registration_pipeline.demo.configuration import BUCKET_SOURCE, DIRECTORY_SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from registration_pipeline.demo.labels import Label
     from registration_pipeline.demo.layout import DemoLayout
     from registration_pipeline.demo.observation import ObjectName, Observation
+
+_UPSERT = "-upsert-"
+"""In the name of the manifest of an upsert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Expectation:
         rejected: objects that must never be submitted.
         added: objects that came after the first sync.
         labels: what client metadata must say of objects.
+        corrected: objects whose labels were corrected after the first sync.
     """
 
     good: frozenset[ObjectName]
@@ -44,10 +48,15 @@ class Expectation:
     rejected: frozenset[ObjectName]
     added: frozenset[ObjectName]
     labels: Mapping[ObjectName, Mapping[str, Any]]
+    corrected: frozenset[ObjectName]
 
 
 def expectation(
-    bucket: DemoLayout, directory: DemoLayout, added: Sequence[Path], labels: Mapping[str, Label]
+    bucket: DemoLayout,
+    directory: DemoLayout,
+    added: Sequence[Path],
+    labels: Mapping[str, Label],
+    corrected: Collection[str],
 ) -> Expectation:
     """Return what must become of the objects of two layouts.
 
@@ -56,6 +65,7 @@ def expectation(
         directory: the layout of the directory.
         added: files that were added to the bucket after the first sync.
         labels: what the table says of keys of the bucket.
+        corrected: those of these keys whose label was another one in the first sync.
     """
     layouts = ((BUCKET_SOURCE, bucket), (DIRECTORY_SOURCE, directory))
     return Expectation(
@@ -66,6 +76,7 @@ def expectation(
         rejected=frozenset((source, key) for source, layout in layouts for key in layout.rejected),
         added=frozenset((BUCKET_SOURCE, bucket.key(path)) for path in added),
         labels={(BUCKET_SOURCE, key): label.values for key, label in labels.items()},
+        corrected=frozenset((BUCKET_SOURCE, key) for key in corrected),
     )
 
 
@@ -80,7 +91,9 @@ def check_claims(expected: Expectation, first: Observation, retried: Observation
     """
     everything = expected.good | expected.broken | expected.added
     retries = len(retried.jobs) - len(first.jobs)
-    new_chunks, new_jobs = last.chunks - retried.chunks, last.jobs[len(retried.jobs) :]
+    new_chunks, jobs = last.chunks - retried.chunks, last.jobs[len(retried.jobs) :]
+    upserts = [job for job in jobs if _UPSERT in (job.file_name or "")]
+    new_jobs = [job for job in jobs if job not in upserts]
     sent = sum(job.units for job in new_jobs)
     return [
         Claim(
@@ -101,7 +114,7 @@ def check_claims(expected: Expectation, first: Observation, retried: Observation
         ),
         Claim(
             f"The second sync sent {len(new_chunks)} new chunks with the {len(expected.added)} new objects, "
-            "and nothing else.",
+            "and no other object.",
             len(new_jobs) == len(new_chunks) > 0 and sent == len(expected.added) and retried.chunks <= last.chunks,
         ),
         Claim(
@@ -127,6 +140,15 @@ def check_claims(expected: Expectation, first: Observation, retried: Observation
             f"{len(last.media)} images, videos, audio files and PDFs of the bucket arrived with their size, length or pages, "
             "read from parts of them.",
             last.media >= {name for name in expected.good | expected.added if _has_media(name)},
+        ),
+        Claim(
+            f"The second sync sent the new metadata of the {len(expected.corrected)} corrected frames, and of nothing else.",
+            sum(job.units for job in upserts) == len(expected.corrected) > 0,
+        ),
+        Claim(
+            f"{last.linked.total()} items of the bucket are in {last.datasets} datasets, each once.",
+            set(last.linked) == {name for name in everything if name[0] == BUCKET_SOURCE}
+            and set(last.linked.values()) == {1},
         ),
     ]
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BUCKET: Final = "demo-bucket"
 BUCKET_SOURCE: Final = "demo-bucket"
+DATASET_ITEMS: Final = 200
+"""Of one dataset: the bucket fills more than one."""
 DIRECTORY_SOURCE: Final = "demo-directory"
 CHUNK_SIZES: Mapping[str, int] = {"images": 20, "videos": 5, "audio": 20, "pdfs": 20, "text": 20, "nifti": 20}
 
@@ -66,7 +68,9 @@ sources:
       {prefix}camera: varchar
       {prefix}weather: {{enum: [{weathers}]}}
       {prefix}speed: number
+    upsert_metadata: true
     media_metadata: probe
+    dataset: {{title: {bucket_source}, max_items: {most_items}}}
   {directory_source}:
     uri: {directory}
     exclude: ["{exclude}"]
@@ -183,6 +187,7 @@ def write_configuration(home: DemoHome, ports: DemoPorts) -> None:
         directory=json.dumps(f"{home.directory.as_uri()}/"),  # a JSON string is a YAML string too, whatever is in it
         exclude=EXCLUDE_RULE,
         prefix=PREFIX,
+        most_items=DATASET_ITEMS,
         weathers=", ".join(WEATHERS),
         sizes="{" + ", ".join(f"{kind}: {size}" for kind, size in CHUNK_SIZES.items()) + "}",
     )

@@ -44,6 +44,12 @@ def labels_of(keys: Iterable[str], *, seed: int) -> dict[str, Label]:
     return found
 
 
+def corrected(labels: Mapping[str, Label], count: int) -> dict[str, Label]:
+    """Return other labels for the first keys: what a person corrects."""
+    following = dict(zip(WEATHERS, (*WEATHERS[1:], WEATHERS[0]), strict=True))
+    return {key: labels[key]._replace(weather=following[labels[key].weather]) for key in sorted(labels)[:count]}
+
+
 def write_labels(path: Path, labels: Mapping[str, Label]) -> None:
     """Write the table."""
     with path.open("w", encoding="utf-8", newline="") as file:

@@ -45,6 +45,8 @@ class Observation:
         registered: how often each object is in the sandbox.
         metadata: the client metadata of each.
         media: objects that the sandbox has media metadata of.
+        linked: how often each object is in a dataset.
+        datasets: how many datasets there are.
         jobs: every upload job so far, oldest first.
         failed: objects that the failure log says Encord refused.
         rejected: objects that the failure log says were not submitted.
@@ -59,6 +61,8 @@ class Observation:
     registered: Counter[ObjectName]
     metadata: Mapping[ObjectName, Mapping[str, Any]]
     media: frozenset[ObjectName]
+    linked: Counter[ObjectName]
+    datasets: int
     jobs: tuple[JobRecord, ...]
     failed: frozenset[ObjectName]
     rejected: frozenset[ObjectName]
@@ -77,10 +81,14 @@ def observe(home: DemoHome, servers: DemoServers, store: StateStore) -> Observat
     with dg.DagsterInstance.from_config(str(home.dagster_home)) as instance:
         materialized, runs = _materialized(instance), instance.get_runs_count()
     items = [(name, item) for item in _items(servers, jobs) for name in _names(home, servers, item)]
+    datasets = servers.sandbox.datasets()
+    linked = [uuid for dataset in datasets for uuid in servers.sandbox.links(dataset.uuid)]
     return Observation(
         registered=Counter(name for name, _ in items),
         metadata={name: json.loads(item.client_metadata) for name, item in items},
         media=frozenset(name for name, item in items if item.media is not None),
+        linked=Counter(name for name, item in items for uuid in linked if uuid == item.uuid),
+        datasets=len(datasets),
         jobs=jobs,
         failed=frozenset((row.source, row.key) for row in rows if row.stage != STAGE_PLAN),
         rejected=frozenset((row.source, row.key) for row in rows if row.stage == STAGE_PLAN),

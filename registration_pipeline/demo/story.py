@@ -15,7 +15,7 @@ from registration_pipeline.cli.output import say, status_document
 from registration_pipeline.cli.session import DONE_WITH_FAILURES
 from registration_pipeline.demo.claims import check_claims, expectation
 from registration_pipeline.demo.configuration import BUCKET, BUCKET_SOURCE, DIRECTORY_SOURCE
-from registration_pipeline.demo.labels import CAMERAS, labels_of, write_labels
+from registration_pipeline.demo.labels import CAMERAS, corrected, labels_of, write_labels
 from registration_pipeline.demo.layout import bucket_layout, directory_layout
 from registration_pipeline.demo.observation import observe
 from registration_pipeline.demo.processes import run_command
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _STEPS: Final = 9
 _ADDED_FILES: Final = 10
+_CORRECTED: Final = 3
 
 
 class Story:
@@ -95,16 +96,20 @@ class Story:
         self._run("submit", BUCKET_SOURCE, "--failed", expected=DONE_WITH_FAILURES)
         self._run("submit", DIRECTORY_SOURCE, "--failed", expected=DONE_WITH_FAILURES)
         retried = observe(self._home, servers, self._store)
-        self._announce(f"Add {_ADDED_FILES} files to the bucket and sync again, as every night")
+        what = f"Add {_ADDED_FILES} files to the bucket, correct {_CORRECTED} labels, and sync again, as every night"
+        self._announce(what)
         added = self._bucket.add_files(_ADDED_FILES)
         servers.bucket.upload(self._home.bucket, added)
         labels = self._labels(added)
-        write_labels(self._home.labels, labels)
+        other = corrected(labels, _CORRECTED)
+        write_labels(self._home.labels, labels | other)
         self._run("sync", expected=DONE_WITH_FAILURES)
         last = observe(self._home, servers, self._store)
         self._announce("Report")
         self._run("status")
-        claims = check_claims(expectation(self._bucket, self._directory, added, labels), first, retried, last)
+        claims = check_claims(
+            expectation(self._bucket, self._directory, added, labels | other, frozenset(other)), first, retried, last
+        )
         self._report(claims, first, retried, last)
         return {
             "claims": [{"text": claim.text, "holds": claim.holds} for claim in claims],

@@ -37,12 +37,15 @@ def dataset_stage(project: Project, source: SourceSettings, log: Log, *, retry_f
         log: takes a line.
         retry_failed: also what could not be linked before.
     """
+    from registration_pipeline.project.datasets import link_source
     from registration_pipeline.tracking.links.counts import dataset_counts
 
     listener = current_listener()
     before = dataset_counts(project.store, project.snapshot(source))
-    listener.stage_started(source.name, _STAGE, before.pending + (before.failed if retry_failed else 0))
-    totals = project.link(source, notify=notice_and_log(log), progress=listener.advanced, retry_failed=retry_failed)
+    listener.stage_started(source.name, _STAGE, before.pending + (before.failed if retry_failed else 0), unit="unit")
+    totals = link_source(
+        project, source, notify=notice_and_log(log), progress=listener.advanced, retry_failed=retry_failed
+    )
     if totals is not None:
         failed = f"; {counted(totals.failed, 'unit')} could not be linked" if totals.failed else ""
         log(f"dataset: {counted(totals.linked, 'unit')} linked{failed}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from registration_pipeline.facts.metadata.metadata_set import METADATA, table_counts
+from registration_pipeline.facts.metadata.metadata_set import METADATA, is_of, table_counts
 from registration_pipeline.facts.sets import FACTS_KEYS, latest_facts
 from registration_pipeline.ids import rules_digest
 from registration_pipeline.planning.exclusion import Exclusion
@@ -68,11 +68,14 @@ class PlanFacts:
         metadata: FactSet | None = None,
         media: FactSet | None = None,
     ) -> PlanFacts:
-        """Return the sets that are given, and the latest ones of the others that the source has a use for."""
+        """Return the sets that are given, and the latest ones of the others that the source has a use for.
+
+        Client metadata that were merged under other settings are not used: their objects wait for those of today.
+        """
         name = source.name
         return cls(
             headers or latest_facts(store, name, HEADERS),
-            (metadata or latest_facts(store, name, METADATA)) if source.metadata else None,
+            (metadata or _latest_metadata(store, source)) if source.metadata else None,
             (media or latest_facts(store, name, MEDIA)) if source.media_metadata is MediaMetadata.PROBE else None,
         )
 
@@ -104,6 +107,11 @@ class PlanFacts:
         for counts in table_counts(self.metadata) if self.metadata is not None else ():
             if counts.line is not None:
                 yield counts.line
+
+
+def _latest_metadata(store: StateStore, source: SourceSettings) -> FactSet | None:
+    facts = latest_facts(store, source.name, METADATA)
+    return facts if facts is not None and is_of(facts, source) else None
 
 
 class ObjectFacts:

@@ -9,13 +9,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from registration_pipeline.project.project import utc_now
-from registration_pipeline.settings import encord_domain
+from registration_pipeline.settings import encord_domain, encord_private_key
 from registration_pipeline.state.lease import hold_lease
 from registration_pipeline.submission.calls.pace import shared_pace
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.datasets.context import LinkContext
 from registration_pipeline.submission.datasets.linking import DatasetLinking, due_for_linking
 from registration_pipeline.submission.datasets.target import gone_error, title_now, title_of
+from registration_pipeline.submission.encord.datasets import EncordDatasetGateway
 from registration_pipeline.tracking.links.ledger import LinkRecords
 from registration_pipeline.tracking.snapshot import read_snapshot
 
@@ -24,9 +25,24 @@ if TYPE_CHECKING:
 
     from registration_pipeline.project.project import Project
     from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.submission.datasets.gateway import DatasetGateway
     from registration_pipeline.submission.datasets.linking import LinkTotals
     from registration_pipeline.tracking.journal.states import ChunkProgress
     from registration_pipeline.tracking.snapshot import SourceSnapshot
+
+
+def dataset_gateway(project: Project) -> DatasetGateway:
+    """Return Encord's datasets.
+
+    Raises:
+        CredentialsError: no key in the environment.
+        ConfigurationError: a key that can't be used.
+    """
+    return EncordDatasetGateway(
+        ssh_private_key=encord_private_key(project.environ).reveal(),
+        domain=encord_domain(project.settings, project.environ),
+        timeout_seconds=project.settings.encord.timeout_seconds,
+    )
 
 
 def link_source(
@@ -34,11 +50,26 @@ def link_source(
     source: SourceSettings,
     *,
     notify: Callable[[str], None],
-    progress: Callable[[int], None],
-    retry_failed: bool,
+    progress: Callable[[int], None] = lambda _: None,
+    retry_failed: bool = False,
 ) -> LinkTotals | None:
-    """See ``Project.link``; the source has a dataset."""
-    assert source.dataset is not None
+    """Link what is registered and not linked yet to the source's dataset; None: nothing had to be.
+
+    Sources without a dataset read nothing, and nothing is asked of Encord where all is linked. Waits while another process
+    submits the source.
+
+    Args:
+        project: the configuration.
+        source: which.
+        notify: called with texts for people.
+        progress: called with how many units were dealt with so far.
+        retry_failed: also what could not be linked before.
+
+    Raises:
+        HaltError: nothing more can be linked now.
+    """
+    if source.dataset is None:
+        return None
     snapshot = project.snapshot(source)
     ledger = LinkRecords(project.store, source.name).read()
     if ledger.open is None and not due_for_linking(ledger, _progresses(snapshot), retry_failed=retry_failed):
@@ -51,7 +82,7 @@ def link_source(
                 store=project.store,
                 source=source.name,
                 settings=source.dataset,
-                gateway=project.dataset_gateway,
+                gateway=dataset_gateway(project),
                 retry=RetryPolicy(pace=pace, source=source.name, stop=stop),
                 stop=stop,
                 may_send=lease.check,
@@ -74,7 +105,7 @@ def find_source_dataset(project: Project, source: SourceSettings, retry: RetryPo
         HaltError: it can't be used; the message says what to do.
     """
     assert source.dataset is not None
-    gateway, title = project.dataset_gateway, source.dataset.title
+    gateway, title = dataset_gateway(project), source.dataset.title
     ledger = LinkRecords(project.store, source.name).read()
     newest = ledger.newest_of(title)
     if newest is None:

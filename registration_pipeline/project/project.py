@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
     from registration_pipeline.submission.context import SubmissionContext
-    from registration_pipeline.submission.datasets.gateway import DatasetGateway
-    from registration_pipeline.submission.datasets.linking import LinkTotals
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.known_folders import KnownFolders
     from registration_pipeline.submission.prior_items import PriorItems
@@ -103,17 +101,6 @@ class Project:
         key = encord_private_key(self.environ)
         return EncordGateway(
             ssh_private_key=key.reveal(),
-            domain=encord_domain(self.settings, self.environ),
-            timeout_seconds=self.settings.encord.timeout_seconds,
-        )
-
-    @cached_property
-    def dataset_gateway(self) -> "DatasetGateway":
-        """Encord's datasets; raises as ``gateway``."""
-        from registration_pipeline.submission.encord.datasets import EncordDatasetGateway
-
-        return EncordDatasetGateway(
-            ssh_private_key=encord_private_key(self.environ).reveal(),
             domain=encord_domain(self.settings, self.environ),
             timeout_seconds=self.settings.encord.timeout_seconds,
         )
@@ -287,11 +274,11 @@ class Project:
             status = source_status(view, source.name, seen, max_attempts=source.max_attempts)
         if source.upsert_metadata:
             status = replace(status, upserts=self.upserts(source).view().counts())
-        if source.dataset is None:
-            return status
-        from registration_pipeline.tracking.links.counts import dataset_counts
+        if source.dataset is not None:
+            from registration_pipeline.tracking.links.counts import dataset_counts
 
-        return replace(status, dataset=dataset_counts(self.store, snapshot))
+            status = replace(status, dataset=dataset_counts(self.store, snapshot))
+        return status
 
     def upserts(self, source: SourceSettings) -> "SourceUpserts":
         """Return the upserts of a source."""
@@ -300,12 +287,7 @@ class Project:
         return SourceUpserts(self, source)
 
     def failures(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "Iterator[FailureRow]":
-        """Yield what is not registered of the source's latest inventory, then what is not linked to its dataset, and why.
-
-        Args:
-            source: which.
-            snapshot: of a moment ago; by default the current one.
-        """
+        """Yield what is not registered, upserted or linked, and why; arguments as ``status``."""
         from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
@@ -394,34 +376,6 @@ class Project:
                 job_timeout_seconds=source.job_timeout_seconds,
                 settle_seconds=source.settle_seconds,
             )
-
-    def link(
-        self,
-        source: SourceSettings,
-        *,
-        notify: Callable[[str], None],
-        progress: Callable[[int], None] = lambda _: None,
-        retry_failed: bool = False,
-    ) -> "LinkTotals | None":
-        """Link what is registered and not linked yet to the source's dataset; None: nothing had to be.
-
-        Sources without a dataset read nothing, and nothing is asked of Encord where all is linked. Waits while another
-        process submits the source.
-
-        Args:
-            source: which.
-            notify: called with texts for people.
-            progress: called with how many units were dealt with so far.
-            retry_failed: also what could not be linked before.
-
-        Raises:
-            HaltError: nothing more can be linked now.
-        """
-        if source.dataset is None:
-            return None
-        from registration_pipeline.project.datasets import link_source
-
-        return link_source(self, source, notify=notify, progress=progress, retry_failed=retry_failed)
 
     def _prior_items(
         self, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]

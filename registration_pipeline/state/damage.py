@@ -28,6 +28,8 @@ _ADVICE: Final = {
     "lineage": f"{_BACKUP}, or copy the `_SUCCESS.json` of its wave in plan/ over it: both hold the same",
     "ledger": "Delete its folder: the next plan makes it again",
     "journal_summary": "Delete it: the next run makes it again",
+    "links": f"{_BACKUP}. Without one, move links/ of the source out of the state: everything is linked again, which "
+    "Encord skips in the same dataset",
     "facts": f"{_BACKUP}, or delete its folder to have the facts read again",
     "outcomes": f"{_BACKUP}, or delete it: it is made again from plan and journal, but for the UUIDs of Encord's items",
     "manifests": f"{_BACKUP}, or delete it: the next submission makes it again with the same bytes",

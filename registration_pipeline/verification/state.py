@@ -11,13 +11,16 @@ from registration_pipeline.state.layout import (
     audit_folder,
     inventory_writers_folder,
     lease_folder,
+    links_folder,
     owner_of,
     state_version_name,
     upserts_source,
 )
 from registration_pipeline.state.owned import is_own
+from registration_pipeline.state.sealed import open_sealed
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.tracking.failures.log import source_failures
+from registration_pipeline.tracking.links.ledger import LinkRecords
 from registration_pipeline.tracking.status import source_status
 from registration_pipeline.tracking.upserts import upsert_view
 from registration_pipeline.verification.chunks import ChunkVerifier, report_pairs
@@ -77,6 +80,7 @@ def _verify_lineage(store: StateStore, names: Sequence[str], report: StateReport
     chunks.verify()
     _verify_reports(store, names, report)
     _verify_json(store, names, report)
+    _verify_links(store, names, report)
     _count_leftovers(names, {*markers.parts, *chunks.outcomes}, report)
 
 
@@ -98,6 +102,24 @@ def _verify_json(store: StateStore, names: Sequence[str], report: StateReport) -
             continue
         except ValueError as error:
             report.add(Damage(name, f"is damaged: {error}"))
+
+
+def _verify_links(store: StateStore, names: Sequence[str], report: StateReport) -> None:
+    """Read every record of links; a summary counts for nothing and can be made again."""
+    folder = links_folder(report.source)
+    entries = [name for name in names if name.startswith(folder) and name.endswith(".json")]
+    for name in entries:
+        try:
+            data = store.read(name)
+            report.bytes += len(data)
+            open_sealed(data)
+        except ValueError as error:
+            report.add(Damage(name, f"is damaged: {error}"))
+    if entries and not report.damaged:
+        try:
+            LinkRecords(store, report.source).read(without_summary=True)
+        except StateCorruptError as error:
+            report.add(Damage(folder, f"can't be read: {error}"))
 
 
 def _count_leftovers(names: Iterable[str], named: set[str], report: StateReport) -> None:

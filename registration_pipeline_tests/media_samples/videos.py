@@ -52,13 +52,15 @@ def _to_a_pipe(*arguments: str) -> Callable[[Path], object]:
 
 
 def _without_length(*arguments: str) -> Callable[[Path], object]:
-    """Return a writer of WebM as browsers record it: no length, and clusters whose sizes are not known."""
+    """Return a writer of WebM as browsers record it: no length, no frame rate, and clusters whose sizes are not known."""
 
     def write(path: Path) -> None:
         ffmpeg(*arguments)(path)
         content = bytearray(path.read_bytes())
         place = content.find(b"\x44\x89\x88")
         content[place : place + 11] = b"\xec\x89" + bytes(9)
+        rate = content.find(b"\x23\xe3\x83\x84")
+        content[rate : rate + 8] = b"\xec\x86" + bytes(6)
         place = 0
         while (place := content.find(b"\x1f\x43\xb6\x75", place)) >= 0:
             length = 9 - content[place + 4].bit_length()

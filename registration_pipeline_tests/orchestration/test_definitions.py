@@ -87,6 +87,19 @@ def test_headers_are_an_asset_between_inventory_and_plan_where_a_rule_asks_for_t
     ]
 
 
+def test_a_dataset_is_an_asset_after_the_registration_with_a_check_where_one_is_configured(
+    load_with: Callable[..., Settings],
+) -> None:
+    graph = build_definitions(load_with(dataset={"title": "fleet"})).get_repository_def().asset_graph
+    registration, dataset, log = (
+        dg.AssetKey(["fleet-cameras", name]) for name in ("registration", "dataset", "failure_log")
+    )
+
+    assert graph.get(dataset).parent_keys == {registration}
+    assert graph.get(log).parent_keys == {registration, dataset}
+    assert dg.AssetCheckKey(dataset, "dataset_complete") in graph.asset_check_keys
+
+
 def test_checks_belong_to_the_asset_that_they_are_about() -> None:
     graph = build_definitions(load_settings(EXAMPLE, ENVIRON)).get_repository_def().asset_graph
 

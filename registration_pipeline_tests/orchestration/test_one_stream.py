@@ -98,9 +98,9 @@ def test_an_invalid_manifest_fails_its_check_and_its_chunk_and_nothing_else(
     pipeline: Pipeline, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def with_a_new_rule(data: bytes, limits: ManifestLimits | None) -> list[Violation]:
+    def with_a_new_rule(data: bytes, limits: ManifestLimits | None, **more: bool) -> list[Violation]:
         return [
-            *validate_manifest(data, limits),
+            *validate_manifest(data, limits, **more),
             *([Violation("images[0]", "is refused since today")] if b"frame_002" in data else []),
         ]
 

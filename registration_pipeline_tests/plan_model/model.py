@@ -127,7 +127,7 @@ class PlanModel:
         """Decide about every object, and remember what was planned."""
         night = Night()
         units: dict[tuple[str, str], list[tuple[str, Member]]] = {}
-        waiting: set[Rule] = set()
+        has_unknown = False
         for key, blob in bucket.items():
             fate, member = self._fate(key, blob, rules, started)
             if member is not None and member.unit is not None:
@@ -135,7 +135,7 @@ class PlanModel:
                 night.fates[key] = fate or "member"
                 continue
             if member is not None and member.is_waiting and fate is None:
-                waiting.add(member.rule)
+                has_unknown = True  # it may be in any series, whatever rule takes it
             night.fates[key] = fate or ("held" if member else "new")
             night.held_units += night.fates[key] == "held"
         outside = self._outside(bucket, rules)
@@ -151,7 +151,8 @@ class PlanModel:
                 len(keys),
                 is_late=unit in self.groups or unit in outside,
                 has_bad=any(night.fates[key] != "member" for key in keys),
-                is_waiting=rule in waiting or bool(age and youngest > started - timedelta(seconds=age)),
+                is_waiting=(has_unknown and unit[1].startswith("headers:"))
+                or bool(age and youngest > started - timedelta(seconds=age)),
             )
             night.held_units += fate == "held"
             if fate == "new":

@@ -10,10 +10,20 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+
 from registration_pipeline.errors import ConfigurationError, ObjectReadError
 from registration_pipeline.facts.media.images import picture
 from registration_pipeline.facts.media.probed_file import ProbedFile
-from registration_pipeline.facts.media.schema import MEDIA, MEDIA_SCHEMA, NO_MEDIA, UNREADABLE, Media, media_rows
+from registration_pipeline.facts.media.schema import (
+    MEDIA,
+    MEDIA_SCHEMA,
+    NO_MEDIA,
+    NO_PROBE,
+    UNREADABLE,
+    Media,
+    media_rows,
+)
 from registration_pipeline.facts.media.text import SAMPLE_BYTES, probe_text
 from registration_pipeline.facts.media.trouble import NotUnderstoodError
 from registration_pipeline.facts.media.workers import PROCESSES, WorkerPool
@@ -36,12 +46,16 @@ IMAGE_BYTES: Final = 512 << 10
 OBJECT_SECONDS: Final = 300.0
 """For all ranges of one object together; each has a limit of its own (``facts/readers/reply.py``)."""
 
-_IMAGES: Final = frozenset({MediaKind.IMAGE, MediaKind.IMAGE_GROUP, MediaKind.IMAGE_SEQUENCE})
+_IMAGE, _TEXT = "image", "text"
 
-_IN_PROCESSES: Final = {
+_PROBES: Final = {
+    MediaKind.IMAGE: _IMAGE,
+    MediaKind.IMAGE_GROUP: _IMAGE,
+    MediaKind.IMAGE_SEQUENCE: _IMAGE,
     MediaKind.VIDEO: "video",
     MediaKind.AUDIO: "audio",
     MediaKind.PDF: "pdf",
+    MediaKind.TEXT: _TEXT,
     MediaKind.DICOM_SERIES: "dicom",
 }
 
@@ -67,6 +81,7 @@ def media_kind(kind_of: Callable[[str], MediaKind | None], *, processes: int = P
         unreadable=lambda message: Media(problem=UNREADABLE, message=message),
         rows=media_rows,
         retried=frozenset({UNREADABLE}),
+        still_counts=probing.still_counts,
         session=probing.session,
     )
 
@@ -116,29 +131,37 @@ class MediaProbing:
             ObjectReadError, HaltError: what the reader raises.
         """
         ranges = _Ranges(reader, item, self._monotonic)
+        probe = self._probe_of(item.key)
         try:
-            block = self._block(ranges, item)
+            block = self._block(probe, ranges, item)
         except NotUnderstoodError as error:
-            return _without(item, str(error), ranges.bytes_read)
+            return _without(item, str(error), ranges.bytes_read, probe)
         except EOFError:
-            return _without(item, "ends earlier than its size says", ranges.bytes_read)
-        return Media(block=block, bytes_read=ranges.bytes_read)
+            return _without(item, "ends earlier than its size says", ranges.bytes_read, probe)
+        return Media(block=block, bytes_read=ranges.bytes_read, probe=probe)
 
-    def _block(self, ranges: _Ranges, item: StoredObject) -> dict[str, Any]:
-        kind = self._kind_of(item.key)
-        if kind is None or not (kind in _IMAGES or kind in _IN_PROCESSES or kind is MediaKind.TEXT):
-            raise NotUnderstoodError(
-                f"is of a kind for which Encord accepts no media metadata ({kind or 'not a medium'})"
-            )
+    def still_counts(self, known: pa.RecordBatch) -> pa.BooleanArray:
+        """Return which rows were probed as what their objects are now: a setting may have changed that."""
+        probes = zip(known.column("key").to_pylist(), known.column("probe").to_pylist(), strict=True)
+        return pa.array([key is not None and self._probe_of(key) == probe for key, probe in probes], pa.bool_())
+
+    def _probe_of(self, key: str) -> str:
+        kind = self._kind_of(key)
+        return NO_PROBE if kind is None else _PROBES.get(kind, NO_PROBE)
+
+    def _block(self, probe: str, ranges: _Ranges, item: StoredObject) -> dict[str, Any]:
+        if probe == NO_PROBE:
+            raise NotUnderstoodError("is of a kind for which Encord accepts no media metadata")
         if not item.size:
             raise NotUnderstoodError("is empty")
-        if kind is MediaKind.TEXT:
+        if probe == _TEXT:
             return probe_text(ProbedFile(ranges, item.size, most_bytes=SAMPLE_BYTES, piece=SAMPLE_BYTES), item.key)
-        if kind in _IMAGES:
+        if probe == _IMAGE:
             found = picture(ProbedFile(ranges, item.size, most_bytes=IMAGE_BYTES))
             if found is not None:
                 return found.block(item.size)
-        return self.pool.probe(_IN_PROCESSES.get(kind, "picture"), item.key, item.size, ranges)
+            probe = "picture"  # of a format that Encord's page does not name
+        return self.pool.probe(probe, item.key, item.size, ranges)
 
 
 class _Ranges:
@@ -161,6 +184,6 @@ class _Ranges:
         return content
 
 
-def _without(item: StoredObject, why: str, bytes_read: int) -> Media:
+def _without(item: StoredObject, why: str, bytes_read: int, probe: str) -> Media:
     message = f"{item.key!r} {why}. Write the file again, or exclude it by a rule"
-    return Media(problem=NO_MEDIA, message=message, bytes_read=bytes_read)
+    return Media(problem=NO_MEDIA, message=message, bytes_read=bytes_read, probe=probe)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -206,7 +207,7 @@ class _Worker:
     def _end_of_process(self) -> str:
         with suppress(subprocess.TimeoutExpired):
             code = self._process.wait(5)
-            if code == -24:  # noqa: PLR2004 - SIGXCPU
+            if code == -signal.SIGXCPU:
                 return "it took too much processor time"
             return f"the process that read it ended with {f'signal {-code}' if code < 0 else f'status {code}'}"
         return "the process that read it does not answer"

@@ -119,6 +119,11 @@ def is_current(previous: FactSet | None, notes: dict[str, Any]) -> bool:
     return is_same and int(previous.notes.get("planned", 0)) <= notes["planned"]
 
 
+def is_of(facts: FactSet, source: SourceSettings) -> bool:
+    """Return whether a set was made under today's settings: under others it would hold other values, or other objects."""
+    return facts.notes.get("settings_digest") == _settings_digest(source)
+
+
 def _settings_digest(source: SourceSettings) -> str:
     """Return the digest of the settings that decide about values, and about which objects are covered."""
     return rules_digest(

@@ -30,6 +30,7 @@ class Known:
     def __init__(self, kind: FactKind[Any], runs: Sequence[Iterator[pa.RecordBatch]]) -> None:
         self._schema = pa.schema([column.with_nullable(True) for column in kind.schema])
         self._kept_schema = kind.schema
+        self._still_counts = kind.still_counts
         self._retried = pa.array(sorted(kind.retried), pa.string())
         self._joins = [FactsJoin(run, kind.schema, version=kind.version, is_timed=kind.is_timed) for run in runs]
         self._listed = {"key": "key", **dict(zip(kind.version, VERSION_COLUMNS, strict=True))}
@@ -60,6 +61,8 @@ class Known:
             return
         for piece, facts in joins[0].match(batch):
             is_settled = pc.invert(pc.is_in(facts.column("problem"), value_set=self._retried))
+            if self._still_counts is not None:
+                is_settled = pc.and_(is_settled, self._still_counts(facts))
             mine = self._where(pc.and_(pc.is_valid(facts.column("key")), is_settled), facts)
             if len(joins) == 1:
                 yield piece, mine

@@ -69,6 +69,8 @@ class FactKind(Generic[T]):
         is_timed: what was read may change while the ETag stays the same; another time is another version, too.
         range_bytes: of the objects that are read together, where they are read whole; None: few bytes of each.
         permission: what reading needs.
+        still_counts: which known rows count although ``problem`` lets them: for what is read otherwise once settings change.
+            Rows without a key are rows of nothing.
         session: a context around the whole reading.
     """
 
@@ -85,6 +87,7 @@ class FactKind(Generic[T]):
     is_timed: bool = False
     range_bytes: int | None = None
     permission: Callable[[ObjectReader], str] = _permission
+    still_counts: Callable[[pa.RecordBatch], pa.BooleanArray] | None = None
     session: Callable[[], AbstractContextManager[None]] = nullcontext
 
 

@@ -66,17 +66,18 @@ def parquet_batches(path: Path, file: str, form: TableForm) -> Iterator[tuple[Co
                 raise _broken(error, file, form, "Parquet") from None
             if batch is None:
                 return
-            yield columns, batch
+            # Asked for "a", Arrow gives a column "a.b" as well.
+            yield columns, batch.select(columns.read)
 
 
 def _rows_at_once(file: pq.ParquetFile, columns: Columns) -> int:
     rows = max(int(file.metadata.num_rows), 1)
-    size, roots = 0, set(columns.read)
+    size, starts = 0, tuple(f"{name}." for name in columns.read)
     for group in range(file.num_row_groups):
         chunks = file.metadata.row_group(group)
         for place in range(chunks.num_columns):
             chunk = chunks.column(place)
-            if chunk.path_in_schema.partition(".")[0] in roots:
+            if f"{chunk.path_in_schema}.".startswith(starts):
                 size += int(chunk.total_uncompressed_size)
     return max(min(BATCH_ROWS, BATCH_BYTES * rows // max(size, 1)), 16)
 

@@ -113,7 +113,7 @@ class TableForm:
         if self._has_frames not in (None, found):
             has = "has" if found else "has not"
             raise self.problem(
-                file, f"{has} a column {FRAME_COLUMN!r}, other than a file before it. Make two entries of them"
+                file, f"{has} a column {FRAME_COLUMN!r}, other than rows or files before it. Make two entries of them"
             )
         if self.entry.config is not None and not found:
             raise self.problem(

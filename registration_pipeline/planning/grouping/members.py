@@ -129,7 +129,7 @@ class MemberRows:
         keys: list[str] = rows.column("key").to_pylist()
         rejections = self._rejections(rows, keys, members, kinds, urls)
         group_keys, waiting = self._group_keys(rows, members, rejections)
-        sent = self._facts.of(rows, [GROUP_KINDS[self._codes[member.rule]] for member in members], rejections)
+        sent = self._sent(rows, members, group_keys, rejections)
         alone = [(row, found) for row, found in enumerate(rejections) if found is not None and group_keys[row] is None]
         named = [
             _Named(row, member, group_key, rejections[row], urls[row])
@@ -193,6 +193,24 @@ class MemberRows:
             elif self._codes[member.rule] == sequence and _is_tiff(key, content_types[row]):
                 rejections[row] = _tiff_in_sequence(key)
         return rejections
+
+    def _sent(
+        self,
+        rows: pa.RecordBatch,
+        members: Sequence[Member],
+        group_keys: Sequence[str | None],
+        rejections: list[Rejection | None],
+    ) -> Sent | None:
+        """Return what is sent of members, and note whom their metadata rejects: only those whose unit is known.
+
+        The unit of the others would be planned without them.
+        """
+        found = list(rejections)
+        sent = self._facts.of(rows, [GROUP_KINDS[self._codes[member.rule]] for member in members], found)
+        for row, group_key in enumerate(group_keys):
+            if group_key is not None:
+                rejections[row] = found[row]
+        return sent
 
     def _group_keys(
         self, rows: pa.RecordBatch, members: Sequence[Member], rejections: list[Rejection | None]

@@ -20,6 +20,7 @@ from registration_pipeline.planning.header_needs import (
     objects_without_header,
 )
 from registration_pipeline.planning.history import load_history
+from registration_pipeline.planning.object_facts import PlanFacts
 from registration_pipeline.settings.units import asks_for_headers
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class SourceHeaders:
             return (
                 wave is None
                 or wave.listing_digest != inventory.digest
-                or wave.rules_digest != digest_rules(self._source)
+                or wave.rules_digest != digest_rules(self._source, PlanFacts.of(self._store, self._source))
             )
         notes: Any = previous.notes
         # With a plan that lost waves, objects are unplanned again whose headers have dropped out of the set.

@@ -182,7 +182,8 @@ def patched(seen: Observations) -> Finding:
         return ask.settled("yes: it is merged")
     return ask.settled(
         "no: it is replaced",
-        "Tools that patch client metadata must keep `registration.unit`, or `audit` finds the item by its URL only.",
+        "Tools that patch client metadata must keep `registration.unit`, and of units of several objects "
+        "`registration.objects`; without them `audit` finds an item by its URL only, and a group not at all.",
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BASE_PATH = "/v2/public"
 
-_QUERIES = {
+QUERIES = {
     "dataset/GET": "get_dataset",
     "datarows/GET": "list_data_rows",
     "datasetlinkitems/POST": "link_items",
@@ -75,7 +75,7 @@ class EndpointFinder:
         path: str = scope["path"]
         query = scope.get("state", {}).get("query")
         if query is not None and scope["method"] == "POST":
-            return Endpoint(_QUERIES.get(query, Endpoint.OTHER))
+            return Endpoint(QUERIES.get(query, Endpoint.OTHER))
         if path.startswith(BASE_PATH):
             below = path.removeprefix(BASE_PATH)
             for endpoint, methods, pattern in self._known:

@@ -2,7 +2,7 @@
 
 Bodies are those that the SDK was observed to send and to accept: snake_case, explicit nulls, the type under ``ty``.
 
-What does not belong here: client metadata itself (``jobs/``), which Encord's public API does not check against the schema.
+What does not belong here: client metadata itself (``jobs/``), of which only the size of embeddings is checked against it.
 """
 
 from __future__ import annotations

@@ -99,6 +99,10 @@ class SchemaChange:
             is_quiet = not was_written
             if is_quiet:
                 self.retry.pause(_QUIET_SECONDS)
+            elif self._writes > 1:
+                # Longer each time: Encord may show changes late, and others may be writing as well.
+                longest = _QUIET_SECONDS * (self._writes - 1)
+                self.retry.pause(self.retry.jitter(longest / 2, longest))
         assert self._before is not None
         return Applied(before=self._before, writes=self._writes, put_back=tuple(sorted(self._put_back)))
 
@@ -112,9 +116,9 @@ class SchemaChange:
             raise TransientError("the metadata schema changed between two readings")
         if self._writes >= _MOST_WRITES:
             raise ServiceUnavailableError(
-                f"The metadata schema in Encord was written {_MOST_WRITES} times, and each time another program put an older "
-                f"one in its place. Find out what else changes the schema, wait until it has ended, and run "
-                f"`registration-pipeline schema {self.source} --apply` again."
+                f"The metadata schema in Encord was written {_MOST_WRITES} times, and did not show what was written: another "
+                "program puts an older one in its place, or Encord shows changes late. Wait until whatever else changes the "
+                f"schema has ended, and run `registration-pipeline schema {self.source} --apply` again."
             )
         if self._writes:
             self._put_back |= target.keys() - schema.keys() - self.declared.keys()

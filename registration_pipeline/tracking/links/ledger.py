@@ -122,8 +122,11 @@ class LinkRecords:
     def __init__(self, store: StateStore, source: str) -> None:
         self._store, self._source = store, source
 
-    def read(self) -> LinkLedger:
+    def read(self, *, without_summary: bool = False) -> LinkLedger:
         """Fold all records.
+
+        Args:
+            without_summary: read every record.
 
         Raises:
             StateCorruptError: one is missing or is not what was written.
@@ -131,7 +134,7 @@ class LinkRecords:
         folder = links_folder(self._source)
         names = [name.removeprefix(folder) for name in own_names(self._store, folder)]
         entries = {match[0] for name in names if (match := _NAME.fullmatch(name))}
-        ledger = self._summary(names)
+        ledger = LinkLedger() if without_summary else self._summary(names)
         numbers = sorted({int(name.removesuffix("-done.json").removesuffix(".json")) for name in entries})
         for number in numbers:
             if number > ledger.summarised:

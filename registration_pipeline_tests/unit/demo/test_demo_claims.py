@@ -23,12 +23,12 @@ def named(*keys: str) -> frozenset[ObjectName]:
     return frozenset((SOURCE, key) for key in keys)
 
 
-def job(number: int, units: int) -> JobRecord:
+def job(number: int, units: int, file_name: str | None = None) -> JobRecord:
     return JobRecord(
         uuid=str(number),
         folder_uuid="folder",
         folder_name="fleet-cameras",
-        file_name=None,
+        file_name=file_name,
         created_at="2026-11-21T02:00:00Z",
         ended_at="2026-11-21T02:00:01Z",
         fate=None,
@@ -47,11 +47,14 @@ EXPECTED = Expectation(
     rejected=named("d"),
     added=named("e"),
     labels={(SOURCE, "a"): {"demo.speed": 1.5}},
+    corrected=named("a"),
 )
 FIRST = Observation(
     registered=Counter(named("a", "b")),
     metadata={(SOURCE, "a"): {"demo.speed": 1.5, "registration.unit": "0"}},
     media=named("a", "b"),
+    linked=Counter(named("a", "b")),
+    datasets=1,
     jobs=(job(1, 1), job(2, 2)),
     failed=named("c"),
     rejected=named("d"),
@@ -75,7 +78,8 @@ LAST = replace(
     RETRIED,
     registered=Counter(named("a", "b", "c", "e")),
     media=named("a", "b", "c", "e"),
-    jobs=(*RETRIED.jobs, job(4, 1)),
+    linked=Counter(named("a", "b", "c", "e")),
+    jobs=(*RETRIED.jobs, job(4, 1), job(5, 1, "1-upsert-images-1.json")),
     chunks=frozenset({"1", "2", "3"}),
     materialized=frozenset({"1", "2", "3"}),
     statuses={SOURCE: SourceStatus(source=SOURCE, objects=5, rejected=1, registered=4)},
@@ -130,6 +134,11 @@ def test_every_claim_holds_when_all_went_well() -> None:
             id="another value is in Encord",
         ),
         pytest.param(7, FIRST, RETRIED, replace(LAST, metadata={}), id="no metadata is in Encord"),
+        pytest.param(9, FIRST, RETRIED, replace(LAST, jobs=LAST.jobs[:-1]), id="no new metadata was sent"),
+        pytest.param(10, FIRST, RETRIED, replace(LAST, linked=RETRIED.linked), id="a new item is in no dataset"),
+        pytest.param(
+            10, FIRST, RETRIED, replace(LAST, linked=LAST.linked + Counter(named("a"))), id="an item is linked twice"
+        ),
         pytest.param(8, FIRST, RETRIED, replace(LAST, media=named("a")), id="media metadata of an object are missing"),
     ],
 )

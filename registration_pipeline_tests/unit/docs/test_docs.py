@@ -27,7 +27,7 @@ from registration_pipeline.limits import (
     MAX_URLS,
     EncordPlan,
 )
-from registration_pipeline.objects import FailureReason, MediaKind, RejectionReason
+from registration_pipeline.objects import FailureReason, LinkReason, MediaKind, RejectionReason
 from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, UNPLANNED_SUFFIXES
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.settings.load import load_settings
@@ -259,8 +259,8 @@ def test_every_suffix_that_is_not_planned_is_documented() -> None:
     assert set(UNPLANNED_SUFFIXES) <= code_words(text_of("docs/configuration.md"))
 
 
-@pytest.mark.parametrize("reason", [*RejectionReason, *FailureReason])
-def test_every_reason_has_a_row_that_says_what_to_do(reason: RejectionReason | FailureReason) -> None:
+@pytest.mark.parametrize("reason", [*RejectionReason, *FailureReason, *LinkReason])
+def test_every_reason_has_a_row_that_says_what_to_do(reason: RejectionReason | FailureReason | LinkReason) -> None:
     row = re.search(rf"^\| `{reason}` \| (.+) \| (.+) \|$", text_of("docs/operations.md"), re.MULTILINE)
 
     assert row is not None

@@ -120,4 +120,6 @@ def test_the_example_file_is_right(tmp_path: Path, *, commented: bool) -> None:
         ["image_group", "image_sequence", "dicom_series"] if commented else []
     )
     assert len(source.kinds) == int(commented)
+    assert len(source.metadata) == (4 if commented else 0)
+    assert (source.dataset is not None) is commented
     assert source.title == ("{path}" if commented else "{key}")

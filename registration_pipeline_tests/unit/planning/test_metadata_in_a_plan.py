@@ -286,6 +286,25 @@ def test_changed_metadata_plan_the_same_listing_again_and_nothing_twice(root: Pa
     assert (changed.wave.counts.new, changed.wave.counts.known) == (0, 1)
 
 
+def test_values_that_were_merged_under_other_settings_are_not_used(root: Path) -> None:
+    bucket = MetadataBucket(root, metadata=[TABLE])
+    bucket.put("raw/a.png")
+    listed = bucket.listed()
+    table = bucket.write_values(0, {"raw/a.png": {"n": "x"}})
+    bucket.make(listed, table)
+    bucket.configure(metadata=[TABLE], metadata_schema={"n": "number"})
+    assert bucket.plan(listed, dry_run=True).wave.counts.held == 1
+    bucket.make(listed, table)
+    assert bucket.plan(listed).wave.counts.rejected_by_reason == {"invalid_metadata": 1}
+
+
+def test_an_object_whose_series_is_not_known_waits_for_its_header_whatever_its_metadata_is(root: Path) -> None:
+    bucket = MetadataBucket(root, metadata=[TABLE])
+    bucket.put("raw/a.dcm", "raw/b.dcm")
+    counts = planned(bucket, {"raw/a.dcm": {"problem": "invalid_metadata", "message": "twice"}}).wave.counts
+    assert (counts.objects, counts.held, counts.rejected, counts.new) == (2, 2, 0, 0)
+
+
 def test_a_source_without_these_keys_has_the_digest_that_it_always_had(root: Path) -> None:
     bucket = MetadataBucket(root)
     bare = digest_rules(bucket.source)

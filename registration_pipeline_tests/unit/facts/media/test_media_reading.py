@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,18 @@ def test_every_object_has_a_row_and_none_is_read_twice(shop: Shop) -> None:
     assert [bool(row["media_metadata"]) for row in rows] == [True, True, False, False]
     assert same == rows
     assert (again.keys, reading.progress.cached) == ([], 4)
+
+
+def test_an_object_that_is_of_another_kind_now_is_probed_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.probed(shop.reader())
+    monkeypatch.setitem(KINDS, "jpg", MediaKind.TEXT)
+    monkeypatch.setitem(KINDS, "pdf", MediaKind.PDF)
+    again = shop.reader()
+
+    _, rows = shop.probed(again)
+
+    assert set(again.keys) == {"a.jpg", "c.jpg"}
+    assert json.loads(rows[2]["media_metadata"]) == {"file_size": 12, "mime_type": "text/plain"}
 
 
 def test_an_object_that_may_not_be_read_is_tried_again(shop: Shop) -> None:

@@ -45,14 +45,22 @@ def test_a_process_is_used_again(pool: WorkerPool) -> None:
     assert pool.started == 1
 
 
-def test_a_process_that_dies_is_replaced(pool: WorkerPool) -> None:
+@pytest.mark.parametrize(
+    ("number", "why"),
+    [
+        pytest.param(signal.SIGKILL, "the process that read it ended with signal 9", id="killed"),
+        pytest.param(signal.SIGSEGV, "the process that read it ended with signal 11", id="crashed"),
+        pytest.param(signal.SIGXCPU, "it took too much processor time", id="processor-time"),
+    ],
+)
+def test_a_process_that_dies_is_replaced(number: signal.Signals, why: str, pool: WorkerPool) -> None:
     process = started(pool)
 
     def killing(start: int, length: int) -> bytes:
-        os.kill(process, signal.SIGKILL)
+        os.kill(process, number)
         return PDF[start : start + length]
 
-    with pytest.raises(NotUnderstoodError, match="the process that read it ended with signal 9"):
+    with pytest.raises(NotUnderstoodError, match=why):
         pool.probe("pdf", "a.pdf", len(PDF), killing)
 
     assert pool.probe("pdf", "a.pdf", len(PDF), of(PDF))["num_pages"] == 3

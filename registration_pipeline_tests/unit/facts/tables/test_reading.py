@@ -321,6 +321,25 @@ def test_frames_of_more_than_ten_megabytes_are_refused_and_not_kept(tables: Tabl
     assert found["c"] == {"$encord": {"frames": {"1": {"e": [1.0]}}}}
 
 
+def test_names_with_dots_are_names_and_no_ways_into_others(tables: Tables) -> None:
+    schema = pa.schema(
+        [("key", pa.string()), ("f", pa.int64()), ("f.x", pa.binary()), ("g", pa.struct({"x": pa.int64()}))]
+    )
+    tables.write("t.parquet", pa.Table.from_pylist([{"key": "a", "f": 1, "f.x": b"1", "g": {"x": 2}}], schema))
+    tables.write("u.parquet", pa.table({"key": ["a"], "f": [1], "f.x": [[0.5]], "g.x": ["2"], "g": [None]}))
+
+    assert tables.values("t.parquet", columns=["f", "g"]) == {"a": {"f": 1, "g": {"x": 2}}}
+    assert tables.values("u.parquet") == {"a": {"f": 1, "f.x": [0.5], "g.x": "2"}}
+    assert tables.values("u.parquet", columns=["f.x"]) == {"a": {"f.x": [0.5]}}
+
+
+def test_lines_of_which_only_some_have_a_frame_are_refused(tables: Tables) -> None:
+    tables.write("t.jsonl", [{"key": "a", "x": 1}, {"key": "b", "frame": 1, "x": [1]}])
+
+    with pytest.raises(ConfigurationError, match=r"t\.jsonl has a column 'frame', other than rows or files before it"):
+        tables.read("t.jsonl")
+
+
 def test_frame_among_the_columns_is_a_value_like_others(tables: Tables) -> None:
     tables.write("t.csv", "key,frame,x\na,3,1\n")
     tables.write("t.jsonl", [{"key": "a", "frame": 3, "x": 1}])

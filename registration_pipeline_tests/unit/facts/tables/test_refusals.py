@@ -128,7 +128,7 @@ def test_files_of_one_table_must_have_one_form(tables: Tables) -> None:
     tables.write("t-2.parquet", pa.table({"key": ["a"], "x": [[1.0]]}))
 
     with pytest.raises(
-        ConfigurationError, match=r"table t-2\.parquet has not a column 'frame', other than a file before"
+        ConfigurationError, match=r"table t-2\.parquet has not a column 'frame', other than rows or files before"
     ):
         tables.read("t-*.parquet")
 

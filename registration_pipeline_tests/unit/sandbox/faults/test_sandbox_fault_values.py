@@ -10,7 +10,7 @@ import pytest
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.sandbox.api.app import ROUTES
-from registration_pipeline.sandbox.api.endpoints import Endpoint, EndpointFinder
+from registration_pipeline.sandbox.api.endpoints import QUERIES, Endpoint, EndpointFinder
 from registration_pipeline.sandbox.database import Database
 from registration_pipeline.sandbox.faults.plan import FaultPlan, dump_fault, dump_profile, load_fault, load_profile
 from registration_pipeline.sandbox.faults.random_profile import RandomFaults
@@ -120,11 +120,13 @@ def test_a_gateway_answers_for_itself_only_where_a_second_request_makes_a_second
 def test_every_route_has_an_endpoint_name_and_every_name_a_route() -> None:
     finder = EndpointFinder(ROUTES)
 
-    assert {route.name for route in ROUTES} == {*Endpoint} - {Endpoint.OTHER}
+    assert {route.name for route in ROUTES} | {*QUERIES.values()} == {*Endpoint} - {Endpoint.OTHER}
     for route in ROUTES:
         path = "/v2/public" + route.path.format(folder_uuid="f", item_uuid="i", job_uuid="j")
         methods = sorted((route.methods or set()) - {"HEAD"})
         assert [finder.find({"path": path, "method": method}) for method in methods] == [route.name] * len(methods)
+    for query, name in QUERIES.items():
+        assert finder.find({"path": "/public", "method": "POST", "state": {"query": query}}) == name
     assert finder.find({"path": "/v2/public/storage/folders", "method": "PUT"}) is Endpoint.OTHER
     assert finder.find({"path": "/storage/folders", "method": "GET"}) is Endpoint.OTHER
 

@@ -203,7 +203,7 @@ def test_a_conflict_that_comes_after_a_write_says_that_something_was_written() -
 def test_a_fight_over_the_schema_ends() -> None:
     encord = ScriptedSchemaGateway()
     encord.after_write = lambda _: encord.fields.clear()
-    with pytest.raises(ServiceUnavailableError, match="written 5 times, and each time another program"):
+    with pytest.raises(ServiceUnavailableError, match="written 5 times, and did not show what was written"):
         apply(encord)
 
     assert len(encord.written) == 5
@@ -224,6 +224,30 @@ def test_a_schema_that_can_not_be_written_halts(error: Exception, expected: type
         apply(encord)
 
     assert len(encord.written) == writes
+
+
+def test_changes_that_encord_shows_late_are_waited_for() -> None:
+    """Readings show the schema of some seconds ago."""
+    now, slept = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    class Late(ScriptedSchemaGateway):
+        def read_schema(self) -> Any:
+            shown = [fields for at, fields in history if at <= now[0] - 5]
+            return deepcopy(shown[-1] if shown else FOREIGN)
+
+    history: list[tuple[float, Any]] = []
+    encord = Late(fields=deepcopy(FOREIGN))
+    encord.after_write = lambda _: history.append((now[0], deepcopy(encord.fields)))
+    policy = RetryPolicy(sleep=sleep, jitter=lambda _low, high: high)
+    applied = SchemaChange(gateway=encord, retry=policy, source="fleet", declared=DECLARED).apply()
+
+    assert encord.fields == {**FOREIGN, "speed": SPEED, "weather": WEATHER}
+    assert applied.writes == 3
+    assert slept == [2.0, 4.0, 2.0]
 
 
 NAMES = st.sampled_from("abcd")
