@@ -121,12 +121,12 @@ def _metadata(draft: Draft, value: Any) -> None:
     draft.add(draft.rng.choice(WITH_METADATA), clientMetadata=value)
 
 
-_KEY_FRAMES: Final = (
+_KEY_FRAMES: Final[tuple[Any, ...]] = (
     {},
     {"config": {"sampling_rate": 0.5, "keyframe_mode": "seconds"}},
     {"frames": {"0": {"e": [0.5, 1]}, "1.5": {}, "12": {"note": "a", "f": [0] * 4_096}}},
 )
-_NO_KEY_FRAMES: Final = (
+_NO_KEY_FRAMES: Final[tuple[Any, ...]] = (
     *([], "x", {"keyframes": {}}, {"config": []}, {"config": {"rate": 1}}, {"config": {"sampling_rate": "1"}}),
     *({"config": {"sampling_rate": True}}, {"config": {"sampling_rate": -0.5}}, {"config": {"keyframe_mode": "x"}}),
     *({"frames": []}, {"frames": {"x": {}}}, {"frames": {"01": {}}}, {"frames": {"1.": {}}}, {"frames": {"0": []}}),
