@@ -40,7 +40,7 @@ LIBRARIES: Final = ("av", "mutagen", "PIL", "pydicom", "pypdf")
 
 INSTALL: Final = "pip install 'registration-pipeline[media]'"
 
-IMAGE_BYTES: Final = 512 << 10
+IMAGE_BYTES: Final = 4 << 20
 """That may be read of an image. Sides come within the first 64 KB nearly always; a TIFF file has them at its end too."""
 
 OBJECT_SECONDS: Final = 300.0
