@@ -6,6 +6,7 @@ What does not belong here: what a file says (the modules beside this one) and wh
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
@@ -120,7 +121,10 @@ class MediaProbing:
                 f"media_metadata: probe needs libraries that are not installed. Run {command}, or set media_metadata: off"
             )
         try:
-            yield
+            with warnings.catch_warnings():
+                # What is wrong with a file is said of the file, and not once for each directory that Pillow finds damaged.
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                yield
         finally:
             self.pool.close()
 
