@@ -121,6 +121,20 @@ def _metadata(draft: Draft, value: Any) -> None:
     draft.add(draft.rng.choice(WITH_METADATA), clientMetadata=value)
 
 
+_KEY_FRAMES: Final[tuple[Any, ...]] = (
+    {},
+    {"config": {"sampling_rate": 0.5, "keyframe_mode": "seconds"}},
+    {"frames": {"0": {"e": [0.5, 1]}, "1.5": {}, "12": {"note": "a", "f": [0] * 4_096}}},
+)
+_NO_KEY_FRAMES: Final[tuple[Any, ...]] = (
+    *([], "x", {"keyframes": {}}, {"config": []}, {"config": {"rate": 1}}, {"config": {"sampling_rate": "1"}}),
+    *({"config": {"sampling_rate": True}}, {"config": {"sampling_rate": -0.5}}, {"config": {"keyframe_mode": "x"}}),
+    *({"frames": []}, {"frames": {"x": {}}}, {"frames": {"01": {}}}, {"frames": {"1.": {}}}, {"frames": {"0": []}}),
+    *({"frames": {"0": {"e": []}}}, {"frames": {"0": {"e": [0] * 4_097}}}, {"frames": {"0": {"e": [1, "2"]}}}),
+    *({"frames": {"0": {"e": [1, False]}}}, {"config": {"keyframe_mode": None}}, {"frames": None}),
+)
+
+
 def _nested(draft: Draft, levels: int) -> None:
     """Metadata whose innermost object or list is this many levels below the document."""
     value: Any = draft.rng.choice((1, "x", None))
@@ -171,6 +185,12 @@ MUTATIONS: Final = (
     ),
     Mutation(
         "createVideo of image groups missing", Expected.REFUSED, lambda d: _without(d, "image_groups", "createVideo")
+    ),
+    Mutation("key frames", Expected.ACCEPTED, lambda d: _metadata(d, {"$encord": d.rng.choice(_KEY_FRAMES)})),
+    Mutation(
+        "key frames in another form",
+        Expected.REFUSED,
+        lambda d: _metadata(d, {"a": 1, "$encord": d.rng.choice(_NO_KEY_FRAMES)}),
     ),
     Mutation("TIFF in a sequence", Expected.REFUSED, lambda d: _tiff(d, "image_groups", createVideo=True)),
     Mutation(

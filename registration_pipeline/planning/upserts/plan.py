@@ -32,7 +32,8 @@ from registration_pipeline.planning.upserts.decide import (
     joined_units,
     lost_fields,
 )
-from registration_pipeline.planning.upserts.schema import CANDIDATE_SCHEMA, UPSERT_UNIT_SCHEMA
+from registration_pipeline.planning.upserts.rows import ChunkRows, SentUnit, placed_rows
+from registration_pipeline.planning.upserts.schema import CANDIDATE_SCHEMA
 from registration_pipeline.planning.upserts.sent import SentStream, compact_sent
 from registration_pipeline.planning.upserts.texts import CHUNK_KEY, OBJECTS_KEY, UNIT_KEY, sent_text
 from registration_pipeline.planning.upserts.writer import DryUpsertWriter, StateUpsertWriter
@@ -284,49 +285,49 @@ class _Pass:
             cutter.end_chunks()
             self._folder_uuid = folder_uuid
         planned = read_chunk_units(self.store, self.request.source, self.request.registrations.chunks[chunk_id].planned)
-        spans, unit_ids = planned.spans(), planned.first_values("unit_id")
+        rows = ChunkRows(planned)
         items = self.request.registrations.items_of(chunk_id)
+        sent: list[SentUnit] = []
         for unit in units:
-            item = items.get(unit_ids[unit.unit_index])
+            item = items.get(rows.unit_ids[unit.unit_index])
             if item is None:
                 counts["not_registered"] += 1
                 continue
             decision = self._decide(unit, item)
             _settle(unit, decision, counts, writer)
             if decision.answer is Answer.SEND:
-                rows = planned.rows(*spans[unit.unit_index])
-                placed, sent = self._sent(unit, decision, rows, item, cutter)
-                writer.write_unit(placed, sent)
-                yield rows.num_rows
+                sent.append(self._sent(unit, decision, rows, item, cutter))
+                yield sent[-1].objects
+        if sent:
+            writer.write_units(placed_rows(planned, rows, sent, self._folder_uuid or ""), [one.row for one in sent])
 
-    def _sent(
-        self, unit: Candidate, decision: Decision, rows: pa.Table, item: str, cutter: ChunkCutter
-    ) -> tuple[pa.Table, dict[str, object]]:
-        """Return the rows of a unit as they are sent, and its ``SENT_SCHEMA`` row."""
-        keys, urls = rows.column("key").to_pylist(), rows.column("object_url").to_pylist()
-        kind, first = MediaKind(unit.kind), rows.slice(0, 1).to_pylist()[0]
+    def _sent(self, unit: Candidate, decision: Decision, rows: ChunkRows, item: str, cutter: ChunkCutter) -> SentUnit:
+        """Place a unit, and return what is sent of it."""
+        first, end = rows.spans[unit.unit_index]
+        keys, urls, unit_id = rows.keys[first:end], rows.urls[first:end], rows.unit_ids[unit.unit_index]
+        kind, request = MediaKind(unit.kind), self.request
         assert unit.metadata is not None
-        provenance = {CHUNK_KEY: unit.chunk_id, UNIT_KEY: first["unit_id"]}
+        provenance = {CHUNK_KEY: unit.chunk_id, UNIT_KEY: unit_id}
         if KINDS[kind].is_group:
             provenance[OBJECTS_KEY] = objects_digest(urls)
         text = sent_text(unit.metadata, unit.planned, provenance)
-        place = cutter.place(
+        media = sum(media_bytes(kind, one, request.submit_as) for one in rows.media[first:end])
+        chunk_id, unit_index = cutter.place(
             kind,
             min(keys),
             max(keys),
-            size=sum(rows.column("size").to_pylist()),
+            size=sum(rows.sizes[first:end]),
             url_bytes=sum(map(len, urls)),
             objects=len(keys),
-            title=first["title"],
+            title=rows.titles[first],
             client_metadata=text,
-            metadata_bytes=_SLACK_BYTES + self._media_bytes(kind, rows),
+            metadata_bytes=_SLACK_BYTES + media,
         )
-        request = self.request
-        sent: dict[str, object] = {
+        row: dict[str, object] = {
             "key": keys[0],
             "wave": request.history.number + 1,
-            "chunk_id": place[0],
-            "unit_id": first["unit_id"],
+            "chunk_id": chunk_id,
+            "unit_id": unit_id,
             "item_uuid": item,
             "attempt": request.registrations.chunks[unit.chunk_id].attempt,
             "metadata": unit.metadata,
@@ -335,11 +336,7 @@ class _Pass:
         }
         room = MOST_SAMPLES - len(self._samples)
         self._samples += [Sample(keys[0], change) for change in decision.fields[:room]]
-        return _placed(rows, place, text, item, self._folder_uuid or ""), sent
-
-    def _media_bytes(self, kind: MediaKind, rows: pa.Table) -> int:
-        texts = rows.column("media_metadata").to_pylist()
-        return sum(media_bytes(kind, text, self.request.submit_as) for text in texts)
+        return SentUnit(unit.unit_index, len(keys), unit_index, text, row)
 
 
 def _count_unit(unit: Candidate, counts: Counter[str]) -> None:
@@ -363,24 +360,3 @@ def _settle(unit: Candidate, decision: Decision, counts: Counter[str], writer: U
         counts["failed" if unit.failed_attempt is not None else "done"] -= (
             unit.failed_attempt is not None or unit.done_attempt is not None
         )
-
-
-def _placed(rows: pa.Table, place: tuple[str, int], text: str, item: str, folder_uuid: str) -> pa.Table:
-    """Return the rows of a unit as they are sent."""
-    count = rows.num_rows
-    own: dict[str, Any] = {
-        "chunk_id": pa.repeat(pa.scalar(place[0], pa.string()), count),
-        "unit_index": pa.repeat(pa.scalar(place[1], pa.int32()), count),
-        "client_metadata": pa.array([text, *[None] * (count - 1)], pa.string()),
-        "item_uuid": pa.repeat(pa.scalar(item, pa.string()), count),
-        "folder_uuid": pa.repeat(pa.scalar(folder_uuid, pa.string()), count),
-    }
-    columns = [
-        own[column.name]
-        if column.name in own
-        else rows.column(column.name).combine_chunks()
-        if column.name in rows.column_names
-        else pa.nulls(count, column.type)
-        for column in UPSERT_UNIT_SCHEMA
-    ]
-    return pa.Table.from_arrays(columns, schema=UPSERT_UNIT_SCHEMA)

@@ -38,8 +38,8 @@ _UNIT_ITEMS = GroupReader(("chunk_id", "unit_id", "item_uuid", "folder_uuid"))
 class UpsertWriter(Protocol):
     """Takes what a wave of upserts sends."""
 
-    def write_unit(self, rows: pa.Table, sent: Mapping[str, object]) -> None:
-        """Take a unit: its ``UPSERT_UNIT_SCHEMA`` rows, chunk after chunk, and its ``SENT_SCHEMA`` row."""
+    def write_units(self, rows: pa.Table, sent: Sequence[Mapping[str, object]]) -> None:
+        """Take units: their ``UPSERT_UNIT_SCHEMA`` rows, chunk after chunk, and their ``SENT_SCHEMA`` rows."""
 
     def write_kept(self, key: str, chunk_id: str) -> None:
         """Take a unit that failed and is not sent again: its first object, and the chunk that it failed in."""
@@ -48,8 +48,8 @@ class UpsertWriter(Protocol):
 class DryUpsertWriter:
     """``UpsertWriter`` that keeps nothing."""
 
-    def write_unit(self, rows: pa.Table, sent: Mapping[str, object]) -> None:
-        """See ``UpsertWriter.write_unit``."""
+    def write_units(self, rows: pa.Table, sent: Sequence[Mapping[str, object]]) -> None:
+        """See ``UpsertWriter.write_units``."""
 
     def write_kept(self, key: str, chunk_id: str) -> None:
         """See ``UpsertWriter.write_kept``."""
@@ -90,14 +90,18 @@ class StateUpsertWriter:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def write_unit(self, rows: pa.Table, sent: Mapping[str, object]) -> None:
-        """See ``UpsertWriter.write_unit``."""
-        self._first_rows.setdefault(str(sent["chunk_id"]), self._rows)
+    def write_units(self, rows: pa.Table, sent: Sequence[Mapping[str, object]]) -> None:
+        """See ``UpsertWriter.write_units``; remembers where chunks begin."""
+        chunk_ids = rows.column("chunk_id").combine_chunks()
+        for chunk_id in pc.unique(chunk_ids).to_pylist():
+            if chunk_id not in self._first_rows:
+                place = pc.index(chunk_ids, pa.scalar(chunk_id, pa.string())).as_py()
+                self._first_rows[chunk_id] = self._rows + place
         self._rows += rows.num_rows
         for batch in rows.to_batches():
             self._units.write(batch)
-        self._pending.append(sent)
-        if len(self._pending) == _SENT_AT_ONCE:
+        self._pending += sent
+        if len(self._pending) >= _SENT_AT_ONCE:
             self._sort_pending()
 
     def write_kept(self, key: str, chunk_id: str) -> None:
