@@ -1,4 +1,4 @@
-"""Under strict client-only access nothing is sent without its media metadata, and a file that is not understood stops nothing."""
+"""Under strict client-only access nothing is sent without its media metadata, and a bad file stops nothing else."""
 
 from __future__ import annotations
 
