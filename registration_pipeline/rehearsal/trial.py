@@ -19,7 +19,9 @@ from registration_pipeline.errors import (
     SubmissionError,
 )
 from registration_pipeline.objects import KINDS
+from registration_pipeline.rehearsal.jobs import Sending
 from registration_pipeline.rehearsal.manifests import respelled_unit, with_unknown_key
+from registration_pipeline.rehearsal.metadata import MetadataTrial
 from registration_pipeline.rehearsal.observations import (
     Deletion,
     JobTrial,
@@ -96,6 +98,7 @@ class Trial:
             self._side_by_side()
             if self._delete_everything():
                 self._with_error()
+                MetadataTrial(self.runner, self.choice, self.notify).run(self._delete_everything)
         self._ask_for_jobs()
 
     def _job(self, step: Step, units: tuple[PlannedUnit, ...], what: str) -> None:
@@ -176,7 +179,9 @@ class Trial:
 
     def _unknown_key(self) -> None:
         self.notify("send a manifest with a key that does not exist")
-        trial = self.runner.try_manifest(Step.UNKNOWN_KEY.value, self.choice.first[:1], change=with_unknown_key)
+        trial = self.runner.try_manifest(
+            Step.UNKNOWN_KEY.value, self.choice.first[:1], Sending(change=with_unknown_key)
+        )
         self._note(Step.UNKNOWN_KEY, trial)
 
     def _other_kind(self, unit: PlannedUnit) -> None:
@@ -225,7 +230,9 @@ class Trial:
     def _with_error(self) -> None:
         self.notify("register objects of which one does not exist, in a job that does not ignore errors")
         units = (*self.choice.first[:2], self.choice.missing)
-        self._note(Step.WITH_ERROR, self.runner.try_manifest(Step.WITH_ERROR.value, units, ignore_errors=False))
+        self._note(
+            Step.WITH_ERROR, self.runner.try_manifest(Step.WITH_ERROR.value, units, Sending(ignore_errors=False))
+        )
 
     def _ask_for_jobs(self) -> None:
         folder = self._folder

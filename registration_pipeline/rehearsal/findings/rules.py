@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from registration_pipeline.rehearsal.findings import duplicates, failures, folder, registration, service
+from registration_pipeline.rehearsal.findings import duplicates, failures, folder, metadata, registration, service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,9 @@ RULES: Final[tuple[Callable[[Observations], Finding], ...]] = (
     failures.unknown_key,
     failures.kinds,
     folder.patched,
+    metadata.media_in_json,
+    metadata.media_in_typed_form,
+    metadata.upserted,
     service.unknown_job,
     service.job_kept,
     service.polls,

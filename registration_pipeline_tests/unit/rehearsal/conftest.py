@@ -10,7 +10,8 @@ import pytest
 
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.units import PlannedObject, PlannedUnit
-from registration_pipeline.rehearsal.observations import Deletion, JobTrial, Observations, Pages, Poll, Step
+from registration_pipeline.rehearsal.manifests import CHANGED_KEY, CHANGED_VALUE, KEPT_KEY
+from registration_pipeline.rehearsal.observations import Deletion, JobTrial, MediaTrial, Observations, Pages, Poll, Step
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
 from registration_pipeline.submission.trial import Reply
 
@@ -65,6 +66,12 @@ def job(
     return replace(trial, **changes)
 
 
+def media(kind: MediaKind = MediaKind.IMAGE, *, lost: tuple[str, ...] = (), **sent: object) -> MediaTrial:
+    """Return what an item shows of media metadata: all but what was lost, which it shows as another value."""
+    sent = sent or {"width": 1234, "file_size": 7_654_321}
+    return MediaTrial(kind=kind, sent=sent, shown={**sent, **dict.fromkeys(lost, 1)})
+
+
 def good() -> Observations:
     held = [item(one) for one in OLD]
     all_held = [*held, *(item(one) for one in NEW)]
@@ -85,11 +92,16 @@ def good() -> Observations:
             Step.UNREADABLE: job((MISSING,), before=all_held, report=failed),
             Step.SIDE_BY_SIDE: twice,
             Step.SIDE_BY_SIDE_TOO: replace(twice, report=JobReport(status=JobStatus.DONE)),
+            Step.MEDIA_JSON: job(OLD[:1], added=held[:1]),
+            Step.UPSERT: job(OLD[:1], before=held[:1]),
+            Step.MEDIA_TYPED: job(OLD[:1], added=held[:1]),
         },
         polls=[Poll(asked=1.0, took=1.0)],
         oldest_first=pages,
         newest_first=replace(pages, items=tuple(reversed(held))),
         deletion=Deletion(items=7, gone_seconds=0.1, is_refused_in_bulk=True),
+        media={Step.MEDIA_JSON: (media(),), Step.MEDIA_TYPED: (media(),)},
+        upserted=({KEPT_KEY: "first", CHANGED_KEY: "first"}, {KEPT_KEY: "first", CHANGED_KEY: CHANGED_VALUE}),
         was_pending=True,
         is_unknown_job_refused=True,
         job_kept=(True, 20.0),

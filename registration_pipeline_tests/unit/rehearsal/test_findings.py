@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.rehearsal.findings.finding import Verdict, has_url, quoted
 from registration_pipeline.rehearsal.findings.rules import RULES, all_findings
+from registration_pipeline.rehearsal.manifests import CHANGED_KEY, CHANGED_VALUE, KEPT_KEY
 from registration_pipeline.rehearsal.observations import Deletion, Observations, Pages, Step
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, UnitError
 from registration_pipeline_tests.unit.rehearsal.conftest import (
@@ -24,12 +25,15 @@ from registration_pipeline_tests.unit.rehearsal.conftest import (
     good,
     item,
     job,
+    media,
     reply,
     unit,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from registration_pipeline.rehearsal.observations import MediaTrial
 
     Change = Callable[[Observations], None]
 
@@ -84,6 +88,13 @@ def pages(*uuids: int, size: int = 2, is_ended: bool = True) -> Pages:
     return Pages(items=found, sizes=sizes, page_size=2, is_ended=is_ended)
 
 
+def put_media(in_json: MediaTrial, typed: MediaTrial | None) -> Change:
+    return put(media={Step.MEDIA_JSON: (in_json,), Step.MEDIA_TYPED: (typed,) if typed else ()})
+
+
+UNTOLD = media(lost=("width", "file_size"))
+FIRST = {KEPT_KEY: "first", CHANGED_KEY: "first"}
+SECOND = {CHANGED_KEY: CHANGED_VALUE}
 SIGNED = f"can't open {URL}a.jpg?X-Amz-Signature=abc: 403 Forbidden"
 
 DIFFERENCES = [
@@ -173,6 +184,42 @@ DIFFERENCES = [
     ("after_error", put_job(Step.WITH_ERROR, job((*OLD[:2], MISSING), report=done())), OPEN, "ended as DONE"),
     ("kinds", put(kinds={"nifti": "unknown key 'nifti'"}), DIFFERS, "`nifti` is refused"),
     ("kinds", put(kinds={"text": job((unit("a.txt", MediaKind.TEXT),))}), DIFFERS, "`text` is ignored"),
+    ("media_json", put_media(media(), None), HOLDS, "items show fileSize, width of `images`"),
+    ("media_json", put_media(media(lost=("file_size",)), media()), DIFFERS, "not understood: fileSize of `images`"),
+    (
+        "media_json",
+        put_media(media(lost=("file_size",)), media(lost=("file_size",))),
+        SETTLED,
+        "do not show fileSize of `images` in either form",
+    ),
+    ("media_json", put_media(media(lost=("width",)), None), SETTLED, "there; the typed form was not seen"),
+    ("media_json", put_media(UNTOLD, UNTOLD), OPEN, "none of the values that were sent in either form"),
+    ("media_json", put_media(replace(media(), shown=None), None), OPEN, "none of the objects was registered with it"),
+    ("media_json", put_media(replace(media(), shown=None), media()), DIFFERS, "of `images` are not registered with it"),
+    ("media_json", put(media={Step.MEDIA_JSON: ()}), OPEN, "no media metadata"),
+    ("media_json", put(refused={Step.MEDIA_JSON: "no"}), DIFFERS, "refused the manifest: 'no'"),
+    ("media_json", put_media(media(MediaKind.PDF, num_pages=3), None), OPEN, "can't be seen"),
+    ("media_typed", put_media(media(), media(lost=("width",))), DIFFERS, "not understood: width of `images`"),
+    (
+        "media_typed",
+        put_media(media(lost=("width",)), media(lost=("width",))),
+        SETTLED,
+        "and do not show width of `images`",
+    ),
+    ("media_typed", put_media(UNTOLD, UNTOLD), OPEN, "none of the values that were sent"),
+    ("media_typed", put(refused={Step.MEDIA_TYPED: "no"}), DIFFERS, "refused the items: 'no'"),
+    ("upserted_metadata", put(refused={Step.UPSERT: "no"}), DIFFERS, "refused the manifest: 'no'"),
+    (
+        "upserted_metadata",
+        put_job(Step.UPSERT, job(OLD[:1], before=HELD[:1], added=[item(OLD[0], item_uuid="b")])),
+        DIFFERS,
+        "registered once more",
+    ),
+    ("upserted_metadata", put(upserted=(FIRST, FIRST)), DIFFERS, "does not show what was sent, job DONE"),
+    ("upserted_metadata", put(upserted=({}, SECOND)), OPEN, "did not show the client metadata"),
+    ("upserted_metadata", put(upserted=(FIRST, FIRST | SECOND)), SETTLED, "yes: it is merged"),
+    ("upserted_metadata", put(upserted=(FIRST, SECOND)), SETTLED, "no: it is replaced"),
+    ("upserted_metadata", put(upserted=None), OPEN, "did not come to it"),
     ("unknown_job", put(is_unknown_job_refused=False), DIFFERS, "it has a state"),
     ("job_kept", put(job_kept=(False, 12.0)), DIFFERS, "not any more after 12 s"),
     ("clock", put(replies=[reply(at=START + timedelta(minutes=2))] * 3), DIFFERS, "120 s behind"),
