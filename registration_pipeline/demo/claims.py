@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from registration_pipeline.demo.configuration import BUCKET_SOURCE, DIRECTORY_SOURCE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from registration_pipeline.demo.labels import Label
@@ -92,8 +92,7 @@ def check_claims(expected: Expectation, first: Observation, retried: Observation
     everything = expected.good | expected.broken | expected.added
     retries = len(retried.jobs) - len(first.jobs)
     new_chunks, jobs = last.chunks - retried.chunks, last.jobs[len(retried.jobs) :]
-    upserts = [job for job in jobs if _UPSERT in (job.file_name or "")]
-    new_jobs = [job for job in jobs if job not in upserts]
+    new_jobs = [job for job in jobs if _UPSERT not in (job.file_name or "")]
     sent = sum(job.units for job in new_jobs)
     return [
         Claim(
@@ -131,6 +130,14 @@ def check_claims(expected: Expectation, first: Observation, retried: Observation
             all(status.adds_up for seen in (first, retried, last) for status in seen.statuses.values())
             and sum(status.registered for status in last.statuses.values()) == len(everything),
         ),
+        *_claims_of_metadata(expected, retried, last),
+    ]
+
+
+def _claims_of_metadata(expected: Expectation, retried: Observation, last: Observation) -> Iterator[Claim]:
+    upserts = [job for job in last.jobs[len(retried.jobs) :] if _UPSERT in (job.file_name or "")]
+    in_bucket = {name for name in expected.good | expected.broken | expected.added if name[0] == BUCKET_SOURCE}
+    yield from (
         Claim(
             f"{len(expected.labels)} camera frames carry the weather and speed that labels.csv says.",
             len(expected.labels) > 0
@@ -147,10 +154,9 @@ def check_claims(expected: Expectation, first: Observation, retried: Observation
         ),
         Claim(
             f"{last.linked.total()} items of the bucket are in {last.datasets} datasets, each once.",
-            set(last.linked) == {name for name in everything if name[0] == BUCKET_SOURCE}
-            and set(last.linked.values()) == {1},
+            set(last.linked) == in_bucket and set(last.linked.values()) == {1},
         ),
-    ]
+    )
 
 
 def _has_media(name: ObjectName) -> bool:

@@ -93,6 +93,7 @@ class ScriptedDatasets:
     poison: set[str] = field(default_factory=set)
     may_link: bool = True
     items: set[str] = field(default_factory=set)
+    deleted: set[str] = field(default_factory=set)
     folders: set[str] = field(default_factory=lambda: {FOLDER})
     titles: dict[str, str] = field(default_factory=dict)
     rows: dict[str, list[str]] = field(default_factory=dict)
@@ -187,6 +188,7 @@ class ScriptedDatasets:
     def delete(self, *uuids: str) -> None:
         """Delete items, which takes them out of their datasets."""
         self.items.difference_update(uuids)
+        self.deleted.update(uuids)
         for dataset_uuid, rows in self.rows.items():
             self.rows[dataset_uuid] = [one for one in rows if one not in uuids]
 
@@ -270,7 +272,8 @@ class LinkWorld:
             )
         )
         self.units[chunk_id] = dict(units)
-        self.encord.items.update(uuid for uuid in units.values() if uuid is not None)
+        # An item that was deleted does not come back under its UUID.
+        self.encord.items.update({uuid for uuid in units.values() if uuid is not None} - self.encord.deleted)
 
     def link(self, *, retry_failed: bool = False, store: Any = None, threads: int = 1, **options: Any) -> LinkTotals:
         """Run one night of linking."""

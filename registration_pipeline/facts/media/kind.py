@@ -6,6 +6,7 @@ What does not belong here: what a file says (the modules beside this one) and wh
 from __future__ import annotations
 
 import time
+import warnings
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
@@ -40,7 +41,7 @@ LIBRARIES: Final = ("av", "mutagen", "PIL", "pydicom", "pypdf")
 
 INSTALL: Final = "pip install 'registration-pipeline[media]'"
 
-IMAGE_BYTES: Final = 512 << 10
+IMAGE_BYTES: Final = 4 << 20
 """That may be read of an image. Sides come within the first 64 KB nearly always; a TIFF file has them at its end too."""
 
 OBJECT_SECONDS: Final = 300.0
@@ -120,7 +121,10 @@ class MediaProbing:
                 f"media_metadata: probe needs libraries that are not installed. Run {command}, or set media_metadata: off"
             )
         try:
-            yield
+            with warnings.catch_warnings():
+                # What is wrong with a file is said of the file, and not once for each directory that Pillow finds damaged.
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                yield
         finally:
             self.pool.close()
 

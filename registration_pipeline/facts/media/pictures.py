@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from registration_pipeline.facts.media.images import Picture
+from registration_pipeline.facts.media.picture import Picture
 from registration_pipeline.facts.media.trouble import NotUnderstoodError
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -80,9 +81,11 @@ def test_an_image_that_is_turned_by_a_quarter_has_its_sides_swapped(form: str, o
 
 
 def test_an_image_of_too_many_pixels_to_decode_has_sides_all_the_same(shelf: Shelf) -> None:
-    header = struct.pack(">IIBBBBB", 2_000_000_000, 2_000_000_000, 16, 6, 0, 0, 0)
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 2_000_000_000, 2_000_000_000, 16, 6, 0, 0, 0)
+    header = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    pixels = struct.pack(">I", 1 << 30) + b"IDAT" + bytes(64)
 
-    found = shelf.probe("images/bomb.png", b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + header + bytes(4))
+    found = shelf.probe("images/bomb.png", b"\x89PNG\r\n\x1a\n" + header + pixels)
 
     assert found.block is not None
     assert found.block["width"] == 2_000_000_000
