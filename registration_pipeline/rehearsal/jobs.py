@@ -215,7 +215,8 @@ class JobRunner:
                 self.seen.longest_wait = max(self.seen.longest_wait, shown_after)
             if counted_after is None and shown_after is not None and counted == len(listed):
                 counted_after = now - ended
-            is_complete = shown_after is not None and counted_after is not None
+            # How a summary counts a group is not known, and nothing relies on it.
+            is_complete = shown_after is not None and (counted_after is not None or trial.has_groups)
             if now >= (watched_until if is_complete else ended + patience.lag):
                 return replace(
                     trial,
@@ -232,11 +233,13 @@ class JobRunner:
 
 
 def _shows(trial: JobTrial, listed: tuple[RemoteItem, ...]) -> bool:
-    """Return whether a listing shows every item that a job names, and an item of each unit that it does not call bad."""
+    """Return whether a listing shows every item that a job names, and an item of each object that it does not call bad."""
     if trial.report.status is not JobStatus.DONE:
         return True  # what stays after another end is not known: that is one of the questions
     shown, failed = {item.item_uuid for item in listed}, set(trial.failed_units)
-    missing = sum(not items_of(unit, listed) for unit in trial.units if unit not in failed)
+    # Whether a group is skipped that shares an object with another is not known: that is one of the questions too.
+    single = (unit for unit in trial.units if len(unit.objects) == 1 and unit not in failed)
+    missing = sum(not items_of(unit, listed) for unit in single)
     # Errors that name no URL of ours are some unit's all the same.
     unnamed = max(0, trial.report.units_error - len(failed))
     return {item.item_uuid for item in trial.report.items} <= shown and missing <= unnamed

@@ -15,14 +15,12 @@ from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.manifest.typed import typed_items
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.media_blocks import media_block
-from registration_pipeline.planning.units import ChunkUnits
+from registration_pipeline.planning.units import ChunkUnits, PlannedUnit
 from registration_pipeline.rehearsal.observations import url_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
-
-    from registration_pipeline.planning.units import PlannedUnit
 
 UNKNOWN_KEY: Final = "registrationRehearsal"
 RESPELLED_TITLE: Final = "registration-pipeline rehearsal: another spelling of a URL"
@@ -86,6 +84,17 @@ def described_unit(unit: PlannedUnit) -> PlannedUnit:
             media["mime_type"] = other if entry.key.lower().endswith(usual.rpartition("/")[2]) else usual
         entry = entry._replace(media_metadata=_text(media))
     return unit._replace(objects=(entry,), client_metadata=metadata)
+
+
+def group_of(units: Sequence[PlannedUnit], name: str) -> PlannedUnit:
+    """Return a group of the images of these units, with a title and id of its own."""
+    return PlannedUnit(
+        unit_id("rehearsal/group", MediaKind.IMAGE_GROUP, name),
+        MediaKind.IMAGE_GROUP,
+        f"registration-pipeline rehearsal: {name}",
+        tuple(entry for unit in units for entry in unit.objects),
+        0,
+    )
 
 
 def upserted_unit(unit: PlannedUnit, step: str) -> PlannedUnit:

@@ -37,6 +37,8 @@ class Step(StrEnum):
     MEDIA_JSON = "media-json"
     UPSERT = "upsert"
     MEDIA_TYPED = "media-typed"
+    GROUPS = "groups"
+    GROUPS_AGAIN = "groups-again"
     KIND = "kind"
 
 
@@ -80,6 +82,11 @@ class JobTrial:
     def is_done(self) -> bool:
         """Whether Encord ended the job regularly."""
         return self.report.status is JobStatus.DONE
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether a unit of several objects was sent."""
+        return any(len(unit.objects) > 1 for unit in self.units)
 
     @property
     def added_units(self) -> tuple[PlannedUnit, ...]:
@@ -223,7 +230,7 @@ class Observations:
 
 
 def url_of(unit: PlannedUnit) -> str:
-    """Return the URL of a unit of one object."""
+    """Return the URL of a unit of one object, and of a unit of several the first one."""
     return unit.objects[0].object_url
 
 

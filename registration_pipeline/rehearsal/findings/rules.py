@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from registration_pipeline.rehearsal.findings import duplicates, failures, folder, metadata, registration, service
+from registration_pipeline.rehearsal.findings import (
+    duplicates,
+    failures,
+    folder,
+    groups,
+    metadata,
+    registration,
+    service,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +52,9 @@ RULES: Final[tuple[Callable[[Observations], Finding], ...]] = (
     metadata.media_in_json,
     metadata.media_in_typed_form,
     metadata.upserted,
+    groups.skipped,
+    groups.held_in_part,
+    groups.errors,
     service.unknown_job,
     service.job_kept,
     service.polls,

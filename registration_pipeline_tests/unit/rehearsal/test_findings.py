@@ -17,12 +17,16 @@ from registration_pipeline.rehearsal.manifests import CHANGED_KEY, CHANGED_VALUE
 from registration_pipeline.rehearsal.observations import Deletion, Observations, Pages, Step
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, UnitError
 from registration_pipeline_tests.unit.rehearsal.conftest import (
+    BAD_GROUP,
+    GROUP,
     MISSING,
     NEW,
     OLD,
+    PART_GROUP,
     START,
     URL,
     good,
+    groups,
     item,
     job,
     media,
@@ -92,6 +96,12 @@ def put_media(in_json: MediaTrial, typed: MediaTrial | None) -> Change:
     return put(media={Step.MEDIA_JSON: (in_json,), Step.MEDIA_TYPED: (typed,) if typed else ()})
 
 
+def again(**changes: Any) -> Change:
+    return put_job(Step.GROUPS_AGAIN, job((GROUP, PART_GROUP), **{"before": [item(GROUP)]} | changes))
+
+
+MISSING_URL, OTHER_URL = (entry.object_url for entry in BAD_GROUP.objects)
+URL_OF_PART = PART_GROUP.objects[0].object_url
 UNTOLD = media(lost=("width", "file_size"))
 FIRST = {KEPT_KEY: "first", CHANGED_KEY: "first"}
 SECOND = {CHANGED_KEY: CHANGED_VALUE}
@@ -220,6 +230,21 @@ DIFFERENCES = [
     ("upserted_metadata", put(upserted=(FIRST, FIRST | SECOND)), SETTLED, "yes: it is merged"),
     ("upserted_metadata", put(upserted=(FIRST, SECOND)), SETTLED, "no: it is replaced"),
     ("upserted_metadata", put(upserted=None), OPEN, "did not come to it"),
+    ("group_skipped", again(added=[item(GROUP, item_uuid="b"), item(PART_GROUP)]), DIFFERS, "once more"),
+    ("group_skipped", again(before=[]), OPEN, "nothing to compare with"),
+    ("group_skipped", put(jobs={}, refused={Step.GROUPS: "no"}), OPEN, "refused the manifest: 'no'"),
+    ("group_matching", again(), SETTLED, "yes: it was skipped"),
+    ("group_matching", again(report=done(unit_errors=(error(URL_OF_PART),), units_error=1)), OPEN, "404 Not Found"),
+    ("group_matching", put(jobs={}), OPEN, "is not images"),
+    ("group_errors", put_job(Step.GROUPS, groups(MISSING_URL, OTHER_URL)), SETTLED, "names all of the group"),
+    ("group_errors", put_job(Step.GROUPS, groups(OTHER_URL)), DIFFERS, "names the other one only"),
+    ("group_errors", put_job(Step.GROUPS, groups()), DIFFERS, "1 errors listed, none with a URL of it"),
+    (
+        "group_errors",
+        put_job(Step.GROUPS, job((GROUP, BAD_GROUP), added=[item(GROUP), item(BAD_GROUP)])),
+        OPEN,
+        "although one of its images does not exist",
+    ),
     ("unknown_job", put(is_unknown_job_refused=False), DIFFERS, "it has a state"),
     ("job_kept", put(job_kept=(False, 12.0)), DIFFERS, "not any more after 12 s"),
     ("clock", put(replies=[reply(at=START + timedelta(minutes=2))] * 3), DIFFERS, "120 s behind"),
