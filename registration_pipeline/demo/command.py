@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from registration_pipeline.cli.output import notice, print_json, say
 from registration_pipeline.demo.configuration import (
+    BUCKET_SOURCE,
     DIRECTORY_SOURCE,
     configured_ports,
     free_port,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _DONE = 0
 _GUIDE = """\
   Dagster UI   {ui}/locations/registration_pipeline/asset-groups/{group}
-  sandbox      {sandbox} (the local Encord)
+  sandbox      {sandbox} (the local Encord); what it holds: {admin}
   S3 server    {bucket}
   log          {log}
 
@@ -49,6 +50,8 @@ What to try:
   4. See the failed chunk at {ui}/assets/{source}/registration?view=partitions
   5. Repair with  rm {rules}  and launch the job {group}_retry_failed.
   6. Materialize all partitions of {source} / registration again: nothing is registered twice.
+  7. Change labels:  sed -i s/,sun,/,rain,/ {labels}  and launch the job {other_group}_sync: the new values are sent to
+     the items that are there. See {ui}/assets/{other_source}/metadata_upserts
 
 For your own shell:  . {script} && registration-pipeline status
 """
@@ -134,6 +137,10 @@ def _guide(home: DemoHome, servers: DemoServers, ui: str) -> None:
     text = _GUIDE.format(
         ui=ui,
         sandbox=servers.sandbox.url,
+        admin=servers.sandbox.admin_url,
+        labels=shlex.quote(str(home.labels)),
+        other_source=BUCKET_SOURCE,
+        other_group=BUCKET_SOURCE.replace("-", "_"),
         bucket=servers.bucket.endpoint_url,
         log=home.ui_log,
         directory=shlex.quote(str(home.directory)),

@@ -56,7 +56,11 @@ def serving(home: DemoHome, ports: DemoPorts) -> Iterator[DemoServers]:
         )
         readers = (store, LocalObjects(root=home.directory))
         config = SandboxConfig(
-            data=home.sandbox, host=HOST, port=ports.sandbox, integrations=(Integration(_INTEGRATION, readers),)
+            data=home.sandbox,
+            host=HOST,
+            port=ports.sandbox,
+            admin_port=0,
+            integrations=(Integration(_INTEGRATION, readers),),
         )
         held.close()
         yield DemoServers(bucket, stack.enter_context(Sandbox(config)))

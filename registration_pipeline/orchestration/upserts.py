@@ -105,7 +105,7 @@ def build_upserts_asset(source: SourceSettings) -> dg.AssetsDefinition:
         tags={names.SOURCE_TAG: source.name},
         deps=[own.registration],
         pool=own.pool,
-        description="Client metadata of registered units that is another one than they were sent last, in Encord.",
+        description="New client metadata of units that are registered, sent again.",
     )
     def metadata_upserts(
         context: dg.AssetExecutionContext, project: ProjectResource

@@ -13,8 +13,10 @@ from urllib.parse import unquote
 from registration_pipeline.submission.gateway import JobStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
+    from registration_pipeline.objects import MediaKind
     from registration_pipeline.planning.units import PlannedUnit
     from registration_pipeline.submission.gateway import JobReport, RemoteItem
     from registration_pipeline.submission.trial import Reply
@@ -32,6 +34,11 @@ class Step(StrEnum):
     SIDE_BY_SIDE = "side-by-side"
     SIDE_BY_SIDE_TOO = "side-by-side-too"
     WITH_ERROR = "with-error"
+    MEDIA_JSON = "media-json"
+    UPSERT = "upsert"
+    MEDIA_TYPED = "media-typed"
+    GROUPS = "groups"
+    GROUPS_AGAIN = "groups-again"
     KIND = "kind"
 
 
@@ -75,6 +82,11 @@ class JobTrial:
     def is_done(self) -> bool:
         """Whether Encord ended the job regularly."""
         return self.report.status is JobStatus.DONE
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether a unit of several objects was sent."""
+        return any(len(unit.objects) > 1 for unit in self.units)
 
     @property
     def added_units(self) -> tuple[PlannedUnit, ...]:
@@ -141,6 +153,26 @@ class Deletion:
     is_refused_in_bulk: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaTrial:
+    """The media metadata that was sent with one object, and what its item shows; both in neutral names.
+
+    Args:
+        kind: of the object.
+        sent: values that the object does not have.
+        shown: None: there is no item.
+    """
+
+    kind: MediaKind
+    sent: Mapping[str, object]
+    shown: Mapping[str, object] | None
+
+    @property
+    def matching(self) -> frozenset[str]:
+        """Names of the values that the item shows as they were sent."""
+        return frozenset(name for name, value in self.sent.items() if (self.shown or {}).get(name) == value)
+
+
 @dataclass(slots=True, kw_only=True)
 class Observations:
     """Everything that a rehearsal saw so far. Steps that were not come to are missing.
@@ -163,6 +195,8 @@ class Observations:
         upload_jobs_ended: the same after all jobs had ended.
         patched: client metadata of an item before some keys of it were patched, and after.
         patch_refusal: what Encord said of the patch.
+        media: what items show of the media metadata that was sent, by the step that sent it.
+        upserted: client metadata of an item before an upsert, and after.
         replies: of every request.
         longest_wait: the longest time, in seconds, that items were waited for to show in the folder.
     """
@@ -184,6 +218,8 @@ class Observations:
     upload_jobs_ended: int | None = None
     patched: tuple[dict[str, object], dict[str, object]] | None = None
     patch_refusal: str | None = None
+    media: dict[Step, tuple[MediaTrial, ...]] = field(default_factory=dict)
+    upserted: tuple[dict[str, object], dict[str, object]] | None = None
     replies: list[Reply] = field(default_factory=list)
     longest_wait: float = 0.0
 
@@ -194,7 +230,7 @@ class Observations:
 
 
 def url_of(unit: PlannedUnit) -> str:
-    """Return the URL of a unit of one object."""
+    """Return the URL of a unit of one object, and of a unit of several the first one."""
     return unit.objects[0].object_url
 
 

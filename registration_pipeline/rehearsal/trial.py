@@ -18,8 +18,10 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     SubmissionError,
 )
-from registration_pipeline.objects import KINDS
-from registration_pipeline.rehearsal.manifests import respelled_unit, with_unknown_key
+from registration_pipeline.objects import KINDS, MediaKind
+from registration_pipeline.rehearsal.jobs import Sending
+from registration_pipeline.rehearsal.manifests import group_of, respelled_unit, with_unknown_key
+from registration_pipeline.rehearsal.metadata import MetadataTrial
 from registration_pipeline.rehearsal.observations import (
     Deletion,
     JobTrial,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.gateway import RemoteItem
 
 OVERLAP_UNITS: Final = 3
+_GROUPED_IMAGES: Final = 3
 PAGE_SIZE: Final = 2
 _SEARCH_PAGE: Final = 100
 _PATCHED: Final = {"registration.rehearsal": "patched"}
@@ -96,6 +99,8 @@ class Trial:
             self._side_by_side()
             if self._delete_everything():
                 self._with_error()
+                MetadataTrial(self.runner, self.choice, self.notify).run(self._delete_everything)
+                self._groups()
         self._ask_for_jobs()
 
     def _job(self, step: Step, units: tuple[PlannedUnit, ...], what: str) -> None:
@@ -176,7 +181,9 @@ class Trial:
 
     def _unknown_key(self) -> None:
         self.notify("send a manifest with a key that does not exist")
-        trial = self.runner.try_manifest(Step.UNKNOWN_KEY.value, self.choice.first[:1], change=with_unknown_key)
+        trial = self.runner.try_manifest(
+            Step.UNKNOWN_KEY.value, self.choice.first[:1], Sending(change=with_unknown_key)
+        )
         self._note(Step.UNKNOWN_KEY, trial)
 
     def _other_kind(self, unit: PlannedUnit) -> None:
@@ -225,7 +232,20 @@ class Trial:
     def _with_error(self) -> None:
         self.notify("register objects of which one does not exist, in a job that does not ignore errors")
         units = (*self.choice.first[:2], self.choice.missing)
-        self._note(Step.WITH_ERROR, self.runner.try_manifest(Step.WITH_ERROR.value, units, ignore_errors=False))
+        self._note(
+            Step.WITH_ERROR, self.runner.try_manifest(Step.WITH_ERROR.value, units, Sending(ignore_errors=False))
+        )
+
+    def _groups(self) -> None:
+        """Register a group of images, and again; beside it one with an image that does not exist, and one held in part."""
+        first = self.choice.first
+        if len(first) < _GROUPED_IMAGES or first[0].kind is not MediaKind.IMAGE or not self._delete_everything():
+            return
+        group = group_of(first[:2], "a group of images")
+        bad = group_of((self.choice.missing, first[2]), "a group with an image that does not exist")
+        self._job(Step.GROUPS, (group, bad), "register two groups of images, one with an image that does not exist")
+        part = group_of(first[1:3], "a group of which the folder holds a part")
+        self._job(Step.GROUPS_AGAIN, (group, part), "register a group again, and one of which the folder holds a part")
 
     def _ask_for_jobs(self) -> None:
         folder = self._folder

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import UsageError
+from registration_pipeline.sandbox.jobs.media_names import MediaNames
 from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "ListedLinks",
     "ListedOnError",
     "LocalObjects",
+    "MediaNames",
     "RetryAfter",
     "S3Objects",
     "SandboxConfig",
@@ -258,6 +260,7 @@ class SandboxConfig:
         max_units_per_job: more in one upload job are refused (400).
         max_units_in_flight: more in all pending jobs together get 429; None: no limit.
         upsert_merges_metadata: whether upserted client metadata is merged into what is there, instead of replacing it.
+        media_names: which names of media metadata are read in the JSON form.
         client_only: whether units without media metadata fail, as under strict client-only access.
         lenient: whether unknown keys in ``externalFiles`` are ignored instead of refused.
         skew_seconds: largest difference between a signature's ``created`` and the sandbox's clock.
@@ -310,6 +313,7 @@ class SandboxConfig:
     max_units_per_job: int = 10_000
     max_units_in_flight: int | None = None
     upsert_merges_metadata: bool = False
+    media_names: MediaNames = MediaNames.ANY
     client_only: bool = False
     lenient: bool = False
     skew_seconds: float = 900.0

@@ -7,7 +7,7 @@ rehearsal does with it is in ``rehearsal/``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from registration_pipeline.submission.gateway import RegistrationGateway
 
@@ -60,9 +60,18 @@ class TrialGateway(RegistrationGateway, Protocol):
         """Return UUID and name of the top-level folders whose name contains the text."""
 
     def start_trial_job(
-        self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path, ignore_errors: bool
+        self,
+        *,
+        folder_uuid: str,
+        integration_uuid: str | None,
+        manifest: Path,
+        ignore_errors: bool,
+        data_items: dict[str, Any] | None = None,
     ) -> str:
-        """Hand a manifest over and return the upload job's id. Sent at most once per call."""
+        """Hand a manifest over and return the upload job's id. Sent at most once per call.
+
+        With ``data_items`` these are sent, in the typed form, and the manifest gives its name to messages only.
+        """
 
     def folder_counts(self, folder_uuid: str) -> FolderCounts:
         """Return what the folder's summary counts."""
@@ -83,6 +92,12 @@ class TrialGateway(RegistrationGateway, Protocol):
 
     def metadata_of(self, item_uuid: str) -> Mapping[str, object]:
         """Return an item's client metadata."""
+
+    def media_of(self, item_uuid: str) -> Mapping[str, object]:
+        """Return the media metadata that an item shows, in neutral names (``media_blocks.py``); what it lacks is left out.
+
+        Items do not show how many pages a PDF has.
+        """
 
     def delete_items(self, folder_uuid: str, item_uuids: Sequence[str]) -> None:
         """Delete items that are directly in the folder."""

@@ -245,8 +245,9 @@ def test_a_delay_past_the_clients_timeout_takes_effect_all_the_same(sandbox: San
         _start(sandbox, folder)
 
     cause = raised.value.__cause__
-    assert isinstance(cause, requests.ConnectionError)
-    assert isinstance(cause.args[0].reason, ReadTimeoutError)
+    # The second where a gateway was made in this process before: it bounds the SDK's replies for the whole process.
+    assert isinstance(cause, (requests.ConnectionError, requests.ReadTimeout))
+    assert isinstance(cause, requests.ReadTimeout) or isinstance(cause.args[0].reason, ReadTimeoutError)
     assert len(sandbox.jobs()) == (when is When.AFTER)
     deadline = time.monotonic() + 60
     while len(sandbox.folder_items(folder.uuid)) < 3:  # the late request arrives after its sender gave up

@@ -146,13 +146,13 @@ def test_an_interrupted_demo_says_so_and_leaves_no_process(
 ) -> None:
     assert interrupted.returncode == 130
     assert "Interrupted" in interrupted.stdout
-    assert "4 of 8" not in interrupted.stdout
+    assert "5 of 9" not in interrupted.stdout
     assert processes_of(demo_folder) == {}
 
 
 def test_the_demo_starts_over_ignores_the_users_settings_and_every_claim_is_true(told: str) -> None:
     claims = re.findall(r"^  (true|FALSE) +(.+)$", told, re.MULTILINE)
-    assert len(claims) == 7
+    assert len(claims) == 11
     assert {truth for truth, _ in claims} == {"true"}
     assert "items in the sandbox: 377" in told
     assert "0 duplicates" in told

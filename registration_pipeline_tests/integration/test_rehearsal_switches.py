@@ -12,10 +12,13 @@ from registration_pipeline.rehearsal.findings.finding import Verdict
 from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.config import (
     DedupeAt,
+    ErrorFrames,
     ErrorText,
     ErrorUrls,
+    GroupMatching,
     Integration,
     ListedOnError,
+    MediaNames,
     SkippedCountsAs,
     SummaryUploadJobs,
     UnitRule,
@@ -55,6 +58,8 @@ class Case:
     faults: tuple[Fault, ...] = ()
 
 
+IMAGE_NAMES = "items show fileSize, height, mimeType, width of `images`"
+
 DEFAULT: Expected = {
     "folder_found": (HOLDS, "after "),
     "registered": (HOLDS, "5 of 5, job DONE"),
@@ -63,7 +68,7 @@ DEFAULT: Expected = {
     "titles_in_folder": (HOLDS, "all 5"),
     "metadata_kept": (HOLDS, "all 5"),
     "urls_in_folder": (SETTLED, "in another percent-encoding: 8 of 8"),
-    "job_counts": (HOLDS, "in all 7 jobs"),
+    "job_counts": (HOLDS, "in all 12 jobs"),
     "visibility": (HOLDS, "at once"),
     "item_count": (HOLDS, "after the listing at the latest"),
     "item_times": (HOLDS, "at most "),
@@ -84,6 +89,12 @@ DEFAULT: Expected = {
     "unknown_keys": (SETTLED, "yes: "),
     "kinds": (HOLDS, "`text` is registered"),
     "patched_metadata": (SETTLED, "no: it is replaced"),
+    "media_json": (HOLDS, f"{IMAGE_NAMES} and fileSize, mime_type of `text`"),
+    "media_typed": (HOLDS, f"{IMAGE_NAMES} and fileSize, mimeType of `text`"),
+    "upserted_metadata": (SETTLED, "no: it is replaced"),
+    "group_skipped": (HOLDS, "it is there once"),
+    "group_matching": (SETTLED, "no: it was registered"),
+    "group_errors": (SETTLED, "yes: that one alone"),
     "unknown_job": (HOLDS, "it is refused"),
     "job_kept": (HOLDS, "at least"),
     "polls_held": (SETTLED, "yes: "),
@@ -187,13 +198,59 @@ CASES = {
     ),
     "the summary counts all jobs": Case(
         {"summary_upload_jobs": SummaryUploadJobs.ALL},
-        {"upload_jobs": (SETTLED, "8 while one was pending, 9 after")},
+        {"upload_jobs": (SETTLED, "8 while one was pending, 14 after")},
         is_slow=True,
     ),
     "patches are merged": Case({"patch_merges_metadata": True}, {"patched_metadata": (SETTLED, "yes: it is merged")}),
+    "names of media metadata are read in camelCase": Case(
+        {"media_names": MediaNames.CAMEL}, {"media_json": (DIFFERS, "not understood: mime_type of `text`; items show")}
+    ),
+    "names of media metadata are read in snake_case": Case(
+        {"media_names": MediaNames.SNAKE},
+        {"media_json": (DIFFERS, "not understood: fileSize, mimeType of `images` and fileSize of `text`; items show")},
+    ),
+    "media metadata is not read in the JSON form": Case(
+        {"media_names": MediaNames.NONE},
+        {
+            "media_json": (
+                DIFFERS,
+                "not understood: fileSize, height, mimeType, width of `images` and fileSize, mime_type of `text`; items",
+            )
+        },
+    ),
+    "only the client may read objects": Case(
+        {"client_only": True, "media_names": MediaNames.NONE},
+        {
+            "media_json": (
+                DIFFERS,
+                "objects of `images`, `text` are not registered with it, and they are in the typed",
+            ),
+            "media_typed": (HOLDS, IMAGE_NAMES),
+            "upserted_metadata": (OPEN, "no item with client metadata was there"),
+        },
+        is_alone=False,
+    ),
+    "groups that share an image are the same": Case(
+        {"group_matching": GroupMatching.ANY_URL}, {"group_matching": (SETTLED, "yes: it was skipped")}
+    ),
+    "groups are searched for as each is registered, by any image": Case(
+        {"group_matching": GroupMatching.ANY_URL, "dedupe_at": DedupeAt.MATERIALISE},
+        {"group_matching": (SETTLED, "yes: it was skipped")},
+    ),
+    "errors of groups name all their images": Case(
+        {"error_frames": ErrorFrames.ALL}, {"group_errors": (SETTLED, "no: it names all of the group")}
+    ),
+    "errors of groups name all their images in another encoding": Case(
+        {"error_frames": ErrorFrames.ALL, "error_urls": ErrorUrls.NORMALISED},
+        {
+            "group_errors": (SETTLED, "no: it names all of the group"),
+            "error_urls": (SETTLED, "in another percent-encoding"),
+        },
+    ),
+    "upserts are merged": Case({"upsert_merges_metadata": True}, {"upserted_metadata": (SETTLED, "yes: it is merged")}),
     "unknown keys are ignored": Case(
         {"lenient": True},
-        {"unknown_keys": (SETTLED, "no: the key is ignored"), "job_counts": (HOLDS, "in all 8 jobs")},
+        {"unknown_keys": (SETTLED, "no: the key is ignored"), "job_counts": (HOLDS, "in all 13 jobs")},
     ),
     "error texts are under detail": Case({"error_text": ErrorText.DETAIL}, {}),
     "errors have no text": Case({"error_text": ErrorText.NONE}, {}),
@@ -205,6 +262,7 @@ CASES = {
         {
             "unreadable_is_an_error": (DIFFERS, "1 listed, none of them with its URL"),
             "error_urls": (OPEN, "no error named a URL"),
+            "group_errors": (DIFFERS, "job DONE, 1 errors listed, none with a URL of it"),
         },
     ),
     "texts of errors hold a signed URL": Case(
@@ -217,11 +275,17 @@ CASES = {
             "error_urls": (OPEN, "no error named a URL"),
             "error_texts": (OPEN, "no error had a text"),
             "after_error": (OPEN, "ended as DONE"),
+            "group_errors": (OPEN, "the group was registered, although one of its images does not exist"),
             "urls_in_folder": (SETTLED, "in another percent-encoding: 8 of 8"),
         },
     ),
     "texts are refused": Case(
-        {"unit_rules": (UnitRule("note[.]txt", "Invalid text"),)}, {"kinds": (OPEN, "`text`: 'Invalid text'")}
+        {"unit_rules": (UnitRule("note[.]txt", "Invalid text"),)},
+        {
+            "kinds": (OPEN, "`text`: 'Invalid text'"),
+            "media_json": (HOLDS, IMAGE_NAMES),
+            "media_typed": (HOLDS, IMAGE_NAMES),
+        },
     ),
     "replies say how many requests are left": Case(
         {"rate_limit_headers": True}, {"rate_limit": (SETTLED, "x-ratelimit-limit: 1000, x-ratelimit-remaining: ")}

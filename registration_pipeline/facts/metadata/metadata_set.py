@@ -59,6 +59,9 @@ class TableCounts(NamedTuple):
     @property
     def line(self) -> str | None:
         """What a person should know, or None if every row has an object and every object a row."""
+        table = f"{self.table.rsplit('/', 1)[-1]} (metadata[{self.entry}])"
+        if self.rows and self.without_object == self.rows:
+            return f"{table}: no row names an object of the source; check `key` and `matches` of the entry"
         parts = []
         if self.without_object:
             verb = "names" if self.without_object == 1 else "name"
@@ -68,7 +71,7 @@ class TableCounts(NamedTuple):
             parts.append(f"{counted(self.without_row, 'object')} {verb} no row")
         if not parts:
             return None
-        return f"{self.table.rsplit('/', 1)[-1]} (metadata[{self.entry}]): {'; '.join(parts)}"
+        return f"{table}: {'; '.join(parts)}"
 
 
 def table_counts(facts: FactSet) -> Iterator[TableCounts]:

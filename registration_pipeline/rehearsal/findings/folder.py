@@ -62,7 +62,7 @@ def visibility(seen: Observations) -> Finding:
 def count(seen: Observations) -> Finding:
     """Whether the folder's item count follows the listing."""
     ask = Question("item_count", "the folder's item count is exact, and follows its listing")
-    adding = {name: job for name, job in _adding(seen).items() if job.lag_seconds is not None}
+    adding = {name: job for name, job in _adding(seen).items() if job.lag_seconds is not None and not job.has_groups}
     if not adding:
         return ask.open("nothing was registered")
     wrong = [

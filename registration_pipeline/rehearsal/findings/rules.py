@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from registration_pipeline.rehearsal.findings import duplicates, failures, folder, registration, service
+from registration_pipeline.rehearsal.findings import (
+    duplicates,
+    failures,
+    folder,
+    groups,
+    metadata,
+    registration,
+    service,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +49,12 @@ RULES: Final[tuple[Callable[[Observations], Finding], ...]] = (
     failures.unknown_key,
     failures.kinds,
     folder.patched,
+    metadata.media_in_json,
+    metadata.media_in_typed_form,
+    metadata.upserted,
+    groups.skipped,
+    groups.held_in_part,
+    groups.errors,
     service.unknown_job,
     service.job_kept,
     service.polls,

@@ -100,7 +100,7 @@ def _submitted(service: Service, body: dict[str, Any], *, folder_uuid: str, file
         parsed = (
             parse_data_items(given)
             if key == "dataItems"
-            else parse_external_files(given, lenient=service.config.lenient)
+            else parse_external_files(given, lenient=service.config.lenient, media_names=service.config.media_names)
         )
         _require_size(parsed, service.config.max_units_per_job)
     except NotTypedError as error:

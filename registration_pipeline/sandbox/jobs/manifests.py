@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote
 
 from registration_pipeline.sandbox.jobs.client_metadata import encord_refusal
+from registration_pipeline.sandbox.jobs.media_names import MediaNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,12 +153,15 @@ class ExternalFiles:
     notes: list[str]
 
 
-def parse_external_files(document: dict[str, Any], *, lenient: bool = False) -> ExternalFiles:
+def parse_external_files(
+    document: dict[str, Any], *, lenient: bool = False, media_names: MediaNames = MediaNames.ANY
+) -> ExternalFiles:
     """Validate and read an ``externalFiles`` object.
 
     Args:
         document: parsed JSON.
         lenient: ignore unknown keys instead of refusing them.
+        media_names: which names of media metadata are read; others are checked and then ignored.
 
     Raises:
         ManifestRefusedError: at the first violation.
@@ -177,7 +181,7 @@ def parse_external_files(document: dict[str, Any], *, lenient: bool = False) -> 
         _refuse(f"{sum(map(len, listed.values()))} entries in one upload job; the limit is {MAX_ENTRIES}")
     notes: list[str] = []
     units = [
-        _Entry(kind, index, entry, lenient=lenient, notes=notes).unit()
+        _Entry(kind, index, entry, lenient=lenient, media_names=media_names, notes=notes).unit()
         for kind, entries in listed.items()
         for index, entry in enumerate(entries)
     ]
@@ -248,12 +252,14 @@ def checked_metadata(where: str, metadata: object) -> str:
 class _Entry:
     """One entry of one list, with its place for messages."""
 
-    def __init__(self, kind: str, index: int, entry: object, *, lenient: bool, notes: list[str]) -> None:
+    def __init__(
+        self, kind: str, index: int, entry: object, *, lenient: bool, media_names: MediaNames, notes: list[str]
+    ) -> None:
         self.kind, self.rules, self.where = kind, KINDS[kind], f"externalFiles.{kind}[{index}]"
         if not isinstance(entry, dict):
             _refuse(f"{self.where} must be an object")
         self.entry: dict[str, Any] = entry
-        self.lenient, self.notes = lenient, notes
+        self.lenient, self.media_names, self.notes = lenient, media_names, notes
 
     def unit(self) -> SubmittedUnit:
         rules, entry = self.rules, self.entry
@@ -352,11 +358,12 @@ class _Entry:
             name = self.rules.media_fields.get(key)
             if name is not None:
                 self._check_media_value(key, name, value)
-                media[name] = value
+                if self.media_names.reads(key):
+                    media[name] = value
                 self._note_casing(key, name)
             elif not self.lenient:
                 _refuse(f"unknown key {key!r} in {self.where}.{block}")
-        return media
+        return media if media or not given else None
 
     def _check_media_value(self, key: str, name: str, value: object) -> None:
         where = f"{self.where}.{self.rules.media_block}.{key}"

@@ -142,6 +142,7 @@ def _add(
 ) -> dict[str, str]:
     """Make the unit's item and return how the job's state names it."""
     item_uuid, now = str(uuid.uuid4()), timestamp()
+    # What was said of a file is what Encord shows of it: it need not read the file then.
     media = dict(unit.media or {})
     size, mime_type = media.pop("fileSize", None), media.pop("mimeType", None)
     kept = unit.members if unit.members and any(unit.members) else media
@@ -151,8 +152,8 @@ def _add(
         (
             *(item_uuid, job["folder_id"], key, json.dumps(unit.urls) if grouped else None),
             *(unit.item_type, unit.title, unit.client_metadata or "{}", job["owner"], now, now, job["id"]),
-            *(job["integration_uuid"], findings.size if findings.size is not None else size),
-            *(findings.mime_type or mime_type, json.dumps(kept) if kept else None),
+            *(job["integration_uuid"], size if size is not None else findings.size),
+            *(mime_type or findings.mime_type, json.dumps(kept) if kept else None),
             None if grouped or unit.urls[0] == key else unit.urls[0],
         ),
     )

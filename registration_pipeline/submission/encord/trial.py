@@ -15,6 +15,7 @@ from encord.http.v2.api_client import ApiClient
 from encord.orm.storage import DeleteItemsPayload, StorageFolderSummary
 
 from registration_pipeline.submission.encord.gateway import EncordGateway
+from registration_pipeline.submission.encord.typed_items import as_sent_by_the_sdk
 from registration_pipeline.submission.trial import FolderCounts, Reply
 
 if TYPE_CHECKING:
@@ -67,15 +68,22 @@ class EncordTrialGateway(EncordGateway):
             return {str(folder.uuid): folder.name for folder in found if text in folder.name}
 
     def start_trial_job(
-        self, *, folder_uuid: str, integration_uuid: str | None, manifest: Path, ignore_errors: bool
+        self,
+        *,
+        folder_uuid: str,
+        integration_uuid: str | None,
+        manifest: Path,
+        ignore_errors: bool,
+        data_items: dict[str, Any] | None = None,
     ) -> str:
         """See ``TrialGateway``."""
+        files = manifest if data_items is None else as_sent_by_the_sdk(data_items)
         with self._translated(f"folder {folder_uuid}"):
             folder = self._client.get_storage_folder(folder_uuid)
         with self._translated(f"starting {manifest.name}", is_start=True):
             # The SDK's annotation wants a string, the wire takes none: public data needs no integration.
             integration: Any = integration_uuid
-            job_id = folder.add_private_data_to_folder_start(integration, manifest, ignore_errors=ignore_errors)
+            job_id = folder.add_private_data_to_folder_start(integration, files, ignore_errors=ignore_errors)
             return str(UUID(str(job_id)))
 
     def folder_counts(self, folder_uuid: str) -> FolderCounts:
@@ -108,6 +116,24 @@ class EncordTrialGateway(EncordGateway):
         with self._translated(f"item {item_uuid}"):
             metadata: Mapping[str, object] = self._client.get_storage_item(item_uuid).client_metadata or {}
             return metadata
+
+    def media_of(self, item_uuid: str) -> Mapping[str, object]:
+        """See ``TrialGateway``."""
+        with self._translated(f"item {item_uuid}"):
+            item = self._client.get_storage_item(item_uuid)
+            shown = {
+                "mime_type": item.mime_type,
+                "file_size": item.file_size,
+                "width": item.width,
+                "height": item.height,
+                "fps": item.fps,
+                "duration": item.duration,
+                "sample_rate": item.audio_sample_rate,
+                "bit_depth": item.audio_bit_depth,
+                "codec": item.audio_codec,
+                "num_channels": item.audio_num_channels,
+            }
+            return {name: value for name, value in shown.items() if value is not None}
 
     def delete_items(self, folder_uuid: str, item_uuids: Sequence[str]) -> None:
         """See ``TrialGateway``."""

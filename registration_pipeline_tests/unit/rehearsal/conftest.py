@@ -10,7 +10,8 @@ import pytest
 
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.units import PlannedObject, PlannedUnit
-from registration_pipeline.rehearsal.observations import Deletion, JobTrial, Observations, Pages, Poll, Step
+from registration_pipeline.rehearsal.manifests import CHANGED_KEY, CHANGED_VALUE, KEPT_KEY, group_of
+from registration_pipeline.rehearsal.observations import Deletion, JobTrial, MediaTrial, Observations, Pages, Poll, Step
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, RemoteItem, UnitError
 from registration_pipeline.submission.trial import Reply
 
@@ -39,6 +40,9 @@ def item(of: PlannedUnit, **changes: Any) -> RemoteItem:
 OLD: Final = tuple(unit(f"{number}.jpg") for number in range(5))
 NEW: Final = tuple(unit(f"new-{number}.jpg") for number in range(2))
 MISSING: Final = unit("missing.jpg")
+GROUP: Final = group_of(OLD[:2], "group")
+BAD_GROUP: Final = group_of((MISSING, OLD[2]), "bad")
+PART_GROUP: Final = group_of(OLD[1:3], "part")
 
 
 def job(
@@ -65,6 +69,19 @@ def job(
     return replace(trial, **changes)
 
 
+def media(kind: MediaKind = MediaKind.IMAGE, *, lost: tuple[str, ...] = (), **sent: object) -> MediaTrial:
+    """Return what an item shows of media metadata: all but what was lost, which it shows as another value."""
+    sent = sent or {"width": 1234, "file_size": 7_654_321}
+    return MediaTrial(kind=kind, sent=sent, shown={**sent, **dict.fromkeys(lost, 1)})
+
+
+def groups(*urls: str, **changes: Any) -> JobTrial:
+    """Return a job of two groups whose error of the bad one names these URLs."""
+    error = UnitError(object_urls=urls, message="404 Not Found")
+    report = JobReport(status=JobStatus.DONE, unit_errors=(error,), units_done=1, units_error=1)
+    return job((GROUP, BAD_GROUP), added=[item(GROUP)], report=report, **changes)
+
+
 def good() -> Observations:
     held = [item(one) for one in OLD]
     all_held = [*held, *(item(one) for one in NEW)]
@@ -85,11 +102,18 @@ def good() -> Observations:
             Step.UNREADABLE: job((MISSING,), before=all_held, report=failed),
             Step.SIDE_BY_SIDE: twice,
             Step.SIDE_BY_SIDE_TOO: replace(twice, report=JobReport(status=JobStatus.DONE)),
+            Step.MEDIA_JSON: job(OLD[:1], added=held[:1]),
+            Step.UPSERT: job(OLD[:1], before=held[:1]),
+            Step.MEDIA_TYPED: job(OLD[:1], added=held[:1]),
+            Step.GROUPS: groups(MISSING.objects[0].object_url),
+            Step.GROUPS_AGAIN: job((GROUP, PART_GROUP), before=[item(GROUP)], added=[item(PART_GROUP)]),
         },
         polls=[Poll(asked=1.0, took=1.0)],
         oldest_first=pages,
         newest_first=replace(pages, items=tuple(reversed(held))),
         deletion=Deletion(items=7, gone_seconds=0.1, is_refused_in_bulk=True),
+        media={Step.MEDIA_JSON: (media(),), Step.MEDIA_TYPED: (media(),)},
+        upserted=({KEPT_KEY: "first", CHANGED_KEY: "first"}, {KEPT_KEY: "first", CHANGED_KEY: CHANGED_VALUE}),
         was_pending=True,
         is_unknown_job_refused=True,
         job_kept=(True, 20.0),

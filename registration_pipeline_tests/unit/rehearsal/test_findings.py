@@ -13,23 +13,31 @@ from hypothesis import strategies as st
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.rehearsal.findings.finding import Verdict, has_url, quoted
 from registration_pipeline.rehearsal.findings.rules import RULES, all_findings
+from registration_pipeline.rehearsal.manifests import CHANGED_KEY, CHANGED_VALUE, KEPT_KEY
 from registration_pipeline.rehearsal.observations import Deletion, Observations, Pages, Step
 from registration_pipeline.submission.gateway import JobItem, JobReport, JobStatus, UnitError
 from registration_pipeline_tests.unit.rehearsal.conftest import (
+    BAD_GROUP,
+    GROUP,
     MISSING,
     NEW,
     OLD,
+    PART_GROUP,
     START,
     URL,
     good,
+    groups,
     item,
     job,
+    media,
     reply,
     unit,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from registration_pipeline.rehearsal.observations import MediaTrial
 
     Change = Callable[[Observations], None]
 
@@ -84,6 +92,19 @@ def pages(*uuids: int, size: int = 2, is_ended: bool = True) -> Pages:
     return Pages(items=found, sizes=sizes, page_size=2, is_ended=is_ended)
 
 
+def put_media(in_json: MediaTrial, typed: MediaTrial | None) -> Change:
+    return put(media={Step.MEDIA_JSON: (in_json,), Step.MEDIA_TYPED: (typed,) if typed else ()})
+
+
+def again(**changes: Any) -> Change:
+    return put_job(Step.GROUPS_AGAIN, job((GROUP, PART_GROUP), **{"before": [item(GROUP)]} | changes))
+
+
+MISSING_URL, OTHER_URL = (entry.object_url for entry in BAD_GROUP.objects)
+URL_OF_PART = PART_GROUP.objects[0].object_url
+UNTOLD = media(lost=("width", "file_size"))
+FIRST = {KEPT_KEY: "first", CHANGED_KEY: "first"}
+SECOND = {CHANGED_KEY: CHANGED_VALUE}
 SIGNED = f"can't open {URL}a.jpg?X-Amz-Signature=abc: 403 Forbidden"
 
 DIFFERENCES = [
@@ -173,6 +194,57 @@ DIFFERENCES = [
     ("after_error", put_job(Step.WITH_ERROR, job((*OLD[:2], MISSING), report=done())), OPEN, "ended as DONE"),
     ("kinds", put(kinds={"nifti": "unknown key 'nifti'"}), DIFFERS, "`nifti` is refused"),
     ("kinds", put(kinds={"text": job((unit("a.txt", MediaKind.TEXT),))}), DIFFERS, "`text` is ignored"),
+    ("media_json", put_media(media(), None), HOLDS, "items show fileSize, width of `images`"),
+    ("media_json", put_media(media(lost=("file_size",)), media()), DIFFERS, "not understood: fileSize of `images`"),
+    (
+        "media_json",
+        put_media(media(lost=("file_size",)), media(lost=("file_size",))),
+        SETTLED,
+        "do not show fileSize of `images` in either form",
+    ),
+    ("media_json", put_media(media(lost=("width",)), None), SETTLED, "there; the typed form was not seen"),
+    ("media_json", put_media(UNTOLD, UNTOLD), OPEN, "none of the values that were sent in either form"),
+    ("media_json", put_media(replace(media(), shown=None), None), OPEN, "none of the objects was registered with it"),
+    ("media_json", put_media(replace(media(), shown=None), media()), DIFFERS, "of `images` are not registered with it"),
+    ("media_json", put(media={Step.MEDIA_JSON: ()}), OPEN, "no media metadata"),
+    ("media_json", put(refused={Step.MEDIA_JSON: "no"}), DIFFERS, "refused the manifest: 'no'"),
+    ("media_json", put_media(media(MediaKind.PDF, num_pages=3), None), OPEN, "can't be seen"),
+    ("media_typed", put_media(media(), media(lost=("width",))), DIFFERS, "not understood: width of `images`"),
+    (
+        "media_typed",
+        put_media(media(lost=("width",)), media(lost=("width",))),
+        SETTLED,
+        "and do not show width of `images`",
+    ),
+    ("media_typed", put_media(UNTOLD, UNTOLD), OPEN, "none of the values that were sent"),
+    ("media_typed", put(refused={Step.MEDIA_TYPED: "no"}), DIFFERS, "refused the items: 'no'"),
+    ("upserted_metadata", put(refused={Step.UPSERT: "no"}), DIFFERS, "refused the manifest: 'no'"),
+    (
+        "upserted_metadata",
+        put_job(Step.UPSERT, job(OLD[:1], before=HELD[:1], added=[item(OLD[0], item_uuid="b")])),
+        DIFFERS,
+        "registered once more",
+    ),
+    ("upserted_metadata", put(upserted=(FIRST, FIRST)), DIFFERS, "does not show what was sent, job DONE"),
+    ("upserted_metadata", put(upserted=({}, SECOND)), OPEN, "did not show the client metadata"),
+    ("upserted_metadata", put(upserted=(FIRST, FIRST | SECOND)), SETTLED, "yes: it is merged"),
+    ("upserted_metadata", put(upserted=(FIRST, SECOND)), SETTLED, "no: it is replaced"),
+    ("upserted_metadata", put(upserted=None), OPEN, "did not come to it"),
+    ("group_skipped", again(added=[item(GROUP, item_uuid="b"), item(PART_GROUP)]), DIFFERS, "once more"),
+    ("group_skipped", again(before=[]), OPEN, "nothing to compare with"),
+    ("group_skipped", put(jobs={}, refused={Step.GROUPS: "no"}), OPEN, "refused the manifest: 'no'"),
+    ("group_matching", again(), SETTLED, "yes: it was skipped"),
+    ("group_matching", again(report=done(unit_errors=(error(URL_OF_PART),), units_error=1)), OPEN, "404 Not Found"),
+    ("group_matching", put(jobs={}), OPEN, "is not images"),
+    ("group_errors", put_job(Step.GROUPS, groups(MISSING_URL, OTHER_URL)), SETTLED, "names all of the group"),
+    ("group_errors", put_job(Step.GROUPS, groups(OTHER_URL)), DIFFERS, "names the other one only"),
+    ("group_errors", put_job(Step.GROUPS, groups()), DIFFERS, "1 errors listed, none with a URL of it"),
+    (
+        "group_errors",
+        put_job(Step.GROUPS, job((GROUP, BAD_GROUP), added=[item(GROUP), item(BAD_GROUP)])),
+        OPEN,
+        "although one of its images does not exist",
+    ),
     ("unknown_job", put(is_unknown_job_refused=False), DIFFERS, "it has a state"),
     ("job_kept", put(job_kept=(False, 12.0)), DIFFERS, "not any more after 12 s"),
     ("clock", put(replies=[reply(at=START + timedelta(minutes=2))] * 3), DIFFERS, "120 s behind"),

@@ -12,7 +12,7 @@ import pytest
 
 from registration_pipeline.sandbox.admin.api import PATHS
 from registration_pipeline.sandbox.api.endpoints import Endpoint
-from registration_pipeline.sandbox.config import ErrorFrames, GroupMatching, SandboxConfig
+from registration_pipeline.sandbox.config import ErrorFrames, GroupMatching, MediaNames, SandboxConfig
 from registration_pipeline.sandbox.faults.plan import UNIT_FAILURES, load_fault, load_profile
 from registration_pipeline.sandbox.faults.random_profile import RandomFaults
 from registration_pipeline.sandbox.faults.values import Effect, Fate, Fault, Form, Kind, When
@@ -30,10 +30,11 @@ def test_every_word_of_a_fault_is_documented(word: str) -> None:
     assert word in WORDS
 
 
-@pytest.mark.parametrize(("switch", "of"), [("error_frames", ErrorFrames), ("group_matching", GroupMatching)])
-def test_every_switch_of_units_of_several_objects_is_documented_with_its_other_reading(
-    switch: str, of: type[StrEnum]
-) -> None:
+@pytest.mark.parametrize(
+    ("switch", "of"),
+    [("error_frames", ErrorFrames), ("group_matching", GroupMatching), ("media_names", MediaNames)],
+)
+def test_a_switch_with_several_readings_is_documented_with_each(switch: str, of: type[StrEnum]) -> None:
     usual = next(field.default for field in dataclasses.fields(SandboxConfig) if field.name == switch)
     row = re.search(rf"^\| `{switch}` \| `(\w+)` \| (.+)$", PAGE, re.MULTILINE)
 

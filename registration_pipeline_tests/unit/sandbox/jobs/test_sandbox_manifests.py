@@ -8,6 +8,8 @@ import pytest
 
 from registration_pipeline.sandbox.jobs import manifests
 from registration_pipeline.sandbox.jobs.manifests import ManifestRefusedError, parse_external_files
+from registration_pipeline.sandbox.jobs.media_names import MediaNames
+from registration_pipeline.sandbox.jobs.typed_items import parse_data_items
 
 
 def images(**keys: Any) -> dict[str, Any]:
@@ -83,3 +85,31 @@ def test_the_number_of_urls_has_a_limit_over_all_units(monkeypatch: pytest.Monke
     assert len(parse_external_files({**images(), "image_groups": [group]}).units) == 2
     with pytest.raises(ManifestRefusedError, match="5 URLs in one upload job; the limit is 4"):
         parse_external_files({**images(), "text": [{"objectUrl": "s3://b/t"}], "image_groups": [group]})
+
+
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        pytest.param(MediaNames.ANY, {"fps", "width", "fileSize", "mimeType"}, id="any"),
+        pytest.param(MediaNames.CAMEL, {"fps", "width", "mimeType"}, id="camelCase"),
+        pytest.param(MediaNames.SNAKE, {"fps", "width", "fileSize"}, id="snake_case"),
+        pytest.param(MediaNames.NONE, set(), id="none"),
+    ],
+)
+def test_names_of_media_metadata_that_are_not_read_are_checked_and_ignored(names: MediaNames, read: set[str]) -> None:
+    block = {"fps": 25.0, "width": 4, "file_size": 9, "mimeType": "video/mp4"}
+    entry: dict[str, Any] = {"objectUrl": "s3://b/a", "videoMetadata": block}
+
+    (unit,) = parse_external_files({"videos": [entry]}, media_names=names).units
+
+    assert set(unit.media or ()) == read
+    assert unit.has_media is bool(read)
+    with pytest.raises(ManifestRefusedError, match="file_size must be a whole number"):
+        parse_external_files({"videos": [entry | {"videoMetadata": {"file_size": "9"}}]}, media_names=names)
+
+
+def test_the_typed_form_is_read_whichever_names_are_read_in_the_json_form() -> None:
+    block = {"fileSize": 9, "mimeType": "text/plain"}
+    item = {"objectUrl": "s3://b/a", "title": "a", "externalFileType": "PLAIN_TEXT", "textMetadata": block}
+
+    assert parse_data_items({"text": [item]}).units[0].media == block
