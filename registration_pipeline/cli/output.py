@@ -135,6 +135,13 @@ def print_status(statuses: Iterable[SourceStatus]) -> None:
     found = listed
     for start in range(0, len(found), _SOURCES_PER_TABLE):
         stdout().print(_status_table(found[start : start + _SOURCES_PER_TABLE]))
+    for status in listed:
+        for table in status.tables or ():
+            rows, objects = (
+                f"rows without an object {table.without_object:,}",
+                f"objects without a row {table.without_row:,}",
+            )
+            say(escape(f"{status.source}: {table.name}: {rows}, {objects}"))
 
 
 def _status_table(statuses: Sequence[SourceStatus]) -> Table:
