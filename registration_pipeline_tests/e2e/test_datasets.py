@@ -218,7 +218,7 @@ def test_two_submits_at_once_link_everything_once(project: CommandsHere):
 @pytest.mark.soak
 def test_kills_at_any_moment_of_linking_link_everything_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Every call is slow, so that most kills come between an intent and its end."""
-    objects, random = 40, Random(43)
+    objects, random = 24, Random(43)
     configure(tmp_path, **OPTIONS)
     with open_sandbox(tmp_path, monkeypatch, job_seconds=0.0) as sandbox:
         project = CommandProject(tmp_path, sandbox)
@@ -231,13 +231,14 @@ def test_kills_at_any_moment_of_linking_link_everything_once(tmp_path: Path, mon
         configure(tmp_path, dataset={"title": "fleet", "max_items": 4}, **OPTIONS)
         sandbox.script(*slow)
         killed = 0
-        for _ in range(max(4, DOSES.kills // 5)):
+        for number in range(max(3, DOSES.kills // 10)):
+            watched = LINK if number else Endpoint.CREATE_DATASET
             process = project.start("submit", SOURCE, "--json")
-            seen = sandbox.requests().get("link_items")
+            seen = sandbox.requests().get(watched)
             before = seen.requests if seen else 0
             deadline = time.monotonic() + 20
             while process.poll() is None and time.monotonic() < deadline:
-                found = sandbox.requests().get("link_items")
+                found = sandbox.requests().get(watched)
                 if found is not None and found.requests > before:
                     break
                 time.sleep(0.02)
