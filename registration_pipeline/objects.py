@@ -137,6 +137,7 @@ class Remedy(StrEnum):
     FIX_PERMISSION = "fix the bucket permission"
     FIX_FILE = "fix the file"
     ASK_ENCORD = "ask Encord"
+    AS_IT_SAYS = "do what the message says, or ask Encord"
     RESTORE_ITEM = "move the item back or register its chunk again, then `submit SOURCE --failed`"
 
 
@@ -182,7 +183,7 @@ _REMEDIES = {
     FailureReason.NOT_FOUND: Remedy.FIX_FILE,
     FailureReason.INVALID_FILE: Remedy.FIX_FILE,
     FailureReason.SERVICE_ERROR: Remedy.RETRY_LATER,
-    FailureReason.MANIFEST_REFUSED: Remedy.ASK_ENCORD,
+    FailureReason.MANIFEST_REFUSED: Remedy.AS_IT_SAYS,
     FailureReason.CANCELLED: Remedy.RETRY_LATER,
     FailureReason.UNACCOUNTED: Remedy.RETRY_LATER,
     FailureReason.NOT_IN_ENCORD: Remedy.RESTORE_ITEM,

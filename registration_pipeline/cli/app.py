@@ -102,10 +102,10 @@ def inventory(source: SourceArgument, config: ConfigOption = None, json: JsonOpt
 
 @app.command()
 def probe(source: SourceArgument, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
-    """Read the headers of DICOM objects whose series only their header says, and stop there.
+    """Read what a plan needs of each object, and stop there: headers of DICOM objects, media metadata, client metadata.
 
-    `sync` and `plan` do the same where it is needed. What is known of an object is not read again; what could not be read is
-    tried again.
+    `sync` does the same, and `plan` reads the headers; before `plan --dry-run`, media_metadata and metadata need it. What is
+    known of an object is not read again; what could not be read is tried again.
     """
     from registration_pipeline.cli.probe import probe_source
 

@@ -44,11 +44,21 @@ _LABELS = {
     "quarantined": "objects failed, retries exhausted",
 }
 _UPSERT_LABELS = {
-    "removed": "lost fields, which stay in Encord: an upsert removes none",
-    "invalid": "have metadata that is invalid or can't be read, and keep what they were sent",
-    "unknown": "have metadata that is not known now, and keep what they were sent",
-    "failed": "failed before, and are not sent again by themselves",
+    "removed": ("lost fields, which stay in Encord: an upsert removes none",) * 2,
+    "invalid": (
+        "has metadata that is invalid or can't be read, and keeps what it was sent",
+        "have metadata that is invalid or can't be read, and keep what they were sent",
+    ),
+    "unknown": (
+        "has metadata that is not known now, and keeps what it was sent",
+        "have metadata that is not known now, and keep what they were sent",
+    ),
+    "failed": (
+        "failed before, and is not sent again by itself",
+        "failed before, and are not sent again by themselves",
+    ),
 }
+"""What is said of one unit, and of several."""
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
 _NOT_PLAIN = re.compile(r"[^\n -~]+")
 LONGEST_SHOWN = 20
@@ -135,6 +145,13 @@ def print_status(statuses: Iterable[SourceStatus]) -> None:
     found = listed
     for start in range(0, len(found), _SOURCES_PER_TABLE):
         stdout().print(_status_table(found[start : start + _SOURCES_PER_TABLE]))
+    for status in listed:
+        for table in status.tables or ():
+            rows, objects = (
+                f"rows without an object {table.without_object:,}",
+                f"objects without a row {table.without_row:,}",
+            )
+            say(escape(f"{status.source}: {table.name}: {rows}, {objects}"))
 
 
 def _status_table(statuses: Sequence[SourceStatus]) -> Table:
@@ -203,9 +220,11 @@ def print_upserts(plan: UpsertPlan) -> None:
     found = plan.wave.upserts
     units, chunks = counted(found["units"], "registered unit"), counted(len(plan.chunks), "chunk")
     say(f"  upserts: metadata of {units} has changed, in {chunks}. Nothing was sent")
-    for name, text in _UPSERT_LABELS.items():
+    for name, (one, several) in _UPSERT_LABELS.items():
         if found[name]:
-            say(f"  upserts: {counted(found[name], 'unit')} {text}")
+            say(f"  upserts: {counted(found[name], 'unit')} {one if found[name] == 1 else several}")
+        for unit in plan.invalid if name == "invalid" else ():
+            say(f"    {_cell(unit.key)}: {unit.reason}: {_cell(unit.message or '')}")
     if not plan.samples:
         return
     table = Table()
@@ -224,6 +243,7 @@ def upserts_document(plan: UpsertPlan) -> dict[str, Any]:
         "units": found["units"],
         "chunks": len(plan.chunks),
         **{name: found[name] for name in _UPSERT_LABELS},
+        "invalid_units": [unit._asdict() for unit in plan.invalid],
         "samples": [
             {"key": sample.key, "field": name, "before": before, "after": after}
             for sample in plan.samples

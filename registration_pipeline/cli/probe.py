@@ -1,6 +1,7 @@
 """The command ``probe``: read the facts that a plan needs, then show what was read. Options are in ``cli/app.py``."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.store import StateStore
 
 _HEADERS = "headers"
+_MEDIA = "media"
 _FAULTS = ("invalid", "unreadable", "waiting")
+_MOST_PROBLEMS = 1_000
+"""That ``--json`` lists of one set of facts; all are in its Parquet files."""
 
 
 def probe_source(config: Path | None, name: str, *, as_json: bool) -> int:
@@ -27,12 +31,15 @@ def probe_source(config: Path | None, name: str, *, as_json: bool) -> int:
         return exit_status([], errors)
     found = {one: (facts, _document(source.name, facts)) for one, facts in _sets(project, source).items()}
     if as_json:
-        shown = {one: {**document, "path": _path(project.store, facts)} for one, (facts, document) in found.items()}
+        shown = {
+            one: {**document, "path": _path(project.store, facts), "problems": _listed(project.store, facts)}
+            for one, (facts, document) in found.items()
+        }
         # Those of headers come first and without a name of their own, as they did when there was nothing else.
         print_json({**shown.pop(_HEADERS), **shown})
     else:
         for one, (facts, document) in found.items():
-            _show(project.store, source.name, one, facts, document)
+            _show(project.store, source, one, facts, document)
     is_faulty = any(document[fault] for _, document in found.values() for fault in _FAULTS)
     return DONE_WITH_FAILURES if is_faulty else DONE
 
@@ -65,13 +72,19 @@ def _path(store: StateStore, facts: FactSet | None) -> str | None:
     return store.location(f"{facts.source}/facts/{facts.name}/{facts.facts_id}") if facts else None
 
 
-def _show(store: StateStore, source: str, name: str, facts: FactSet | None, document: dict[str, Any]) -> None:
+def _listed(store: StateStore, facts: FactSet | None) -> list[dict[str, str]]:
+    return list(islice(_problems(store, facts), _MOST_PROBLEMS)) if facts and facts.notes.get("problems") else []
+
+
+def _show(
+    store: StateStore, source: SourceSettings, name: str, facts: FactSet | None, document: dict[str, Any]
+) -> None:
     if facts is None:
-        say(f"{source}: no object needs its {name.removesuffix('s')} read.")
+        say(f"{source.name}: no object needs its {name.removesuffix('s')} read.")
         return
     read, size = (f"{document[number]:,}" for number in ("read", "bytes"))
     say(
-        f"{source}: {name} of {counted(document['objects'], 'object')}, of which {read} "
+        f"{source.name}: {name} of {counted(document['objects'], 'object')}, of which {read} "
         f"{'was' if document['read'] == 1 else 'were'} read now ({size} bytes in {counted(document['requests'], 'request')}, "
         f"{document['seconds']:,} s): {_path(store, facts)}"
     )
@@ -83,16 +96,34 @@ def _show(store: StateStore, source: str, name: str, facts: FactSet | None, docu
             "be in; run again later."
         )
     if document["invalid"] or document["unreadable"]:
-        say(
-            f"  {counted(document['invalid'], 'object')} with invalid {name}; {document['unreadable']:,} could not be read:"
+        what = "whose file is not understood" if name == _MEDIA else f"with invalid {name}"
+        say(f"  {counted(document['invalid'], 'object')} {what}; {document['unreadable']:,} could not be read:")
+        for problem in islice(_problems(store, facts), LONGEST_SHOWN):
+            say(f"  {problem['message']}")
+        more = document["invalid"] + document["unreadable"] - LONGEST_SHOWN
+        if more > 0:
+            say(f"  … and {more:,} more; {_where_all_are(source, name)}")
+        if name == _MEDIA:
+            say(f"  {_what_becomes_of_them(source)}")
+
+
+def _where_all_are(source: SourceSettings, name: str) -> str:
+    if name == _MEDIA:
+        return (
+            f"`registration-pipeline probe {source.name} --json` lists up to {_MOST_PROBLEMS:,}, and the Parquet files above "
+            "have all of them: the rows with a message."
         )
-        for number, message in enumerate(_messages(store, facts), start=1):
-            if number > LONGEST_SHOWN:
-                say("  … and more; after a plan, `registration-pipeline failures` lists all of them.")
-                break
-            say(f"  {message}")
+    return "after a plan, `registration-pipeline failures` lists all of them."
 
 
-def _messages(store: StateStore, facts: FactSet) -> Iterator[str]:
+def _what_becomes_of_them(source: SourceSettings) -> str:
+    if source.strict_client_only:
+        return "They are rejected; after a plan, `registration-pipeline failures` lists them."
+    return "They are sent without media metadata (strict_client_only: true would reject them)."
+
+
+def _problems(store: StateStore, facts: FactSet) -> Iterator[dict[str, str]]:
+    """Yield key, problem and message of each object that has a problem, in the order of keys."""
     for batch in read_facts(store, facts):
-        yield from batch.column("message").drop_null().to_pylist()
+        rows = batch.select(["key", "problem", "message"])
+        yield from rows.filter(rows.column("message").is_valid()).to_pylist()

@@ -195,7 +195,8 @@ def lacking_block(where: str, kind: MediaKind, submit_as: SubmitAs) -> Violation
         return Violation(where, f"{problem}: {media_remedy(kind, submit_as)}")
     return Violation(
         f"{where}.{block.key}",
-        "is missing, and strict_client_only sends nothing without: plan the object again, or set strict_client_only: false",
+        "is missing, and strict_client_only sends nothing without; it was planned without, and a plan never changes: set "
+        "strict_client_only: false, then `submit SOURCE --failed`",
     )
 
 

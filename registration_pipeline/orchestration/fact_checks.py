@@ -79,14 +79,15 @@ def find_libraries(source: SourceSettings) -> str:
 
 
 def find_tables(project: Project, source: SourceSettings) -> str:
-    """Name the files of each table of a source.
+    """Name the files of each table of a source, and read the heading of the first.
 
     Raises:
-        ConfigurationError: a table has no file, or its address is wrong.
-        HaltError: the bucket of a table can't be listed.
+        ConfigurationError: a table has no file, its address is wrong, or the file lacks a column that the entry names.
+        HaltError: the bucket of a table can't be listed, or the file can't be read.
     """
     from registration_pipeline.facts.tables.address import table_address
     from registration_pipeline.facts.tables.files import TableFiles
+    from registration_pipeline.facts.tables.heading import check_heading
     from registration_pipeline.project.clients.tables import ClientPlaces
 
     places = ClientPlaces(project.clients, project.environ)
@@ -94,6 +95,8 @@ def find_tables(project: Project, source: SourceSettings) -> str:
     for index, entry in enumerate(source.metadata):
         if entry.table is not None:
             address = table_address(source, index, entry, project.settings.path.parent)
-            files = TableFiles(address, source, places).find()
+            table = TableFiles(address, source, places)
+            files = table.find()
+            check_heading(table, files[0], entry, source.metadata_schema)
             said.append(f"{entry.table}: {counted(len(files), 'file')}")
     return "; ".join(said)

@@ -142,9 +142,15 @@ def _read(stage: FactStage, project: Project, source: SourceSettings, log: Log, 
         log(f"{stage.name}: {progress}")
     unread = sum(count for reason, count in progress.problems.items() if reason.endswith("_unreadable"))
     if unread:
+        is_sent = stage.name == "media" and not source.strict_client_only
+        why = (
+            f"`registration-pipeline probe {source.name}` says why. What is planned before they can be read is sent without "
+            "media metadata"
+            if is_sent
+            else f"`registration-pipeline failures {source.name}` says why"
+        )
         notice_and_log(log)(
-            f"{source.name}: {stage.name} of {counted(unread, 'object')} could not be read; `registration-pipeline failures "
-            f"{source.name}` says why. The next sync tries again."
+            f"{source.name}: {stage.name} of {counted(unread, 'object')} could not be read; {why}. The next sync tries again."
         )
     if progress.waiting:
         notice_and_log(log)(

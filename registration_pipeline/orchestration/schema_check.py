@@ -29,7 +29,7 @@ def try_schema(project: Project, source: SourceSettings, retry: "RetryPolicy") -
 
     found = compare_schema(project, source, retry)
     if found.conflicts:
-        raise conflict_error(source.name, found)
+        raise conflict_error(source.name, found, "Correct these fields, or leave them out:")
     if found.is_same:
         return found.summary()
     return (

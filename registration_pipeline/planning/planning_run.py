@@ -258,7 +258,8 @@ class PlanningRun:
             wait, their = ("waits", "its") if unread.count == 1 else ("wait", "their")
             found.add(
                 f"{counted(unread.count, 'object')} {wait} for {their} client metadata or media metadata to be read: the "
-                f"first is {unread.first!r}. The next sync reads them"
+                f"first is {unread.first!r}. The next sync reads them, and so does `registration-pipeline probe "
+                f"{self._source.name}`, after which a plan shows these objects"
             )
         return found.before(self._totals.warnings)
 

@@ -107,7 +107,7 @@ class Wave:
         warnings: what a person should know.
         planned_at: UTC.
         sent_files: of a wave of upserts: ``SENT_SCHEMA`` of ``planning/upserts``, what it sends of each unit, by key.
-        kept_files: of a wave of upserts: ``KEPT_SCHEMA``, what failed before and is not sent again.
+        kept_files: of a wave of upserts: ``KEPT_SCHEMA``, what failed and is not sent.
         upserts: of a wave of upserts: its counts, and what it compared, in JSON's types.
     """
 

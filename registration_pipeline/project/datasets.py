@@ -107,18 +107,20 @@ def find_source_dataset(project: Project, source: SourceSettings, retry: RetryPo
     assert source.dataset is not None
     gateway, title = dataset_gateway(project), source.dataset.title
     ledger = LinkRecords(project.store, source.name).read()
-    newest = ledger.newest_of(title)
-    if newest is None:
+    in_use = ledger.in_use(title)
+    if not in_use:
         found = retry.read(f"finding dataset {title!r}", lambda: gateway.find_dataset(title))
         return (
             f"dataset {title!r} is {found}" if found else f"dataset {title!r} does not exist; the first sync creates it"
         )
-    named = title_of(title, newest.part)
-    now = title_now(gateway, retry, newest.dataset_uuid)
-    if now is None:
-        raise gone_error(source.name, newest.dataset_uuid, ledger)
-    renamed = "" if now == newest.title else f"; it is titled {now!r} now and is used as before"
-    return f"dataset {named!r} is {newest.dataset_uuid}{renamed}"
+    for one in in_use:
+        now = title_now(gateway, retry, one.dataset_uuid)
+        if now is None:
+            raise gone_error(source.name, one.dataset_uuid, ledger)
+        if ledger.fill.get(one.dataset_uuid, 0) < source.dataset.max_items:
+            break
+    renamed = "" if now == one.title else f"; it is titled {now!r} now and is used as before"
+    return f"dataset {title_of(title, one.part)!r} is {one.dataset_uuid}{renamed}"
 
 
 def _progresses(snapshot: SourceSnapshot) -> Iterator[ChunkProgress]:

@@ -278,6 +278,10 @@ class Project:
             from registration_pipeline.tracking.links.counts import dataset_counts
 
             status = replace(status, dataset=dataset_counts(self.store, snapshot))
+        if any(entry.table is not None for entry in source.metadata):
+            from registration_pipeline.facts.metadata.metadata_set import latest_table_counts
+
+            status = replace(status, tables=latest_table_counts(self.store, source))
         return status
 
     def upserts(self, source: SourceSettings) -> "SourceUpserts":

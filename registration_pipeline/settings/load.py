@@ -55,6 +55,8 @@ _LIST_EXAMPLES = {
 }
 _SHAPES = {
     "columns": "must be a list of columns, e.g. [weather, speed]",
+    **dict.fromkeys(("title", "key", "table", "sidecar"), "must not be empty"),
+    "dataset": "must be a mapping, e.g. {title: fleet}",
     "metadata_schema": "must be a mapping of fields to types, e.g. {weather: {enum: [sun, rain]}, speed: number}",
 }
 _TEXTS = {
@@ -286,7 +288,7 @@ def _shape_text(error: ErrorDetails) -> str | None:
     kind, place = error["type"], error["loc"]
     if kind.endswith("_type") and error["input"] is None:
         return "has no value; give one, or leave the key out"
-    if kind in {"tuple_type", "dict_type"} and (shape := _SHAPES.get(str(place[-1]))):
+    if kind in {"tuple_type", "dict_type", "model_type", "string_too_short"} and (shape := _SHAPES.get(str(place[-1]))):
         return shape
     if kind == "finite_number" and place[-1] == "sampling_rate":
         return "must be a number, 0 or more"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from registration_pipeline.facts.metadata.metadata_set import TableCounts
     from registration_pipeline.planning.counts import PlanCounts
     from registration_pipeline.planning.wave import PlannedChunk, Wave
     from registration_pipeline.state.store import StateStore
@@ -85,6 +86,8 @@ class SourceStatus:
     """What does not agree in these numbers or in what they were counted from, a sentence each; usually nothing."""
     upserts: UpsertCounts | None = None
     """Units by the state of their newest upsert; None: the source has none configured."""
+    tables: tuple[TableCounts, ...] | None = None
+    """How the tables of its metadata and its objects fit, when they were last read; None: the source has no table."""
 
     @property
     def adds_up(self) -> bool:
@@ -114,8 +117,14 @@ class SourceStatus:
             "quarantined": self.quarantined,
             "rejected_suffixes": dict(self.rejected_suffixes),
             **({"dataset": self.dataset.as_json()} if self.dataset is not None else {}),
+            **({"tables": [_table_json(table) for table in self.tables]} if self.tables is not None else {}),
             **({"disagreements": list(self.disagreements)} if self.disagreements else {}),
         }
+
+
+def _table_json(table: TableCounts) -> dict[str, object]:
+    counts = {"rows": table.rows, "without_object": table.without_object, "without_row": table.without_row}
+    return {"table": table.table, **counts}
 
 
 def chunk_statuses(store: StateStore, source: str, snapshot: SourceSnapshot | None = None) -> dict[str, ChunkStatus]:

@@ -6,16 +6,20 @@ of this.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Final
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from xxhash import xxh3_128
 
+from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.planning.upserts.registered import RegisteredChunk, RetryPolicy
-from registration_pipeline.planning.upserts.schema import DONE, KEPT_SCHEMA
+from registration_pipeline.planning.upserts.schema import DONE
+from registration_pipeline.planning.upserts.texts import CHUNK_KEY
+from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.state.parquet import read_parts
-from registration_pipeline.tracking.failures.files import STAGE_UPSERT
+from registration_pipeline.tracking.failures.files import STAGE_UPSERT, FailureRow
 from registration_pipeline.tracking.failures.log import chunk_failures
 from registration_pipeline.tracking.journal.states import ONE_TRY, ChunkState
 from registration_pipeline.tracking.outcomes import failed_units, read_outcomes
@@ -23,11 +27,11 @@ from registration_pipeline.tracking.snapshot import read_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
-    from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline.tracking.journal.states import ChunkProgress, JournalEvent
     from registration_pipeline.tracking.snapshot import SourceSnapshot
 
@@ -41,7 +45,7 @@ class UpsertCounts:
     Args:
         pending: planned, and without a verdict.
         done: their items show what was sent.
-        failed: the newest metadata did not get there.
+        failed: the newest metadata did not get there, or is invalid or can't be read.
     """
 
     pending: int = 0
@@ -116,7 +120,8 @@ class UpsertView:
         latest = self.snapshot.history.latest
         if latest is None:
             return UpsertCounts()
-        pending, done, failed = 0, int(latest.upserts.get("done", 0)), int(latest.upserts.get("failed", 0))
+        pending, done = 0, int(latest.upserts.get("done", 0))
+        failed = int(latest.upserts.get("failed", 0)) + int(latest.upserts.get("invalid", 0))
         for chunk in self._newest():
             verdict = self._progress(chunk).verdict
             if verdict is None:
@@ -129,7 +134,7 @@ class UpsertView:
         return UpsertCounts(pending=pending, done=done, failed=failed)
 
     def failures(self, source: str) -> Iterator[FailureRow]:
-        """Yield a row per unit whose newest metadata did not get to its item.
+        """Yield a row per unit whose newest metadata did not get to its item, with the chunk that it was registered with.
 
         Args:
             source: its name.
@@ -137,10 +142,13 @@ class UpsertView:
         latest = self.snapshot.history.latest
         if latest is None:
             return
-        for batch in read_parts(self.store, latest.kept_files, KEPT_SCHEMA.names):
+        for batch in read_parts(self.store, latest.kept_files):
             keys_of: dict[str, set[str]] = {}
             for row in batch.to_pylist():
-                keys_of.setdefault(row["chunk_id"], set()).add(row["key"])
+                if row.get("reason") is None:
+                    keys_of.setdefault(row["chunk_id"], set()).add(row["key"])
+                else:
+                    yield _invalid_row(source, row, latest.planned_at)
             for chunk_id, keys in keys_of.items():
                 yield from (row for row in self._failures_of(source, chunk_id) if row.key in keys)
         for chunk in self._newest():
@@ -151,9 +159,12 @@ class UpsertView:
         if verdict is None or not verdict.failed:
             return
         outcomes = read_outcomes(self.store, self.snapshot.source, verdict)
+        units = read_chunk_units(self.store, self.snapshot.source, self.snapshot.chunks[chunk_id])
+        texts = dict(zip(units.first_values("unit_id"), units.first_values("client_metadata"), strict=True))
         for row in chunk_failures(source, chunk_id, outcomes, stage=STAGE_UPSERT):
             if row.reason != FailureReason.PLANNED_AGAIN:
-                yield row
+                assert row.unit_id is not None
+                yield replace(row, chunk_id=json.loads(texts[row.unit_id])[CHUNK_KEY])
 
     def _newest(self) -> Iterator[PlannedChunk]:
         latest = self.snapshot.history.latest
@@ -163,6 +174,24 @@ class UpsertView:
 
     def _progress(self, chunk: PlannedChunk) -> ChunkProgress:
         return self.snapshot.progress_of(chunk.chunk_id)
+
+
+def _invalid_row(source: str, row: Mapping[str, Any], at: datetime) -> FailureRow:
+    """Return the row of a unit whose metadata is invalid or can't be read, of a row of ``KEPT_SCHEMA``."""
+    return FailureRow(
+        source=source,
+        key=row["key"],
+        object_url=None,
+        unit_id=row["unit_id"],
+        objects=row["objects"],
+        chunk_id=row["chunk_id"],
+        attempt=row["attempt"],
+        stage=STAGE_UPSERT,
+        reason=row["reason"],
+        message=shortened(row["message"]) if row["message"] else None,
+        subtask_uuid=None,
+        at=at,
+    )
 
 
 def upsert_view(store: StateStore, upserts: str, *, history: PlanHistory | None = None) -> UpsertView:

@@ -61,6 +61,7 @@ class Answer(StrEnum):
     LOSE_REQUEST = "lose_request"
     HALF = "half"
     THROTTLE = "throttle"
+    REFUSE = "refuse"
     DIE_BEFORE = "die_before"
     DIE_AFTER = "die_after"
 
@@ -125,6 +126,8 @@ class ScriptedDatasets:
             answer = self._answer()
             if answer in (Answer.LOSE_REQUEST, Answer.HALF, Answer.THROTTLE):
                 raise ThrottledError("429") if answer is Answer.THROTTLE else AmbiguousError("cut")
+            if answer is Answer.REFUSE:
+                raise PermissionDeniedError("403", is_reply=True)
             uuid = str(uuid5(NAMESPACE_URL, f"dataset/{title}/{len(self.titles)}"))
             self.titles[uuid], self.rows[uuid] = title, []
             if answer is Answer.LOSE_REPLY:
@@ -143,7 +146,7 @@ class ScriptedDatasets:
                 raise TransientError("cut")
             if dataset_uuid not in self.titles:
                 raise PermanentError("RESOURCE_NOT_FOUND_ERROR")
-            if not self.may_link:
+            if answer is Answer.REFUSE or not self.may_link:
                 raise PermissionDeniedError("AUTHORISATION_ERROR", is_reply=True)
             asked = list(item_uuids)[: len(item_uuids) // 2] if answer is Answer.HALF else list(item_uuids)
             reply = self._link(dataset_uuid, asked)

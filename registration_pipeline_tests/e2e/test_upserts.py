@@ -126,6 +126,42 @@ def test_an_item_that_was_deleted_is_reported_and_not_made_again(project: Comman
     (row,) = json.loads(project.finish(project.start("failures", "--json")).out)
     assert (row["stage"], row["reason"], row["key"]) == ("upsert", "not_in_encord", "oslo/03.jpg")
 
+    forced = project.finish(project.start("submit", SOURCE, "--chunk", row["chunk_id"], "--force", "--json"))
+    assert forced.status == DONE_WITH_FAILURES, forced.said
+    healed = project.finish(project.start("submit", SOURCE, "--failed", "--json"))
+    assert healed.status == DONE, healed.said
+    assert healed.numbers["upserts"] == {"pending": 0, "done": OBJECTS, "failed": 0}
+    assert shown(project) == expected(weather)
+    assert json.loads(project.finish(project.start("failures", "--json")).out) == []
+
+
+def test_a_value_that_becomes_invalid_fails_each_night_until_it_is_right_again(project: CommandProject) -> None:
+    schema = {"weather": {"enum": ["sun", "rain"]}}
+    configure(project.root, **options(project.root), metadata_schema=schema)
+    weather = dict.fromkeys(range(OBJECTS), "sun")
+    write_table(project, weather)
+    assert project.sync().status == DONE
+
+    write_table(project, weather | {4: "fog"})
+    for _ in range(2):
+        found = project.sync()
+        assert found.status == DONE_WITH_FAILURES, found.said
+        assert found.numbers["upserts"] == {"pending": 0, "done": 0, "failed": 1}
+        (row,) = json.loads(project.finish(project.start("failures", "--json")).out)
+        assert (row["stage"], row["reason"], row["key"]) == ("upsert", "invalid_metadata", "oslo/04.jpg")
+        assert "fog" in row["message"]
+    logged = max((project.root / "state" / SOURCE / "failure_log").glob("*.csv")).read_text()
+    assert "upsert,invalid_metadata" in logged
+    preview = project.finish(project.start("plan", SOURCE, "--dry-run"))
+    assert "1 unit has metadata that is invalid" in preview.out
+    assert "oslo/04.jpg: invalid_metadata" in preview.out
+    assert (shown(project), upsert_jobs(project)) == (expected(weather), 0)
+
+    write_table(project, weather)
+    assert project.sync().status == DONE
+    assert json.loads(project.finish(project.start("failures", "--json")).out) == []
+    assert upsert_jobs(project) == 0
+
 
 def test_killed_while_it_sends_and_run_again(project: CommandProject) -> None:
     draw = random.Random(12)

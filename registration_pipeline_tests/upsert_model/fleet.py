@@ -47,6 +47,7 @@ class MetadataFleet(Fleet):
                 "last_modified": self.time.clock(),
                 "client_metadata": canonical(dict(known[key] or {})),
                 "problem": (problems or {}).get(key),
+                "message": f"{key!r} has a problem" if key in (problems or {}) else None,
             }
             for key in sorted(known, key=str.encode)
         ]

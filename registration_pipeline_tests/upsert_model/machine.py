@@ -108,6 +108,7 @@ class UpsertMachine(RuleBasedStateMachine):
         self.provenance: dict[str, dict[str, Any]] = {}
         self.refused: dict[str, dict[str, Any]] = {}
         self.failing: set[str] = set()
+        self.gone: set[str] = set()
         self.seen: set[str] = set()
 
     def _error_of(self, url: str) -> str | None:
@@ -218,7 +219,12 @@ class UpsertMachine(RuleBasedStateMachine):
         assert len(self.encord.manifests) == manifests, "nothing was left to send"
         counts = self.fleet.counts()
         assert counts.pending == 0
-        assert counts.failed == len(self.fleet.upsert_failures())
+        rows = self.fleet.upsert_failures()
+        assert counts.failed == len(rows) == len({row.key for row in rows})
+        assert {row.key for row in rows if row.reason == "invalid_metadata"} == self._invalid()
+        planned = {outcome.key: outcome.unit_id for outcome in self.fleet.outcomes()}
+        assert {row.chunk_id for row in rows} <= {chunk.chunk_id for chunk in self.fleet.chunks}
+        assert all(row.unit_id == planned[row.key] for row in rows)
 
     @invariant()
     def what_the_pipeline_wrote_of_a_unit_stays(self) -> None:
@@ -285,17 +291,33 @@ class UpsertMachine(RuleBasedStateMachine):
 
     def _kept(self) -> set[str]:
         """Return the items that wait for a request: they were not in their folder, or what they have now was refused."""
-        gone = {row.key for row in self.fleet.upsert_failures() if row.reason == "not_in_encord"}
+        rows = self.fleet.upsert_failures()
+        gone = {row.key for row in rows if row.reason == "not_in_encord"}
+        # What is invalid has one row, about that; that it is not in its folder is still known.
+        gone |= self.gone & {row.key for row in rows if row.reason == "invalid_metadata"}
+        self.gone = gone
         kept = {outcome.item_uuid for outcome in self.fleet.outcomes() if outcome.key in gone and outcome.item_uuid}
         return kept | {
             item for item, group in self._registered().items() if self.refused.get(item, {}) == self._now(group)
         }
 
+    def _invalid(self) -> set[str]:
+        """Return the first objects of registered units of which something is invalid."""
+        registered = {outcome.key for outcome in self.fleet.outcomes() if outcome.item_uuid is not None}
+        return {
+            group.keys[0]
+            for group in WITH_METADATA
+            if group.keys[0] in registered and any(self.known[key].problem for key in group.keys)
+        }
+
     def _note_refusals(self) -> None:
         """Note with which metadata units were refused by Encord's word alone."""
         refused = {row.key for row in self.fleet.upsert_failures() if row.reason == "manifest_refused"}
+        invalid = self._invalid()
         for item, group in self._registered().items():
             now = self._now(group)
+            if group.keys[0] in invalid:
+                continue
             if group.keys[0] in refused and now is not None:
                 self.refused[item] = now
             elif group.keys[0] not in refused:

@@ -189,5 +189,8 @@ class _Ranges:
 
 
 def _without(item: StoredObject, why: str, bytes_read: int, probe: str) -> Media:
-    message = f"{item.key!r} {why}. Write the file again, or exclude it by a rule"
+    message = (
+        f"{item.key!r} {why}. Without strict_client_only it is sent without media metadata; with it, write the file again, or "
+        "exclude it by a rule"
+    )
     return Media(problem=NO_MEDIA, message=message, bytes_read=bytes_read, probe=probe)

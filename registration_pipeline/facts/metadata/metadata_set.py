@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pyarrow as pa
 
 from registration_pipeline.counted import counted
-from registration_pipeline.facts.sets import facts_schema
+from registration_pipeline.facts.sets import facts_schema, latest_facts
 from registration_pipeline.ids import rules_digest
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.state.store import StateStore
 
 METADATA: Final = "metadata"
 """The name of the set."""
@@ -57,11 +58,15 @@ class TableCounts(NamedTuple):
     without_row: int
 
     @property
+    def name(self) -> str:
+        """The table, for people: its file and its entry."""
+        return f"{self.table.rsplit('/', 1)[-1]} (metadata[{self.entry}])"
+
+    @property
     def line(self) -> str | None:
         """What a person should know, or None if every row has an object and every object a row."""
-        table = f"{self.table.rsplit('/', 1)[-1]} (metadata[{self.entry}])"
         if self.rows and self.without_object == self.rows:
-            return f"{table}: no row names an object of the source; check `key` and `matches` of the entry"
+            return f"{self.name}: no row names an object of the source; check `key` and `matches` of the entry"
         parts = []
         if self.without_object:
             verb = "names" if self.without_object == 1 else "name"
@@ -71,7 +76,13 @@ class TableCounts(NamedTuple):
             parts.append(f"{counted(self.without_row, 'object')} {verb} no row")
         if not parts:
             return None
-        return f"{table}: {'; '.join(parts)}"
+        return f"{self.name}: {'; '.join(parts)}"
+
+
+def latest_table_counts(store: StateStore, source: SourceSettings) -> tuple[TableCounts, ...]:
+    """Return what the latest set says of each table of a source; nothing if it was made under other settings."""
+    facts = latest_facts(store, source.name, METADATA)
+    return tuple(table_counts(facts)) if facts is not None and is_of(facts, source) else ()
 
 
 def table_counts(facts: FactSet) -> Iterator[TableCounts]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
+from registration_pipeline.counted import counted
 from registration_pipeline.errors import HaltError
 from registration_pipeline.settings.metadata import FRAME_COLUMN
 from registration_pipeline.state.shortage import shortage, shortage_text
@@ -52,7 +53,7 @@ def parquet_batches(path: Path, file: str, form: TableForm) -> Iterator[tuple[Co
     try:
         opened = pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
     except (pa.ArrowException, OSError) as error:
-        raise _broken(error, file, form, "Parquet") from None
+        raise broken(error, file, form, "Parquet") from None
     with opened:
         columns = form.columns(file, opened.schema_arrow.names)
         form.check_types(file, columns, opened.schema_arrow)
@@ -63,7 +64,7 @@ def parquet_batches(path: Path, file: str, form: TableForm) -> Iterator[tuple[Co
             try:
                 batch = next(batches, None)
             except (pa.ArrowException, OSError) as error:
-                raise _broken(error, file, form, "Parquet") from None
+                raise broken(error, file, form, "Parquet") from None
             if batch is None:
                 return
             # Asked for "a", Arrow gives a column "a.b" as well.
@@ -96,14 +97,7 @@ def csv_batches(path: Path, file: str, form: TableForm) -> Iterator[tuple[Column
     """
     refuse_other_content(path, file, form)
     _refuse_open_quote(path, file, form)
-    names = _heading(path, file, form)
-    columns = form.columns(file, names)
-    if columns.has_frames:
-        raise form.problem(
-            file,
-            f"has a column {FRAME_COLUMN!r}, so its values are embeddings of frames, and CSV has no lists. Write it as "
-            f"Parquet or JSON lines; if {FRAME_COLUMN!r} is a value like others, name it in `columns`",
-        )
+    columns = csv_columns(_heading(path, file, form), file, form)
     convert = pv.ConvertOptions(
         column_types=dict.fromkeys(columns.read, pa.string()),
         include_columns=columns.read,
@@ -117,6 +111,22 @@ def csv_batches(path: Path, file: str, form: TableForm) -> Iterator[tuple[Column
                 yield columns, batch.slice(start, BATCH_ROWS)
 
 
+def csv_columns(names: list[str], file: str, form: TableForm) -> Columns:
+    """Return the columns of a CSV file with these names in its heading.
+
+    Raises:
+        ConfigurationError: a column is not there, or the file is one of key frames.
+    """
+    columns = form.columns(file, names)
+    if columns.has_frames:
+        raise form.problem(
+            file,
+            f"has a column {FRAME_COLUMN!r}, so its values are embeddings of frames, and CSV has no lists. Write it as "
+            f"Parquet or JSON lines; if {FRAME_COLUMN!r} is a value like others, name it in `columns`",
+        )
+    return columns
+
+
 def _heading(path: Path, file: str, form: TableForm) -> list[str]:
     with _csv_errors(file, form) as wrong, _open_csv(path, wrong, pv.ConvertOptions()) as opened:
         return list(opened.schema.names)
@@ -126,8 +136,9 @@ def _open_csv(path: Path, wrong: list[str], convert: pv.ConvertOptions) -> pv.CS
     def refuse(row: pv.InvalidRow) -> str:
         where = "" if row.number is None else f" {row.number - 1:,}"
         wrong.append(
-            f"has {row.actual_columns:,} fields in row{where} and {row.expected_columns:,} in its heading (the heading is not "
-            "counted as a row). Write every row with all fields, and fields with commas or line breaks in quotes"
+            f"has {counted(row.actual_columns, 'field')} in row{where} and {row.expected_columns:,} in its heading (the "
+            "heading is not counted as a row). Write every row with all fields, and fields with commas or line breaks in "
+            "quotes"
         )
         return "error"
 
@@ -158,7 +169,7 @@ def _csv_errors(file: str, form: TableForm) -> Iterator[list[str]]:
                 f"has a row of more than {_BLOCK_BYTES >> 20} MB, or a quote that does not end. Correct the quotes"
             )
             raise form.problem(file, problem) from None
-        raise _broken(error, file, form, "CSV") from None
+        raise broken(error, file, form, "CSV") from None
 
 
 def refuse_other_content(path: Path, file: str, form: TableForm) -> None:
@@ -168,7 +179,11 @@ def refuse_other_content(path: Path, file: str, form: TableForm) -> None:
         ConfigurationError: says what it seems to be.
     """
     with path.open("rb") as opened:
-        start = opened.read(8)
+        refuse_other_start(opened.read(8), file, form)
+
+
+def refuse_other_start(start: bytes, file: str, form: TableForm) -> None:
+    """See ``refuse_other_content``; ``start`` is the first bytes of the file."""
     if start.startswith(_MAGIC):
         raise form.problem(file, "is Parquet, other than its suffix says. Give it the suffix .parquet")
     if start.startswith(_PACKED):
@@ -191,7 +206,7 @@ def _refuse_open_quote(path: Path, file: str, form: TableForm) -> None:
         )
 
 
-def _broken(error: Exception, file: str, form: TableForm, kind: str) -> Exception:
+def broken(error: Exception, file: str, form: TableForm, kind: str) -> Exception:
     """Return the error for a file that Arrow can't read: it is damaged, unless this machine ran short of something."""
     if short_of := shortage(error):
         return HaltError(shortage_text(f"The table {file} can't be read", short_of))

@@ -110,6 +110,25 @@ class TableFiles:
             raise self._address.problem(f"{what}. Correct the address, or put the file there")
         return sorted(found, key=lambda file: os.fsencode(file.name))
 
+    def part(self, file: TableFile, start: int, length: int) -> bytes:
+        """Return a few bytes of a file, without a copy of it.
+
+        Args:
+            file: as it was found.
+            start: the first byte.
+            length: bytes; fewer at its end.
+
+        Raises:
+            HaltError: it can't be read, or is gone.
+        """
+        if file.path is not None:
+            with self._reading(file), file.path.open("rb") as opened:
+                opened.seek(start)
+                return opened.read(length)
+        assert file.item is not None
+        with self._translated():
+            return self._reader_of_bucket().read(file.item, start, length)
+
     @contextmanager
     def local(self, file: TableFile, folder: Path) -> Iterator[tuple[Path, str]]:
         """Have a file at hand on disk; give its path and the digest of its content.
@@ -163,10 +182,9 @@ class TableFiles:
 
     def _copied(self, file: TableFile, copy: Path) -> str:
         assert file.item is not None
-        assert self._bucket is not None
         item, digest = file.item, xxh3_128()
         with self._translated():
-            reader = self._reader = self._reader or self._places.reader(self._bucket)
+            reader = self._reader_of_bucket()
         starts = range(0, item.size, _PIECE_BYTES)
 
         def read(start: int) -> bytes:
@@ -184,6 +202,11 @@ class TableFiles:
                     digest.update(piece)
                     target.write(piece)
         return digest.hexdigest()
+
+    def _reader_of_bucket(self) -> ObjectReader:
+        assert self._bucket is not None
+        self._reader = self._reader or self._places.reader(self._bucket)
+        return self._reader
 
     @contextmanager
     def _reading(self, file: TableFile) -> Iterator[None]:

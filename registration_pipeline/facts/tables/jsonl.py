@@ -57,6 +57,23 @@ def jsonl_batches(path: Path, file: str, form: TableForm) -> Iterator[list[dict[
         yield rows
 
 
+def first_rows(start: bytes, file: str, form: TableForm, *, is_whole: bool) -> list[dict[str, Any]]:
+    """Return the objects of the whole lines at the beginning of a file.
+
+    Args:
+        start: its first bytes.
+        file: its name, for errors.
+        form: for errors.
+        is_whole: there are no more bytes.
+
+    Raises:
+        ConfigurationError: see ``jsonl_batches``.
+    """
+    lines = start.removeprefix(_BOM).split(b"\n")
+    found = (line for line in (lines if is_whole else lines[:-1]) if line.strip())
+    return [_object(line, row, file, form) for row, line in enumerate(found, start=1)]
+
+
 class _TwiceError(ValueError):
     """An object has a name twice; its text is the name."""
 
@@ -81,7 +98,10 @@ def _object(line: bytes, row: int, file: str, form: TableForm) -> dict[str, Any]
     except _TwiceError as error:
         problem = f"has the name {shown(str(error))} twice in row {row:,}. Leave one of the two"
         raise form.problem(file, problem) from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        problem = f"has a row {row:,} with too many objects and lists within each other. Write it with fewer levels"
+        raise form.problem(file, problem) from None
+    except ValueError as error:
         why = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else "is not JSON"
         raise form.problem(file, f"has a row {row:,} that {why}. Write one JSON object in each line") from None
     if not isinstance(found, dict):

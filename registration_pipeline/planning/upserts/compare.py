@@ -41,6 +41,7 @@ _FACTS: Final[pa.Schema] = pa.schema(
         pa.field("key", pa.string(), nullable=False),
         pa.field("client_metadata", pa.string()),
         pa.field("problem", pa.string()),
+        pa.field("message", pa.string()),
     ]
 )
 _BATCH_ROWS: Final = 16_384
@@ -75,7 +76,7 @@ class Comparison:
     def rows(
         self, store: StateStore, runs: Iterable[Run], facts: FactSet, sent: SentStream
     ) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
-        """Yield single units that may have to be sent, and all objects of units of several; ``CANDIDATE_SCHEMA``.
+        """Yield single units that may be sent or are invalid, and all objects of units of several; ``CANDIDATE_SCHEMA``.
 
         Raises:
             StateCorruptError: a file of the state is missing or unreadable.
@@ -113,7 +114,7 @@ class Comparison:
     def _singles(self, rows: pa.RecordBatch, attempts: pa.Array, was_sent: pa.Array) -> pa.RecordBatch:
         """Return the units that comparing columns does not settle."""
         self.counts["unknown"] += _count(pc.is_null(rows.column("is_known")))
-        self.counts["invalid"] += _count(pc.invert(pc.fill_null(rows.column("is_known"), fill_value=True)))
+        is_invalid = pc.invert(pc.fill_null(rows.column("is_known"), fill_value=True))
         done, failed = pc.is_valid(rows.column("done_attempt")), pc.is_valid(rows.column("failed_attempt"))
         self.counts["failed"] += _count(failed)
         self.counts["done"] += _count(pc.and_(done, pc.invert(failed)))
@@ -128,7 +129,7 @@ class Comparison:
         is_other = pc.fill_null(pc.not_equal(rows.column("done_attempt"), attempts), fill_value=False)
         is_open = pc.or_(pc.invert(same), is_other)
         is_open = pc.and_(is_open, pc.fill_null(rows.column("is_known"), fill_value=False))
-        return rows.filter(pc.or_(is_open, failed))
+        return rows.filter(pc.or_(pc.or_(is_open, failed), is_invalid))
 
 
 def _not_beyond(bound: Key, *others: Key | None) -> Key:
@@ -154,6 +155,8 @@ def _beside(rows: pa.RecordBatch, facts: pa.RecordBatch, last: LastSent) -> pa.R
     }
     columns["metadata"] = facts.column("client_metadata").take(known)
     columns["is_known"] = pc.if_else(pc.is_valid(known), is_known, pa.scalar(None, pa.bool_()))
+    columns["problem"] = facts.column("problem").take(known)
+    columns["message"] = facts.column("message").take(known)
     columns["planned"] = rows.column("client_metadata")
     for name, (which, column) in _SENT_COLUMNS.items():
         columns[name] = sent[which].column(column).take(places[which])

@@ -35,6 +35,8 @@ class Candidate(NamedTuple):
     key: str
     metadata: str | None
     is_known: bool | None
+    problem: str | None
+    message: str | None
     planned: str | None
     done_item: str | None
     done_attempt: int | None
@@ -58,6 +60,8 @@ class Answer(Enum):
     """It failed, and is not sent again."""
     ASK = auto()
     """Its item decides, which is not known yet."""
+    INVALID = auto()
+    """It is registered, and its metadata is invalid or can't be read: nothing is sent."""
 
 
 class Decision(NamedTuple):
@@ -84,6 +88,7 @@ def joined_units(tables: Iterable[pa.Table]) -> Iterator[Candidate]:
     """Yield units of several objects, given the rows of their objects sorted by chunk, unit and position.
 
     A unit is known when each of its objects is; its metadata is that of the first object, and later ones fill what it lacks.
+    Its problem is that of the first object that has one.
     """
     rows = (row for table in tables for batch in table.to_batches(1_024) for row in candidates(batch))
     for _, members in groupby(rows, key=attrgetter("chunk_id", "unit_index")):
@@ -92,6 +97,8 @@ def joined_units(tables: Iterable[pa.Table]) -> Iterator[Candidate]:
         texts: dict[str | None, None] = {}
         for member in members:
             first = first or member
+            if first.problem is None and member.problem is not None:
+                first = first._replace(problem=member.problem, message=member.message)
             texts[member.metadata] = None
             if is_known is not False:
                 is_known = is_known if member.is_known else member.is_known
@@ -111,6 +118,8 @@ def decide(
         now: UTC.
         item: that the unit is registered as; None: not looked up yet.
     """
+    if unit.is_known is False:
+        return Decision(Answer.ASK if item is None else Answer.INVALID)
     if not unit.is_known:
         return Decision(Answer.KEEP)
     if item is None and unit.metadata is not None and _depends_on_item(unit, chunk, policy):

@@ -60,6 +60,9 @@ if TYPE_CHECKING:
 MOST_SAMPLES: Final = 20
 """Fields that are shown as a sample of what changes."""
 
+MOST_INVALID: Final = 5
+"""Units that are shown as a sample of what is invalid."""
+
 _SORT_BYTES: Final = 64 << 20
 _SLACK_BYTES: Final = 16
 """What a unit may take more than is counted: the id of the chunk that registered it may be longer than that of the upsert."""
@@ -78,6 +81,20 @@ class Sample(NamedTuple):
 
     key: str
     change: FieldChange
+
+
+class InvalidUnit(NamedTuple):
+    """A registered unit whose metadata is invalid or can't be read.
+
+    Args:
+        key: of its first object.
+        reason: a ``RejectionReason``.
+        message: what the set of facts says.
+    """
+
+    key: str
+    reason: str
+    message: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +134,14 @@ class UpsertPlan:
         wave: with the counts of units in ``upserts``.
         chunks: of the wave.
         samples: some of the fields that change.
+        invalid: some of the units whose metadata is invalid or can't be read.
         history: of the upserts, with the wave if it was committed.
     """
 
     wave: Wave
     chunks: tuple[PlannedChunk, ...]
     samples: tuple[Sample, ...]
+    invalid: tuple[InvalidUnit, ...]
     history: PlanHistory
 
 
@@ -189,6 +208,7 @@ class _Pass:
     request: UpsertRequest
     wave_id: str
     _samples: list[Sample] = field(default_factory=list)
+    _invalid: list[InvalidUnit] = field(default_factory=list)
     _folder_uuid: str | None = None
 
     def run(self, writer: UpsertWriter) -> UpsertPlan:
@@ -214,7 +234,13 @@ class _Pass:
             planned_at=request.clock(),
             upserts=self._said(comparison.counts, units),
         )
-        return UpsertPlan(wave=wave, chunks=cutter.finish(), samples=tuple(self._samples), history=request.history)
+        return UpsertPlan(
+            wave=wave,
+            chunks=cutter.finish(),
+            samples=tuple(self._samples),
+            invalid=tuple(self._invalid),
+            history=request.history,
+        )
 
     def _said(self, counts: Counter[str], units: int) -> dict[str, Any]:
         names = ("done", "failed", "unknown", "invalid", "not_registered", "removed")
@@ -292,14 +318,33 @@ class _Pass:
             item = items.get(rows.unit_ids[unit.unit_index])
             if item is None:
                 counts["not_registered"] += 1
+                _uncount(unit, counts)
                 continue
             decision = self._decide(unit, item)
             _settle(unit, decision, counts, writer)
+            if decision.answer is Answer.INVALID:
+                writer.write_kept(self._kept(unit, rows))
             if decision.answer is Answer.SEND:
                 sent.append(self._sent(unit, decision, rows, item, cutter))
                 yield sent[-1].objects
         if sent:
             writer.write_units(placed_rows(planned, rows, sent, self._folder_uuid or ""), [one.row for one in sent])
+
+    def _kept(self, unit: Candidate, rows: ChunkRows) -> dict[str, object]:
+        """Return the ``KEPT_SCHEMA`` row of a unit whose metadata is invalid or can't be read."""
+        assert unit.problem is not None
+        if len(self._invalid) < MOST_INVALID:
+            self._invalid.append(InvalidUnit(unit.key, unit.problem, unit.message))
+        first, end = rows.spans[unit.unit_index]
+        return {
+            "key": unit.key,
+            "chunk_id": unit.chunk_id,
+            "unit_id": rows.unit_ids[unit.unit_index],
+            "objects": end - first,
+            "attempt": self.request.registrations.chunks[unit.chunk_id].attempt,
+            "reason": unit.problem,
+            "message": unit.message,
+        }
 
     def _sent(self, unit: Candidate, decision: Decision, rows: ChunkRows, item: str, cutter: ChunkCutter) -> SentUnit:
         """Place a unit, and return what is sent of it."""
@@ -343,20 +388,26 @@ def _count_unit(unit: Candidate, counts: Counter[str]) -> None:
     """Count a unit of several objects, as single ones are counted by column."""
     counts["failed"] += unit.failed_attempt is not None
     counts["done"] += unit.failed_attempt is None and unit.done_attempt is not None
-    if not unit.is_known:
-        counts["unknown" if unit.is_known is None else "invalid"] += 1
+    counts["unknown"] += unit.is_known is None
+
+
+def _uncount(unit: Candidate, counts: Counter[str]) -> None:
+    """Take a unit out of the counts of those whose last upsert was done or failed."""
+    if unit.failed_attempt is not None:
+        counts["failed"] -= 1
+    elif unit.done_attempt is not None:
+        counts["done"] -= 1
 
 
 def _settle(unit: Candidate, decision: Decision, counts: Counter[str], writer: UpsertWriter) -> None:
     """Correct the counts of units whose last upsert was done or failed, and note what stays failed."""
     if decision.answer is Answer.KEEP and unit.failed_chunk is not None:
-        writer.write_kept(unit.key, unit.failed_chunk)
+        writer.write_kept({"key": unit.key, "chunk_id": unit.failed_chunk})
     elif decision.answer is Answer.NOTHING:
         counts["removed"] += lost_fields(unit, decision)
         if unit.failed_attempt is not None:  # it is as it was again
             counts["failed"] -= 1
             counts["done"] += unit.done_attempt is not None
-    elif decision.answer is Answer.SEND:
-        counts["failed" if unit.failed_attempt is not None else "done"] -= (
-            unit.failed_attempt is not None or unit.done_attempt is not None
-        )
+    elif decision.answer in (Answer.SEND, Answer.INVALID):
+        _uncount(unit, counts)
+        counts["invalid"] += decision.answer is Answer.INVALID

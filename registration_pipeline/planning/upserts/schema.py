@@ -62,6 +62,8 @@ CANDIDATE_SCHEMA: Final[pa.Schema] = pa.schema(
         _required("key", pa.string()),
         pa.field("metadata", pa.string()),
         pa.field("is_known", pa.bool_()),
+        pa.field("problem", pa.string()),
+        pa.field("message", pa.string()),
         pa.field("planned", pa.string()),
         pa.field("done_item", pa.string()),
         pa.field("done_attempt", pa.int32()),
@@ -77,8 +79,19 @@ CANDIDATE_SCHEMA: Final[pa.Schema] = pa.schema(
 )
 """One row per unit that may have to be sent, or per object of a unit of several: where it was planned, its metadata now and as
 it was planned, and on the row of position 0 what was done last and what failed after it. ``is_known``: nothing of it is
-invalid, unreadable or waits to be read."""
+invalid, unreadable or waits to be read; false: ``problem`` and ``message`` say what is invalid or unreadable."""
 
-KEPT_SCHEMA: Final[pa.Schema] = pa.schema([_required("key", pa.string()), _required("chunk_id", pa.string())])
-"""One row per unit whose last upsert failed and that a wave does not send again: its first object, and the chunk of upserts
-that it failed in."""
+KEPT_SCHEMA: Final[pa.Schema] = pa.schema(
+    [
+        _required("key", pa.string()),
+        _required("chunk_id", pa.string()),
+        pa.field("unit_id", pa.string()),
+        pa.field("objects", pa.int64()),
+        pa.field("attempt", pa.int32()),
+        pa.field("reason", pa.string()),
+        pa.field("message", pa.string()),
+    ]
+)
+"""One row per unit that failed and that a wave does not send: its first object and a chunk. Without ``reason``, its last
+upsert failed, and the chunk is the one of upserts. With it, its metadata is invalid or can't be read, and the chunk and the
+attempt are those that it was registered with. Files of earlier versions have only the first two columns."""

@@ -41,8 +41,8 @@ class UpsertWriter(Protocol):
     def write_units(self, rows: pa.Table, sent: Sequence[Mapping[str, object]]) -> None:
         """Take units: their ``UPSERT_UNIT_SCHEMA`` rows, chunk after chunk, and their ``SENT_SCHEMA`` rows."""
 
-    def write_kept(self, key: str, chunk_id: str) -> None:
-        """Take a unit that failed and is not sent again: its first object, and the chunk that it failed in."""
+    def write_kept(self, row: Mapping[str, object]) -> None:
+        """Take a unit that failed and is not sent: its ``KEPT_SCHEMA`` row, which may leave out what it has not."""
 
 
 class DryUpsertWriter:
@@ -51,7 +51,7 @@ class DryUpsertWriter:
     def write_units(self, rows: pa.Table, sent: Sequence[Mapping[str, object]]) -> None:
         """See ``UpsertWriter.write_units``."""
 
-    def write_kept(self, key: str, chunk_id: str) -> None:
+    def write_kept(self, row: Mapping[str, object]) -> None:
         """See ``UpsertWriter.write_kept``."""
 
 
@@ -104,9 +104,9 @@ class StateUpsertWriter:
         if len(self._pending) >= _SENT_AT_ONCE:
             self._sort_pending()
 
-    def write_kept(self, key: str, chunk_id: str) -> None:
+    def write_kept(self, row: Mapping[str, object]) -> None:
         """See ``UpsertWriter.write_kept``."""
-        self._kept_rows.append({"key": key, "chunk_id": chunk_id})
+        self._kept_rows.append(row)
         if len(self._kept_rows) == _SENT_AT_ONCE:
             self._write_kept()
 

@@ -76,14 +76,14 @@ class Datasets:
         """
         base, most = self._context.settings.title, self._context.settings.max_items
         while True:
-            newest = self._ledger.newest_of(base)
-            if newest is not None:
-                uuid = newest.dataset_uuid
+            in_use = self._ledger.in_use(base, reserved)
+            for record in in_use:
+                uuid = record.dataset_uuid
+                self.require(uuid)  # a full one too: that it is gone must be noticed before the next one gets anything
                 room = most - self._ledger.fill.get(uuid, 0) - reserved.get(uuid, 0)
                 if room > 0:
-                    self.require(uuid)
                     return uuid, room
-            self._begin(newest.part + 1 if newest is not None else 1)
+            self._begin(in_use[-1].part + 1 if in_use else 1)
 
     def is_gone(self, dataset_uuid: str) -> bool:
         """Return whether a dataset does not exist any more, or may not be seen."""

@@ -131,16 +131,16 @@ class SchemaChange:
         found = difference(self.declared, schema)
         self._before = self._before or found
         if found.conflicts:
-            raise conflict_error(self.source, found, was_written=self._writes > 0)
+            end = "It was changed while it was written; run again." if self._writes else "Nothing was written."
+            raise conflict_error(self.source, found, end)
         # What is gone before we have written is not our doing.
         self._seen = remembered(self._seen, schema) if self._writes else dict(schema)
         return schema, merged(self.declared, schema, self._seen if self._writes else None)
 
 
-def conflict_error(source: str, found: SchemaDifference, *, was_written: bool = False) -> ConfigurationError:
-    """Return the error that names every field that contradicts Encord's schema."""
+def conflict_error(source: str, found: SchemaDifference, end: str) -> ConfigurationError:
+    """Return the error that names every field that contradicts Encord's schema; ``end`` is a sentence before the fields."""
     lines = "".join(f"\n  {one.name} ({one.declared}) {one.problem}" for one in found.conflicts)
-    end = "It was changed while it was written; run again." if was_written else "Nothing was written."
     return ConfigurationError(
         f"contradicts the metadata schema in Encord, which is never narrowed or changed. {end}{lines}",
         key=f"sources.{source}.metadata_schema",

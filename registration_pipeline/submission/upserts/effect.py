@@ -6,12 +6,14 @@ A job that ended proves nothing; the metadata that the items show does (``shown.
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.planning.halves import whole_of
+from registration_pipeline.planning.upserts.texts import CHUNK_KEY
 from registration_pipeline.planning.upserts.writer import read_items
 from registration_pipeline.submission.effect import Unsent
 from registration_pipeline.submission.evidence import present_items
@@ -42,7 +44,8 @@ _CHUNKS_IN_HAND: Final = 64
 
 _GONE: Final = (
     "item {item} is not in folder {folder} any more: it was deleted or moved in Encord, or the key may not see it. Nothing "
-    "was sent, because Encord would make a new item"
+    "was sent, because Encord would make a new item. Move it back, or register it "
+    "again with `submit {source} --chunk {chunk} --force`"
 )
 _REMADE: Final = (
     "item {item} was deleted while its metadata was sent, and Encord made item {other} in its place, which no record of this "
@@ -78,15 +81,18 @@ class UpsertEffect:
         again = UnitVerdict(
             Verdict.FAILED, reason=FailureReason.PLANNED_AGAIN, message="its chunk was not sent; it is planned again"
         )
+        source = context.source.partition("/")[0]
         verdicts = {
             unit_id: again
             if items[unit_id] in present
             else UnitVerdict(
                 Verdict.FAILED,
                 reason=FailureReason.NOT_IN_ENCORD,
-                message=_GONE.format(item=items[unit_id], folder=folder_uuid),
+                message=_GONE.format(
+                    item=items[unit_id], folder=folder_uuid, source=source, chunk=json.loads(text)[CHUNK_KEY]
+                ),
             )
-            for unit_id in unit_ids
+            for unit_id, text in zip(unit_ids, units.first_values("client_metadata"), strict=True)
         }
         return Unsent(NOT_IN_FOLDER, verdicts)
 

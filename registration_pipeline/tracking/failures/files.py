@@ -48,7 +48,7 @@ class FailureRow:
         object_url: of that object; of a unit, the one that Encord's error is about, where it said so.
         unit_id: None for rejected objects.
         objects: how many objects of the unit the bucket holds; 1 for rejected objects.
-        chunk_id: None for rejected objects.
+        chunk_id: that the unit was planned in, also with the stages ``upsert`` and ``dataset``; None for rejected objects.
         attempt: number of the attempt that failed, 0 for rejected objects.
         stage: ``plan`` (rejected), ``registration`` (Encord said no), ``upsert`` (it is registered, and new metadata of it
             did not get there) or ``dataset`` (it is registered, and not linked).

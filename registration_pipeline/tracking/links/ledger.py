@@ -12,6 +12,7 @@ import re
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from registration_pipeline.errors import StateConflictError, StateNotFoundError
@@ -107,9 +108,22 @@ class LinkLedger:
         for dataset_uuid, linked in done.linked.items():
             self.fill[dataset_uuid] = self.fill.get(dataset_uuid, 0) + linked
 
-    def newest_of(self, base: str) -> DatasetRecord | None:
-        """Return the newest dataset that was used for a title of the configuration."""
-        return next((one for one in reversed(self.datasets) if one.base == base), None)
+    def in_use(self, base: str, reserved: Mapping[str, int] = MappingProxyType({})) -> list[DatasetRecord]:
+        """Return the datasets of a title of the configuration that may take items, in the order in which they are filled.
+
+        The first is the newest one that items were linked to. Those after it are empty: a run ended after it made them.
+
+        Args:
+            base: the title.
+            reserved: items that are about to be linked, by dataset.
+        """
+        found: list[DatasetRecord] = []
+        for one in reversed(self.datasets):
+            if one.base == base:
+                found.append(one)
+                if self.fill.get(one.dataset_uuid, 0) + reserved.get(one.dataset_uuid, 0) > one.held:
+                    break
+        return found[::-1]
 
     def known(self, dataset_uuid: str) -> DatasetRecord | None:
         """Return the record of a dataset."""

@@ -258,3 +258,15 @@ def test_names_that_are_not_utf8_are_rejected_and_the_rest_is_planned(workplace:
     assert [(row["key"], row["reason"], row["object_url"]) for row in rows] == [(r"caf\xe9.jpg", "name_not_utf8", "")]
     assert "convmv" in rows[0]["message"]
     assert (counts["objects"], counts["excluded"], counts["rejected"], counts["pending"]) == (4, 2, 1, 1)
+
+
+def test_a_table_that_would_stop_the_sync_fails_the_check(workplace: Workplace):
+    (workplace.root / "labels.csv").write_text("path,weather\na.jpg,sun\n")
+    workplace.configure(metadata=[{"table": "labels.csv", "key": "image"}])
+    said = workplace.run("check")
+
+    assert said.status == 2
+    assert (
+        "tables: problem: sources.fleet-cameras.metadata[0].table: table labels.csv has no column 'image'" in said.out
+    )
+    assert "Ready to sync." not in said.out

@@ -26,6 +26,7 @@ KEYS = [
     "requests",
     "seconds",
     "path",
+    "problems",
 ]
 
 
@@ -56,8 +57,10 @@ def test_probe_reads_what_is_new_and_says_what_is_wrong(workplace: Workplace) ->
     said = workplace.run("probe", SOURCE)
     assert said.status == 3
     assert "headers of 7 objects, of which 2 were read now" in said.words
-    assert "1 invalid header; 0 headers that could not be read:" in said.words
+    assert "1 object with invalid headers; 0 could not be read:" in said.words
     assert "'bad' is not a DICOM file" in said.words
+    (problem,) = workplace.run("probe", SOURCE, "--json").document["problems"]
+    assert (problem["key"], problem["problem"]) == ("bad", "invalid_header")
     assert PATIENT not in said.words
 
     planned = workplace.run("plan", SOURCE)
@@ -128,3 +131,29 @@ def test_without_the_library_nothing_is_planned_and_the_extra_is_named(
 
     assert said.status == 2
     assert "pip install it" in said.words
+
+
+@pytest.mark.slow
+def test_probe_lists_every_file_that_is_sent_without_media_metadata_and_where_it_is_not(workplace: Workplace) -> None:
+    names = [f"bad {number:02}.jpg" for number in range(22)]
+    workplace.configure(media_metadata="probe")
+    workplace.put(*names, body=b"<html>503</html>")
+    workplace.run("inventory", SOURCE)
+    dry = workplace.run("plan", SOURCE, "--dry-run")
+    said = workplace.run("probe", SOURCE)
+    media: dict[str, Any] = workplace.run("probe", SOURCE, "--json").document["media"]
+
+    assert f"so does `registration-pipeline probe {SOURCE}`, after which a plan shows these objects" in dry.words
+    assert (said.status, "22 objects whose file is not understood; 0 could not be read:" in said.words) == (3, True)
+    assert f"… and 2 more; `registration-pipeline probe {SOURCE} --json` lists up to 1,000" in said.words
+    assert "They are sent without media metadata" in said.words
+    assert "failures" not in said.words
+    assert [problem["key"] for problem in media["problems"]] == names
+    assert {problem["problem"] for problem in media["problems"]} == {"no_media_metadata"}
+    assert "Without strict_client_only it is sent without media metadata" in media["problems"][0]["message"]
+    assert "22 new objects" in workplace.run("plan", SOURCE, "--dry-run").words
+
+    workplace.configure(media_metadata="probe", strict_client_only=True)
+    strict = workplace.run("probe", SOURCE)
+    assert "They are rejected; after a plan, `registration-pipeline failures` lists them." in strict.words
+    assert "rejected objects: 22 no_media_metadata" in workplace.run("plan", SOURCE, "--dry-run").words

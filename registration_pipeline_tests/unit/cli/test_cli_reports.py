@@ -364,3 +364,28 @@ def test_errors_spell_out_what_a_terminal_would_obey(error: Exception, capsys: p
     said = capsys.readouterr().err
     assert r"a\x9b31m\u202eb" in said
     assert not {"\x9b", "\u202e"} & set(said)
+
+
+def test_status_says_how_tables_and_objects_fit(workplace: Workplace):
+    (workplace.root / "labels.csv").write_text("key,weather\na.jpg,sun\ngone.jpg,rain\n")
+    workplace.configure(metadata=[{"table": "labels.csv", "key": "key"}])
+    workplace.put("a.jpg", "b.jpg", "c.jpg")
+    project = workplace.project
+    source = project.source("fleet-cameras")
+    project.take_inventory(source)
+    unread = workplace.run("status", "--json").document["sources"]["fleet-cameras"]
+    project.read_metadata(source, lambda _: None)
+
+    document = workplace.run("status", "--json").document["sources"]["fleet-cameras"]
+    assert unread["tables"] == []
+    assert document["tables"] == [
+        {"table": str(workplace.root / "labels.csv"), "rows": 2, "without_object": 1, "without_row": 2}
+    ]
+    project.plan(source)
+    assert (
+        "fleet-cameras: labels.csv (metadata[0]): rows without an object 1, objects without a row 2"
+        in workplace.run("status").out.splitlines()
+    )
+
+    workplace.configure()
+    assert "tables" not in workplace.run("status", "--json").document["sources"]["fleet-cameras"]

@@ -210,6 +210,7 @@ def test_check_fails_on_a_conflict(workplace: Workplace) -> None:
 
     assert status == 2
     assert line.startswith("problem: sources.fleet-cameras.metadata_schema: contradicts the metadata schema in Encord")
+    assert "Nothing was written" not in line
 
 
 @pytest.mark.slow

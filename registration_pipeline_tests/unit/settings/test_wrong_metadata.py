@@ -208,7 +208,7 @@ WRONG = {
         "metadata[0].matches",
         "must be one of 'key', 'path', 'url' or 'name'",
     ),
-    "key is empty": (table(key="''"), 7, "metadata[0].key", "must not be empty; leave the key out for its default"),
+    "key is empty": (table(key="''"), 7, "metadata[0].key", "must not be empty"),
     "columns is a text": (
         table(columns="weather"),
         7,
@@ -411,7 +411,8 @@ WRONG = {
         "needs media metadata of every unit; add media_metadata: probe",
     ),
     "sent as another form": ("submit_as: csv\n", 6, "submit_as", "must be one of 'json' or 'data_items'"),
-    "dataset is a text": ("dataset: fleet\n", 6, "dataset", "must be a mapping of keys"),
+    "dataset is a text": ("dataset: fleet\n", 6, "dataset", "must be a mapping, e.g. {title: fleet}"),
+    "dataset with an empty title": ("dataset: {title: ''}\n", 6, "dataset.title", "must not be empty"),
     "dataset without title": ("dataset: {max_items: 5}\n", 6, "dataset.title", "missing: this key is required"),
     "dataset with a long title": (
         f"dataset: {{title: {'x' * 251}}}\n",

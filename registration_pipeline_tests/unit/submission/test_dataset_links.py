@@ -181,6 +181,20 @@ def test_a_deleted_dataset_halts_and_no_other_is_made(world: LinkWorld) -> None:
     assert world.encord.titled() == {"other": [item("b-0")]}
 
 
+def test_a_full_dataset_that_was_deleted_halts_before_the_next_one_is_made(world: LinkWorld) -> None:
+    world.settings = DatasetSettings(title="fleet", max_items=2)
+    world.conclude("chunk-1", numbered("a", 2))
+    world.link()
+    (uuid,) = world.encord.titles
+    del world.encord.titles[uuid]
+    world.conclude("chunk-2", numbered("b", 1))
+
+    with pytest.raises(NotFoundError, match=rf"dataset 'fleet' \({uuid}\).*so far 2 items"):
+        world.link()
+
+    assert world.encord.titles == {}
+
+
 def test_an_open_intent_for_a_deleted_dataset_goes_to_the_title_configured_then(world: LinkWorld) -> None:
     world.conclude("chunk-1", numbered("a", 2))
     world.encord.answers = [Answer.OK, Answer.DIE_BEFORE]
@@ -222,6 +236,65 @@ def test_a_kill_at_any_record_is_made_up_for(world: LinkWorld, number: int, *, a
 
     assert world.encord.titled() == {"fleet": [item(f"a-{n}") for n in range(3)]}
     assert world.ledger.fill == dict.fromkeys(world.encord.titles, 3)
+
+
+SEVEN_BY_TWO = {"fleet": 2, "fleet 2": 2, "fleet 3": 2, "fleet 4": 1}
+"""Seven units take four datasets: as many records and calls that make them, then the intent, four calls, and its end."""
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_kill_at_any_record_leaves_no_dataset_that_is_not_filled(
+    world: LinkWorld, number: int, *, after: bool
+) -> None:
+    world.settings = DatasetSettings(title="fleet", max_items=2)
+    world.conclude("chunk-1", numbered("a", 7))
+
+    with pytest.raises(Crash):
+        world.link(store=DyingStore(world.store, number, after=after))
+    world.link()
+
+    assert {title: len(rows) for title, rows in world.encord.titled().items()} == SEVEN_BY_TWO
+    assert world.links() == dict.fromkeys(world.registered, 1)
+
+
+@pytest.mark.parametrize("end", [Answer.DIE_BEFORE, Answer.DIE_AFTER, Answer.REFUSE])
+@pytest.mark.parametrize("number", range(8))
+def test_a_kill_or_a_refusal_at_any_call_leaves_no_dataset_that_is_not_filled(
+    world: LinkWorld, number: int, end: Answer
+) -> None:
+    world.settings = DatasetSettings(title="fleet", max_items=2)
+    world.conclude("chunk-1", numbered("a", 7))
+    world.encord.answers = [*[Answer.OK] * number, *[end] * 9]  # one refusal is asked again, and believed in the end
+
+    with pytest.raises((Crash, PermissionDeniedError)):
+        world.link()
+    world.encord.answers = []
+    world.link()
+
+    assert {title: len(rows) for title, rows in world.encord.titled().items()} == SEVEN_BY_TWO
+    assert world.links() == dict.fromkeys(world.registered, 1)
+
+
+def test_datasets_that_a_halt_left_empty_are_filled_in_their_order_before_another_is_made(world: LinkWorld) -> None:
+    world.settings = DatasetSettings(title="fleet", max_items=2)
+    world.conclude("chunk-1", numbered("a", 5))
+    world.encord.answers = [*[Answer.OK] * 2, *[Answer.REFUSE] * 9]
+    with pytest.raises(PermissionDeniedError):
+        world.link()
+
+    world.encord.answers = []
+    world.settings = DatasetSettings(title="fleet", max_items=5)
+    world.link()
+    assert {title: len(rows) for title, rows in world.encord.titled().items()} == {"fleet": 5, "fleet 2": 0}
+    world.conclude("chunk-2", numbered("b", 6))
+    world.link()
+
+    assert {title: len(rows) for title, rows in world.encord.titled().items()} == {
+        "fleet": 5,
+        "fleet 2": 5,
+        "fleet 3": 1,
+    }
 
 
 @pytest.mark.parametrize("answer", [Answer.LOSE_REPLY, Answer.LOSE_REQUEST, Answer.HALF, Answer.THROTTLE])

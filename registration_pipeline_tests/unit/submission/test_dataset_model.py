@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -62,7 +62,7 @@ NIGHTS = st.builds(
     forced=st.booleans(),
     max_items=st.integers(1, 12),
     answers=st.lists(st.sampled_from(Answer), max_size=8),
-    dies_at=st.integers(0, 6),
+    dies_at=st.integers(0, 12),
     dies_after=st.booleans(),
     retry_failed=st.booleans(),
     threads=st.sampled_from([1, 1, 3]),
@@ -72,8 +72,9 @@ NIGHTS = st.builds(
 class Story:
     """A world that lives through nights; draws what the nights leave open."""
 
-    def __init__(self, encord: ScriptedDatasets, seed: int) -> None:
+    def __init__(self, encord: ScriptedDatasets, seed: int, *, is_steady: bool) -> None:
         self.world = LinkWorld(encord)
+        self.is_steady = is_steady
         self.random = Random(seed)
         self.largest = 1
         self.names = iter(range(1_000_000))
@@ -134,6 +135,10 @@ class Story:
         assert sum(one.total for one in known.values()) == len(world.registered)
         titles = list(world.encord.titles.values())
         assert len(titles) == len(set(titles)), "a dataset was made twice"
+        if self.is_steady:
+            numbers = [len(rows) for rows in world.encord.rows.values()]
+            assert set(numbers[:-1]) <= {world.settings.max_items}, "a dataset before the last one was not filled"
+            assert 0 not in numbers, "an empty dataset was left"
 
 
 @pytest.mark.soak
@@ -148,12 +153,16 @@ class Story:
     lists_all=st.booleans(),
     names_items=st.booleans(),
     seed=st.integers(0, 1_000_000),
+    steady=st.none() | st.integers(1, 5),
 )
 def test_every_registered_item_ends_in_one_dataset_once(
-    nights: Sequence[Night], absent: Absent, seed: int, *, lists_all: bool, names_items: bool
+    nights: Sequence[Night], absent: Absent, seed: int, steady: int | None, *, lists_all: bool, names_items: bool
 ) -> None:
-    story = Story(ScriptedDatasets(absent=absent, lists_all=lists_all, names_items=names_items), seed)
+    """``steady``: this is ``max_items`` every night and nothing is deleted, so all datasets but the last are full."""
+    encord = ScriptedDatasets(absent=absent, lists_all=lists_all, names_items=names_items)
+    story = Story(encord, seed, is_steady=steady is not None)
 
-    for night in nights:
+    for drawn in nights:
+        night = drawn if steady is None else replace(drawn, max_items=steady, deleted=0)
         story.live(night)
     story.check()

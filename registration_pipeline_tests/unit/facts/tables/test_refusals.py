@@ -13,8 +13,12 @@ import pyarrow as pa
 import pytest
 
 from registration_pipeline.errors import ConfigurationError, PermissionDeniedError
+from registration_pipeline.facts.tables.address import table_address
+from registration_pipeline.facts.tables.files import TableFiles
+from registration_pipeline.facts.tables.heading import check_heading
 from registration_pipeline.planning.exclusion import Exclusion
 from registration_pipeline.settings import SourceSettings, load_settings
+from registration_pipeline_tests.unit.facts.tables.conftest import NoPlaces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +40,7 @@ CASES: dict[str, tuple[str, Any, dict[str, Any], str]] = {
     "tabs": ("t.csv", "key\tx\na\t1\n", {}, "separated by '\\t': write commas"),
     "a column twice": ("t.csv", "key,x,x\na,1,2\n", {}, "has the column 'x' more than once"),
     "the key column twice": ("t.csv", "key,key\na,1\n", {}, "has the column 'key' more than once"),
-    "a field too few": ("t.csv", "key,x\na,1\nb\n", {}, "has 1 fields in row 2 and 2 in its heading"),
+    "a field too few": ("t.csv", "key,x\na,1\nb\n", {}, "has 1 field in row 2 and 2 in its heading"),
     "a field too many": ("t.csv", "key,x\na,1,2\n", {}, "has 3 fields in row 1 and 2 in its heading"),
     "a field too many behind blank lines": ("t.csv", "key,x\n\n\na,1\nb,1,2\n", {}, "has 3 fields in row"),
     "a quote that does not end": ("t.csv", 'key,x\na,"1\nb,2\n', {}, "has an odd number of double quotes"),
@@ -52,7 +56,7 @@ CASES: dict[str, tuple[str, Any, dict[str, Any], str]] = {
     "a line that is not an object": ("t.jsonl", b'{"key":"a"}\n[1]\n', {}, "has a row 2 that is not a JSON object"),
     "a line that is not UTF-8": ("t.jsonl", b'{"key":"\xff"}\n', {}, "has a row 1 that is not UTF-8"),
     "a name twice": ("t.jsonl", b'{"key":"a","x":{"y":1,"y":2}}\n', {}, 'has the name "y" twice in row 1'),
-    "lines within lines": ("t.jsonl", b"[" * 100_000, {}, "has a row 1 that is not JSON"),
+    "lines within lines": ("t.jsonl", b"[" * 100_000, {}, "has a row 1 with too many objects and lists within"),
     "a number of too many digits": ("t.jsonl", b'{"key":"a","x":' + b"1" * 5000 + b"}", {}, "is not JSON"),
     "keys that are numbers": ("t.parquet", pa.table({"key": [1]}), {}, "has int64 in the column 'key'"),
     "bytes": ("t.parquet", pa.table({"key": ["a"], "x": [b"1"]}), {}, "has binary in the column 'x'"),
@@ -111,6 +115,65 @@ def test_the_error_names_the_entry_the_file_and_what_to_do(
     assert raised.value.exit_status == 2
     assert f"table {name} " in str(raised.value)
     assert said in str(raised.value)
+
+
+LATER = {
+    *("a field too few", "a field too many", "a field too many behind blank lines", "a quote that does not end"),
+    *("text that is not UTF-8", "a config without frames"),
+}
+"""Cases that only the rows show, or that a heading shows only in part."""
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "entry"),
+    [pytest.param(*case[:3], id=what) for what, case in CASES.items() if what not in LATER],
+)
+def test_the_heading_alone_gives_the_error_of_the_sync(
+    tables: Tables, name: str, content: Any, entry: dict[str, Any]
+) -> None:
+    tables.write(name, content)
+    with pytest.raises(ConfigurationError) as read:
+        tables.read(name, **entry)
+    with pytest.raises(ConfigurationError) as checked:
+        check(tables, name, **entry)
+
+    assert checked.value.key == read.value.key
+    assert str(checked.value).partition(" (")[0] == str(read.value).partition(" (")[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "entry"),
+    [
+        pytest.param("t.csv", 'x,"a\nb",key\n1,2,c\n', {"columns": ["a\nb"]}, id="a-name-with-a-line-break"),
+        pytest.param("t.csv", b"\xef\xbb\xbf\nkey,x\na,1\n", {}, id="byte-order-mark"),
+        pytest.param("t.csv", "key,x\n" + "é,1\n" * 300_000, {}, id="longer-than-what-is-read"),
+        pytest.param("t.csv", "key," + "x" * 2_000_000 + "\na,1\n", {}, id="a-heading-longer-than-what-is-read"),
+        pytest.param("t.jsonl", b"", {}, id="no-lines"),
+        pytest.param("t.jsonl", b'{"key":"a"}\n' * 100_000 + b'{"x":1}\n', {"columns": ["x"]}, id="a-column-late"),
+        pytest.param("t.parquet", PARQUET, {}, id="parquet"),
+        pytest.param("t.parquet", in_frames(x=[[1.0]]), {"config": {}}, id="frames"),
+    ],
+)
+def test_what_a_sync_reads_passes_the_check_of_its_heading(
+    tables: Tables, name: str, content: Any, entry: dict[str, Any]
+) -> None:
+    tables.write(name, content)
+
+    check(tables, name, **entry)
+
+
+def test_a_key_that_none_of_many_lines_has_is_refused_without_reading_all(tables: Tables) -> None:
+    tables.write("t.jsonl", b'{"path":"a"}\n' * 100_000)
+
+    with pytest.raises(ConfigurationError, match="has no column 'key'; it has 'path'"):
+        check(tables, "t.jsonl")
+
+
+def check(tables: Tables, name: str, **entry: Any) -> None:
+    source = tables.source(table=name, **entry)
+    address = table_address(source, 0, source.metadata[0], tables.folder)
+    files = TableFiles(address, source, NoPlaces())
+    check_heading(files, files.find()[0], source.metadata[0], source.metadata_schema)
 
 
 def test_a_damaged_parquet_is_refused(tables: Tables) -> None:
