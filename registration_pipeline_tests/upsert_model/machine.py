@@ -108,7 +108,7 @@ class UpsertMachine(RuleBasedStateMachine):
         self.provenance: dict[str, dict[str, Any]] = {}
         self.refused: dict[str, dict[str, Any]] = {}
         self.failing: set[str] = set()
-        self.gone: set[str] = set()
+        self.gone: dict[str, set[str]] = {}
         self.seen: set[str] = set()
 
     def _error_of(self, url: str) -> str | None:
@@ -204,6 +204,7 @@ class UpsertMachine(RuleBasedStateMachine):
         before, items = len(self.encord.manifests), self._items()
 
         self.fleet.upsert(failed=failed, force=failed, max_attempts=50, **ALONE)
+        self._note_gone()
 
         assert self._items() == items, "an upsert made or removed an item"
         if not was_under_way:
@@ -249,6 +250,7 @@ class UpsertMachine(RuleBasedStateMachine):
         except HaltError:
             self.seen.add("halted")
         self._note_refusals()
+        self._note_gone()
         assert self._items() == items, "an upsert made or removed an item"
 
     def _publish(self) -> None:
@@ -291,15 +293,18 @@ class UpsertMachine(RuleBasedStateMachine):
 
     def _kept(self) -> set[str]:
         """Return the items that wait for a request: they were not in their folder, or what they have now was refused."""
+        return {item for items in self.gone.values() for item in items} | {
+            item for item, group in self._registered().items() if self.refused.get(item, {}) == self._now(group)
+        }
+
+    def _note_gone(self) -> None:
+        """Note after an upsert which items were not in their folder: a unit may be registered as another item later."""
         rows = self.fleet.upsert_failures()
         gone = {row.key for row in rows if row.reason == "not_in_encord"}
         # What is invalid has one row, about that; that it is not in its folder is still known.
-        gone |= self.gone & {row.key for row in rows if row.reason == "invalid_metadata"}
-        self.gone = gone
-        kept = {outcome.item_uuid for outcome in self.fleet.outcomes() if outcome.key in gone and outcome.item_uuid}
-        return kept | {
-            item for item, group in self._registered().items() if self.refused.get(item, {}) == self._now(group)
-        }
+        gone |= {*self.gone} & {row.key for row in rows if row.reason == "invalid_metadata"}
+        now = {outcome.key: outcome.item_uuid for outcome in self.fleet.outcomes() if outcome.item_uuid}
+        self.gone = {key: self.gone.get(key, set()) | {now[key]} for key in gone if key in now}
 
     def _invalid(self) -> set[str]:
         """Return the first objects of registered units of which something is invalid."""
