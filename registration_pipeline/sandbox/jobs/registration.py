@@ -95,7 +95,7 @@ def register_slice(
 
 
 def _lacking_media(unit: SubmittedUnit, config: SandboxConfig) -> Failure | None:
-    """Return the failure of a unit whose objects nobody but the client may read, and which says too little of them."""
+    """Return the failure of a unit that lacks media metadata, where only the client may read its objects."""
     if not config.client_only or unit.has_media:
         return None
     return Failure("Media metadata is required: the integration has strict client-only access")
