@@ -1,4 +1,4 @@
-"""The command that sets a folder up."""
+"""The command that sets a folder up, declared; what it does is in ``cli/init``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +32,7 @@ def init(
     ] = None,
     region: Annotated[str | None, typer.Option(help="Region of the bucket, e.g. eu-west-2.")] = None,
     endpoint_url: Annotated[str | None, typer.Option(help="Endpoint of an S3-compatible store.")] = None,
-    state: Annotated[str | None, typer.Option(help="Where the state lives: a path, s3://… gs://… or az://…")] = None,
+    state: Annotated[str | None, typer.Option(help="Where the state lives: a path, s3:// gs:// or az://.")] = None,
     schedule: Annotated[str | None, typer.Option(help="Cron of the nightly sync.", metavar="CRON")] = None,
     no_schedule: Annotated[bool, typer.Option("--no-schedule", help="No nightly sync by Dagster.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,

@@ -23,6 +23,7 @@ COMMANDS = (
     "check",
     "demo",
     "failures",
+    "init",
     "inventory",
     "plan",
     "probe",
