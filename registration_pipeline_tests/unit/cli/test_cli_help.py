@@ -24,6 +24,7 @@ COMMANDS = (
     "demo",
     "export",
     "failures",
+    "init",
     "inventory",
     "plan",
     "probe",
