@@ -41,6 +41,7 @@ from registration_pipeline.settings.models import (
     StorageSettings,
     UrlStyle,
 )
+from registration_pipeline.settings.notify import NotifyTarget
 from registration_pipeline.settings.units import HEADER_FIELDS, OBJECT_FIELDS, GroupRule, KindRule, ObjectKind
 from registration_pipeline.tracking.failures.files import COLUMNS
 from registration_pipeline.tracking.journal.states import JournalEventKind
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[3]
 PACKAGE = ROOT / "registration_pipeline"
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "storage": StorageSettings,
@@ -86,6 +87,7 @@ def setting_keys() -> list[str]:
     top = [key for key in Settings.model_fields if key != "path"]
     nested = [
         *(f"encord.{key}" for key in EncordSettings.model_fields),
+        *(f"notify[].{key}" for key in NotifyTarget.model_fields),
         *(f"{name}.{key}" for name, model in _SECTIONS.items() for key in model.model_fields),
     ]
     own = [key for key in SourceSettings.model_fields if key not in {"name", *_SECTIONS}]
@@ -347,7 +349,7 @@ def test_the_readme_leads_to_every_page(page: Path) -> None:
 
 
 def test_decisions_have_the_same_four_parts() -> None:
-    for page in sorted((DOCS / "decisions").glob("*.md")):
+    for page in sorted((DOCS / "decisions").glob("[0-9]*.md")):
         headings = re.findall(r"^## (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE)
 
         assert headings == ["Choice", "Alternatives", "Reason", "Consequences"], page.name
