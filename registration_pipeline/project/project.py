@@ -69,6 +69,11 @@ class Project:
         environ = os.environ if environ is None else environ
         return cls(settings=load_settings(config, environ), environ=environ)
 
+    @classmethod
+    def of(cls, settings: Settings, environ: Mapping[str, str] | None = None) -> "Project":
+        """Return a project of settings that are loaded already; the environment defaults to the process's."""
+        return cls(settings=settings, environ=os.environ if environ is None else environ)
+
     @cached_property
     def store(self) -> "StateStore":
         """The state."""
