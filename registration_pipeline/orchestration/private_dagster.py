@@ -29,9 +29,10 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
+# What the UI does not show of a run's tags begins with this.
 # Tags of runs: "re-execute from failure", Dagster's own retry of a run, whether it will repeat this one, and whether it
 # repeats runs whose step failed.
-from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX, RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_FAILURE_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 
 __all__ = [
+    "HIDDEN_TAG_PREFIX",
     "NO_CAPTURE",
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
