@@ -15,6 +15,7 @@ from registration_pipeline.orchestration.dataset import build_dataset_asset, has
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
@@ -159,7 +160,8 @@ def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
         unknown: list[str] = []
         if selected:
             tasks, unknown = run.named(context.partition_keys)
-            failed = yield from run.register(tasks, selected, total=len(tasks), checks=checks)
+            registered = run.register(tasks, selected, total=len(tasks), checks=checks)
+            failed = yield from stored_in_batches(context, registered)
         chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
         yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
         if (failure := run.failure(failed, unknown)) is not None:

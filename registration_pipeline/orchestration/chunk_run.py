@@ -14,6 +14,7 @@ from registration_pipeline.orchestration.dataset import dataset_stage, has_datas
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import unknown_partitions
 from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent
 from registration_pipeline.orchestration.runs.failures import failure_of
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures
 from registration_pipeline.orchestration.stages import (
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from registration_pipeline.tracking.due import ChunkTask
 
 Result = TypeVar("Result")
-ChunkEvent = dg.AssetMaterialization | dg.AssetObservation
 
 
 @dataclass(frozen=True)

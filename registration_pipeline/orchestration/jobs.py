@@ -16,6 +16,7 @@ from registration_pipeline.orchestration.facts import build_fact_ops, build_prob
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
 from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announced
 from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
@@ -169,12 +170,13 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
             shown = shown_as_done(context.instance, own)
             tasks = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
         checks: list[CheckReport] = []
-        failed = yield from run.register(
+        registered = run.register(
             announced(context, own.registration, tasks),
             {own.manifest, own.registration},
             total=len(tasks),
             checks=checks,
         )
+        failed = yield from stored_in_batches(context, registered)
         _log_checks(context, checks)
         not_sent = None
         if not config.chunks:
