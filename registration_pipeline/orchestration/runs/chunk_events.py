@@ -63,7 +63,8 @@ class Step:
     @classmethod
     def of(cls, context: dg.OpExecutionContext | dg.AssetExecutionContext) -> "Step":
         """Return the step that is executed."""
-        return cls(context.run_id, context.job_name, context.op_handle)
+        of_op = context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
+        return cls(of_op.run_id, of_op.job_name, of_op.op_handle)
 
     def entry(self, said: ChunkEvent) -> dg.EventLogEntry:
         """Return the entry that Dagster makes of what a step yields; a test compares them.
