@@ -16,6 +16,7 @@ from registration_pipeline.orchestration.dataset import build_dataset_asset, has
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
+from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
@@ -126,7 +127,8 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         checks: list[CheckReport] = []
         tasks, unknown = run.named(context.partition_keys)
         try:
-            failed = yield from run.register(tasks, selected, total=len(tasks), checks=checks)
+            registered = run.register(tasks, selected, total=len(tasks), checks=checks)
+            failed = yield from stored_in_batches(context, registered)
         except Exception:
             yield from _chosen(context, checks)
             raise

@@ -16,6 +16,7 @@ from registration_pipeline.orchestration.dataset import check_after_halt, datase
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import unknown_partitions
 from registration_pipeline.orchestration.resources import load_source
+from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent
 from registration_pipeline.orchestration.runs.failures import failure_of
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures
 from registration_pipeline.orchestration.stages import (
@@ -32,8 +33,6 @@ from registration_pipeline.settings import SourceSettings
 if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import ChunkTask
-
-ChunkEvent = dg.AssetMaterialization | dg.AssetObservation
 
 
 @dataclass(frozen=True)

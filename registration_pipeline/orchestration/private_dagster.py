@@ -13,8 +13,8 @@ from dagster._check import CheckError
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
-# What a "planned" event holds: the public builder of the event takes it.
-from dagster._core.events import AssetMaterializationPlannedData
+# What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
+from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 
 # Executes a run event by event; ``execute_in_process`` makes runs that belong to no code location.
 from dagster._core.execution.api import execute_run_iterator
@@ -50,6 +50,7 @@ __all__ = [
     "RETRY_ON_FAILURE_TAG",
     "WILL_RETRY_TAG",
     "AssetMaterializationPlannedData",
+    "AssetObservationData",
     "CheckError",
     "InstanceRef",
     "LoadableTargetOrigin",
@@ -59,8 +60,10 @@ __all__ = [
     "ReconstructableRepository",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "StepMaterializationData",
     "execute_run_iterator",
     "make_new_run_id",
+    "postgres_event_log",
     "sql_event_log",
     "sqlite_event_log",
 ]
@@ -90,3 +93,9 @@ def sqlite_event_log(storage: object) -> "SqliteEventLogStorage | None":
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
     return storage if isinstance(storage, SqliteEventLogStorage) else None
+
+
+def postgres_event_log(storage: object) -> "SqlEventLogStorage | None":
+    """Return the storage if it is that of dagster-postgres, whose library is not loaded for this question."""
+    sql = sql_event_log(storage)
+    return sql if sql is not None and type(sql).__module__.startswith("dagster_postgres.") else None
