@@ -54,6 +54,7 @@ LAYERS = (
     ("demo",),
     ("cli", "definitions", "__main__"),
     ("orchestration",),
+    ("pipeline",),
     ("project",),
     ("audit", "notify", "rehearsal", "verification"),
     ("submission",),
