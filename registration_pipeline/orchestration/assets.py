@@ -125,6 +125,9 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
             failed = yield from run.register(tasks, selected, total=len(tasks), checks=checks)
         chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
         yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
+        if own.registration in selected:
+            has_listed = own.inventory in (context.run.asset_selection or ())
+            run.alert(context.run_id, has_listed=has_listed, has_failure_log=False)
         if (failure := run.failure(failed, unknown)) is not None:
             raise failure
 

@@ -15,7 +15,7 @@ from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import unknown_partitions
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.failures import failure_of
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures
+from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     Log,
@@ -159,6 +159,15 @@ class ChunkRun:
                 return dataset_stage(self.project, self.source, self.own, self.log, retry_failed=retry_failed), None
         except dg.Failure as halted:
             return None, halted
+
+    def alert(self, run_id: str, *, has_listed: bool, has_failure_log: bool = True) -> None:
+        """Send a message if the end of the run is news; see ``project/alerts.py``."""
+        from registration_pipeline.project.alerts import alert_end
+
+        warn = notice_and_log(self.log)
+        alert_end(
+            self.project, self.source, warn, run_id=run_id, has_listed=has_listed, has_failure_log=has_failure_log
+        )
 
     def failure_log(self) -> StageReport:
         """Write the source's failure log."""

@@ -38,6 +38,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 # A run's id is needed before the run is made, for its own tag.
 from dagster._core.utils import make_new_run_id
 
+# When a schedule ticks, as the daemon counts it: a reading of our own could differ where clocks change.
+from dagster._utils.schedules import schedule_execution_time_iterator
+
 if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 
@@ -59,6 +62,7 @@ __all__ = [
     "RemoteRepositoryOrigin",
     "execute_run_iterator",
     "make_new_run_id",
+    "schedule_execution_time_iterator",
     "sql_event_log",
     "sqlite_event_log",
 ]
