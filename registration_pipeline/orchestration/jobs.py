@@ -222,6 +222,8 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         if linked is not None:
             yield from _events(context, own.dataset, linked)
         yield from _events(context, own.failure_log, run.failure_log())
+        if halted is None:  # what halts a run is reported by what watches it
+            run.alert(context.run_id, has_listed=context.job_name not in (own.submit_job, own.retry_job))
         if (failure := halted or run.failure(failed, unknown) or not_sent) is not None:
             raise failure
 

@@ -39,6 +39,9 @@ from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 # A run's id is needed before the run is made, for its own tag.
 from dagster._core.utils import make_new_run_id
 
+# When a schedule ticks, as the daemon counts it: a reading of our own could differ where clocks change.
+from dagster._utils.schedules import schedule_execution_time_iterator
+
 if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 
@@ -64,6 +67,7 @@ __all__ = [
     "execute_run_iterator",
     "make_new_run_id",
     "postgres_event_log",
+    "schedule_execution_time_iterator",
     "sql_event_log",
     "sqlite_event_log",
 ]

@@ -157,6 +157,11 @@ def failures_name(source: str, chunk_id: str, attempt: int, suffix: str) -> str:
     return f"{source}/failures/{chunk_id}/{attempt:04d}.{suffix}"
 
 
+def failure_log_folder(source: str) -> str:
+    """Return the folder of the source's failure logs, one for each run that wrote one."""
+    return f"{source}/failure_log/"
+
+
 def failure_log_name(source: str, log_id: str, suffix: str) -> str:
     """Return the name of a source's failure log; ``suffix`` is ``parquet`` or ``csv``."""
     return f"{source}/failure_log/{log_id}.{suffix}"
