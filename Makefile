@@ -29,7 +29,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.installed
-	$(PIP) install --constraint constraints.txt --editable '.[azure,demo,gcs,media]' --group dev
+	$(PIP) install --constraint constraints.txt --editable '.[azure,demo,gcs,media,otel,postgres]' --group dev
 	touch $@
 
 emulators: $(EMULATORS)/.installed  ## the stores that slow tests start; needs npm
@@ -88,7 +88,7 @@ bench: setup-dev  ## print every figure of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
 lock: $(VENV)/bin/python  ## install the newest allowed versions and write them down
-	$(PIP) install --upgrade --upgrade-strategy eager --editable '.[azure,demo,gcs,media]' --group dev
+	$(PIP) install --upgrade --upgrade-strategy eager --editable '.[azure,demo,gcs,media,otel,postgres]' --group dev
 	( echo '# Exact versions that the tests ran with: `make lock` writes this file, every make target installs with it.'; \
 	  $(BIN)/python -m pip freeze --exclude-editable ) > constraints.txt
 

@@ -28,6 +28,7 @@ from registration_pipeline.settings.models import (
     StorageSettings,
     UrlStyle,
 )
+from registration_pipeline.settings.notify import NotifyTarget
 from registration_pipeline.settings.units import Grouping, GroupKind, GroupRule, KindRule, ObjectKind
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "KindRule",
     "MediaMetadata",
     "MetadataEntry",
+    "NotifyTarget",
     "ObjectKind",
     "Settings",
     "SourceEncordSettings",

@@ -26,6 +26,7 @@ from registration_pipeline.settings.models import (
     SourceSettings,
     StorageSettings,
 )
+from registration_pipeline.settings.notify import NotifyTarget
 from registration_pipeline.settings.overlaps import overlap_problems
 from registration_pipeline.settings.units import GroupRule, KindRule
 from registration_pipeline.settings.yaml_source import MOST_BYTES, ConfigurationFile, Location, parse_configuration
@@ -46,8 +47,9 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 _ENTRIES: dict[str, type[BaseModel]] = {"kinds": KindRule, "groups": GroupRule, "metadata": MetadataEntry}
 """Lists of sections."""
-_TOP_LEVEL_KEYS = ("state", "encord", "sources")
+_TOP_LEVEL_KEYS = ("state", "encord", "sources", "notify", "metrics")
 _SOURCE_KEYS = tuple(key for key in SourceSettings.model_fields if key != "name")
+_NOTIFY_EXAMPLE = '- {slack: "${SLACK_WEBHOOK}"}'
 _LIST_EXAMPLES = {
     "kinds": '- {match: "*.dat", kind: images}',
     "groups": '- {match: "rigs/**", as: image_group, by: directory}',
@@ -137,6 +139,8 @@ class _SettingsReader:
         state = self._state(values.get("state"))
         encord = self._model(EncordSettings, values.get("encord") or {}, ("encord",))
         sources = self._sources(values.get("sources"), state)
+        notify = self._notify(values.get("notify"))
+        metrics = self._metrics(values.get("metrics"))
         if encord is not None:
             for location, text in plan_problems(sources, encord.plan):
                 self._parsed.add(location, text)
@@ -145,7 +149,30 @@ class _SettingsReader:
         if self._parsed.problems or encord is None:
             return None
         by_name = {source.name: _with_absolute_tables(source, self._file.parent) for source in sources}
-        return Settings(state=state, encord=encord, sources=by_name, path=self._file)
+        return Settings(state=state, encord=encord, sources=by_name, notify=notify, metrics=metrics, path=self._file)
+
+    def _notify(self, value: Any) -> tuple[NotifyTarget, ...]:
+        if value is not None and not isinstance(value, list):
+            self._parsed.add(("notify",), f"must be a list of targets, e.g. {_NOTIFY_EXAMPLE}")
+            return ()
+        found = (self._target(entry, ("notify", place)) for place, entry in enumerate(value or []))
+        return tuple(target for target in found if target is not None)
+
+    def _target(self, entry: Any, location: Location) -> NotifyTarget | None:
+        if location in self._parsed.broken:
+            return None
+        if not isinstance(entry, dict):
+            self._parsed.add(location, f"must be a mapping, e.g. {_NOTIFY_EXAMPLE}")
+            return None
+        return self._model(NotifyTarget, entry, location)
+
+    def _metrics(self, value: Any) -> Path | None:
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value or "://" in value:
+            self._parsed.add(("metrics",), "must be the path of a file, e.g. /var/lib/node_exporter/registration.prom")
+            return None
+        return self._file.parent / Path(value).expanduser()
 
     def _state(self, value: Any) -> str:
         if value is not None and not isinstance(value, str):

@@ -6,15 +6,18 @@ and rules that span several keys (``settings/cross_checks.py``).
 
 from __future__ import annotations
 
+import difflib
 import re
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations of models at run time
 from typing import Annotated, Any
+from zlib import crc32
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from registration_pipeline.limits import MAX_ITEMS, EncordPlan
-from registration_pipeline.objects import KINDS, MediaKind
+from registration_pipeline.objects import KINDS, MediaKind, RejectionReason
 from registration_pipeline.settings.addresses import (
     SourceLocation,
     SourceScheme,
@@ -31,6 +34,7 @@ from registration_pipeline.settings.metadata import (
     MetadataSchema,
     SubmitAs,
 )
+from registration_pipeline.settings.notify import NotifyTarget  # noqa: TC001 - likewise
 from registration_pipeline.settings.report_address import parse_report_location
 from registration_pipeline.settings.units import GroupRule, KindRule, source_title
 from registration_pipeline.settings.values import Glob, Name, WholeNumber, YamlModel
@@ -76,6 +80,18 @@ def _cron(expression: str) -> str:
     if (problem := cron_problem(expression)) is not None:
         raise ValueError(problem)
     return expression
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
+        raise ValueError("must be a time zone such as UTC or Europe/Berlin") from None
+    except KeyError:
+        near = difflib.get_close_matches(name, available_timezones(), n=1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"must be a time zone such as UTC or Europe/Berlin{meant}") from None
+    return name
 
 
 def _off(value: Any) -> Any:
@@ -210,7 +226,12 @@ class SourceSettings(YamlModel):
         max_attempts: how often a chunk with failures that may pass by themselves is tried before its retries are exhausted.
         job_timeout_seconds: an upload job that takes longer is cancelled.
         min_age_seconds: younger objects wait for the next sync.
-        schedule: cron of the nightly sync; None switches it off.
+        schedule: cron of the nightly sync; None switches it off. By default a minute between 02:00 and 02:59 that follows from
+            the name, so that many sources do not start at once.
+        timezone: in which the schedule is read.
+        freshness_hours: a source that was not synced for this long is stale; None switches that off.
+        accept_rejected: reasons of rejection that do not lead to exit status 3 and to alerts.
+        keep_partitions_days: chunks that were registered longer ago leave Dagster's view; None: all stay. The state keeps all.
     """
 
     name: Annotated[str, AfterValidator(_source_name)]
@@ -237,6 +258,10 @@ class SourceSettings(YamlModel):
     job_timeout_seconds: Annotated[WholeNumber, Field(ge=1)] = 86_400
     min_age_seconds: Annotated[WholeNumber, Field(ge=0)] = 0
     schedule: Annotated[Annotated[str, AfterValidator(_cron)] | None, BeforeValidator(_not_a_switch)] = "0 2 * * *"
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    freshness_hours: Annotated[WholeNumber, Field(ge=1, le=8_784)] | None = 36
+    accept_rejected: tuple[RejectionReason, ...] = ()
+    keep_partitions_days: Annotated[WholeNumber, Field(ge=1)] | None = None
 
     @property
     def location(self) -> SourceLocation:
@@ -249,6 +274,8 @@ class SourceSettings(YamlModel):
         if not isinstance(data, dict):
             return data
         filled = dict(data)
+        if "schedule" not in filled:
+            filled["schedule"] = spread_schedule(str(filled.get("name")))
         if filled.get("url_style") is None:
             filled["url_style"] = _default_url_style(filled.get("uri"), filled.get("storage"))
         encord = filled.get("encord", {})
@@ -257,6 +284,11 @@ class SourceSettings(YamlModel):
         elif isinstance(encord, dict) and encord.get("folder") is None:
             filled["encord"] = {**encord, "folder": filled.get("name")}
         return filled
+
+
+def spread_schedule(name: str) -> str:
+    """Return the schedule of a source that has none: once a night in the hour of two, at a minute that its name decides."""
+    return f"{crc32(name.encode()) % 60} 2 * * *"
 
 
 def _default_url_style(uri: Any, storage: Any) -> UrlStyle:
@@ -285,10 +317,14 @@ class Settings(YamlModel):
         state: an absolute path, or a URL without trailing slash.
         encord: which Encord.
         sources: by name, in the order of the file.
+        notify: who gets a message when a night goes wrong, and when it is well again.
+        metrics: a file for Prometheus that every sync writes; None: none.
         path: the file, absolute.
     """
 
     state: str
     encord: EncordSettings = EncordSettings()
     sources: dict[str, SourceSettings]
+    notify: tuple[NotifyTarget, ...] = ()
+    metrics: Path | None = None
     path: Path

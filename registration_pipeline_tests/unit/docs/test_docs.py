@@ -41,6 +41,7 @@ from registration_pipeline.settings.models import (
     StorageSettings,
     UrlStyle,
 )
+from registration_pipeline.settings.notify import NotifyTarget
 from registration_pipeline.settings.units import HEADER_FIELDS, OBJECT_FIELDS, GroupRule, KindRule, ObjectKind
 from registration_pipeline.tracking.failures.files import COLUMNS
 from registration_pipeline.tracking.journal.states import JournalEventKind
@@ -86,6 +87,7 @@ def setting_keys() -> list[str]:
     top = [key for key in Settings.model_fields if key != "path"]
     nested = [
         *(f"encord.{key}" for key in EncordSettings.model_fields),
+        *(f"notify[].{key}" for key in NotifyTarget.model_fields),
         *(f"{name}.{key}" for name, model in _SECTIONS.items() for key in model.model_fields),
     ]
     own = [key for key in SourceSettings.model_fields if key not in {"name", *_SECTIONS}]

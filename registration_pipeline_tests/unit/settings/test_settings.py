@@ -18,6 +18,7 @@ from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.settings import Settings, SourceScheme, UrlStyle, encord_domain, load_settings
 from registration_pipeline.settings.addresses import parse_location
+from registration_pipeline.settings.models import spread_schedule
 from registration_pipeline.settings.yaml_source import parse_configuration
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def test_the_smallest_configuration_has_the_documented_defaults(load: Load, tmp_
         MediaKind.DICOM_SERIES: 100,
     }
     assert (source.max_in_flight, source.settle_seconds, source.min_age_seconds) == (4, 120, 0)
-    assert (source.schedule, source.include, source.exclude) == ("0 2 * * *", (), ())
+    assert (source.schedule, source.include, source.exclude) == (spread_schedule("fleet"), (), ())
 
 
 def test_the_example_loads() -> None:
