@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -125,11 +126,19 @@ def _write_listing(
 
 def latest_inventory(store: StateStore, source: str) -> Inventory | None:
     """Return the newest committed inventory of a source, or None."""
+    return next(_newest_first(store, source), None)
+
+
+def recent_inventories(store: StateStore, source: str, most: int) -> list[Inventory]:
+    """Return the newest committed inventories of a source, at most ``most``, the oldest first."""
+    return list(islice(_newest_first(store, source), most))[::-1]
+
+
+def _newest_first(store: StateStore, source: str) -> Iterator[Inventory]:
     for inventory_id in filter(is_inventory_id, sorted(store.folders(inventory_folder(source)), reverse=True)):
         inventory = _read(store, source, inventory_id)
         if inventory is not None:
-            return inventory
-    return None
+            yield inventory
 
 
 def read_inventory(

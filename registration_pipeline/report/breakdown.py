@@ -14,7 +14,7 @@ from registration_pipeline.report.data import FailureFigures, PrefixFigures, Rea
 from registration_pipeline.tracking.failures.files import FailureTally
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from registration_pipeline.tracking.failures.files import FailureRow
 
@@ -35,17 +35,21 @@ class FailureBreakdown:
     """Counts rows; ask ``figures`` when they have passed.
 
     Args:
-        prefix: of the source: what all its keys begin with.
+        below_prefix: gives the path of a key below the source's own prefix.
         accepted: reasons of rejections that nobody has to act on.
         most_prefixes: folders of a level that are counted at once; beyond, the rare half is forgotten.
     """
 
     def __init__(
-        self, prefix: str = "", accepted: Collection[str] = (), *, most_prefixes: int = _MOST_PREFIXES
+        self,
+        below_prefix: Callable[[str], str] = str,
+        accepted: Collection[str] = (),
+        *,
+        most_prefixes: int = _MOST_PREFIXES,
     ) -> None:
         self.tally = FailureTally(FIRST)
         """Counts by reason, and the first rows."""
-        self._prefix, self._accepted = prefix, frozenset(accepted)
+        self._below_prefix, self._accepted = below_prefix, frozenset(accepted)
         self._rows, self._objects = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
         self._levels = [_Level(most_prefixes) for _ in range(_DEPTH)]
 
@@ -58,7 +62,7 @@ class FailureBreakdown:
             yield row
 
     def _place(self, row: FailureRow) -> None:
-        folders = row.key.removeprefix(self._prefix).split("/", _DEPTH)[:-1]
+        folders = self._below_prefix(row.key).split("/", _DEPTH)[:-1]
         for depth, level in enumerate(self._levels, start=1):
             level.add("".join(f"{folder}/" for folder in folders[:depth]), row)
 

@@ -91,7 +91,7 @@ def gather_source(
 
 def breakdown_of(source: SourceSettings) -> FailureBreakdown:
     """Return what counts the failures of a source."""
-    return FailureBreakdown(source.location.prefix, source.accept_rejected)
+    return FailureBreakdown(source.location.below_prefix, source.accept_rejected)
 
 
 def latest_audit(store: StateStore, source: str) -> AuditFigures | None:
