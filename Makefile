@@ -14,7 +14,7 @@ MEMORY = $(shell test -w /dev/shm && test "$$(df --output=avail /dev/shm | tail 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-ui soak lint format check-definitions bench lock chromium media-tools clean
+.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-ui soak lint format check-definitions docs bench lock chromium media-tools clean
 
 setup: $(VENV)/.installed  ## the environment to run the product and the demo
 setup-dev: $(VENV)/.installed-dev  ## the same with test and lint tools
@@ -84,6 +84,10 @@ check-definitions: setup-dev  ## the code location loads, for dg and for dagster
 	dg check defs
 	dagster definitions validate -w workspace.yaml
 
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: setup-dev  ## the docs as a site, in site/; a broken link or anchor fails
+	$(BIN)/mkdocs build --quiet
+
 bench: setup-dev  ## print every figure of docs/benchmarks.md
 	$(BIN)/python -m benchmarks
 
@@ -102,4 +106,4 @@ media-tools:  ## what the probes of media are compared with
 	  || { echo 'Install FFmpeg, ExifTool and qpdf (Debian packages ffmpeg, libimage-exiftool-perl, qpdf) for the slow tests.' >&2; exit 1; }
 
 clean:  ## remove the environment and the demo
-	rm -rf $(VENV) $(EMULATORS) $(DEMO_DIR) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(EMULATORS) $(DEMO_DIR) site .mypy_cache .ruff_cache .pytest_cache .hypothesis
