@@ -54,6 +54,7 @@ LAYERS = (
     ("demo",),
     ("cli", "definitions", "__main__"),
     ("orchestration",),
+    ("report",),
     ("project",),
     ("audit", "rehearsal", "verification"),
     ("submission",),

@@ -26,7 +26,7 @@ from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_pa
 from registration_pipeline.state.version import ensure_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.state.store import StateStore
@@ -129,13 +129,22 @@ def latest_inventory(store: StateStore, source: str) -> Inventory | None:
     return next(_newest_first(store, source), None)
 
 
-def recent_inventories(store: StateStore, source: str, most: int) -> list[Inventory]:
-    """Return the newest committed inventories of a source, at most ``most``, the oldest first."""
-    return list(islice(_newest_first(store, source), most))[::-1]
+def recent_inventories(store: StateStore, source: str, most: int, without: Container[str] = ()) -> list[Inventory]:
+    """Return the newest committed inventories of a source, at most ``most``, the newest first.
+
+    Args:
+        store: the state.
+        source: the source's name.
+        most: each costs a request.
+        without: ids that are passed over.
+    """
+    return list(islice(_newest_first(store, source, without), most))
 
 
-def _newest_first(store: StateStore, source: str) -> Iterator[Inventory]:
+def _newest_first(store: StateStore, source: str, without: Container[str] = ()) -> Iterator[Inventory]:
     for inventory_id in filter(is_inventory_id, sorted(store.folders(inventory_folder(source)), reverse=True)):
+        if inventory_id in without:
+            continue
         inventory = _read(store, source, inventory_id)
         if inventory is not None:
             yield inventory

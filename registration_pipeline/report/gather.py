@@ -13,7 +13,7 @@ from registration_pipeline.audit.report import AuditReport
 from registration_pipeline.project.project import utc_now
 from registration_pipeline.report.breakdown import FailureBreakdown
 from registration_pipeline.report.data import AuditFigures, Report, SourceReport
-from registration_pipeline.report.history import day_figures, inventory_figures
+from registration_pipeline.report.history import INVENTORIES, day_figures, inventory_figures
 from registration_pipeline.state.layout import audit_folder
 from registration_pipeline.state.markers import read_marker
 
@@ -54,6 +54,7 @@ def gather_source(
     snapshot: SourceSnapshot | None = None,
     status: SourceStatus | None = None,
     failures: FailureFigures | None = None,
+    most_read: int = INVENTORIES,
 ) -> SourceReport:
     """Gather the report of one source.
 
@@ -63,6 +64,7 @@ def gather_source(
         snapshot: of a moment ago; by default the current one.
         status: counted a moment ago from this snapshot.
         failures: likewise.
+        most_read: inventories that are read; the last report knows the ones before.
 
     Raises:
         StateError: the state can't be read, or is damaged.
@@ -82,7 +84,7 @@ def gather_source(
         stale_after_hours=source.freshness_hours,
         status=status or project.status(source, snapshot),
         failures=failures,
-        inventories=inventory_figures(project.store, source.name),
+        inventories=inventory_figures(project.store, source.name, most_read=most_read),
         days=days,
         jobs=jobs,
         audit=latest_audit(project.store, source.name),

@@ -6,17 +6,23 @@ What does not belong here: the present state (``tracking/status.py``).
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import ceil
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
+from registration_pipeline.errors import StateNotFoundError
 from registration_pipeline.inventory.inventory import recent_inventories
 from registration_pipeline.report.data import DayFigures, InventoryFigures, JobFigures
+from registration_pipeline.state.layout import reports_folder
+from registration_pipeline.state.owned import own_names
+from registration_pipeline.state.sealed import open_sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import date, datetime, tzinfo
+    from datetime import date, tzinfo
 
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.journal.states import Conclusion
@@ -29,14 +35,20 @@ DAYS: Final = 120
 """The newest days with a verdict that a report shows."""
 
 
-def inventory_figures(store: StateStore, source: str) -> tuple[InventoryFigures, ...]:
-    """Return the newest inventories, the oldest first.
+def inventory_figures(store: StateStore, source: str, *, most_read: int = INVENTORIES) -> tuple[InventoryFigures, ...]:
+    """Return the newest inventories, the oldest first: also pruned ones, as far as the last report that was kept knew them.
+
+    Args:
+        store: the state.
+        source: its name.
+        most_read: markers of inventories that are read, each of which is a request; what the last report knew needs none.
 
     Raises:
         StateError: the state can't be read.
     """
-    return tuple(
-        InventoryFigures(
+    known = _known_inventories(store, source)
+    for one in recent_inventories(store, source, most_read, known):
+        known[one.inventory_id] = InventoryFigures(
             inventory_id=one.inventory_id,
             at=one.started_at,
             objects=one.objects,
@@ -44,8 +56,17 @@ def inventory_figures(store: StateStore, source: str) -> tuple[InventoryFigures,
             seconds=round((one.finished_at - one.started_at).total_seconds(), 3),
             requests=one.requests,
         )
-        for one in recent_inventories(store, source, INVENTORIES)
-    )
+    return tuple(known[inventory_id] for inventory_id in sorted(known)[-INVENTORIES:])
+
+
+def _known_inventories(store: StateStore, source: str) -> dict[str, InventoryFigures]:
+    """Return what the newest kept report says of inventories; nothing if there is none, or if it is damaged."""
+    kept = [name for name in own_names(store, reports_folder(source)) if name.endswith(".json")]
+    with suppress(StateNotFoundError, ValueError, KeyError, TypeError):
+        found = open_sealed(store.read(max(kept, default="")))["inventories"] if kept else []
+        figures = (InventoryFigures(**{**one, "at": datetime.fromisoformat(one["at"])}) for one in found)
+        return {one.inventory_id: one for one in figures}
+    return {}
 
 
 @dataclass(slots=True)

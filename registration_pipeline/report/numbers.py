@@ -40,7 +40,7 @@ def _scaled(value: float, units: tuple[str, ...]) -> tuple[str, str]:
 def seconds(value: float | None) -> str:
     """Return a duration in its largest fitting units: ``4.2 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if value is None:
-        return "–"
+        return "-"
     if value < _MINUTE:
         return f"{value:.1f} s"
     whole = round(value)
@@ -54,14 +54,14 @@ def seconds(value: float | None) -> str:
 def rate(value: float | None) -> str:
     """Return objects a second."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"  # noqa: PLR2004
 
 
 def share(part: int, whole: int) -> str:
     """Return a share in per cent, rounded down, so that 100 % means all and 0 % means none."""
     if not whole:
-        return "–"
+        return "-"
     if 0 < part < whole:
         tenths = min(999, max(1, floor(1000 * part / whole)))
         return f"{tenths / 10:.1f} %"

@@ -18,6 +18,8 @@ from registration_pipeline.report.charts import Chart, Series, bar_chart, line_c
 from registration_pipeline.tracking.journal.states import ChunkState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jinja2 import Environment
 
     from registration_pipeline.report.data import DayFigures, Report, SourceReport
@@ -134,28 +136,27 @@ def _verdict(source: SourceReport, at: datetime) -> Verdict:
     status = source.status
     if status.inventory_id is None:
         return Verdict("waiting", "Not listed yet")
-    if status.disagreements:
-        return Verdict("bad", "The numbers do not add up")
-    if source.attention:
-        verb = "needs" if source.attention == 1 else "need"
-        return Verdict("bad", f"{counted(source.attention, 'object')} {verb} attention")
-    later = [
-        f"{counted(count, 'unit')} {what}"
-        for count, what in (
-            (status.upserts.failed if status.upserts else 0, "with metadata that was not sent"),
-            (status.dataset.failed if status.dataset else 0, "not linked to the dataset"),
-        )
-        if count
-    ]
-    if later:
-        return Verdict("bad", "; ".join(later))
-    if source.is_stale(at):
-        return Verdict("bad", f"No sync for more than {source.stale_after_hours} hours")
+    bad = next(_problems(source, at), None)
+    if bad is not None:
+        return Verdict("bad", bad)
     if status.pending:
         return Verdict("waiting", f"{counted(status.pending, 'object')} pending")
-    if not status.objects:
-        return Verdict("waiting", "The bucket is empty")
-    return Verdict("good", "Everything is registered")
+    return Verdict("good", "Everything is registered") if status.objects else Verdict("waiting", "The bucket is empty")
+
+
+def _problems(source: SourceReport, at: datetime) -> Iterator[str]:
+    """Yield what a person has to act on, the worst first."""
+    status = source.status
+    if status.disagreements:
+        yield "The numbers do not add up"
+    if source.attention:
+        yield f"{counted(source.attention, 'object')} {'needs' if source.attention == 1 else 'need'} attention"
+    if status.upserts and status.upserts.failed:
+        yield f"New metadata of {counted(status.upserts.failed, 'unit')} was not sent"
+    if status.dataset and status.dataset.failed:
+        yield f"{counted(status.dataset.failed, 'unit')} not linked to the dataset"
+    if source.is_stale(at):
+        yield f"No sync for more than {source.stale_after_hours} hours"
 
 
 def _funnel(source: SourceReport) -> tuple[Step, ...]:
@@ -251,4 +252,3 @@ def _job_charts(source: SourceReport) -> list[Chart]:
             label=numbers.short_count,
         ),
     ]
-

@@ -13,6 +13,7 @@
 <source>/outcomes/<chunk_id>/<attempt>-<digest>.parquet
 <source>/failures/<chunk_id>/<attempt>.{parquet,csv}                    the failure log of a chunk
 <source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
+<source>/reports/<UTC time>.{html,json}                                 page and figures of a failure log's time; the newest
 <source>/audit/<UTC time>/findings.{parquet,csv}, _SUCCESS.json         what an audit found
 <source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
 <source>/prior_items/<folder_uuid>/part-*.parquet, _SUCCESS.json        what a folder held before the first upload to it
@@ -158,6 +159,16 @@ def failures_name(source: str, chunk_id: str, attempt: int, suffix: str) -> str:
 def failure_log_name(source: str, log_id: str, suffix: str) -> str:
     """Return the name of a source's failure log; ``suffix`` is ``parquet`` or ``csv``."""
     return f"{source}/failure_log/{log_id}.{suffix}"
+
+
+def reports_folder(source: str) -> str:
+    """Return the folder of a source's report pages, which can always be made again."""
+    return f"{source}/reports/"
+
+
+def report_name(source: str, log_id: str, suffix: str) -> str:
+    """Return the name of the report made with a source's failure log; ``suffix`` is ``html`` (page) or ``json`` (figures)."""
+    return f"{source}/reports/{log_id}.{suffix}"
 
 
 def links_folder(source: str) -> str:
