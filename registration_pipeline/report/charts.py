@@ -19,6 +19,9 @@ _STEPS: Final = (1, 2, 2.5, 5, 10)
 _Y_TICKS: Final = 4
 _X_LABELS: Final = 4
 _DAY_STEPS: Final = (1, 2, 3, 7, 14, 28, 56, 91, 182, 364)
+_SHORTEST: Final = timedelta(hours=1)
+"""Of a time that an axis shows."""
+
 _BAR_SHARE: Final = 0.72
 """Of the place of a bar that it fills."""
 
@@ -108,8 +111,8 @@ def line_chart(
     """
     points = [point for one in series for point in one.points]
     begin, end = min(at for at, _ in points), max(at for at, _ in points)
-    if end - begin < timedelta(hours=1):  # a single point is in the middle
-        begin, end = begin - timedelta(hours=12), end + timedelta(hours=12)
+    if end - begin < _SHORTEST:  # a single point is in the middle
+        begin, end = begin - _SHORTEST / 2, end + _SHORTEST / 2
     ticks = round_ticks(max(value for _, value in points), whole=whole)
     seconds = (end - begin).total_seconds()
 

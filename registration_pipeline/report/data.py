@@ -123,11 +123,13 @@ class DayFigures:
     """One day with a verdict, in the source's time zone.
 
     Args:
+        last_at: of the day's last verdict, UTC.
         registered: objects that became registered; negative when more were lost than gained.
         registered_total: from the first day to the end of this one, also of objects that the bucket does not hold any more.
     """
 
     day: date
+    last_at: datetime
     jobs: JobFigures
     registered: int
     registered_total: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from math import ceil
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 INVENTORIES: Final = 120
 """The newest ones that a report shows: each costs a request to a state in a bucket."""
+
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 DAYS: Final = 120
 """The newest days with a verdict that a report shows."""
@@ -74,11 +76,13 @@ class _Tally:
     """Jobs and registrations of a time. Its size is that of the number of jobs."""
 
     spans: list[tuple[datetime, datetime]] = field(default_factory=list)
+    last_at: datetime = _LONG_AGO
     objects: int = 0
     gained: int = 0
 
     def add(self, conclusion: Conclusion, *, is_whole: bool) -> None:
         """Count a verdict; that of a part registers nothing that the verdict of its chunk does not."""
+        self.last_at = max(self.last_at, conclusion.at)
         if is_whole:
             self.gained += conclusion.gained
         if conclusion.sent_at is not None:
@@ -127,7 +131,11 @@ def day_figures(snapshot: SourceSnapshot, zone: tzinfo) -> tuple[JobFigures, tup
     total, days = 0, []
     for day, tally in sorted(by_day.items()):
         total += tally.gained
-        days.append(DayFigures(day=day, jobs=tally.jobs(), registered=tally.gained, registered_total=total))
+        days.append(
+            DayFigures(
+                day=day, last_at=tally.last_at, jobs=tally.jobs(), registered=tally.gained, registered_total=total
+            )
+        )
     return whole.jobs(), tuple(days[-DAYS:])
 
 

@@ -7,7 +7,6 @@ What is shown of which figure is decided here; how it looks, in ``templates/``. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from registration_pipeline.tracking.journal.states import ChunkState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from jinja2 import Environment
 
@@ -179,7 +179,7 @@ def _funnel(source: SourceReport) -> tuple[Step, ...]:
 def _charts(source: SourceReport) -> list[Chart]:
     charts = []
     listed = [(one.at, one.objects) for one in source.inventories]
-    registered = [(datetime.combine(one.day, time(12), UTC), one.registered_total) for one in source.days]
+    registered = [(one.last_at, one.registered_total) for one in source.days]
     if listed:
         latest = source.inventories[-1]
         since = f"{listed[0][0]:%-d %b %Y}"
@@ -226,7 +226,7 @@ def _job_charts(source: SourceReport) -> list[Chart]:
     days = [one for one in source.days if one.jobs.median_seconds is not None]
     if not days:
         return []
-    noons = [datetime.combine(one.day, time(12), UTC) for one in days]
+    times = [one.last_at for one in days]
     medians = [one.jobs.median_seconds or 0.0 for one in days]
     tails = [one.jobs.p95_seconds or 0.0 for one in days]
     rates = [(one.day, one.jobs.objects_per_second or 0.0) for one in days]
@@ -238,8 +238,8 @@ def _job_charts(source: SourceReport) -> list[Chart]:
             f"{numbers.seconds(source.jobs.p95_seconds)}, from Encord's acceptance to the verdict.",
             "seconds",
             [
-                Series("95 of 100 jobs", "tail", list(zip(noons, tails, strict=True))),
-                Series("half of all jobs (median)", "median", list(zip(noons, medians, strict=True))),
+                Series("95 of 100 jobs", "tail", list(zip(times, tails, strict=True))),
+                Series("half of all jobs (median)", "median", list(zip(times, medians, strict=True))),
             ],
             label=lambda value: f"{value:g} s" if are_short else numbers.seconds(value),
         ),
