@@ -43,7 +43,8 @@ from dagster._core.utils import make_new_run_id
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 if TYPE_CHECKING:
-    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+    from dagster._core.storage.event_log import SqlEventLogStorage as SqlEventLogStorage  # noqa: PLC0414 - for others to import
+    from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage  # noqa: PLC0414
 
 __all__ = [
     "HIDDEN_TAG_PREFIX",

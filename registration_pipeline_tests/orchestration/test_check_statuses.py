@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dagster import AssetKey, DagsterInstance
 
 from registration_pipeline.limits import ManifestLimits
 from registration_pipeline.orchestration.runs.launch import run_job
@@ -19,6 +18,8 @@ from registration_pipeline_tests.orchestration.check_statuses import NOT_EVALUAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from dagster import AssetKey, DagsterInstance
 
     from registration_pipeline_tests.orchestration.conftest import MakePipeline, Pipeline
 
