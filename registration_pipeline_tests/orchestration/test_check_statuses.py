@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from dagster import AssetKey, DagsterInstance
 
 from registration_pipeline.limits import ManifestLimits
 from registration_pipeline.orchestration.runs.launch import run_job
@@ -19,6 +18,8 @@ from registration_pipeline_tests.orchestration.check_statuses import NOT_EVALUAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from dagster import AssetKey, DagsterInstance
 
     from registration_pipeline_tests.orchestration.conftest import MakePipeline, Pipeline
 
@@ -173,10 +174,12 @@ def inventory_that_halts(world: World) -> None:
 
 
 def invalid_manifest(world: World) -> None:
-    """The limits of the plan that was bought became smaller, for example."""
+    """Another plan of Encord with smaller files was bought after the chunk was planned, for example."""
+    own = world.pipeline.own
     world.pipeline.add_images(1, day="2026-11-22")
+    assert world.assets(own.inventory, own.facts("metadata"), own.chunk_plan)
     world.monkeypatch.setattr(Project, "manifest_limits", ManifestLimits(entries=1, bytes=10))
-    assert not world.job(world.pipeline.own.sync_job)
+    assert not world.job(own.submit_job)
 
 
 def emptied(world: World) -> None:

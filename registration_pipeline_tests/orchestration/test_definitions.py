@@ -110,7 +110,7 @@ def test_checks_belong_to_the_asset_that_they_are_about() -> None:
         ("chunk_plan", "every_object_accounted_for"),
         ("manifest", "manifests_valid"),
         ("registration", "no_failed_chunks"),
-        ("registration", "audit_clean"),
+        ("audit", "audit_clean"),
     }
 
 
