@@ -16,6 +16,7 @@ from registration_pipeline.orchestration.dataset import build_dataset_asset, has
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
+from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
@@ -127,11 +128,15 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         checks: list[CheckReport] = []
         tasks, unknown = run.named(context.partition_keys)
         try:
-            failed = yield from run.register(tasks, selected, total=len(tasks), checks=checks)
+            registered = run.register(tasks, selected, total=len(tasks), checks=checks)
+            failed = yield from stored_in_batches(context, registered)
         except Exception:
             yield from _chosen(context, checks)
             raise
         yield from _chosen(context, checks)
+        if own.registration in selected:
+            has_listed = own.inventory in (context.run.asset_selection or ())
+            run.alert(context.run_id, has_listed=has_listed, has_failure_log=False)
         if (failure := run.failure(failed, unknown)) is not None:
             raise failure
 

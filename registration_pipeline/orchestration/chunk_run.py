@@ -16,8 +16,9 @@ from registration_pipeline.orchestration.dataset import check_after_halt, datase
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import unknown_partitions
 from registration_pipeline.orchestration.resources import load_source
+from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent
 from registration_pipeline.orchestration.runs.failures import failure_of
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures
+from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     ManifestTally,
@@ -32,8 +33,6 @@ from registration_pipeline.settings import SourceSettings
 if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import ChunkTask
-
-ChunkEvent = dg.AssetMaterialization | dg.AssetObservation
 
 
 @dataclass(frozen=True)
@@ -175,6 +174,15 @@ class ChunkRun:
         except dg.Failure as halted:
             checks.extend(check_after_halt(self.project, self.source, self.own))
             return None, halted
+
+    def alert(self, run_id: str, *, has_listed: bool, has_failure_log: bool = True) -> None:
+        """Send a message if the end of the run is news; see ``project/alerts.py``."""
+        from registration_pipeline.project.alerts import alert_end
+
+        warn = notice_and_log(self.log.warning)
+        alert_end(
+            self.project, self.source, warn, run_id=run_id, has_listed=has_listed, has_failure_log=has_failure_log
+        )
 
     def failure_log(self) -> StageReport:
         """Write the source's failure log."""

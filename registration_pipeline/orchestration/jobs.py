@@ -17,6 +17,7 @@ from registration_pipeline.orchestration.facts import build_fact_ops, build_prob
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
 from registration_pipeline.orchestration.resources import load_source
+from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announced
 from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
@@ -207,7 +208,8 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         announced_tasks = announced(context, own.registration, tasks)
         selected = {own.manifest, own.registration}
         try:
-            failed = yield from run.register(announced_tasks, selected, total=len(tasks), checks=checks)
+            registered = run.register(announced_tasks, selected, total=len(tasks), checks=checks)
+            failed = yield from stored_in_batches(context, registered)
         finally:
             _log_checks(context, checks)
         not_sent = None
@@ -220,6 +222,8 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         if linked is not None:
             yield from _events(context, own.dataset, linked)
         yield from _events(context, own.failure_log, run.failure_log())
+        if halted is None:  # what halts a run is reported by what watches it
+            run.alert(context.run_id, has_listed=context.job_name not in (own.submit_job, own.retry_job))
         if (failure := halted or run.failure(failed, unknown) or not_sent) is not None:
             raise failure
 
