@@ -12,6 +12,7 @@ import dagster as dg
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.state.version import LAYOUT
 
 Translation = Callable[[dg.AssetSpec], dg.AssetSpec]
 
@@ -107,6 +108,8 @@ def _spec(own: SourceNames, stage: str, said: _Described, wanted: Embedding) -> 
     return dg.AssetSpec(
         own.default_key(stage),
         description=said.text,
+        # What an asset makes has the form of the layout, whatever else a version changes.
+        code_version=f"layout-{LAYOUT}",
         group_name=wanted.group_name or own.group,
         kinds=set(said.kinds),
         owners=list(wanted.owners),

@@ -102,6 +102,7 @@ def _result(report: StageReport) -> dg.MaterializeResult:
 def _chunks(own: SourceNames) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{own.ident}_submit_chunks",
+        description="Makes the manifests of the chosen chunks and sends them to Encord.",
         specs=[
             with_deps(own.specs["manifest"], own.chunk_plan),
             with_deps(own.specs["registration"], own.manifest),

@@ -58,6 +58,7 @@ def build_audit_asset(own: SourceNames) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=f"{own.ident}_{AUDIT_OP}",
+        description=own.specs["audit"].description,
         specs=[with_deps(own.specs["audit"], own.registration)],
         check_specs=[check],
         required_resource_keys={own.resource},
