@@ -18,6 +18,7 @@ from registration_pipeline.notify.message import message_of
 from registration_pipeline.notify.records import AlertRecords
 from registration_pipeline.notify.rules import Decision, decide
 from registration_pipeline.notify.sending import PATIENT, Patience, send_to_all
+from registration_pipeline.state.version import ensure_layout
 from registration_pipeline.tracking.failures.files import STAGE_PLAN
 
 if TYPE_CHECKING:
@@ -140,6 +141,8 @@ class Notifier:
 
     def _record(self, incident: Incident) -> Decision | None:
         """Record what is new, which makes this process the one that sends it."""
+        # A source that was never synced may have a message, and a state that does not say its layout is refused.
+        ensure_layout(self._store, self._source.name, self._clock())
         for _ in range(_CONFLICTS):
             memory = self._records.memory()
             decision = decide(memory, incident, lambda known: self._news(incident, known))

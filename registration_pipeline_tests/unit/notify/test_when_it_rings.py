@@ -24,7 +24,7 @@ def test_a_quiet_night_sends_nothing(story: Story, webhook: MessageServer) -> No
     assert not story.night()
     assert not story.night()
     assert webhook.received == []
-    assert list(story.store.names(f"{SOURCE}/")) == []
+    assert list(story.store.names(f"{SOURCE}/")) == [f"{SOURCE}/state.json"]
 
 
 def test_a_thousand_unchanged_rejects_ring_once_and_only_what_is_new_rings_again(
