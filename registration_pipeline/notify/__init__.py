@@ -3,7 +3,7 @@
 What does not belong here: noticing what happens (``orchestration/alerts.py``, the commands), and the settings of the targets.
 """
 
-from registration_pipeline.notify.deliver import deliver, send_again
+from registration_pipeline.notify.delivery import deliver, send_again
 from registration_pipeline.notify.incident import Incident, IncidentKind
 
 __all__ = ["Incident", "IncidentKind", "deliver", "send_again"]

@@ -9,6 +9,7 @@ fails, so of two processes that saw the same thing one sends. What does not belo
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -189,7 +190,8 @@ class AlertRecords:
 
 
 def _claim(now: datetime) -> dict[str, Any]:
-    return {"at": now.isoformat(), "holder": Holder.current(now).to_json()}
+    """Return who sends. The nonce distinguishes our own write, whose answer was lost, from another's of the same moment."""
+    return {"at": now.isoformat(), "holder": Holder.current(now).to_json(), "nonce": secrets.token_hex(8)}
 
 
 def _memory_json(memory: Memory) -> dict[str, Any]:

@@ -193,11 +193,11 @@ NIGHTS = st.lists(
         st.tuples(st.just("ended"), FAILURES, st.booleans()),
         st.tuples(st.sampled_from(["halted", "killed", "missed", "stale"]), st.sampled_from(["one", "two"])),
     ),
-    max_size=14,
+    max_size=12,
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(nights=NIGHTS, order=st.randoms(use_true_random=False))
 def test_any_nights_lead_to_the_messages_of_the_model(webhook: MessageServer, nights: list[Any], order: Random) -> None:
     webhook.forget()
