@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.foreign_text import masked, printable
 from registration_pipeline.notify.channels.targets import open_channels
-from registration_pipeline.notify.document import document_of
+from registration_pipeline.notify.document import document_of, test_document
 from registration_pipeline.notify.known import News, compare, not_accepted
 from registration_pipeline.notify.message import message_of
 from registration_pipeline.notify.records import AlertRecords
@@ -88,6 +88,24 @@ def send_again(
         Notifier(store, settings, source, environ=environ, warn=warn, clock=clock, patience=patience).send_again()
     except Exception as error:  # noqa: BLE001 - likewise
         warn(f"{source.name}: no message could be sent again: {printable(masked(str(error))) or type(error).__name__}")
+
+
+def try_channels(
+    settings: Settings, *, environ: Mapping[str, str], at: datetime, patience: Patience = PATIENT
+) -> dict[str, str | None]:
+    """Send a test message to every channel of ``notify``; nothing is recorded.
+
+    Args:
+        settings: the configuration.
+        environ: the environment, which has the login of the mail server.
+        at: the time.
+        patience: how long a channel is tried.
+
+    Returns:
+        By channel why it did not take the message, as a clause; None: it took it.
+    """
+    message = message_of(test_document(list(settings.sources), at))
+    return send_to_all(open_channels(settings.notify, environ), message, patience)
 
 
 class Notifier:
