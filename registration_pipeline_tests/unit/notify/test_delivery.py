@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registration_pipeline.errors import StateError
 from registration_pipeline.notify import IncidentKind, send_again
 from registration_pipeline.notify.known import Fingerprint, compare
 from registration_pipeline.notify.records import AlertRecords
 from registration_pipeline.state.holder import Holder
+from registration_pipeline.verification.state import verify_state
 from registration_pipeline_tests.message_servers import MessageServer, Reply, message_server
 from registration_pipeline_tests.unit.notify.conftest import QUICK, SOURCE, Story, failed, rejected
 
@@ -121,17 +123,48 @@ def test_of_many_processes_that_see_the_same_run_one_sends(webhook: MessageServe
     assert story.warnings == []
 
 
-def test_a_state_that_can_not_be_read_is_a_warning_and_never_an_error(story: Story, webhook: MessageServer) -> None:
+def test_a_damaged_record_is_a_warning_and_does_not_silence_what_comes(story: Story, webhook: MessageServer) -> None:
     story.night(failed("a.jpg"))
     name = f"{SOURCE}/alerts/00000001.json"
     data = story.store.read(name)
     story.store.delete(name)
     story.store.create(name, data.replace(b"a.jpg", b"b.jpg"))
 
+    assert story.night(failed("c.jpg"))
     assert not story.night(failed("c.jpg"))
 
     assert "00000001.json" in story.warnings[0]
-    assert webhook.kinds == ["failed"]
+    assert webhook.kinds == ["failed", "failed"]
+
+
+def test_a_state_that_can_not_be_written_is_a_warning_and_never_an_error(
+    story: Story, webhook: MessageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StateError("The state can't be written: the disk is full.")
+
+    monkeypatch.setattr(type(story.store), "create", refuse)
+
+    assert not story.night(failed("c.jpg"))
+    assert webhook.kinds == []
+
+    assert story.warnings == ["fleet-cameras: no message could be sent: The state can't be written: the disk is full."]
+    assert webhook.kinds == []
+
+
+def test_a_halt_is_reported_although_the_state_is_down_once_by_each_process(
+    story: Story, webhook: MessageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StateError("The state can't be read: no answer.")
+
+    monkeypatch.setattr(type(story.store), "read", refuse)
+    for _ in range(3):
+        story.happens(IncidentKind.HALTED, run_id="a-run", error="The state can't be read: no answer.")
+
+    (document,) = webhook.documents
+    assert document["id"] == "fleet-cameras/unrecorded-a-run"
+    assert "can't be recorded, so it may be repeated" in story.warnings[0]
 
 
 def test_lost_digests_make_all_failures_new_rather_than_none(story: Story, webhook: MessageServer) -> None:
@@ -204,3 +237,29 @@ def test_records_name_who_sends(story: Story) -> None:
 
     (tries,) = AlertRecords(story.store, SOURCE).tries()
     assert (tries.number, tries.results) == (1, {1: "sent"})
+
+
+@pytest.mark.parametrize("file", ["00000001.json", "00000001-0001-sent.json", "known"])
+def test_verification_finds_a_flipped_bit_in_every_file_and_says_what_to_do(story: Story, file: str) -> None:
+    story.night(failed("a.jpg"))
+    assert verify_state(story.store, SOURCE).damaged == {}
+    (name,) = [name for name in story.store.names(f"{SOURCE}/alerts/") if f"/{file}" in name]
+    data = bytearray(story.store.read(name))
+    data[len(data) // 2] ^= 1
+    story.store.delete(name)
+    story.store.create(name, bytes(data))
+
+    (damage,) = verify_state(story.store, SOURCE).damaged.values()
+
+    assert damage.name.startswith(f"{SOURCE}/alerts/")
+    assert "move alerts/ of the source out of the state" in damage.to_do
+
+
+def test_a_record_under_another_number_does_not_count_as_that(story: Story, webhook: MessageServer) -> None:
+    story.night(failed("a.jpg"))
+    story.store.create(f"{SOURCE}/alerts/00000002.json", story.store.read(f"{SOURCE}/alerts/00000001.json"))
+
+    assert story.night(failed("b.jpg"))
+
+    assert "00000002.json" in story.warnings[0]
+    assert [document["id"][-1] for document in webhook.documents] == ["1", "3"]
