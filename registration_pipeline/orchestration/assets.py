@@ -136,7 +136,7 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         yield from _chosen(context, checks)
         if own.registration in selected:
             has_listed = own.inventory in (context.run.asset_selection or ())
-            run.alert(context.run_id, has_listed=has_listed, has_failure_log=False)
+            run.alert(context.run.run_id, has_listed=has_listed, has_failure_log=False)
         if (failure := run.failure(failed, unknown)) is not None:
             raise failure
 

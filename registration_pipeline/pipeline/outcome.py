@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.pipeline.results import FactsResult, FailedChunk, SyncResult
+from registration_pipeline.project.alerts import alert_end
 from registration_pipeline.project.exit_status import exit_status_of
 from registration_pipeline.project.selection import due_chunks, named_chunks
 from registration_pipeline.project.stages.submission import FailureLogWritten, submit_chunks
@@ -35,8 +36,13 @@ def submit(
     *,
     failed: bool = False,
     force: bool = False,
+    has_listed: bool = False,
 ) -> SyncResult:
-    """Register chunks and what follows, and return what it came to; arguments and errors are those of ``Pipeline.submit``."""
+    """Register chunks and what follows, and return what it came to; arguments and errors are those of ``Pipeline.submit``.
+
+    Args:
+        has_listed: the source was listed before.
+    """
     tasks = _tasks(project, source, chunks, failed=failed, force=force)
     steps = submit_chunks(
         project,
@@ -53,6 +59,7 @@ def submit(
     if submitted.halted is not None:
         raise submitted.halted
     assert seen.log is not None
+    alert_end(project, source, log, has_listed=has_listed)
     parquet, csv = map(project.store.location, seen.log.names)
     return SyncResult(
         source=source.name,

@@ -244,7 +244,7 @@ class Pipeline:
             for stage in steps_of(chosen):
                 read_stage(stage, self._project, chosen, log)
             plan_latest(self._project, chosen, log)
-            return submit(self._project, chosen, log)
+            return submit(self._project, chosen, log, has_listed=True)
 
     def write_failure_log(self, source: str) -> FailureLogResult:
         """Write everything that is not registered, and why, to the state; ``sync`` and ``submit`` do so at their end.
