@@ -1,12 +1,10 @@
-"""Checks everything that a sync of a source needs, without changing anything, and says what is missing.
+"""Checks everything that a sync of a source needs, and says what is missing. What it writes to try it, it removes again.
 
 What belongs here is the list of checks; the errors and their ways out come from the listers and the gateway.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registration_pipeline.bounds.calls import TooLongError, within
@@ -21,9 +19,11 @@ from registration_pipeline.errors import (
 from registration_pipeline.orchestration.fact_checks import find_libraries, find_tables, needs_headers, try_header
 from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
+from registration_pipeline.orchestration.runs.storage_trouble import silent_storage
 from registration_pipeline.orchestration.schema_check import try_schema
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import MediaMetadata, SourceSettings
+from registration_pipeline.state.trial import try_folder, try_writing
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.urls import url_warning
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 SAME_FOR_ALL = frozenset({"configuration", "state", "Dagster instance"})
 """What is checked for all sources at once, as far as the answer is the same."""
 _TRIES = 3  # a person waits for a preflight
-_CHECK_SECONDS = {"state": 15.0, "Dagster instance": 10.0, "bucket": 25.0}
+_CHECK_SECONDS = {"state": 15.0, "bucket": 25.0}
 """For each check as a whole, whatever the services behind it do: a source whose services are all silent takes 90 s."""
+_DAGSTER_SECONDS = 10.0
 _ENCORD_SECONDS = 20.0
 """For asking Encord again, besides the time that one reply may take."""
 _ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
-_EFFECTIVE = os.access in os.supports_effective_ids
 
 
 @dataclass(frozen=True)
@@ -119,31 +119,27 @@ def _configuration(project: Project, source: SourceSettings) -> str:
 def _state(project: Project, source: SourceSettings) -> str:
     uri = project.store.uri
     require_layout(project.store, source.name)
+    try_writing(project.store)
     if "://" in uri:
         project.store.require_exclusive_create()
         return f"{uri} can be read and written, and creates a file only once"
-    if not _may_write(Path(uri)):
-        raise StateError(
-            f"{uri} can't be written by this user; give it write access, or set `state` in {project.settings.path} to "
-            "another place"
-        )
     return f"{uri} can be read and written"
 
 
 def _dagster(project: Project) -> str:
     home = dagster_home(project.settings, project.environ)
-    if not _may_write(home):
+    try:
+        try_folder(home)
+    except OSError as error:
         raise ConfigurationError(
-            f"the Dagster instance folder {home} can't be written by this user; set DAGSTER_HOME to one that can",
+            f"the Dagster instance folder {home} can't be written by this user ({error.strerror}); set DAGSTER_HOME to one "
+            "that can",
             key="DAGSTER_HOME",
-        )
-    return ask_instance(project.settings, project.environ)
-
-
-def _may_write(folder: Path) -> bool:
-    """Return whether the folder, or the nearest one above it that exists, is a folder that this user may write into."""
-    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
-    return nearest.is_dir() and os.access(nearest, os.R_OK | os.W_OK | os.X_OK, effective_ids=_EFFECTIVE)
+        ) from error
+    try:
+        return within(_DAGSTER_SECONDS, lambda: ask_instance(project.settings, project.environ))
+    except TooLongError:
+        raise silent_storage(home, _DAGSTER_SECONDS) from None
 
 
 def _bucket(project: Project, source: SourceSettings, listed: "list[pa.RecordBatch]") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 from contextlib import closing
@@ -30,10 +31,10 @@ run_storage:
   class: DatabaseRunStorage
   config: {{url: "{url}"}}
 """
-POSTGRES = f"""\
+MYSQL = f"""\
 storage:
-  postgres:
-    postgres_db: {{hostname: 127.0.0.1, port: 1, username: dagster, password: {SECRET}, db_name: dagster}}
+  mysql:
+    mysql_db: {{hostname: 127.0.0.1, port: 1, username: dagster, password: {SECRET}, db_name: dagster}}
 """
 
 
@@ -58,7 +59,7 @@ CONFIGURED = {
         ELSEWHERE.format(url=f"mysql+pymysql://u:{SECRET}@127.0.0.1:1/d"),
         (":2: run_storage: ", "the Python module 'pymysql'"),
     ),
-    "Dagster's library is missing": (POSTGRES, (":1: storage.postgres: ", "the Python module 'dagster_postgres'")),
+    "Dagster's library is missing": (MYSQL, (":1: storage.mysql: ", "the Python module 'dagster_mysql'")),
     "an address of no database": (
         ELSEWHERE.format(url=f"postgresql//u:{SECRET}@h"),
         (":2: run_storage: ", "correct it"),
@@ -126,14 +127,22 @@ IN_A_RUN = {
         RunCrashedError("sqlite3.DatabaseError: database disk image is malformed (run 1)", "trace"),
         "is damaged",
     ),
+    "no room inside a step": (
+        RunCrashedError("sqlite3.OperationalError: database or disk is full (run 1)", "trace"),
+        "own files can't be written: database or disk is full",
+    ),
+    "no permission": (
+        sqlite3.OperationalError("unable to open database file"),
+        "own files can't be written: unable to open database file",
+    ),
 }
-NOT_THE_DATABASE = {
+NOT_THE_DATABASE: dict[str, Exception] = {
     "a bug": ValueError("database is locked"),
     "a bug inside a step": RunCrashedError("KeyError: 'sqlite3.OperationalError: database is locked' (run 1)", "trace"),
     "a wrong statement": RunCrashedError("sqlite3.OperationalError: no such table: runs (run 1)", "trace"),
     "a row that is there": RunCrashedError("psycopg2.errors.IntegrityError: duplicate key (run 1)", "trace"),
     "another module": ModuleNotFoundError("No module named 'pandas'", name="pandas"),
-    "a full disk": sqlite3.OperationalError("database or disk is full"),
+    "a full disk": OSError(errno.ENOSPC, "No space left on device"),
 }
 
 
@@ -142,7 +151,7 @@ def test_a_database_that_fails_in_a_run_halts_it(tmp_path: Path, error: Exceptio
     with pytest.raises(DagsterStorageError) as trouble, storage_errors(tmp_path):
         raise error
 
-    assert str(trouble.value).startswith(f"{tmp_path} (no storage is set in dagster.yaml): Dagster's database ")
+    assert str(trouble.value).startswith(f"{tmp_path} (no storage is set in dagster.yaml): Dagster's ")
     assert says in str(trouble.value)
     assert "Is the server running" not in str(trouble.value)
 
