@@ -3,6 +3,7 @@
 What belongs to one command only is declared with it, in ``cli/declarations``.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,23 @@ SourceArgument = Annotated[str, typer.Argument(help="A source of registration.ya
 SourcesArgument = Annotated[
     list[str] | None, typer.Argument(help="Sources of registration.yaml; all by default.", show_default=False)
 ]
+
+
+class ExportFormat(StrEnum):
+    """The forms of a manifest that Encord's upload dialog reads."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+class ChunkStateName(StrEnum):
+    """The states of chunks, as ``status --json`` names them."""
+
+    PLANNED = "planned"
+    SUBMITTED = "submitted"
+    SUCCEEDED = "succeeded"
+    PARTIALLY_FAILED = "partially_failed"
+    FAILED = "failed"
 
 
 def chosen_config(config: Path | None) -> Path | None:

@@ -5,7 +5,14 @@ from typing import Annotated
 
 import typer
 
-from registration_pipeline.cli.options import ConfigOption, JsonOption, SourceArgument, SourcesArgument, chosen_config
+from registration_pipeline.cli.options import (
+    ConfigOption,
+    ExportFormat,
+    JsonOption,
+    SourceArgument,
+    SourcesArgument,
+    chosen_config,
+)
 
 commands = typer.Typer()
 
@@ -50,3 +57,22 @@ def audit(
     from registration_pipeline.cli.audit import audit_source
 
     return audit_source(chosen_config(config), source, adopt=adopt, out=out, as_json=json)
+
+
+@commands.command()
+def export(  # noqa: PLR0917 - Typer's form of options
+    source: SourceArgument,
+    out: Annotated[Path, typer.Option("--out", help="The folder for the files; it is made if it does not exist.")],
+    format: Annotated[  # noqa: A002 - the option's name
+        ExportFormat, typer.Option("--format", help="CSV knows titles and URLs only, and not every kind.")
+    ] = ExportFormat.JSON,
+    chunk: Annotated[
+        list[str] | None, typer.Option("--chunk", help="Only this chunk; may be given several times.")
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """The manifests as files for Encord's upload dialog, one per chunk. Sends nothing."""
+    from registration_pipeline.cli.export import export_source
+
+    return export_source(chosen_config(config), source, form=format, out=out, chunk_ids=chunk or [], as_json=json)

@@ -15,6 +15,8 @@ import yaml
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration import preflight
 from registration_pipeline.orchestration.runs.instance import open_instance
+from registration_pipeline.project import preflight as project_preflight
+from registration_pipeline.project.submitting import register
 from registration_pipeline.settings import encord_private_key
 from registration_pipeline.submission.encord.gateway import EncordGateway
 from registration_pipeline.tracking.due import ChunkTask
@@ -110,7 +112,7 @@ def test_two_sources_with_the_same_objects_and_one_folder_by_name_and_by_uuid_ar
         workplace.project.take_inventory(source)
         (chunk,) = workplace.project.plan(source).chunks
         with pytest.raises(ConfigurationError, match="would be registered twice"):
-            list(workplace.project.register(source, [ChunkTask(chunk=chunk)], notify=lambda _: None))
+            list(register(workplace.project, source, [ChunkTask(chunk=chunk)], notify=lambda _: None))
     assert not workplace.sandbox.jobs()
 
 
@@ -118,8 +120,8 @@ def test_two_sources_with_the_same_objects_and_one_folder_by_name_and_by_uuid_ar
 def test_each_service_that_is_silent_is_given_up_when_its_time_is_over(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(preflight, "_CHECK_SECONDS", {"state": 0.5, "bucket": 0.5})
-    monkeypatch.setattr(preflight, "_ENCORD_SECONDS", -2.5)  # with the shortest time for a reply, 3 s
+    monkeypatch.setattr(project_preflight, "_CHECK_SECONDS", {"state": 0.5, "bucket": 0.5})
+    monkeypatch.setattr(project_preflight, "_ENCORD_SECONDS", -2.5)  # with the shortest time for a reply, 3 s
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "nothing")
     with HostileServer(lambda connection, _: connection.stay_silent()) as server:
