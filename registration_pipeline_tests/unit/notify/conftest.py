@@ -97,7 +97,12 @@ class Story:
     def night(self, *rows: FailureRow, **fields: Any) -> bool:
         """Let a run come to its end, with these failures."""
         counts = {"objects": 1_000, "registered": 1_000 - len(rows), "failed": len(rows)}
-        given = {"counts": counts, "failures": lambda: iter(rows), "failure_log": "/state/failure_log/1.csv", **fields}
+        given: dict[str, Any] = {
+            "counts": lambda: counts,
+            "failures": lambda: iter(rows),
+            "failure_log": lambda _: "/state/failure_log/1.csv",
+            **fields,
+        }
         return self.happens(IncidentKind.ENDED, **given)
 
 
