@@ -67,6 +67,7 @@ LAYERS = (
     ("urls",),
     ("settings",),
     ("ids",),
+    ("tracing",),
     ("counted", "foreign_text", "globs", "limits", "objects"),
     ("sandbox",),
     ("bounds", "errors"),
