@@ -7,13 +7,19 @@ recorded either way: it is what Encord's support finds the call by. What does no
 from __future__ import annotations
 
 import secrets
+import threading
+import time
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -55,6 +61,8 @@ def new_call_header() -> str:
     """Return the value of ``X-Cloud-Trace-Context`` for one more call: that of the present span, else a random one."""
     ids = _present_ids() or (secrets.token_hex(16), 1)
     header = f"{ids[0]}/{ids[1]}"
+    with _Run.lock:
+        _Run.calls += 1
     watched = _WATCHED.get()
     while watched is not None:
         watched.newest, watched = shown_id(header), watched.outer
@@ -78,6 +86,31 @@ class _Tracing:
     provider: Any = None
     run: Any = None
     is_configured = False
+
+
+class RunFigures(NamedTuple):
+    """What the run under way in this process is like so far.
+
+    Args:
+        seconds: since it began; None: no run was begun.
+        calls: to Encord, repeated ones included.
+    """
+
+    seconds: float | None
+    calls: int
+
+
+class _Run:
+    """When the run under way began, and its calls so far."""
+
+    began: float | None = None
+    calls = 0
+    lock: Final = threading.Lock()
+
+
+def run_figures() -> RunFigures:
+    """Return how long the run under way takes so far, and its calls."""
+    return RunFigures(None if _Run.began is None else time.monotonic() - _Run.began, _Run.calls)
 
 
 def configure(environ: Mapping[str, str]) -> bool:
@@ -131,6 +164,20 @@ def span(name: str, *, is_call: bool = False, **attributes: str | float | None) 
     return _NOTHING if _Tracing.tracer is None else _span(name, is_call=is_call, attributes=attributes)
 
 
+def traced(name: str, **attributes: str) -> Callable[[Callable[_Given, _Result]], Callable[_Given, _Result]]:
+    """Give every call of a function a span."""
+
+    def decorate(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+        @wraps(function)
+        def called(*arguments: _Given.args, **named: _Given.kwargs) -> _Result:
+            with span(name, **attributes):
+                return function(*arguments, **named)
+
+        return called
+
+    return decorate
+
+
 @contextmanager
 def _span(name: str, *, is_call: bool, attributes: Mapping[str, str | float | None]) -> Iterator[Any]:
     from opentelemetry import trace
@@ -170,7 +217,8 @@ def note(**attributes: str | float | None) -> None:
 
 
 def begin_run(environ: Mapping[str, str], **attributes: str | None) -> None:
-    """Begin the span of a run of this process, under which all others are; ``end_run`` ends it."""
+    """Begin a run of this process, with a span under which all others are; ``end_run`` ends it."""
+    _Run.began, _Run.calls = time.monotonic(), 0
     if configure(environ):
         _Tracing.run = _Tracing.tracer.start_span("run", attributes=_named(attributes))
 
@@ -183,7 +231,7 @@ def fail_run(error: BaseException) -> None:
 
 def end_run() -> None:
     """End the span of the run, and send what was not sent yet, for a few seconds at most."""
-    run, _Tracing.run = _Tracing.run, None
+    run, _Tracing.run, _Run.began = _Tracing.run, None, None
     if run is not None:
         run.end()
         if _Tracing.provider is not None:
