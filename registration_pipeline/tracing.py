@@ -170,7 +170,7 @@ def traced(name: str, **attributes: str) -> Callable[[Callable[_Given, _Result]]
     def decorate(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
         @wraps(function)
         def called(*arguments: _Given.args, **named: _Given.kwargs) -> _Result:
-            with span(name, **attributes):
+            with span(name, is_call=False, **attributes):
                 return function(*arguments, **named)
 
         return called

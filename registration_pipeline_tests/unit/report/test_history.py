@@ -8,7 +8,7 @@ import statistics
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
@@ -46,15 +46,14 @@ def events_of(chunk_id: str, attempts: list[tuple[int, int, int, bool]]) -> list
         at += timedelta(seconds=seconds)
         failed = OBJECTS - registered
         state = ChunkState.PARTIALLY_FAILED if failed else ChunkState.SUCCEEDED
-        verdict = {"state": state, "registered": registered, "failed": failed}
+        verdict: dict[str, Any] = {"state": state, "registered": registered, "failed": failed}
         events.append(JournalEvent(kind=JournalEventKind.VERDICT, at=at, **named, **verdict))
     return events
 
 
 def snapshot_of(journals: dict[str, list[JournalEvent]], chunks: set[str]) -> SourceSnapshot:
     folded = {name: FoldedChunk((), fold_events(name, events), None) for name, events in journals.items()}
-    made: Any = SimpleNamespace(journals=folded, chunks=dict.fromkeys(chunks))
-    return made
+    return cast("SourceSnapshot", SimpleNamespace(journals=folded, chunks=dict.fromkeys(chunks)))
 
 
 @given(st.lists(ATTEMPTS, max_size=5), ATTEMPTS)

@@ -75,7 +75,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-@pytest.fixture(params=REPORTS.values(), ids=REPORTS)
+@pytest.fixture(params=list(REPORTS.values()), ids=list(REPORTS))
 def page(request: pytest.FixtureRequest) -> Page:
     return Page(render(request.param))
 
