@@ -22,6 +22,7 @@ from registration_pipeline.orchestration.schema_check import schema_facts
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.project.submitting import register
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.tracing import span, traced
 from registration_pipeline.urls import url_warning
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class StageReport:
     checks: tuple[CheckReport, ...] = ()
 
 
+@traced("stage", stage="inventory")
 def inventory_stage(
     project: Project, source: SourceSettings, own: SourceNames, log: dg.DagsterLogManager
 ) -> StageReport:
@@ -167,6 +169,7 @@ class ProgressReporter:
             self._log(str(progress))
 
 
+@traced("stage", stage="plan")
 def plan_stage(
     project: Project, source: SourceSettings, own: SourceNames, instance: dg.DagsterInstance, log: Log
 ) -> StageReport:
@@ -216,6 +219,7 @@ def _schema_check(source: SourceSettings, own: SourceNames, rejected: Mapping[st
     )
 
 
+@traced("stage", stage="failure log")
 def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
     """Write the source's failure log and its report from the state."""
     from registration_pipeline.report.gather import breakdown_of
@@ -236,7 +240,15 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
     Journal(project.store, source.name).summarise(snapshot.journals)
     status = project.status(source, snapshot)
     current_listener().counted(status)
-    page = keep_nightly_report(project, source, log_id, snapshot=snapshot, status=status, failures=breakdown.figures())
+    page = keep_nightly_report(
+        project,
+        source,
+        log_id,
+        snapshot=snapshot,
+        status=status,
+        failures=breakdown.figures(),
+        notify=notice_and_log(log),
+    )
     return StageReport(metadata.failure_log_metadata(project.store, status, tally, [*written, page]))
 
 
@@ -314,7 +326,7 @@ def registration_stage(
     found = register(project, source, tasks, notify=notice_and_log(log.info), with_manifests=manifests is not None)
     # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
     # and the threads would go on.
-    with closing(found):
+    with span("stage", stage="registration"), closing(found):
         for one in found:
             if isinstance(one, ReadyChunk):
                 assert manifests is not None

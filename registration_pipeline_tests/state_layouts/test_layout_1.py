@@ -141,6 +141,8 @@ OPTIONAL = {
         ".warnings.total: int",
     },
     "ledger/…/_SUCCESS.json": {".group_runs: list"},
+    **dict.fromkeys(("failures/…/….parquet", "failure_log/…/….parquet"), {"trace_id: string"}),
+    **dict.fromkeys(("failures/…/….csv", "failure_log/…/….csv"), {"trace_id"}),
 }
 """What later versions of layout 1 write besides: readers do without it. Those of the lineage's entries and of the newest wave
 in the ledger are the same as those of the wave's own marker."""

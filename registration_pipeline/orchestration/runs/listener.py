@@ -12,6 +12,7 @@ import dagster as dg
 
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.foreign_text import kept_cause, masked, printable
+from registration_pipeline.tracing import fail_run
 
 if TYPE_CHECKING:
     from registration_pipeline.audit.report import AuditReport
@@ -108,6 +109,7 @@ def errors_as_failures() -> Iterator[None]:
         yield
     except RegistrationPipelineError as error:
         current_listener().stopped(error)
+        fail_run(error)
         raise dg.Failure(
             description=printable(masked(str(error))),
             metadata={"error": type(error).__name__, "exit_status": error.exit_status},
