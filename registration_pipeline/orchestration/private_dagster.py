@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 # An instance whose dagster.yaml has a value of the wrong type raises this, which is not a DagsterError.
 from dagster._check import CheckError
 
+# What a job says of assets without executing their steps: the UI shows a job's schedule on the pages of these assets.
+from dagster._core.definitions.assets.job.asset_layer import AssetLayer
+
 # A job that a worker process, too, can load by module and attribute: what a run needs to be executed again from the UI.
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
 # What a "planned" event holds: the public builder of the event takes it.
 from dagster._core.events import AssetMaterializationPlannedData
+
+# Whether a backfill has ended.
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 
 # Executes a run event by event; ``execute_in_process`` makes runs that belong to no code location.
 from dagster._core.execution.api import execute_run_iterator
@@ -29,24 +35,30 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
-# Tags of runs: "re-execute from failure", Dagster's own retry of a run, whether it will repeat this one, and whether it
+# Tags of runs: the backfill that it belongs to, "re-execute from failure", Dagster's own retry of a run, whether it will repeat this one, and whether it
 # repeats runs whose step failed.
-from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import BACKFILL_ID_TAG, RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_FAILURE_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 # A run's id is needed before the run is made, for its own tag.
 from dagster._core.utils import make_new_run_id
 
+# When a schedule ticks, as the daemon counts it: a reading of our own could differ where clocks change.
+from dagster._utils.schedules import schedule_execution_time_iterator
+
 if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 
 __all__ = [
+    "BACKFILL_ID_TAG",
+    "BULK_ACTION_TERMINAL_STATUSES",
     "NO_CAPTURE",
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
     "RETRY_ON_FAILURE_TAG",
     "WILL_RETRY_TAG",
+    "AssetLayer",
     "AssetMaterializationPlannedData",
     "CheckError",
     "InstanceRef",
@@ -59,6 +71,7 @@ __all__ = [
     "RemoteRepositoryOrigin",
     "execute_run_iterator",
     "make_new_run_id",
+    "schedule_execution_time_iterator",
     "sql_event_log",
     "sqlite_event_log",
 ]
