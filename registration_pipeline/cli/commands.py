@@ -1,4 +1,4 @@
-"""The commands that work on sources: run the jobs, then show the state. Options are in ``cli/app.py``.
+"""The commands that work on sources: run the jobs, then show the state. Options are in ``cli/declarations/``.
 
 Each returns the exit status.
 """

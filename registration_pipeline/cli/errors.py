@@ -1,6 +1,6 @@
 """The last resort of the command line: what it says of an error that ended a command, and the exit status for it.
 
-What does not belong here: commands and options (``app.py``), and the errors themselves.
+What does not belong here: commands and options (``declarations/``), and the errors themselves.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""The command ``probe``: read the facts that a plan needs, then show what was read. Options are in ``cli/app.py``."""
+"""The command ``probe``: read the facts that a plan needs, then show what was read. Options are in ``cli/declarations/``."""
 
 from collections.abc import Iterator
 from itertools import islice

@@ -1,6 +1,6 @@
 """What every command does around its own work: the configuration, running jobs, and the exit status.
 
-Options and help texts are in ``cli/app.py``; what is printed is in ``cli/output.py``.
+Options and help texts are in ``cli/declarations/``; what is printed is in ``cli/output.py``.
 """
 
 import gc

@@ -30,10 +30,10 @@ run_storage:
   class: DatabaseRunStorage
   config: {{url: "{url}"}}
 """
-POSTGRES = f"""\
+MYSQL = f"""\
 storage:
-  postgres:
-    postgres_db: {{hostname: 127.0.0.1, port: 1, username: dagster, password: {SECRET}, db_name: dagster}}
+  mysql:
+    mysql_db: {{hostname: 127.0.0.1, port: 1, username: dagster, password: {SECRET}, db_name: dagster}}
 """
 
 
@@ -58,7 +58,7 @@ CONFIGURED = {
         ELSEWHERE.format(url=f"mysql+pymysql://u:{SECRET}@127.0.0.1:1/d"),
         (":2: run_storage: ", "the Python module 'pymysql'"),
     ),
-    "Dagster's library is missing": (POSTGRES, (":1: storage.postgres: ", "the Python module 'dagster_postgres'")),
+    "Dagster's library is missing": (MYSQL, (":1: storage.mysql: ", "the Python module 'dagster_mysql'")),
     "an address of no database": (
         ELSEWHERE.format(url=f"postgresql//u:{SECRET}@h"),
         (":2: run_storage: ", "correct it"),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 KEY = "raw/b.jpg"
 REFUSED = "403 Forbidden"
 PASSING = "503 try again"
+AHEAD = timedelta(hours=2)
 
 
 @pytest.fixture
@@ -55,6 +56,40 @@ def tried_in_vain_once_more(fleet: Any) -> None:
     register(fleet, REFUSED)
     write(fleet)
     register(fleet, PASSING)
+    register(fleet, None)
+
+
+def written_between_two_tries(fleet: Any) -> None:
+    """The first try may have registered it, though its job named a failure that may pass."""
+    register(fleet, REFUSED)
+    register(fleet, PASSING)
+    write(fleet)
+    register(fleet, None)
+
+
+def fixed_a_moment_before(fleet: Any) -> None:
+    """A listing with fractions of seconds leaves no doubt."""
+    register(fleet, REFUSED)
+    write(fleet, last_modified=fleet.time.clock() + timedelta(seconds=119, microseconds=999_000))
+    register(fleet, None)
+
+
+def fixed_by_a_clock_that_is_ahead(fleet: Any) -> None:
+    """The plan before the attempt saw the object as it is now, whatever the store's clock says."""
+    register(fleet, REFUSED)
+    write(fleet, last_modified=fleet.time.clock() + AHEAD)
+    fleet.sync()
+    register(fleet, None)
+
+
+def written_later_by_a_clock_that_is_ahead(fleet: Any) -> None:
+    fixed_by_a_clock_that_is_ahead(fleet)
+    write(fleet, last_modified=fleet.time.clock() + AHEAD)
+
+
+def not_planned_since_by_a_clock_that_is_ahead(fleet: Any) -> None:
+    register(fleet, REFUSED)
+    write(fleet, last_modified=fleet.time.clock() + AHEAD)
     register(fleet, None)
 
 
@@ -106,6 +141,11 @@ def another_one_of_the_chunk(fleet: Any) -> None:
             (fixed_before, 0),
             (fixed_after_two_refusals, 0),
             (tried_in_vain_once_more, 0),
+            (fixed_a_moment_before, 0),
+            (fixed_by_a_clock_that_is_ahead, 0),
+            (written_between_two_tries, 1),
+            (written_later_by_a_clock_that_is_ahead, 1),
+            (not_planned_since_by_a_clock_that_is_ahead, 1),
             (retried_again_for_another_object, 0),
             (written_after_it_was_accepted, 1),
             (written_while_it_was_accepted, 1),

@@ -22,6 +22,7 @@ COMMANDS = (
     "cancel",
     "check",
     "demo",
+    "export",
     "failures",
     "inventory",
     "plan",
@@ -46,12 +47,6 @@ PARAMETERS = [
 def test_there_are_exactly_the_commands_of_this_version():
     assert isinstance(GROUP, click.Group)
     assert tuple(sorted(GROUP.commands)) == COMMANDS
-
-
-@pytest.mark.parametrize("name", ["export"])
-def test_commands_of_later_versions_are_not_there_yet(name: str, capsys: pytest.CaptureFixture[str]):
-    assert run([name, "fleet"]) == 2
-    assert f"No such command '{name}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])

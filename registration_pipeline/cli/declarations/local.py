@@ -1,0 +1,68 @@
+"""The commands that need no account and no bucket: the sandbox and the demo."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from registration_pipeline.cli.options import JsonOption, UnusedConfigOption
+from registration_pipeline.errors import UsageError
+
+commands = typer.Typer()
+
+
+@commands.command()
+def sandbox(
+    *,
+    port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 picks a free one.")] = 8742,
+    data: Annotated[Path, typer.Option("--data", help="Where its database, key and rules live.")] = Path("sandbox"),
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    admin_port: Annotated[
+        int,
+        typer.Option(
+            "--admin-port", help="Port of the page and API to inspect it and plant faults; 0 picks a free one."
+        ),
+    ] = 8743,
+    read: Annotated[
+        Path | None,
+        typer.Option(
+            "--read",
+            metavar="DIR",
+            help="Open file:/// objects below this directory, as Encord opens every object. Without, nothing is opened, and "
+            "a broken object is registered as well.",
+            show_default=False,
+        ),
+    ] = None,
+    config: UnusedConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Run the local Encord sandbox until Ctrl-C, and print how to point the pipeline at it."""
+    del config
+    from registration_pipeline.sandbox.config import Integration, LocalObjects, SandboxConfig
+    from registration_pipeline.sandbox.server import serve
+
+    if read is not None and not read.is_dir():
+        raise UsageError(f"--read {read} is not a directory. Name the directory of the source's files.")
+    readers = () if read is None else (LocalObjects(root=read.resolve()),)
+    integrations = (Integration("sandbox", readers=readers),)
+    serve(
+        SandboxConfig(data=data, host=host, port=port, admin_port=admin_port, integrations=integrations), as_json=json
+    )
+    return 0
+
+
+@commands.command()
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Where the demo lives; made if missing.")] = Path("demo"),
+    ui: Annotated[bool, typer.Option("--ui", help="Open the Dagster UI on the demo, until Ctrl-C.")] = False,  # noqa: FBT002
+    ui_port: Annotated[int, typer.Option("--ui-port", help="Port of the Dagster UI.")] = 3000,
+    config: UnusedConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """The whole main job on a small real bucket of generated media and the local sandbox."""
+    from registration_pipeline.demo.command import run_demo, serve_demo
+
+    del config
+    if ui and json:
+        raise UsageError("Give --ui or --json, not both: the UI runs until Ctrl-C and has no report.")
+    return serve_demo(folder.resolve(), ui_port) if ui else run_demo(folder.resolve(), as_json=json)

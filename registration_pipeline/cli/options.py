@@ -1,0 +1,36 @@
+"""The arguments and options that several commands share.
+
+What belongs to one command only is declared with it, in ``cli/declarations``.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+_CONFIG_HELP = "The configuration file. Default: the one that REGISTRATION_CONFIG names, else ./registration.yaml."
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", help=_CONFIG_HELP, show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+UnusedConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Accepted by every command; not used by this one.", show_default=False)
+]
+SourceArgument = Annotated[str, typer.Argument(help="A source of registration.yaml.")]
+SourcesArgument = Annotated[
+    list[str] | None, typer.Argument(help="Sources of registration.yaml; all by default.", show_default=False)
+]
+
+
+class ExportFormat(StrEnum):
+    """The forms of a manifest that Encord's upload dialog reads."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+def chosen_config(config: Path | None) -> Path | None:
+    """Return the file named after the command, else the one named before it."""
+    before: Path | None = click.get_current_context().find_root().obj
+    return config or before
