@@ -12,7 +12,9 @@ import dagster as dg
 from registration_pipeline.orchestration.asset_specs import Embedding, Translation, name_source
 from registration_pipeline.orchestration.assets import build_assets
 from registration_pipeline.orchestration.audit import build_audit_check
-from registration_pipeline.orchestration.jobs import build_jobs, build_schedule
+from registration_pipeline.orchestration.automation.follow_up import build_follow_up_sensor
+from registration_pipeline.orchestration.automation.nightly import build_schedule
+from registration_pipeline.orchestration.jobs import build_jobs
 from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.stale_runs import build_stale_run_sensor
@@ -84,6 +86,6 @@ def define(
         asset_checks=[build_audit_check(own) for _, own in sources],
         jobs=[job for source, own in sources for job in build_jobs(source, own)],
         schedules=[schedule for schedule in schedules if schedule is not None],
-        sensors=[build_stale_run_sensor(shared)],
+        sensors=[build_stale_run_sensor(shared), build_follow_up_sensor([own for _, own in sources], shared)],
         resources={**resources, shared.resource: ProjectResource(settings=settings, **storage)},
     )

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 # An instance whose dagster.yaml has a value of the wrong type raises this, which is not a DagsterError.
 from dagster._check import CheckError
 
-# What a job says of assets without executing their steps: the UI shows a job's schedule on the pages of these assets.
-from dagster._core.definitions.assets.job.asset_layer import AssetLayer
-
 # A job that a worker process, too, can load by module and attribute: what a run needs to be executed again from the UI.
 from dagster._core.code_pointer import ModuleCodePointer
+
+# What a job says of assets without executing their steps: the UI shows a job's schedule on the pages of these assets.
+from dagster._core.definitions.assets.job.asset_layer import AssetLayer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
 # What a "planned" event holds: the public builder of the event takes it.
 from dagster._core.events import AssetMaterializationPlannedData
 
-# Whether a backfill has ended.
-from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
-
 # Executes a run event by event; ``execute_in_process`` makes runs that belong to no code location.
 from dagster._core.execution.api import execute_run_iterator
+
+# Whether a backfill has ended.
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 
 # Opens an instance with settings on top of its dagster.yaml.
 from dagster._core.instance.ref import InstanceRef

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from registration_pipeline.orchestration.automation.nightly import build_schedule, ticks_after
 from registration_pipeline.orchestration.names import SOURCE_TAG, SourceNames
+from registration_pipeline.orchestration.runs.launch import remote_origin
 from registration_pipeline.orchestration.runs.processes import WORKER_TAG, worker_tag
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 OWN = SourceNames("fleet-cameras")
 SECONDS = timedelta(seconds=5)
@@ -31,15 +34,26 @@ def source(**changes: Any) -> SourceSettings:
     return SourceSettings.model_validate({"schedule": "30 2 * * *", **values})
 
 
-@pytest.fixture
-def instance() -> Iterator[DagsterInstance]:
-    with DagsterInstance.ephemeral() as opened:
+@pytest.fixture(scope="module")
+def kept_instance(empty_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DagsterInstance]:
+    home = tmp_path_factory.mktemp("home")
+    shutil.copytree(empty_home, home, dirs_exist_ok=True)
+    with DagsterInstance.from_config(str(home)) as opened:
         yield opened
 
 
-def tick(instance: DagsterInstance, at: datetime, *, now: datetime | None = None, **settings: Any) -> dg.RunRequest | str:
+@pytest.fixture
+def instance(kept_instance: DagsterInstance) -> DagsterInstance:
+    """An instance without runs; a schedule is not evaluated with one that is only in memory."""
+    kept_instance.run_storage.wipe()
+    return kept_instance
+
+
+def tick(
+    instance: DagsterInstance, at: datetime, *, now: datetime | None = None, **settings: Any
+) -> dg.RunRequest | str:
     """Evaluate the schedule as the daemon does: the run that is asked for, or why there is none."""
-    schedule = build_schedule(source(**settings), OWN, clock=lambda: now or at + SECONDS)
+    schedule = build_schedule(source(**settings), OWN, clock=lambda: now or at.astimezone(UTC) + SECONDS)
     assert schedule is not None
     evaluated = schedule.evaluate_tick(dg.build_schedule_context(instance, scheduled_execution_time=at))
     if evaluated.run_requests:
@@ -49,12 +63,13 @@ def tick(instance: DagsterInstance, at: datetime, *, now: datetime | None = None
     return evaluated.skip_message
 
 
-def add_run(instance: DagsterInstance, job_name: str, status: DagsterRunStatus, **tags: str) -> dg.DagsterRun:
-    @dg.job(name=job_name, tags={SOURCE_TAG: OWN.source})
+def add_run(instance: DagsterInstance, job_name: str, status: DagsterRunStatus) -> dg.DagsterRun:
+    @dg.job(name=job_name)
     def job() -> None:
         pass
 
-    return instance.create_run_for_job(job, status=status, tags={SOURCE_TAG: OWN.source, **tags})
+    tags = {SOURCE_TAG: OWN.source}
+    return instance.create_run_for_job(job, status=status, tags=tags, remote_job_origin=remote_origin(job_name))
 
 
 def at(text: str, zone: str = "UTC") -> datetime:
@@ -140,13 +155,15 @@ def test_every_night_of_every_zone_has_one_tick_also_when_clocks_change(
 ) -> None:
     first, last = CHANGES
     ticks = list(
-        itertools.takewhile(lambda one: one.date() <= last, ticks_after(cron, zone, at(f"{first - timedelta(1)}T12:00", zone)))
+        itertools.takewhile(
+            lambda one: one.date() <= last, ticks_after(cron, zone, at(f"{first - timedelta(1)}T12:00", zone))
+        )
     )
 
-    assert Counter(one.date() for one in ticks) == Counter(first + timedelta(day) for day in range((last - first).days + 1))
-    changing = {
-        two for one, two in itertools.pairwise(ticks) if one.utcoffset() != two.utcoffset()
-    }
+    assert Counter(one.date() for one in ticks) == Counter(
+        first + timedelta(day) for day in range((last - first).days + 1)
+    )
+    changing = {two for one, two in itertools.pairwise(ticks) if one.utcoffset() != two.utcoffset()}
     for one in changing:
         asked = tick(instance, one, schedule=cron, timezone=zone)
         assert isinstance(asked, dg.RunRequest), asked
@@ -156,7 +173,9 @@ def test_every_night_of_every_zone_has_one_tick_also_when_clocks_change(
 @pytest.mark.parametrize(
     ("night", "hour"),
     [
-        pytest.param("2027-03-28", "2027-03-28T01:00:00+00:00", id="an hour that does not exist: at the end of the gap"),
+        pytest.param(
+            "2027-03-28", "2027-03-28T01:00:00+00:00", id="an hour that does not exist: at the end of the gap"
+        ),
         pytest.param("2026-10-25", "2026-10-25T01:30:00+00:00", id="an hour that exists twice: the second time"),
     ],
 )

@@ -4,7 +4,7 @@ What does not belong here: the job that it starts (``jobs.py``), and reading the
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice, takewhile
 
 import dagster as dg
@@ -61,7 +61,8 @@ def ticks_after(cron: str, zone: str, tick: datetime) -> Iterator[datetime]:
     A night whose hour does not exist, because clocks go forward, has its tick at the end of the gap; one whose hour exists
     twice has it once.
     """
-    yield from schedule_execution_time_iterator((tick + timedelta(seconds=1)).timestamp(), cron, zone)
+    # In seconds: a time of day plus a second would be the first of two that an hour of the night has twice.
+    yield from schedule_execution_time_iterator(tick.timestamp() + 1, cron, zone)
 
 
 def _made_up_later(cron: str, zone: str, tick: datetime, now: datetime) -> str | None:
@@ -69,7 +70,9 @@ def _made_up_later(cron: str, zone: str, tick: datetime, now: datetime) -> str |
 
     The daemon itself asks for the last tick only as long as it was not interrupted in the middle of them.
     """
-    later = list(islice(takewhile(lambda one: one <= now, ticks_after(cron, zone, tick)), _MOST_TICKS))
+    later = list(
+        islice(takewhile(lambda one: one.timestamp() <= now.timestamp(), ticks_after(cron, zone, tick)), _MOST_TICKS)
+    )
     if not later:
         return None
     return (
@@ -96,7 +99,9 @@ def _overlaps(instance: dg.DagsterInstance, own: SourceNames) -> str | None:
 
 def _start(record: dg.RunRecord) -> datetime:
     started = record.start_time
-    return record.create_timestamp if started is None else datetime.fromtimestamp(started, record.create_timestamp.tzinfo)
+    return (
+        record.create_timestamp if started is None else datetime.fromtimestamp(started, record.create_timestamp.tzinfo)
+    )
 
 
 def _said(time: datetime) -> str:
