@@ -40,8 +40,7 @@ def announce(context: dg.OpExecutionContext, key: dg.AssetKey) -> None:
     Until it does, the asset shows as in progress, and as failed if the run ends before. Said when the stage begins and not
     when the run does, so that what the run never reached goes on showing its last good state.
     """
-    store = batch_store(context.instance) or context.instance.event_log_storage.store_event_batch
-    store([_planned(context, key, None)])
+    context.instance.event_log_storage.store_event(_planned(context, key, None))
 
 
 def _planned(context: dg.OpExecutionContext, key: dg.AssetKey, partition: str | None) -> dg.EventLogEntry:
