@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-import dagster._daemon  # noqa: F401 - before the scheduler, which imports it in a circle
+import dagster._daemon
 import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRunStatus
@@ -142,7 +142,9 @@ class Nights:
 
     def recount(self) -> None:
         """Compare what the pipeline and Dagster show with the bucket and the sandbox."""
-        registered = Counter(unquote(urlsplit(url).path).removeprefix(f"{self.bucket}/") for url in self.pipeline.urls())
+        registered = Counter(
+            unquote(urlsplit(url).path).removeprefix(f"{self.bucket}/") for url in self.pipeline.urls()
+        )
         assert set(registered.values()) <= {1}, "registered twice"
         there = frozenset(registered)
         failed = (self.broken & self.listed) - there
