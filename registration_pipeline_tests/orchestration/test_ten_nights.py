@@ -36,6 +36,7 @@ from registration_pipeline.project.project import utc_now
 from registration_pipeline.sandbox.faults.values import Effect, Fault
 from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 from registration_pipeline_tests.message_servers import MessageServer, message_server
+from registration_pipeline_tests.orchestration.check_statuses import shown_checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -169,6 +170,17 @@ class Nights:
             "changed": len(self.overwritten & self.listed & there),
         }
 
+    def last_runs(self) -> dict[str, DagsterRunStatus]:
+        """How the last run ended that was about to materialize an asset, as its page shows it."""
+        own = self.pipeline.own
+        found = {}
+        for key in (own.inventory, own.chunk_plan, own.failure_log):
+            planned = self.instance.get_latest_planned_materialization_info(key)
+            run = None if planned is None else self.instance.get_run_by_id(planned.run_id)
+            assert run is not None
+            found[key.path[-1]] = run.status
+        return found
+
     def runs(self) -> int:
         """How many syncs the schedule started."""
         return self.instance.get_runs_count(dg.RunsFilter(job_name=self.pipeline.own.nightly_job))
@@ -182,8 +194,6 @@ class Nights:
     @contextmanager
     def sync_that_takes_long(self) -> Iterator[dg.DagsterRun]:
         """Have a run of the sync job that does not end in time."""
-        repository = self.workspace.create_request_context().get_code_location(CODE_LOCATION)
-        assert repository is not None
         name = self.pipeline.own.sync_job
         run = self.instance.create_run_for_job(
             self.pipeline.definitions.get_job_def(name),
@@ -231,7 +241,14 @@ def test_ten_nights_of_a_bucket_that_changes(nights: Nights) -> None:
     # 4: Encord no longer accepts the key.
     nights.add("fourth/0.jpg")
     nights.pipeline.sandbox.script(Fault(effect=Effect.STATUS, status=401, times=None))
+    checks = shown_checks(nights.pipeline, nights.instance)
     assert nights.night("2027-10-29", lists=False) == ["halted"]
+    assert shown_checks(nights.pipeline, nights.instance) == checks, "a check that was not executed shows something new"
+    assert nights.last_runs() == {
+        "inventory": DagsterRunStatus.FAILURE,
+        "chunk_plan": DagsterRunStatus.SUCCESS,
+        "failure_log": DagsterRunStatus.SUCCESS,
+    }
 
     # 5: it does again.
     nights.pipeline.sandbox.clear_faults()
@@ -269,10 +286,8 @@ def test_ten_nights_of_a_bucket_that_changes(nights: Nights) -> None:
     nights.recount()
     assert nights.runs() == 7
 
-    # 10: it is back, and one sync makes up all.
+    # 10: it is back, and one sync makes up the night before; what Encord refused before rings no more.
     nights.add("tenth/0.jpg")
     assert nights.night("2027-11-04") == ["recovered"]
     assert nights.runs() == 8
-
-    # What Encord refused is repaired, and what is known rings no more until all is well.
     assert nights.messages.kinds == ["halted", "recovered", "failed", "missed", "recovered"]

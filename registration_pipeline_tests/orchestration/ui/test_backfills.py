@@ -56,4 +56,4 @@ def test_a_backfill_of_all_chunks_is_one_run_and_the_failed_ones_are_retried_fro
     assert pipeline.sandbox.duplicates() == {}
     assert len(pipeline.urls()) == CHUNKS
     pipeline.wait_until(lambda: len(_logs(pipeline, instance)) == 2, seconds=90, what="the failure log after the retry")
-    assert [rows for rows in _logs(pipeline, instance)] == [0, 3]
+    assert _logs(pipeline, instance) == [0, 3]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 PAGE = """query($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) { ... on AssetNode {
-  targetingInstigators { __typename ... on Schedule { name futureTicks(limit: 1) { results { timestamp } } } ... on Sensor { name } }
-  freshnessStatusInfo { freshnessStatus } } } }"""
+  targetingInstigators { __typename
+    ... on Schedule { name futureTicks(limit: 1) { results { timestamp } } } ... on Sensor { name } } } } }"""
 
 
 def test_new_objects_are_registered_without_a_person(
