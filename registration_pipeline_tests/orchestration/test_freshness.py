@@ -43,7 +43,7 @@ def materialize(instance: DagsterInstance, key: dg.AssetKey, *, ago: timedelta) 
         "night",
         event_specific_data=StepMaterializationData(dg.AssetMaterialization(key)),
     )
-    entry = dg.EventLogEntry(
+    entry = dg.EventLogEntry(  # type: ignore[no-untyped-call]
         error_info=None,
         level=20,
         user_message="",
