@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 
 from registration_pipeline.orchestration import names
+from registration_pipeline.orchestration.automation.freshness import FRESH_STAGES, freshness_policy
 from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import LAYOUT
@@ -96,14 +97,17 @@ def name_source(
     """
     wanted = embedding or Embedding()
     bare = SourceNames(source.name, wanted.key_prefix, shared or ConfigurationNames())
-    specs = {stage: _spec(bare, stage, said, wanted) for stage, said in _descriptions(source).items()}
+    policy = freshness_policy(source)
+    specs = {stage: _spec(bare, stage, said, wanted, policy) for stage, said in _descriptions(source).items()}
     if wanted.translate is not None:
         specs = {stage: _translated(spec, wanted.translate) for stage, spec in specs.items()}
     _refuse_equal_keys(source.name, specs.values())
     return SourceNames(bare.source, bare.key_prefix, bare.shared, specs)
 
 
-def _spec(own: SourceNames, stage: str, said: _Described, wanted: Embedding) -> dg.AssetSpec:
+def _spec(
+    own: SourceNames, stage: str, said: _Described, wanted: Embedding, policy: dg.FreshnessPolicy | None
+) -> dg.AssetSpec:
     partitions = dg.DynamicPartitionsDefinition(name=own.partitions) if stage in CHUNK_STAGES else None
     return dg.AssetSpec(
         own.default_key(stage),
@@ -116,6 +120,7 @@ def _spec(own: SourceNames, stage: str, said: _Described, wanted: Embedding) -> 
         tags={**wanted.tags, names.SOURCE_TAG: own.source},
         partitions_def=partitions,
         skippable=stage in CHUNK_STAGES,
+        freshness_policy=policy if stage in FRESH_STAGES else None,
     )
 
 

@@ -15,6 +15,7 @@ from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
+from registration_pipeline.orchestration.runs.planned_events import announce
 from registration_pipeline.orchestration.stages import CheckReport, Log, ProgressReporter, StageReport
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import MediaMetadata, SourceSettings
@@ -224,7 +225,10 @@ def _op(
     )
     def read(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = fact_stage(stage, *load_source(context, own), own, context.log.info, again=again)
+            loaded = load_source(context, own)
+            if stage.is_step(source):
+                announce(context, own.facts(stage.name))
+            report = fact_stage(stage, *loaded, own, context.log.info, again=again)
         if stage.is_step(source):
             for check in report.checks:
                 event: Any = check.as_event()  # Dagster takes it, and its annotation lacks it
