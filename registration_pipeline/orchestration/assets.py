@@ -5,16 +5,17 @@ raises would skip the registration of every other chunk of the run (docs/decisio
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from registration_pipeline.orchestration import names
+from registration_pipeline.orchestration.asset_specs import declared, with_deps
 from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.dataset import build_dataset_asset, has_dataset
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 CHUNKS_PER_RUN = 500
 
 
-def build_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
+def build_assets(source: SourceSettings, own: SourceNames) -> list[dg.AssetsDefinition]:
     """Return the assets of one source."""
-    upserts = [build_upserts_asset(source)] if source.upsert_metadata else []
-    dataset = [build_dataset_asset(source)] if has_dataset(source) else []
-    chunks = [_chunk_plan(source), _chunks(source), *upserts, *dataset]
-    return [_inventory(source), *build_fact_assets(source), *chunks, _failure_log(source)]
+    upserts = [build_upserts_asset(own)] if source.upsert_metadata else []
+    dataset = [build_dataset_asset(own)] if has_dataset(source) else []
+    chunks = [_chunk_plan(source, own), _chunks(own), *upserts, *dataset]
+    return [_inventory(own), *build_fact_assets(source, own), *chunks, _failure_log(source, own)]
 
 
 def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:
@@ -46,61 +47,46 @@ def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:
     return dg.DynamicPartitionsDefinition(name=source.partitions)
 
 
-def _described(source: SourceSettings, key: dg.AssetKey, *checks: tuple[str, str], **more: Any) -> dict[str, Any]:
-    """Return what every unpartitioned asset is declared with."""
-    specs = [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in checks]
-    return {
-        "key": key,
-        "group_name": SourceNames(source.name).ident,
-        "tags": {names.SOURCE_TAG: source.name},
-        "check_specs": specs or None,
-        **more,
-    }
+def _checked(key: dg.AssetKey, *checks: tuple[str, str]) -> list[dg.AssetCheckSpec]:
+    return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in checks]
 
 
-def _inventory(source: SourceSettings) -> dg.AssetsDefinition:
-    own = SourceNames(source.name)
-    checks = (
+def _inventory(own: SourceNames) -> dg.AssetsDefinition:
+    checks = _checked(
+        own.inventory,
         (names.INVENTORY_COMPLETE, "The parts hold as many rows as the commit marker says."),
         (names.INVENTORY_NOT_EMPTIED, "A source that held objects before still holds some."),
     )
-    described = _described(source, own.inventory, *checks, kinds={"parquet"}, pool=own.listing_pool)
 
-    @dg.asset(**described, description=f"Every object of {source.uri}, as Parquet.")
-    def inventory(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    @dg.asset(**declared(own, "inventory"), check_specs=checks, pool=own.listing_pool)
+    def inventory(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
-            return _result(inventory_stage(*project.load_source(source.name), context.log))
+            return _result(inventory_stage(*load_source(context, own), own, context.log))
 
     return inventory
 
 
-def _chunk_plan(source: SourceSettings) -> dg.AssetsDefinition:
-    own = SourceNames(source.name)
+def _chunk_plan(source: SourceSettings, own: SourceNames) -> dg.AssetsDefinition:
     checks = [(names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")]
     if source.metadata_schema:
         checks.append((names.METADATA_MATCHES_SCHEMA, "No object is rejected as invalid_metadata."))
-    before = [own.inventory, *asset_keys(source)]
-    described = _described(source, own.chunk_plan, *checks, deps=before, kinds={"parquet"}, pool=own.listing_pool)
+    described = declared(own, "chunk_plan", own.inventory, *asset_keys(source, own))
 
-    @dg.asset(**described, description="New objects in chunks; chunks that exist never change.")
-    def chunk_plan(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    @dg.asset(**described, check_specs=_checked(own.chunk_plan, *checks), pool=own.listing_pool)
+    def chunk_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
-            return _result(plan_stage(*project.load_source(source.name), context.instance, context.log.info))
+            return _result(plan_stage(*load_source(context, own), own, context.instance, context.log.info))
 
     return chunk_plan
 
 
-def _failure_log(source: SourceSettings) -> dg.AssetsDefinition:
-    own = SourceNames(source.name)
+def _failure_log(source: SourceSettings, own: SourceNames) -> dg.AssetsDefinition:
     before = [own.registration, own.dataset] if has_dataset(source) else [own.registration]
-    described = _described(source, own.failure_log, deps=before, kinds={"csv", "parquet"})
 
-    @dg.asset(
-        **described, description="What is not registered, and why: a row per failed unit and per rejected object."
-    )
-    def failure_log(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    @dg.asset(**declared(own, "failure_log", *before))
+    def failure_log(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
-            return _result(failure_log_stage(*project.load_source(source.name), context.log.info))
+            return _result(failure_log_stage(*load_source(context, own), context.log.info))
 
     return failure_log
 
@@ -109,37 +95,13 @@ def _result(report: StageReport) -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata=report.metadata, check_results=[check.as_result() for check in report.checks])
 
 
-def _chunk_specs(source: SourceSettings) -> list[dg.AssetSpec]:
-    own = SourceNames(source.name)
-    described: dict[str, Any] = {
-        "group_name": own.ident,
-        "skippable": True,
-        "partitions_def": partitions_of(own),
-        "tags": {names.SOURCE_TAG: source.name},
-    }
-    return [
-        dg.AssetSpec(
-            own.manifest,
-            deps=[own.chunk_plan],
-            description="A chunk in Encord's upload format.",
-            kinds={"json"},
-            **described,
-        ),
-        dg.AssetSpec(
-            own.registration,
-            deps=[own.manifest],
-            description="A chunk's objects in Encord. Retrying a failed partition sends the same manifest again.",
-            **described,
-        ),
-    ]
-
-
-def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
-    own = SourceNames(source.name)
-
+def _chunks(own: SourceNames) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{own.ident}_submit_chunks",
-        specs=_chunk_specs(source),
+        specs=[
+            with_deps(own.specs["manifest"], own.chunk_plan),
+            with_deps(own.specs["registration"], own.manifest),
+        ],
         check_specs=[
             dg.AssetCheckSpec(names.MANIFESTS_VALID, asset=own.manifest, description="Encord's rules, all of them."),
             dg.AssetCheckSpec(names.NO_FAILED_CHUNKS, asset=own.registration, description="Over the whole source."),
@@ -148,11 +110,12 @@ def _chunks(source: SourceSettings) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=CHUNKS_PER_RUN),
         can_subset=True,
         pool=own.pool,
+        required_resource_keys={own.resource},
     )
     def submit_chunks(
-        context: dg.AssetExecutionContext, project: ProjectResource
+        context: dg.AssetExecutionContext,
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult]:
-        run = ChunkRun.open(project, source.name, context.log.info)
+        run = ChunkRun.open(context, own)
         selected = context.selected_asset_keys
         checks: list[CheckReport] = [] if selected else run.check()
         failed: list[ChunkResult] = []

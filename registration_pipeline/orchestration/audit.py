@@ -12,7 +12,7 @@ import dagster as dg
 
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
 from registration_pipeline.orchestration.stages import CheckReport, registration_event
 from registration_pipeline.project.project import Project, utc_now
@@ -35,26 +35,28 @@ class AuditOptions(dg.Config):
     """Adopt what is in Encord and not registered according to the ledger. Nothing is sent."""
 
 
-def build_audit_job(source: SourceSettings) -> dg.JobDefinition:
+def build_audit_job(source: SourceSettings, own: SourceNames) -> dg.JobDefinition:
     """Return the job that compares a source's bucket, ledger and Encord folder."""
-    own = SourceNames(source.name)
 
-    @dg.op(name=f"{own.ident}_{AUDIT_OP}", out=dg.Out(dg.Nothing))
+    @dg.op(name=f"{own.ident}_{AUDIT_OP}", out=dg.Out(dg.Nothing), required_resource_keys={own.resource})
     def run_audit(
-        context: dg.OpExecutionContext, config: AuditOptions, project: ProjectResource
+        context: dg.OpExecutionContext, config: AuditOptions
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         adopted: list[ChunkResult] = []
         with errors_as_failures():
-            loaded = project.load_source(source.name)
+            loaded = load_source(context, own)
             report = audit_stage(*loaded, context.log.info, adopted=adopted if config.adopt else None)
         yield from (registration_event(loaded[0].store, own, result) for result in adopted)
-        check: Any = audit_check(loaded[0].store, report).as_event()  # Dagster takes it, and its annotation does not
+        check: Any = audit_check(
+            loaded[0].store, own, report
+        ).as_event()  # Dagster takes it, and its annotation does not
         context.log_event(check)
 
     @dg.job(
         name=own.audit_job,
         tags={names.SOURCE_TAG: source.name},
         description=f"{source.uri}, the ledger and the Encord folder compared. Sends nothing.",
+        executor_def=dg.in_process_executor,
     )
     def audit() -> None:
         run_audit()
@@ -62,21 +64,21 @@ def build_audit_job(source: SourceSettings) -> dg.JobDefinition:
     return audit
 
 
-def build_audit_check(source: SourceSettings) -> dg.AssetChecksDefinition:
+def build_audit_check(own: SourceNames) -> dg.AssetChecksDefinition:
     """Return the asset check that audits a source, only when it is executed by itself."""
-    own = SourceNames(source.name)
 
     @dg.asset_check(
         asset=own.registration,
         name=names.AUDIT_CLEAN,
+        required_resource_keys={own.resource},
         description="Bucket, ledger and Encord agree. Lists the whole folder: execute it by itself.",
     )
-    def audit_clean(context: dg.AssetCheckExecutionContext, project: ProjectResource) -> dg.AssetCheckResult:
+    def audit_clean(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         # Dagster plans an asset's checks into every run that materializes it. There this one is skipped, because chunks are
         # reported as events and not as outputs; a test checks that.
         with errors_as_failures():
-            loaded, settings = project.load_source(source.name)
-            return audit_check(loaded.store, audit_stage(loaded, settings, context.log.info)).as_result()
+            loaded, settings = load_source(context, own)
+            return audit_check(loaded.store, own, audit_stage(loaded, settings, context.log.info)).as_result()
 
     return audit_clean
 
@@ -148,7 +150,7 @@ class _Stages:
         current_listener().advanced(done)
 
 
-def audit_check(store: "StateStore", report: "AuditReport") -> CheckReport:
+def audit_check(store: "StateStore", own: SourceNames, report: "AuditReport") -> CheckReport:
     """Return an audit as the result of the check, with what to do about each finding."""
     from registration_pipeline.audit.rows import AuditFinding
 
@@ -177,6 +179,4 @@ def audit_check(store: "StateStore", report: "AuditReport") -> CheckReport:
         "parquet": metadata.link(store, report.parquet.name),
         "csv": metadata.link(store, report.csv),
     }
-    return CheckReport(
-        names.AUDIT_CLEAN, SourceNames(report.source).registration, passed=report.is_clean, metadata=shown
-    )
+    return CheckReport(names.AUDIT_CLEAN, own.registration, passed=report.is_clean, metadata=shown)

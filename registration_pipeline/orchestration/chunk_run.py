@@ -13,7 +13,7 @@ from registration_pipeline.errors import UsageError
 from registration_pipeline.orchestration.dataset import dataset_stage, has_dataset
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import unknown_partitions
-from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.failures import failure_of
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures
 from registration_pipeline.orchestration.stages import (
@@ -43,13 +43,14 @@ class ChunkRun:
 
     project: Project
     source: SourceSettings
+    own: SourceNames
     log: Log
 
     @classmethod
-    def open(cls, project: ProjectResource, source: str, log: Log) -> "ChunkRun":
-        """Read the configuration for a run over chunks of a source."""
+    def open(cls, context: dg.AssetExecutionContext | dg.OpExecutionContext, own: SourceNames) -> "ChunkRun":
+        """Take the configuration for a run over chunks of a source, in a step that requires its resource."""
         with errors_as_failures():
-            return cls(*project.load_source(source), log)
+            return cls(*load_source(context, own), own, context.log.info)
 
     def named(self, chunk_ids: Sequence[str], *, force: bool = False) -> "tuple[list[ChunkTask], list[str]]":
         """Return the chunks of these ids, which a user or the UI chose, and the ids that the state does not know.
@@ -108,8 +109,8 @@ class ChunkRun:
         """Read every planned chunk and send nothing: what executing only the checks means."""
         with errors_as_failures():
             chunks = list(self.project.snapshot(self.source).chunks.values())
-            valid = _result_of(manifest_stage(self.project, self.source, chunks))
-            return [valid, no_failed_chunks(self.project, self.source)]
+            valid = _result_of(manifest_stage(self.project, self.source, self.own, chunks))
+            return [valid, no_failed_chunks(self.project, self.source, self.own)]
 
     def register(
         self,
@@ -127,19 +128,19 @@ class ChunkRun:
             total: how many chunks they are.
             checks: takes the results of the checks.
         """
-        own = SourceNames(self.source.name)
+        own = self.own
         with errors_as_failures():
             if own.registration not in selected:
                 chunks = [task.chunk for task in tasks]
-                checks.append((yield from manifest_stage(self.project, self.source, chunks)))
+                checks.append((yield from manifest_stage(self.project, self.source, own, chunks)))
                 return []
-            manifests = ManifestTally(self.project, self.source) if own.manifest in selected else None
+            manifests = ManifestTally(self.project, own) if own.manifest in selected else None
             failed = yield from registration_stage(
-                self.project, self.source, tasks, total=total, manifests=manifests, log=self.log
+                self.project, self.source, own, tasks, total=total, manifests=manifests, log=self.log
             )
             if manifests is not None:
                 checks.append(manifests.check())
-            checks.append(no_failed_chunks(self.project, self.source))
+            checks.append(no_failed_chunks(self.project, self.source, own))
         return failed
 
     def link(self, *, retry_failed: bool) -> "tuple[StageReport | None, dg.Failure | None]":
@@ -155,7 +156,7 @@ class ChunkRun:
             return None, None
         try:
             with errors_as_failures():
-                return dataset_stage(self.project, self.source, self.log, retry_failed=retry_failed), None
+                return dataset_stage(self.project, self.source, self.own, self.log, retry_failed=retry_failed), None
         except dg.Failure as halted:
             return None, halted
 

@@ -9,8 +9,9 @@ import dagster as dg
 
 from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
 from registration_pipeline.orchestration.stages import CheckReport, Log, StageReport
 from registration_pipeline.project.project import Project
@@ -28,12 +29,15 @@ def has_dataset(source: SourceSettings) -> bool:
     return source.dataset is not None
 
 
-def dataset_stage(project: Project, source: SourceSettings, log: Log, *, retry_failed: bool = False) -> StageReport:
+def dataset_stage(
+    project: Project, source: SourceSettings, own: SourceNames, log: Log, *, retry_failed: bool = False
+) -> StageReport:
     """Link what is registered and not linked yet, and describe what is linked.
 
     Args:
         project: the configuration.
         source: which; it has a dataset.
+        own: its names.
         log: takes a line.
         retry_failed: also what could not be linked before.
     """
@@ -50,13 +54,13 @@ def dataset_stage(project: Project, source: SourceSettings, log: Log, *, retry_f
         failed = f"; {counted(totals.failed, 'unit')} could not be linked" if totals.failed else ""
         log(f"dataset: {counted(totals.linked, 'unit')} linked{failed}")
     counts = before if totals is None else dataset_counts(project.store, project.snapshot(source))
-    return StageReport(_metadata(project, source, counts, totals), (_complete(source, counts),))
+    return StageReport(_metadata(project, source, counts, totals), (_complete(source, own, counts),))
 
 
-def _complete(source: SourceSettings, counts: "DatasetCounts") -> CheckReport:
+def _complete(source: SourceSettings, own: SourceNames, counts: "DatasetCounts") -> CheckReport:
     return CheckReport(
         names.DATASET_COMPLETE,
-        SourceNames(source.name).dataset,
+        own.dataset,
         passed=not counts.pending and not counts.failed,
         metadata={
             **counts.as_json(),
@@ -90,25 +94,16 @@ def _metadata(
     return shown
 
 
-def build_dataset_asset(source: SourceSettings) -> dg.AssetsDefinition:
+def build_dataset_asset(own: SourceNames) -> dg.AssetsDefinition:
     """Return the asset of a source that has a dataset."""
-    own = SourceNames(source.name)
     check = dg.AssetCheckSpec(
         names.DATASET_COMPLETE, asset=own.dataset, description="Every registered unit is linked to the dataset."
     )
 
-    @dg.asset(
-        key=own.dataset,
-        group_name=own.ident,
-        tags={names.SOURCE_TAG: source.name},
-        deps=[own.registration],
-        check_specs=[check],
-        pool=own.pool,
-        description="Registered units in their dataset in Encord. Nothing is linked twice, and nothing is unlinked.",
-    )
-    def dataset(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    @dg.asset(**declared(own, "dataset", own.registration), check_specs=[check], pool=own.pool)
+    def dataset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
-            report = dataset_stage(*project.load_source(source.name), context.log.info)
+            report = dataset_stage(*load_source(context, own), own, context.log.info)
         return dg.MaterializeResult(
             metadata=report.metadata, check_results=[check.as_result() for check in report.checks]
         )

@@ -11,8 +11,9 @@ import dagster as dg
 
 from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
 from registration_pipeline.orchestration.stages import CheckReport, Log, ProgressReporter, StageReport
 from registration_pipeline.project.project import Project
@@ -31,7 +32,6 @@ class FactStage:
     Args:
         name: of its asset, and of its set of facts.
         is_step: whether it is an asset and a step of its own; if not, the plan reads what turns out to be needed.
-        description: of its asset.
         read: reads what is not known; None: there was nothing to read.
         held: what is held while a part of it can't be read.
         check: what is checked of its set of facts; None: nothing.
@@ -39,13 +39,12 @@ class FactStage:
 
     name: str
     is_step: Callable[[SourceSettings], bool]
-    description: str
     read: "Callable[[Project, SourceSettings, ProgressReporter, bool], Reading | None]"
     held: str
-    check: "Callable[[SourceSettings, FactSet], CheckReport] | None" = None
+    check: "Callable[[SourceNames, FactSet], CheckReport] | None" = None
 
 
-def _has_metadata(source: SourceSettings, facts: "FactSet") -> CheckReport:
+def _has_metadata(own: SourceNames, facts: "FactSet") -> CheckReport:
     """Check whether the entries of ``metadata`` say something of every object: a table may not be complete yet."""
     notes: Any = facts.notes
     counts = notes.get("counts", {})
@@ -53,7 +52,7 @@ def _has_metadata(source: SourceSettings, facts: "FactSet") -> CheckReport:
     problems = sum(notes.get("problems", {}).values())
     return CheckReport(
         names.EVERY_OBJECT_HAS_METADATA,
-        SourceNames(source.name).facts(facts.name),
+        own.facts(facts.name),
         passed=described == objects and not counts.get("waiting", 0),
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
@@ -71,21 +70,18 @@ STAGES: tuple[FactStage, ...] = (
     FactStage(
         name="headers",
         is_step=lambda source: asks_for_headers(source.groups),
-        description="Which DICOM series each new object is in, read from its header. What is known is not read again.",
         read=lambda project, source, report, again: project.read_headers(source, report, again=again),
         held="These objects, and all units that they may be in,",
     ),
     FactStage(
         name="media",
         is_step=lambda source: source.media_metadata is MediaMetadata.PROBE,
-        description="Width, length, codec and the like of each new object, from parts of it. What is known is not read again.",
         read=lambda project, source, report, again: project.read_media(source, report, again=again),
         held="These objects, and the units that they are in,",
     ),
     FactStage(
         name="metadata",
         is_step=lambda source: bool(source.metadata),
-        description="The client metadata of each new object, from all entries of `metadata`, checked by `metadata_schema`.",
         read=lambda project, source, report, again: project.read_metadata(source, report, again=again),
         held="These objects, and the units that they are in,",
         check=_has_metadata,
@@ -99,9 +95,8 @@ def steps_of(source: SourceSettings) -> tuple[FactStage, ...]:
     return tuple(stage for stage in STAGES if stage.is_step(source))
 
 
-def asset_keys(source: SourceSettings) -> list[dg.AssetKey]:
+def asset_keys(source: SourceSettings, own: SourceNames) -> list[dg.AssetKey]:
     """Return the assets of a source's facts."""
-    own = SourceNames(source.name)
     return [own.facts(stage.name) for stage in steps_of(source)]
 
 
@@ -112,7 +107,7 @@ def read_facts(project: Project, source: SourceSettings, log: Log) -> None:
 
 
 def fact_stage(
-    stage: FactStage, project: Project, source: SourceSettings, log: Log, *, again: bool = False
+    stage: FactStage, project: Project, source: SourceSettings, own: SourceNames, log: Log, *, again: bool = False
 ) -> StageReport:
     """Read what is not known, and describe what is known.
 
@@ -120,6 +115,7 @@ def fact_stage(
         stage: which.
         project: the configuration.
         source: which.
+        own: its names.
         log: takes a line.
         again: also if it was read for the latest inventory; what could not be read is tried once more.
     """
@@ -129,7 +125,7 @@ def fact_stage(
     reading = _read(stage, project, source, log, again=again)
     facts = reading.facts if reading else latest_facts(project.store, source.name, stage.name)
     shown = metadata.facts_metadata(project.store, facts, reading.progress if reading else None)
-    return StageReport(shown, (stage.check(source, facts),) if stage.check and facts else ())
+    return StageReport(shown, (stage.check(own, facts),) if stage.check and facts else ())
 
 
 def _read(stage: FactStage, project: Project, source: SourceSettings, log: Log, *, again: bool) -> "Reading | None":
@@ -160,31 +156,25 @@ def _read(stage: FactStage, project: Project, source: SourceSettings, log: Log, 
     return reading
 
 
-def build_fact_assets(source: SourceSettings) -> list[dg.AssetsDefinition]:
+def build_fact_assets(source: SourceSettings, own: SourceNames) -> list[dg.AssetsDefinition]:
     """Return the assets of the facts that a source asks for."""
-    return [_asset(stage, source) for stage in steps_of(source)]
+    return [_asset(stage, own) for stage in steps_of(source)]
 
 
-def _asset(stage: FactStage, source: SourceSettings) -> dg.AssetsDefinition:
-    own = SourceNames(source.name)
+def _asset(stage: FactStage, own: SourceNames) -> dg.AssetsDefinition:
     key = own.facts(stage.name)
     text = "Each object that a plan needs has values from some entry; a warning, with counts for each table."
 
     @dg.asset(
-        key=key,
+        **declared(own, stage.name, own.inventory),
         check_specs=[dg.AssetCheckSpec(names.EVERY_OBJECT_HAS_METADATA, asset=key, description=text)]
         if stage.check
         else None,
-        group_name=own.ident,
-        tags={names.SOURCE_TAG: source.name},
-        deps=[own.inventory],
-        kinds={"parquet"},
         pool=own.listing_pool,
-        description=stage.description,
     )
-    def facts(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
+    def facts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
-            report = fact_stage(stage, *project.load_source(source.name), context.log.info, again=True)
+            report = fact_stage(stage, *load_source(context, own), own, context.log.info, again=True)
         return dg.MaterializeResult(
             metadata=report.metadata, check_results=[check.as_result() for check in report.checks]
         )
@@ -192,23 +182,27 @@ def _asset(stage: FactStage, source: SourceSettings) -> dg.AssetsDefinition:
     return facts
 
 
-def build_fact_ops(source: SourceSettings) -> list[dg.OpDefinition]:
+def build_fact_ops(source: SourceSettings, own: SourceNames) -> list[dg.OpDefinition]:
     """Return the steps of a sync between inventory and plan."""
     before = {"listed": dg.In(dg.Nothing)}
-    return [_op(stage, source, f"read_{stage.name}", again=False, ins=before) for stage in steps_of(source)]
+    return [_op(stage, source, own, f"read_{stage.name}", again=False, ins=before) for stage in steps_of(source)]
 
 
-def build_probe_job(source: SourceSettings, tags: dict[str, str]) -> dg.JobDefinition:
+def build_probe_job(source: SourceSettings, own: SourceNames, tags: dict[str, str]) -> dg.JobDefinition:
     """Return the job that reads facts and does nothing else; every source has it."""
-    own = SourceNames(source.name)
     # Headers always: whether they are needed shows in the bucket.
     stages = [stage for stage in STAGES if stage.name == "headers" or stage.is_step(source)]
     first, *others = (
-        _op(stage, source, f"probe_{stage.name}", again=True, ins={"listed": dg.In(dg.Nothing)} if place else {})
+        _op(stage, source, own, f"probe_{stage.name}", again=True, ins={"listed": dg.In(dg.Nothing)} if place else {})
         for place, stage in enumerate(stages)
     )
 
-    @dg.job(name=own.probe_job, tags=tags, description=f"Headers, media and metadata of the objects of {source.uri}.")
+    @dg.job(
+        name=own.probe_job,
+        tags=tags,
+        description=f"Headers, media and metadata of the objects of {source.uri}.",
+        executor_def=dg.in_process_executor,
+    )
     def probe() -> None:
         done = first()
         for read in others:
@@ -217,13 +211,19 @@ def build_probe_job(source: SourceSettings, tags: dict[str, str]) -> dg.JobDefin
     return probe
 
 
-def _op(stage: FactStage, source: SourceSettings, name: str, *, again: bool, ins: dict[str, Any]) -> dg.OpDefinition:
-    own = SourceNames(source.name)
-
-    @dg.op(name=f"{own.ident}_{name}", pool=own.listing_pool, ins=ins, out=dg.Out(dg.Nothing))
-    def read(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
+def _op(
+    stage: FactStage, source: SourceSettings, own: SourceNames, name: str, *, again: bool, ins: dict[str, Any]
+) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{own.ident}_{name}",
+        pool=own.listing_pool,
+        ins=ins,
+        out=dg.Out(dg.Nothing),
+        required_resource_keys={own.resource},
+    )
+    def read(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = fact_stage(stage, *project.load_source(source.name), context.log.info, again=again)
+            report = fact_stage(stage, *load_source(context, own), own, context.log.info, again=again)
         if stage.is_step(source):
             for check in report.checks:
                 event: Any = check.as_event()  # Dagster takes it, and its annotation lacks it

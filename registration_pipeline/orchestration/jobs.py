@@ -15,7 +15,7 @@ from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.facts import build_fact_ops, build_probe_job
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
-from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announced
 from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
@@ -45,26 +45,24 @@ class ChunkSelection(dg.Config):
     """Register the chunks that have no verdict yet; only asked when no chunk is named."""
 
 
-def build_jobs(source: SourceSettings) -> list[Any]:
+def build_jobs(source: SourceSettings, own: SourceNames) -> list[Any]:
     """Return the jobs of one source."""
-    own = SourceNames(source.name)
     tags = {names.SOURCE_TAG: source.name, **OWN_RETRIES_TAG}
     retry = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": {"failed": True}}}}
-    register = _register_op(source)  # a code location refuses two ops of one name, so the jobs share theirs
+    register = _register_op(own)  # a code location refuses two ops of one name, so the jobs share theirs
     return [
-        _sync_job(source, register, tags),
+        _sync_job(source, own, register, tags),
         _submit_job(own.submit_job, register, tags, {}),
         _submit_job(own.retry_job, register, tags, retry),
-        dg.define_asset_job(own.inventory_job, selection=[own.inventory], tags=tags),
-        build_probe_job(source, tags),
-        dg.define_asset_job(own.plan_job, selection=[own.chunk_plan], tags=tags),
-        build_audit_job(source),
+        _asset_job(own.inventory_job, own.inventory, tags),
+        build_probe_job(source, own, tags),
+        _asset_job(own.plan_job, own.chunk_plan, tags),
+        build_audit_job(source, own),
     ]
 
 
-def build_schedule(source: SourceSettings) -> dg.ScheduleDefinition | None:
+def build_schedule(source: SourceSettings, own: SourceNames) -> dg.ScheduleDefinition | None:
     """Return the nightly sync, which runs as soon as the code location is loaded; None when it is switched off."""
-    own = SourceNames(source.name)
     if source.schedule is None:
         return None
     return dg.ScheduleDefinition(
@@ -78,12 +76,22 @@ def build_schedule(source: SourceSettings) -> dg.ScheduleDefinition | None:
     )
 
 
-def _sync_job(source: SourceSettings, register: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
-    own = SourceNames(source.name)
-    take_inventory, plan_chunks = _inventory_op(source), _plan_op(source)
-    facts = build_fact_ops(source)
+def _asset_job(name: str, key: dg.AssetKey, tags: dict[str, str]) -> Any:
+    return dg.define_asset_job(name, selection=[key], tags=tags, executor_def=dg.in_process_executor)
 
-    @dg.job(name=own.sync_job, tags=tags, description=f"Inventory, plan, registration and failure log of {source.uri}.")
+
+def _sync_job(
+    source: SourceSettings, own: SourceNames, register: dg.OpDefinition, tags: dict[str, str]
+) -> dg.JobDefinition:
+    take_inventory, plan_chunks = _inventory_op(own), _plan_op(own)
+    facts = build_fact_ops(source, own)
+
+    @dg.job(
+        name=own.sync_job,
+        tags=tags,
+        description=f"Inventory, plan, registration and failure log of {source.uri}.",
+        executor_def=dg.in_process_executor,
+    )
     def sync() -> None:
         listed = take_inventory()
         for read in facts:
@@ -102,7 +110,11 @@ def _submit_job(
     what = "everything that failed or is due" if config else "the chunks that are due or named"
 
     @dg.job(
-        name=name, tags=tags, config=config, description=f"Registration of {what}, in one run, and the failure log."
+        name=name,
+        tags=tags,
+        config=config,
+        description=f"Registration of {what}, in one run, and the failure log.",
+        executor_def=dg.in_process_executor,
     )
     def submit() -> None:
         register()
@@ -110,45 +122,46 @@ def _submit_job(
     return submit
 
 
-def _inventory_op(source: SourceSettings) -> dg.OpDefinition:
-    own = SourceNames(source.name)
-
-    @dg.op(name=f"{own.ident}_take_inventory", pool=own.listing_pool, out=dg.Out(dg.Nothing))
-    def take_inventory(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
+def _inventory_op(own: SourceNames) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{own.ident}_take_inventory",
+        pool=own.listing_pool,
+        out=dg.Out(dg.Nothing),
+        required_resource_keys={own.resource},
+    )
+    def take_inventory(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            opened, current = project.load_source(source.name)
+            opened, current = load_source(context, own)
             # First, so that a wrong key does not cost the listing, which may take the night.
             opened.ask_encord(current)
-            report = inventory_stage(opened, current, context.log)
+            report = inventory_stage(opened, current, own, context.log)
         yield from _events(context, own.inventory, report)
 
     return take_inventory
 
 
-def _plan_op(source: SourceSettings) -> dg.OpDefinition:
-    own = SourceNames(source.name)
-
+def _plan_op(own: SourceNames) -> dg.OpDefinition:
     @dg.op(
         name=f"{own.ident}_plan_chunks",
         pool=own.listing_pool,
         ins={"listed": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
+        required_resource_keys={own.resource},
     )
-    def plan_chunks(context: dg.OpExecutionContext, project: ProjectResource) -> Iterator[dg.AssetMaterialization]:
+    def plan_chunks(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = plan_stage(*project.load_source(source.name), context.instance, context.log.info)
+            report = plan_stage(*load_source(context, own), own, context.instance, context.log.info)
         yield from _events(context, own.chunk_plan, report)
 
     return plan_chunks
 
 
-def _register_op(source: SourceSettings) -> dg.OpDefinition:
+def _register_op(own: SourceNames) -> dg.OpDefinition:
     """Register chunks, link them to the dataset, write the failure log, and fail if any object was refused.
 
     One op, so that re-executing the run from its failure tries the chunks again, and that nothing passes between ops: what
     passed would have to be kept where every worker can read it, or re-execution from a failure would be refused.
     """
-    own = SourceNames(source.name)
 
     # Nothing precedes it in the jobs that only submit; Dagster leaves an unconnected input of this type alone.
     @dg.op(
@@ -156,11 +169,12 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
         pool=own.pool,
         ins={"planned": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
+        required_resource_keys={own.resource},
     )
     def register_chunks(
-        context: dg.OpExecutionContext, config: ChunkSelection, project: ProjectResource
+        context: dg.OpExecutionContext, config: ChunkSelection
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
-        run = ChunkRun.open(project, source.name, context.log.info)
+        run = ChunkRun.open(context, own)
         retry_failed = config.failed or _is_retried_by_a_person(context.run)
         unknown: list[str] = []
         if config.chunks:
@@ -178,7 +192,7 @@ def _register_op(source: SourceSettings) -> dg.OpDefinition:
         _log_checks(context, checks)
         not_sent = None
         if not config.chunks:
-            upserts = upsert_events(run.project, run.source, run.log, failed=retry_failed, force=config.force)
+            upserts = upsert_events(run.project, run.source, own, run.log, failed=retry_failed, force=config.force)
             not_sent = yield from upserts
         linked, halted = run.link(retry_failed=retry_failed)
         if linked is not None:

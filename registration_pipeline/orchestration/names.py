@@ -1,10 +1,15 @@
-"""What a source's things are called in Dagster. Only names belong here.
+"""What a source's things are called in Dagster. Only names belong here; what assets show beside them is in ``asset_specs.py``.
 
 Dagster allows hyphens in asset keys, pools and partition sets, and not in groups, ops, jobs, schedules and checks. Source
 names have no underscore, so replacing hyphens by underscores can't make two sources collide.
+
+Names are made once for each source, where definitions are built, and handed on: whoever builds them a second time misses the
+prefix, and the keys that a host project gave.
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import dagster as dg
 
@@ -27,18 +32,67 @@ _USES = {_SUBMISSION: "submitted", _LISTING: "listed or planned"}
 
 
 @dataclass(frozen=True)
+class ConfigurationNames:
+    """The names of what the sources of one configuration have in common.
+
+    Args:
+        ident: what distinguishes this configuration from others that are merged with it into one code location; empty where
+            there are no others.
+    """
+
+    ident: str = ""
+
+    @property
+    def resource(self) -> str:
+        """The resource that carries the configuration."""
+        return self._distinct("registration_project")
+
+    def sensor(self, name: str) -> str:
+        """Return the name of a sensor that works for all sources."""
+        return self._distinct(name)
+
+    def _distinct(self, name: str) -> str:
+        return f"{name}_{self.ident}" if self.ident else name
+
+
+@dataclass(frozen=True)
 class SourceNames:
-    """The names of one source."""
+    """The names of one source.
+
+    Args:
+        source: its name.
+        key_prefix: what asset keys, jobs and partitions begin with in a host project.
+        shared: the names of what its configuration has once.
+        specs: what its assets are declared with, by stage; a key given there wins. ``asset_specs.py`` makes them.
+    """
 
     source: str
+    key_prefix: tuple[str, ...] = ()
+    shared: ConfigurationNames = ConfigurationNames()
+    specs: Mapping[str, dg.AssetSpec] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def ident(self) -> str:
-        """The source's name where hyphens are not allowed; also its asset group."""
+        """The source's name where hyphens are not allowed, with the prefix: what ops and jobs begin with."""
+        return "_".join([*(re.sub(r"\W", "_", part) for part in self.key_prefix), self.group])
+
+    @property
+    def group(self) -> str:
+        """The asset group that the source has unless a host gives another."""
         return self.source.replace("-", "_")
 
-    def _key(self, name: str) -> dg.AssetKey:
-        return dg.AssetKey([self.source, name])
+    @property
+    def resource(self) -> str:
+        """The resource that carries the configuration of the source."""
+        return self.shared.resource
+
+    def default_key(self, stage: str) -> dg.AssetKey:
+        """Return the key that a stage's asset has unless a host gives another."""
+        return dg.AssetKey([*self.key_prefix, self.source, stage])
+
+    def _key(self, stage: str) -> dg.AssetKey:
+        spec = self.specs.get(stage)
+        return self.default_key(stage) if spec is None else spec.key
 
     @property
     def inventory(self) -> dg.AssetKey:
@@ -82,7 +136,7 @@ class SourceNames:
     @property
     def partitions(self) -> str:
         """The dynamic partitions: chunk ids."""
-        return f"{self.source}/chunks"
+        return "/".join([*self.key_prefix, self.source, "chunks"])
 
     @property
     def pool(self) -> str:

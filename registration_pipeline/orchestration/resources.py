@@ -1,19 +1,21 @@
-"""The configuration as a Dagster resource: a path, and storage resources if there are any; secrets are read in runs only."""
+"""The configuration as a Dagster resource: settings, and storage resources if there are any; secrets are read in runs only.
+
+What does not belong here: where settings come from (``definitions.py`` for ``registration.yaml``).
+"""
 
 import os
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 
+from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.runs.processes import record_worker
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 from registration_pipeline.orchestration.storage.clients import ResourceClients
 from registration_pipeline.project.clients.stores import SettingsClients
 from registration_pipeline.project.project import Project, utc_now
-from registration_pipeline.settings import SourceSettings
+from registration_pipeline.settings import Settings, SourceSettings
 from registration_pipeline.state.version import ensure_layout
 
 _NONE: Any = None
@@ -21,9 +23,14 @@ _NONE: Any = None
 
 
 class ProjectResource(dg.ConfigurableResource):
-    """Loads ``registration.yaml`` for every step, so that each run uses the current file."""
+    """Carries the configuration that the definitions were built from.
 
-    config_path: str = Field(description="The registration.yaml that the code location was loaded from, absolute.")
+    Every worker loads its code location again, so each run uses the configuration as it is when the run starts.
+    """
+
+    # As a dependency it is handed on as the object that it is: it never becomes resource config, which the UI shows.
+    settings: dg.ResourceDependency[Settings]
+    """The configuration."""
     # Of any class, because naming dagster-aws's and its like would import them wherever the code location loads.
     s3: dg.ResourceDependency[Any] = _NONE
     """``dagster_aws.s3.S3Resource``: lists the sources in ``s3://``."""
@@ -51,10 +58,24 @@ class ProjectResource(dg.ConfigurableResource):
         Whatever runs for a source begins here, so this is where the layout of its state is checked.
 
         Raises:
-            UsageError: the file is wrong, the source is not in it any more, or its state was written by another version.
+            UsageError: its state was written by another version.
         """
         clients = ResourceClients(SettingsClients(os.environ), s3=self.s3, gcs=self.gcs, azure=self.azure)
-        project = replace(Project.load(Path(self.config_path)), clients=clients, held=self._held)
+        project = Project(self.settings, os.environ, clients=clients, held=self._held)
         source = project.source(name)
         ensure_layout(project.store, name, utc_now())
         return project, source
+
+
+def load_source(context: Any, own: SourceNames) -> tuple[Project, SourceSettings]:
+    """Return the configuration and the settings of a source, in a step that requires the resource of the source.
+
+    Args:
+        context: of the asset, check or op; it requires the resource ``own.resource``.
+        own: the names of the source.
+
+    Raises:
+        UsageError: its state was written by another version.
+    """
+    resource: ProjectResource = getattr(context.resources, own.resource)
+    return resource.load_source(own.source)

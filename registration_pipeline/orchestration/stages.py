@@ -79,7 +79,9 @@ class StageReport:
     checks: tuple[CheckReport, ...] = ()
 
 
-def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLogManager) -> StageReport:
+def inventory_stage(
+    project: Project, source: SourceSettings, own: SourceNames, log: dg.DagsterLogManager
+) -> StageReport:
     """List the source into a new inventory."""
     from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
     from registration_pipeline.inventory.price_class import price_class
@@ -100,13 +102,13 @@ def inventory_stage(project: Project, source: SourceSettings, log: dg.DagsterLog
     rows = sum(part.rows for part in inventory.parts)
     complete = CheckReport(
         names.INVENTORY_COMPLETE,
-        SourceNames(source.name).inventory,
+        own.inventory,
         passed=rows == inventory.objects,
         metadata={"objects": inventory.objects, "rows_in_parts": rows, "parts": len(inventory.parts)},
     )
     kept = CheckReport(
         names.INVENTORY_NOT_EMPTIED,
-        SourceNames(source.name).inventory,
+        own.inventory,
         passed=bool(inventory.objects) or not expected,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"objects": inventory.objects, "objects_before": expected or 0},
@@ -148,7 +150,9 @@ class ProgressReporter:
             self._log(str(progress))
 
 
-def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterInstance, log: Log) -> StageReport:
+def plan_stage(
+    project: Project, source: SourceSettings, own: SourceNames, instance: dg.DagsterInstance, log: Log
+) -> StageReport:
     """Plan the latest inventory and make the planned chunks the source's partitions.
 
     Facts that are needed and not known are read first, however the plan was started: without them objects would wait.
@@ -166,28 +170,28 @@ def plan_stage(project: Project, source: SourceSettings, instance: dg.DagsterIns
     for warning in plan.warnings.lines():
         notice_and_log(log)(f"{source.name}: warning: {warning}")
     snapshot = project.snapshot(source, plan.history)
-    removed = update_partitions(instance, SourceNames(source.name), snapshot.chunks)
+    removed = update_partitions(instance, own, snapshot.chunks)
     if removed:
         notice_and_log(log)(removed_partitions(source.name, project.store.uri, removed))
     status = source_status(project.store, source.name, snapshot)
     accounted = CheckReport(
         names.EVERY_OBJECT_ACCOUNTED,
-        SourceNames(source.name).chunk_plan,
+        own.chunk_plan,
         passed=status.adds_up,
         metadata={key: value for key, value in status.as_json().items() if isinstance(value, int)},
     )
-    matches = _schema_check(source, plan.wave.counts.rejected_by_reason)
+    matches = _schema_check(source, own, plan.wave.counts.rejected_by_reason)
     return StageReport(metadata.plan_metadata(project.store, plan), (accounted, *matches))
 
 
-def _schema_check(source: SourceSettings, rejected: Mapping[str, int]) -> tuple[CheckReport, ...]:
+def _schema_check(source: SourceSettings, own: SourceNames, rejected: Mapping[str, int]) -> tuple[CheckReport, ...]:
     facts = schema_facts(source, rejected)
     if facts is None:
         return ()
     return (
         CheckReport(
             names.METADATA_MATCHES_SCHEMA,
-            SourceNames(source.name).chunk_plan,
+            own.chunk_plan,
             passed=not facts["objects_rejected"],
             severity=dg.AssetCheckSeverity.WARN,
             metadata=facts,
@@ -219,8 +223,8 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
 class ManifestTally:
     """What a run shows of its manifests: an event for each as it is made, and one check at the end. Keeps none of them."""
 
-    def __init__(self, project: Project, source: SourceSettings) -> None:
-        self._store, self._key = project.store, SourceNames(source.name).manifest
+    def __init__(self, project: Project, own: SourceNames) -> None:
+        self._store, self._key = project.store, own.manifest
         self._manifests, self._invalid = 0, 0
         self._violations: dict[str, list[str]] = {}
 
@@ -249,14 +253,14 @@ class ManifestTally:
 
 
 def manifest_stage(
-    project: Project, source: SourceSettings, chunks: "Sequence[PlannedChunk]"
+    project: Project, source: SourceSettings, own: SourceNames, chunks: "Sequence[PlannedChunk]"
 ) -> Generator[dg.AssetMaterialization, None, CheckReport]:
     """Make the manifests of the chunks and send nothing."""
     from registration_pipeline.manifest.files import ensure_manifest
 
     listener = current_listener()
     listener.stage_started(source.name, "manifests", len(chunks))
-    tally = ManifestTally(project, source)
+    tally = ManifestTally(project, own)
     for done, chunk in enumerate(chunks, start=1):
         made = ensure_manifest(project.store, source.name, chunk, limits=project.manifest_limits)
         yield tally.event(chunk, made)
@@ -267,6 +271,7 @@ def manifest_stage(
 def registration_stage(
     project: Project,
     source: SourceSettings,
+    own: SourceNames,
     tasks: "Iterable[ChunkTask]",
     *,
     total: int,
@@ -278,6 +283,7 @@ def registration_stage(
     Args:
         project: the configuration.
         source: where the chunks belong.
+        own: its names.
         tasks: the chunks, started one by one as there is room for them.
         total: how many they are.
         manifests: the event of each chunk's manifest comes too, right before the chunk is sent; None: manifests are made and
@@ -311,7 +317,7 @@ def registration_stage(
                     f"chunk {one.chunk.chunk_id}: {one.failed_units} of {counted(one.chunk.units, 'unit')} failed, "
                     f"{one.failed_objects} of {counted(one.chunk.objects, 'object')}"
                 )
-            yield registration_event(project.store, SourceNames(source.name), one)
+            yield registration_event(project.store, own, one)
     return failed
 
 
@@ -324,7 +330,7 @@ def registration_event(
     return kind(own.registration, partition=result.chunk.chunk_id, metadata=shown)
 
 
-def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
+def no_failed_chunks(project: Project, source: SourceSettings, own: SourceNames) -> CheckReport:
     """Check the whole source, not only the chunks of one run."""
     from registration_pipeline.tracking.due import failed_chunks
     from registration_pipeline.tracking.status import chunk_statuses
@@ -333,12 +339,12 @@ def no_failed_chunks(project: Project, source: SourceSettings) -> CheckReport:
     failed = [chunk.chunk_id for chunk in failed_chunks(statuses)]
     return CheckReport(
         names.NO_FAILED_CHUNKS,
-        SourceNames(source.name).registration,
+        own.registration,
         passed=not failed,
         metadata={
             "failed_chunks": len(failed),
             "sample": dg.MetadataValue.json(failed[: metadata.SAMPLE_ROWS]),
             "what to do": f"fix what the failure log names, then retry the failed partitions, run the job "
-            f"{SourceNames(source.name).retry_job}, or `registration-pipeline submit {source.name} --failed`",
+            f"{own.retry_job}, or `registration-pipeline submit {source.name} --failed`",
         },
     )

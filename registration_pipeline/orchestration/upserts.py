@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from registration_pipeline.counted import counted
-from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration import metadata
+from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
 from registration_pipeline.orchestration.stages import Log
 from registration_pipeline.project.project import Project
@@ -71,7 +72,7 @@ def _log_failures(result: "ChunkResult", log: Log) -> None:
 
 
 def upsert_events(
-    project: Project, source: SourceSettings, log: Log, *, failed: bool, force: bool
+    project: Project, source: SourceSettings, own: SourceNames, log: Log, *, failed: bool, force: bool
 ) -> Generator[UpsertEvent, None, dg.Failure | None]:
     """Run the stage as a step of a run over chunks: one event of its asset, and the failure that ends the run, if any."""
     if not source.upsert_metadata:
@@ -79,7 +80,7 @@ def upsert_events(
     with errors_as_failures():
         counts, shown = upsert_stage(project, source, log, failed=failed, force=force)
     kind = dg.AssetObservation if counts.failed else dg.AssetMaterialization
-    yield kind(SourceNames(source.name).metadata_upserts, metadata=shown)
+    yield kind(own.metadata_upserts, metadata=shown)
     return upsert_failure(source, counts)
 
 
@@ -95,23 +96,13 @@ def upsert_failure(source: SourceSettings, counts: "UpsertCounts") -> dg.Failure
     )
 
 
-def build_upserts_asset(source: SourceSettings) -> dg.AssetsDefinition:
+def build_upserts_asset(own: SourceNames) -> dg.AssetsDefinition:
     """Return the asset of a source whose metadata is sent again when it changes."""
-    own = SourceNames(source.name)
 
-    @dg.asset(
-        key=own.metadata_upserts,
-        group_name=own.ident,
-        tags={names.SOURCE_TAG: source.name},
-        deps=[own.registration],
-        pool=own.pool,
-        description="New client metadata of units that are registered, sent again.",
-    )
-    def metadata_upserts(
-        context: dg.AssetExecutionContext, project: ProjectResource
-    ) -> Iterator[dg.MaterializeResult[None]]:
+    @dg.asset(**declared(own, "metadata_upserts", own.registration), pool=own.pool)
+    def metadata_upserts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         with errors_as_failures():
-            opened, current = project.load_source(source.name)
+            opened, current = load_source(context, own)
             counts, shown = upsert_stage(opened, current, context.log.info)
         if (failure := upsert_failure(current, counts)) is not None:
             raise failure

@@ -22,7 +22,7 @@ from alembic.script import ScriptDirectory
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from registration_pipeline.definitions import build_definitions
+from registration_pipeline.definitions import defs
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.runs.instance import dagster_home, open_instance, prepare_home
 from registration_pipeline.orchestration.stages import plan_stage
@@ -80,7 +80,7 @@ class Pipeline:
     @property
     def definitions(self) -> dg.Definitions:
         """The code location's definitions."""
-        return build_definitions(self.project.settings)
+        return defs()
 
     @property
     def status(self) -> SourceStatus:
@@ -118,7 +118,7 @@ class Pipeline:
         project = self.project
         source = project.source(SOURCE)
         project.take_inventory(source)
-        plan_stage(project, source, instance, lambda _: None)
+        plan_stage(project, source, self.own, instance, lambda _: None)
         return self.chunk_ids
 
     def break_images(self, *numbers: int) -> None:

@@ -16,8 +16,9 @@ import dagster as dg
 import pytest
 import yaml
 
-from registration_pipeline.definitions import build_definitions, defs
+from registration_pipeline.definitions import defs
 from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.orchestration.definitions import build_definitions
 from registration_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def test_the_example_makes_the_assets_jobs_schedule_and_sensor_of_its_source() -
         "__ASSET_JOB"
     }
     assert [schedule.name for schedule in repository.schedule_defs] == ["fleet_cameras_nightly"]
-    assert [sensor.name for sensor in repository.sensor_defs] == ["clear_stale_runs"]
+    assert [sensor.name for sensor in repository.sensor_defs] == ["clear_stale_runs_fleet_cameras"]
 
 
 def test_assets_depend_on_each_other_in_the_order_of_the_stages() -> None:

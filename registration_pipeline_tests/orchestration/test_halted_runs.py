@@ -9,7 +9,6 @@ import pytest
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus
 
 from registration_pipeline.errors import (
-    ConfigurationError,
     CredentialsError,
     NotFoundError,
     PermissionDeniedError,
@@ -145,17 +144,13 @@ def test_a_source_that_is_gone_stops_before_anything_is_planned(pipeline: Pipeli
     assert pipeline.chunk_ids == []
 
 
-def test_a_configuration_that_breaks_between_load_and_run_is_told(
+def test_a_run_uses_the_configuration_that_its_definitions_were_built_from(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
     pipeline.add_images(1)
     job = pipeline.definitions.resolve_job_def(pipeline.own.inventory_job)
     pipeline.config.write_text("sorces: {}")
-    recorder = Recorder()
 
-    with listening(recorder):
-        result = job.execute_in_process(instance=instance, raise_on_error=False)
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
 
-    assert not result.success
-    assert [type(error) for error in recorder.errors] == [ConfigurationError]
-    assert "did you mean 'sources'" in failure_description(instance, result.run_id)
+    assert result.success

@@ -40,7 +40,7 @@ def test_a_plan_reports_the_check_of_a_declared_schema(make_pipeline: MakePipeli
     declared = project.source("fleet-cameras")
     project.take_inventory(declared)
     with dg.DagsterInstance.ephemeral() as instance:
-        report = plan_stage(project, declared, instance, lambda _: None)
+        report = plan_stage(project, declared, pipeline.own, instance, lambda _: None)
 
     (check,) = [check for check in report.checks if check.name == "metadata_matches_schema"]
     assert check.passed

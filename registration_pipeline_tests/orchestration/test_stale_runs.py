@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_context
 
+from registration_pipeline.orchestration.names import ConfigurationNames
 from registration_pipeline.orchestration.runs import processes
 from registration_pipeline.orchestration.runs.launch import _remote_origin, run_job
 from registration_pipeline.orchestration.runs.processes import WORKER_TAG, is_worked_on_here, record_worker, worker_tag
@@ -208,7 +209,7 @@ def test_a_queued_run_that_no_one_dequeues_stays_and_blocks_nothing(
 
 def test_the_sensor_clears_and_says_what(pipeline: Pipeline, instance: DagsterInstance, gone: int) -> None:
     run = a_run(pipeline, instance, DagsterRunStatus.STARTED, pid=gone)
-    sensor = build_stale_run_sensor()
+    sensor = build_stale_run_sensor(ConfigurationNames())
 
     first = sensor.evaluate_tick(build_sensor_context(instance=instance))
     second = sensor.evaluate_tick(build_sensor_context(instance=instance))

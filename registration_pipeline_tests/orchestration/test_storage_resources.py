@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 from dagster_aws.s3 import S3Resource
 
-from registration_pipeline.definitions import build_definitions
 from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.orchestration.definitions import build_definitions
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.storage.clients import ResourceClients
 from registration_pipeline.orchestration.storage.s3 import ListingS3Resource
@@ -48,7 +48,7 @@ def config_of(folder: Path, bucket: S3Bucket, endpoint_url: str | None = None) -
 
 
 def list_source(config: Path, resources: dict[str, dg.ConfigurableResource[object]]) -> dg.ExecuteInProcessResult:
-    definitions = build_definitions(load_settings(config, {}), resources)
+    definitions = build_definitions(load_settings(config, {}), resources=resources)
     with dg.DagsterInstance.ephemeral() as instance:
         return definitions.get_job_def(OWN.inventory_job).execute_in_process(instance=instance, raise_on_error=False)
 
@@ -97,10 +97,12 @@ def test_a_resource_at_another_store_than_the_urls_is_refused(bucket: S3Bucket, 
 def test_other_resources_stay_in_the_code_location(bucket: S3Bucket, tmp_path: Path) -> None:
     s3, other = S3Resource(region_name="eu-west-2"), S3Resource(region_name="eu-west-1")
 
-    definitions = build_definitions(load_settings(config_of(tmp_path, bucket), {}), {"s3": s3, "other": other})
+    definitions = build_definitions(
+        load_settings(config_of(tmp_path, bucket), {}), resources={"s3": s3, "other": other}
+    )
 
     assert definitions.resources is not None
-    assert definitions.resources.keys() == {"s3", "other", "project"}
+    assert definitions.resources.keys() == {"s3", "other", "registration_project_fleet"}
 
 
 def test_a_source_in_another_store_than_the_resource_keeps_its_own_client(aws_environment: str) -> None:

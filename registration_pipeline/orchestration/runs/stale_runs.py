@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
+from registration_pipeline.orchestration.names import ConfigurationNames
 from registration_pipeline.orchestration.private_dagster import sql_event_log
 from registration_pipeline.orchestration.runs.pool_waits import waits_of_this_process
 from registration_pipeline.orchestration.runs.processes import why_gone
@@ -106,11 +107,11 @@ def clearing_stale_runs(
         thread.join()
 
 
-def build_stale_run_sensor() -> dg.SensorDefinition:
-    """Return the sensor that clears stale runs wherever a daemon runs."""
+def build_stale_run_sensor(shared: ConfigurationNames) -> dg.SensorDefinition:
+    """Return the sensor that clears stale runs wherever a daemon runs; several of them do no harm."""
 
     @dg.sensor(
-        name="clear_stale_runs",
+        name=shared.sensor("clear_stale_runs"),
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Marks runs of dead processes as failed, or canceled, and frees their pool slots.",

@@ -1,0 +1,89 @@
+"""Everything that the sources of a configuration need, as one ``Definitions``; the pieces are in the modules beside this one.
+
+Nothing here decides for a host project: there is no executor, and all names that a host could have, too, are distinct. What
+does not belong here: reading a configuration, and the code location of ``registration.yaml`` (``definitions.py`` above).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from registration_pipeline.orchestration.asset_specs import Embedding, Translation, name_source
+from registration_pipeline.orchestration.assets import build_assets
+from registration_pipeline.orchestration.audit import build_audit_check
+from registration_pipeline.orchestration.jobs import build_jobs, build_schedule
+from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
+from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.stale_runs import build_stale_run_sensor
+from registration_pipeline.orchestration.storage.clients import RESOURCE_KEYS
+from registration_pipeline.settings import Settings
+
+
+def build_definitions(
+    settings: Settings,
+    *,
+    key_prefix: str | Sequence[str] = (),
+    group_name: str | None = None,
+    owners: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
+    resources: Mapping[str, Any] | None = None,
+    schedules: bool = True,
+    translation: Translation | None = None,
+) -> dg.Definitions:
+    """Return the assets, checks, jobs, schedules, sensor and resource of all sources, for a project that has others.
+
+    They merge with those of the host and with those of other configurations: ``dg.Definitions.merge(host, these)``. No
+    executor is set. The jobs run in one process, which is faster for what they do; runs of assets that are started by hand or
+    by the host use the host's executor.
+
+    Args:
+        settings: the configuration, from ``load_settings``.
+        key_prefix: what asset keys begin with; jobs, schedules and partition sets as well.
+        group_name: the group of all assets; None: each source has a group of its own.
+        owners: of all assets: ``team:…`` or an e-mail address.
+        tags: of all assets.
+        resources: storage resources that list the sources instead of clients made from their ``storage`` settings: ``s3``
+            (``dagster_aws.s3.S3Resource``), ``gcs`` (``dagster_gcp.GCSResource``) and ``azure``
+            (``dagster_azure.blob.AzureBlobStorageResource``). All that are given are in the result too; a host that has the
+            same objects under the same names can merge it.
+        schedules: whether the nightly schedules are included; they run as soon as the code location is loaded.
+        translation: changes what an asset is declared with, for example its key or metadata; events use that key, too.
+
+    Raises:
+        ValueError: the translation gives two assets one key.
+    """
+    embedding = Embedding(
+        key_prefix=(key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix),
+        group_name=group_name,
+        owners=tuple(owners),
+        tags=dict(tags or {}),
+        translate=translation,
+    )
+    # The assets of two configurations that are merged can't have the same keys, so this name is in one of them only.
+    first = SourceNames(min(settings.sources), embedding.key_prefix)
+    return define(
+        settings, ConfigurationNames(first.ident), embedding, resources=resources or {}, has_schedules=schedules
+    )
+
+
+def define(
+    settings: Settings,
+    shared: ConfigurationNames,
+    embedding: Embedding,
+    *,
+    resources: Mapping[str, Any],
+    has_schedules: bool,
+) -> dg.Definitions:
+    """Return the definitions of all sources; see ``build_definitions``."""
+    storage = {key: resources[key] for key in RESOURCE_KEYS if key in resources}
+    sources = [(source, name_source(source, shared, embedding)) for source in settings.sources.values()]
+    schedules = [build_schedule(source, own) for source, own in sources] if has_schedules else []
+    return dg.Definitions(
+        assets=[asset for source, own in sources for asset in build_assets(source, own)],
+        asset_checks=[build_audit_check(own) for _, own in sources],
+        jobs=[job for source, own in sources for job in build_jobs(source, own)],
+        schedules=[schedule for schedule in schedules if schedule is not None],
+        sensors=[build_stale_run_sensor(shared)],
+        resources={**resources, shared.resource: ProjectResource(settings=settings, **storage)},
+    )
