@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from registration_pipeline.counted import counted
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
 from registration_pipeline.project.project import Project
-from registration_pipeline.project.stages.reading import read_needed
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.reading import read_needed
 
 if TYPE_CHECKING:
     from registration_pipeline.planning.plan import Plan

@@ -83,7 +83,7 @@ class Submitted:
     """How a run over chunks ended.
 
     Args:
-        failed: the chunks with failures, without their samples.
+        failed: the chunks with failures; the first ``SAMPLE_ROWS`` of them have their samples.
         upserts: None: the source has none, or chunks were named.
         halted: what stopped the linking; the failure log was written all the same.
     """
@@ -147,31 +147,27 @@ def register_chunks(
     log: Log,
     with_manifests: bool = False,
 ) -> "Generator[ReadyChunk | ChunkResult, None, list[ChunkResult]]":
-    """Bring chunks to their verdicts, yield each when it has its own, and return those with failures, without samples.
+    """Bring chunks to their verdicts, yield each when it has its own, and return those with failures.
+
+    The first ``SAMPLE_ROWS`` of them have their samples.
 
     Arguments and errors are those of ``submit_chunks``.
     """
-    from registration_pipeline.submission.result import ReadyChunk
+    from registration_pipeline.submission.result import ChunkResult
 
     listener = current_listener()
     listener.stage_started(source.name, "registration", total)
     failed: list[ChunkResult] = []
     done = 0
-    found = register(project, source, tasks, notify=notice_and_log(log), with_manifests=with_manifests)
-    # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
-    # and the threads would go on.
-    with closing(found):
+    # Closed here and not when it is freed: an interruption may be kept, with all it refers to, and the threads would go on.
+    with closing(register(project, source, tasks, notify=notice_and_log(log), with_manifests=with_manifests)) as found:
         for one in found:
-            if not isinstance(one, ReadyChunk):
+            if isinstance(one, ChunkResult):
                 done += 1
                 listener.chunk_concluded(source.name, one)
                 listener.advanced(done)
                 if one.has_failures:
-                    failed.append(replace(one, failures=()))
-                    log(
-                        f"chunk {one.chunk.chunk_id}: {one.failed_units} of {counted(one.chunk.units, 'unit')} failed, "
-                        f"{one.failed_objects} of {counted(one.chunk.objects, 'object')}"
-                    )
+                    failed.append(one if len(failed) < SAMPLE_ROWS else replace(one, failures=()))
             yield one
     return failed
 
