@@ -56,6 +56,7 @@ LAYERS = (
     ("orchestration",),
     ("pipeline",),
     ("stages",),
+    ("report",),
     ("project",),
     ("audit", "notify", "rehearsal", "verification"),
     ("submission",),

@@ -4,17 +4,17 @@ Assets and the ops of jobs call the same functions, so that a run is the same ho
 turning results into metadata and checks; deciding belongs to the core.
 """
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import removed_partitions, update_partitions
+from registration_pipeline.orchestration.runs.failures import failure_line
 from registration_pipeline.orchestration.schema_check import schema_facts
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
 from registration_pipeline.project.project import Project
@@ -45,6 +45,8 @@ class CheckReport:
     passed: bool
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     metadata: dict[str, Any] = field(default_factory=dict)
+    description: str | None = None
+    """What was found, in a sentence."""
 
     def as_result(self) -> dg.AssetCheckResult:
         """Return it for an asset's own ``check_specs``."""
@@ -54,6 +56,7 @@ class CheckReport:
             passed=self.passed,
             severity=self.severity,
             metadata=self.metadata,
+            description=self.description,
         )
 
     def as_event(self) -> dg.AssetCheckEvaluation:
@@ -64,6 +67,7 @@ class CheckReport:
             passed=self.passed,
             severity=self.severity,
             metadata=self.metadata,
+            description=self.description,
         )
 
 
@@ -150,51 +154,43 @@ def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> Sta
 
 
 class ManifestTally:
-    """What a run shows of its manifests: an event for each as it is made, and one check at the end. Keeps none of them."""
+    """The manifests of a run: an event for each as it is made, and which are invalid. Keeps none of the others."""
 
     def __init__(self, project: Project, own: SourceNames) -> None:
         self._store, self._key = project.store, own.manifest
-        self._manifests, self._invalid = 0, 0
-        self._violations: dict[str, list[str]] = {}
+        self.made = 0
+        self.invalid: set[str] = set()
+        """The chunks of all invalid manifests."""
+        self.violations: dict[str, list[str]] = {}
+        """What is wrong with the first of them, by chunk."""
 
     def event(self, chunk: "PlannedChunk", manifest: "Manifest") -> dg.AssetMaterialization:
         """Count a manifest; one with violations is reported and does not stop the others."""
-        self._manifests += 1
+        self.made += 1
         if manifest.violations:
-            self._invalid += 1
-            if self._invalid <= _MOST_INVALID_SHOWN:
-                self._violations[chunk.chunk_id] = [f"{one.where}: {one.problem}" for one in manifest.violations]
+            self.add_invalid(chunk, manifest)
         shown = metadata.manifest_metadata(self._store, chunk, manifest)
         return dg.AssetMaterialization(self._key, partition=chunk.chunk_id, metadata=shown)
 
-    def check(self) -> CheckReport:
-        """Return the check over all manifests that were counted."""
-        return CheckReport(
-            names.MANIFESTS_VALID,
-            self._key,
-            passed=not self._invalid,
-            metadata={
-                "manifests": self._manifests,
-                "invalid": self._invalid,
-                "violations": dg.MetadataValue.json(self._violations),
-            },
-        )
+    def add_invalid(self, chunk: "PlannedChunk", manifest: "Manifest") -> None:
+        """Count a manifest that Encord would refuse."""
+        self.invalid.add(chunk.chunk_id)
+        if len(self.violations) < _MOST_INVALID_SHOWN:
+            self.violations[chunk.chunk_id] = [f"{one.where}: {one.problem}" for one in manifest.violations]
 
 
 def manifest_stage(
-    project: Project, source: SourceSettings, own: SourceNames, chunks: "Sequence[PlannedChunk]"
-) -> Generator[dg.AssetMaterialization, None, CheckReport]:
-    """Make the manifests of the chunks and send nothing."""
+    project: Project, source: SourceSettings, tally: ManifestTally, chunks: "Sequence[PlannedChunk]"
+) -> Iterator[dg.AssetMaterialization]:
+    """Make the manifests of the chunks, count them in ``tally``, and send nothing."""
     from registration_pipeline.manifest.files import ensure_manifest
 
     listener = current_listener()
     listener.stage_started(source.name, "manifests", len(chunks))
-    tally = ManifestTally(project, own)
     for done, chunk in enumerate(chunks, start=1):
         made = ensure_manifest(project.store, source.name, chunk, limits=project.manifest_limits)
         yield tally.event(chunk, made)
         listener.advanced(done)
-    return tally.check()
 
 
 def registration_stage(
@@ -205,7 +201,7 @@ def registration_stage(
     *,
     total: int,
     manifests: ManifestTally | None,
-    log: Log,
+    log: dg.DagsterLogManager,
 ) -> Generator[dg.AssetMaterialization | dg.AssetObservation, None, list["ChunkResult"]]:
     """Register the chunks: a materialization for each that went through, an observation for each that did not.
 
@@ -217,14 +213,14 @@ def registration_stage(
         total: how many they are.
         manifests: the event of each chunk's manifest comes too, right before the chunk is sent; None: manifests are made and
             not shown.
-        log: takes a line.
+        log: of the run; a chunk with failures is an error in it.
 
     Returns:
-        The results with failures, without their samples.
+        The results with failures; the first ``metadata.SAMPLE_ROWS`` of them with their samples.
     """
     from registration_pipeline.submission.result import ReadyChunk
 
-    stage = register_chunks(project, source, tasks, total=total, log=log, with_manifests=manifests is not None)
+    stage = register_chunks(project, source, tasks, total=total, log=log.info, with_manifests=manifests is not None)
     with closing(Steps(stage)) as found:
         for one in found:
             if isinstance(one, ReadyChunk):
@@ -232,10 +228,7 @@ def registration_stage(
                 yield manifests.event(one.chunk, one.manifest)
                 continue
             if one.has_failures:
-                log(
-                    f"chunk {one.chunk.chunk_id}: {one.failed_units} of {counted(one.chunk.units, 'unit')} failed, "
-                    f"{one.failed_objects} of {counted(one.chunk.objects, 'object')}"
-                )
+                log.error(failure_line(one))
             yield registration_event(project.store, own, one)
     return found.end
 
@@ -247,23 +240,3 @@ def registration_event(
     kind = dg.AssetObservation if result.has_failures else dg.AssetMaterialization
     shown = metadata.registration_metadata(store, own.source, result)
     return kind(own.registration, partition=result.chunk.chunk_id, metadata=shown)
-
-
-def no_failed_chunks(project: Project, source: SourceSettings, own: SourceNames) -> CheckReport:
-    """Check the whole source, not only the chunks of one run."""
-    from registration_pipeline.tracking.due import failed_chunks
-    from registration_pipeline.tracking.status import chunk_statuses
-
-    statuses = chunk_statuses(project.store, source.name, project.snapshot(source))
-    failed = [chunk.chunk_id for chunk in failed_chunks(statuses)]
-    return CheckReport(
-        names.NO_FAILED_CHUNKS,
-        own.registration,
-        passed=not failed,
-        metadata={
-            "failed_chunks": len(failed),
-            "sample": dg.MetadataValue.json(failed[: metadata.SAMPLE_ROWS]),
-            "what to do": f"fix what the failure log names, then retry the failed partitions, run the job "
-            f"{own.retry_job}, or `registration-pipeline submit {source.name} --failed`",
-        },
-    )

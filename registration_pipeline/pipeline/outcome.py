@@ -5,12 +5,16 @@ What does not belong here: the stages and their order (``stages``).
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.counted import counted
+from registration_pipeline.errors import RegistrationPipelineError, UsageError
+from registration_pipeline.notify import IncidentKind
 from registration_pipeline.pipeline.results import FactsResult, FailedChunk, SyncResult
+from registration_pipeline.project.alerts import alert_end, alert_trouble
 from registration_pipeline.project.exit_status import exit_status_of
+from registration_pipeline.project.project import utc_now
 from registration_pipeline.project.selection import due_chunks, named_chunks
 from registration_pipeline.stages.steps import Steps
 from registration_pipeline.stages.submission import FailureLogWritten, submit_chunks
@@ -19,13 +23,33 @@ from registration_pipeline.tracking.due import named_tasks
 from registration_pipeline.tracking.status import chunk_statuses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from registration_pipeline.project.listener import Log
     from registration_pipeline.project.project import Project
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.stages.reading import FactsRead
     from registration_pipeline.tracking.due import ChunkTask
+
+
+@contextmanager
+def alerting(project: Project, source: SourceSettings, warn: Log, *, has_listed: bool) -> Iterator[None]:
+    """Send a message of how the block ended, if that is news.
+
+    Args:
+        project: the configuration.
+        source: which.
+        warn: takes a sentence about what could not be sent.
+        has_listed: whether the block lists the bucket.
+    """
+    try:
+        yield
+    except UsageError:  # for the caller, who has to change the call or the configuration
+        raise
+    except RegistrationPipelineError as error:
+        alert_trouble(project, source, IncidentKind.HALTED, warn, at=utc_now(), error=str(error))
+        raise
+    alert_end(project, source, warn, has_listed=has_listed)
 
 
 def submit(
@@ -62,7 +86,7 @@ def submit(
     if seen.end.halted is not None:
         raise seen.end.halted
     assert written is not None
-    parquet, csv = map(project.store.location, written.names)
+    parquet, csv, page = map(project.store.location, written.names)
     return SyncResult(
         source=source.name,
         exit_status=exit_status_of(written.status),
@@ -71,6 +95,7 @@ def submit(
         registered_objects=registered,
         failed_chunks=tuple(map(_failed_chunk, seen.end.failed)),
         failure_log=(parquet, csv),
+        report=page,
     )
 
 

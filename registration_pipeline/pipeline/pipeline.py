@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registration_pipeline.foreign_text import printable
-from registration_pipeline.pipeline.outcome import facts_result, submit
+from registration_pipeline.pipeline.outcome import alerting, facts_result, submit
 from registration_pipeline.pipeline.progress import ProgressListener
 from registration_pipeline.pipeline.results import (
     CheckResult,
@@ -60,6 +60,9 @@ class Pipeline:
 
     A call that can't do its work raises ``UsageError`` (its ``exit_status`` is 2: fix the call or the configuration) or
     another ``RegistrationPipelineError`` (mostly 4: halted, nothing is lost, call again). The message says what to do.
+
+    ``sync`` and ``submit`` send the messages of ``notify`` as a run of Dagster does: when something new failed, when they
+    halt, and when all is well again.
 
     What happens is logged to the logger ``registration_pipeline``, with the name of the source as ``source``. Not safe to be
     used by several threads at once: give each its own.
@@ -225,7 +228,7 @@ class Pipeline:
             HaltError: nothing more can be sent. Nothing is lost; call again.
             StateError: the state can't be read or written.
         """
-        with self._run(source) as (chosen, log, _, error):
+        with self._run(source) as (chosen, log, warn, error), alerting(self._project, chosen, warn, has_listed=False):
             return submit(self._project, chosen, log, error, chunks, failed=failed, force=force)
 
     def sync(self, source: str) -> SyncResult:
@@ -238,7 +241,7 @@ class Pipeline:
             HaltError: a stage could not go on. Nothing is lost; call again.
             StateError: the state can't be read or written.
         """
-        with self._run(source) as (chosen, log, warn, error):
+        with self._run(source) as (chosen, log, warn, error), alerting(self._project, chosen, warn, has_listed=True):
             self._project.ask_encord(chosen)
             list_source(self._project, chosen, log, warn)
             for stage in steps_of(chosen):
@@ -255,7 +258,7 @@ class Pipeline:
         """
         with self._run(source) as (chosen, log, *_):
             written = write_failure_log(self._project, chosen, log)
-        parquet, csv = map(self._project.store.location, written.names)
+        parquet, csv, page = map(self._project.store.location, written.names)
         return FailureLogResult(
             source=source,
             exit_status=exit_status_of(written.status),
@@ -263,6 +266,7 @@ class Pipeline:
             rows_by_reason=dict(written.tally.reasons),
             parquet=parquet,
             csv=csv,
+            report=page,
         )
 
     def status(self, source: str) -> SourceStatus:

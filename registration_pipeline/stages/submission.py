@@ -66,7 +66,7 @@ class FailureLogWritten:
     Args:
         status: of the source, counted at the same moment.
         tally: its rows by reason, and the first ones.
-        names: of the Parquet and the CSV file in the state.
+        names: of the Parquet file, the CSV file and the page of the report in the state.
     """
 
     status: "SourceStatus"
@@ -245,25 +245,28 @@ def link_dataset(project: Project, source: SourceSettings, log: Log, *, retry_fa
 
 
 def write_failure_log(project: Project, source: SourceSettings, log: Log) -> FailureLogWritten:
-    """Write the source's failure log from the state, also when nothing failed.
+    """Write the source's failure log and its report from the state, also when nothing failed.
 
     Raises:
         StateError: the state can't be read or written.
     """
-    from registration_pipeline.tracking.failures.files import FailureTally
+    from registration_pipeline.report.gather import breakdown_of
+    from registration_pipeline.report.nightly import keep_nightly_report
     from registration_pipeline.tracking.failures.log import write_source_failure_log
     from registration_pipeline.tracking.journal.journal import Journal
 
     current_listener().stage_started(source.name, "failure log", None)
-    tally = FailureTally(SAMPLE_ROWS)
+    breakdown = breakdown_of(source)
     log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
     snapshot = project.snapshot(source)
-    rows = tally.watch(project.failures(source, snapshot))
+    rows = breakdown.watch(project.failures(source, snapshot))
     written = write_source_failure_log(project.store, source.name, log_id, rows)
+    tally = breakdown.tally
     unlinked = f"; not linked: {counted(tally.unlinked, 'unit')}" if tally.unlinked else ""
     log(f"not registered: {counted(tally.objects, 'object')}{unlinked}: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
     Journal(project.store, source.name).summarise(snapshot.journals)
     status = project.status(source, snapshot)
     current_listener().counted(status)
-    return FailureLogWritten(status, tally, written)
+    page = keep_nightly_report(project, source, log_id, snapshot=snapshot, status=status, failures=breakdown.figures())
+    return FailureLogWritten(status, tally, (*written, page))

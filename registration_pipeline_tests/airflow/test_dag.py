@@ -51,11 +51,12 @@ class Airflow:
     sandbox: Sandbox
     process: subprocess.Popen[str]
 
-    def night(self, source: str = SOURCE, encord: str | None = None, **params: Any) -> Night:
+    def night(self, config: str = "registration.yaml", encord: str | None = None, **params: Any) -> Night:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         environ = {"ENCORD_DOMAIN": encord or self.sandbox.url}
-        self.process.stdin.write(json.dumps({"source": source, "params": params, "environ": environ}) + "\n")
+        wanted = {"config": str(self.root / config), "params": params, "environ": environ}
+        self.process.stdin.write(json.dumps(wanted) + "\n")
         self.process.stdin.flush()
         said = []
         for line in self.process.stdout:
@@ -75,7 +76,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     (root / "files").mkdir()
     source = {"uri": (root / "files").as_uri(), "encord": {"integration": "sandbox"}, "settle_seconds": 1}
     source |= {"chunk_size": {"images": 1}, "schedule": None}
-    (root / "registration.yaml").write_text(yaml.safe_dump({"state": "./state", "sources": {SOURCE: source}}))
+    for name, file in ((SOURCE, "registration.yaml"), ("other", "other.yaml")):
+        (root / file).write_text(yaml.safe_dump({"state": "./state", "sources": {name: source}}))
     sandbox = Sandbox(SandboxConfig(data=root / "encord", job_seconds=0.0))
     environ = {
         **os.environ,
@@ -119,7 +121,7 @@ def test_nights_have_the_states_of_their_exit_statuses(airflow: Airflow):
     retried = airflow.night(failed=True)
     airflow.put("e.jpg")
     silent = airflow.night(encord="http://127.0.0.1:9")
-    misnamed = airflow.night(source="fleet")
+    misnamed = airflow.night(config="other.yaml")
 
     assert (good.run, set(good.states.values())) == ("success", {"success"})
     assert good.returned("submit")["registered_objects"] == 2
@@ -140,5 +142,5 @@ def test_nights_have_the_states_of_their_exit_statuses(airflow: Airflow):
     assert silent.states["failure_log"] == "success"
     # 2: failed at once.
     assert (misnamed.run, misnamed.states["check"], misnamed.tasks["check"]["tries"]) == ("failed", "failed", 1)
-    assert "no source 'fleet'" in misnamed.returned("check")["message"]
+    assert "no source 'fleet-cameras'" in misnamed.returned("check")["message"]
     assert Pipeline.load(airflow.root / "registration.yaml").status(SOURCE).registered == 4

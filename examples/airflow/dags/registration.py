@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from airflow.providers.standard.operators.python import ExternalPythonOperator
@@ -110,7 +111,7 @@ def make_dag(source: str, schedule: str | None) -> DAG:
                 ("failure_log", {}),
             )
         ]
-        for before, after in zip(stages, stages[1:], strict=False):
+        for before, after in pairwise(stages):
             before >> after
         # It runs whatever became of the others, and a run whose submission failed is a failed run all the same.
         stages[-1].as_teardown(on_failure_fail_dagrun=True)
