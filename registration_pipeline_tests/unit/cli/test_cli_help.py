@@ -31,6 +31,7 @@ COMMANDS = (
     "plan",
     "probe",
     "rehearse",
+    "report",
     "sandbox",
     "schema",
     "state",
