@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from registration_pipeline.orchestration import names
-from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
+from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.settings import SourceSettings
 
 Translation = Callable[[dg.AssetSpec], dg.AssetSpec]
@@ -29,6 +29,7 @@ class Embedding:
         owners: of all assets: ``team:…`` or an e-mail address.
         tags: of all assets, besides those that they have.
         translate: changes what an asset is declared with, its key too; called once for each asset.
+        around: runs each step, for a host that has something to do before or after.
     """
 
     key_prefix: tuple[str, ...] = ()
@@ -36,6 +37,7 @@ class Embedding:
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     translate: Translation | None = None
+    around: Around | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def name_source(
     if wanted.translate is not None:
         specs = {stage: _translated(spec, wanted.translate) for stage, spec in specs.items()}
     _refuse_equal_keys(source.name, specs.values())
-    return SourceNames(bare.source, bare.key_prefix, bare.shared, specs)
+    return SourceNames(bare.source, bare.key_prefix, bare.shared, specs, wanted.around)
 
 
 def _spec(own: SourceNames, stage: str, said: _Described, wanted: Embedding) -> dg.AssetSpec:
@@ -107,6 +109,7 @@ def _spec(own: SourceNames, stage: str, said: _Described, wanted: Embedding) -> 
         kinds=set(said.kinds),
         owners=list(wanted.owners),
         tags={**wanted.tags, names.SOURCE_TAG: own.source},
+        metadata={names.STAGE_METADATA: stage},
         partitions_def=partitions,
         skippable=stage in CHUNK_STAGES,
     )
@@ -148,7 +151,7 @@ def declared(own: SourceNames, stage: str, *deps: dg.AssetKey) -> dict[str, Any]
         "automation_condition": spec.automation_condition,
         "owners": spec.owners,
         "tags": spec.tags,
-        "required_resource_keys": {own.resource},
+        "required_resource_keys": own.resources,
     }
 
 

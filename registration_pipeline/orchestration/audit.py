@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
@@ -38,7 +39,8 @@ class AuditOptions(dg.Config):
 def build_audit_job(source: SourceSettings, own: SourceNames) -> dg.JobDefinition:
     """Return the job that compares a source's bucket, ledger and Encord folder."""
 
-    @dg.op(name=f"{own.ident}_{AUDIT_OP}", out=dg.Out(dg.Nothing), required_resource_keys={own.resource})
+    @dg.op(name=f"{own.ident}_{AUDIT_OP}", out=dg.Out(dg.Nothing), required_resource_keys=own.resources)
+    @hosted(own, "audit")
     def run_audit(
         context: dg.OpExecutionContext, config: AuditOptions
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
@@ -70,7 +72,7 @@ def build_audit_check(own: SourceNames) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=own.registration,
         name=names.AUDIT_CLEAN,
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
         description="Bucket, ledger and Encord agree. Lists the whole folder: execute it by itself.",
     )
     def audit_clean(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:

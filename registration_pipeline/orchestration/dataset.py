@@ -10,6 +10,7 @@ import dagster as dg
 from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import declared
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
@@ -101,6 +102,7 @@ def build_dataset_asset(own: SourceNames) -> dg.AssetsDefinition:
     )
 
     @dg.asset(**declared(own, "dataset", own.registration), check_specs=[check], pool=own.pool)
+    @hosted(own, "dataset")
     def dataset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
             report = dataset_stage(*load_source(context, own), own, context.log.info)
