@@ -54,8 +54,9 @@ LAYERS = (
     ("demo",),
     ("cli", "definitions", "__main__"),
     ("orchestration",),
+    ("pipeline",),
     ("project",),
-    ("audit", "rehearsal", "verification"),
+    ("audit", "notify", "rehearsal", "verification"),
     ("submission",),
     ("manifest", "tracking"),
     ("planning",),
@@ -139,8 +140,12 @@ def test_only_the_encord_package_imports_the_sdk() -> None:
     assert {file for file in imports_of("encord") if not file.startswith("submission/encord/")} == set()
 
 
-def test_only_the_retry_module_imports_tenacity() -> None:
-    assert imports_of("tenacity") == {"submission/calls/retry.py"}
+def test_only_the_retries_of_encord_and_of_messages_import_tenacity() -> None:
+    assert imports_of("tenacity") == {"submission/calls/retry.py", "notify/sending.py"}
+
+
+def test_only_the_slack_channel_imports_its_sdk() -> None:
+    assert imports_of("slack_sdk") == {"notify/channels/slack.py"}
 
 
 def test_the_pipeline_does_not_know_its_sandbox_or_demo() -> None:

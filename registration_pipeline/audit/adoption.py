@@ -102,7 +102,7 @@ def adopt_chunk(
         write_chunk_failure_log(store, source, chunk.chunk_id, attempt, rows)
     verdict = entry(kind=JournalEventKind.VERDICT, outcomes=base_name, **verdict_facts(units, outcomes))
     journal.append(verdict)
-    return result_from_verdict(chunk, verdict, outcomes=outcomes)
+    return result_from_verdict(chunk, verdict, outcomes=outcomes, progress=journal.progress(chunk.chunk_id))
 
 
 def _earlier(store: StateStore, source: str, progress: ChunkProgress) -> Sequence[Outcome]:

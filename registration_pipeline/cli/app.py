@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from registration_pipeline import __version__
-from registration_pipeline.cli.declarations import local, reports, stages, upkeep
+from registration_pipeline.cli.declarations import first, local, lookup, reports, stages, upkeep
 from registration_pipeline.cli.errors import INTERRUPTED, report, say_interrupted
 from registration_pipeline.cli.interrupt import status_of_interruption, watch_interrupts
 from registration_pipeline.cli.options import ConfigOption
@@ -65,8 +65,10 @@ def _global_options(
 
 
 _GROUPS = (
+    first,
     stages,
     reports,
+    lookup,
     upkeep,
     local,
 )

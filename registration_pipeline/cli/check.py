@@ -1,4 +1,4 @@
-"""The ``check`` command: a preflight over the chosen sources. The checks themselves are in ``orchestration.preflight``."""
+"""The ``check`` command: a preflight over the chosen sources. The checks themselves are in ``project/preflight.py``."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,8 @@ from pathlib import Path
 from registration_pipeline.cli.output import print_findings, print_json, say
 from registration_pipeline.cli.session import DONE, open_project
 from registration_pipeline.counted import counted
-from registration_pipeline.orchestration.preflight import SAME_FOR_ALL, Finding, run_checks
+from registration_pipeline.orchestration.preflight import run_all_checks
+from registration_pipeline.project.preflight import SAME_FOR_ALL, Finding
 
 
 def check_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
@@ -17,7 +18,7 @@ def check_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -
     sources = project.chosen(names)
     shown = set[tuple[str, str]]()
     for source in sources:
-        for finding in run_checks(project, source):
+        for finding in run_all_checks(project, source):
             findings.append(finding)
             said = (finding.what, finding.detail)
             if as_json or said in shown:

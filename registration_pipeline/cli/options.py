@@ -30,6 +30,16 @@ class ExportFormat(StrEnum):
     CSV = "csv"
 
 
+class ChunkStateName(StrEnum):
+    """The states of chunks, as ``status --json`` names them."""
+
+    PLANNED = "planned"
+    SUBMITTED = "submitted"
+    SUCCEEDED = "succeeded"
+    PARTIALLY_FAILED = "partially_failed"
+    FAILED = "failed"
+
+
 def chosen_config(config: Path | None) -> Path | None:
     """Return the file named after the command, else the one named before it."""
     before: Path | None = click.get_current_context().find_root().obj

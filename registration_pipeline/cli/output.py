@@ -19,12 +19,12 @@ from registration_pipeline.counted import counted
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.metadata import shown_value
-from registration_pipeline.orchestration.preflight import Finding
 from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.plan import Plan
 from registration_pipeline.planning.suffixes import REST
 from registration_pipeline.planning.upserts.plan import UpsertPlan
 from registration_pipeline.planning.wave import PlannedChunk
+from registration_pipeline.project.preflight import Finding
 from registration_pipeline.tracking.failures.files import FailureRow, FailureTally
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus

@@ -46,7 +46,7 @@ _CONFIGURATION = """\
 # Two sources of generated media: a bucket on a local S3 server, and a local directory.
 # The ports stay as they are: object URLs hold the one of the S3 server, and a registered URL never changes.
 # Chunks are small, so that there is something to see.
-# labels.csv and a part of each key become client metadata, and parts of each file are read for its media metadata.
+# labels.csv and parts of each key become client metadata, and parts of each file are read for its media metadata.
 state: ./state
 encord:
   domain: {domain}
@@ -62,9 +62,11 @@ sources:
     settle_seconds: 2
     schedule: "0 2 * * *"
     metadata:
+      - {{pattern: '^/?(?P<folder>[^/]+)/', prefix: "{prefix}"}}
       - {{pattern: '^camera-(?P<camera>\\d+)/', prefix: "{prefix}"}}
       - {{table: labels.csv, key: object, prefix: "{prefix}"}}
     metadata_schema:
+      {prefix}folder: varchar
       {prefix}camera: varchar
       {prefix}weather: {{enum: [{weathers}]}}
       {prefix}speed: number

@@ -1,213 +1,28 @@
-"""Checks everything that a sync of a source needs, without changing anything, and says what is missing.
+"""The preflight of the command line: the checks of the core, and that Dagster's instance can be used.
 
-What belongs here is the list of checks; the errors and their ways out come from the listers and the gateway.
+What does not belong here: the checks that need no Dagster (``project/preflight.py``).
 """
 
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from registration_pipeline.bounds.calls import TooLongError, within
-from registration_pipeline.errors import (
-    ConfigurationError,
-    CredentialsError,
-    PermissionDeniedError,
-    RegistrationPipelineError,
-    ServiceUnavailableError,
-    StateError,
-)
-from registration_pipeline.orchestration.fact_checks import find_libraries, find_tables, needs_headers, try_header
+from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
-from registration_pipeline.orchestration.schema_check import try_schema
+from registration_pipeline.project.preflight import INSTANCE, Finding, may_write, run_checks
 from registration_pipeline.project.project import Project
-from registration_pipeline.settings import MediaMetadata, SourceSettings
-from registration_pipeline.state.version import require_layout
-from registration_pipeline.urls import url_warning
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-SAME_FOR_ALL = frozenset({"configuration", "state", "Dagster instance"})
-"""What is checked for all sources at once, as far as the answer is the same."""
-_TRIES = 3  # a person waits for a preflight
-_CHECK_SECONDS = {"state": 15.0, "Dagster instance": 10.0, "bucket": 25.0}
-"""For each check as a whole, whatever the services behind it do: a source whose services are all silent takes 90 s."""
-_ENCORD_SECONDS = 20.0
-"""For asking Encord again, besides the time that one reply may take."""
-_ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
-_EFFECTIVE = os.access in os.supports_effective_ids
+from registration_pipeline.settings import SourceSettings
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The result of one check.
-
-    Args:
-        what: what was checked, e.g. ``bucket``.
-        detail: what was found, or what is wrong and what to do.
-        error: None when all is well.
-        was_checked: False if the check was left out, because another one failed.
-    """
-
-    source: str
-    what: str
-    detail: str
-    error: RegistrationPipelineError | None = None
-    was_checked: bool = True
-
-
-def run_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
+def run_all_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     """Yield a finding for everything from the configuration to Encord's folder; continue after a problem."""
-    listed: list[pa.RecordBatch] = []
-    checks: dict[str, Callable[[], str]] = {
-        "configuration": lambda: _configuration(project, source),
-        "state": lambda: _state(project, source),
-        "Dagster instance": lambda: _dagster(project),
-        "bucket": lambda: _bucket(project, source, listed),
-    }
-    for what, check in checks.items():
-        name = "directory" if what == "bucket" and source.location.scheme == "file" else what
-        found = _finding(source, name, check, _CHECK_SECONDS.get(what))
-        yield found
-    if found.error is None and needs_headers(source, listed):  # a bucket that is silent would be waited for twice
-        yield _finding(source, "headers", lambda: try_header(project, source, listed), _CHECK_SECONDS["bucket"])
-    if source.media_metadata is MediaMetadata.PROBE:
-        yield _finding(source, "media", lambda: find_libraries(source))
-    if any(entry.table is not None for entry in source.metadata):
-        yield _finding(source, "tables", lambda: find_tables(project, source), _CHECK_SECONDS["bucket"])
-    encord_seconds = project.settings.encord.timeout_seconds + _ENCORD_SECONDS
-    encord = _finding(source, "key and integration", lambda: _integration(project, source), encord_seconds)
-    yield encord
-    if isinstance(encord.error, _ENCORD_UNREACHABLE):
-        # Another call would wait as long again and fail in the same way.
-        others = {
-            "folder": True,
-            "metadata schema": bool(source.metadata_schema),
-            "dataset": source.dataset is not None,
-        }
-        for what in (what for what, is_wanted in others.items() if is_wanted):
-            yield Finding(source.name, what, "because Encord can't be asked", was_checked=False)
-        return
-    yield _finding(source, "folder", lambda: _folder(project, source), encord_seconds)
-    if source.metadata_schema:
-        yield _schema(project, source, encord_seconds)
-    if source.dataset is not None:
-        yield _finding(source, "dataset", lambda: _dataset(project, source), encord_seconds)
-
-
-def _finding(source: SourceSettings, what: str, check: Callable[[], str], seconds: float | None = None) -> Finding:
-    try:
-        return Finding(source.name, what, check() if seconds is None else within(seconds, check))
-    except TooLongError as error:
-        silent = ServiceUnavailableError(
-            f"{error}. Check the network, proxies, and the address of what was asked: sources.{source.name}.uri and "
-            "storage.endpoint_url for the bucket, `state` for the state, encord.domain for Encord. Then check again."
-        )
-        return Finding(source.name, what, str(silent), silent)
-    except RegistrationPipelineError as error:
-        return Finding(source.name, what, str(error), error)
-
-
-def _configuration(project: Project, source: SourceSettings) -> str:
-    warning = url_warning(source)
-    return f"{project.settings.path} is valid" + (f"; but {warning}" if warning else "")
-
-
-def _state(project: Project, source: SourceSettings) -> str:
-    uri = project.store.uri
-    require_layout(project.store, source.name)
-    if "://" in uri:
-        project.store.require_exclusive_create()
-        return f"{uri} can be read and written, and creates a file only once"
-    if not _may_write(Path(uri)):
-        raise StateError(
-            f"{uri} can't be written by this user; give it write access, or set `state` in {project.settings.path} to "
-            "another place"
-        )
-    return f"{uri} can be read and written"
+    yield from run_checks(project, source, {INSTANCE: lambda: _dagster(project)})
 
 
 def _dagster(project: Project) -> str:
     home = dagster_home(project.settings, project.environ)
-    if not _may_write(home):
+    if not may_write(home):
         raise ConfigurationError(
             f"the Dagster instance folder {home} can't be written by this user; set DAGSTER_HOME to one that can",
             key="DAGSTER_HOME",
         )
     return ask_instance(project.settings, project.environ)
-
-
-def _may_write(folder: Path) -> bool:
-    """Return whether the folder, or the nearest one above it that exists, is a folder that this user may write into."""
-    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
-    return nearest.is_dir() and os.access(nearest, os.R_OK | os.W_OK | os.X_OK, effective_ids=_EFFECTIVE)
-
-
-def _bucket(project: Project, source: SourceSettings, listed: "list[pa.RecordBatch]") -> str:
-    lister = project.lister(source)
-    if source.storage.inventory_report is not None:
-        from registration_pipeline.inventory.reports.lister import ReportLister
-
-        assert isinstance(lister, ReportLister)
-        return lister.check()  # its first row is known only when all are sorted
-    first = next(iter(lister.list_objects()), None)
-    if first is None or first.num_rows == 0:
-        return f"{lister.description}: readable, but it has no objects; check the prefix in sources.{source.name}.uri"
-    listed.append(first)
-    return f"{lister.description}: readable"
-
-
-def _integration(project: Project, source: SourceSettings) -> str:
-    title = source.encord.integration
-    if title is None:
-        # Any call shows whether the key is accepted; this one changes nothing.
-        _with_retries("listing folders", lambda: project.gateway.find_folder(source.encord.folder))
-        return "the key is accepted; the source needs no integration"
-    uuid = _with_retries("finding the integration", lambda: project.gateway.resolve_integration(title))
-    return f"the key is accepted; integration {title!r} is {uuid}"
-
-
-def _folder(project: Project, source: SourceSettings) -> str:
-    from registration_pipeline.submission.calls.retry import RetryPolicy
-    from registration_pipeline.submission.known_folders import FolderFinder, KnownFolders
-    from registration_pipeline.submission.shared_folder import refuse_shared_folder
-
-    folder, retry, said = source.encord.folder, RetryPolicy(attempts=_TRIES), list[str]()
-    try:
-        known = project.known_folders(source)
-    except StateError:  # which the check of the state says
-        known = KnownFolders()
-    finder = FolderFinder(gateway=project.gateway, retry=retry, source=source, known=known, notify=said.append)
-    uuid = finder.find()
-    if uuid:
-        refuse_shared_folder(project.gateway, retry, project.settings, source, uuid)
-    if said:
-        return said[0]
-    return f"folder {folder!r} is {uuid}" if uuid else f"folder {folder!r} does not exist; the first sync creates it"
-
-
-def _schema(project: Project, source: SourceSettings, seconds: float) -> Finding:
-    from registration_pipeline.submission.calls.retry import RetryPolicy
-
-    retry = RetryPolicy(attempts=_TRIES)
-    found = _finding(source, "metadata schema", lambda: try_schema(project, source, retry), seconds)
-    if isinstance(found.error, PermissionDeniedError):
-        # Only `schema` needs to read it: a sync does not.
-        return Finding(source.name, found.what, f"because it may not be read: {found.detail}", was_checked=False)
-    return found
-
-
-def _dataset(project: Project, source: SourceSettings) -> str:
-    from registration_pipeline.project.datasets import find_source_dataset
-    from registration_pipeline.submission.calls.retry import RetryPolicy
-
-    return find_source_dataset(project, source, RetryPolicy(attempts=_TRIES))
-
-
-def _with_retries(what: str, call: Callable[[], str | None]) -> str | None:
-    from registration_pipeline.submission.calls.retry import RetryPolicy
-
-    return RetryPolicy(attempts=_TRIES).read(what, call)

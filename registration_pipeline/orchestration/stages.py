@@ -19,6 +19,7 @@ from registration_pipeline.orchestration.partitions import removed_partitions, u
 from registration_pipeline.orchestration.runs.listener import current_listener, notice_and_log
 from registration_pipeline.orchestration.schema_check import schema_facts
 from registration_pipeline.project.project import Project, utc_now
+from registration_pipeline.project.submitting import register
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.urls import url_warning
 
@@ -298,7 +299,7 @@ def registration_stage(
     listener.stage_started(source.name, "registration", total)
     failed: list[ChunkResult] = []
     done = 0
-    found = project.register(source, tasks, notify=notice_and_log(log), with_manifests=manifests is not None)
+    found = register(project, source, tasks, notify=notice_and_log(log), with_manifests=manifests is not None)
     # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
     # and the threads would go on.
     with closing(found):

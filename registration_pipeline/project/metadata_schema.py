@@ -49,6 +49,28 @@ def compare_schema(
     return difference(source.metadata_schema, read_schema(schema_gateway(project), retry or RetryPolicy()))
 
 
+def try_schema(project: "Project", source: SourceSettings, retry: "RetryPolicy") -> str:
+    """Compare the declared schema with Encord's and say what it came to.
+
+    Fields that are missing are no problem of a sync: Encord keeps values without a schema, and fields can be added later.
+
+    Raises:
+        ConfigurationError: fields contradict Encord's.
+        HaltError: Encord's schema can't be read.
+    """
+    from registration_pipeline.submission.metadata_schema.apply import conflict_error
+
+    found = compare_schema(project, source, retry)
+    if found.conflicts:
+        raise conflict_error(source.name, found, "Correct these fields, or leave them out:")
+    if found.is_same:
+        return found.summary()
+    return (
+        f"{found.summary()}; Encord can't filter by these until `registration-pipeline schema {source.name} --apply` "
+        "has added them"
+    )
+
+
 def apply_schema(project: "Project", source: SourceSettings) -> "Applied":
     """Add what Encord's schema lacks.
 

@@ -5,13 +5,10 @@ Used by assets and commands alike. No Dagster objects and no decisions here; hea
 
 import difflib
 import os
-import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,22 +34,13 @@ if TYPE_CHECKING:
     from registration_pipeline.project.clients.stores import StoreClients
     from registration_pipeline.project.upserts import SourceUpserts
     from registration_pipeline.state.store import StateStore
-    from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.cancel import CancelledJob
-    from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.gateway import RegistrationGateway
     from registration_pipeline.submission.known_folders import KnownFolders
-    from registration_pipeline.submission.prior_items import PriorItems
-    from registration_pipeline.submission.result import ChunkResult, ReadyChunk
-    from registration_pipeline.submission.target import Target
     from registration_pipeline.submission.trial import Reply, TrialGateway
-    from registration_pipeline.tracking.due import ChunkTask
     from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline.tracking.snapshot import Held, SourceSnapshot
     from registration_pipeline.tracking.status import SourceStatus
-
-
-_LONGEST_SLICE_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -80,6 +68,11 @@ class Project:
         """
         environ = os.environ if environ is None else environ
         return cls(settings=load_settings(config, environ), environ=environ)
+
+    @classmethod
+    def of(cls, settings: Settings, environ: Mapping[str, str] | None = None) -> "Project":
+        """Return a project of settings that are loaded already; the environment defaults to the process's."""
+        return cls(settings=settings, environ=os.environ if environ is None else environ)
 
     @cached_property
     def store(self) -> "StateStore":
@@ -304,108 +297,6 @@ class Project:
             from registration_pipeline.tracking.links.counts import link_failures
 
             yield from link_failures(self.store, snapshot)
-
-    def register(
-        self,
-        source: SourceSettings,
-        tasks: "Iterable[ChunkTask]",
-        *,
-        notify: Callable[[str], None],
-        with_manifests: bool = False,
-    ) -> "Generator[ReadyChunk | ChunkResult, None, None]":
-        """Bring the chunks to their verdicts, yielding results as they come; nothing is asked of Encord without chunks.
-
-        Waits while another process submits the source.
-
-        Args:
-            source: where they belong.
-            tasks: the chunks, started one by one as there is room for them.
-            notify: called with texts about what takes long.
-            with_manifests: yield each chunk with its manifest too, before it is sent.
-
-        Raises:
-            HaltError: nothing more may be sent.
-        """
-        from registration_pipeline.submission.registrar import stream_chunks
-
-        waiting = iter(tasks)
-        first = next(waiting, None)
-        if first is None:
-            return
-        with self.submitting(source, notify) as opened:
-            prior = self._prior_items(source, opened.target, opened.retry, notify)
-            context = replace(opened, prior=prior)
-            yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
-
-    @contextmanager
-    def submitting(self, source: SourceSettings, notify: Callable[[str], None]) -> "Iterator[SubmissionContext]":
-        """Hold the source's lease, and give what its chunks are submitted with; waits while another process submits it.
-
-        Args:
-            source: which.
-            notify: called with texts about what takes long.
-
-        Raises:
-            HaltError: nothing may be sent.
-        """
-        from registration_pipeline.state.lease import hold_lease
-        from registration_pipeline.submission.calls.pace import shared_pace
-        from registration_pipeline.submission.calls.retry import RetryPolicy
-        from registration_pipeline.submission.calls.slots import Slots
-        from registration_pipeline.submission.context import SubmissionContext
-        from registration_pipeline.submission.shared_folder import refuse_shared_folder
-        from registration_pipeline.submission.target import resolve_target
-
-        stop = threading.Event()
-        pace = shared_pace(encord_domain(self.settings, self.environ))
-        retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
-        # Before the folder is searched for: two processes that both find none would make two.
-        with hold_lease(self.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
-            target = resolve_target(self.gateway, retry, source, known=self.known_folders(source), notify=notify)
-            refuse_shared_folder(self.gateway, retry, self.settings, source, target.folder_uuid)
-            yield SubmissionContext(
-                store=self.store,
-                source=source.name,
-                gateway=self.gateway,
-                target=target,
-                limits=self.manifest_limits,
-                submit_as=source.submit_as,
-                needs_media_metadata=source.strict_client_only,
-                retry=retry,
-                stop=stop,
-                may_send=lease.check,
-                slots=Slots(source.max_in_flight, lambda: pace.throttles),
-                notify=notify,
-                slice_seconds=min(_LONGEST_SLICE_SECONDS, self.settings.encord.timeout_seconds // 2),
-                job_timeout_seconds=source.job_timeout_seconds,
-                settle_seconds=source.settle_seconds,
-            )
-
-    def _prior_items(
-        self, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]
-    ) -> "PriorItems | None":
-        """Return what the folder held before the source's first upload; nothing of this costs a request later on."""
-        from registration_pipeline.submission.prior_items import PriorItemsFinder, was_sent_to
-        from registration_pipeline.tracking.journal.journal import Journal
-        from registration_pipeline.urls import object_url
-
-        def has_sent() -> bool:
-            seen = self.held.get((self.store.uri, source.name))
-            # What was read before the lease was held can only have become more; it mostly settles it.
-            return (seen is not None and was_sent_to(target.folder_uuid, seen.journals)) or was_sent_to(
-                target.folder_uuid, Journal(self.store, source.name).fold_all()
-            )
-
-        return PriorItemsFinder(
-            store=self.store,
-            source=source.name,
-            target=target,
-            url_prefix=object_url(source, source.location.prefix),
-            gateway=self.gateway,
-            retry=retry,
-            has_sent=has_sent,
-            notify=notify,
-        ).find()
 
     def cancel(self, source: SourceSettings, chunk_id: str) -> "list[CancelledJob]":
         """Cancel the open upload jobs of a chunk and of its parts."""

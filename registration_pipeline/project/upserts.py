@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from registration_pipeline.project.project import Project, utc_now
+from registration_pipeline.project.submitting import submitting
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.layout import upserts_source
 
@@ -75,7 +76,7 @@ class SourceUpserts:
         is_open = bool(view.under_way() or view.unsent())
         if not is_open and not is_due(request, has_retries=view.has_retries(request.policy)):
             return
-        with self.project.submitting(self.source, notify) as opened:
+        with submitting(self.project, self.source, notify) as opened:
             context = replace(opened, source=upserts_source(self.source.name))
             yield from send_upserts(
                 context, lambda seen: self._request(metadata, seen, failed=failed, force=force), planned=planned

@@ -183,12 +183,14 @@ class S3Objects:
         region: for the request signature.
         access_key_id: with ``secret_access_key``; None: boto3's own credential chain.
         secret_access_key: never logged.
+        profile: of the AWS configuration; None: the default credentials.
     """
 
     endpoint_url: str
     region: str = "us-east-1"
     access_key_id: str | None = None
     secret_access_key: str | None = None
+    profile: str | None = None
 
     @property
     def opened(self) -> str:

@@ -243,11 +243,11 @@ def _ensure_integrations(database: Database, config: SandboxConfig) -> None:
 
 def banner(sandbox: Sandbox) -> str:
     """What the command line prints when the sandbox is up."""
-    covered = dict.fromkeys(reader.opened for one in sandbox.config.integrations for reader in one.readers)
+    covered = _opened(sandbox)
     opened = (
         f"Opened, as Encord opens every object: {', '.join(covered)}. Objects of other URLs are accepted unopened."
         if covered
-        else "Objects are not opened: a broken or missing one is registered as well. `--read DIR` opens the files below DIR."
+        else "Objects are not opened: a broken or missing one is registered as well. `--open` opens those of the sources."
     )
     admin = "" if sandbox.admin_url is None else f"What it holds, and faults to plant: {sandbox.admin_url}/\n"
     return f"""\
@@ -262,6 +262,11 @@ A rehearsal here proves wire compatibility and the pipeline's own recovery, not 
 """
 
 
+def _opened(sandbox: Sandbox) -> list[str]:
+    """Return which URLs are opened, for people."""
+    return list(dict.fromkeys(reader.opened for one in sandbox.config.integrations for reader in one.readers))
+
+
 def connection(sandbox: Sandbox) -> dict[str, object]:
     """What a program needs to use the sandbox: the command's ``--json``."""
     return {
@@ -270,6 +275,7 @@ def connection(sandbox: Sandbox) -> dict[str, object]:
         "admin": sandbox.admin_url,
         "data": str(sandbox.config.data.resolve()),
         "integrations": [integration.title for integration in sandbox.config.integrations],
+        "opened": _opened(sandbox),
     }
 
 

@@ -14,6 +14,8 @@
 <source>/failures/<chunk_id>/<attempt>.{parquet,csv}                    the failure log of a chunk
 <source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
 <source>/audit/<UTC time>/findings.{parquet,csv}, _SUCCESS.json         what an audit found
+<source>/alerts/<number>.json, <number>-<try>{,-sent,-failed}.json     the messages to people, and what became of sending them
+<source>/alerts/known-*.parquet                                         the failures of the last one that named any
 <source>/lease/<term>-<beat>.json, <term>-released.json                 which process submits the source
 <source>/prior_items/<folder_uuid>/part-*.parquet, _SUCCESS.json        what a folder held before the first upload to it
 <source>/facts/<name>/<facts_id>/part-*.parquet, _SUCCESS.json          what was read about objects, by key and ETag
@@ -191,6 +193,28 @@ def lease_name(source: str, term: int, beat: int) -> str:
 def lease_released_name(source: str, term: int) -> str:
     """Return the name of the file that says that a term has ended in order."""
     return f"{source}/lease/{term:08d}-released.json"
+
+
+def alerts_folder(source: str) -> str:
+    """Return the folder of the messages to people and of what they were compared with."""
+    return f"{source}/alerts/"
+
+
+def alert_name(source: str, number: int) -> str:
+    """Return the name of one message, which is also the first try to send it; ``number`` counts from 1."""
+    return f"{source}/alerts/{number:08d}.json"
+
+
+def alert_try_name(source: str, number: int, attempt: int, result: str = "") -> str:
+    """Return the name of the file that says who sends a message once more, or what became of a try.
+
+    Args:
+        source: its name.
+        number: of the message.
+        attempt: of the try, from 1.
+        result: ``sent``, ``failed``, or nothing for who tries.
+    """
+    return f"{source}/alerts/{number:08d}-{attempt:04d}{f'-{result}' if result else ''}.json"
 
 
 def audit_folder(source: str, audit_id: str | None = None) -> str:

@@ -108,7 +108,7 @@ class ChunkSubmission:
         is_retry = progress.attempt == after_attempt and (is_forced or progress.state in FAILED_STATES)
         if progress.state.is_open or is_retry or progress.verdict is None or not progress.state.is_concluded:
             return self._go_on(progress, is_fresh=is_fresh and is_retry)
-        return result_from_verdict(self.chunk, progress.verdict)
+        return result_from_verdict(self.chunk, progress.verdict, progress=progress)
 
     def resolve(self, doubt: InDoubt, *, settled_seconds: float) -> ChunkResult | InDoubt:
         """Decide a chunk in doubt after quiet.
@@ -357,7 +357,7 @@ class ChunkSubmission:
             message=message,
             **verdict_facts(self._units(), outcomes),
         )
-        return result_from_verdict(self.chunk, verdict, outcomes=outcomes)
+        return result_from_verdict(self.chunk, verdict, outcomes=outcomes, progress=self._record.progress)
 
     def _intend(self, manifest: Manifest, *, is_fresh: bool) -> None:
         progress = self._record.progress

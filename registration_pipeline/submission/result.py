@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.doubt import Doubt
-    from registration_pipeline.tracking.journal.states import JournalEvent
+    from registration_pipeline.tracking.journal.states import ChunkProgress, JournalEvent
     from registration_pipeline.tracking.outcomes import ChunkOutcomes, FailedUnit
 
 
@@ -70,6 +70,8 @@ class ChunkResult:
         reasons: failed units by reason.
         outcomes: base name of the file with the verdict for every object.
         failures: a sample of the failed units, at most ``SAMPLE_SIZE``; empty when the verdict was only read back.
+        seconds: from the beginning of the attempt to its verdict; None where the beginning is not known.
+        folder_uuid: Encord's folder that the chunk goes to; None where it is not known.
         is_new: whether this run reached the verdict, as against having found it in the journal.
     """
 
@@ -85,6 +87,8 @@ class ChunkResult:
     outcomes: str | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
     failures: Sequence[FailedUnit] = ()
+    seconds: float | None = None
+    folder_uuid: str | None = None
 
     @property
     def registered_units(self) -> int:
@@ -101,9 +105,22 @@ SAMPLE_SIZE = 10
 
 
 def result_from_verdict(
-    chunk: PlannedChunk, verdict: JournalEvent, *, outcomes: ChunkOutcomes | None = None
+    chunk: PlannedChunk,
+    verdict: JournalEvent,
+    *,
+    outcomes: ChunkOutcomes | None = None,
+    progress: ChunkProgress | None = None,
 ) -> ChunkResult:
-    """Return the result that follows from a verdict; with ``outcomes`` it is one that was reached just now."""
+    """Return the result that follows from a verdict; with ``outcomes`` it is one that was reached just now.
+
+    Args:
+        chunk: of which.
+        verdict: its newest one.
+        outcomes: the verdict for every object.
+        progress: the state of the chunk, which says when the attempt began and where the chunk goes.
+    """
+    began = progress.began if progress else None
+    first = progress.first_intent if progress else None
     failed = failed_units(outcomes) if outcomes is not None else []
     return ChunkResult(
         chunk=chunk,
@@ -118,4 +135,6 @@ def result_from_verdict(
         outcomes=verdict.outcomes,
         reasons=verdict.reasons,
         failures=tuple(failed[:SAMPLE_SIZE]),
+        seconds=(verdict.at - began.at).total_seconds() if began and began.attempt == verdict.attempt else None,
+        folder_uuid=first.folder_uuid if first else None,
     )

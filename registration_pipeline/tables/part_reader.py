@@ -61,6 +61,35 @@ class GroupReader:
                 if within is None or (within[0] <= last_key and within[1] >= first_key):
                     yield self._tables.get((*where, group), partial(self._decode, store, part, opened, group))
 
+    def find(self, store: StateStore, parts: Sequence[Part], key: str) -> Iterator[pa.Table]:
+        """Yield the row groups that can hold a key; of many parts, the tails of a few are read.
+
+        Args:
+            store: the state.
+            parts: sorted, one behind the other, each not empty.
+            key: value of the first column.
+
+        Raises:
+            StateCorruptError: a part is missing or unreadable.
+        """
+        low, high = 0, len(parts)
+        while high - low > 1:
+            middle = (low + high) // 2
+            first = self._first_key(store, parts[middle])
+            if first is None:  # its statistics don't say, so neither half can be left out
+                break
+            low, high = (middle, high) if first <= key else (low, middle)
+        for part in parts[low:high]:
+            yield from self.groups(store, part, first_key=key, last_key=key)
+
+    def _first_key(self, store: StateStore, part: Part) -> str | None:
+        def read() -> list[_Bounds]:
+            with open_part(store, part) as file:
+                return _bounds_of_groups(file)
+
+        bounds = self._bounds.get((store.uri, part.name), read)
+        return bounds[0][0] if bounds and bounds[0] is not None else None
+
     def rows(self, store: StateStore, parts: Sequence[Part], *, first_row: int, rows: int) -> Iterator[pa.Table]:
         """Yield rows by their place, in tables.
 

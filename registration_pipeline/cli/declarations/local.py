@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from registration_pipeline.cli.options import JsonOption, UnusedConfigOption
+from registration_pipeline.cli.options import ConfigOption, JsonOption, UnusedConfigOption, chosen_config
 from registration_pipeline.errors import UsageError
 
 commands = typer.Typer()
@@ -28,22 +28,28 @@ def sandbox(
         typer.Option(
             "--read",
             metavar="DIR",
-            help="Open file:/// objects below this directory, as Encord opens every object. Without, nothing is opened, and "
-            "a broken object is registered as well.",
+            help="Open file:/// objects below this directory, as Encord opens every object. Without this and --open, nothing "
+            "is opened, and a broken object is registered as well.",
             show_default=False,
         ),
     ] = None,
-    config: UnusedConfigOption = None,
+    is_open: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Open the objects of the sources in registration.yaml, as Encord opens every object: file:///, and "
+            "S3-compatible stores with this machine's credentials.",
+        ),
+    ] = False,
+    config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
     """Run the local Encord sandbox until Ctrl-C, and print how to point the pipeline at it."""
-    del config
-    from registration_pipeline.sandbox.config import Integration, LocalObjects, SandboxConfig
+    from registration_pipeline.cli.sandbox import readers_for
+    from registration_pipeline.sandbox.config import Integration, SandboxConfig
     from registration_pipeline.sandbox.server import serve
 
-    if read is not None and not read.is_dir():
-        raise UsageError(f"--read {read} is not a directory. Name the directory of the source's files.")
-    readers = () if read is None else (LocalObjects(root=read.resolve()),)
+    readers = readers_for(chosen_config(config), directory=read, is_open=is_open)
     integrations = (Integration("sandbox", readers=readers),)
     serve(
         SandboxConfig(data=data, host=host, port=port, admin_port=admin_port, integrations=integrations), as_json=json

@@ -30,7 +30,7 @@ def unreadable(seen: Observations) -> Finding:
     if job.added:
         return ask.differs(
             "it was registered, although it does not exist",
-            "Registered does not mean readable: the object was not opened. A sandbox without `--read` never opens one; "
+            "Registered does not mean readable: the object was not opened. A sandbox without `--open` never opens one; "
             "there, this says nothing of Encord.",
         )
     report = job.report

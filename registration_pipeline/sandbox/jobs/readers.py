@@ -94,7 +94,7 @@ class S3ObjectReader:
 
     def __init__(self, settings: S3Objects, *, connections: int) -> None:
         self._base = settings.endpoint_url.rstrip("/") + "/"
-        self._client: Any = boto3.session.Session().client(
+        self._client: Any = boto3.session.Session(profile_name=settings.profile).client(
             "s3",
             endpoint_url=settings.endpoint_url,
             region_name=settings.region,

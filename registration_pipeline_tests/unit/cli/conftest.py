@@ -19,6 +19,7 @@ import yaml
 from registration_pipeline.cli.app import run
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.project.project import Project
+from registration_pipeline.project.submitting import register
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 from registration_pipeline.sandbox.server import Sandbox
@@ -121,7 +122,7 @@ class Workplace:
         self.plan()
         project = self.project
         tasks = [ChunkTask(chunk=chunk) for chunk in load_chunks(project.store, SOURCE).values()]
-        list(project.register(project.source(SOURCE), tasks, notify=lambda _: None))
+        list(register(project, project.source(SOURCE), tasks, notify=lambda _: None))
 
     def run(self, *arguments: str, terminal: bool = False) -> Said:
         """Run a command as ``registration-pipeline`` would; both streams are pipes by default."""

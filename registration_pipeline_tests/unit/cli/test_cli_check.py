@@ -13,6 +13,7 @@ import yaml
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration import preflight
+from registration_pipeline.project.submitting import register
 from registration_pipeline.settings import encord_private_key
 from registration_pipeline.submission.encord.gateway import EncordGateway
 from registration_pipeline.tracking.due import ChunkTask
@@ -108,7 +109,7 @@ def test_two_sources_with_the_same_objects_and_one_folder_by_name_and_by_uuid_ar
         workplace.project.take_inventory(source)
         (chunk,) = workplace.project.plan(source).chunks
         with pytest.raises(ConfigurationError, match="would be registered twice"):
-            list(workplace.project.register(source, [ChunkTask(chunk=chunk)], notify=lambda _: None))
+            list(register(workplace.project, source, [ChunkTask(chunk=chunk)], notify=lambda _: None))
     assert not workplace.sandbox.jobs()
 
 

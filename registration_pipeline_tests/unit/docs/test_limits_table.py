@@ -11,7 +11,7 @@ from registration_pipeline.audit import sides
 from registration_pipeline.bounds import paging, texts
 from registration_pipeline.cli import interrupt
 from registration_pipeline.inventory import bounds
-from registration_pipeline.orchestration import preflight
+from registration_pipeline.project import preflight
 from registration_pipeline.state import bucket
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.encord import gateway, transport

@@ -1,9 +1,8 @@
 """The checks that facts can be read: the libraries and tables are there, and one object of the bucket can be read in part.
 
-What does not belong here: the other checks of a source (``preflight.py``).
+What does not belong here: the other checks of a source (``project/preflight.py``).
 """
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from registration_pipeline.counted import counted
@@ -18,6 +17,8 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.settings.units import asks_for_headers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
 _FEW_BYTES = 1024

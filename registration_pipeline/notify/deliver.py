@@ -1,0 +1,161 @@
+"""From something that happened to a message that people have: decided, recorded, sent, and sent again if it did not arrive.
+
+What does not belong here: the rules (``rules.py``), the texts, the channels. Nothing here fails the caller: what goes wrong is
+a warning.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.foreign_text import masked, printable
+from registration_pipeline.notify.channels.targets import open_channels
+from registration_pipeline.notify.document import document_of
+from registration_pipeline.notify.known import News, compare, not_accepted
+from registration_pipeline.notify.message import message_of
+from registration_pipeline.notify.records import AlertRecords
+from registration_pipeline.notify.rules import Decision, decide
+from registration_pipeline.notify.sending import PATIENT, Patience, send_to_all
+from registration_pipeline.tracking.failures.files import STAGE_PLAN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from registration_pipeline.notify.incident import Incident
+    from registration_pipeline.notify.known import KnownFailures
+    from registration_pipeline.settings import Settings, SourceSettings
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.failures.files import FailureRow
+
+_CONFLICTS: Final = 5
+_LAST_MESSAGES: Final = 5
+"""Messages that are looked through for one that did not arrive."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def deliver(
+    store: StateStore,
+    settings: Settings,
+    source: SourceSettings,
+    incident: Incident,
+    *,
+    environ: Mapping[str, str],
+    warn: Callable[[str], object],
+    clock: Callable[[], datetime] = _now,
+    patience: Patience = PATIENT,
+) -> bool:
+    """Send a message of an incident to all channels of ``notify`` if it is new. Nothing that goes wrong is raised.
+
+    Args:
+        store: the state.
+        settings: the configuration.
+        source: what the incident is about.
+        incident: what happened.
+        environ: the environment, which has the login of the mail server.
+        warn: takes a sentence about what could not be sent; it holds no secret.
+        clock: gives the time.
+        patience: how long a channel is tried.
+
+    Returns:
+        Whether any channel took a message.
+    """
+    try:
+        notifier = Notifier(store, settings, source, environ=environ, warn=warn, clock=clock, patience=patience)
+        return notifier.deliver(incident)
+    except Exception as error:  # noqa: BLE001 - a message must never cost a night
+        warn(f"{source.name}: no message could be sent: {printable(masked(str(error))) or type(error).__name__}")
+        return False
+
+
+class Notifier:
+    """Sends the messages of one source.
+
+    Args:
+        store: the state.
+        settings: the configuration.
+        source: which source.
+        environ: the environment, which has the login of the mail server.
+        warn: takes a sentence about what could not be sent.
+        clock: gives the time.
+        patience: how long a channel is tried.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        settings: Settings,
+        source: SourceSettings,
+        *,
+        environ: Mapping[str, str],
+        warn: Callable[[str], object],
+        clock: Callable[[], datetime] = _now,
+        patience: Patience = PATIENT,
+    ) -> None:
+        self._store, self._source = store, source
+        self._channels = open_channels(settings.notify, environ)
+        self._records = AlertRecords(store, source.name)
+        self._warn, self._clock, self._patience = warn, clock, patience
+
+    def deliver(self, incident: Incident) -> bool:
+        """Send a message of an incident if it is new; return whether any channel took it."""
+        if not self._channels:
+            return False
+        self.send_again()
+        recorded = self._record(incident)
+        return recorded is not None and self._send(recorded.memory.number, 1, document_of(recorded), ())
+
+    def send_again(self) -> None:
+        """Send what did not arrive: a channel was down, or the process died between recording and sending."""
+        if not self._channels:
+            return
+        for tries in self._records.tries()[-_LAST_MESSAGES:]:
+            if not self._records.due_again(tries, self._clock()):
+                continue
+            attempt = tries.last + 1
+            if self._records.begin_try(tries.number, attempt, self._clock()):
+                have = self._records.have(tries)
+                self._send(tries.number, attempt, self._records.message(tries.number), tuple(have))
+
+    def _record(self, incident: Incident) -> Decision | None:
+        """Record what is new, which makes this process the one that sends it."""
+        for _ in range(_CONFLICTS):
+            memory = self._records.memory()
+            decision = decide(memory, incident, lambda known: self._news(incident, known))
+            if decision is None:
+                return None
+            if self._records.create(decision.memory, document_of(decision), self._clock()):
+                self._records.forget(memory.known, decision.memory.known)
+                return decision
+        return None
+
+    def _news(self, incident: Incident, known: KnownFailures | None) -> News:
+        failures = incident.failures
+        if failures is None:
+            return News()
+
+        def rows() -> Iterator[FailureRow]:
+            return not_accepted(failures(), self._source.accept_rejected, STAGE_PLAN)
+
+        try:
+            return compare(self._store, self._source.name, known, rows)
+        except StateCorruptError as error:
+            # What was said before can't be read: saying all of it again is better than saying nothing.
+            self._warn(
+                f"{self._source.name}: what the last message was about can't be read, so all failures are new: {error}"
+            )
+            return compare(self._store, self._source.name, None, rows)
+
+    def _send(self, number: int, attempt: int, document: Mapping[str, object], have: Sequence[str]) -> bool:
+        channels = {name: channel for name, channel in self._channels.items() if name not in have}
+        results = send_to_all(channels, message_of(document), self._patience)
+        failed = [name for name, why in results.items() if why is not None]
+        for name in failed:
+            self._warn(f"{self._source.name}: the message could not be sent to {name}: {results[name]}.")
+        sent = [name for name in results if name not in failed]
+        self._records.end_try(number, attempt, [*have, *sent], failed, self._clock())
+        return bool(sent)

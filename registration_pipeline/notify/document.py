@@ -1,0 +1,167 @@
+"""A message as a JSON document: what webhooks get, and what is recorded. docs/alerts.md has its schema.
+
+What does not belong here: how a person reads it (``message.py``). Every foreign text in it is masked, printable and short.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from registration_pipeline.bounds.texts import shortened
+from registration_pipeline.counted import counted
+from registration_pipeline.foreign_text import masked, printable
+from registration_pipeline.notify.incident import IncidentKind
+from registration_pipeline.objects import remedy_of
+from registration_pipeline.tracking.failures.files import (
+    STAGE_DATASET,
+    STAGE_PLAN,
+    STAGE_REGISTRATION,
+    STAGE_UPSERT,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from registration_pipeline.notify.known import News
+    from registration_pipeline.notify.rules import Decision
+    from registration_pipeline.tracking.failures.files import FailureRow
+
+SCHEMA: Final = "registration-pipeline/alert/1"
+COUNTS: Final = ("objects", "registered", "failed", "rejected", "accepted_rejected", "excluded", "pending")
+_KEY, _MESSAGE, _ERROR = 300, 300, 1_500
+"""Characters. A key of 1,024 bytes can be found in the failure log; a message has to fit a telephone."""
+
+_PAST: Final = {
+    IncidentKind.HALTED: "halted",
+    IncidentKind.KILLED: "killed",
+    IncidentKind.MISSED: "not started",
+    IncidentKind.STALE: "not synced for too long",
+}
+
+_STEPS: Final = {
+    IncidentKind.FAILED: (
+        "See all of them: registration-pipeline failures {source}",
+        "Fix what is listed above. What says `retry later` is tried again by the next syncs.",
+        "Then retry at once: registration-pipeline submit {source} --failed, or the failed partitions in the Dagster UI.",
+        "Objects that should never be registered: exclude them by a rule, or name their reason in accept_rejected.",
+    ),
+    IncidentKind.HALTED: (
+        "Do what the error says. Nothing is lost.",
+        "Then run again: registration-pipeline sync {source}, or re-execute the run in the Dagster UI.",
+        "The next scheduled sync goes on by itself once the cause is gone.",
+    ),
+    IncidentKind.KILLED: (
+        "Nothing is lost: the next run goes on where this one stopped.",
+        "Check why the process ended: memory, a restart of the machine, or a person.",
+        "Run again, or wait for the next scheduled sync: registration-pipeline sync {source}",
+    ),
+    IncidentKind.MISSED: (
+        "Check in the Dagster UI that the daemon runs (Deployment, Daemons) and that no run blocks the queue (Runs, Queued).",
+        "Run now: registration-pipeline sync {source}",
+    ),
+    IncidentKind.STALE: (
+        "Check the last runs of the source, its schedule and the Dagster daemon.",
+        "Run now: registration-pipeline sync {source}",
+    ),
+    IncidentKind.RECOVERED: ("Failures that are known remain: registration-pipeline failures {source}",),
+}
+
+
+def document_of(decision: Decision) -> dict[str, Any]:
+    """Return the document of a message."""
+    incident, kind = decision.incident, decision.kind
+    return {
+        "schema": SCHEMA,
+        "id": f"{incident.source}/{decision.memory.number:08d}",
+        "source": incident.source,
+        "kind": kind.value,
+        "summary": _summary(decision),
+        "at": _time(incident.at),
+        "run": {"id": incident.run_id, "url": incident.run_url} if incident.run_id else None,
+        "objects": {name: incident.counts[name] for name in COUNTS if name in incident.counts} or None,
+        "new_objects": sum(decision.news.new_objects.values()),
+        "reasons": [
+            {"stage": stage, "reason": reason, "objects": objects, "who_acts": remedy_of(reason)}
+            for (stage, reason), objects in sorted(
+                decision.news.new_objects.items(), key=lambda item: (-item[1], item[0])
+            )
+        ],
+        "first_objects": [_first(row) for row in decision.news.first],
+        "failure_log": incident.failure_log if decision.news.rows else None,
+        "error": _clean(incident.error, _ERROR) if incident.error else None,
+        "due_at": _time(incident.due_at),
+        "last_sync_at": _time(incident.last_sync_at),
+        "ended": [one.value for one in decision.ended],
+        "what_to_do": _what_to_do(decision),
+    }
+
+
+def _first(row: FailureRow) -> dict[str, Any]:
+    return {
+        "key": _clean(row.key, _KEY),
+        "objects": row.objects,
+        "stage": row.stage,
+        "reason": row.reason,
+        "message": _clean(row.message or "", _MESSAGE),
+    }
+
+
+def _clean(text: str, most: int) -> str:
+    """Return a foreign text without secrets, on one line, and short."""
+    return shortened(printable(masked(text).replace("\n", " ").replace("\r", " ")), most)
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at is not None else None
+
+
+def _summary(decision: Decision) -> str:
+    incident, news = decision.incident, decision.news
+    source = incident.source
+    if decision.kind is IncidentKind.FAILED:
+        return f"{source}: {_new_failures(news)}"
+    if decision.kind is IncidentKind.HALTED:
+        return f"{source}: the sync halted"
+    if decision.kind is IncidentKind.KILLED:
+        return f"{source}: a run was killed before its end"
+    if decision.kind is IncidentKind.MISSED:
+        return f"{source}: the scheduled sync did not start"
+    if decision.kind is IncidentKind.STALE:
+        return f"{source}: {_stale_for(decision)}"
+    return f"{source}: well again" + ("" if not news.rows else ", no new failures")
+
+
+def _new_failures(news: News) -> str:
+    """Say what failed, as one would say it first: registered objects whose metadata or link failed are not unregistered."""
+    by_stage: Counter[str] = Counter()
+    for (stage, _), objects in news.new_objects.items():
+        by_stage[stage] += objects
+    not_registered = by_stage[STAGE_PLAN] + by_stage[STAGE_REGISTRATION]
+    said = [f"{counted(not_registered, 'object')} newly not registered"] if not_registered else []
+    if by_stage[STAGE_UPSERT]:
+        said.append(f"new metadata of {counted(by_stage[STAGE_UPSERT], 'object')} not sent")
+    if by_stage[STAGE_DATASET]:
+        said.append(f"{counted(by_stage[STAGE_DATASET], 'object')} not linked to the dataset")
+    return "; ".join(said)
+
+
+def _stale_for(decision: Decision) -> str:
+    incident = decision.incident
+    if incident.last_sync_at is None:
+        return "never synced"
+    hours = int((incident.at - incident.last_sync_at).total_seconds() // 3600)
+    return f"not synced for {counted(hours, 'hour')}"
+
+
+def _what_to_do(decision: Decision) -> list[str]:
+    """Return the steps, each with the command to copy; the texts name no object, so they need no cleaning."""
+    if decision.kind is IncidentKind.RECOVERED and not decision.news.rows:
+        return ["Nothing."]
+    return [step.format(source=decision.incident.source) for step in _STEPS[decision.kind]]
+
+
+def ended_words(kinds: list[str]) -> str:
+    """Return what was open before, in words, e.g. ``halted and killed``."""
+    words = [_PAST[IncidentKind(kind)] for kind in kinds]
+    return ", ".join(words[:-1]) + (" and " if words[1:] else "") + words[-1] if words else ""

@@ -1,0 +1,142 @@
+"""A document as a person reads it: a subject and sections of short lines, and the same as plain text.
+
+What does not belong here: what a channel makes of it (``channels/``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from registration_pipeline.counted import counted
+from registration_pipeline.notify.document import ended_words
+from registration_pipeline.notify.incident import IncidentKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Lines under a heading."""
+
+    title: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where to click.
+
+    Args:
+        label: in words.
+        target: a URL, or a path.
+    """
+
+    label: str
+    target: str
+
+    @property
+    def is_url(self) -> bool:
+        """Return whether a browser can open it."""
+        return self.target.startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message.
+
+    Args:
+        subject: one line.
+        sections: in the order in which they are read.
+        links: the run and the failure log, if there are any.
+        document: the same for programs.
+    """
+
+    subject: str
+    sections: tuple[Section, ...]
+    links: tuple[Link, ...]
+    document: Mapping[str, Any]
+
+    def as_text(self) -> str:
+        """Return it as plain text."""
+        lines = [self.subject]
+        for section in self.sections:
+            lines += ["", section.title, *(f"  {line}" for line in section.lines)]
+        if self.links:
+            width = max(len(link.label) for link in self.links)
+            lines += ["", *(f"{link.label + ':':<{width + 1}} {link.target}" for link in self.links)]
+        return "\n".join(lines) + "\n"
+
+
+def message_of(document: Mapping[str, Any]) -> Message:
+    """Return the message of a document."""
+    sections = [Section("What happened", tuple(_happened(document)))]
+    if document["reasons"]:
+        sections.append(Section("Who has to act", tuple(map(_reason, document["reasons"]))))
+    if document["first_objects"]:
+        shown = len(document["first_objects"])
+        title = "The first new objects" if document["new_objects"] > shown else "The new objects"
+        sections.append(Section(title, tuple(map(_object, document["first_objects"]))))
+    sections.append(Section("What to do", tuple(document["what_to_do"])))
+    return Message(
+        subject=document["summary"],
+        sections=tuple(sections),
+        links=tuple(_links(document)),
+        document=document,
+    )
+
+
+def _happened(document: Mapping[str, Any]) -> Iterator[str]:
+    kind, at = IncidentKind(document["kind"]), _readable(document["at"])
+    if kind is IncidentKind.FAILED:
+        yield f"The run that ended at {at} has {counted(document['new_objects'], 'object')} that were not reported before."
+    elif kind is IncidentKind.HALTED:
+        yield f"The run stopped at {at} with an error:"
+    elif kind is IncidentKind.KILLED:
+        yield f"The process of the run ended without saying so; noticed at {at}:"
+    elif kind is IncidentKind.MISSED:
+        due = f" at {_readable(document['due_at'])}" if document["due_at"] else ""
+        yield f"It was due{due}, and no run had begun by {at}."
+    elif kind is IncidentKind.STALE:
+        last = document["last_sync_at"]
+        yield f"The last sync ended at {_readable(last)}." if last else "No sync has come to its end yet."
+    else:
+        yield f"A run came to its end at {at}."
+    if document["error"]:
+        yield document["error"]
+    if document["ended"]:
+        yield f"Before, it was {ended_words(document['ended'])}; that is over."
+    if document["objects"]:
+        yield _counts(document["objects"])
+
+
+def _counts(objects: Mapping[str, int]) -> str:
+    """Return the numbers of the source in a line; those that are 0 are left out, except the two that matter."""
+    named = [f"{objects[name]:,} {name}" for name in ("registered", "failed") if name in objects]
+    named += [f"{objects[name]:,} {name}" for name in ("rejected", "excluded", "pending") if objects.get(name)]
+    accepted = objects.get("accepted_rejected")
+    note = f" ({accepted:,} of the rejected ones are accepted)" if accepted else ""
+    return f"{counted(objects.get('objects', 0), 'object')} in all: {', '.join(named)}{note}."
+
+
+def _reason(reason: Mapping[str, Any]) -> str:
+    return f"{counted(reason['objects'], 'object')}, {reason['reason']}: {reason['who_acts']}"
+
+
+def _object(first: Mapping[str, Any]) -> str:
+    more = f" and {counted(first['objects'] - 1, 'more object')} of its unit" if first["objects"] > 1 else ""
+    said = f": {first['message']}" if first["message"] else ""
+    return f"{first['key']}{more} ({first['reason']}){said}"
+
+
+def _links(document: Mapping[str, Any]) -> Iterator[Link]:
+    run = document["run"]
+    if run is not None:
+        yield Link("Run", run["url"] or f"{run['id']} (Dagster UI, Runs)")
+    if document["failure_log"]:
+        yield Link("Failure log", document["failure_log"])
+
+
+def _readable(time: str) -> str:
+    return f"{time[:10]} {time[11:16]} UTC"

@@ -1,0 +1,75 @@
+"""The first stage: a new inventory of a source, and what a person should know of it.
+
+What does not belong here: how a store is listed (``inventory``), and what is shown of it (``orchestration``).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from registration_pipeline.counted import counted
+from registration_pipeline.project.listener import Log, ProgressReporter, current_listener, notice_and_log
+from registration_pipeline.project.project import Project
+from registration_pipeline.settings import SourceSettings
+from registration_pipeline.urls import url_warning
+
+if TYPE_CHECKING:
+    from registration_pipeline.inventory.inventory import Inventory
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A new inventory.
+
+    Args:
+        inventory: what was committed.
+        objects_before: how many objects the inventory before it had; None: there was none, or it was empty.
+    """
+
+    inventory: "Inventory"
+    objects_before: int | None
+
+    @property
+    def is_emptied(self) -> bool:
+        """Whether a source that held objects before holds none now."""
+        return not self.inventory.objects and bool(self.objects_before)
+
+
+def list_source(project: Project, source: SourceSettings, log: Log, warn: Log | None = None) -> Listed:
+    """List a source into a new inventory.
+
+    Args:
+        project: the configuration.
+        source: which.
+        log: takes a line.
+        warn: takes a line that a person should know; by default ``log``.
+
+    Raises:
+        HaltError: the store can't be listed; nothing was recorded.
+        StateError: the state can't be written.
+    """
+    from registration_pipeline.inventory.inventory import latest_inventory
+
+    warn = warn or log
+    previous = latest_inventory(project.store, source.name)
+    before = (previous.objects or None) if previous else None
+    current_listener().stage_started(source.name, "inventory", before, unit="expected object")
+    if warning := url_warning(source):
+        notice_and_log(warn)(f"{source.name}: {warning}.")
+    inventory = project.take_inventory(source, ProgressReporter(log), notice_and_log(log))
+    log(f"{counted(inventory.objects, 'object')}, {counted(inventory.bytes, 'byte')} from {inventory.listing}")
+    if not inventory.objects:
+        notice_and_log(warn)(_emptied(source, inventory, before))
+    return Listed(inventory, before)
+
+
+def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None) -> str:
+    if before is None:
+        return (
+            f"{source.name}: no objects in {inventory.listing}. Check `sources.{source.name}.uri` (keys are "
+            "case-sensitive), or put objects there."
+        )
+    return (
+        f"{source.name}: nothing is left in {inventory.listing}, which held {before:,} objects before. Nothing is removed "
+        f"from Encord; `status` will count what was registered as deleted. If the bucket is not really empty, check "
+        f"`sources.{source.name}.uri` (keys are case-sensitive) and take another inventory."
+    )

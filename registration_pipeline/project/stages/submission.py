@@ -1,0 +1,273 @@
+"""The stages from a plan to the failure log, in their order: registration, upserts, dataset, failure log.
+
+What does not belong here: which chunks a run means (``project/selection.py``), and events of Dagster.
+"""
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from registration_pipeline.counted import counted
+from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.project.listener import Log, current_listener, notice_and_log
+from registration_pipeline.project.project import Project, utc_now
+from registration_pipeline.project.submitting import register
+from registration_pipeline.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from registration_pipeline.planning.upserts.plan import UpsertPlan
+    from registration_pipeline.submission.datasets.linking import LinkTotals
+    from registration_pipeline.submission.result import ChunkResult, ReadyChunk
+    from registration_pipeline.tracking.due import ChunkTask
+    from registration_pipeline.tracking.failures.files import FailureTally
+    from registration_pipeline.tracking.links.counts import DatasetCounts
+    from registration_pipeline.tracking.status import SourceStatus
+    from registration_pipeline.tracking.upserts import UpsertCounts
+
+SAMPLE_ROWS = 10
+"""Rows of a failure log that are kept to be shown."""
+
+_DATASET = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertsSent:
+    """What a run sent of metadata that changed.
+
+    Args:
+        counts: units by the state of their newest upsert, afterwards.
+        plan: the last wave that was planned; None: nothing had changed.
+        units: how many got their new metadata.
+    """
+
+    counts: "UpsertCounts"
+    plan: "UpsertPlan | None"
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetLinked:
+    """What a run linked to the source's dataset.
+
+    Args:
+        counts: registered units by whether they are linked, afterwards.
+        totals: what was done; None: nothing had to be.
+    """
+
+    counts: "DatasetCounts"
+    totals: "LinkTotals | None"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLogWritten:
+    """A failure log of the whole source.
+
+    Args:
+        status: of the source, counted at the same moment.
+        tally: its rows by reason, and the first ones.
+        names: of the Parquet and the CSV file in the state.
+    """
+
+    status: "SourceStatus"
+    tally: "FailureTally"
+    names: Sequence[str]
+
+
+Step: TypeAlias = "ReadyChunk | ChunkResult | UpsertsSent | DatasetLinked | FailureLogWritten"
+"""What a run over chunks yields, as it comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """How a run over chunks ended.
+
+    Args:
+        failed: the chunks with failures, without their samples.
+        upserts: None: the source has none, or chunks were named.
+        halted: what stopped the linking; the failure log was written all the same.
+    """
+
+    failed: "Sequence[ChunkResult]"
+    upserts: UpsertsSent | None = None
+    halted: RegistrationPipelineError | None = None
+
+
+def submit_chunks(
+    project: Project,
+    source: SourceSettings,
+    tasks: "Iterable[ChunkTask]",
+    *,
+    total: int,
+    log: Log,
+    is_named: bool = False,
+    retry_failed: bool = False,
+    force: bool = False,
+    with_manifests: bool = False,
+) -> Generator[Step, None, Submitted]:
+    """Register chunks, send metadata that changed, link what is registered to the dataset, and write the failure log.
+
+    Args:
+        project: the configuration.
+        source: which.
+        tasks: the chunks, started one by one as there is room for them.
+        total: how many they are.
+        log: takes a line.
+        is_named: a person chose the chunks, so that nothing else is sent: no upserts.
+        retry_failed: also upserts and links that failed before.
+        force: also upserts that were tried as often as is allowed.
+        with_manifests: yield each chunk with its manifest too, right before it is sent.
+
+    Raises:
+        HaltError: nothing more can be sent; the journal says where to go on. No failure log was written.
+        StateError: the state can't be read or written.
+    """
+    failed = yield from register_chunks(project, source, tasks, total=total, log=log, with_manifests=with_manifests)
+    upserts, halted = None, None
+    if source.upsert_metadata and not is_named:
+        upserts = send_upserts(project, source, log, failed=retry_failed, force=force)
+        yield upserts
+    if source.dataset is not None:
+        try:
+            linked = link_dataset(project, source, log, retry_failed=retry_failed)
+        except RegistrationPipelineError as error:
+            halted = error
+        else:
+            yield linked
+    yield write_failure_log(project, source, log)
+    return Submitted(failed, upserts, halted)
+
+
+def register_chunks(
+    project: Project,
+    source: SourceSettings,
+    tasks: "Iterable[ChunkTask]",
+    *,
+    total: int,
+    log: Log,
+    with_manifests: bool = False,
+) -> "Generator[ReadyChunk | ChunkResult, None, list[ChunkResult]]":
+    """Bring chunks to their verdicts, yield each when it has its own, and return those with failures, without samples.
+
+    Arguments and errors are those of ``submit_chunks``.
+    """
+    from registration_pipeline.submission.result import ReadyChunk
+
+    listener = current_listener()
+    listener.stage_started(source.name, "registration", total)
+    failed: list[ChunkResult] = []
+    done = 0
+    found = register(project, source, tasks, notify=notice_and_log(log), with_manifests=with_manifests)
+    # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
+    # and the threads would go on.
+    with closing(found):
+        for one in found:
+            if not isinstance(one, ReadyChunk):
+                done += 1
+                listener.chunk_concluded(source.name, one)
+                listener.advanced(done)
+                if one.has_failures:
+                    failed.append(replace(one, failures=()))
+                    log(
+                        f"chunk {one.chunk.chunk_id}: {one.failed_units} of {counted(one.chunk.units, 'unit')} failed, "
+                        f"{one.failed_objects} of {counted(one.chunk.objects, 'object')}"
+                    )
+            yield one
+    return failed
+
+
+def send_upserts(
+    project: Project, source: SourceSettings, log: Log, *, failed: bool = False, force: bool = False
+) -> UpsertsSent:
+    """Send the metadata of registered units that changed.
+
+    Args:
+        project: the configuration.
+        source: with ``upsert_metadata``.
+        log: takes a line.
+        failed: also what failed for a reason that does not pass by itself.
+        force: also what was tried as often as is allowed.
+
+    Raises:
+        HaltError: nothing more can be sent.
+    """
+    from registration_pipeline.submission.result import ChunkResult
+
+    current_listener().stage_started(source.name, "upserts", None)
+    waves: list[UpsertPlan] = []
+
+    def planned(plan: "UpsertPlan") -> None:
+        waves.append(plan)
+        units = plan.wave.upserts["units"]
+        log(f"metadata of {counted(units, 'registered unit')} has changed: {counted(len(plan.chunks), 'chunk')}")
+
+    upserts = project.upserts(source)
+    sent = 0
+    found = upserts.send(notify=notice_and_log(log), planned=planned, failed=failed, force=force)
+    with closing(found):
+        for one in found:
+            if isinstance(one, ChunkResult):
+                sent += one.registered_units
+                _log_failed_upserts(one, log)
+    return UpsertsSent(upserts.view().counts(), waves[-1] if waves else None, sent)
+
+
+def _log_failed_upserts(result: "ChunkResult", log: Log) -> None:
+    if result.has_failures:
+        log(
+            f"upserts {result.chunk.chunk_id}: {counted(result.failed_units, 'unit')} of {result.chunk.units:,} did not get "
+            f"the new metadata: {', '.join(f'{count:,} {reason}' for reason, count in sorted(result.reasons.items()))}"
+        )
+
+
+def link_dataset(project: Project, source: SourceSettings, log: Log, *, retry_failed: bool = False) -> DatasetLinked:
+    """Link what is registered and not linked yet.
+
+    Args:
+        project: the configuration.
+        source: which; it has a dataset.
+        log: takes a line.
+        retry_failed: also what could not be linked before.
+
+    Raises:
+        HaltError: nothing more can be linked now.
+    """
+    from registration_pipeline.project.datasets import link_source
+    from registration_pipeline.tracking.links.counts import dataset_counts
+
+    listener = current_listener()
+    before = dataset_counts(project.store, project.snapshot(source))
+    listener.stage_started(source.name, _DATASET, before.pending + (before.failed if retry_failed else 0), unit="unit")
+    totals = link_source(
+        project, source, notify=notice_and_log(log), progress=listener.advanced, retry_failed=retry_failed
+    )
+    if totals is not None:
+        failed = f"; {counted(totals.failed, 'unit')} could not be linked" if totals.failed else ""
+        log(f"dataset: {counted(totals.linked, 'unit')} linked{failed}")
+    counts = before if totals is None else dataset_counts(project.store, project.snapshot(source))
+    return DatasetLinked(counts, totals)
+
+
+def write_failure_log(project: Project, source: SourceSettings, log: Log) -> FailureLogWritten:
+    """Write the source's failure log from the state, also when nothing failed.
+
+    Raises:
+        StateError: the state can't be read or written.
+    """
+    from registration_pipeline.tracking.failures.files import FailureTally
+    from registration_pipeline.tracking.failures.log import write_source_failure_log
+    from registration_pipeline.tracking.journal.journal import Journal
+
+    current_listener().stage_started(source.name, "failure log", None)
+    tally = FailureTally(SAMPLE_ROWS)
+    log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
+    snapshot = project.snapshot(source)
+    rows = tally.watch(project.failures(source, snapshot))
+    written = write_source_failure_log(project.store, source.name, log_id, rows)
+    unlinked = f"; not linked: {counted(tally.unlinked, 'unit')}" if tally.unlinked else ""
+    log(f"not registered: {counted(tally.objects, 'object')}{unlinked}: {project.store.location(written[1])}")
+    # Here, because everything else that happens at the end only reads.
+    Journal(project.store, source.name).summarise(snapshot.journals)
+    status = project.status(source, snapshot)
+    current_listener().counted(status)
+    return FailureLogWritten(status, tally, written)

@@ -1,0 +1,135 @@
+"""Submitting chunks of a loaded source: the lease, the folder, what it held before, and the stream of results.
+
+What does not belong here: one chunk's way to its verdict (``submission``), and the order of the stages (``stages``).
+"""
+
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from registration_pipeline.project.project import Project, utc_now
+from registration_pipeline.settings import SourceSettings, encord_domain
+
+if TYPE_CHECKING:
+    from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.context import SubmissionContext
+    from registration_pipeline.submission.prior_items import PriorItems
+    from registration_pipeline.submission.result import ChunkResult, ReadyChunk
+    from registration_pipeline.submission.target import Target
+    from registration_pipeline.tracking.due import ChunkTask
+
+_LONGEST_SLICE_SECONDS = 10
+
+
+def register(
+    project: Project,
+    source: SourceSettings,
+    tasks: "Iterable[ChunkTask]",
+    *,
+    notify: Callable[[str], None],
+    with_manifests: bool = False,
+) -> "Generator[ReadyChunk | ChunkResult, None, None]":
+    """Bring the chunks to their verdicts, yielding results as they come; nothing is asked of Encord without chunks.
+
+    Waits while another process submits the source.
+
+    Args:
+        project: the configuration.
+        source: where they belong.
+        tasks: the chunks, started one by one as there is room for them.
+        notify: called with texts about what takes long.
+        with_manifests: yield each chunk with its manifest too, before it is sent.
+
+    Raises:
+        HaltError: nothing more may be sent.
+    """
+    from registration_pipeline.submission.registrar import stream_chunks
+
+    waiting = iter(tasks)
+    first = next(waiting, None)
+    if first is None:
+        return
+    with submitting(project, source, notify) as opened:
+        prior = _prior_items(project, source, opened.target, opened.retry, notify)
+        context = replace(opened, prior=prior)
+        yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
+
+
+@contextmanager
+def submitting(
+    project: Project, source: SourceSettings, notify: Callable[[str], None]
+) -> "Iterator[SubmissionContext]":
+    """Hold the source's lease, and give what its chunks are submitted with; waits while another process submits it.
+
+    Args:
+        project: the configuration.
+        source: which.
+        notify: called with texts about what takes long.
+
+    Raises:
+        HaltError: nothing may be sent.
+    """
+    from registration_pipeline.state.lease import hold_lease
+    from registration_pipeline.submission.calls.pace import shared_pace
+    from registration_pipeline.submission.calls.retry import RetryPolicy
+    from registration_pipeline.submission.calls.slots import Slots
+    from registration_pipeline.submission.context import SubmissionContext
+    from registration_pipeline.submission.shared_folder import refuse_shared_folder
+    from registration_pipeline.submission.target import resolve_target
+
+    stop = threading.Event()
+    settings = project.settings
+    pace = shared_pace(encord_domain(settings, project.environ))
+    retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
+    # Before the folder is searched for: two processes that both find none would make two.
+    with hold_lease(project.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
+        gateway = project.gateway
+        target = resolve_target(gateway, retry, source, known=project.known_folders(source), notify=notify)
+        refuse_shared_folder(gateway, retry, settings, source, target.folder_uuid)
+        yield SubmissionContext(
+            store=project.store,
+            source=source.name,
+            gateway=gateway,
+            target=target,
+            limits=project.manifest_limits,
+            submit_as=source.submit_as,
+            needs_media_metadata=source.strict_client_only,
+            retry=retry,
+            stop=stop,
+            may_send=lease.check,
+            slots=Slots(source.max_in_flight, lambda: pace.throttles),
+            notify=notify,
+            slice_seconds=min(_LONGEST_SLICE_SECONDS, settings.encord.timeout_seconds // 2),
+            job_timeout_seconds=source.job_timeout_seconds,
+            settle_seconds=source.settle_seconds,
+        )
+
+
+def _prior_items(
+    project: Project, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]
+) -> "PriorItems | None":
+    """Return what the folder held before the source's first upload; nothing of this costs a request later on."""
+    from registration_pipeline.submission.prior_items import PriorItemsFinder, was_sent_to
+    from registration_pipeline.tracking.journal.journal import Journal
+    from registration_pipeline.urls import object_url
+
+    def has_sent() -> bool:
+        seen = project.held.get((project.store.uri, source.name))
+        # What was read before the lease was held can only have become more; it mostly settles it.
+        return (seen is not None and was_sent_to(target.folder_uuid, seen.journals)) or was_sent_to(
+            target.folder_uuid, Journal(project.store, source.name).fold_all()
+        )
+
+    return PriorItemsFinder(
+        store=project.store,
+        source=source.name,
+        target=target,
+        url_prefix=object_url(source, source.location.prefix),
+        gateway=project.gateway,
+        retry=retry,
+        has_sent=has_sent,
+        notify=notify,
+    ).find()
