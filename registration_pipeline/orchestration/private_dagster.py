@@ -13,8 +13,8 @@ from dagster._check import CheckError
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
-# What a "planned" event holds: the public builder of the event takes it.
-from dagster._core.events import AssetMaterializationPlannedData
+# What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
+from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 
 # Executes a run event by event; ``execute_in_process`` makes runs that belong to no code location.
 from dagster._core.execution.api import execute_run_iterator
@@ -29,25 +29,32 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
+# What the UI does not show of a run's tags begins with this.
 # Tags of runs: "re-execute from failure", Dagster's own retry of a run, whether it will repeat this one, and whether it
 # repeats runs whose step failed.
-from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX, RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_FAILURE_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 # A run's id is needed before the run is made, for its own tag.
 from dagster._core.utils import make_new_run_id
 
+# When a schedule ticks, as the daemon counts it: a reading of our own could differ where clocks change.
+from dagster._utils.schedules import schedule_execution_time_iterator
+
 if TYPE_CHECKING:
-    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+    from dagster._core.storage.event_log import SqlEventLogStorage as SqlEventLogStorage  # noqa: PLC0414 - for others to import
+    from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage  # noqa: PLC0414
 
 __all__ = [
+    "HIDDEN_TAG_PREFIX",
     "NO_CAPTURE",
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
     "RETRY_ON_FAILURE_TAG",
     "WILL_RETRY_TAG",
     "AssetMaterializationPlannedData",
+    "AssetObservationData",
     "CheckError",
     "InstanceRef",
     "LoadableTargetOrigin",
@@ -57,8 +64,11 @@ __all__ = [
     "ReconstructableRepository",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "StepMaterializationData",
     "execute_run_iterator",
     "make_new_run_id",
+    "postgres_event_log",
+    "schedule_execution_time_iterator",
     "sql_event_log",
     "sqlite_event_log",
 ]
@@ -88,3 +98,9 @@ def sqlite_event_log(storage: object) -> "SqliteEventLogStorage | None":
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
     return storage if isinstance(storage, SqliteEventLogStorage) else None
+
+
+def postgres_event_log(storage: object) -> "SqlEventLogStorage | None":
+    """Return the storage if it is that of dagster-postgres, whose library is not loaded for this question."""
+    sql = sql_event_log(storage)
+    return sql if sql is not None and type(sql).__module__.startswith("dagster_postgres.") else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from dagster import AssetKey, DagsterEventType, DagsterInstance, EventLogEntry
@@ -16,6 +16,7 @@ from registration_pipeline.manifest.validate import validate_manifest
 from registration_pipeline.manifest.violation import Violation
 from registration_pipeline.orchestration.names import MANIFESTS_VALID
 from registration_pipeline.orchestration.runs import planned_events
+from registration_pipeline.orchestration.runs.chunk_events import ChunkEventWriter
 from registration_pipeline.orchestration.runs.launch import run_job
 from registration_pipeline.orchestration.runs.listener import listening
 from registration_pipeline.sandbox.api.endpoints import Endpoint
@@ -32,9 +33,10 @@ MATERIALIZED = DagsterEventType.ASSET_MATERIALIZATION
 
 
 def events_of_last_run(instance: DagsterInstance) -> list[tuple[DagsterEventType, AssetKey, str]]:
-    """Return what the newest run says of partitions, in order."""
+    """Return what the newest run says of partitions, in the order in which it was said; it is stored in batches."""
     (run,) = instance.get_runs(limit=1)
-    events = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type={PLANNED, MATERIALIZED})]
+    entries = sorted(instance.all_logs(run.run_id, of_type={PLANNED, MATERIALIZED}), key=lambda one: one.timestamp)
+    events = [entry.dagster_event for entry in entries]
     return [
         (event.event_type, event.asset_key, event.partition)
         for event in events
@@ -116,28 +118,26 @@ def test_an_invalid_manifest_fails_its_check_and_its_chunk_and_nothing_else(
     assert len(pipeline.sandbox.jobs()) == 4
 
 
-def test_an_interruption_while_dagster_logs_a_manifest_ends_the_threads_of_the_submission(
+def test_an_interruption_while_a_manifest_is_shown_ends_the_threads_and_loses_no_event(
     pipeline: Pipeline, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dagster raises it before it goes on with the step, which then waits at its last ``yield``."""
     pipeline.add_images(4)
     pipeline.plan(instance)
-    handle, interrupted = DagsterInstance.handle_new_event, threading.Event()
+    add, interrupted = ChunkEventWriter.add, threading.Event()
 
-    def handle_and_interrupt(self: DagsterInstance, event: EventLogEntry, **options: Any) -> None:
-        handle(self, event, **options)
-        if (
-            event.dagster_event is not None
-            and event.dagster_event.event_type is MATERIALIZED
-            and not interrupted.is_set()
-        ):
+    def add_and_interrupt(self: ChunkEventWriter, entry: EventLogEntry) -> None:
+        add(self, entry)
+        if not interrupted.is_set():
             interrupted.set()
             os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(DagsterInstance, "handle_new_event", handle_and_interrupt)
+    monkeypatch.setattr(ChunkEventWriter, "add", add_and_interrupt)
 
     with pytest.raises(KeyboardInterrupt):
         run_job(instance, pipeline.own.submit_job)
 
     assert interrupted.is_set()
-    assert [one.name for one in threading.enumerate() if one.name.startswith("submission")] == []
+    ours = ("submission", "chunk-events")
+    assert [one.name for one in threading.enumerate() if one.name.startswith(ours)] == []
+    made = [key for kind, key, _ in events_of_last_run(instance) if kind is MATERIALIZED]
+    assert made == [pipeline.own.manifest]

@@ -20,6 +20,7 @@ from registration_pipeline.orchestration.private_dagster import (
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
     make_new_run_id,
+    postgres_event_log,
     sql_event_log,
     sqlite_event_log,
 )
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAGS = {
+    "HIDDEN_TAG_PREFIX": ".dagster/",
     "RESUME_RETRY_TAG": "dagster/is_resume_retry",
     "RETRY_NUMBER_TAG": "dagster/retry_number",
     "RETRY_ON_FAILURE_TAG": "dagster/retry_on_asset_or_op_failure",
@@ -36,8 +38,11 @@ TAGS = {
 }
 PARAMETERS = {
     "AssetMaterializationPlannedData": ["asset_key", "partition", "partitions_subset"],
+    "AssetObservationData": ["asset_observation"],
     "ReconstructableJob": ["repository", "job_name"],
     "ReconstructableRepository": ["pointer", "executable_path", "entry_point"],
+    "StepMaterializationData": ["materialization"],
+    "schedule_execution_time_iterator": ["start_timestamp", "cron_schedule", "execution_timezone", "ascending"],
     "execute_run_iterator": ["job", "dagster_run", "instance"],
 }
 """What the shell passes."""
@@ -51,6 +56,7 @@ TESTED_BELOW = {
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "make_new_run_id",
+    "postgres_event_log",
     "sql_event_log",
     "sqlite_event_log",
 }
@@ -142,6 +148,9 @@ def test_a_local_instance_stores_events_in_sqlite_with_statements_that_can_be_ba
     assert "run_id" in inspect.signature(storage.run_connection).parameters
     assert not inspect.signature(storage.index_transaction).parameters
     assert list(inspect.signature(storage.store_asset_event).parameters) == ["event", "event_id"]
+    assert list(inspect.signature(storage.store_asset_event_tags).parameters) == ["events", "event_ids"]
+    with storage.index_transaction() as connection:
+        assert connection.exec_driver_sql("SELECT max(id) FROM event_logs").one() == (None,)
 
 
 def test_a_local_instance_hands_on_free_slots(instance: DagsterInstance) -> None:
@@ -153,6 +162,15 @@ def test_a_local_instance_hands_on_free_slots(instance: DagsterInstance) -> None
     assert list(inspect.signature(storage.assign_pending_steps).parameters) == ["concurrency_keys"]
 
 
-def test_a_storage_outside_sql_is_neither() -> None:
+def test_postgres_is_known_by_its_class_and_takes_a_batch(instance: DagsterInstance) -> None:
+    storage = pytest.importorskip("dagster_postgres").PostgresEventLogStorage
+
+    assert postgres_event_log(storage.__new__(storage)) is not None
+    assert list(inspect.signature(storage.store_event_batch).parameters) == ["self", "events"]
+    assert postgres_event_log(instance.event_log_storage) is None
+
+
+def test_a_storage_outside_sql_is_none_of_them() -> None:
     assert sql_event_log(object()) is None
     assert sqlite_event_log(object()) is None
+    assert postgres_event_log(object()) is None

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from registration_pipeline.orchestration.private_dagster import AssetMaterializationPlannedData, sqlite_event_log
+from registration_pipeline.orchestration.private_dagster import AssetMaterializationPlannedData
+from registration_pipeline.orchestration.runs.event_batches import BATCH, batch_store
 
 if TYPE_CHECKING:
     from registration_pipeline.tracking.due import ChunkTask
 
-# A batch in SQLite takes seven variables an event, of which old builds allow 999; a larger one is hardly faster. After a
-# crash or a halt at most one batch shows as failed that was never reached.
-_BATCH = 100
+# After a crash or a halt at most one batch shows as failed that was never reached.
+_BATCH = BATCH
 
 
 def announced(context: dg.OpExecutionContext, key: dg.AssetKey, tasks: "Sequence[ChunkTask]") -> "Iterator[ChunkTask]":
@@ -27,9 +27,10 @@ def announced(context: dg.OpExecutionContext, key: dg.AssetKey, tasks: "Sequence
     With 100,000 chunks the run would else begin with minutes of events; those that it never reaches get none, and show what
     they showed before.
     """
+    store = batch_store(context.instance) or context.instance.event_log_storage.store_event_batch
     for start in range(0, len(tasks), _BATCH):
         batch = tasks[start : start + _BATCH]
-        _store(context.instance, [_planned(context, key, task.chunk.chunk_id) for task in batch])
+        store([_planned(context, key, task.chunk.chunk_id) for task in batch])
         yield from batch
 
 
@@ -50,22 +51,3 @@ def _planned(context: dg.OpExecutionContext, key: dg.AssetKey, partition: str) -
         job_name=event.job_name,
         dagster_event=event,
     )
-
-
-def _store(instance: dg.DagsterInstance, events: Sequence[dg.EventLogEntry]) -> None:
-    """Store the events in one go.
-
-    Dagster has a batch for Postgres only. Of SQLite's events each is a transaction in the run's file and one in the index;
-    the same statements for all of them at once take a twentieth of the time.
-    """
-    storage = sqlite_event_log(instance.event_log_storage)
-    if storage is None:
-        instance.event_log_storage.store_event_batch(events)
-        return
-    insert = storage.prepare_insert_event_batch(events)
-    with storage.run_connection(events[0].run_id) as connection:
-        connection.execute(insert)
-    with storage.index_transaction() as connection:
-        connection.execute(insert)
-    # The row of the asset names its last run, which they have in common.
-    storage.store_asset_event(events[-1], event_id=0)
