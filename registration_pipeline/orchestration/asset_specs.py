@@ -11,7 +11,7 @@ import dagster as dg
 
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.automation.freshness import FRESH_STAGES, freshness_policy
-from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
+from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.state.version import LAYOUT
 
@@ -31,6 +31,7 @@ class Embedding:
         owners: of all assets: ``team:…`` or an e-mail address.
         tags: of all assets, besides those that they have.
         translate: changes what an asset is declared with, its key too; called once for each asset.
+        around: runs each step, for a host that has something to do before or after.
     """
 
     key_prefix: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Embedding:
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     translate: Translation | None = None
+    around: Around | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def name_source(
     if wanted.translate is not None:
         specs = {stage: _translated(spec, wanted.translate) for stage, spec in specs.items()}
     _refuse_equal_keys(source.name, specs.values())
-    return SourceNames(bare.source, bare.key_prefix, bare.shared, specs)
+    return SourceNames(bare.source, bare.key_prefix, bare.shared, specs, wanted.around)
 
 
 def _spec(
@@ -118,6 +120,7 @@ def _spec(
         kinds=set(said.kinds),
         owners=list(wanted.owners),
         tags={**wanted.tags, names.SOURCE_TAG: own.source},
+        metadata={names.STAGE_METADATA: stage},
         partitions_def=partitions,
         skippable=stage in CHUNK_STAGES,
         freshness_policy=policy if stage in FRESH_STAGES else None,
@@ -160,7 +163,7 @@ def declared(own: SourceNames, stage: str, *deps: dg.AssetKey) -> dict[str, Any]
         "automation_condition": spec.automation_condition,
         "owners": spec.owners,
         "tags": spec.tags,
-        "required_resource_keys": {own.resource},
+        "required_resource_keys": own.resources,
     }
 
 

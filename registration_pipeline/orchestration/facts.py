@@ -10,6 +10,7 @@ import dagster as dg
 
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import declared
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
@@ -90,6 +91,7 @@ def _asset(stage: FactStage, own: SourceNames) -> dg.AssetsDefinition:
         else None,
         pool=own.listing_pool,
     )
+    @hosted(own, stage.name)
     def facts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
             report = fact_stage(stage, *load_source(context, own), own, context.log.info, again=True)
@@ -136,8 +138,9 @@ def _op(
         pool=own.listing_pool,
         ins=ins,
         out=dg.Out(dg.Nothing),
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, stage.name)
     def read(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
             loaded = load_source(context, own)

@@ -16,6 +16,7 @@ from registration_pipeline.orchestration.audit import build_audit_job
 from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.dataset import has_dataset
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_ops, build_probe_job
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, AssetLayer
 from registration_pipeline.orchestration.resources import load_source
@@ -153,8 +154,9 @@ def _inventory_op(own: SourceNames) -> dg.OpDefinition:
         description="Lists the source into a new inventory, after Encord has accepted key, integration and folder.",
         pool=own.listing_pool,
         out=dg.Out(dg.Nothing),
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, "inventory")
     def take_inventory(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
             opened, current = load_source(context, own)
@@ -174,8 +176,9 @@ def _plan_op(own: SourceNames) -> dg.OpDefinition:
         pool=own.listing_pool,
         ins={"listed": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, "chunk_plan")
     def plan_chunks(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
             announce(context, own.chunk_plan)
@@ -199,8 +202,9 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         pool=own.pool,
         ins={"planned": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, "registration")
     def register_chunks(
         context: dg.OpExecutionContext, config: ChunkSelection
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
