@@ -3,7 +3,8 @@
 What belongs here is the order of the stages and which chunks a run means; the stages themselves are in ``stages.py``.
 """
 
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,7 +13,7 @@ import dagster as dg
 from registration_pipeline.errors import UsageError
 from registration_pipeline.orchestration.dataset import dataset_stage, has_dataset
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.partitions import unknown_partitions
+from registration_pipeline.orchestration.partitions import add_partitions, unknown_partitions
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent
 from registration_pipeline.orchestration.runs.failures import failure_of
@@ -27,7 +28,7 @@ from registration_pipeline.orchestration.stages import (
     no_failed_chunks,
     registration_stage,
 )
-from registration_pipeline.project.project import Project
+from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class ChunkRun:
             shown: partitions that Dagster shows as done. Registered chunks that are not among them are read again, so that
                 the view catches up after a run that ended too early to report, or without its history.
         """
+        from registration_pipeline.tracking.archive import archived_chunks
         from registration_pipeline.tracking.due import due_tasks, failed_tasks, unshown_tasks
         from registration_pipeline.tracking.repairs import repaired_chunks
         from registration_pipeline.tracking.status import chunk_statuses
@@ -102,8 +104,28 @@ class ChunkRun:
             for task in due if also_due else ():
                 chosen.setdefault(task.chunk.chunk_id, task)
             if also_due and shown is not None:
-                chosen |= {task.chunk.chunk_id: task for task in unshown_tasks(statuses, shown)}
+                archived = archived_chunks(statuses, keep_days=source.keep_partitions_days, now=utc_now())
+                chosen |= {task.chunk.chunk_id: task for task in unshown_tasks(statuses, archived.union(shown))}
             return list(chosen.values())
+
+    @contextmanager
+    def showing(self, instance: dg.DagsterInstance, tasks: "Sequence[ChunkTask]") -> Iterator[None]:
+        """Make archived chunks partitions again that the block leaves unfinished, or registers again."""
+        present = set(instance.get_dynamic_partitions(self.own.partitions))
+        away = [task.chunk.chunk_id for task in tasks if task.chunk.chunk_id not in present]
+        try:
+            yield
+        finally:
+            if away:
+                back = set(away) - self._archived()
+                add_partitions(instance, self.own, [chunk_id for chunk_id in away if chunk_id in back])
+
+    def _archived(self) -> frozenset[str]:
+        from registration_pipeline.tracking.archive import archived_chunks
+        from registration_pipeline.tracking.status import chunk_statuses
+
+        statuses = chunk_statuses(self.project.store, self.source.name, self.project.snapshot(self.source))
+        return archived_chunks(statuses, keep_days=self.source.keep_partitions_days, now=utc_now())
 
     def check(self) -> list[CheckReport]:
         """Read every planned chunk and send nothing: what executing only the checks means."""

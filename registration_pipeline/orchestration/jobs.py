@@ -190,7 +190,8 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
             total=len(tasks),
             checks=checks,
         )
-        failed = yield from stored_in_batches(context, registered)
+        with run.showing(context.instance, tasks):
+            failed = yield from stored_in_batches(context, registered)
         _log_checks(context, checks)
         not_sent = None
         if not config.chunks:
