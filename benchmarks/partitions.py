@@ -172,7 +172,8 @@ def archive(watch: Stopwatch, *, chunks: int) -> None:
     keys = chunk_ids(chunks)
     with _instance() as instance:
         for backfill in running_backfills(instance):
-            instance.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+            ended = backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS)  # type: ignore[no-untyped-call]
+            instance.update_backfill(ended)
         with watch:
             update = update_partitions(instance, _own(), keys, keys[: -(chunks // 10)])
     assert update.live == chunks // 10, update
@@ -231,9 +232,22 @@ def _entries(instance: dg.DagsterInstance, keys: list[str]) -> list[dg.EventLogE
             dg.EventLogEntry(None, 20, "", step.run_id, time.time(), "register_chunks", step.job_name, planned)
         )
         if int(key[-6:]) % FAILED_ONE_IN:
-            metadata = {"dagster/partition_row_count": 1000, "registered_units": 1000, "kind": "images", "attempt": 1}
+            metadata: dict[str, int | str] = {
+                "dagster/partition_row_count": 1000,
+                "registered_units": 1000,
+                "kind": "images",
+                "attempt": 1,
+            }
             entries.append(step.entry(dg.AssetMaterialization(registration, partition=key, metadata=metadata)))
     return entries
+
+
+def _planned_entry(step: Any, planned: dg.DagsterEvent) -> dg.EventLogEntry:
+    import dagster as dg
+
+    return dg.EventLogEntry(  # type: ignore[no-untyped-call]
+        None, 20, "", step.run_id, time.time(), "register_chunks", step.job_name, planned
+    )
 
 
 def read_shown(watch: Stopwatch) -> None:

@@ -64,7 +64,7 @@ class Doses:
 
 
 PUSH: Final = Doses(
-    kills=25,
+    kills=15,
     kill_moments=8,
     pauses=2,
     fault_objects=10_000,

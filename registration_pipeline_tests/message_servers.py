@@ -111,7 +111,7 @@ def message_server(context: ssl.SSLContext | None = None) -> Iterator[MessageSer
                 time.sleep(1)
                 self.wfile.write(b" ")
 
-        do_GET = do_POST
+        do_GET = do_POST  # noqa: N815 - the name of the library
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -152,11 +152,16 @@ class MailServer:
     raw: list[bytes] = field(default_factory=list)
     logins: list[tuple[str, str]] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
-    password: str = "right"  # noqa: S105
+    password: str = "right"
     was_encrypted: list[bool] = field(default_factory=list)
 
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    async def handle_RCPT(  # noqa: N802 - the names are aiosmtpd's
+        self,
+        server: SMTP,  # noqa: ARG002
+        session: Session,  # noqa: ARG002
+        envelope: Envelope,
+        address: str,
+        options: list[str],  # noqa: ARG002
     ) -> str:
         """Take a recipient, or refuse it."""
         if self.refusals:
@@ -164,18 +169,23 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(  # noqa: N802
+        self,
+        server: SMTP,  # noqa: ARG002
+        session: Session,
+        envelope: Envelope,
+    ) -> str:
         """Keep a mail."""
         content = envelope.original_content or b""
         self.raw.append(content)
-        self.mails.append(email.message_from_bytes(content, policy=default))  # type: ignore[arg-type]
+        self.mails.append(email.message_from_bytes(content, policy=default))
         self.envelopes.append((str(envelope.mail_from), [str(one) for one in envelope.rcpt_tos]))
         self.was_encrypted.append(session.ssl is not None)
         return "250 OK"
 
-    def authenticate(self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:
-        """Check a login."""
-        login: LoginPassword = data
+    def authenticate(self, *given: Any) -> AuthResult:
+        """Check a login, the last of what aiosmtpd gives."""
+        login: LoginPassword = given[-1]
         name, password = login.login.decode(), login.password.decode()
         self.logins.append((name, password))
         return AuthResult(success=password == self.password)
@@ -187,7 +197,7 @@ class _Port(Controller):
     def _trigger_server(self) -> None:
         assert self.server is not None
         self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-        super()._trigger_server()
+        super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
 @contextmanager
@@ -205,13 +215,10 @@ def mail_server(
     settings: dict[str, Any] = {"authenticator": server.authenticate, "auth_required": asks_for_login}
     if context is not None and not is_smtps:
         settings["tls_context"] = context
-    controller = _Port(
-        server, hostname="127.0.0.1", port=0, ssl_context=context if is_smtps else None, **settings
-    )
+    controller = _Port(server, hostname="127.0.0.1", port=0, ssl_context=context if is_smtps else None, **settings)
     controller.start()
     server.url = f"{'smtps' if is_smtps else 'smtp'}://127.0.0.1:{controller.port}"
     try:
         yield server
     finally:
         controller.stop()
-

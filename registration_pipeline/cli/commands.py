@@ -225,7 +225,7 @@ def report_failures(rows: Iterable[FailureRow], *, out: Path | None, as_json: bo
     tally = FailureTally(LONGEST_SHOWN)
     with tempfile.TemporaryDirectory(prefix="registration-failures-", ignore_cleanup_errors=True) as folder:
         printed = Path(folder) / "printed.json"
-        with _replaced(out) if out else temporary_space("The list", printed) as beside:
+        with replaced(out) if out else temporary_space("The list", printed) as beside:
             paths = [*([beside] if beside else []), *([printed] if as_json else [])]
             write_failures(tally.watch(rows), paths, is_ascii=is_stdout_ascii())
         if out is not None:
@@ -238,7 +238,7 @@ def report_failures(rows: Iterable[FailureRow], *, out: Path | None, as_json: bo
 
 
 @contextmanager
-def _replaced(out: Path) -> Iterator[Path]:
+def replaced(out: Path) -> Iterator[Path]:
     """Give a file to write beside ``out``, which takes its place when it is whole."""
     beside = out.with_name(f".{secrets.token_hex(8)}{out.suffix}")
     try:

@@ -154,6 +154,15 @@ def print_status(statuses: Iterable[SourceStatus]) -> None:
             say(escape(f"{status.source}: {table.name}: {rows}, {objects}"))
 
 
+def _add_rejected(table: Table, statuses: Sequence[SourceStatus]) -> None:
+    """Say more about rejected objects: those whose reason is accepted, and unsupported types by suffix."""
+    if any(status.accepted_rejected is not None for status in statuses):
+        counts = (status.accepted_rejected for status in statuses)
+        table.add_row("rejected, reason accepted", *("-" if count is None else f"{count:,}" for count in counts))
+    if any(status.rejected_suffixes for status in statuses):
+        table.add_row("unsupported types", *(_cell(_by_suffix(status.rejected_suffixes)) for status in statuses))
+
+
 def _status_table(statuses: Sequence[SourceStatus]) -> Table:
     documents: list[Any] = [status.as_json() for status in statuses]
     left_out = any(status.excluded or status.rejected for status in statuses)
@@ -163,8 +172,7 @@ def _status_table(statuses: Sequence[SourceStatus]) -> Table:
         table.add_column(status.source, justify="right", overflow="fold")
     for name in _COUNTS:
         table.add_row(_LABELS.get(name, f"objects {name}"), *(f"{document[name]:,}" for document in documents))
-    if any(status.rejected_suffixes for status in statuses):
-        table.add_row("unsupported types", *(_cell(_by_suffix(status.rejected_suffixes)) for status in statuses))
+    _add_rejected(table, statuses)
     table.add_section()
     for name in documents[0]["units"]:
         table.add_row(f"units {name}", *(f"{document['units'][name]:,}" for document in documents))

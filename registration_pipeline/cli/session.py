@@ -96,6 +96,7 @@ class JobResults(NamedTuple):
 def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> JobResults:
     """Run jobs one after the other. A source that halts does not keep the next one from its turn."""
     from registration_pipeline.cli.progress import TerminalListener
+    from registration_pipeline.orchestration.alerts.command import reporting_failed_runs
     from registration_pipeline.orchestration.runs.instance import open_instance
     from registration_pipeline.orchestration.runs.interrupted import end_by_force, record_interruption
     from registration_pipeline.orchestration.runs.launch import run_job
@@ -118,6 +119,7 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
                 TerminalListener(quiet=quiet) as listener,
                 listening(listener),
                 clearing_stale_runs(instance, listener.notice),
+                reporting_failed_runs(project, instance, listener.notice),
             ):
                 run_job(instance, job.job_name, job.run_config)
             if listener.error is not None:
@@ -131,11 +133,11 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
 
 def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, RegistrationPipelineError]]) -> int:
     """Say what became of a run and return the status for it: the worst error, else whether anything is not registered."""
-    bad = [status for status in statuses if status.failed or status.rejected]
+    bad = [status for status in statuses if status.failed or status.unaccepted_rejected]
     unsent = [status for status in statuses if status.upserts is not None and status.upserts.failed]
     unlinked = [status for status in statuses if status.dataset is not None and status.dataset.failed]
     if bad:
-        count = not_registered(sum(status.failed + status.rejected for status in bad))
+        count = not_registered(sum(status.failed + status.unaccepted_rejected for status in bad))
         names = " ".join(status.source for status in bad)
         notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
     for status in unsent:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_pa
 from registration_pipeline.state.version import ensure_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
 
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.state.store import StateStore
@@ -125,11 +126,28 @@ def _write_listing(
 
 def latest_inventory(store: StateStore, source: str) -> Inventory | None:
     """Return the newest committed inventory of a source, or None."""
+    return next(_newest_first(store, source), None)
+
+
+def recent_inventories(store: StateStore, source: str, most: int, without: Container[str] = ()) -> list[Inventory]:
+    """Return the newest committed inventories of a source, at most ``most``, the newest first.
+
+    Args:
+        store: the state.
+        source: the source's name.
+        most: each costs a request.
+        without: ids that are passed over.
+    """
+    return list(islice(_newest_first(store, source, without), most))
+
+
+def _newest_first(store: StateStore, source: str, without: Container[str] = ()) -> Iterator[Inventory]:
     for inventory_id in filter(is_inventory_id, sorted(store.folders(inventory_folder(source)), reverse=True)):
+        if inventory_id in without:
+            continue
         inventory = _read(store, source, inventory_id)
         if inventory is not None:
-            return inventory
-    return None
+            yield inventory
 
 
 def read_inventory(

@@ -1,9 +1,9 @@
-"""Messages to people: when a night goes wrong, and when it is well again. ``deliver`` is all that others need.
+"""Messages to people: when a night goes wrong, and when it is well again. Others need ``deliver`` and ``send_again`` only.
 
 What does not belong here: noticing what happens (``orchestration/alerts.py``, the commands), and the settings of the targets.
 """
 
-from registration_pipeline.notify.deliver import deliver
+from registration_pipeline.notify.deliver import deliver, send_again
 from registration_pipeline.notify.incident import Incident, IncidentKind
 
-__all__ = ["Incident", "IncidentKind", "deliver"]
+__all__ = ["Incident", "IncidentKind", "deliver", "send_again"]

@@ -72,6 +72,23 @@ def deliver(
         return False
 
 
+def send_again(
+    store: StateStore,
+    settings: Settings,
+    source: SourceSettings,
+    *,
+    environ: Mapping[str, str],
+    warn: Callable[[str], object],
+    clock: Callable[[], datetime] = _now,
+    patience: Patience = PATIENT,
+) -> None:
+    """Send the messages of a source that did not arrive; arguments as ``deliver``. Nothing that goes wrong is raised."""
+    try:
+        Notifier(store, settings, source, environ=environ, warn=warn, clock=clock, patience=patience).send_again()
+    except Exception as error:  # noqa: BLE001 - likewise
+        warn(f"{source.name}: no message could be sent again: {printable(masked(str(error))) or type(error).__name__}")
+
+
 class Notifier:
     """Sends the messages of one source.
 

@@ -71,6 +71,7 @@ _STEPS: Final = {
 def document_of(decision: Decision) -> dict[str, Any]:
     """Return the document of a message."""
     incident, kind = decision.incident, decision.kind
+    counts = incident.counts() if incident.counts else {}
     return {
         "schema": SCHEMA,
         "id": f"{incident.source}/{decision.memory.number:08d}",
@@ -79,7 +80,7 @@ def document_of(decision: Decision) -> dict[str, Any]:
         "summary": _summary(decision),
         "at": _time(incident.at),
         "run": {"id": incident.run_id, "url": incident.run_url} if incident.run_id else None,
-        "objects": {name: incident.counts[name] for name in COUNTS if name in incident.counts} or None,
+        "objects": {name: counts[name] for name in COUNTS if name in counts} or None,
         "new_objects": sum(decision.news.new_objects.values()),
         "reasons": [
             {"stage": stage, "reason": reason, "objects": objects, "who_acts": remedy_of(reason)}
@@ -88,13 +89,18 @@ def document_of(decision: Decision) -> dict[str, Any]:
             )
         ],
         "first_objects": [_first(row) for row in decision.news.first],
-        "failure_log": incident.failure_log if decision.news.rows else None,
+        "failure_log": _failure_log(decision),
         "error": _clean(incident.error, _ERROR) if incident.error else None,
         "due_at": _time(incident.due_at),
         "last_sync_at": _time(incident.last_sync_at),
         "ended": [one.value for one in decision.ended],
         "what_to_do": _what_to_do(decision),
     }
+
+
+def _failure_log(decision: Decision) -> str | None:
+    news, find = decision.news, decision.incident.failure_log
+    return find(news.first[0] if news.first else None) if news.rows and find else None
 
 
 def _first(row: FailureRow) -> dict[str, Any]:

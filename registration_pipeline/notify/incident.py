@@ -6,9 +6,9 @@ What does not belong here: whether it is new (``rules.py``), and what is said of
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -51,9 +51,9 @@ class Incident:
         error: what ended it, for ``HALTED`` and ``KILLED``; secrets are masked by the caller or before.
         due_at: when the run was due, for ``MISSED``.
         last_sync_at: when the source was synced last, for ``STALE``; None: never.
-        counts: objects by state at the end, as ``SourceStatus.as_json`` names them.
+        counts: gives objects by state at the end, as ``SourceStatus.as_json`` names them; asked once there is a message.
         failures: gives every row that is not registered, in the same order each time; for ``ENDED``. None: it is not known.
-        failure_log: where the failure log is: a path or a URL.
+        failure_log: gives where the failures are listed, a path or a URL, for the first new one of them; asked likewise.
         has_listed: whether the run listed the bucket. One that only submits does not end a missed night.
     """
 
@@ -65,9 +65,9 @@ class Incident:
     error: str | None = None
     due_at: datetime | None = None
     last_sync_at: datetime | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Callable[[], Mapping[str, Any]] | None = None
     failures: Callable[[], Iterable[FailureRow]] | None = None
-    failure_log: str | None = None
+    failure_log: Callable[[FailureRow | None], str | None] | None = None
     has_listed: bool = True
 
     @property

@@ -73,6 +73,10 @@ def _descriptions(source: SourceSettings) -> dict[str, _Described]:
         "failure_log": _Described(
             "What is not registered, and why: a row per failed unit and per rejected object.", ("csv", "parquet")
         ),
+        "audit": _Described(
+            "The last audit: bucket, ledger and Encord folder compared. Lists the whole folder, so no sync runs it.",
+            ("csv", "parquet"),
+        ),
     }
 
 

@@ -5,12 +5,12 @@ raises would skip the registration of every other chunk of the run (docs/decisio
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.asset_specs import declared, with_deps
+from registration_pipeline.orchestration.audit import build_audit_asset
 from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.dataset import build_dataset_asset, has_dataset
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
@@ -28,9 +28,6 @@ from registration_pipeline.orchestration.stages import (
 from registration_pipeline.orchestration.upserts import build_upserts_asset
 from registration_pipeline.settings import SourceSettings
 
-if TYPE_CHECKING:
-    from registration_pipeline.submission.result import ChunkResult
-
 # A run of this many chunks costs Dagster 30 ms a chunk against 4 s with a run each, and a crash repeats no more than this.
 CHUNKS_PER_RUN = 500
 
@@ -40,7 +37,13 @@ def build_assets(source: SourceSettings, own: SourceNames) -> list[dg.AssetsDefi
     upserts = [build_upserts_asset(own)] if source.upsert_metadata else []
     dataset = [build_dataset_asset(own)] if has_dataset(source) else []
     chunks = [_chunk_plan(source, own), _chunks(own), *upserts, *dataset]
-    return [_inventory(own), *build_fact_assets(source, own), *chunks, _failure_log(source, own)]
+    return [
+        _inventory(own),
+        *build_fact_assets(source, own),
+        *chunks,
+        _failure_log(source, own),
+        build_audit_asset(own),
+    ]
 
 
 def partitions_of(source: SourceNames) -> dg.DynamicPartitionsDefinition:
@@ -118,16 +121,28 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult]:
         run = ChunkRun.open(context, own)
         selected = context.selected_asset_keys
-        checks: list[CheckReport] = [] if selected else run.check()
-        failed: list[ChunkResult] = []
-        unknown: list[str] = []
-        if selected:
-            tasks, unknown = run.named(context.partition_keys)
+        if not selected:
+            yield from _chosen(context, run.check())
+            return
+        checks: list[CheckReport] = []
+        tasks, unknown = run.named(context.partition_keys)
+        try:
             registered = run.register(tasks, selected, total=len(tasks), checks=checks)
             failed = yield from stored_in_batches(context, registered)
-        chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
-        yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)
+        except Exception:
+            yield from _chosen(context, checks)
+            raise
+        yield from _chosen(context, checks)
+        if own.registration in selected:
+            has_listed = own.inventory in (context.run.asset_selection or ())
+            run.alert(context.run_id, has_listed=has_listed, has_failure_log=False)
         if (failure := run.failure(failed, unknown)) is not None:
             raise failure
 
     return submit_chunks
+
+
+def _chosen(context: dg.AssetExecutionContext, checks: list[CheckReport]) -> Iterator[dg.AssetCheckResult]:
+    """Yield the results of the checks that the run means to execute."""
+    chosen = {(check.asset_key, check.name) for check in context.selected_asset_check_keys}
+    yield from (check.as_result() for check in checks if (check.asset_key, check.name) in chosen)

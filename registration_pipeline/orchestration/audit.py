@@ -1,4 +1,4 @@
-"""The audit in Dagster: a job that the command runs, and an asset check that can be executed by itself.
+"""The audit in Dagster: an asset of its own whose check is the verdict, and the job that materializes it.
 
 What belongs here is opening what an audit needs and showing what it found; comparing is in ``audit/audit.py``.
 """
@@ -9,8 +9,11 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from registration_pipeline.orchestration import metadata, names
+from registration_pipeline.orchestration.asset_specs import with_deps
+from registration_pipeline.orchestration.chunk_checks import chunk_checks
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
@@ -25,62 +28,74 @@ if TYPE_CHECKING:
 
 AUDIT_OP = "run_audit"
 
+_NUMBERS = (
+    *("units", "objects", "registered_units", "registered_objects", "items", "under_way"),
+    *("adopted_units", "adopted_reordered", "partly_present", "not_looked_up", "opened", "not_opened"),
+)
+"""What is shown of an audit's report, besides its findings."""
+
 Log = Callable[[str], None]
 
 
 class AuditOptions(dg.Config):
     """What an audit may change."""
 
-    adopt: bool = False
-    """Adopt what is in Encord and not registered according to the ledger. Nothing is sent."""
+    adopt: bool = Field(
+        default=False,
+        description="Adopt what is in Encord and not registered according to the ledger. Nothing is sent to Encord.",
+    )
 
 
-def build_audit_job(source: SourceSettings, own: SourceNames) -> dg.JobDefinition:
-    """Return the job that compares a source's bucket, ledger and Encord folder."""
+def build_audit_asset(own: SourceNames) -> dg.AssetsDefinition:
+    """Return the asset that is the last audit of a source; its check is the verdict.
 
-    @dg.op(name=f"{own.ident}_{AUDIT_OP}", out=dg.Out(dg.Nothing), required_resource_keys={own.resource})
-    def run_audit(
-        context: dg.OpExecutionContext, config: AuditOptions
-    ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+    The check is of an asset of its own, because Dagster plans the checks of an asset into every run that materializes it: as
+    one of ``registration`` it would be shown as failed or skipped by runs that audit nothing.
+    """
+    check = dg.AssetCheckSpec(
+        names.AUDIT_CLEAN, asset=own.audit, description="Bucket, ledger and Encord agree, as the last audit found them."
+    )
+
+    @dg.multi_asset(
+        name=f"{own.ident}_{AUDIT_OP}",
+        specs=[with_deps(own.specs["audit"], own.registration)],
+        check_specs=[check],
+        required_resource_keys={own.resource},
+    )
+    def audit(context: dg.AssetExecutionContext, config: AuditOptions) -> dg.MaterializeResult:
         adopted: list[ChunkResult] = []
         with errors_as_failures():
-            loaded = load_source(context, own)
-            report = audit_stage(*loaded, context.log.info, adopted=adopted if config.adopt else None)
-        yield from (registration_event(loaded[0].store, own, result) for result in adopted)
-        check: Any = audit_check(
-            loaded[0].store, own, report
-        ).as_event()  # Dagster takes it, and its annotation does not
-        context.log_event(check)
-
-    @dg.job(
-        name=own.audit_job,
-        tags={names.SOURCE_TAG: source.name},
-        description=f"{source.uri}, the ledger and the Encord folder compared. Sends nothing.",
-        executor_def=dg.in_process_executor,
-    )
-    def audit() -> None:
-        run_audit()
+            project, source = load_source(context, own)
+            report = audit_stage(project, source, context.log.info, adopted=adopted if config.adopt else None)
+            for event in adoption_events(project, source, own, adopted):
+                context.log_event(event)
+        found = audit_check(project.store, own, report)
+        shown = {name: found.metadata[name] for name in ("seconds", *_NUMBERS, "findings", "parquet", "csv")}
+        return dg.MaterializeResult(asset_key=own.audit, metadata=shown, check_results=[found.as_result()])
 
     return audit
 
 
-def build_audit_check(own: SourceNames) -> dg.AssetChecksDefinition:
-    """Return the asset check that audits a source, only when it is executed by itself."""
-
-    @dg.asset_check(
-        asset=own.registration,
-        name=names.AUDIT_CLEAN,
-        required_resource_keys={own.resource},
-        description="Bucket, ledger and Encord agree. Lists the whole folder: execute it by itself.",
+def build_audit_job(own: SourceNames, tags: dict[str, str]) -> Any:
+    """Return the job that the command ``audit`` runs."""
+    return dg.define_asset_job(
+        own.audit_job,
+        selection=[own.audit],
+        config={"ops": {f"{own.ident}_{AUDIT_OP}": {"config": AuditOptions().model_dump()}}},
+        tags=tags,
+        executor_def=dg.in_process_executor,
+        description="The source's bucket, the ledger and the Encord folder compared. Sends nothing.",
     )
-    def audit_clean(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        # Dagster plans an asset's checks into every run that materializes it. There this one is skipped, because chunks are
-        # reported as events and not as outputs; a test checks that.
-        with errors_as_failures():
-            loaded, settings = load_source(context, own)
-            return audit_check(loaded.store, own, audit_stage(loaded, settings, context.log.info)).as_result()
 
-    return audit_clean
+
+def adoption_events(
+    project: Project, source: SourceSettings, own: SourceNames, adopted: "list[ChunkResult]"
+) -> Iterator[Any]:
+    """Yield what shows adopted chunks as registered, and the check of the chunks as it is then; nothing if there is none."""
+    for result in adopted:
+        yield registration_event(project.store, own, result)
+    if adopted:
+        yield from (check.as_event() for check in chunk_checks(project, source, own, None))
 
 
 def audit_stage(
@@ -163,15 +178,11 @@ def audit_check(store: "StateStore", own: SourceNames, report: "AuditReport") ->
         }
         for finding in AuditFinding
     ]
-    numbers = (
-        *("units", "objects", "registered_units", "registered_objects", "items", "under_way"),
-        *("adopted_units", "adopted_reordered", "partly_present", "not_looked_up", "opened", "not_opened"),
-    )
     shown: dict[str, Any] = {
         "audit": report.audit_id,
         "inventory": report.inventory_id,
         "seconds": round((report.finished_at - report.started_at).total_seconds(), 3),
-        **{name: getattr(report, name) for name in numbers},
+        **{name: getattr(report, name) for name in _NUMBERS},
         "findings": metadata.table(rows, ("finding", "count", "means", "what to do")),
         "sample": metadata.table(
             [row._asdict() for row in report.sample], ("finding", "key", "unit_id", "objects", "item_uuid", "detail")
@@ -179,4 +190,6 @@ def audit_check(store: "StateStore", own: SourceNames, report: "AuditReport") ->
         "parquet": metadata.link(store, report.parquet.name),
         "csv": metadata.link(store, report.csv),
     }
-    return CheckReport(names.AUDIT_CLEAN, own.registration, passed=report.is_clean, metadata=shown)
+    counts = ", ".join(f"{count:,} {finding}" for finding, count in report.findings.items() if count)
+    said = f"Found: {counts}." if counts else "No findings."
+    return CheckReport(names.AUDIT_CLEAN, own.audit, passed=report.is_clean, metadata=shown, description=said)

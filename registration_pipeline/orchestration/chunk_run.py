@@ -4,28 +4,27 @@ What belongs here is the order of the stages and which chunks a run means; the s
 """
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.orchestration.dataset import dataset_stage, has_dataset
+from registration_pipeline.orchestration.chunk_checks import chunk_checks
+from registration_pipeline.orchestration.dataset import check_after_halt, dataset_stage, has_dataset
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import add_partitions, unknown_partitions
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent
 from registration_pipeline.orchestration.runs.failures import failure_of
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures
+from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
 from registration_pipeline.orchestration.stages import (
     CheckReport,
-    Log,
     ManifestTally,
     StageReport,
     failure_log_stage,
     manifest_stage,
-    no_failed_chunks,
     registration_stage,
 )
 from registration_pipeline.project.project import Project, utc_now
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import ChunkTask
 
-Result = TypeVar("Result")
-
 
 @dataclass(frozen=True)
 class ChunkRun:
@@ -45,13 +42,13 @@ class ChunkRun:
     project: Project
     source: SourceSettings
     own: SourceNames
-    log: Log
+    log: dg.DagsterLogManager
 
     @classmethod
     def open(cls, context: dg.AssetExecutionContext | dg.OpExecutionContext, own: SourceNames) -> "ChunkRun":
         """Take the configuration for a run over chunks of a source, in a step that requires its resource."""
         with errors_as_failures():
-            return cls(*load_source(context, own), own, context.log.info)
+            return cls(*load_source(context, own), own, context.log)
 
     def named(self, chunk_ids: Sequence[str], *, force: bool = False) -> "tuple[list[ChunkTask], list[str]]":
         """Return the chunks of these ids, which a user or the UI chose, and the ids that the state does not know.
@@ -130,9 +127,11 @@ class ChunkRun:
     def check(self) -> list[CheckReport]:
         """Read every planned chunk and send nothing: what executing only the checks means."""
         with errors_as_failures():
+            manifests = ManifestTally(self.project, self.own)
             chunks = list(self.project.snapshot(self.source).chunks.values())
-            valid = _result_of(manifest_stage(self.project, self.source, self.own, chunks))
-            return [valid, no_failed_chunks(self.project, self.source, self.own)]
+            for _ in manifest_stage(self.project, self.source, manifests, chunks):
+                pass
+            return chunk_checks(self.project, self.source, self.own, manifests)
 
     def register(
         self,
@@ -148,28 +147,41 @@ class ChunkRun:
             tasks: the chunks, started one by one as there is room for them.
             selected: manifests, registrations or both. With both, each chunk is sent as soon as its manifest is made.
             total: how many chunks they are.
-            checks: takes the results of the checks.
+            checks: takes the results of the checks, also when the run halts: what it did until then is there.
         """
-        own = self.own
+        manifests = ManifestTally(self.project, self.own) if self.own.manifest in selected else None
         with errors_as_failures():
-            if own.registration not in selected:
-                chunks = [task.chunk for task in tasks]
-                checks.append((yield from manifest_stage(self.project, self.source, own, chunks)))
-                return []
-            manifests = ManifestTally(self.project, own) if own.manifest in selected else None
-            failed = yield from registration_stage(
-                self.project, self.source, own, tasks, total=total, manifests=manifests, log=self.log
-            )
-            if manifests is not None:
-                checks.append(manifests.check())
-            checks.append(no_failed_chunks(self.project, self.source, own))
+            try:
+                failed = yield from self._worked_on(tasks, selected, total, manifests)
+            except Exception:
+                with suppress(Exception):  # the halt is what must be said, and it may be that the state can't be read
+                    checks.extend(chunk_checks(self.project, self.source, self.own, manifests))
+                raise
+            checks.extend(chunk_checks(self.project, self.source, self.own, manifests))
         return failed
 
-    def link(self, *, retry_failed: bool) -> "tuple[StageReport | None, dg.Failure | None]":
+    def _worked_on(
+        self,
+        tasks: "Iterable[ChunkTask]",
+        selected: Collection[dg.AssetKey],
+        total: int,
+        manifests: ManifestTally | None,
+    ) -> "Generator[ChunkEvent, None, list[ChunkResult]]":
+        if self.own.registration in selected or manifests is None:
+            return (
+                yield from registration_stage(
+                    self.project, self.source, self.own, tasks, total=total, manifests=manifests, log=self.log
+                )
+            )
+        yield from manifest_stage(self.project, self.source, manifests, [task.chunk for task in tasks])
+        return []
+
+    def link(self, *, retry_failed: bool, checks: list[CheckReport]) -> "tuple[StageReport | None, dg.Failure | None]":
         """Link what is registered to the source's dataset.
 
         Args:
             retry_failed: also what could not be linked before.
+            checks: takes the result of the check when linking halts; else it is in what is shown.
 
         Returns:
             what to show, or the failure that ends the run once its failure log is written. Both None: there is no dataset.
@@ -178,21 +190,22 @@ class ChunkRun:
             return None, None
         try:
             with errors_as_failures():
-                return dataset_stage(self.project, self.source, self.own, self.log, retry_failed=retry_failed), None
+                stage = dataset_stage(self.project, self.source, self.own, self.log.info, retry_failed=retry_failed)
+                return stage, None
         except dg.Failure as halted:
+            checks.extend(check_after_halt(self.project, self.source, self.own))
             return None, halted
+
+    def alert(self, run_id: str, *, has_listed: bool, has_failure_log: bool = True) -> None:
+        """Send a message if the end of the run is news; see ``project/alerts.py``."""
+        from registration_pipeline.project.alerts import alert_end
+
+        warn = notice_and_log(self.log.warning)
+        alert_end(
+            self.project, self.source, warn, run_id=run_id, has_listed=has_listed, has_failure_log=has_failure_log
+        )
 
     def failure_log(self) -> StageReport:
         """Write the source's failure log."""
         with errors_as_failures():
-            return failure_log_stage(self.project, self.source, self.log)
-
-
-def _result_of(stage: "Generator[ChunkEvent, None, Result]") -> "Result":
-    """Run a stage for its result alone."""
-    while True:
-        try:
-            next(stage)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+            return failure_log_stage(self.project, self.source, self.log.info)

@@ -3,11 +3,14 @@
 What does not belong here: which units are linked where (``submission/datasets``).
 """
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from registration_pipeline.counted import counted
+from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.names import SourceNames
@@ -57,6 +60,15 @@ def dataset_stage(
     return StageReport(_metadata(project, source, counts, totals), (_complete(source, own, counts),))
 
 
+def check_after_halt(project: Project, source: SourceSettings, own: SourceNames) -> list[CheckReport]:
+    """Return the check of what is linked after linking has halted; none if the state can't be read."""
+    from registration_pipeline.tracking.links.counts import dataset_counts
+
+    with suppress(RegistrationPipelineError):  # the halt is what must be said
+        return [_complete(source, own, dataset_counts(project.store, project.snapshot(source)))]
+    return []
+
+
 def _complete(source: SourceSettings, own: SourceNames, counts: "DatasetCounts") -> CheckReport:
     return CheckReport(
         names.DATASET_COMPLETE,
@@ -88,7 +100,7 @@ def _metadata(
         "records": metadata.link(project.store, links_folder(source.name)),
     }
     if totals is not None:
-        shown["linked_now"] = totals.linked
+        shown["linked_now_units"] = totals.linked
         if totals.reasons:
             shown["reasons"] = metadata.reasons_table({"units": totals.reasons})
     return shown
@@ -101,10 +113,16 @@ def build_dataset_asset(own: SourceNames) -> dg.AssetsDefinition:
     )
 
     @dg.asset(**declared(own, "dataset", own.registration), check_specs=[check], pool=own.pool)
-    def dataset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def dataset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with errors_as_failures():
-            report = dataset_stage(*load_source(context, own), own, context.log.info)
-        return dg.MaterializeResult(
+            project, source = load_source(context, own)
+        try:
+            with errors_as_failures():
+                report = dataset_stage(project, source, own, context.log.info)
+        except dg.Failure:
+            yield from (check.as_result() for check in check_after_halt(project, source, own))
+            raise
+        yield dg.MaterializeResult(
             metadata=report.metadata, check_results=[check.as_result() for check in report.checks]
         )
 

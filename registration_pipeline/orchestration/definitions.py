@@ -9,9 +9,9 @@ from typing import Any
 
 import dagster as dg
 
+from registration_pipeline.orchestration.alerts.sensor import build_alert_sensor
 from registration_pipeline.orchestration.asset_specs import Embedding, Translation, name_source
 from registration_pipeline.orchestration.assets import build_assets
-from registration_pipeline.orchestration.audit import build_audit_check
 from registration_pipeline.orchestration.jobs import build_jobs, build_schedule
 from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
@@ -81,9 +81,11 @@ def define(
     schedules = [build_schedule(source, own) for source, own in sources] if has_schedules else []
     return dg.Definitions(
         assets=[asset for source, own in sources for asset in build_assets(source, own)],
-        asset_checks=[build_audit_check(own) for _, own in sources],
         jobs=[job for source, own in sources for job in build_jobs(source, own)],
         schedules=[schedule for schedule in schedules if schedule is not None],
-        sensors=[build_stale_run_sensor(shared)],
+        sensors=[
+            build_stale_run_sensor(shared),
+            *build_alert_sensor(settings, shared, [own for _, own in sources], has_schedules=has_schedules),
+        ],
         resources={**resources, shared.resource: ProjectResource(settings=settings, **storage)},
     )

@@ -216,6 +216,7 @@ def _op(
 ) -> dg.OpDefinition:
     @dg.op(
         name=f"{own.ident}_{name}",
+        description=own.specs[stage.name].description,
         pool=own.listing_pool,
         ins=ins,
         out=dg.Out(dg.Nothing),

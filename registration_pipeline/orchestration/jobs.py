@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import build_audit_job
@@ -36,29 +37,36 @@ REGISTER_OP = "register_chunks"
 class ChunkSelection(dg.Config):
     """Which chunks a run registers. Nothing chosen means all that are due."""
 
-    chunks: list[str] = []  # noqa: RUF012 - Dagster's config copies defaults, and does not know Field factories
-    """Chunk ids; failed ones among them are retried."""
-    failed: bool = False
-    """Retry the chunks with failures, except those that were tried ``max_attempts`` times."""
-    force: bool = False
-    """Retry those too; named chunks are sent again even if nothing of them failed."""
-    due: bool = True
-    """Register the chunks that have no verdict yet; only asked when no chunk is named."""
+    chunks: list[str] = Field(
+        default=[],  # Dagster's config copies defaults, and does not know factories
+        description="Chunk ids, as the partitions are called; failed ones among them are retried. Empty: no chunk is named.",
+    )
+    failed: bool = Field(
+        default=False,
+        description="Retry the chunks with failures, except those that were tried `max_attempts` times.",
+    )
+    force: bool = Field(
+        default=False,
+        description="Retry those, too; chunks that are named are sent again even if nothing of them failed.",
+    )
+    due: bool = Field(
+        default=True,
+        description="Register the chunks that have no verdict yet; only asked when no chunk is named.",
+    )
 
 
 def build_jobs(source: SourceSettings, own: SourceNames) -> list[Any]:
     """Return the jobs of one source."""
     tags = {names.SOURCE_TAG: source.name, **OWN_RETRIES_TAG}
-    retry = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": {"failed": True}}}}
     register = _register_op(own)  # a code location refuses two ops of one name, so the jobs share theirs
     return [
         _sync_job(source, own, register, tags),
-        _submit_job(own.submit_job, register, tags, {}),
-        _submit_job(own.retry_job, register, tags, retry),
-        _asset_job(own.inventory_job, own.inventory, tags),
+        _submit_job(own.submit_job, register, tags, _launchpad(own, failed=False)),
+        _submit_job(own.retry_job, register, tags, _launchpad(own, failed=True)),
+        _asset_job(own.inventory_job, own.inventory, tags, f"Inventory of {source.uri}. Sends nothing."),
         build_probe_job(source, own, tags),
-        _asset_job(own.plan_job, own.chunk_plan, tags),
-        build_audit_job(source, own),
+        _asset_job(own.plan_job, own.chunk_plan, tags, f"Chunks of new objects of {source.uri}. Sends nothing."),
+        build_audit_job(own, tags),
     ]
 
 
@@ -77,8 +85,16 @@ def build_schedule(source: SourceSettings, own: SourceNames) -> dg.ScheduleDefin
     )
 
 
-def _asset_job(name: str, key: dg.AssetKey, tags: dict[str, str]) -> Any:
-    return dg.define_asset_job(name, selection=[key], tags=tags, executor_def=dg.in_process_executor)
+def _launchpad(own: SourceNames, *, failed: bool) -> dict[str, Any]:
+    """Return the config that the Launchpad shows: every option with its value."""
+    options = ChunkSelection(failed=failed).model_dump()
+    return {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": options}}}
+
+
+def _asset_job(name: str, key: dg.AssetKey, tags: dict[str, str], description: str) -> Any:
+    return dg.define_asset_job(
+        name, selection=[key], tags=tags, description=description, executor_def=dg.in_process_executor
+    )
 
 
 def _sync_job(
@@ -90,7 +106,8 @@ def _sync_job(
     @dg.job(
         name=own.sync_job,
         tags=tags,
-        description=f"Inventory, plan, registration and failure log of {source.uri}.",
+        config=_launchpad(own, failed=False),
+        description=f"Inventory, plan, registration and failure log of {source.uri}: all that a night does, in one run.",
         executor_def=dg.in_process_executor,
     )
     def sync() -> None:
@@ -108,7 +125,8 @@ def _submit_job(
     tags: dict[str, str],
     config: dict[str, Any],
 ) -> dg.JobDefinition:
-    what = "everything that failed or is due" if config else "the chunks that are due or named"
+    (chosen,) = config["ops"].values()
+    what = "everything that failed or is due" if chosen["config"]["failed"] else "the chunks that are due or named"
 
     @dg.job(
         name=name,
@@ -126,6 +144,7 @@ def _submit_job(
 def _inventory_op(own: SourceNames) -> dg.OpDefinition:
     @dg.op(
         name=f"{own.ident}_take_inventory",
+        description="Lists the source into a new inventory, after Encord has accepted key, integration and folder.",
         pool=own.listing_pool,
         out=dg.Out(dg.Nothing),
         required_resource_keys={own.resource},
@@ -144,6 +163,7 @@ def _inventory_op(own: SourceNames) -> dg.OpDefinition:
 def _plan_op(own: SourceNames) -> dg.OpDefinition:
     @dg.op(
         name=f"{own.ident}_plan_chunks",
+        description="Puts new objects of the latest inventory into chunks and makes a partition for each.",
         pool=own.listing_pool,
         ins={"listed": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
@@ -167,6 +187,7 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
     # Nothing precedes it in the jobs that only submit; Dagster leaves an unconnected input of this type alone.
     @dg.op(
         name=f"{own.ident}_{REGISTER_OP}",
+        description="Sends the chosen chunks to Encord, links what is registered, and writes the failure log.",
         pool=own.pool,
         ins={"planned": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
@@ -184,23 +205,26 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
             shown = shown_as_done(context.instance, own)
             tasks = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
         checks: list[CheckReport] = []
-        registered = run.register(
-            announced(context, own.registration, tasks),
-            {own.manifest, own.registration},
-            total=len(tasks),
-            checks=checks,
-        )
-        with run.showing(context.instance, tasks):
-            failed = yield from stored_in_batches(context, registered)
-        _log_checks(context, checks)
+        announced_tasks = announced(context, own.registration, tasks)
+        selected = {own.manifest, own.registration}
+        try:
+            registered = run.register(announced_tasks, selected, total=len(tasks), checks=checks)
+            with run.showing(context.instance, tasks):
+                failed = yield from stored_in_batches(context, registered)
+        finally:
+            _log_checks(context, checks)
         not_sent = None
         if not config.chunks:
-            upserts = upsert_events(run.project, run.source, own, run.log, failed=retry_failed, force=config.force)
+            upserts = upsert_events(run.project, run.source, own, run.log.info, failed=retry_failed, force=config.force)
             not_sent = yield from upserts
-        linked, halted = run.link(retry_failed=retry_failed)
+        after_halt: list[CheckReport] = []
+        linked, halted = run.link(retry_failed=retry_failed, checks=after_halt)
+        _log_checks(context, after_halt)
         if linked is not None:
             yield from _events(context, own.dataset, linked)
         yield from _events(context, own.failure_log, run.failure_log())
+        if halted is None:  # what halts a run is reported by what watches it
+            run.alert(context.run_id, has_listed=context.job_name not in (own.submit_job, own.retry_job))
         if (failure := halted or run.failure(failed, unknown) or not_sent) is not None:
             raise failure
 

@@ -292,7 +292,14 @@ def reasons_table(counts: Mapping[str, Mapping[str, int]]) -> dg.MetadataValue[A
 def failure_log_metadata(
     store: "StateStore", status: "SourceStatus", tally: "FailureTally", names: Sequence[str]
 ) -> Metadata:
-    """Describe the failure log of a source (failed units and rejected objects) and the counts of its objects by state."""
+    """Describe the failure log of a source (failed units and rejected objects) and the counts of its objects by state.
+
+    Args:
+        store: the state.
+        status: the counts.
+        tally: of the log.
+        names: of the log as Parquet and as CSV, and of the report.
+    """
     counted = (
         "excluded",
         "rejected",
@@ -324,4 +331,5 @@ def failure_log_metadata(
         ),
         "parquet": link(store, names[0]),
         "csv": link(store, names[1]),
+        "report": link(store, names[2]),
     }

@@ -134,6 +134,11 @@ class SourceNames:
         return self._key("failure_log")
 
     @property
+    def audit(self) -> dg.AssetKey:
+        """The asset that is the last audit."""
+        return self._key("audit")
+
+    @property
     def partitions(self) -> str:
         """The dynamic partitions: chunk ids."""
         return "/".join([*self.key_prefix, self.source, "chunks"])

@@ -30,21 +30,27 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
+# What the UI does not show of a run's tags begins with this.
 # Tags of runs: "re-execute from failure", Dagster's own retry of a run, whether it will repeat this one, and whether it
 # repeats runs whose step failed.
-from dagster._core.storage.tags import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
+from dagster._core.storage.tags import HIDDEN_TAG_PREFIX, RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_FAILURE_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 # A run's id is needed before the run is made, for its own tag.
 from dagster._core.utils import make_new_run_id
 
+# When a schedule ticks, as the daemon counts it: a reading of our own could differ where clocks change.
+from dagster._utils.schedules import schedule_execution_time_iterator
+
 if TYPE_CHECKING:
     import dagster as dg
     from dagster._core.execution.backfill import PartitionBackfill
-    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+    from dagster._core.storage.event_log import SqlEventLogStorage as SqlEventLogStorage  # noqa: PLC0414 - for others to import
+    from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage  # noqa: PLC0414
 
 __all__ = [
+    "HIDDEN_TAG_PREFIX",
     "NO_CAPTURE",
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
@@ -67,6 +73,7 @@ __all__ = [
     "make_new_run_id",
     "postgres_event_log",
     "running_backfills",
+    "schedule_execution_time_iterator",
     "sql_event_log",
     "sqlite_event_log",
 ]

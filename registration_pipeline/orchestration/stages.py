@@ -5,7 +5,7 @@ turning results into metadata and checks; deciding belongs to the core.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from registration_pipeline.orchestration.partitions import (
     removed_partitions,
     update_partitions,
 )
+from registration_pipeline.orchestration.runs.failures import failure_line
 from registration_pipeline.orchestration.runs.listener import current_listener, notice_and_log
 from registration_pipeline.orchestration.schema_check import schema_facts
 from registration_pipeline.project.project import Project, utc_now
@@ -56,6 +57,8 @@ class CheckReport:
     passed: bool
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     metadata: dict[str, Any] = field(default_factory=dict)
+    description: str | None = None
+    """What was found, in a sentence."""
 
     def as_result(self) -> dg.AssetCheckResult:
         """Return it for an asset's own ``check_specs``."""
@@ -65,6 +68,7 @@ class CheckReport:
             passed=self.passed,
             severity=self.severity,
             metadata=self.metadata,
+            description=self.description,
         )
 
     def as_event(self) -> dg.AssetCheckEvaluation:
@@ -75,6 +79,7 @@ class CheckReport:
             passed=self.passed,
             severity=self.severity,
             metadata=self.metadata,
+            description=self.description,
         )
 
 
@@ -101,8 +106,9 @@ def inventory_stage(
         notice_and_log(log.warning)(f"{source.name}: {warning}.")
     inventory = project.take_inventory(source, ProgressReporter(say), notice_and_log(say))
     say(f"{counted(inventory.objects, 'object')}, {counted(inventory.bytes, 'byte')} from {inventory.listing}")
+    before = _objects_before(project, source, expected) if not inventory.objects else expected
     if not inventory.objects:
-        warning = _emptied(source, inventory, expected)
+        warning = _emptied(source, inventory, before)
         log.warning(warning)
         current_listener().notice(warning)
     first = next(iter(read_inventory(project.store, inventory, metadata.INVENTORY_COLUMNS)), None)
@@ -116,12 +122,23 @@ def inventory_stage(
     kept = CheckReport(
         names.INVENTORY_NOT_EMPTIED,
         own.inventory,
-        passed=bool(inventory.objects) or not expected,
+        passed=bool(inventory.objects) or not before,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"objects": inventory.objects, "objects_before": expected or 0},
+        metadata={"objects": inventory.objects, "objects_before": before or 0},
     )
     charged = price_class(source.location.scheme, is_report=source.storage.inventory_report is not None)
     return StageReport(metadata.inventory_metadata(project.store, inventory, first, charged), (complete, kept))
+
+
+def _objects_before(project: Project, source: SourceSettings, expected: int | None) -> int | None:
+    """Return how many objects a source that is empty held before: as it was listed last, or else as it was planned.
+
+    The inventory before may be empty, too, and the source is emptied all the same.
+    """
+    from registration_pipeline.planning.history import load_history
+
+    latest = None if expected else load_history(project.store, source.name).latest
+    return expected or (latest.counts.objects or latest.counts.deleted or None if latest else None)
 
 
 def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None) -> str:
@@ -233,72 +250,67 @@ def _schema_check(source: SourceSettings, own: SourceNames, rejected: Mapping[st
 
 
 def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
-    """Write the source's failure log from the state."""
-    from registration_pipeline.tracking.failures.files import FailureTally
+    """Write the source's failure log and its report from the state."""
+    from registration_pipeline.report.gather import breakdown_of
+    from registration_pipeline.report.nightly import keep_nightly_report
     from registration_pipeline.tracking.failures.log import write_source_failure_log
     from registration_pipeline.tracking.journal.journal import Journal
 
     current_listener().stage_started(source.name, "failure log", None)
-    tally = FailureTally(metadata.SAMPLE_ROWS)
+    breakdown = breakdown_of(source)
     log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
     snapshot = project.snapshot(source)
-    rows = tally.watch(project.failures(source, snapshot))
+    rows = breakdown.watch(project.failures(source, snapshot))
     written = write_source_failure_log(project.store, source.name, log_id, rows)
+    tally = breakdown.tally
     unlinked = f"; not linked: {counted(tally.unlinked, 'unit')}" if tally.unlinked else ""
     log(f"not registered: {counted(tally.objects, 'object')}{unlinked}: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
     Journal(project.store, source.name).summarise(snapshot.journals)
     status = project.status(source, snapshot)
     current_listener().counted(status)
-    return StageReport(metadata.failure_log_metadata(project.store, status, tally, written))
+    page = keep_nightly_report(project, source, log_id, snapshot=snapshot, status=status, failures=breakdown.figures())
+    return StageReport(metadata.failure_log_metadata(project.store, status, tally, [*written, page]))
 
 
 class ManifestTally:
-    """What a run shows of its manifests: an event for each as it is made, and one check at the end. Keeps none of them."""
+    """The manifests of a run: an event for each as it is made, and which are invalid. Keeps none of the others."""
 
     def __init__(self, project: Project, own: SourceNames) -> None:
         self._store, self._key = project.store, own.manifest
-        self._manifests, self._invalid = 0, 0
-        self._violations: dict[str, list[str]] = {}
+        self.made = 0
+        self.invalid: set[str] = set()
+        """The chunks of all invalid manifests."""
+        self.violations: dict[str, list[str]] = {}
+        """What is wrong with the first of them, by chunk."""
 
     def event(self, chunk: "PlannedChunk", manifest: "Manifest") -> dg.AssetMaterialization:
         """Count a manifest; one with violations is reported and does not stop the others."""
-        self._manifests += 1
+        self.made += 1
         if manifest.violations:
-            self._invalid += 1
-            if self._invalid <= _MOST_INVALID_SHOWN:
-                self._violations[chunk.chunk_id] = [f"{one.where}: {one.problem}" for one in manifest.violations]
+            self.add_invalid(chunk, manifest)
         shown = metadata.manifest_metadata(self._store, chunk, manifest)
         return dg.AssetMaterialization(self._key, partition=chunk.chunk_id, metadata=shown)
 
-    def check(self) -> CheckReport:
-        """Return the check over all manifests that were counted."""
-        return CheckReport(
-            names.MANIFESTS_VALID,
-            self._key,
-            passed=not self._invalid,
-            metadata={
-                "manifests": self._manifests,
-                "invalid": self._invalid,
-                "violations": dg.MetadataValue.json(self._violations),
-            },
-        )
+    def add_invalid(self, chunk: "PlannedChunk", manifest: "Manifest") -> None:
+        """Count a manifest that Encord would refuse."""
+        self.invalid.add(chunk.chunk_id)
+        if len(self.violations) < _MOST_INVALID_SHOWN:
+            self.violations[chunk.chunk_id] = [f"{one.where}: {one.problem}" for one in manifest.violations]
 
 
 def manifest_stage(
-    project: Project, source: SourceSettings, own: SourceNames, chunks: "Sequence[PlannedChunk]"
-) -> Generator[dg.AssetMaterialization, None, CheckReport]:
-    """Make the manifests of the chunks and send nothing."""
+    project: Project, source: SourceSettings, tally: ManifestTally, chunks: "Sequence[PlannedChunk]"
+) -> Iterator[dg.AssetMaterialization]:
+    """Make the manifests of the chunks, count them in ``tally``, and send nothing."""
     from registration_pipeline.manifest.files import ensure_manifest
 
     listener = current_listener()
     listener.stage_started(source.name, "manifests", len(chunks))
-    tally = ManifestTally(project, own)
     for done, chunk in enumerate(chunks, start=1):
         made = ensure_manifest(project.store, source.name, chunk, limits=project.manifest_limits)
         yield tally.event(chunk, made)
         listener.advanced(done)
-    return tally.check()
 
 
 def registration_stage(
@@ -309,7 +321,7 @@ def registration_stage(
     *,
     total: int,
     manifests: ManifestTally | None,
-    log: Log,
+    log: dg.DagsterLogManager,
 ) -> Generator[dg.AssetMaterialization | dg.AssetObservation, None, list["ChunkResult"]]:
     """Register the chunks: a materialization for each that went through, an observation for each that did not.
 
@@ -321,10 +333,10 @@ def registration_stage(
         total: how many they are.
         manifests: the event of each chunk's manifest comes too, right before the chunk is sent; None: manifests are made and
             not shown.
-        log: takes a line.
+        log: of the run; a chunk with failures is an error in it.
 
     Returns:
-        The results with failures, without their samples.
+        The results with failures; the first ``metadata.SAMPLE_ROWS`` of them with their samples.
     """
     from registration_pipeline.submission.result import ReadyChunk
 
@@ -332,7 +344,7 @@ def registration_stage(
     listener.stage_started(source.name, "registration", total)
     failed: list[ChunkResult] = []
     done = 0
-    found = register(project, source, tasks, notify=notice_and_log(log), with_manifests=manifests is not None)
+    found = register(project, source, tasks, notify=notice_and_log(log.info), with_manifests=manifests is not None)
     # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
     # and the threads would go on.
     with closing(found):
@@ -345,11 +357,8 @@ def registration_stage(
             listener.chunk_concluded(source.name, one)
             listener.advanced(done)
             if one.has_failures:
-                failed.append(replace(one, failures=()))
-                log(
-                    f"chunk {one.chunk.chunk_id}: {one.failed_units} of {counted(one.chunk.units, 'unit')} failed, "
-                    f"{one.failed_objects} of {counted(one.chunk.objects, 'object')}"
-                )
+                failed.append(one if len(failed) < metadata.SAMPLE_ROWS else replace(one, failures=()))
+                log.error(failure_line(one))
             yield registration_event(project.store, own, one)
     return failed
 
@@ -361,23 +370,3 @@ def registration_event(
     kind = dg.AssetObservation if result.has_failures else dg.AssetMaterialization
     shown = metadata.registration_metadata(store, own.source, result)
     return kind(own.registration, partition=result.chunk.chunk_id, metadata=shown)
-
-
-def no_failed_chunks(project: Project, source: SourceSettings, own: SourceNames) -> CheckReport:
-    """Check the whole source, not only the chunks of one run."""
-    from registration_pipeline.tracking.due import failed_chunks
-    from registration_pipeline.tracking.status import chunk_statuses
-
-    statuses = chunk_statuses(project.store, source.name, project.snapshot(source))
-    failed = [chunk.chunk_id for chunk in failed_chunks(statuses)]
-    return CheckReport(
-        names.NO_FAILED_CHUNKS,
-        own.registration,
-        passed=not failed,
-        metadata={
-            "failed_chunks": len(failed),
-            "sample": dg.MetadataValue.json(failed[: metadata.SAMPLE_ROWS]),
-            "what to do": f"fix what the failure log names, then retry the failed partitions, run the job "
-            f"{own.retry_job}, or `registration-pipeline submit {source.name} --failed`",
-        },
-    )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 DONE: Final = 0
 """Every eligible object is registered."""
 DONE_WITH_FAILURES: Final = 3
-"""Done, but some objects failed or were rejected; they are in the failure log."""
+"""Done, but some objects failed or were rejected for a reason that is not accepted; they are in the failure log."""
 HALTED: Final = 4
 """Nothing more can be done now; nothing is lost, run again."""
 
@@ -22,4 +22,4 @@ def exit_status_of(status: "SourceStatus") -> int:
         return HALTED
     unsent = status.upserts is not None and status.upserts.failed
     unlinked = status.dataset is not None and status.dataset.failed
-    return DONE_WITH_FAILURES if status.failed or status.rejected or unsent or unlinked else DONE
+    return DONE_WITH_FAILURES if status.failed or status.unaccepted_rejected or unsent or unlinked else DONE

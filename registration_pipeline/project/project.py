@@ -264,7 +264,9 @@ class Project:
 
         snapshot = snapshot or self.snapshot(source)
         with view_of_latest(self.store, source, snapshot, self.manifest_limits) as (view, seen):
-            status = source_status(view, source.name, seen, max_attempts=source.max_attempts)
+            status = source_status(
+                view, source.name, seen, max_attempts=source.max_attempts, accepted=source.accept_rejected
+            )
         if source.upsert_metadata:
             status = replace(status, upserts=self.upserts(source).view().counts())
         if source.dataset is not None:

@@ -13,6 +13,7 @@
 <source>/outcomes/<chunk_id>/<attempt>-<digest>.parquet
 <source>/failures/<chunk_id>/<attempt>.{parquet,csv}                    the failure log of a chunk
 <source>/failure_log/<UTC time>.{parquet,csv}                           the failure log of the source
+<source>/reports/<UTC time>.{html,json}                                 page and figures of a failure log's time; the newest
 <source>/audit/<UTC time>/findings.{parquet,csv}, _SUCCESS.json         what an audit found
 <source>/alerts/<number>.json, <number>-<try>{,-sent,-failed}.json     the messages to people, and what became of sending them
 <source>/alerts/known-*.parquet                                         the failures of the last one that named any
@@ -157,9 +158,24 @@ def failures_name(source: str, chunk_id: str, attempt: int, suffix: str) -> str:
     return f"{source}/failures/{chunk_id}/{attempt:04d}.{suffix}"
 
 
+def failure_log_folder(source: str) -> str:
+    """Return the folder of the source's failure logs, one for each run that wrote one."""
+    return f"{source}/failure_log/"
+
+
 def failure_log_name(source: str, log_id: str, suffix: str) -> str:
     """Return the name of a source's failure log; ``suffix`` is ``parquet`` or ``csv``."""
     return f"{source}/failure_log/{log_id}.{suffix}"
+
+
+def reports_folder(source: str) -> str:
+    """Return the folder of a source's report pages, which can always be made again."""
+    return f"{source}/reports/"
+
+
+def report_name(source: str, log_id: str, suffix: str) -> str:
+    """Return the name of the report made with a source's failure log; ``suffix`` is ``html`` (page) or ``json`` (figures)."""
+    return f"{source}/reports/{log_id}.{suffix}"
 
 
 def links_folder(source: str) -> str:

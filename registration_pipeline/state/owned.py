@@ -42,6 +42,7 @@ _FORMS: Final = {
         "failures": f"{_ID}/{_ATTEMPT}{_REPORT}",
         "failure_log": f"{_TIME}{_REPORT}",
         "alerts": f"(?:{_NUMBER}(?:-{_ATTEMPT}(?:-sent|-failed)?)?[.]json|{_PART})",
+        "reports": f"{_TIME}[.](?:html|json)",
         "audit": f"{_TIME}/(?:findings{_REPORT}|{_MARKER})",
         "lease": f"{_NUMBER}-(?:{_NUMBER}|released)[.]json",
         "prior_items": f"{_ID}/(?:{_PART}|{_MARKER})",

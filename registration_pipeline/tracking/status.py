@@ -15,7 +15,7 @@ from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline.tracking.touched import Touch, touched_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from registration_pipeline.facts.metadata.metadata_set import TableCounts
@@ -88,12 +88,19 @@ class SourceStatus:
     """Units by the state of their newest upsert; None: the source has none configured."""
     tables: tuple[TableCounts, ...] | None = None
     """How the tables of its metadata and its objects fit, when they were last read; None: the source has no table."""
+    accepted_rejected: int | None = None
+    """Objects among the rejected whose reason the source's ``accept_rejected`` names; None: it names none."""
 
     @property
     def adds_up(self) -> bool:
         """Return whether every object is in exactly one place, and nothing contradicts that."""
         accounted = self.excluded + self.rejected + self.registered + self.pending + self.failed
         return self.objects == accounted and not self.disagreements
+
+    @property
+    def unaccepted_rejected(self) -> int:
+        """Rejected objects that a person has to do something about: those whose reason is not accepted."""
+        return self.rejected - (self.accepted_rejected or 0)
 
     def as_json(self) -> dict[str, object]:
         """Return the source's part of ``status --json``."""
@@ -116,6 +123,7 @@ class SourceStatus:
             "last_sync_at": self.last_sync_at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.last_sync_at else None,
             "quarantined": self.quarantined,
             "rejected_suffixes": dict(self.rejected_suffixes),
+            **({"accepted_rejected": self.accepted_rejected} if self.accepted_rejected is not None else {}),
             **({"dataset": self.dataset.as_json()} if self.dataset is not None else {}),
             **({"tables": [_table_json(table) for table in self.tables]} if self.tables is not None else {}),
             **({"disagreements": list(self.disagreements)} if self.disagreements else {}),
@@ -143,7 +151,12 @@ def chunk_statuses(store: StateStore, source: str, snapshot: SourceSnapshot | No
 
 
 def source_status(
-    store: StateStore, source: str, snapshot: SourceSnapshot | None = None, *, max_attempts: int | None = None
+    store: StateStore,
+    source: str,
+    snapshot: SourceSnapshot | None = None,
+    *,
+    max_attempts: int | None = None,
+    accepted: Collection[str] = (),
 ) -> SourceStatus:
     """Count the objects of the latest planned inventory by state.
 
@@ -154,6 +167,7 @@ def source_status(
         source: its name.
         snapshot: of the source; by default it is read.
         max_attempts: after this many tries a chunk's failed objects count as quarantined; None: none do.
+        accepted: reasons of rejection that need no action.
     """
     snapshot = snapshot or read_snapshot(store, source)
     latest = snapshot.history.latest
@@ -185,6 +199,9 @@ def source_status(
         inventory_id=latest.inventory_id,
         last_sync_at=max([latest.planned_at, *verdict_times]),
         disagreements=disagreements(by_place, snapshot, units=units),
+        accepted_rejected=sum(counts.rejected_by_reason.get(reason, 0) for reason in set(accepted))
+        if accepted
+        else None,
     )
 
 

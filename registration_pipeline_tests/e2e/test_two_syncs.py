@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,6 +68,7 @@ def test_the_second_takes_over_at_once_when_the_first_is_killed(project: Command
     first = project.start("sync", DAGSTER_HOME=str(homes[0]))
     while not project.sandbox.jobs():
         assert first.poll() is None
+        time.sleep(0.05)  # asked without a pause, the sandbox has no time for the sync
     second = project.start("sync", DAGSTER_HOME=str(homes[1]))
     assert second.stderr is not None
     said = ""

@@ -83,7 +83,7 @@ def test_archiving_waits_for_the_end_of_a_backfill_of_the_source(in_memory: Dags
     assert in_memory.get_dynamic_partitions(own.partitions) == ["a", "b", "c"]
     assert waiting == PartitionUpdate(live=3, added=1, waits_for="running")
     assert "backfill running still runs" in str(archive_notice("archived-later", waiting, 30))
-    in_memory.update_backfill(backfill.with_status(BulkActionStatus.COMPLETED_SUCCESS))
+    in_memory.update_backfill(backfill._replace(status=BulkActionStatus.COMPLETED_SUCCESS))
     assert update_partitions(in_memory, own, ["a", "b", "c"], ["a"]).live == 2
 
 

@@ -52,7 +52,7 @@ def test_the_example_makes_the_assets_jobs_schedule_and_sensor_of_its_source() -
     repository.load_all_definitions()
 
     graph = repository.asset_graph
-    stages = ("inventory", "chunk_plan", "manifest", "registration", "failure_log")
+    stages = ("inventory", "chunk_plan", "manifest", "registration", "failure_log", "audit")
     assert graph.get_all_asset_keys() == {dg.AssetKey(["fleet-cameras", stage]) for stage in stages}
     assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"fleet_cameras"}
     jobs = {"sync", "submit", "retry_failed", "inventory", "probe", "plan", "audit"}
@@ -110,7 +110,7 @@ def test_checks_belong_to_the_asset_that_they_are_about() -> None:
         ("chunk_plan", "every_object_accounted_for"),
         ("manifest", "manifests_valid"),
         ("registration", "no_failed_chunks"),
-        ("registration", "audit_clean"),
+        ("audit", "audit_clean"),
     }
 
 
@@ -130,6 +130,7 @@ def test_what_must_not_overlap_shares_a_pool_of_its_source() -> None:
         "manifest": {"encord_submission/fleet-cameras"},
         "registration": {"encord_submission/fleet-cameras"},
         "failure_log": set(),
+        "audit": set(),
     }
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAGS = {
+    "HIDDEN_TAG_PREFIX": ".dagster/",
     "RESUME_RETRY_TAG": "dagster/is_resume_retry",
     "RETRY_NUMBER_TAG": "dagster/retry_number",
     "RETRY_ON_FAILURE_TAG": "dagster/retry_on_asset_or_op_failure",
@@ -44,6 +45,7 @@ PARAMETERS = {
     "ReconstructableJob": ["repository", "job_name"],
     "ReconstructableRepository": ["pointer", "executable_path", "entry_point"],
     "StepMaterializationData": ["materialization"],
+    "schedule_execution_time_iterator": ["start_timestamp", "cron_schedule", "execution_timezone", "ascending"],
     "execute_run_iterator": ["job", "dagster_run", "instance"],
 }
 """What the shell passes."""

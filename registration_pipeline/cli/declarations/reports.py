@@ -41,6 +41,27 @@ def failures(
 
 
 @commands.command()
+def report(
+    sources: SourcesArgument = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE.html", help="The page. It needs no network and holds no script.", show_default=False
+        ),
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
+    """The state of the sources as one HTML page: counts, failures and who has to act, jobs, growth, audit.
+
+    Reads the state only. `--json` prints the figures of the page, with or without `--out`.
+    """
+    from registration_pipeline.cli.report import report_sources
+
+    return report_sources(chosen_config(config), sources or [], out=out, as_json=json)
+
+
+@commands.command()
 def audit(
     source: SourceArgument,
     adopt: Annotated[  # noqa: FBT002

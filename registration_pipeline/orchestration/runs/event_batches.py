@@ -15,7 +15,7 @@ from dagster import DagsterEventType
 from registration_pipeline.orchestration.private_dagster import postgres_event_log, sqlite_event_log
 
 if TYPE_CHECKING:
-    from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
+    from registration_pipeline.orchestration.private_dagster import SqlEventLogStorage, SqliteEventLogStorage
 
 BATCH = 100
 """Events. A batch in SQLite takes seven variables an event, of which old builds allow 999; a larger one is hardly faster."""

@@ -16,11 +16,16 @@ from typing import Any
 
 import dagster as dg
 
-from registration_pipeline.orchestration.private_dagster import RETRY_ON_FAILURE_TAG
+from registration_pipeline.orchestration.private_dagster import HIDDEN_TAG_PREFIX, RETRY_ON_FAILURE_TAG
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 from registration_pipeline.state.holder import Holder, boot_id, pid_namespace
 
-WORKER_TAG = "registration/worker"
+WORKER_TAG = f"{HIDDEN_TAG_PREFIX}registration_worker"
+"""Hidden, because its value is JSON, which means nothing to a person who reads the list of runs."""
+
+_SHOWN_WORKER_TAG = "registration/worker"
+"""What runs that were started by earlier versions have instead."""
+
 OWN_RETRIES_TAG = {RETRY_ON_FAILURE_TAG: "false"}
 """Keeps Dagster from repeating a run whose step failed: our own rules say what is retried. Crashed runs are repeated."""
 
@@ -47,7 +52,7 @@ def is_worked_on_here(run: dg.DagsterRun) -> bool:
 def recorded_worker(run: dg.DagsterRun) -> tuple[Holder, str] | None:
     """Return what a run's worker recorded of itself: its process, and its machine's id; None if it did not."""
     try:
-        value: Mapping[str, Any] = json.loads(run.tags.get(WORKER_TAG, "{}"))
+        value: Mapping[str, Any] = json.loads(run.tags.get(WORKER_TAG) or run.tags.get(_SHOWN_WORKER_TAG, "{}"))
         return (Holder.from_json(value), str(value.get("machine", ""))) if value["run"] == run.run_id else None
     except (KeyError, TypeError, ValueError):
         return None  # of an older version, or of another run

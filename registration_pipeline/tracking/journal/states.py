@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from registration_pipeline.errors import StateCorruptError
 
@@ -161,6 +161,22 @@ class JournalEvent:
         return sum(self.reasons.values())
 
 
+class Conclusion(NamedTuple):
+    """One verdict of a chunk, as far as figures over time need it.
+
+    Args:
+        at: when the verdict was reached.
+        sent_at: when Encord accepted the manifest and gave a job; None: the verdict needed no job.
+        objects: of the chunk.
+        gained: objects that are registered and were not according to the verdict before; negative after items were lost.
+    """
+
+    at: datetime
+    sent_at: datetime | None
+    objects: int
+    gained: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkProgress:
     """A chunk's journal folded.
@@ -175,6 +191,7 @@ class ChunkProgress:
         job_id: of the open attempt, if Encord gave one.
         verdict: the newest verdict of any attempt.
         tries: verdicts since the counting began; those within ``ONE_TRY`` count as one.
+        conclusions: all verdicts, the oldest first. Figures, not state: two chunks in one state are equal whatever these say.
     """
 
     chunk_id: str
@@ -187,6 +204,7 @@ class ChunkProgress:
     job_id: str | None = None
     verdict: JournalEvent | None = None
     tries: int = 0
+    conclusions: tuple[Conclusion, ...] = field(default=(), compare=False)
 
     @property
     def sent_sha256(self) -> str | None:
@@ -202,6 +220,8 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
     """
     previous: JournalEvent | None = None
     began = first_intent = verdict = None
+    conclusions: list[Conclusion] = []
+    sent_at: datetime | None = None
     job_id: str | None = None
     tries, is_split = 0, False
     counted: datetime | None = None
@@ -210,15 +230,16 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
         before = None if starts_attempt or previous is None else previous.kind
         if starts_attempt:
             _check_next_attempt(chunk_id, previous, event)
-            began, job_id = event, None
+            began, job_id, sent_at = event, None, None
             tries, counted = (0, None) if event.is_fresh else (tries, counted)
         if event.kind not in TRANSITIONS[before]:
             raise _corrupt(chunk_id, f"attempt {event.attempt} has a {event.kind} after {before or 'nothing'}")
         if event.kind is JournalEventKind.INTENT:
             first_intent = first_intent or event
         elif event.kind is JournalEventKind.JOB:
-            job_id = event.job_id
+            job_id, sent_at = event.job_id, event.at
         elif event.kind is JournalEventKind.VERDICT:
+            conclusions.append(_conclusion(event, sent_at, before=verdict))
             verdict = event
             # A clock that was put back counts again: more tries than meant are better than a chunk that is never given up.
             if counted is None or not counted <= event.at < counted + ONE_TRY:
@@ -237,7 +258,13 @@ def fold_events(chunk_id: str, events: Iterable[JournalEvent]) -> ChunkProgress:
         job_id=job_id if is_open else None,
         verdict=verdict,
         tries=tries,
+        conclusions=tuple(conclusions),
     )
+
+
+def _conclusion(verdict: JournalEvent, sent_at: datetime | None, *, before: JournalEvent | None) -> Conclusion:
+    gained = verdict.registered - (before.registered if before else 0)
+    return Conclusion(verdict.at, sent_at, verdict.registered + verdict.failed, gained)
 
 
 def _check_next_attempt(chunk_id: str, previous: JournalEvent | None, event: JournalEvent) -> None:

@@ -27,7 +27,9 @@ QUICK = Patience(attempts=3, seconds=2.0, sleep=lambda _: None)
 
 def failed(key: str, *, reason: str = "unreadable", message: str = "403 access denied") -> FailureRow:
     """Return a unit of one object that Encord refused."""
-    return row(key, stage=STAGE_REGISTRATION, reason=reason, message=message, unit_id=f"u-{key}", chunk_id="c", attempt=1)
+    return row(
+        key, stage=STAGE_REGISTRATION, reason=reason, message=message, unit_id=f"u-{key}", chunk_id="c", attempt=1
+    )
 
 
 def rejected(key: str, *, reason: str = "empty") -> FailureRow:
@@ -79,9 +81,7 @@ class Story:
         """Let something happen an hour later; a run has an id of its own unless one is given."""
         self.runs += 1
         self.now += timedelta(hours=1)
-        incident = Incident(
-            **{"source": SOURCE, "kind": kind, "at": self.now, "run_id": f"run-{self.runs}", **fields}
-        )
+        incident = Incident(**{"source": SOURCE, "kind": kind, "at": self.now, "run_id": f"run-{self.runs}", **fields})
         settings = self.settings
         return deliver(
             self.store,
@@ -97,7 +97,12 @@ class Story:
     def night(self, *rows: FailureRow, **fields: Any) -> bool:
         """Let a run come to its end, with these failures."""
         counts = {"objects": 1_000, "registered": 1_000 - len(rows), "failed": len(rows)}
-        given = {"counts": counts, "failures": lambda: iter(rows), "failure_log": "/state/failure_log/1.csv", **fields}
+        given: dict[str, Any] = {
+            "counts": lambda: counts,
+            "failures": lambda: iter(rows),
+            "failure_log": lambda _: "/state/failure_log/1.csv",
+            **fields,
+        }
         return self.happens(IncidentKind.ENDED, **given)
 
 

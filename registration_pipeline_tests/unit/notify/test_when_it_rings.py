@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +14,8 @@ from registration_pipeline.notify import IncidentKind
 from registration_pipeline_tests.unit.notify.conftest import SOURCE, Story, failed, rejected
 
 if TYPE_CHECKING:
+    from random import Random
+
     from registration_pipeline.tracking.failures.files import FailureRow
     from registration_pipeline_tests.message_servers import MessageServer
 
@@ -183,7 +185,9 @@ class Model:
         return kind
 
 
-FAILURES = st.frozensets(st.tuples(st.sampled_from("abcd"), st.sampled_from(["unreadable", "invalid_file"])), max_size=5)
+FAILURES = st.frozensets(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["unreadable", "invalid_file"])), max_size=5
+)
 NIGHTS = st.lists(
     st.one_of(
         st.tuples(st.just("ended"), FAILURES, st.booleans()),
@@ -195,7 +199,7 @@ NIGHTS = st.lists(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(nights=NIGHTS, order=st.randoms(use_true_random=False))
-def test_any_nights_lead_to_the_messages_of_the_model(webhook: MessageServer, nights: list[tuple], order: object) -> None:  # type: ignore[type-arg]
+def test_any_nights_lead_to_the_messages_of_the_model(webhook: MessageServer, nights: list[Any], order: Random) -> None:
     webhook.forget()
     story, model, expected = Story([{"webhook": webhook.url}]), Model(), list[str | None]()
 
@@ -203,7 +207,7 @@ def test_any_nights_lead_to_the_messages_of_the_model(webhook: MessageServer, ni
         if what == "ended":
             failures, has_listed = rest
             rows: list[FailureRow] = [failed(key, reason=reason) for key, reason in failures]
-            order.shuffle(rows)  # type: ignore[attr-defined]
+            order.shuffle(rows)
             expected.append(model.night(failures, has_listed=has_listed))
             story.night(*rows, has_listed=has_listed)
         else:

@@ -33,6 +33,8 @@ from registration_pipeline_tests.planned_units import (
     worlds,
 )
 
+pytestmark = pytest.mark.slow  # each unit has thousands of objects
+
 
 @few_examples
 @given(drawn=worlds)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from registration_pipeline.facts.reading.reading import Reading
 
+pytestmark = pytest.mark.slow  # processes are started
+
 KINDS = {"jpg": MediaKind.IMAGE, "pdf": MediaKind.PDF, "nii": MediaKind.NIFTI}
 
 

@@ -18,6 +18,8 @@ from registration_pipeline_tests.unit.facts.media.test_probes import pdf
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow  # processes are started and killed
+
 PDF = pdf(3)
 
 

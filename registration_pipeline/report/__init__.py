@@ -1,0 +1,1 @@
+"""The report: the state of sources as typed figures, one HTML page, and a Prometheus text file."""
