@@ -245,9 +245,7 @@ def _entries(instance: dg.DagsterInstance, keys: list[str]) -> list[dg.EventLogE
 def _planned_entry(step: Any, planned: dg.DagsterEvent) -> dg.EventLogEntry:
     import dagster as dg
 
-    return dg.EventLogEntry(  # type: ignore[no-untyped-call]
-        None, 20, "", step.run_id, time.time(), "register_chunks", step.job_name, planned
-    )
+    return dg.EventLogEntry(None, 20, "", step.run_id, time.time(), "register_chunks", step.job_name, planned)  # type: ignore[no-untyped-call]
 
 
 def read_shown(watch: Stopwatch) -> None:

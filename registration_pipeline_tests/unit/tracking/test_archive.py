@@ -53,7 +53,7 @@ def test_a_larger_number_brings_chunks_back_and_time_takes_more_away(
 ) -> None:
     archived = archived_chunks(found, keep_days=days, now=NOW)
 
-    assert archived_chunks(dict(reversed(found.items())), keep_days=days, now=NOW) == archived
+    assert archived_chunks(dict(reversed(list(found.items()))), keep_days=days, now=NOW) == archived
     assert archived_chunks(found, keep_days=days + more, now=NOW) <= archived
     assert archived_chunks(found, keep_days=days, now=NOW + timedelta(days=later)) >= archived
     assert archived_chunks(found, keep_days=None, now=NOW) == frozenset()
