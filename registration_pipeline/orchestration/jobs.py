@@ -221,7 +221,8 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         selected = {own.manifest, own.registration}
         try:
             registered = run.register(announced_tasks, selected, total=len(tasks), checks=checks)
-            failed = yield from stored_in_batches(context, registered)
+            with run.showing(context.instance, tasks):
+                failed = yield from stored_in_batches(context, registered)
         finally:
             _log_checks(context, checks)
         not_sent = None

@@ -4,6 +4,7 @@ They may move with any release, so ``dagster`` has an upper bound and a test for
 does not belong here: what is done with them.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 # An instance whose dagster.yaml has a value of the wrong type raises this, which is not a DagsterError.
@@ -55,6 +56,8 @@ from dagster._core.utils import make_new_run_id
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 if TYPE_CHECKING:
+    import dagster as dg
+    from dagster._core.execution.backfill import PartitionBackfill
     from dagster._core.storage.event_log import SqlEventLogStorage as SqlEventLogStorage  # noqa: PLC0414 - for others to import
     from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage  # noqa: PLC0414
 
@@ -80,9 +83,11 @@ __all__ = [
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "StepMaterializationData",
+    "delete_dynamic_partitions",
     "execute_run_iterator",
     "make_new_run_id",
     "postgres_event_log",
+    "running_backfills",
     "schedule_execution_time_iterator",
     "sql_event_log",
     "sqlite_event_log",
@@ -119,3 +124,32 @@ def postgres_event_log(storage: object) -> "SqlEventLogStorage | None":
     """Return the storage if it is that of dagster-postgres, whose library is not loaded for this question."""
     sql = sql_event_log(storage)
     return sql if sql is not None and type(sql).__module__.startswith("dagster_postgres.") else None
+
+
+def running_backfills(instance: "dg.DagsterInstance") -> "Sequence[PartitionBackfill]":
+    """Return the backfills that have not ended."""
+    from dagster._core.execution.backfill import BulkActionsFilter, BulkActionStatus
+
+    unfinished = [BulkActionStatus.REQUESTED, BulkActionStatus.CANCELING, BulkActionStatus.FAILING]
+    return instance.get_backfills(filters=BulkActionsFilter(statuses=unfinished))
+
+
+_DELETED_AT_ONCE = 500
+"""Each is a variable of the statement; old builds of SQLite allow 999."""
+
+
+def delete_dynamic_partitions(instance: "dg.DagsterInstance", definition: str, partitions: Sequence[str]) -> None:
+    """Delete partitions, many with a statement where the storage is one in SQL: Dagster's own way takes 3 ms for each."""
+    storage = sql_event_log(instance.event_log_storage) if len(partitions) > 1 else None
+    if storage is None:
+        for partition in partitions:
+            instance.delete_dynamic_partition(definition, partition)
+        return
+    from dagster._core.storage.event_log.schema import DynamicPartitionsTable
+
+    columns = DynamicPartitionsTable.c
+    with storage.index_transaction() as connection:
+        for start in range(0, len(partitions), _DELETED_AT_ONCE):
+            chosen = columns.partition.in_(partitions[start : start + _DELETED_AT_ONCE])
+            ours = columns.partitions_def_name == definition
+            connection.execute(DynamicPartitionsTable.delete().where(ours, chosen))

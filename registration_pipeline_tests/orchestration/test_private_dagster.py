@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
-from dagster import DagsterEvent, DagsterInstance, DagsterRun, job
-from dagster._core.execution.backfill import BulkActionStatus
+from dagster import AssetKey, DagsterEvent, DagsterInstance, DagsterRun, job
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_representation.external_data import asset_node_snaps_from_repo
 
 from registration_pipeline.orchestration import private_dagster
@@ -25,8 +25,10 @@ from registration_pipeline.orchestration.private_dagster import (
     ModuleCodePointer,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
+    delete_dynamic_partitions,
     make_new_run_id,
     postgres_event_log,
+    running_backfills,
     schedule_execution_time_iterator,
     sql_event_log,
     sqlite_event_log,
@@ -65,8 +67,10 @@ TESTED_BELOW = {
     "ModuleCodePointer",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "delete_dynamic_partitions",
     "make_new_run_id",
     "postgres_event_log",
+    "running_backfills",
     "sql_event_log",
     "sqlite_event_log",
 }
@@ -217,6 +221,32 @@ def test_postgres_is_known_by_its_class_and_takes_a_batch(instance: DagsterInsta
     assert postgres_event_log(storage.__new__(storage)) is not None
     assert list(inspect.signature(storage.store_event_batch).parameters) == ["self", "events"]
     assert postgres_event_log(instance.event_log_storage) is None
+
+
+@pytest.mark.parametrize("ids", [["b"], ["d", "b", "unknown"], [f"{number}" for number in range(1200)]], ids=len)
+def test_partitions_are_deleted_one_or_many_at_once_of_one_definition(
+    instance: DagsterInstance, ids: list[str]
+) -> None:
+    for definition in ("fleet", "other"):
+        instance.add_dynamic_partitions(definition, list(dict.fromkeys([*"abcd", *ids])))
+
+    delete_dynamic_partitions(instance, "fleet", ids)
+
+    assert instance.get_dynamic_partitions("fleet") == [one for one in "abcd" if one not in ids]
+    assert set(instance.get_dynamic_partitions("other")) == {*"abcd", *ids}
+
+
+@pytest.mark.parametrize("status", BulkActionStatus)
+def test_a_backfill_runs_until_it_ended(instance: DagsterInstance, status: BulkActionStatus) -> None:
+    chosen = [AssetKey(["fleet", "registration"])]
+    instance.add_backfill(
+        PartitionBackfill("one", status, from_failure=False, tags={}, backfill_timestamp=0.0, asset_selection=chosen)
+    )
+
+    found = [(one.backfill_id, one.asset_selection) for one in running_backfills(instance)]
+
+    ended = ("COMPLETED", "FAILED", "CANCELED", "COMPLETED_SUCCESS", "COMPLETED_FAILED")
+    assert found == ([] if status.value in ended else [("one", chosen)])
 
 
 def test_a_storage_outside_sql_is_none_of_them() -> None:
