@@ -111,7 +111,7 @@ def _no_failed_chunks(source: SourceSettings, own: SourceNames, statuses: "Mappi
             "failed_chunks": len(failed),
             "failed_units": units.total(),
             **({"reasons": metadata.reasons_table({"units": units})} if units else {}),
-            "first_failed_chunks": dg.MetadataValue.json(shown),
+            "first_failed_chunks": ", ".join(shown) or "none",
             "what to do": f"fix what the failure log names, then retry the failed partitions, run the job "
             f"{own.retry_job}, or `registration-pipeline submit {source.name} --failed`",
         },
