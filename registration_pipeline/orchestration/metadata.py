@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.manifest.files import Manifest
+    from registration_pipeline.orchestration.partitions import PartitionUpdate
     from registration_pipeline.planning.plan import Plan
     from registration_pipeline.planning.upserts.plan import UpsertPlan
     from registration_pipeline.planning.wave import PlannedChunk
@@ -215,6 +216,11 @@ def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
         ),
         "files": link(store, folder),
     }
+
+
+def partitions_metadata(update: "PartitionUpdate") -> Metadata:
+    """Describe what Dagster shows of the chunks that are planned."""
+    return {"shown_chunks": update.live, "archived_chunks": update.archived}
 
 
 def chunk_row(chunk: "PlannedChunk") -> Mapping[str, Any]:
