@@ -13,6 +13,7 @@ from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 from registration_pipeline.orchestration.names import SourceNames
 
 _MOST_RUNS = 200
+_MARKED = "Marked as failed by registration-pipeline: "
 _INTERRUPTED = "DagsterExecutionInterruptedError"
 _SCHEDULE_TAG = "dagster/schedule_name"
 
@@ -105,7 +106,7 @@ def _cause_of_run(instance: dg.DagsterInstance, run_id: str) -> tuple[str, bool]
         if error is not None:
             return f"The run could not be executed: {error.message.strip()}", False
         if event.message:
-            return event.message, True
+            return event.message.removeprefix(_MARKED), True
     return "its process ended without a reason in the log of the run", True
 
 
