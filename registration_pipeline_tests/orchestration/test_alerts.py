@@ -21,7 +21,7 @@ from dagster import (
 
 from registration_pipeline.cli.session import JobRequest, run_jobs
 from registration_pipeline.orchestration.alerts.watch import GRACE, Cursor, Watch
-from registration_pipeline.orchestration.runs.launch import _remote_origin, run_job
+from registration_pipeline.orchestration.runs.launch import remote_origin, run_job
 from registration_pipeline.orchestration.runs.processes import WORKER_TAG, worker_tag
 from registration_pipeline.orchestration.runs.stale_runs import clear_stale_runs
 from registration_pipeline_tests.message_servers import MessageServer, Reply, message_server
@@ -70,7 +70,7 @@ def dead_run(pipeline: Pipeline, instance: DagsterInstance) -> str:
     run = instance.create_run_for_job(
         pipeline.definitions.resolve_job_def(pipeline.own.sync_job),
         status=DagsterRunStatus.STARTED,
-        remote_job_origin=_remote_origin(pipeline.own.sync_job),
+        remote_job_origin=remote_origin(pipeline.own.sync_job),
         tags={"registration/source": SOURCE},
     )
     worker = json.loads(worker_tag(run.run_id)[WORKER_TAG])

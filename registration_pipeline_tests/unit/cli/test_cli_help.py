@@ -32,6 +32,7 @@ COMMANDS = (
     "plan",
     "probe",
     "rehearse",
+    "report",
     "sandbox",
     "schema",
     "state",
