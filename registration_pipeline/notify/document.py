@@ -191,7 +191,9 @@ def _summary(decision: Decision) -> str:
 def _first_sentence(error: str | None) -> str:
     """Return the beginning of an error for a subject, which a telephone shows before anything is opened."""
     text = _clean(error or "", _ERROR).partition(". ")[0].rstrip(".")
-    return f": {shortened(text, _IN_SUBJECT)}" if text else ""
+    if len(text) > _IN_SUBJECT:
+        text = f"{text[: _IN_SUBJECT - 1].rstrip()}…"
+    return f": {text}" if text else ""
 
 
 def _new_failures(news: News) -> str:
