@@ -16,6 +16,9 @@ import dagster as dg
 
 CODE_LOCATION = "registration_pipeline"
 DEFINITIONS_MODULE = "registration_pipeline.definitions"
+SUBMIT_STEP = "submit_chunks"
+"""The step that makes and registers chunks of a source as assets, behind the source's ident."""
+
 SOURCE_TAG = "registration/source"
 STAGE_METADATA = "registration/stage"
 
