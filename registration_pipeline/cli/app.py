@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from registration_pipeline import __version__
-from registration_pipeline.cli.declarations import first, local, lookup, reports, stages, upkeep
+from registration_pipeline.cli.declarations import first, local, lookup, messages, reports, stages, upkeep
 from registration_pipeline.cli.errors import INTERRUPTED, report, say_interrupted
 from registration_pipeline.cli.interrupt import status_of_interruption, watch_interrupts
 from registration_pipeline.cli.modes import LogFormat, speaking_as_asked, with_log_format_first
@@ -74,6 +74,7 @@ _GROUPS = (
     stages,
     reports,
     lookup,
+    messages,
     upkeep,
     local,
 )

@@ -1,4 +1,4 @@
-"""The command ``sync --dry-run``: what a sync would do, source by source. Finding that out is in ``project/dry_run.py``."""
+"""The command ``sync --dry-run``: what a sync would do, source by source. Finding that out is in ``stages/dry_run.py``."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,8 +15,8 @@ from registration_pipeline.cli.progress import TerminalListener
 from registration_pipeline.cli.session import DONE, exit_status, open_sources
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import RegistrationPipelineError
-from registration_pipeline.project.dry_run import Amount, DryRun, dry_run
 from registration_pipeline.project.listener import listening
+from registration_pipeline.stages.dry_run import Amount, DryRun, dry_run
 
 
 def try_sync(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:

@@ -103,8 +103,8 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
     from registration_pipeline.orchestration.runs.instance import open_instance
     from registration_pipeline.orchestration.runs.interrupted import end_by_force, record_interruption
     from registration_pipeline.orchestration.runs.launch import run_job
-    from registration_pipeline.orchestration.runs.listener import listening
     from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
+    from registration_pipeline.project.listener import listening
 
     results = JobResults([], {}, {})
     # The libraries stay for good: frozen, they are not visited by the garbage collector, which then takes half a second

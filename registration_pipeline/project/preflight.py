@@ -16,6 +16,7 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     StateError,
 )
+from registration_pipeline.project.alerts import channel_names
 from registration_pipeline.project.facts.checks import find_libraries, find_tables, needs_headers, try_header
 from registration_pipeline.project.metadata_schema import try_schema
 from registration_pipeline.project.project import Project
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 INSTANCE = "Dagster instance"
 """What the shell checks besides."""
-SAME_FOR_ALL = frozenset({"configuration", "state", INSTANCE})
+SAME_FOR_ALL = frozenset({"configuration", "state", "messages", INSTANCE})
 """What is checked for all sources at once, as far as the answer is the same."""
 _TRIES = 3  # a person waits for a preflight
 _CHECK_SECONDS = {"state": 15.0, "bucket": 25.0}
@@ -72,6 +73,7 @@ def run_checks(
     checks: dict[str, Callable[[], str]] = {
         "configuration": lambda: _configuration(project, source),
         "state": lambda: _state(project, source),
+        **({"messages": lambda: _messages(project)} if project.settings.notify else {}),
         **(besides or {}),
         "bucket": lambda: _bucket(project, source, listed),
     }
@@ -116,6 +118,10 @@ def _finding(source: SourceSettings, what: str, check: Callable[[], str], second
         return Finding(source.name, what, str(silent), silent)
     except RegistrationPipelineError as error:
         return Finding(source.name, what, str(error), error)
+
+
+def _messages(project: Project) -> str:
+    return f"{', '.join(channel_names(project))}; not tried: `registration-pipeline notify --test` sends a test message"
 
 
 def _configuration(project: Project, source: SourceSettings) -> str:

@@ -19,6 +19,7 @@ from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
+from registration_pipeline_tests.in_process import run_here
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,8 +73,14 @@ class CommandProject:
         assert "Traceback" not in said, said
         return Finished(process.returncode, out, said)
 
+    def run(self, *arguments: str) -> Finished:
+        """Run a command in this process."""
+        ended = run_here(self.root, *arguments)
+        assert "Traceback" not in ended.err, ended.err
+        return Finished(*ended)
+
     def sync(self) -> Finished:
-        return self.finish(self.start("sync", "--json"))
+        return self.run("sync", "--json")
 
     def assert_proven(self, objects: int, *, units: int | None = None) -> None:
         """Every unit has the UUID of an item of its own, and status and audit agree. By default each object is a unit."""
@@ -85,7 +92,7 @@ class CommandProject:
         items = {(one.item_uuid, one.unit_id) for one in outcomes if one.item_uuid is not None}
         assert len(outcomes) == objects
         assert len(items) == len(dict(items)) == len(set(dict(items).values())) == units
-        status, audit = self.finish(self.start("status", "--json")), self.finish(self.start("audit", SOURCE, "--json"))
+        status, audit = self.run("status", "--json"), self.run("audit", SOURCE, "--json")
         assert status.numbers["registered"] == len(self.registered()) == objects
         counted = {"registered": units, "pending": 0, "failed": 0, "changed": 0, "deleted": 0}
         assert status.numbers["units"] == counted

@@ -29,7 +29,7 @@ def dagster_home(settings: Settings, environ: Mapping[str, str]) -> Path:
     """Return the folder of the instance, absolute."""
     configured = environ.get("DAGSTER_HOME")
     if not configured:
-        return settings.path.parent / DEFAULT_HOME
+        return settings.base_folder / DEFAULT_HOME
     home = Path(configured).expanduser()
     if not home.is_absolute():
         raise ConfigurationError(

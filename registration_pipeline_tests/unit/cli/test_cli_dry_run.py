@@ -105,8 +105,8 @@ def test_for_people_it_says_what_would_happen(workplace: Workplace) -> None:
     assert said.out.splitlines()[:2] == [
         "fleet-cameras: a sync would register 3 objects in 2 chunks. Nothing was changed.",
         (
-            "  4 objects in the bucket: 0 planned before, 3 new, 0 excluded, 1 rejected (1 unsupported_type), "
-            "0 held for a later sync"
+            "  4 objects in the bucket: 0 planned before, 3 new, 0 excluded, 1 rejected (1 unsupported_type), 0 held "
+            "for a later sync"
         ),
     ]
     assert "fleet-cameras: inventory" in said.err

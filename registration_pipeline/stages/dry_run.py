@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from registration_pipeline.project.project import Project
 from registration_pipeline.project.selection import due_chunks
-from registration_pipeline.project.stages.listing import list_source
-from registration_pipeline.project.stages.planning import plan_latest
-from registration_pipeline.project.stages.reading import read_stage, steps_of
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.listing import list_source
+from registration_pipeline.stages.planning import plan_latest
+from registration_pipeline.stages.reading import read_stage, steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
