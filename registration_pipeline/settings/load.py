@@ -259,7 +259,9 @@ class _SettingsReader:
                 if place == (*location, "name"):
                     place = location
                 if not any(broken[: len(place)] == place for broken in self._parsed.broken):
-                    self._parsed.add(place, _problem_text(model, error))
+                    text = _problem_text(model, error)
+                    is_of_value = error["type"] not in {"extra_forbidden", "missing"}
+                    self._parsed.add(place, f"{text}{self._parsed.given(place) if is_of_value else ''}")
             return None
 
 
@@ -319,7 +321,7 @@ def _rest_of_source(name: str, values: Mapping[str, Any], doubtful: set[str]) ->
 
 
 def _problem_text(model: type[BaseModel], error: ErrorDetails) -> str:
-    """Say what is wrong with one key in words of our own; never quotes the value."""
+    """Say what is wrong with one key in words of our own; never quotes the value, which may be a secret."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         sections = {**_SECTIONS, **_ENTRIES}
