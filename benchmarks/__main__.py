@@ -35,6 +35,7 @@ NAMES = (
         "waves",
         "first_job",
         "report",
+        "report_page",
         "probing",
     ),
     "audit",  # the longest: ten and twenty times the objects

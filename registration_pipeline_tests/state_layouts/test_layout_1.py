@@ -141,8 +141,10 @@ OPTIONAL = {
         ".warnings.total: int",
     },
     "ledger/…/_SUCCESS.json": {".group_runs: list"},
-    **dict.fromkeys(("failures/…/….parquet", "failure_log/…/….parquet"), {"trace_id: string"}),
-    **dict.fromkeys(("failures/…/….csv", "failure_log/…/….csv"), {"trace_id"}),
+    "failures/…/….parquet": {"trace_id: string"},
+    "failures/…/….csv": {"trace_id"},
+    "failure_log/…/….parquet": {"trace_id: string"},
+    "failure_log/…/….csv": {"trace_id"},
 }
 """What later versions of layout 1 write besides: readers do without it. Those of the lineage's entries and of the newest wave
 in the ledger are the same as those of the wave's own marker."""
