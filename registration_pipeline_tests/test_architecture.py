@@ -55,6 +55,7 @@ LAYERS = (
     ("cli", "definitions", "__main__"),
     ("orchestration",),
     ("pipeline",),
+    ("stages",),
     ("report",),
     ("project",),
     ("audit", "notify", "rehearsal", "verification"),

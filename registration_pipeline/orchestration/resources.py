@@ -4,6 +4,7 @@ What does not belong here: where settings come from (``definitions.py`` for ``re
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -57,15 +58,20 @@ class ProjectResource(dg.ConfigurableResource):
         if self._lock is not None:
             self._lock.release()
 
-    def load_source(self, name: str) -> tuple[Project, SourceSettings]:
+    def load_source(self, name: str, of_host: Mapping[str, Any] | None = None) -> tuple[Project, SourceSettings]:
         """Return the configuration with the environment of this process, and one of its sources.
 
         Whatever runs for a source begins here, so this is where the layout of its state is checked.
 
+        Args:
+            name: of the source.
+            of_host: storage resources of a host by kind, besides those that this one was given.
+
         Raises:
             UsageError: its state was written by another version.
         """
-        clients = ResourceClients(SettingsClients(os.environ), s3=self.s3, gcs=self.gcs, azure=self.azure)
+        storage = {"s3": self.s3, "gcs": self.gcs, "azure": self.azure, **(of_host or {})}
+        clients = ResourceClients(SettingsClients(os.environ), **storage)
         project = Project(self.settings, os.environ, clients=clients, held=self._held)
         source = project.source(name)
         ensure_layout(project.store, name, utc_now())
@@ -83,4 +89,5 @@ def load_source(context: Any, own: SourceNames) -> tuple[Project, SourceSettings
         UsageError: its state was written by another version.
     """
     resource: ProjectResource = getattr(context.resources, own.resource)
-    return resource.load_source(own.source)
+    of_host = {kind: getattr(context.resources, key) for kind, key in own.shared.storage.items()}
+    return resource.load_source(own.source, of_host)
