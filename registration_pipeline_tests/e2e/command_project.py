@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from registration_pipeline.cli.app import run
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.server import Sandbox
@@ -21,6 +24,7 @@ from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from registration_pipeline.sandbox.admin.insight import RegisteredItem
@@ -72,8 +76,17 @@ class CommandProject:
         assert "Traceback" not in said, said
         return Finished(process.returncode, out, said)
 
+    def run(self, *arguments: str) -> Finished:
+        """Run a command in this process, which takes a tenth of the time of one that imports everything anew."""
+        out, said = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+        with chdir(self.root), unchanged_environment(), redirect_stdout(out), redirect_stderr(said):
+            status = run(list(arguments))
+        texts = [stream.buffer.getvalue().decode() for stream in (out, said)]  # type: ignore[attr-defined]
+        assert "Traceback" not in texts[1], texts[1]
+        return Finished(status, *texts)
+
     def sync(self) -> Finished:
-        return self.finish(self.start("sync", "--json"))
+        return self.run("sync", "--json")
 
     def assert_proven(self, objects: int, *, units: int | None = None) -> None:
         """Every unit has the UUID of an item of its own, and status and audit agree. By default each object is a unit."""
@@ -85,7 +98,7 @@ class CommandProject:
         items = {(one.item_uuid, one.unit_id) for one in outcomes if one.item_uuid is not None}
         assert len(outcomes) == objects
         assert len(items) == len(dict(items)) == len(set(dict(items).values())) == units
-        status, audit = self.finish(self.start("status", "--json")), self.finish(self.start("audit", SOURCE, "--json"))
+        status, audit = self.run("status", "--json"), self.run("audit", SOURCE, "--json")
         assert status.numbers["registered"] == len(self.registered()) == objects
         counted = {"registered": units, "pending": 0, "failed": 0, "changed": 0, "deleted": 0}
         assert status.numbers["units"] == counted
@@ -111,6 +124,17 @@ class CommandProject:
     def registered(self) -> Counter[str]:
         """Every registered URL and how often it is, over all folders."""
         return Counter(url for item in self.items() for url in item.urls)
+
+
+@contextmanager
+def unchanged_environment() -> Iterator[None]:
+    """Undo what a command sets for the code location of its process."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def configure(root: Path, *, encord: dict[str, Any] | None = None, **source: Any) -> None:

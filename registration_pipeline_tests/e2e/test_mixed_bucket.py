@@ -46,7 +46,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command
 
 def run(project: CommandProject, *arguments: str) -> dict[str, Any]:
     """Run a command that must end with 0, and return the source's numbers."""
-    finished = project.finish(project.start(*arguments, "--json"))
+    finished = project.run(*arguments, "--json")
     assert finished.status == 0, finished.said
     return finished.numbers
 
@@ -67,7 +67,7 @@ def test_manifests_that_are_too_large_are_halved_and_a_lost_state_is_rebuilt_fro
     shutil.rmtree(project.root / "state")
     if way == "audit --adopt":
         for command in (["inventory", SOURCE], ["plan", SOURCE], ["audit", SOURCE, "--adopt"]):
-            finished = project.finish(project.start(*command))
+            finished = project.run(*command)
             assert finished.status == 0, finished.said
         assert run(project, "status")["units"] == COUNTS
     assert run(project, "sync")["units"] == COUNTS
@@ -104,7 +104,7 @@ def test_late_and_bad_members_are_reported_and_the_rest_of_the_bucket_is_registe
     project.sandbox.plant()
     project.put("scans/new/IM2.dcm")
     (project.root / "media" / "rigs" / "2" / "cam_99.jpg").unlink()
-    retried = project.finish(project.start("submit", SOURCE, "--failed", "--json"))
+    retried = project.run("submit", SOURCE, "--failed", "--json")
     assert retried.status == DONE_WITH_FAILURES
     assert run(project, "sync")["units"] == COUNTS | {"registered": len(UNITS) + 1}
 

@@ -92,8 +92,8 @@ def test_a_changed_table_is_sent_by_the_next_sync(project: CommandProject) -> No
     project.assert_proven(OBJECTS)
 
     write_table(project, weather | {1: "snow"})
-    assert project.finish(project.start("plan", SOURCE, "--json")).status == DONE
-    planned = json.loads(project.finish(project.start("plan", SOURCE, "--dry-run", "--json")).out)
+    assert project.run("plan", SOURCE, "--json").status == DONE
+    planned = json.loads(project.run("plan", SOURCE, "--dry-run", "--json").out)
     assert planned["upserts"]["units"] == 1
     (sample,) = planned["upserts"]["samples"]
     assert (sample["field"], sample["before"], sample["after"]) == ("weather", "sun", "snow")
@@ -101,7 +101,7 @@ def test_a_changed_table_is_sent_by_the_next_sync(project: CommandProject) -> No
     report = verify_state(project.store, SOURCE)
     assert (report.damaged, report.foreign) == ({}, ())
     configure(project.root, **{**options(project.root), "upsert_metadata": False})
-    status = project.finish(project.start("status", "--json"))
+    status = project.run("status", "--json")
     assert (status.status, "upserts" in status.numbers) == (DONE, False)
 
 
@@ -123,16 +123,16 @@ def test_an_item_that_was_deleted_is_reported_and_not_made_again(project: Comman
     assert found.numbers["upserts"] == {"pending": 0, "done": OBJECTS - 1, "failed": 1}
     assert "New metadata of 1 registered unit did not get to Encord" in found.said
     assert shown(project) == {name: values for name, values in expected(weather).items() if name != "03.jpg"}
-    (row,) = json.loads(project.finish(project.start("failures", "--json")).out)
+    (row,) = json.loads(project.run("failures", "--json").out)
     assert (row["stage"], row["reason"], row["key"]) == ("upsert", "not_in_encord", "oslo/03.jpg")
 
-    forced = project.finish(project.start("submit", SOURCE, "--chunk", row["chunk_id"], "--force", "--json"))
+    forced = project.run("submit", SOURCE, "--chunk", row["chunk_id"], "--force", "--json")
     assert forced.status == DONE_WITH_FAILURES, forced.said
-    healed = project.finish(project.start("submit", SOURCE, "--failed", "--json"))
+    healed = project.run("submit", SOURCE, "--failed", "--json")
     assert healed.status == DONE, healed.said
     assert healed.numbers["upserts"] == {"pending": 0, "done": OBJECTS, "failed": 0}
     assert shown(project) == expected(weather)
-    assert json.loads(project.finish(project.start("failures", "--json")).out) == []
+    assert json.loads(project.run("failures", "--json").out) == []
 
 
 def test_a_value_that_becomes_invalid_fails_each_night_until_it_is_right_again(project: CommandProject) -> None:
@@ -147,19 +147,19 @@ def test_a_value_that_becomes_invalid_fails_each_night_until_it_is_right_again(p
         found = project.sync()
         assert found.status == DONE_WITH_FAILURES, found.said
         assert found.numbers["upserts"] == {"pending": 0, "done": 0, "failed": 1}
-        (row,) = json.loads(project.finish(project.start("failures", "--json")).out)
+        (row,) = json.loads(project.run("failures", "--json").out)
         assert (row["stage"], row["reason"], row["key"]) == ("upsert", "invalid_metadata", "oslo/04.jpg")
         assert "fog" in row["message"]
     logged = max((project.root / "state" / SOURCE / "failure_log").glob("*.csv")).read_text()
     assert "upsert,invalid_metadata" in logged
-    preview = project.finish(project.start("plan", SOURCE, "--dry-run"))
+    preview = project.run("plan", SOURCE, "--dry-run")
     assert "1 unit has metadata that is invalid" in preview.out
     assert "oslo/04.jpg: invalid_metadata" in preview.out
     assert (shown(project), upsert_jobs(project)) == (expected(weather), 0)
 
     write_table(project, weather)
     assert project.sync().status == DONE
-    assert json.loads(project.finish(project.start("failures", "--json")).out) == []
+    assert json.loads(project.run("failures", "--json").out) == []
     assert upsert_jobs(project) == 0
 
 
