@@ -35,6 +35,7 @@ NAMES = (
         "nights",
         "waves",
         "first_job",
+        "partitions",
         "report",
         "probing",
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.audit import item_uuid_of
 from benchmarks.measure import run_stage
@@ -65,12 +65,12 @@ def conclude_all(watch: Stopwatch) -> None:
             number += len(units)
             evidence = FolderEvidence(by_unit_id=items)
             outcomes = judge_adopted(units, evidence, attempt=1, at=utc_now())
-            facts = {"chunk_id": chunk.chunk_id, "attempt": 1, "at": utc_now()}
+            facts: dict[str, Any] = {"chunk_id": chunk.chunk_id, "attempt": 1, "at": utc_now()}
             journal.append(
                 JournalEvent(kind=JournalEventKind.INTENT, folder_uuid="f", manifest_sha256="0" * 64, **facts)
             )
             name = write_outcomes(project.store, SOURCE, chunk.chunk_id, 1, outcomes)
-            registered = {"state": ChunkState.SUCCEEDED, "registered": len(outcomes), "outcomes": name}
+            registered: dict[str, Any] = {"state": ChunkState.SUCCEEDED, "registered": len(outcomes), "outcomes": name}
             journal.append(JournalEvent(kind=JournalEventKind.VERDICT, **registered, **facts))
         journal.summarise()
 

@@ -69,6 +69,7 @@ LAYERS = (
     ("urls",),
     ("settings",),
     ("ids",),
+    ("tracing",),
     ("counted", "foreign_text", "globs", "limits", "objects"),
     ("sandbox",),
     ("bounds", "errors"),

@@ -12,6 +12,7 @@ from pydantic import Field
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import with_deps
 from registration_pipeline.orchestration.chunk_checks import chunk_checks
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
@@ -55,10 +56,12 @@ def build_audit_asset(own: SourceNames) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=f"{own.ident}_{AUDIT_OP}",
+        description=own.specs["audit"].description,
         specs=[with_deps(own.specs["audit"], own.registration)],
         check_specs=[check],
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, "audit")
     def audit(context: dg.AssetExecutionContext, config: AuditOptions) -> dg.MaterializeResult:
         adopted: list[ChunkResult] = []
         with errors_as_failures():

@@ -3,8 +3,8 @@
 What belongs here is the order of the stages and which chunks a run means; the stages themselves are in ``stages.py``.
 """
 
-from collections.abc import Collection, Generator, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from registration_pipeline.errors import UsageError
 from registration_pipeline.orchestration.chunk_checks import chunk_checks
 from registration_pipeline.orchestration.dataset import check_after_halt, dataset_stage, has_dataset
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.partitions import unknown_partitions
+from registration_pipeline.orchestration.partitions import add_partitions, unknown_partitions
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent
 from registration_pipeline.orchestration.runs.failures import failure_of
@@ -28,7 +28,7 @@ from registration_pipeline.orchestration.stages import (
     registration_stage,
 )
 from registration_pipeline.project.listener import current_listener, notice_and_log
-from registration_pipeline.project.project import Project
+from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.project.selection import due_chunks, named_chunks
 from registration_pipeline.settings import SourceSettings
 
@@ -75,6 +75,25 @@ class ChunkRun:
         """Return the chunks of a run that names none; ``shown`` are the partitions that Dagster shows as done."""
         with errors_as_failures():
             return due_chunks(self.project, self.source, failed=failed, also_due=also_due, force=force, shown=shown)
+
+    @contextmanager
+    def showing(self, instance: dg.DagsterInstance, tasks: "Sequence[ChunkTask]") -> Iterator[None]:
+        """Make archived chunks partitions again that the block leaves unfinished, or registers again."""
+        present = set(instance.get_dynamic_partitions(self.own.partitions))
+        away = [task.chunk.chunk_id for task in tasks if task.chunk.chunk_id not in present]
+        try:
+            yield
+        finally:
+            if away:
+                back = set(away) - self._archived()
+                add_partitions(instance, self.own, [chunk_id for chunk_id in away if chunk_id in back])
+
+    def _archived(self) -> frozenset[str]:
+        from registration_pipeline.tracking.archive import archived_chunks
+        from registration_pipeline.tracking.status import chunk_statuses
+
+        statuses = chunk_statuses(self.project.store, self.source.name, self.project.snapshot(self.source))
+        return archived_chunks(statuses, keep_days=self.source.keep_partitions_days, now=utc_now())
 
     def check(self) -> list[CheckReport]:
         """Read every planned chunk and send nothing: what executing only the checks means."""

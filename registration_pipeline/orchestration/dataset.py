@@ -12,6 +12,7 @@ import dagster as dg
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import declared
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
@@ -102,6 +103,7 @@ def build_dataset_asset(own: SourceNames) -> dg.AssetsDefinition:
     )
 
     @dg.asset(**declared(own, "dataset", own.registration), check_specs=[check], pool=own.pool)
+    @hosted(own, "dataset")
     def dataset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with errors_as_failures():
             project, source = load_source(context, own)

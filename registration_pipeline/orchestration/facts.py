@@ -10,9 +10,11 @@ import dagster as dg
 
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import declared
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
+from registration_pipeline.orchestration.runs.planned_events import announce
 from registration_pipeline.orchestration.stages import CheckReport, StageReport
 from registration_pipeline.project.listener import Log
 from registration_pipeline.project.project import Project
@@ -89,6 +91,7 @@ def _asset(stage: FactStage, own: SourceNames) -> dg.AssetsDefinition:
         else None,
         pool=own.listing_pool,
     )
+    @hosted(own, stage.name)
     def facts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
             report = fact_stage(stage, *load_source(context, own), own, context.log.info, again=True)
@@ -135,11 +138,15 @@ def _op(
         pool=own.listing_pool,
         ins=ins,
         out=dg.Out(dg.Nothing),
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, stage.name)
     def read(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = fact_stage(stage, *load_source(context, own), own, context.log.info, again=again)
+            loaded = load_source(context, own)
+            if stage.is_step(source):
+                announce(context, own.facts(stage.name))
+            report = fact_stage(stage, *loaded, own, context.log.info, again=again)
         if stage.is_step(source):
             for check in report.checks:
                 event: Any = check.as_event()  # Dagster takes it, and its annotation lacks it

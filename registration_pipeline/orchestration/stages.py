@@ -13,11 +13,17 @@ import dagster as dg
 
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.partitions import removed_partitions, update_partitions
+from registration_pipeline.orchestration.partitions import (
+    PartitionUpdate,
+    archive_notice,
+    many_partitions_warning,
+    removed_partitions,
+    update_partitions,
+)
 from registration_pipeline.orchestration.runs.failures import failure_line
 from registration_pipeline.orchestration.schema_check import schema_facts
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
-from registration_pipeline.project.project import Project
+from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.stages.listing import list_source
 from registration_pipeline.stages.planning import plan_latest
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import ChunkTask
+    from registration_pipeline.tracking.snapshot import SourceSnapshot
 
 _LOG_SECONDS = 30.0
 _MOST_INVALID_SHOWN = 100
@@ -118,9 +125,7 @@ def plan_stage(
 
     planned = plan_latest(project, source, log)
     plan, snapshot = planned.plan, planned.snapshot
-    removed = update_partitions(instance, own, snapshot.chunks)
-    if removed:
-        notice_and_log(log)(removed_partitions(source.name, project.store.uri, removed))
+    partitions = _show_chunks(project, source, snapshot, own=own, instance=instance, log=log)
     status = source_status(project.store, source.name, snapshot)
     accounted = CheckReport(
         names.EVERY_OBJECT_ACCOUNTED,
@@ -129,7 +134,35 @@ def plan_stage(
         metadata={key: value for key, value in status.as_json().items() if isinstance(value, int)},
     )
     matches = _schema_check(source, own, plan.wave.counts.rejected_by_reason)
-    return StageReport(metadata.plan_metadata(project.store, plan), (accounted, *matches))
+    shown = metadata.plan_metadata(project.store, plan) | metadata.partitions_metadata(partitions)
+    return StageReport(shown, (accounted, *matches))
+
+
+def _show_chunks(
+    project: Project,
+    source: SourceSettings,
+    snapshot: "SourceSnapshot",
+    *,
+    own: SourceNames,
+    instance: dg.DagsterInstance,
+    log: Log,
+) -> PartitionUpdate:
+    """Make Dagster's partitions of the source what its state and ``keep_partitions_days`` say, and say what was removed."""
+    from registration_pipeline.tracking.archive import archived_chunks
+    from registration_pipeline.tracking.status import chunk_statuses
+
+    keep_days = source.keep_partitions_days
+    statuses = {} if keep_days is None else chunk_statuses(project.store, source.name, snapshot)
+    archived = archived_chunks(statuses, keep_days=keep_days, now=utc_now())
+    update = update_partitions(instance, own, snapshot.chunks, archived)
+    said = [
+        removed_partitions(source.name, project.store.uri, update.orphans) if update.orphans else None,
+        archive_notice(source.name, update, keep_days),
+        many_partitions_warning(source.name, update),
+    ]
+    for text in filter(None, said):
+        notice_and_log(log)(text)
+    return update
 
 
 def _schema_check(source: SourceSettings, own: SourceNames, rejected: Mapping[str, int]) -> tuple[CheckReport, ...]:

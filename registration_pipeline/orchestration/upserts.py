@@ -11,6 +11,7 @@ import dagster as dg
 from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata
 from registration_pipeline.orchestration.asset_specs import declared
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
@@ -70,6 +71,7 @@ def build_upserts_asset(own: SourceNames) -> dg.AssetsDefinition:
     """Return the asset of a source whose metadata is sent again when it changes."""
 
     @dg.asset(**declared(own, "metadata_upserts", own.registration), pool=own.pool)
+    @hosted(own, "metadata_upserts")
     def metadata_upserts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         with errors_as_failures():
             opened, current = load_source(context, own)

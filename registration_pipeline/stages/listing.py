@@ -10,6 +10,7 @@ from registration_pipeline.counted import counted
 from registration_pipeline.project.listener import Log, ProgressReporter, current_listener, notice_and_log
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.tracing import traced
 from registration_pipeline.urls import url_warning
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Listed:
         return not self.inventory.objects and bool(self.objects_before)
 
 
+@traced("stage", stage="inventory")
 def list_source(project: Project, source: SourceSettings, log: Log, warn: Log | None = None) -> Listed:
     """List a source into a new inventory.
 

@@ -14,6 +14,7 @@ from registration_pipeline.project.listener import Log, current_listener, notice
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.project.submitting import register
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.tracing import span, traced
 
 if TYPE_CHECKING:
     from registration_pipeline.planning.upserts.plan import UpsertPlan
@@ -160,7 +161,8 @@ def register_chunks(
     failed: list[ChunkResult] = []
     done = 0
     # Closed here and not when it is freed: an interruption may be kept, with all it refers to, and the threads would go on.
-    with closing(register(project, source, tasks, notify=notice_and_log(log), with_manifests=with_manifests)) as found:
+    found = register(project, source, tasks, notify=notice_and_log(log), with_manifests=with_manifests)
+    with span("stage", stage="registration"), closing(found):
         for one in found:
             if isinstance(one, ChunkResult):
                 done += 1
@@ -244,6 +246,7 @@ def link_dataset(project: Project, source: SourceSettings, log: Log, *, retry_fa
     return DatasetLinked(counts, totals)
 
 
+@traced("stage", stage="failure log")
 def write_failure_log(project: Project, source: SourceSettings, log: Log) -> FailureLogWritten:
     """Write the source's failure log and its report from the state, also when nothing failed.
 
@@ -268,5 +271,13 @@ def write_failure_log(project: Project, source: SourceSettings, log: Log) -> Fai
     Journal(project.store, source.name).summarise(snapshot.journals)
     status = project.status(source, snapshot)
     current_listener().counted(status)
-    page = keep_nightly_report(project, source, log_id, snapshot=snapshot, status=status, failures=breakdown.figures())
+    page = keep_nightly_report(
+        project,
+        source,
+        log_id,
+        snapshot=snapshot,
+        status=status,
+        failures=breakdown.figures(),
+        notify=notice_and_log(log),
+    )
     return FailureLogWritten(status, tally, (*written, page))

@@ -15,7 +15,7 @@ from typing import Any
 spec = importlib.util.spec_from_file_location("registration", sys.argv[1])
 assert spec is not None
 assert spec.loader is not None
-module = importlib.util.module_from_spec(spec)
+module: Any = importlib.util.module_from_spec(spec)
 sys.modules["registration"] = module
 spec.loader.exec_module(module)
 

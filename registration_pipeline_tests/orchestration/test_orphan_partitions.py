@@ -94,8 +94,8 @@ def test_partitions_keep_the_order_of_the_plan(pipeline: Pipeline, instance: Dag
     own = pipeline.own
     instance.add_dynamic_partitions(own.partitions, ["b", "orphan", "c"])
 
-    assert update_partitions(instance, own, ["a", "b", "c", "d"]) == ["orphan"]
-    assert update_partitions(instance, own, ["a", "b", "c", "d"]) == []
+    assert update_partitions(instance, own, ["a", "b", "c", "d"]).orphans == ["orphan"]
+    assert update_partitions(instance, own, ["a", "b", "c", "d"]).orphans == []
 
     assert instance.get_dynamic_partitions(own.partitions) == ["b", "c", "a", "d"]
 

@@ -8,6 +8,7 @@ import dagster as dg
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.foreign_text import kept_cause, masked, printable
 from registration_pipeline.project.listener import current_listener
+from registration_pipeline.tracing import fail_run
 
 
 @contextmanager
@@ -20,6 +21,7 @@ def errors_as_failures() -> Iterator[None]:
         yield
     except RegistrationPipelineError as error:
         current_listener().stopped(error)
+        fail_run(error)
         raise dg.Failure(
             description=printable(masked(str(error))),
             metadata={"error": type(error).__name__, "exit_status": error.exit_status},

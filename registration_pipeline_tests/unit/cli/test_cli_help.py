@@ -28,6 +28,7 @@ COMMANDS = (
     "find",
     "init",
     "inventory",
+    "notify",
     "plan",
     "probe",
     "rehearse",
