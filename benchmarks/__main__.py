@@ -25,6 +25,7 @@ NAMES = (
     *(
         "end_to_end",
         "found_by_place",
+        "find",
         "groups",
         "metadata_plan",
         "metadata_tables",
