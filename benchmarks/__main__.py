@@ -34,6 +34,7 @@ NAMES = (
         "nights",
         "waves",
         "first_job",
+        "partitions",
         "report",
         "probing",
     ),

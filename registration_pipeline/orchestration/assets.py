@@ -106,6 +106,7 @@ def _result(report: StageReport) -> dg.MaterializeResult:
 def _chunks(own: SourceNames) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{own.ident}_submit_chunks",
+        description="Makes the manifests of the chosen chunks and sends them to Encord.",
         specs=[
             with_deps(own.specs["manifest"], own.chunk_plan),
             with_deps(own.specs["registration"], own.manifest),
@@ -140,7 +141,7 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         yield from _chosen(context, checks)
         if own.registration in selected:
             has_listed = own.inventory in (context.run.asset_selection or ())
-            run.alert(context.run_id, has_listed=has_listed, has_failure_log=False)
+            run.alert(context.run.run_id, has_listed=has_listed, has_failure_log=False)
         if (failure := run.failure(failed, unknown)) is not None:
             raise failure
 

@@ -3,8 +3,8 @@
 What belongs here is the order of the stages and which chunks a run means; the stages themselves are in ``stages.py``.
 """
 
-from collections.abc import Collection, Generator, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +14,11 @@ from registration_pipeline.errors import UsageError
 from registration_pipeline.orchestration.chunk_checks import chunk_checks
 from registration_pipeline.orchestration.dataset import check_after_halt, dataset_stage, has_dataset
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.partitions import unknown_partitions
+from registration_pipeline.orchestration.partitions import add_partitions, unknown_partitions
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent
 from registration_pipeline.orchestration.runs.failures import failure_of
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
+from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     ManifestTally,
@@ -27,7 +27,9 @@ from registration_pipeline.orchestration.stages import (
     manifest_stage,
     registration_stage,
 )
-from registration_pipeline.project.project import Project
+from registration_pipeline.project.listener import current_listener, notice_and_log
+from registration_pipeline.project.project import Project, utc_now
+from registration_pipeline.project.selection import due_chunks, named_chunks
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -55,14 +57,8 @@ class ChunkRun:
 
         Those fail by themselves: after a lost state, or with two configurations in one instance, Dagster knows more chunks.
         """
-        from registration_pipeline.tracking.due import named_tasks
-        from registration_pipeline.tracking.status import chunk_statuses
-
         with errors_as_failures():
-            statuses = chunk_statuses(self.project.store, self.source.name, self.project.snapshot(self.source))
-            known = [chunk_id for chunk_id in chunk_ids if chunk_id in statuses]
-            unknown = [chunk_id for chunk_id in chunk_ids if chunk_id not in statuses]
-            return named_tasks(self.source.name, statuses, known, force=force), unknown
+            return named_chunks(self.project, self.source, chunk_ids, force=force)
 
     def failure(self, failed: "Sequence[ChunkResult]", unknown: Sequence[str]) -> dg.Failure | None:
         """Return the failure that marks the chunks of a run as failed that are not registered; None if all are."""
@@ -76,32 +72,28 @@ class ChunkRun:
     def due(
         self, *, failed: bool, also_due: bool, force: bool = False, shown: Collection[str] | None = None
     ) -> "list[ChunkTask]":
-        """Return the chunks of a run that names none: those that are due, those that failed, or both, each once.
+        """Return the chunks of a run that names none; ``shown`` are the partitions that Dagster shows as done."""
+        with errors_as_failures():
+            return due_chunks(self.project, self.source, failed=failed, also_due=also_due, force=force, shown=shown)
 
-        Args:
-            failed: retry those with failures.
-            also_due: work on what is due.
-            force: retry also those whose retries are exhausted.
-            shown: partitions that Dagster shows as done. Registered chunks that are not among them are read again, so that
-                the view catches up after a run that ended too early to report, or without its history.
-        """
-        from registration_pipeline.tracking.due import due_tasks, failed_tasks, unshown_tasks
-        from registration_pipeline.tracking.repairs import repaired_chunks
+    @contextmanager
+    def showing(self, instance: dg.DagsterInstance, tasks: "Sequence[ChunkTask]") -> Iterator[None]:
+        """Make archived chunks partitions again that the block leaves unfinished, or registers again."""
+        present = set(instance.get_dynamic_partitions(self.own.partitions))
+        away = [task.chunk.chunk_id for task in tasks if task.chunk.chunk_id not in present]
+        try:
+            yield
+        finally:
+            if away:
+                back = set(away) - self._archived()
+                add_partitions(instance, self.own, [chunk_id for chunk_id in away if chunk_id in back])
+
+    def _archived(self) -> frozenset[str]:
+        from registration_pipeline.tracking.archive import archived_chunks
         from registration_pipeline.tracking.status import chunk_statuses
 
-        with errors_as_failures():
-            store, source = self.project.store, self.source
-            snapshot = self.project.snapshot(source)
-            statuses = chunk_statuses(store, source.name, snapshot)
-            repaired = repaired_chunks(store, snapshot, statuses)
-            retries = failed_tasks(statuses, max_attempts=source.max_attempts, repaired=repaired, force=force)
-            due = due_tasks(statuses, max_attempts=source.max_attempts, repaired=repaired)
-            chosen = {task.chunk.chunk_id: task for task in retries} if failed else {}
-            for task in due if also_due else ():
-                chosen.setdefault(task.chunk.chunk_id, task)
-            if also_due and shown is not None:
-                chosen |= {task.chunk.chunk_id: task for task in unshown_tasks(statuses, shown)}
-            return list(chosen.values())
+        statuses = chunk_statuses(self.project.store, self.source.name, self.project.snapshot(self.source))
+        return archived_chunks(statuses, keep_days=self.source.keep_partitions_days, now=utc_now())
 
     def check(self) -> list[CheckReport]:
         """Read every planned chunk and send nothing: what executing only the checks means."""

@@ -12,7 +12,9 @@ import dagster as dg
 from registration_pipeline.orchestration.alerts.sensor import build_alert_sensor
 from registration_pipeline.orchestration.asset_specs import Embedding, Translation, name_source
 from registration_pipeline.orchestration.assets import build_assets
-from registration_pipeline.orchestration.jobs import build_jobs, build_schedule
+from registration_pipeline.orchestration.automation.follow_up import build_follow_up_sensor
+from registration_pipeline.orchestration.automation.nightly import build_schedule
+from registration_pipeline.orchestration.jobs import build_jobs
 from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.stale_runs import build_stale_run_sensor
@@ -93,6 +95,7 @@ def define(
         schedules=[schedule for schedule in schedules if schedule is not None],
         sensors=[
             build_stale_run_sensor(shared),
+            build_follow_up_sensor([own for _, own in sources], shared),
             *build_alert_sensor(settings, shared, [own for _, own in sources], has_schedules=has_schedules),
         ],
         resources={**resources, shared.resource: ProjectResource(settings=settings, **storage)},

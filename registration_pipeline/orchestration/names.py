@@ -174,6 +174,16 @@ class SourceNames:
         return f"{self.ident}_sync"
 
     @property
+    def nightly_job(self) -> str:
+        """The same run as the schedule starts it: it names its assets, so that their pages show the schedule."""
+        return f"{self.ident}_nightly_sync"
+
+    @property
+    def sync_jobs(self) -> tuple[str, str]:
+        """The jobs whose runs are a sync: started by hand or a command, and by the schedule."""
+        return self.sync_job, self.nightly_job
+
+    @property
     def submit_job(self) -> str:
         """Registration of chunks that are due or named."""
         return f"{self.ident}_submit"

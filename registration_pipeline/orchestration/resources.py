@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.names import SOURCE_TAG, SourceNames
 from registration_pipeline.orchestration.runs.processes import record_worker
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 from registration_pipeline.orchestration.storage.clients import ResourceClients
@@ -18,6 +18,7 @@ from registration_pipeline.project.clients.stores import SettingsClients
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import Settings, SourceSettings
 from registration_pipeline.state.version import ensure_layout
+from registration_pipeline.tracing import begin_run, end_run
 
 _NONE: Any = None
 """The default of a dependency, which Dagster allows and its annotation does not."""
@@ -47,9 +48,13 @@ class ProjectResource(dg.ConfigurableResource):
         """Record which process works on the run: every run begins with its resources, however it was started."""
         if context.instance is not None and context.run is not None:
             self._lock = record_worker(context.instance, context.run)
+        if context.run is not None:
+            source = context.run.tags.get(SOURCE_TAG)
+            begin_run(os.environ, source=source, run_id=context.run.run_id, job_name=context.run.job_name)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
         """Give back what says that this process works on the run."""
+        end_run()
         if self._lock is not None:
             self._lock.release()
 

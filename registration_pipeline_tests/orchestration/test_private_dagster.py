@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import inspect
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
-from dagster import DagsterEvent, DagsterInstance, DagsterRun, job
+from dagster import AssetKey, DagsterEvent, DagsterInstance, DagsterRun, job
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.remote_representation.external_data import asset_node_snaps_from_repo
 
 from registration_pipeline.orchestration import private_dagster
 from registration_pipeline.orchestration.private_dagster import (
+    BULK_ACTION_TERMINAL_STATUSES,
     NO_CAPTURE,
+    AssetLayer,
     CheckError,
     InstanceRef,
     LoadableTargetOrigin,
@@ -19,8 +25,11 @@ from registration_pipeline.orchestration.private_dagster import (
     ModuleCodePointer,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
+    delete_dynamic_partitions,
     make_new_run_id,
     postgres_event_log,
+    running_backfills,
+    schedule_execution_time_iterator,
     sql_event_log,
     sqlite_event_log,
 )
@@ -30,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAGS = {
+    "BACKFILL_ID_TAG": "dagster/backfill",
     "HIDDEN_TAG_PREFIX": ".dagster/",
     "RESUME_RETRY_TAG": "dagster/is_resume_retry",
     "RETRY_NUMBER_TAG": "dagster/retry_number",
@@ -47,7 +57,9 @@ PARAMETERS = {
 }
 """What the shell passes."""
 TESTED_BELOW = {
+    "BULK_ACTION_TERMINAL_STATUSES",
     "NO_CAPTURE",
+    "AssetLayer",
     "CheckError",
     "InstanceRef",
     "LoadableTargetOrigin",
@@ -55,8 +67,10 @@ TESTED_BELOW = {
     "ModuleCodePointer",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "delete_dynamic_partitions",
     "make_new_run_id",
     "postgres_event_log",
+    "running_backfills",
     "sql_event_log",
     "sqlite_event_log",
 }
@@ -104,6 +118,45 @@ def test_the_public_event_takes_the_private_data() -> None:
         "step_key",
         "asset_materialization_planned_data",
     ]
+
+
+def test_a_job_may_name_assets_that_its_steps_do_not_materialize() -> None:
+    @dg.asset
+    def table() -> None:
+        pass
+
+    @dg.op
+    def step() -> None:
+        pass
+
+    @dg.graph
+    def steps() -> None:
+        step()
+
+    nightly = steps.to_job("nightly", asset_layer=AssetLayer.for_external_job([table.key]))
+    defs = dg.Definitions(assets=[table], jobs=[nightly])
+    shown = {one.asset_key: one.job_names for one in asset_node_snaps_from_repo(defs.get_repository_def())}
+
+    assert "nightly" in shown[table.key]
+    assert nightly.partitions_def is None
+    with DagsterInstance.ephemeral() as instance:
+        run = nightly.execute_in_process(instance=instance)
+        assert instance.get_latest_materialization_event(table.key) is None
+    assert [event.step_key for event in run.get_step_success_events()] == ["step"]
+
+
+def test_the_statuses_of_backfills_that_have_ended_are_known() -> None:
+    assert set(BulkActionStatus) - set(BULK_ACTION_TERMINAL_STATUSES) == {
+        BulkActionStatus.REQUESTED,
+        BulkActionStatus.CANCELING,
+        BulkActionStatus.FAILING,
+    }
+
+
+def test_ticks_of_a_schedule_begin_at_a_time_and_include_it() -> None:
+    ticks = schedule_execution_time_iterator(datetime(2026, 11, 22, 2, 30, tzinfo=UTC).timestamp(), "30 2 * * *", "UTC")
+
+    assert [next(ticks).isoformat() for _ in range(2)] == ["2026-11-22T02:30:00+00:00", "2026-11-23T02:30:00+00:00"]
 
 
 def test_a_run_may_have_an_id_made_before_it() -> None:
@@ -168,6 +221,32 @@ def test_postgres_is_known_by_its_class_and_takes_a_batch(instance: DagsterInsta
     assert postgres_event_log(storage.__new__(storage)) is not None
     assert list(inspect.signature(storage.store_event_batch).parameters) == ["self", "events"]
     assert postgres_event_log(instance.event_log_storage) is None
+
+
+@pytest.mark.parametrize("ids", [["b"], ["d", "b", "unknown"], [f"{number}" for number in range(1200)]], ids=len)
+def test_partitions_are_deleted_one_or_many_at_once_of_one_definition(
+    instance: DagsterInstance, ids: list[str]
+) -> None:
+    for definition in ("fleet", "other"):
+        instance.add_dynamic_partitions(definition, list(dict.fromkeys([*"abcd", *ids])))
+
+    delete_dynamic_partitions(instance, "fleet", ids)
+
+    assert instance.get_dynamic_partitions("fleet") == [one for one in "abcd" if one not in ids]
+    assert set(instance.get_dynamic_partitions("other")) == {*"abcd", *ids}
+
+
+@pytest.mark.parametrize("status", BulkActionStatus)
+def test_a_backfill_runs_until_it_ended(instance: DagsterInstance, status: BulkActionStatus) -> None:
+    chosen = [AssetKey(["fleet", "registration"])]
+    instance.add_backfill(
+        PartitionBackfill("one", status, from_failure=False, tags={}, backfill_timestamp=0.0, asset_selection=chosen)
+    )
+
+    found = [(one.backfill_id, one.asset_selection) for one in running_backfills(instance)]
+
+    ended = ("COMPLETED", "FAILED", "CANCELED", "COMPLETED_SUCCESS", "COMPLETED_FAILED")
+    assert found == ([] if status.value in ended else [("one", chosen)])
 
 
 def test_a_storage_outside_sql_is_none_of_them() -> None:

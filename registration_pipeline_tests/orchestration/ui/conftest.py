@@ -154,13 +154,21 @@ class Ui:
 
     def backfill(self, assets: Sequence[AssetKey], partitions: Sequence[str] | None) -> Backfill:
         """Launch a backfill of partitions, or of everything in the assets' graph, and wait for its end."""
+        return self.backfill_ended(self.launch_backfill(assets, partitions))
+
+    def launch_backfill(self, assets: Sequence[AssetKey], partitions: Sequence[str] | None) -> str:
+        """Launch a backfill of partitions, or of everything in the assets' graph, and return its id at once."""
         selection = [{"path": list(asset.path)} for asset in assets]
         which = {"allPartitions": True} if partitions is None else {"partitionNames": list(partitions)}
         launched = self.ask(BACKFILL, p={"assetSelection": selection, **which, "tags": []})["launchPartitionBackfill"]
         assert "backfillId" in launched, launched
+        return str(launched["backfillId"])
+
+    def backfill_ended(self, backfill_id: str) -> Backfill:
+        """Wait until a backfill has ended."""
         deadline = time.monotonic() + RUN_SECONDS
         while True:
-            found = self.ask(BACKFILL_STATUS, id=launched["backfillId"])["partitionBackfillOrError"]
+            found = self.ask(BACKFILL_STATUS, id=backfill_id)["partitionBackfillOrError"]
             if found["status"] != "REQUESTED":
                 error = found["error"]["message"] if found["error"] else None
                 return Backfill(status=found["status"], runs=tuple(run["runId"] for run in found["runs"]), error=error)

@@ -49,19 +49,27 @@ def test_a_run_of_a_killed_daemon_is_cleared_and_finished_by_a_command(
     assert pipeline.sandbox.duplicates() == {}
 
 
-def test_the_next_daemon_clears_and_finishes_what_a_killed_one_left(
+def test_a_backfill_whose_daemon_webserver_and_worker_were_killed_is_finished_by_the_next_ones(
     pipeline: Pipeline, instance: DagsterInstance, start_ui: Callable[[], Ui]
 ) -> None:
+    own = pipeline.own
     pipeline.add_images(4)
+    chunk_ids = pipeline.plan(instance)
     ui = start_ui()
-    run_id = ui.launch(pipeline.own.sync_job)
+    backfill_id = ui.launch_backfill([own.manifest, own.registration], chunk_ids)
     pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 4, seconds=90, what="the upload jobs")
+    (killed,) = ui.runs(statuses=["STARTED"])
     ui.kill()
 
     again = start_ui()
+    backfill = again.backfill_ended(backfill_id)
 
-    assert again.ended(run_id) == "FAILURE"
-    assert again.launch_job(pipeline.own.sync_job) == "SUCCESS"
+    assert (backfill.status, backfill.error) == ("COMPLETED_SUCCESS", None)
+    assert again.run(killed["runId"])["runStatus"] == "FAILURE"
+    (repeated,) = set(backfill.runs) - {killed["runId"]}
+    assert again.run(repeated)["runStatus"] == "SUCCESS"
     assert pipeline.status.registered == 4
     assert len(pipeline.sandbox.jobs()) == 4
-    assert pipeline.shown(instance, pipeline.own.registration).counts == (4, 0, 0)
+    assert pipeline.sandbox.duplicates() == {}
+    for key in (own.manifest, own.registration):
+        assert pipeline.shown(instance, key).counts == (4, 0, 0)
