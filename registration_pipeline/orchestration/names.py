@@ -101,6 +101,12 @@ class SourceNames:
         """What every step of the source requires."""
         return {self.shared.resource, *self.shared.storage.values()}
 
+    def has_step(self, step: str) -> bool:
+        """Return whether a step of a run may be for the source: ops begin with its name, assets have the name of their key."""
+        return step.startswith(f"{self.ident}_") or any(
+            step == spec.key.to_python_identifier() for spec in self.specs.values()
+        )
+
     def default_key(self, stage: str) -> dg.AssetKey:
         """Return the key that a stage's asset has unless a host gives another."""
         return dg.AssetKey([*self.key_prefix, self.source, stage])

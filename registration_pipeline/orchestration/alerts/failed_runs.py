@@ -78,7 +78,7 @@ def _own_of(step: str, owns: Sequence[SourceNames]) -> SourceNames | None:
     """Return the source that a step is for; steps begin with the source's name, and one name may begin with another."""
     if len(owns) == 1:
         return owns[0]
-    fitting = [own for own in owns if step.startswith(f"{own.ident}_")]
+    fitting = [own for own in owns if own.has_step(step)]
     return max(fitting, key=lambda own: len(own.ident), default=None)
 
 
