@@ -34,7 +34,7 @@ _USES = {_SUBMISSION: "submitted", _LISTING: "listed or planned"}
 
 Around = Callable[[Any, str, str, Iterator[Any]], Iterator[Any]]
 """Takes the context of a step, its source, its stage and the events that it yields; yields those. The step does its work while
-its events are taken."""
+its events are read."""
 
 
 @dataclass(frozen=True)
