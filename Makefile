@@ -88,10 +88,12 @@ format: setup-dev
 check-definitions: export REGISTRATION_CONFIG := $(CURDIR)/examples/registration.yaml
 check-definitions: export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 check-definitions: export PATH := $(CURDIR)/$(BIN):$(PATH)
-check-definitions: setup-dev  ## the code location loads, for dg and for dagster
+check-definitions: setup-dev  ## the code location loads, for dg and for dagster, and so does the project of another team
 	dg check toml
 	dg check defs
 	dagster definitions validate -w workspace.yaml
+	cd examples/foreign_project && PYTHONPATH=src dg check defs
+	cd examples/foreign_project && PYTHONPATH=src dg list components | grep BucketRegistration
 
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: setup-dev  ## the docs as a site, in site/; a broken link or anchor fails

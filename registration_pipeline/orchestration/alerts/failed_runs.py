@@ -84,10 +84,9 @@ def _troubles(instance: dg.DagsterInstance, record: dg.RunRecord, owns: Sequence
 def _own_of(step: str, owns: Sequence[SourceNames]) -> SourceNames | None:
     """Return the source that a step is for; steps begin with the source's name, and one name may begin with another.
 
-    A step of the host in the same run is for none. Dagster joins the parts of an asset's key by two underscores.
+    A step of the host in the same run is for none.
     """
-    name = re.sub("_+", "_", step)
-    fitting = [own for own in owns if name.startswith(f"{own.ident}_")]
+    fitting = [own for own in owns if own.has_step(step)]
     return max(fitting, key=lambda own: len(own.ident), default=None)
 
 
