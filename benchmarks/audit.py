@@ -227,11 +227,11 @@ def compare_in_dictionaries(watch: Stopwatch) -> None:
 def audit(watch: Stopwatch) -> None:
     """Stage: the audit, up to its report in the state."""
     import registration_pipeline.audit.audit
-    from registration_pipeline.orchestration.audit import audit_stage
+    from registration_pipeline.stages.auditing import audit_source
 
     project, source = load_project()
     assert project.gateway
     with watch:
-        report = audit_stage(project, source, lambda _: None)
+        report = audit_source(project, source, lambda _: None)
     watch.facts["findings"] = dict(report.findings)
     del registration_pipeline

@@ -229,7 +229,7 @@ def _entries(instance: dg.DagsterInstance, keys: list[str]) -> list[dg.EventLogE
             step.job_name, "register_chunks", AssetMaterializationPlannedData(registration, key, None)
         )
         entries.append(
-            dg.EventLogEntry(None, 20, "", step.run_id, time.time(), "register_chunks", step.job_name, planned)
+            dg.EventLogEntry(None, 20, "", step.run_id, time.time(), "register_chunks", step.job_name, planned)  # type: ignore[no-untyped-call]
         )
         if int(key[-6:]) % FAILED_ONE_IN:
             metadata: dict[str, int | str] = {

@@ -171,7 +171,7 @@ class MailServer:
 
     async def handle_DATA(  # noqa: N802
         self,
-        server: SMTP,  # noqa: ARG002
+        server: SMTP,
         session: Session,
         envelope: Envelope,
     ) -> str:
@@ -180,7 +180,9 @@ class MailServer:
         self.raw.append(content)
         self.mails.append(email.message_from_bytes(content, policy=default))
         self.envelopes.append((str(envelope.mail_from), [str(one) for one in envelope.rcpt_tos]))
-        self.was_encrypted.append(session.ssl is not None)
+        transport = server.transport
+        is_smtps = transport is not None and transport.get_extra_info("sslcontext") is not None
+        self.was_encrypted.append(session.ssl is not None or is_smtps)
         return "250 OK"
 
     def authenticate(self, *given: Any) -> AuthResult:
@@ -188,7 +190,7 @@ class MailServer:
         login: LoginPassword = given[-1]
         name, password = login.login.decode(), login.password.decode()
         self.logins.append((name, password))
-        return AuthResult(success=password == self.password)
+        return AuthResult(success=password == self.password, handled=False)
 
 
 class _Port(Controller):
@@ -215,7 +217,14 @@ def mail_server(
     settings: dict[str, Any] = {"authenticator": server.authenticate, "auth_required": asks_for_login}
     if context is not None and not is_smtps:
         settings["tls_context"] = context
-    controller = _Port(server, hostname="127.0.0.1", port=0, ssl_context=context if is_smtps else None, **settings)
+    controller = _Port(
+        server,
+        hostname="127.0.0.1",
+        port=0,
+        server_hostname="mail.test",
+        ssl_context=context if is_smtps else None,
+        **settings,
+    )
     controller.start()
     server.url = f"{'smtps' if is_smtps else 'smtp'}://127.0.0.1:{controller.port}"
     try:

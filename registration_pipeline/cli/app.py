@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 
 from registration_pipeline import __version__
-from registration_pipeline.cli.declarations import first, local, lookup, reports, stages, upkeep
+from registration_pipeline.cli.declarations import first, local, lookup, messages, reports, stages, upkeep
 from registration_pipeline.cli.errors import INTERRUPTED, report, say_interrupted
 from registration_pipeline.cli.interrupt import status_of_interruption, watch_interrupts
+from registration_pipeline.cli.modes import LogFormat, speaking_as_asked, with_log_format_first
 from registration_pipeline.cli.options import ConfigOption
 from registration_pipeline.cli.streams import replace_closed_streams, watch_stdout
 from registration_pipeline.errors import UsageError
@@ -52,6 +53,10 @@ def _global_options(
         # Eager, because it must answer before a missing command is complained about.
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
+    log_format: Annotated[  # noqa: ARG001 - read before anything is parsed, so that errors of parsing have that form, too
+        LogFormat,
+        typer.Option("--log-format", help="Form of what is said on standard error; also after the command."),
+    ] = LogFormat.TEXT,
 ) -> None:
     try:
         Path.cwd()
@@ -69,6 +74,7 @@ _GROUPS = (
     stages,
     reports,
     lookup,
+    messages,
     upkeep,
     local,
 )
@@ -91,6 +97,12 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit status; every error becomes a message on standard error."""
+    arguments = with_log_format_first(arguments)
+    with speaking_as_asked(arguments):
+        return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
     try:
         status = int(app(arguments, prog_name=_NAME, standalone_mode=False) or 0)
         sys.stdout.flush()  # else the interpreter writes what is left when nothing can be said any more

@@ -63,7 +63,7 @@ def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) ->
     statuses = [ended.get(source.name) or project.status(source) for source in sources]
     halted = {name for name, _ in errors}
     shown = [status for status in statuses if status.inventory_id is not None or status.source not in halted]
-    print_json(status_document(statuses)) if as_json else print_status(shown)
+    print_json(status_document(statuses, errors)) if as_json else print_status(shown)
     return exit_status(statuses, errors)
 
 
@@ -162,7 +162,7 @@ def submit_source(
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
     errors, ended, _ = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
     statuses = [ended.get(source.name) or project.status(source)]
-    print_json(status_document(statuses)) if as_json else print_status(statuses)
+    print_json(status_document(statuses, errors)) if as_json else print_status(statuses)
     if statuses[0].quarantined and not force:
         notice(
             f"Failed objects in chunks that were tried {counted(source.max_attempts, 'time')} (max_attempts): "

@@ -14,59 +14,79 @@ from collections.abc import Callable, Iterator
 import click
 
 from registration_pipeline import __version__
+from registration_pipeline.cli.error_values import error_values
+from registration_pipeline.cli.modes import MODES, spoken
 from registration_pipeline.cli.streams import discard_stdout, stdout_trouble
 from registration_pipeline.errors import RegistrationPipelineError
-from registration_pipeline.foreign_text import masked, printable
+from registration_pipeline.foreign_text import masked
 from registration_pipeline.state.shortage import shortage, shortage_text
 
 HALTED = 4
 INTERRUPTED = 130  # what shells give a command that SIGINT ended
 WAS_SAID = threading.Event()
 """Set when this process has said that it was interrupted."""
+_INTERRUPTION = "Interrupted. Nothing is lost; run again to go on."
+_UNEXPECTED = "Unexpected error: "
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _DISK_WORDS = ("database or disk is full", "readonly database", "unable to open database file", "disk I/O error")
 
 
 def report(error: BaseException) -> int:
-    """Say what ended the command and return the exit status for it."""
+    """Say what ended the command, under ``--json`` also as its document, and return the exit status for it."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        discard_stdout()
+        return 0  # the reader of the output closed it; that is not an error
+    text, status = _said_of(error)
+    _say(text)
+    if stdout_trouble():
+        discard_stdout()
+    else:
+        print_error(error, text, status)
+    return status
+
+
+def print_error(error: BaseException, text: str, status: int, *, source: str | None = None) -> None:
+    """Print an error as the document of ``--json``, if that is asked for and there is none yet."""
+    if not MODES.is_json or MODES.has_document:
+        return
+    from registration_pipeline.cli.output import print_json
+
+    said = text.rpartition(_UNEXPECTED)[2] if _UNEXPECTED in text else text
+    said = error.format_message() if isinstance(error, click.ClickException) else said
+    values = error_values(error, source=source, message=said.removeprefix("Error: "), exit_status=status)
+    print_json({"error": values})
+    sys.stdout.flush()
+
+
+def _said_of(error: BaseException) -> tuple[str, int]:  # noqa: PLR0911 - a return for each kind
+    """Return what to say of an error, and the exit status for it."""
     match error:
-        case click.exceptions.Exit():
-            status = error.exit_code
         case click.ClickException():
             shown = io.StringIO()
             error.show(file=shown)
-            _say(shown.getvalue().rstrip("\n"))
-            status = error.exit_code
+            return shown.getvalue().rstrip("\n"), error.exit_code
         case RegistrationPipelineError():
-            _say(f"Error: {error}")
-            status = error.exit_status
+            return f"Error: {error}", error.exit_status
         case KeyboardInterrupt() | click.Abort():
-            say_interrupted()
-            status = INTERRUPTED
-        case BrokenPipeError():
-            discard_stdout()
-            status = 0  # the reader of the output closed it; that is not an error
+            WAS_SAID.set()
+            return _INTERRUPTION, INTERRUPTED
         case OSError() if trouble := stdout_trouble():
-            discard_stdout()
-            _say(
+            return (
                 f"Error: standard output can't be written: {trouble}. Free space where it goes, or send it to another place, "
                 "and run again. Nothing that was registered is lost."
-            )
-            status = HALTED
+            ), HALTED
         case _ if trouble := _disk_trouble(error):
-            _say(
+            return (
                 f"Error: Dagster's own files can't be written: {trouble}. Free space or fix the permission at "
                 "DAGSTER_HOME (by default .dagster beside the configuration), or set it to another place, and run again. "
                 "Nothing that was registered is lost."
-            )
-            status = HALTED
+            ), HALTED
         case _ if short_of := _shortage(error):
-            _say(f"Error: {shortage_text('The command could not go on', short_of)}")
-            status = HALTED
+            return f"Error: {shortage_text('The command could not go on', short_of)}", HALTED
         case _:
-            _say(_bug_report(error))
-            status = 1
-    return status
+            return _bug_report(error), 1
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -104,7 +124,8 @@ def say_interrupted(write: Callable[[str], object] | None = None) -> None:
         write: takes the line; by default standard error.
     """
     WAS_SAID.set()
-    (write or sys.stderr.write)("Interrupted. Nothing is lost; run again to go on.\n")
+    (write or sys.stderr.write)(spoken(_INTERRUPTION))
+    print_error(KeyboardInterrupt(), _INTERRUPTION, INTERRUPTED) if write is None else None
 
 
 def _bug_report(error: BaseException) -> str:
@@ -112,7 +133,7 @@ def _bug_report(error: BaseException) -> str:
     inside = error.args[1] if len(error.args) > 1 and isinstance(error.args[1], str) else ""
     trace = inside or "".join(traceback.format_exception(error))
     return masked(  # the report is meant to be passed on
-        f"{trace}\nUnexpected error: {error.args[0] if error.args else error}\n"
+        f"{trace}\n{_UNEXPECTED}{error.args[0] if error.args else error}\n"
         "This is a bug. Nothing that was recorded is lost. Please report it with the lines above, "
         f"registration-pipeline {__version__}, Python {sys.version.split()[0]}, and the command that you ran."
     )
@@ -120,4 +141,4 @@ def _bug_report(error: BaseException) -> str:
 
 def _say(text: str) -> None:
     # What others said, and names of objects, may hold characters that a terminal would obey.
-    sys.stderr.write(printable(text) + "\n")
+    sys.stderr.write(spoken(text, "warning" if text == _INTERRUPTION else "error"))

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from registration_pipeline.cli.errors import INTERRUPTED, WAS_SAID, say_interrupted
+from registration_pipeline.cli.modes import spoken
 
 NOTICE_SECONDS = 1.5
 ABORT_SECONDS = 4.0
@@ -123,7 +124,7 @@ def _suppressed(function: Callable[[], object]) -> None:
 
 
 def _say_that_it_ends() -> None:
-    _write("Ending what is under way, which takes some seconds; Ctrl-C again ends at once.\n")
+    _write(spoken("Ending what is under way, which takes some seconds; Ctrl-C again ends at once."))
 
 
 def _end_requests() -> None:

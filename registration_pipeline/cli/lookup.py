@@ -15,7 +15,10 @@ from registration_pipeline.tracking.search.find import ObjectFinder
 from registration_pipeline.tracking.search.found import Attempt, FoundObject
 
 _MOST_SHOWN = 200
-"""Chunks of a table; ``--json`` prints all."""
+"""Chunks that are printed; ``--json`` prints all."""
+
+_TABLE_COLUMNS = 160
+"""Of a terminal in which the table has room for ids as a whole."""
 
 
 def show_chunks(config: Path | None, name: str, *, states: Sequence[str], as_json: bool) -> int:
@@ -27,18 +30,33 @@ def show_chunks(config: Path | None, name: str, *, states: Sequence[str], as_jso
         return DONE
     wanted = f" that {'is' if len(found) == 1 else 'are'} {' or '.join(states).replace('_', ' ')}" if states else ""
     say(f"{source.name}: {counted(len(found), 'chunk')}{wanted}")
-    if found:
-        _print_chunks(found[:_MOST_SHOWN])
+    show = _print_chunks if stdout().width >= _TABLE_COLUMNS else _list_chunks
+    show(found[:_MOST_SHOWN])
     if len(found) > _MOST_SHOWN:
         say(f"… and {counted(len(found) - _MOST_SHOWN, 'more chunk')}; --json prints all of them.")
     return DONE
 
 
+def _list_chunks(chunks: Sequence[ChunkInfo]) -> None:
+    """Print a line for each: a table would break ids into pieces, which people copy."""
+    for chunk in chunks:
+        counts = (
+            f"{counted(chunk.units, 'unit')}, {counted(chunk.objects, 'object')}, {counted(chunk.attempts, 'attempt')}"
+        )
+        job = f", job {chunk.job_id}" if chunk.job_id else ""
+        said = f": {_cell(_said_of(chunk))}" if _said_of(chunk) else ""
+        say(f"{chunk.chunk_id}: {chunk.state.replace('_', ' ')}, {counts}{job}{said}")
+
+
 def _print_chunks(chunks: Sequence[ChunkInfo]) -> None:
+    if not chunks:
+        return
     table = Table()
     for heading in ("chunk", "kind", "units", "objects", "state", "attempts", "job", "last message"):
         right = heading in {"units", "objects", "attempts"}
-        table.add_column(heading, overflow="fold", justify="right" if right else "left")
+        table.add_column(
+            heading, overflow="fold", justify="right" if right else "left", no_wrap=heading in {"chunk", "job"}
+        )
     for chunk in chunks:
         said = _said_of(chunk)
         numbers = (f"{chunk.units:,}", f"{chunk.objects:,}")

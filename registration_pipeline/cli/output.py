@@ -15,7 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from registration_pipeline.cli.error_values import error_values
+from registration_pipeline.cli.modes import MODES, log_line
 from registration_pipeline.counted import counted
+from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.metadata import shown_value
@@ -104,6 +107,7 @@ def write_json(text: str) -> None:
     On a terminal everything that it would obey, or that would turn the direction of the text, is written as JSON's own
     escape. Outside of strings JSON has no such character, so what the document says stays the same.
     """
+    MODES.has_document = True
     sys.stdout.write(_NOT_PLAIN.sub(_json_escape, text) if sys.stdout.isatty() else text)
 
 
@@ -116,9 +120,18 @@ def is_stdout_ascii() -> bool:
     return codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
 
 
-def notice(text: str) -> None:
-    """Say something on standard error, so that it never mixes with a result."""
-    stderr().print(escape(printable(text)))
+def notice(text: str, level: str | None = None, *, source: str | None = None) -> None:
+    """Say something on standard error, so that it never mixes with a result.
+
+    Args:
+        text: what.
+        level: of the log line; by default what the text begins like.
+        source: the source that it is about.
+    """
+    if MODES.is_log_json:
+        sys.stderr.write(log_line(text, level, source=source))
+    else:
+        stderr().print(escape(printable(text)))
 
 
 def _cell(value: object) -> str:
@@ -126,9 +139,14 @@ def _cell(value: object) -> str:
     return escape(printable(str(value)).replace("\n", "\\n"))
 
 
-def status_document(statuses: Iterable[SourceStatus]) -> dict[str, Any]:
-    """Return what ``status --json`` prints."""
-    return {"sources": {status.source: status.as_json() for status in statuses}}
+def status_document(
+    statuses: Iterable[SourceStatus], errors: Sequence[tuple[str, RegistrationPipelineError]] = ()
+) -> dict[str, Any]:
+    """Return what ``status --json`` prints; with the errors that ended runs, if there are any."""
+    document: dict[str, Any] = {"sources": {status.source: status.as_json() for status in statuses}}
+    if errors:
+        document["errors"] = [error_values(error, source=source) for source, error in errors]
+    return document
 
 
 def print_status(statuses: Iterable[SourceStatus]) -> None:

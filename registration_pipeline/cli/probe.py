@@ -10,10 +10,10 @@ from registration_pipeline.cli.session import DONE, DONE_WITH_FAILURES, JobReque
 from registration_pipeline.counted import counted
 from registration_pipeline.facts.headers.schema import latest_headers
 from registration_pipeline.facts.sets import FactSet, latest_facts, read_facts
-from registration_pipeline.orchestration.facts import steps_of
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.reading import steps_of
 from registration_pipeline.state.store import StateStore
 
 _HEADERS = "headers"

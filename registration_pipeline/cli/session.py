@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from registration_pipeline.cli.errors import print_error
 from registration_pipeline.cli.interrupt import at_forced_end, at_interrupt
+from registration_pipeline.cli.modes import MODES
 from registration_pipeline.cli.output import not_linked, not_registered, notice
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import RegistrationPipelineError, UsageError
@@ -95,13 +97,14 @@ class JobResults(NamedTuple):
 
 def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> JobResults:
     """Run jobs one after the other. A source that halts does not keep the next one from its turn."""
+    from registration_pipeline.cli.log_listener import LogListener
     from registration_pipeline.cli.progress import TerminalListener
     from registration_pipeline.orchestration.alerts.command import reporting_failed_runs
     from registration_pipeline.orchestration.runs.instance import open_instance
     from registration_pipeline.orchestration.runs.interrupted import end_by_force, record_interruption
     from registration_pipeline.orchestration.runs.launch import run_job
-    from registration_pipeline.orchestration.runs.listener import listening
     from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
+    from registration_pipeline.project.listener import listening
 
     results = JobResults([], {}, {})
     # The libraries stay for good: frozen, they are not visited by the garbage collector, which then takes half a second
@@ -116,7 +119,7 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
     ):
         for job in jobs:
             with (
-                TerminalListener(quiet=quiet) as listener,
+                LogListener() if MODES.is_log_json else TerminalListener(quiet=quiet) as listener,
                 listening(listener),
                 clearing_stale_runs(instance, listener.notice),
                 reporting_failed_runs(project, instance, listener.notice),
@@ -139,21 +142,26 @@ def exit_status(statuses: Sequence["SourceStatus"], errors: Sequence[tuple[str, 
     if bad:
         count = not_registered(sum(status.failed + status.unaccepted_rejected for status in bad))
         names = " ".join(status.source for status in bad)
-        notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
+        notice(f"{count}: `registration-pipeline failures {names}` says which and why.", "warning")
     for status in unsent:
         assert status.upserts is not None
         notice(
             f"New metadata of {counted(status.upserts.failed, 'registered unit')} did not get to Encord: "
-            f"`registration-pipeline failures {status.source}` says which and why."
+            f"`registration-pipeline failures {status.source}` says which and why.",
+            "warning",
+            source=status.source,
         )
     if unlinked:
         count = not_linked(sum(status.dataset.failed for status in unlinked if status.dataset is not None))
         names = " ".join(status.source for status in unlinked)
-        notice(f"{count}: `registration-pipeline failures {names}` says which and why.")
+        notice(f"{count}: `registration-pipeline failures {names}` says which and why.", "warning")
     contradictory = report_disagreements(statuses)
     for source, error in errors:
-        notice(f"Error: {source}: {error}")
+        notice(f"Error: {source}: {error}", source=source)
     if errors:
+        if not statuses:  # else the document has them
+            source, error = errors[0]
+            print_error(error, str(error), error.exit_status, source=source)
         return max(error.exit_status for _, error in errors)
     if contradictory:
         return HALTED
@@ -168,6 +176,7 @@ def report_disagreements(statuses: Iterable["SourceStatus"]) -> bool:
         notice(
             f"Error: the state of source {status.source} does not add up. {said} Its numbers are not reliable: "
             f"`registration-pipeline state {status.source} --verify` lists what is damaged or missing. Restore that from a "
-            "backup."
+            "backup.",
+            source=status.source,
         )
     return bool(bad)

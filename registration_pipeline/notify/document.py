@@ -21,6 +21,7 @@ from registration_pipeline.tracking.failures.files import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from registration_pipeline.notify.known import News
@@ -28,9 +29,32 @@ if TYPE_CHECKING:
     from registration_pipeline.tracking.failures.files import FailureRow
 
 SCHEMA: Final = "registration-pipeline/alert/1"
+FIELDS: Final = (
+    "schema",
+    "id",
+    "source",
+    "kind",
+    "summary",
+    "at",
+    "run",
+    "objects",
+    "new_objects",
+    "reasons",
+    "first_objects",
+    "failure_log",
+    "error",
+    "due_at",
+    "last_sync_at",
+    "ended",
+    "what_to_do",
+)
+"""Every document has all of them; what does not apply is null or empty."""
+
 COUNTS: Final = ("objects", "registered", "failed", "rejected", "accepted_rejected", "excluded", "pending")
 _KEY, _MESSAGE, _ERROR = 300, 300, 1_500
 """Characters. A key of 1,024 bytes can be found in the failure log; a message has to fit a telephone."""
+
+_SOURCES: Final = 5
 
 _PAST: Final = {
     IncidentKind.HALTED: "halted",
@@ -96,6 +120,34 @@ def document_of(decision: Decision) -> dict[str, Any]:
         "ended": [one.value for one in decision.ended],
         "what_to_do": _what_to_do(decision),
     }
+
+
+def test_document(sources: Sequence[str], at: datetime) -> dict[str, Any]:
+    """Return the document of a test message.
+
+    Args:
+        sources: of the configuration.
+        at: the time.
+    """
+    return {
+        **dict.fromkeys(FIELDS),
+        "schema": SCHEMA,
+        "id": f"test/{_time(at)}",
+        "source": sources[0],
+        "kind": IncidentKind.TEST.value,
+        "summary": f"registration-pipeline: a test message for {_listed(sources)}",
+        "at": _time(at),
+        "new_objects": 0,
+        "reasons": [],
+        "first_objects": [],
+        "ended": [],
+        "what_to_do": ["Nothing: this channel works."],
+    }
+
+
+def _listed(sources: Sequence[str]) -> str:
+    more = f" and {counted(len(sources) - _SOURCES, 'more source')}" if len(sources) > _SOURCES else ""
+    return ", ".join(sources[:_SOURCES]) + more
 
 
 def _failure_log(decision: Decision) -> str | None:

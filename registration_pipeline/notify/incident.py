@@ -32,6 +32,8 @@ class IncidentKind(StrEnum):
     MISSED = "missed"
     STALE = "stale"
     RECOVERED = "recovered"
+    TEST = "test"
+    """A person tries the channels."""
 
 
 ABOUT_LISTING: Final = frozenset({IncidentKind.MISSED, IncidentKind.STALE})

@@ -101,6 +101,8 @@ def _happened(document: Mapping[str, Any]) -> Iterator[str]:
     elif kind is IncidentKind.STALE:
         last = document["last_sync_at"]
         yield f"The last sync ended at {_readable(last)}." if last else "No sync has come to its end yet."
+    elif kind is IncidentKind.TEST:
+        yield f"`registration-pipeline notify --test` was run at {at}."
     else:
         yield f"A run came to its end at {at}."
     if document["error"]:

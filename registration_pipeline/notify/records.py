@@ -9,6 +9,7 @@ fails, so of two processes that saw the same thing one sends. What does not belo
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -99,12 +100,16 @@ class AlertRecords:
         tries = self.tries()
         if not tries:
             return Memory()
-        name = alert_name(self._source, tries[-1].number)
-        document = read_sealed(self._store, name)
+        number = tries[-1].number
         try:
-            return _memory_of(document)
+            return _memory_of(self._record(number))
         except (KeyError, TypeError, ValueError) as error:
+            name = alert_name(self._source, number)
             raise damaged(self._store, name, f"is not a record of a message ({error})") from error
+
+    def last(self) -> int:
+        """Return the number of the last message; 0: there was none."""
+        return max((tries.number for tries in self.tries()), default=0)
 
     def create(self, memory: Memory, document: Mapping[str, Any], now: datetime) -> bool:
         """Record a message, which begins its first try; False: another process took the number.
@@ -125,14 +130,14 @@ class AlertRecords:
 
     def message(self, number: int) -> dict[str, Any]:
         """Return the document of a message."""
-        document: dict[str, Any] = read_sealed(self._store, alert_name(self._source, number))["message"]
+        document: dict[str, Any] = self._record(number)["message"]
         return document
 
     def due_again(self, tries: Tries, now: datetime) -> bool:
         """Return whether a message has to be tried once more now."""
         if tries.is_over:
             return False
-        first = read_sealed(self._store, alert_name(self._source, tries.number))
+        first = self._record(tries.number)
         if now - datetime.fromisoformat(first["at"]) > GIVE_UP_AFTER:
             return False
         if tries.results[tries.last]:
@@ -172,6 +177,13 @@ class AlertRecords:
             if part.name not in kept:
                 self._store.delete(part.name)
 
+    def _record(self, number: int) -> dict[str, Any]:
+        name = alert_name(self._source, number)
+        document = read_sealed(self._store, name)
+        if document.get("number") != number:
+            raise damaged(self._store, name, "is a copy of another record")
+        return document
+
     def _try_name(self, number: int, attempt: int, result: str = "") -> str:
         return alert_try_name(self._source, number, attempt, result)
 
@@ -189,7 +201,8 @@ class AlertRecords:
 
 
 def _claim(now: datetime) -> dict[str, Any]:
-    return {"at": now.isoformat(), "holder": Holder.current(now).to_json()}
+    """Return who sends. The nonce distinguishes our own write, whose answer was lost, from another's of the same moment."""
+    return {"at": now.isoformat(), "holder": Holder.current(now).to_json(), "nonce": secrets.token_hex(8)}
 
 
 def _memory_json(memory: Memory) -> dict[str, Any]:

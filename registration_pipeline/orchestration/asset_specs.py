@@ -10,8 +10,10 @@ from typing import Any
 import dagster as dg
 
 from registration_pipeline.orchestration import names
-from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
+from registration_pipeline.orchestration.automation.freshness import FRESH_STAGES, freshness_policy
+from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.state.version import LAYOUT
 
 Translation = Callable[[dg.AssetSpec], dg.AssetSpec]
 
@@ -29,6 +31,7 @@ class Embedding:
         owners: of all assets: ``team:…`` or an e-mail address.
         tags: of all assets, besides those that they have.
         translate: changes what an asset is declared with, its key too; called once for each asset.
+        around: runs each step, for a host that has something to do before or after.
     """
 
     key_prefix: tuple[str, ...] = ()
@@ -36,6 +39,7 @@ class Embedding:
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     translate: Translation | None = None
+    around: Around | None = None
 
 
 @dataclass(frozen=True)
@@ -95,24 +99,31 @@ def name_source(
     """
     wanted = embedding or Embedding()
     bare = SourceNames(source.name, wanted.key_prefix, shared or ConfigurationNames())
-    specs = {stage: _spec(bare, stage, said, wanted) for stage, said in _descriptions(source).items()}
+    policy = freshness_policy(source)
+    specs = {stage: _spec(bare, stage, said, wanted, policy) for stage, said in _descriptions(source).items()}
     if wanted.translate is not None:
         specs = {stage: _translated(spec, wanted.translate) for stage, spec in specs.items()}
     _refuse_equal_keys(source.name, specs.values())
-    return SourceNames(bare.source, bare.key_prefix, bare.shared, specs)
+    return SourceNames(bare.source, bare.key_prefix, bare.shared, specs, wanted.around)
 
 
-def _spec(own: SourceNames, stage: str, said: _Described, wanted: Embedding) -> dg.AssetSpec:
+def _spec(
+    own: SourceNames, stage: str, said: _Described, wanted: Embedding, policy: dg.FreshnessPolicy | None
+) -> dg.AssetSpec:
     partitions = dg.DynamicPartitionsDefinition(name=own.partitions) if stage in CHUNK_STAGES else None
     return dg.AssetSpec(
         own.default_key(stage),
         description=said.text,
+        # What an asset makes has the form of the layout, whatever else a version changes.
+        code_version=f"layout-{LAYOUT}",
         group_name=wanted.group_name or own.group,
         kinds=set(said.kinds),
         owners=list(wanted.owners),
         tags={**wanted.tags, names.SOURCE_TAG: own.source},
+        metadata={names.STAGE_METADATA: stage},
         partitions_def=partitions,
         skippable=stage in CHUNK_STAGES,
+        freshness_policy=policy if stage in FRESH_STAGES else None,
     )
 
 
@@ -152,7 +163,7 @@ def declared(own: SourceNames, stage: str, *deps: dg.AssetKey) -> dict[str, Any]
         "automation_condition": spec.automation_condition,
         "owners": spec.owners,
         "tags": spec.tags,
-        "required_resource_keys": {own.resource},
+        "required_resource_keys": own.resources,
     }
 
 

@@ -14,6 +14,7 @@ from registration_pipeline.orchestration.audit import build_audit_asset
 from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.dataset import build_dataset_asset, has_dataset
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
@@ -63,6 +64,7 @@ def _inventory(own: SourceNames) -> dg.AssetsDefinition:
     )
 
     @dg.asset(**declared(own, "inventory"), check_specs=checks, pool=own.listing_pool)
+    @hosted(own, "inventory")
     def inventory(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
             return _result(inventory_stage(*load_source(context, own), own, context.log))
@@ -77,6 +79,7 @@ def _chunk_plan(source: SourceSettings, own: SourceNames) -> dg.AssetsDefinition
     described = declared(own, "chunk_plan", own.inventory, *asset_keys(source, own))
 
     @dg.asset(**described, check_specs=_checked(own.chunk_plan, *checks), pool=own.listing_pool)
+    @hosted(own, "chunk_plan")
     def chunk_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
             return _result(plan_stage(*load_source(context, own), own, context.instance, context.log.info))
@@ -88,6 +91,7 @@ def _failure_log(source: SourceSettings, own: SourceNames) -> dg.AssetsDefinitio
     before = [own.registration, own.dataset] if has_dataset(source) else [own.registration]
 
     @dg.asset(**declared(own, "failure_log", *before))
+    @hosted(own, "failure_log")
     def failure_log(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
             return _result(failure_log_stage(*load_source(context, own), context.log.info))
@@ -102,6 +106,7 @@ def _result(report: StageReport) -> dg.MaterializeResult:
 def _chunks(own: SourceNames) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{own.ident}_submit_chunks",
+        description="Makes the manifests of the chosen chunks and sends them to Encord.",
         specs=[
             with_deps(own.specs["manifest"], own.chunk_plan),
             with_deps(own.specs["registration"], own.manifest),
@@ -114,8 +119,9 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=CHUNKS_PER_RUN),
         can_subset=True,
         pool=own.pool,
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, "registration")
     def submit_chunks(
         context: dg.AssetExecutionContext,
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation | dg.AssetCheckResult]:
@@ -135,7 +141,7 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         yield from _chosen(context, checks)
         if own.registration in selected:
             has_listed = own.inventory in (context.run.asset_selection or ())
-            run.alert(context.run_id, has_listed=has_listed, has_failure_log=False)
+            run.alert(context.run.run_id, has_listed=has_listed, has_failure_log=False)
         if (failure := run.failure(failed, unknown)) is not None:
             raise failure
 

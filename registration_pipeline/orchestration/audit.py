@@ -3,9 +3,7 @@
 What belongs here is opening what an audit needs and showing what it found; comparing is in ``audit/audit.py``.
 """
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -14,12 +12,14 @@ from pydantic import Field
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import with_deps
 from registration_pipeline.orchestration.chunk_checks import chunk_checks
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
+from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import CheckReport, registration_event
-from registration_pipeline.project.project import Project, utc_now
-from registration_pipeline.settings import SourceSettings, encord_domain
+from registration_pipeline.project.project import Project
+from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.auditing import audit_source
 
 if TYPE_CHECKING:
     from registration_pipeline.audit.report import AuditReport
@@ -33,8 +33,6 @@ _NUMBERS = (
     *("adopted_units", "adopted_reordered", "partly_present", "not_looked_up", "opened", "not_opened"),
 )
 """What is shown of an audit's report, besides its findings."""
-
-Log = Callable[[str], None]
 
 
 class AuditOptions(dg.Config):
@@ -58,15 +56,17 @@ def build_audit_asset(own: SourceNames) -> dg.AssetsDefinition:
 
     @dg.multi_asset(
         name=f"{own.ident}_{AUDIT_OP}",
+        description=own.specs["audit"].description,
         specs=[with_deps(own.specs["audit"], own.registration)],
         check_specs=[check],
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, "audit")
     def audit(context: dg.AssetExecutionContext, config: AuditOptions) -> dg.MaterializeResult:
         adopted: list[ChunkResult] = []
         with errors_as_failures():
             project, source = load_source(context, own)
-            report = audit_stage(project, source, context.log.info, adopted=adopted if config.adopt else None)
+            report = audit_source(project, source, context.log.info, adopted=adopted if config.adopt else None)
             for event in adoption_events(project, source, own, adopted):
                 context.log_event(event)
         found = audit_check(project.store, own, report)
@@ -96,73 +96,6 @@ def adoption_events(
         yield registration_event(project.store, own, result)
     if adopted:
         yield from (check.as_event() for check in chunk_checks(project, source, own, None))
-
-
-def audit_stage(
-    project: Project, source: SourceSettings, log: Log, *, adopted: "list[ChunkResult] | None" = None
-) -> "AuditReport":
-    """Compare a source's bucket, ledger and Encord folder.
-
-    Args:
-        project: where the source belongs.
-        source: what to compare.
-        log: called with what was found.
-        adopted: takes the chunks that were taken over, and allows that; None: nothing is taken over.
-    """
-    from registration_pipeline.audit.adoption import Adoption
-    from registration_pipeline.audit.audit import audit_source
-    from registration_pipeline.state.lease import hold_lease
-    from registration_pipeline.submission.calls.pace import shared_pace
-    from registration_pipeline.submission.calls.retry import RetryPolicy
-    from registration_pipeline.submission.known_folders import FolderFinder
-
-    stop = threading.Event()
-    retry = RetryPolicy(
-        pace=shared_pace(encord_domain(project.settings, project.environ)), source=source.name, stop=stop
-    )
-    finder = FolderFinder(
-        gateway=project.gateway,
-        retry=retry,
-        source=source,
-        known=project.known_folders(source),
-        notify=notice_and_log(log),
-    )
-    finder.refuse_gone()
-    lease = (
-        nullcontext()
-        if adopted is None
-        else hold_lease(project.store, source.name, clock=utc_now, notify=notice_and_log(log), stop=stop)
-    )
-    with lease as held:
-        report = audit_source(
-            store=project.store,
-            source=source.name,
-            gateway=project.gateway,
-            retry=retry,
-            target_folder=finder.find(),
-            clock=utc_now,
-            adoption=None if adopted is None or held is None else Adoption(utc_now, held.check, adopted),
-            progress=_Stages(source.name),
-        )
-    for result in adopted or ():
-        current_listener().chunk_concluded(source.name, result)
-    found = ", ".join(f"{count:,} {finding}" for finding, count in report.findings.items() if count) or "no findings"
-    current_listener().audited(report)
-    log(f"audit {report.audit_id}: {found} in {report.units:,} units and {report.items:,} items")
-    return report
-
-
-class _Stages:
-    """Turns the audit's progress into stages of the run."""
-
-    def __init__(self, source: str) -> None:
-        self._source, self._stage = source, ""
-
-    def __call__(self, stage: str, done: int) -> None:
-        if stage != self._stage:
-            self._stage = stage
-            current_listener().stage_started(self._source, f"audit: {stage}", None)
-        current_listener().advanced(done)
 
 
 def audit_check(store: "StateStore", own: SourceNames, report: "AuditReport") -> CheckReport:

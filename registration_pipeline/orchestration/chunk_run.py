@@ -18,7 +18,7 @@ from registration_pipeline.orchestration.partitions import add_partitions, unkno
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent
 from registration_pipeline.orchestration.runs.failures import failure_of
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
+from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     ManifestTally,
@@ -27,7 +27,9 @@ from registration_pipeline.orchestration.stages import (
     manifest_stage,
     registration_stage,
 )
+from registration_pipeline.project.listener import current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
+from registration_pipeline.project.selection import due_chunks, named_chunks
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -55,14 +57,8 @@ class ChunkRun:
 
         Those fail by themselves: after a lost state, or with two configurations in one instance, Dagster knows more chunks.
         """
-        from registration_pipeline.tracking.due import named_tasks
-        from registration_pipeline.tracking.status import chunk_statuses
-
         with errors_as_failures():
-            statuses = chunk_statuses(self.project.store, self.source.name, self.project.snapshot(self.source))
-            known = [chunk_id for chunk_id in chunk_ids if chunk_id in statuses]
-            unknown = [chunk_id for chunk_id in chunk_ids if chunk_id not in statuses]
-            return named_tasks(self.source.name, statuses, known, force=force), unknown
+            return named_chunks(self.project, self.source, chunk_ids, force=force)
 
     def failure(self, failed: "Sequence[ChunkResult]", unknown: Sequence[str]) -> dg.Failure | None:
         """Return the failure that marks the chunks of a run as failed that are not registered; None if all are."""
@@ -76,34 +72,9 @@ class ChunkRun:
     def due(
         self, *, failed: bool, also_due: bool, force: bool = False, shown: Collection[str] | None = None
     ) -> "list[ChunkTask]":
-        """Return the chunks of a run that names none: those that are due, those that failed, or both, each once.
-
-        Args:
-            failed: retry those with failures.
-            also_due: work on what is due.
-            force: retry also those whose retries are exhausted.
-            shown: partitions that Dagster shows as done. Registered chunks that are not among them are read again, so that
-                the view catches up after a run that ended too early to report, or without its history.
-        """
-        from registration_pipeline.tracking.archive import archived_chunks
-        from registration_pipeline.tracking.due import due_tasks, failed_tasks, unshown_tasks
-        from registration_pipeline.tracking.repairs import repaired_chunks
-        from registration_pipeline.tracking.status import chunk_statuses
-
+        """Return the chunks of a run that names none; ``shown`` are the partitions that Dagster shows as done."""
         with errors_as_failures():
-            store, source = self.project.store, self.source
-            snapshot = self.project.snapshot(source)
-            statuses = chunk_statuses(store, source.name, snapshot)
-            repaired = repaired_chunks(store, snapshot, statuses)
-            retries = failed_tasks(statuses, max_attempts=source.max_attempts, repaired=repaired, force=force)
-            due = due_tasks(statuses, max_attempts=source.max_attempts, repaired=repaired)
-            chosen = {task.chunk.chunk_id: task for task in retries} if failed else {}
-            for task in due if also_due else ():
-                chosen.setdefault(task.chunk.chunk_id, task)
-            if also_due and shown is not None:
-                archived = archived_chunks(statuses, keep_days=source.keep_partitions_days, now=utc_now())
-                chosen |= {task.chunk.chunk_id: task for task in unshown_tasks(statuses, archived.union(shown))}
-            return list(chosen.values())
+            return due_chunks(self.project, self.source, failed=failed, also_due=also_due, force=force, shown=shown)
 
     @contextmanager
     def showing(self, instance: dg.DagsterInstance, tasks: "Sequence[ChunkTask]") -> Iterator[None]:

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from registration_pipeline.counted import counted
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import declared
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
-from registration_pipeline.orchestration.stages import CheckReport, Log, StageReport
+from registration_pipeline.orchestration.runs.listener import errors_as_failures
+from registration_pipeline.orchestration.stages import CheckReport, StageReport
+from registration_pipeline.project.listener import Log
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.submission import link_dataset
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.datasets.linking import LinkTotals
     from registration_pipeline.tracking.links.counts import DatasetCounts
-
-_STAGE = "dataset"
 
 
 def has_dataset(source: SourceSettings) -> bool:
@@ -44,20 +44,10 @@ def dataset_stage(
         log: takes a line.
         retry_failed: also what could not be linked before.
     """
-    from registration_pipeline.project.datasets import link_source
-    from registration_pipeline.tracking.links.counts import dataset_counts
-
-    listener = current_listener()
-    before = dataset_counts(project.store, project.snapshot(source))
-    listener.stage_started(source.name, _STAGE, before.pending + (before.failed if retry_failed else 0), unit="unit")
-    totals = link_source(
-        project, source, notify=notice_and_log(log), progress=listener.advanced, retry_failed=retry_failed
+    linked = link_dataset(project, source, log, retry_failed=retry_failed)
+    return StageReport(
+        _metadata(project, source, linked.counts, linked.totals), (_complete(source, own, linked.counts),)
     )
-    if totals is not None:
-        failed = f"; {counted(totals.failed, 'unit')} could not be linked" if totals.failed else ""
-        log(f"dataset: {counted(totals.linked, 'unit')} linked{failed}")
-    counts = before if totals is None else dataset_counts(project.store, project.snapshot(source))
-    return StageReport(_metadata(project, source, counts, totals), (_complete(source, own, counts),))
 
 
 def check_after_halt(project: Project, source: SourceSettings, own: SourceNames) -> list[CheckReport]:
@@ -113,6 +103,7 @@ def build_dataset_asset(own: SourceNames) -> dg.AssetsDefinition:
     )
 
     @dg.asset(**declared(own, "dataset", own.registration), check_specs=[check], pool=own.pool)
+    @hosted(own, "dataset")
     def dataset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with errors_as_failures():
             project, source = load_source(context, own)

@@ -12,8 +12,10 @@ import dagster as dg
 from registration_pipeline.orchestration.alerts.sensor import build_alert_sensor
 from registration_pipeline.orchestration.asset_specs import Embedding, Translation, name_source
 from registration_pipeline.orchestration.assets import build_assets
-from registration_pipeline.orchestration.jobs import build_jobs, build_schedule
-from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
+from registration_pipeline.orchestration.automation.follow_up import build_follow_up_sensor
+from registration_pipeline.orchestration.automation.nightly import build_schedule
+from registration_pipeline.orchestration.jobs import build_jobs
+from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.stale_runs import build_stale_run_sensor
 from registration_pipeline.orchestration.storage.clients import RESOURCE_KEYS
@@ -30,6 +32,7 @@ def build_definitions(
     resources: Mapping[str, Any] | None = None,
     schedules: bool = True,
     translation: Translation | None = None,
+    around: Around | None = None,
 ) -> dg.Definitions:
     """Return the assets, checks, jobs, schedules, sensor and resource of all sources, for a project that has others.
 
@@ -46,12 +49,14 @@ def build_definitions(
         resources: storage resources that list the sources instead of clients made from their ``storage`` settings: ``s3``
             (``dagster_aws.s3.S3Resource``), ``gcs`` (``dagster_gcp.GCSResource``) and ``azure``
             (``dagster_azure.blob.AzureBlobStorageResource``). All that are given are in the result too; a host that has the
-            same objects under the same names can merge it.
+            same objects under the same names can merge it. A text is the key of a resource that the host has.
         schedules: whether the nightly schedules are included; they run as soon as the code location is loaded.
         translation: changes what an asset is declared with, for example its key or metadata; events use that key, too.
+        around: runs each step: takes its context, source, stage and events, and yields the events. A step does its work while
+            its events are taken.
 
     Raises:
-        ValueError: the translation gives two assets one key.
+        ValueError: the translation gives two assets one key, or ``resources`` names another kind of storage.
     """
     embedding = Embedding(
         key_prefix=(key_prefix,) if isinstance(key_prefix, str) else tuple(key_prefix),
@@ -59,12 +64,17 @@ def build_definitions(
         owners=tuple(owners),
         tags=dict(tags or {}),
         translate=translation,
+        around=around,
     )
     # The assets of two configurations that are merged can't have the same keys, so this name is in one of them only.
     first = SourceNames(min(settings.sources), embedding.key_prefix)
-    return define(
-        settings, ConfigurationNames(first.ident), embedding, resources=resources or {}, has_schedules=schedules
-    )
+    given = resources or {}
+    of_host = {kind: key for kind, key in given.items() if isinstance(key, str)}
+    if unknown := of_host.keys() - set(RESOURCE_KEYS):
+        raise ValueError(f"resources has the key {min(unknown)!r}; known are {', '.join(RESOURCE_KEYS)}")
+    shared = ConfigurationNames(first.ident, of_host)
+    own = {key: resource for key, resource in given.items() if key not in of_host}
+    return define(settings, shared, embedding, resources=own, has_schedules=schedules)
 
 
 def define(
@@ -85,6 +95,7 @@ def define(
         schedules=[schedule for schedule in schedules if schedule is not None],
         sensors=[
             build_stale_run_sensor(shared),
+            build_follow_up_sensor([own for _, own in sources], shared),
             *build_alert_sensor(settings, shared, [own for _, own in sources], has_schedules=has_schedules),
         ],
         resources={**resources, shared.resource: ProjectResource(settings=settings, **storage)},

@@ -3,45 +3,26 @@
 What does not belong here: which facts are needed, and reading them (``project/facts`` and below).
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import declared
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
-from registration_pipeline.orchestration.stages import CheckReport, Log, ProgressReporter, StageReport
+from registration_pipeline.orchestration.runs.listener import errors_as_failures
+from registration_pipeline.orchestration.runs.planned_events import announce
+from registration_pipeline.orchestration.stages import CheckReport, StageReport
+from registration_pipeline.project.listener import Log
 from registration_pipeline.project.project import Project
-from registration_pipeline.settings import MediaMetadata, SourceSettings
-from registration_pipeline.settings.units import asks_for_headers
+from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.reading import FactStage, probed, read_stage, steps_of
 
 if TYPE_CHECKING:
-    from registration_pipeline.facts.reading.reading import Reading
     from registration_pipeline.facts.sets import FactSet
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FactStage:
-    """A stage between inventory and plan.
-
-    Args:
-        name: of its asset, and of its set of facts.
-        is_step: whether it is an asset and a step of its own; if not, the plan reads what turns out to be needed.
-        read: reads what is not known; None: there was nothing to read.
-        held: what is held while a part of it can't be read.
-        check: what is checked of its set of facts; None: nothing.
-    """
-
-    name: str
-    is_step: Callable[[SourceSettings], bool]
-    read: "Callable[[Project, SourceSettings, ProgressReporter, bool], Reading | None]"
-    held: str
-    check: "Callable[[SourceNames, FactSet], CheckReport] | None" = None
 
 
 def _has_metadata(own: SourceNames, facts: "FactSet") -> CheckReport:
@@ -66,44 +47,13 @@ def _has_metadata(own: SourceNames, facts: "FactSet") -> CheckReport:
     )
 
 
-STAGES: tuple[FactStage, ...] = (
-    FactStage(
-        name="headers",
-        is_step=lambda source: asks_for_headers(source.groups),
-        read=lambda project, source, report, again: project.read_headers(source, report, again=again),
-        held="These objects, and all units that they may be in,",
-    ),
-    FactStage(
-        name="media",
-        is_step=lambda source: source.media_metadata is MediaMetadata.PROBE,
-        read=lambda project, source, report, again: project.read_media(source, report, again=again),
-        held="These objects, and the units that they are in,",
-    ),
-    FactStage(
-        name="metadata",
-        is_step=lambda source: bool(source.metadata),
-        read=lambda project, source, report, again: project.read_metadata(source, report, again=again),
-        held="These objects, and the units that they are in,",
-        check=_has_metadata,
-    ),
-)
-"""In the order in which a sync runs them."""
-
-
-def steps_of(source: SourceSettings) -> tuple[FactStage, ...]:
-    """Return the stages that are steps of a source's sync."""
-    return tuple(stage for stage in STAGES if stage.is_step(source))
+_CHECKS = {"metadata": _has_metadata}
+"""What is checked of a set of facts, by its name."""
 
 
 def asset_keys(source: SourceSettings, own: SourceNames) -> list[dg.AssetKey]:
     """Return the assets of a source's facts."""
     return [own.facts(stage.name) for stage in steps_of(source)]
-
-
-def read_facts(project: Project, source: SourceSettings, log: Log) -> None:
-    """Read everything that a plan of the latest inventory needs and that is not known."""
-    for stage in STAGES:
-        _read(stage, project, source, log, again=False)
 
 
 def fact_stage(
@@ -119,41 +69,10 @@ def fact_stage(
         log: takes a line.
         again: also if it was read for the latest inventory; what could not be read is tried once more.
     """
-    from registration_pipeline.facts.sets import latest_facts
-
-    current_listener().stage_started(source.name, stage.name, None)
-    reading = _read(stage, project, source, log, again=again)
-    facts = reading.facts if reading else latest_facts(project.store, source.name, stage.name)
-    shown = metadata.facts_metadata(project.store, facts, reading.progress if reading else None)
-    return StageReport(shown, (stage.check(own, facts),) if stage.check and facts else ())
-
-
-def _read(stage: FactStage, project: Project, source: SourceSettings, log: Log, *, again: bool) -> "Reading | None":
-    """Read what is not known, and say what it came to; None: there was nothing to read."""
-    reading = stage.read(project, source, ProgressReporter(log), again)
-    if reading is None:
-        return None
-    progress = reading.progress
-    if progress.read or progress.problems or progress.waiting:
-        log(f"{stage.name}: {progress}")
-    unread = sum(count for reason, count in progress.problems.items() if reason.endswith("_unreadable"))
-    if unread:
-        is_sent = stage.name == "media" and not source.strict_client_only
-        why = (
-            f"`registration-pipeline probe {source.name}` says why. What is planned before they can be read is sent without "
-            "media metadata"
-            if is_sent
-            else f"`registration-pipeline failures {source.name}` says why"
-        )
-        notice_and_log(log)(
-            f"{source.name}: {stage.name} of {counted(unread, 'object')} could not be read; {why}. The next sync tries again."
-        )
-    if progress.waiting:
-        notice_and_log(log)(
-            f"{source.name}: {stage.name} of {counted(progress.waiting, 'object')} could not be read now. {stage.held} are "
-            "held until the next sync."
-        )
-    return reading
+    read = read_stage(stage, project, source, log, again=again)
+    shown = metadata.facts_metadata(project.store, read.facts, read.reading.progress if read.reading else None)
+    check = _CHECKS.get(stage.name)
+    return StageReport(shown, (check(own, read.facts),) if check and read.facts else ())
 
 
 def build_fact_assets(source: SourceSettings, own: SourceNames) -> list[dg.AssetsDefinition]:
@@ -168,10 +87,11 @@ def _asset(stage: FactStage, own: SourceNames) -> dg.AssetsDefinition:
     @dg.asset(
         **declared(own, stage.name, own.inventory),
         check_specs=[dg.AssetCheckSpec(names.EVERY_OBJECT_HAS_METADATA, asset=key, description=text)]
-        if stage.check
+        if stage.name in _CHECKS
         else None,
         pool=own.listing_pool,
     )
+    @hosted(own, stage.name)
     def facts(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
             report = fact_stage(stage, *load_source(context, own), own, context.log.info, again=True)
@@ -190,11 +110,9 @@ def build_fact_ops(source: SourceSettings, own: SourceNames) -> list[dg.OpDefini
 
 def build_probe_job(source: SourceSettings, own: SourceNames, tags: dict[str, str]) -> dg.JobDefinition:
     """Return the job that reads facts and does nothing else; every source has it."""
-    # Headers always: whether they are needed shows in the bucket.
-    stages = [stage for stage in STAGES if stage.name == "headers" or stage.is_step(source)]
     first, *others = (
         _op(stage, source, own, f"probe_{stage.name}", again=True, ins={"listed": dg.In(dg.Nothing)} if place else {})
-        for place, stage in enumerate(stages)
+        for place, stage in enumerate(probed(source))
     )
 
     @dg.job(
@@ -220,11 +138,15 @@ def _op(
         pool=own.listing_pool,
         ins=ins,
         out=dg.Out(dg.Nothing),
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, stage.name)
     def read(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
-            report = fact_stage(stage, *load_source(context, own), own, context.log.info, again=again)
+            loaded = load_source(context, own)
+            if stage.is_step(source):
+                announce(context, own.facts(stage.name))
+            report = fact_stage(stage, *loaded, own, context.log.info, again=again)
         if stage.is_step(source):
             for check in report.checks:
                 event: Any = check.as_event()  # Dagster takes it, and its annotation lacks it

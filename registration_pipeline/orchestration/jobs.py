@@ -1,7 +1,8 @@
-"""A source's jobs and its schedule. A sync is one run: inventory, headers, plan, registration of what is due, dataset, log.
+"""A source's jobs. A sync is one run: inventory, headers, plan, registration of what is due, dataset, log.
 
-Why one op job and not a chain of sensors: docs/decisions/004-dagster-shell.md. The ops call the same stages as the assets and
-report the same events, so that partitions and checks are the same.
+Why one op job and not a chain of sensors: docs/decisions/004-dagster-shell.md; why not a run of the assets:
+docs/decisions/049-automation.md. The ops call the same stages as the assets and report the same events, so that partitions
+and checks are the same. What does not belong here: what starts the jobs (``automation/``).
 """
 
 from collections.abc import Iterator
@@ -13,13 +14,15 @@ from pydantic import Field
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import build_audit_job
 from registration_pipeline.orchestration.chunk_run import ChunkRun
-from registration_pipeline.orchestration.facts import build_fact_ops, build_probe_job
+from registration_pipeline.orchestration.dataset import has_dataset
+from registration_pipeline.orchestration.facts import asset_keys, build_fact_ops, build_probe_job
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG
+from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, AssetLayer
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
-from registration_pipeline.orchestration.runs.planned_events import announced
+from registration_pipeline.orchestration.runs.planned_events import announce, announced
 from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
 from registration_pipeline.orchestration.runs.shown_partitions import shown_as_done
 from registration_pipeline.orchestration.stages import (
@@ -60,7 +63,7 @@ def build_jobs(source: SourceSettings, own: SourceNames) -> list[Any]:
     tags = {names.SOURCE_TAG: source.name, **OWN_RETRIES_TAG}
     register = _register_op(own)  # a code location refuses two ops of one name, so the jobs share theirs
     return [
-        _sync_job(source, own, register, tags),
+        *_sync_jobs(source, own, register, tags),
         _submit_job(own.submit_job, register, tags, _launchpad(own, failed=False)),
         _submit_job(own.retry_job, register, tags, _launchpad(own, failed=True)),
         _asset_job(own.inventory_job, own.inventory, tags, f"Inventory of {source.uri}. Sends nothing."),
@@ -68,21 +71,6 @@ def build_jobs(source: SourceSettings, own: SourceNames) -> list[Any]:
         _asset_job(own.plan_job, own.chunk_plan, tags, f"Chunks of new objects of {source.uri}. Sends nothing."),
         build_audit_job(own, tags),
     ]
-
-
-def build_schedule(source: SourceSettings, own: SourceNames) -> dg.ScheduleDefinition | None:
-    """Return the nightly sync, which runs as soon as the code location is loaded; None when it is switched off."""
-    if source.schedule is None:
-        return None
-    return dg.ScheduleDefinition(
-        name=own.schedule,
-        job_name=own.sync_job,
-        cron_schedule=source.schedule,
-        execution_timezone="UTC",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"Nightly sync of {source.uri}",
-        tags={names.SOURCE_TAG: source.name},
-    )
 
 
 def _launchpad(own: SourceNames, *, failed: bool) -> dict[str, Any]:
@@ -97,26 +85,45 @@ def _asset_job(name: str, key: dg.AssetKey, tags: dict[str, str], description: s
     )
 
 
-def _sync_job(
+def _sync_jobs(
     source: SourceSettings, own: SourceNames, register: dg.OpDefinition, tags: dict[str, str]
-) -> dg.JobDefinition:
+) -> Iterator[dg.JobDefinition]:
+    """Yield the sync as it is started by hand or a command, and as the schedule starts it.
+
+    The same steps twice, because the UI shows a schedule on the pages of assets only if its job names them, and gives a job
+    that names assets no Launchpad.
+    """
     take_inventory, plan_chunks = _inventory_op(own), _plan_op(own)
     facts = build_fact_ops(source, own)
 
-    @dg.job(
-        name=own.sync_job,
-        tags=tags,
-        config=_launchpad(own, failed=False),
-        description=f"Inventory, plan, registration and failure log of {source.uri}: all that a night does, in one run.",
-        executor_def=dg.in_process_executor,
-    )
+    @dg.graph(name=own.sync_job)
     def sync() -> None:
         listed = take_inventory()
         for read in facts:
             listed = read(listed=listed)
         register(planned=plan_chunks(listed=listed))
 
-    return sync
+    does = f"Inventory, plan, registration and failure log of {source.uri}: all that a night does, in one run"
+    started: dict[str, Any] = {
+        "tags": tags,
+        "config": _launchpad(own, failed=False),
+        "executor_def": dg.in_process_executor,
+    }
+    yield sync.to_job(name=own.sync_job, description=f"{does}.", **started)
+    yield sync.to_job(
+        name=own.nightly_job,
+        description=f"{does}, as the schedule {own.schedule} starts it. To start it by hand, launch {own.sync_job}.",
+        asset_layer=AssetLayer.for_external_job(assets_of_sync(source, own)),
+        **started,
+    )
+
+
+def assets_of_sync(source: SourceSettings, own: SourceNames) -> list[dg.AssetKey]:
+    """Return the assets that a sync of the source brings up to date, in its order."""
+    upserts = [own.metadata_upserts] if source.upsert_metadata else []
+    dataset = [own.dataset] if has_dataset(source) else []
+    chunks = [own.chunk_plan, own.manifest, own.registration]
+    return [own.inventory, *asset_keys(source, own), *chunks, *upserts, *dataset, own.failure_log]
 
 
 def _submit_job(
@@ -147,11 +154,13 @@ def _inventory_op(own: SourceNames) -> dg.OpDefinition:
         description="Lists the source into a new inventory, after Encord has accepted key, integration and folder.",
         pool=own.listing_pool,
         out=dg.Out(dg.Nothing),
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, "inventory")
     def take_inventory(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
             opened, current = load_source(context, own)
+            announce(context, own.inventory)
             # First, so that a wrong key does not cost the listing, which may take the night.
             opened.ask_encord(current)
             report = inventory_stage(opened, current, own, context.log)
@@ -167,10 +176,12 @@ def _plan_op(own: SourceNames) -> dg.OpDefinition:
         pool=own.listing_pool,
         ins={"listed": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, "chunk_plan")
     def plan_chunks(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
         with errors_as_failures():
+            announce(context, own.chunk_plan)
             report = plan_stage(*load_source(context, own), own, context.instance, context.log.info)
         yield from _events(context, own.chunk_plan, report)
 
@@ -191,8 +202,9 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         pool=own.pool,
         ins={"planned": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
-        required_resource_keys={own.resource},
+        required_resource_keys=own.resources,
     )
+    @hosted(own, "registration")
     def register_chunks(
         context: dg.OpExecutionContext, config: ChunkSelection
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
@@ -222,6 +234,7 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         _log_checks(context, after_halt)
         if linked is not None:
             yield from _events(context, own.dataset, linked)
+        announce(context, own.failure_log)
         yield from _events(context, own.failure_log, run.failure_log())
         if halted is None:  # what halts a run is reported by what watches it
             run.alert(context.run_id, has_listed=context.job_name not in (own.submit_job, own.retry_job))

@@ -38,6 +38,15 @@ def link(store: "StateStore", name: str) -> dg.MetadataValue[Any]:
     return dg.MetadataValue.url(location) if "://" in location else dg.MetadataValue.path(location)
 
 
+def stored(store: "StateStore", folder: str, schema: "pa.Schema") -> Metadata:
+    """Return where the rows of an asset are and which columns they have, under the names that Dagster knows."""
+    columns = [
+        dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
+        for field in schema
+    ]
+    return {"dagster/uri": store.location(folder), "dagster/column_schema": dg.TableSchema(columns=columns)}
+
+
 def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> dg.MetadataValue[Any]:
     """Return rows as a table; every value is shown as text, except whole numbers."""
     records = [
@@ -77,8 +86,12 @@ def inventory_metadata(
         first: its first rows, if it has any: ``INVENTORY_COLUMNS``.
         request_class: what its requests are charged as.
     """
+    from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+
     seconds = (inventory.finished_at - inventory.started_at).total_seconds()
+    folder = f"{inventory.source}/inventory/{inventory.inventory_id}/"
     return {
+        **stored(store, folder, INVENTORY_SCHEMA),
         "dagster/row_count": inventory.objects,
         "bytes": inventory.bytes,
         "inventory_id": inventory.inventory_id,
@@ -88,7 +101,7 @@ def inventory_metadata(
         "seconds": round(seconds, 3),
         "objects_per_second": round(inventory.objects / seconds) if seconds else 0,
         "sample": table(_first_objects(first), INVENTORY_COLUMNS),
-        "files": link(store, f"{inventory.source}/inventory/{inventory.inventory_id}/"),
+        "files": link(store, folder),
     }
 
 
@@ -178,9 +191,14 @@ def upserts_metadata(
 
 def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
     """Describe what a planning run added and what else it found."""
+    from registration_pipeline.planning.schema import PLAN_SCHEMA
+
     counts = plan.wave.counts
+    folder = f"{plan.wave.source}/plan/{plan.wave.wave_id}/"
     numbers = ("new", "known", "excluded", "rejected", "held", "changed", "deleted")
     return {
+        **stored(store, folder, PLAN_SCHEMA),
+        "dagster/row_count": sum(part.rows for part in plan.wave.parts),
         "objects": counts.objects,
         **{f"{name}_objects": getattr(counts, name) for name in numbers},
         **{f"{name}_units": getattr(counts, f"{name}_units") for name in ("held", "changed", "deleted")},
@@ -190,15 +208,13 @@ def plan_metadata(store: "StateStore", plan: "Plan") -> Metadata:
         "rejected_by_reason": counts_table(counts.rejected_by_reason, "reason"),
         "rejected_suffixes": counts_table(counts.rejected_suffixes, "suffix"),
         "excluded_by_rule": counts_table(counts.excluded_by_rule, "rule"),
-        "changed_units": counts.changed_units,
-        "deleted_units": counts.deleted_units,
         "warnings": plan.warnings.total,
         "first_warnings": table([{"warning": warning} for warning in plan.warnings.first], ("warning",)),
         "chunks": table(
             [{**chunk_row(chunk)} for chunk in plan.chunks[:SAMPLE_ROWS]],
             ("chunk_id", "kind", "units", "objects", "bytes", "first_key"),
         ),
-        "files": link(store, f"{plan.wave.source}/plan/{plan.wave.wave_id}/"),
+        "files": link(store, folder),
     }
 
 
@@ -222,6 +238,7 @@ def chunk_row(chunk: "PlannedChunk") -> Mapping[str, Any]:
 def manifest_metadata(store: "StateStore", chunk: "PlannedChunk", manifest: "Manifest") -> Metadata:
     """Describe a chunk's manifest; its rows are units."""
     return {
+        "dagster/uri": store.location(manifest.name),
         "dagster/partition_row_count": chunk.units,
         "units": chunk.units,
         "objects": chunk.objects,
@@ -242,12 +259,17 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
         "registered_objects": result.registered_objects,
         "failed_units": result.failed_units,
         "failed_objects": result.failed_objects,
-        "kind": result.chunk.kind.value,
+        "units": result.chunk.units,
+        "objects": result.chunk.objects,
         "bytes": result.chunk.bytes,
+        "kind": result.chunk.kind.value,
         "attempt": attempt,
         "state": result.state.value,
         "upload_job": result.job_id or "unknown",
+        "encord_folder": result.folder_uuid or "unknown",
     }
+    if result.seconds is not None:
+        shown["seconds"] = round(result.seconds, 3)
     if result.outcomes:
         shown["outcomes"] = link(store, outcomes_name(source, chunk_id, result.outcomes))
     if result.message:
@@ -300,6 +322,8 @@ def failure_log_metadata(
         tally: of the log.
         names: of the log as Parquet and as CSV, and of the report.
     """
+    from registration_pipeline.tracking.failures.files import FAILURE_SCHEMA
+
     counted = (
         "excluded",
         "rejected",
@@ -311,6 +335,7 @@ def failure_log_metadata(
         "quarantined",
     )
     return {
+        **stored(store, names[0], FAILURE_SCHEMA),
         "dagster/row_count": tally.rows,
         "objects": status.objects,
         **{f"{name}_objects": getattr(status, name) for name in counted},

@@ -8,14 +8,16 @@ prefix, and the keys that a host project gave.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
 CODE_LOCATION = "registration_pipeline"
 DEFINITIONS_MODULE = "registration_pipeline.definitions"
 SOURCE_TAG = "registration/source"
+STAGE_METADATA = "registration/stage"
 
 INVENTORY_COMPLETE = "inventory_complete"
 INVENTORY_NOT_EMPTIED = "inventory_not_emptied"
@@ -30,6 +32,10 @@ AUDIT_CLEAN = "audit_clean"
 _SUBMISSION, _LISTING = "encord_submission", "listing"
 _USES = {_SUBMISSION: "submitted", _LISTING: "listed or planned"}
 
+Around = Callable[[Any, str, str, Iterator[Any]], Iterator[Any]]
+"""Takes the context of a step, its source, its stage and the events that it yields; yields those. The step does its work while
+its events are taken."""
+
 
 @dataclass(frozen=True)
 class ConfigurationNames:
@@ -38,9 +44,11 @@ class ConfigurationNames:
     Args:
         ident: what distinguishes this configuration from others that are merged with it into one code location; empty where
             there are no others.
+        storage: the host's resources that list the sources, by kind: ``s3``, ``gcs``, ``azure``.
     """
 
     ident: str = ""
+    storage: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def resource(self) -> str:
@@ -64,12 +72,14 @@ class SourceNames:
         key_prefix: what asset keys, jobs and partitions begin with in a host project.
         shared: the names of what its configuration has once.
         specs: what its assets are declared with, by stage; a key given there wins. ``asset_specs.py`` makes them.
+        around: runs each step of the source, for a host that has something to do before or after; None: nothing.
     """
 
     source: str
     key_prefix: tuple[str, ...] = ()
     shared: ConfigurationNames = ConfigurationNames()
     specs: Mapping[str, dg.AssetSpec] = field(default_factory=dict, compare=False, repr=False)
+    around: Around | None = field(default=None, compare=False, repr=False)
 
     @property
     def ident(self) -> str:
@@ -85,6 +95,11 @@ class SourceNames:
     def resource(self) -> str:
         """The resource that carries the configuration of the source."""
         return self.shared.resource
+
+    @property
+    def resources(self) -> set[str]:
+        """What every step of the source requires."""
+        return {self.shared.resource, *self.shared.storage.values()}
 
     def default_key(self, stage: str) -> dg.AssetKey:
         """Return the key that a stage's asset has unless a host gives another."""
@@ -157,6 +172,16 @@ class SourceNames:
     def sync_job(self) -> str:
         """Inventory to failure log in one run."""
         return f"{self.ident}_sync"
+
+    @property
+    def nightly_job(self) -> str:
+        """The same run as the schedule starts it: it names its assets, so that their pages show the schedule."""
+        return f"{self.ident}_nightly_sync"
+
+    @property
+    def sync_jobs(self) -> tuple[str, str]:
+        """The jobs whose runs are a sync: started by hand or a command, and by the schedule."""
+        return self.sync_job, self.nightly_job
 
     @property
     def submit_job(self) -> str:

@@ -5,12 +5,18 @@ What does not belong here: the checks that need no Dagster (``project/preflight.
 
 from collections.abc import Iterator
 
+from registration_pipeline.bounds.calls import TooLongError, within
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration.runs.instance import dagster_home
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
-from registration_pipeline.project.preflight import INSTANCE, Finding, may_write, run_checks
+from registration_pipeline.orchestration.runs.storage_trouble import silent_storage
+from registration_pipeline.project.preflight import INSTANCE, Finding, run_checks
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.state.trial import try_folder
+
+_DAGSTER_SECONDS = 10.0
+"""Dagster's storages try to connect for up to a minute; a person waits for a preflight."""
 
 
 def run_all_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
@@ -20,9 +26,15 @@ def run_all_checks(project: Project, source: SourceSettings) -> Iterator[Finding
 
 def _dagster(project: Project) -> str:
     home = dagster_home(project.settings, project.environ)
-    if not may_write(home):
+    try:
+        try_folder(home)
+    except OSError as error:
         raise ConfigurationError(
-            f"the Dagster instance folder {home} can't be written by this user; set DAGSTER_HOME to one that can",
+            f"the Dagster instance folder {home} can't be written by this user ({error.strerror}); set DAGSTER_HOME to one "
+            "that can",
             key="DAGSTER_HOME",
-        )
-    return ask_instance(project.settings, project.environ)
+        ) from error
+    try:
+        return within(_DAGSTER_SECONDS, lambda: ask_instance(project.settings, project.environ))
+    except TooLongError:
+        raise silent_storage(home, _DAGSTER_SECONDS) from None

@@ -12,6 +12,9 @@ from dagster._check import CheckError
 
 # A job that a worker process, too, can load by module and attribute: what a run needs to be executed again from the UI.
 from dagster._core.code_pointer import ModuleCodePointer
+
+# What a job says of assets without executing their steps: the UI shows a job's schedule on the pages of these assets.
+from dagster._core.definitions.assets.job.asset_layer import AssetLayer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
 # What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
@@ -19,6 +22,9 @@ from dagster._core.events import AssetMaterializationPlannedData, AssetObservati
 
 # Executes a run event by event; ``execute_in_process`` makes runs that belong to no code location.
 from dagster._core.execution.api import execute_run_iterator
+
+# Whether a backfill has ended.
+from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 
 # Opens an instance with settings on top of its dagster.yaml.
 from dagster._core.instance.ref import InstanceRef
@@ -31,9 +37,15 @@ from dagster._core.remote_origin import (
 )
 
 # What the UI does not show of a run's tags begins with this.
-# Tags of runs: "re-execute from failure", Dagster's own retry of a run, whether it will repeat this one, and whether it
-# repeats runs whose step failed.
-from dagster._core.storage.tags import HIDDEN_TAG_PREFIX, RESUME_RETRY_TAG, RETRY_NUMBER_TAG, WILL_RETRY_TAG
+# Tags of runs: the backfill that it belongs to, "re-execute from failure", Dagster's own retry of a run, whether it will
+# repeat this one, and whether it repeats runs whose step failed.
+from dagster._core.storage.tags import (
+    BACKFILL_ID_TAG,
+    HIDDEN_TAG_PREFIX,
+    RESUME_RETRY_TAG,
+    RETRY_NUMBER_TAG,
+    WILL_RETRY_TAG,
+)
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_FAILURE_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
@@ -50,12 +62,15 @@ if TYPE_CHECKING:
     from dagster._core.storage.event_log import SqliteEventLogStorage as SqliteEventLogStorage  # noqa: PLC0414
 
 __all__ = [
+    "BACKFILL_ID_TAG",
+    "BULK_ACTION_TERMINAL_STATUSES",
     "HIDDEN_TAG_PREFIX",
     "NO_CAPTURE",
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
     "RETRY_ON_FAILURE_TAG",
     "WILL_RETRY_TAG",
+    "AssetLayer",
     "AssetMaterializationPlannedData",
     "AssetObservationData",
     "CheckError",

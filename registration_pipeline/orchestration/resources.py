@@ -4,12 +4,13 @@ What does not belong here: where settings come from (``definitions.py`` for ``re
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 from pydantic import PrivateAttr
 
-from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.names import SOURCE_TAG, SourceNames
 from registration_pipeline.orchestration.runs.processes import record_worker
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 from registration_pipeline.orchestration.storage.clients import ResourceClients
@@ -17,6 +18,7 @@ from registration_pipeline.project.clients.stores import SettingsClients
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import Settings, SourceSettings
 from registration_pipeline.state.version import ensure_layout
+from registration_pipeline.tracing import begin_run, end_run
 
 _NONE: Any = None
 """The default of a dependency, which Dagster allows and its annotation does not."""
@@ -46,21 +48,30 @@ class ProjectResource(dg.ConfigurableResource):
         """Record which process works on the run: every run begins with its resources, however it was started."""
         if context.instance is not None and context.run is not None:
             self._lock = record_worker(context.instance, context.run)
+        if context.run is not None:
+            source = context.run.tags.get(SOURCE_TAG)
+            begin_run(os.environ, source=source, run_id=context.run.run_id, job_name=context.run.job_name)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
         """Give back what says that this process works on the run."""
+        end_run()
         if self._lock is not None:
             self._lock.release()
 
-    def load_source(self, name: str) -> tuple[Project, SourceSettings]:
+    def load_source(self, name: str, of_host: Mapping[str, Any] | None = None) -> tuple[Project, SourceSettings]:
         """Return the configuration with the environment of this process, and one of its sources.
 
         Whatever runs for a source begins here, so this is where the layout of its state is checked.
 
+        Args:
+            name: of the source.
+            of_host: storage resources of a host by kind, besides those that this one was given.
+
         Raises:
             UsageError: its state was written by another version.
         """
-        clients = ResourceClients(SettingsClients(os.environ), s3=self.s3, gcs=self.gcs, azure=self.azure)
+        storage = {"s3": self.s3, "gcs": self.gcs, "azure": self.azure, **(of_host or {})}
+        clients = ResourceClients(SettingsClients(os.environ), **storage)
         project = Project(self.settings, os.environ, clients=clients, held=self._held)
         source = project.source(name)
         ensure_layout(project.store, name, utc_now())
@@ -78,4 +89,5 @@ def load_source(context: Any, own: SourceNames) -> tuple[Project, SourceSettings
         UsageError: its state was written by another version.
     """
     resource: ProjectResource = getattr(context.resources, own.resource)
-    return resource.load_source(own.source)
+    of_host = {kind: getattr(context.resources, key) for kind, key in own.shared.storage.items()}
+    return resource.load_source(own.source, of_host)

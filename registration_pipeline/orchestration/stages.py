@@ -4,15 +4,13 @@ Assets and the ops of jobs call the same functions, so that a run is the same ho
 turning results into metadata and checks; deciding belongs to the core.
 """
 
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import (
@@ -23,17 +21,16 @@ from registration_pipeline.orchestration.partitions import (
     update_partitions,
 )
 from registration_pipeline.orchestration.runs.failures import failure_line
-from registration_pipeline.orchestration.runs.listener import current_listener, notice_and_log
 from registration_pipeline.orchestration.schema_check import schema_facts
+from registration_pipeline.project.listener import Log, current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
-from registration_pipeline.project.submitting import register
 from registration_pipeline.settings import SourceSettings
-from registration_pipeline.urls import url_warning
+from registration_pipeline.stages.listing import list_source
+from registration_pipeline.stages.planning import plan_latest
+from registration_pipeline.stages.steps import Steps
+from registration_pipeline.stages.submission import register_chunks, write_failure_log
 
 if TYPE_CHECKING:
-    from registration_pipeline.facts.reading.reading import ReadingProgress
-    from registration_pipeline.inventory.inventory import Inventory
-    from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
@@ -44,8 +41,6 @@ if TYPE_CHECKING:
 _LOG_SECONDS = 30.0
 _MOST_INVALID_SHOWN = 100
 """Chunks whose violations the check lists; each manifest's own event counts them."""
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -95,22 +90,11 @@ def inventory_stage(
     project: Project, source: SourceSettings, own: SourceNames, log: dg.DagsterLogManager
 ) -> StageReport:
     """List the source into a new inventory."""
-    from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
+    from registration_pipeline.inventory.inventory import read_inventory
     from registration_pipeline.inventory.price_class import price_class
 
-    previous = latest_inventory(project.store, source.name)
-    expected = (previous.objects or None) if previous else None
-    say: Log = log.info
-    current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
-    if warning := url_warning(source):
-        notice_and_log(log.warning)(f"{source.name}: {warning}.")
-    inventory = project.take_inventory(source, ProgressReporter(say), notice_and_log(say))
-    say(f"{counted(inventory.objects, 'object')}, {counted(inventory.bytes, 'byte')} from {inventory.listing}")
-    before = _objects_before(project, source, expected) if not inventory.objects else expected
-    if not inventory.objects:
-        warning = _emptied(source, inventory, before)
-        log.warning(warning)
-        current_listener().notice(warning)
+    listed = list_source(project, source, log.info, log.warning)
+    inventory = listed.inventory
     first = next(iter(read_inventory(project.store, inventory, metadata.INVENTORY_COLUMNS)), None)
     rows = sum(part.rows for part in inventory.parts)
     complete = CheckReport(
@@ -122,56 +106,12 @@ def inventory_stage(
     kept = CheckReport(
         names.INVENTORY_NOT_EMPTIED,
         own.inventory,
-        passed=bool(inventory.objects) or not before,
+        passed=not listed.is_emptied,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"objects": inventory.objects, "objects_before": before or 0},
+        metadata={"objects": inventory.objects, "objects_before": listed.objects_before or 0},
     )
     charged = price_class(source.location.scheme, is_report=source.storage.inventory_report is not None)
     return StageReport(metadata.inventory_metadata(project.store, inventory, first, charged), (complete, kept))
-
-
-def _objects_before(project: Project, source: SourceSettings, expected: int | None) -> int | None:
-    """Return how many objects a source that is empty held before: as it was listed last, or else as it was planned.
-
-    The inventory before may be empty, too, and the source is emptied all the same.
-    """
-    from registration_pipeline.planning.history import load_history
-
-    latest = None if expected else load_history(project.store, source.name).latest
-    return expected or (latest.counts.objects or latest.counts.deleted or None if latest else None)
-
-
-def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None) -> str:
-    if before is None:
-        return (
-            f"{source.name}: no objects in {inventory.listing}. Check `sources.{source.name}.uri` (keys are "
-            "case-sensitive), or put objects there."
-        )
-    return (
-        f"{source.name}: nothing is left in {inventory.listing}, which held {before:,} objects before. Nothing is removed "
-        f"from Encord; `status` will count what was registered as deleted. If the bucket is not really empty, check "
-        f"`sources.{source.name}.uri` (keys are case-sensitive) and take another inventory."
-    )
-
-
-class ProgressReporter:
-    """Reports how far a listing, or the reading of facts, is to the listener, and to the run's log now and then.
-
-    Args:
-        log: takes a line.
-        monotonic: seconds that never go back.
-    """
-
-    def __init__(self, log: Log, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._log, self._monotonic = log, monotonic
-        self._logged = monotonic()
-
-    def __call__(self, progress: "ListingProgress | ReadingProgress") -> None:
-        """Take what it says of itself."""
-        current_listener().advanced(progress.objects, str(progress))
-        if self._monotonic() - self._logged >= _LOG_SECONDS:
-            self._logged = self._monotonic()
-            self._log(str(progress))
 
 
 def plan_stage(
@@ -181,19 +121,10 @@ def plan_stage(
 
     Facts that are needed and not known are read first, however the plan was started: without them objects would wait.
     """
-    from registration_pipeline.orchestration.facts import read_facts
     from registration_pipeline.tracking.status import source_status
 
-    current_listener().stage_started(source.name, "plan", None)
-    read_facts(project, source, log)
-    plan = project.plan(source)
-    if plan.uri_notice:
-        notice_and_log(log)(plan.uri_notice)
-    added = f"{counted(plan.wave.counts.new, 'new object')} in {counted(len(plan.chunks), 'chunk')}"
-    log(f"{added} of wave {plan.wave.wave_id}")
-    for warning in plan.warnings.lines():
-        notice_and_log(log)(f"{source.name}: warning: {warning}")
-    snapshot = project.snapshot(source, plan.history)
+    planned = plan_latest(project, source, log)
+    plan, snapshot = planned.plan, planned.snapshot
     partitions = _show_chunks(project, source, snapshot, own=own, instance=instance, log=log)
     status = source_status(project.store, source.name, snapshot)
     accounted = CheckReport(
@@ -250,27 +181,9 @@ def _schema_check(source: SourceSettings, own: SourceNames, rejected: Mapping[st
 
 
 def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
-    """Write the source's failure log and its report from the state."""
-    from registration_pipeline.report.gather import breakdown_of
-    from registration_pipeline.report.nightly import keep_nightly_report
-    from registration_pipeline.tracking.failures.log import write_source_failure_log
-    from registration_pipeline.tracking.journal.journal import Journal
-
-    current_listener().stage_started(source.name, "failure log", None)
-    breakdown = breakdown_of(source)
-    log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
-    snapshot = project.snapshot(source)
-    rows = breakdown.watch(project.failures(source, snapshot))
-    written = write_source_failure_log(project.store, source.name, log_id, rows)
-    tally = breakdown.tally
-    unlinked = f"; not linked: {counted(tally.unlinked, 'unit')}" if tally.unlinked else ""
-    log(f"not registered: {counted(tally.objects, 'object')}{unlinked}: {project.store.location(written[1])}")
-    # Here, because everything else that happens at the end only reads.
-    Journal(project.store, source.name).summarise(snapshot.journals)
-    status = project.status(source, snapshot)
-    current_listener().counted(status)
-    page = keep_nightly_report(project, source, log_id, snapshot=snapshot, status=status, failures=breakdown.figures())
-    return StageReport(metadata.failure_log_metadata(project.store, status, tally, [*written, page]))
+    """Write the source's failure log from the state."""
+    written = write_failure_log(project, source, log)
+    return StageReport(metadata.failure_log_metadata(project.store, written.status, written.tally, written.names))
 
 
 class ManifestTally:
@@ -340,27 +253,17 @@ def registration_stage(
     """
     from registration_pipeline.submission.result import ReadyChunk
 
-    listener = current_listener()
-    listener.stage_started(source.name, "registration", total)
-    failed: list[ChunkResult] = []
-    done = 0
-    found = register(project, source, tasks, notify=notice_and_log(log.info), with_manifests=manifests is not None)
-    # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
-    # and the threads would go on.
-    with closing(found):
+    stage = register_chunks(project, source, tasks, total=total, log=log.info, with_manifests=manifests is not None)
+    with closing(Steps(stage)) as found:
         for one in found:
             if isinstance(one, ReadyChunk):
                 assert manifests is not None
                 yield manifests.event(one.chunk, one.manifest)
                 continue
-            done += 1
-            listener.chunk_concluded(source.name, one)
-            listener.advanced(done)
             if one.has_failures:
-                failed.append(one if len(failed) < metadata.SAMPLE_ROWS else replace(one, failures=()))
                 log.error(failure_line(one))
             yield registration_event(project.store, own, one)
-    return failed
+    return found.end
 
 
 def registration_event(

@@ -4,7 +4,6 @@ What does not belong here: what has changed, and sending it (``project/upserts.p
 """
 
 from collections.abc import Generator, Iterator
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,16 +11,16 @@ import dagster as dg
 from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata
 from registration_pipeline.orchestration.asset_specs import declared
+from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
-from registration_pipeline.orchestration.runs.listener import current_listener, errors_as_failures, notice_and_log
-from registration_pipeline.orchestration.stages import Log
+from registration_pipeline.orchestration.runs.listener import errors_as_failures
+from registration_pipeline.project.listener import Log
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.submission import send_upserts
 
 if TYPE_CHECKING:
-    from registration_pipeline.planning.upserts.plan import UpsertPlan
-    from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.upserts import UpsertCounts
 
 UpsertEvent = dg.AssetMaterialization | dg.AssetObservation
@@ -39,36 +38,8 @@ def upsert_stage(
         failed: also what failed for a reason that does not pass by itself.
         force: also what was tried as often as is allowed.
     """
-    from registration_pipeline.submission.result import ChunkResult
-
-    listener = current_listener()
-    listener.stage_started(source.name, "upserts", None)
-    waves: list[UpsertPlan] = []
-
-    def planned(plan: "UpsertPlan") -> None:
-        waves.append(plan)
-        units = plan.wave.upserts["units"]
-        log(f"metadata of {counted(units, 'registered unit')} has changed: {counted(len(plan.chunks), 'chunk')}")
-
-    upserts = project.upserts(source)
-    sent = failures = 0
-    found = upserts.send(notify=notice_and_log(log), planned=planned, failed=failed, force=force)
-    with closing(found):
-        for one in found:
-            if isinstance(one, ChunkResult):
-                sent, failures = sent + one.registered_units, failures + one.failed_units
-                _log_failures(one, log)
-    counts = upserts.view().counts()
-    shown = metadata.upserts_metadata(project.store, counts, waves[-1] if waves else None, sent)
-    return counts, shown
-
-
-def _log_failures(result: "ChunkResult", log: Log) -> None:
-    if result.has_failures:
-        log(
-            f"upserts {result.chunk.chunk_id}: {counted(result.failed_units, 'unit')} of {result.chunk.units:,} did not get "
-            f"the new metadata: {', '.join(f'{count:,} {reason}' for reason, count in sorted(result.reasons.items()))}"
-        )
+    sent = send_upserts(project, source, log, failed=failed, force=force)
+    return sent.counts, metadata.upserts_metadata(project.store, sent.counts, sent.plan, sent.units)
 
 
 def upsert_events(
@@ -100,6 +71,7 @@ def build_upserts_asset(own: SourceNames) -> dg.AssetsDefinition:
     """Return the asset of a source whose metadata is sent again when it changes."""
 
     @dg.asset(**declared(own, "metadata_upserts", own.registration), pool=own.pool)
+    @hosted(own, "metadata_upserts")
     def metadata_upserts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         with errors_as_failures():
             opened, current = load_source(context, own)

@@ -1,36 +1,62 @@
 """From what the stages yield to the results of ``Pipeline``.
 
-What does not belong here: the stages and their order (``project/stages``).
+What does not belong here: the stages and their order (``stages``).
 """
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from registration_pipeline.counted import counted
+from registration_pipeline.errors import RegistrationPipelineError, UsageError
+from registration_pipeline.notify import IncidentKind
 from registration_pipeline.pipeline.results import FactsResult, FailedChunk, SyncResult
+from registration_pipeline.project.alerts import alert_end, alert_trouble
 from registration_pipeline.project.exit_status import exit_status_of
+from registration_pipeline.project.project import utc_now
 from registration_pipeline.project.selection import due_chunks, named_chunks
-from registration_pipeline.project.stages.submission import FailureLogWritten, submit_chunks
+from registration_pipeline.stages.steps import Steps
+from registration_pipeline.stages.submission import FailureLogWritten, submit_chunks
 from registration_pipeline.submission.result import ChunkResult
 from registration_pipeline.tracking.due import named_tasks
 from registration_pipeline.tracking.status import chunk_statuses
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from registration_pipeline.project.listener import Log
     from registration_pipeline.project.project import Project
-    from registration_pipeline.project.stages.reading import FactsRead
-    from registration_pipeline.project.stages.submission import Step, Submitted
     from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.stages.reading import FactsRead
     from registration_pipeline.tracking.due import ChunkTask
+
+
+@contextmanager
+def alerting(project: Project, source: SourceSettings, warn: Log, *, has_listed: bool) -> Iterator[None]:
+    """Send a message of how the block ended, if that is news.
+
+    Args:
+        project: the configuration.
+        source: which.
+        warn: takes a sentence about what could not be sent.
+        has_listed: whether the block lists the bucket.
+    """
+    try:
+        yield
+    except UsageError:  # for the caller, who has to change the call or the configuration
+        raise
+    except RegistrationPipelineError as error:
+        alert_trouble(project, source, IncidentKind.HALTED, warn, at=utc_now(), error=str(error))
+        raise
+    alert_end(project, source, warn, has_listed=has_listed)
 
 
 def submit(
     project: Project,
     source: SourceSettings,
     log: Log,
+    log_error: Log,
     chunks: Sequence[str] | None = None,
     *,
     failed: bool = False,
@@ -48,20 +74,28 @@ def submit(
         retry_failed=failed,
         force=force,
     )
-    seen = _Seen()
-    submitted = seen.all_of(steps)
-    if submitted.halted is not None:
-        raise submitted.halted
-    assert seen.log is not None
-    parquet, csv = map(project.store.location, seen.log.names)
+    registered, written = 0, None
+    with closing(Steps(steps)) as seen:
+        for step in seen:
+            if isinstance(step, FailureLogWritten):
+                written = step
+            elif isinstance(step, ChunkResult):
+                registered += step.registered_objects if step.is_new else 0
+                if step.has_failures:
+                    log_error(_failure_line(step))
+    if seen.end.halted is not None:
+        raise seen.end.halted
+    assert written is not None
+    parquet, csv, page = map(project.store.location, written.names)
     return SyncResult(
         source=source.name,
-        exit_status=exit_status_of(seen.log.status),
-        status=seen.log.status,
+        exit_status=exit_status_of(written.status),
+        status=written.status,
         chunks=len(tasks),
-        registered_objects=seen.registered_objects,
-        failed_chunks=tuple(map(_failed_chunk, submitted.failed)),
+        registered_objects=registered,
+        failed_chunks=tuple(map(_failed_chunk, seen.end.failed)),
         failure_log=(parquet, csv),
+        report=page,
     )
 
 
@@ -77,26 +111,12 @@ def _tasks(
     return tasks
 
 
-class _Seen:
-    """What passes by while chunks are submitted."""
-
-    def __init__(self) -> None:
-        self.registered_objects = 0
-        self.log: FailureLogWritten | None = None
-
-    def all_of(self, steps: Generator[Step, None, Submitted]) -> Submitted:
-        """Go through all steps and return how they ended."""
-        with closing(steps):
-            while True:
-                try:
-                    step = next(steps)
-                except StopIteration as end:
-                    submitted: Submitted = end.value
-                    return submitted
-                if isinstance(step, FailureLogWritten):
-                    self.log = step
-                elif isinstance(step, ChunkResult) and step.is_new:
-                    self.registered_objects += step.registered_objects
+def _failure_line(result: ChunkResult) -> str:
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(result.reasons.items()))
+    first = result.failures[0].said if result.failures else None
+    said = f"; the first: {first.key}: {first.message or first.reason}" if first else ""
+    units = f"{result.failed_units} of {counted(result.chunk.units, 'unit')} failed"
+    return f"chunk {result.chunk.chunk_id}: {units} ({reasons}){said}"
 
 
 def _failed_chunk(result: ChunkResult) -> FailedChunk:

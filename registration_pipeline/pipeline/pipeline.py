@@ -1,6 +1,6 @@
 """``Pipeline``: a loaded configuration with one plain call per stage, for Python code, notebooks and other orchestrators.
 
-What does not belong here: the stages themselves (``project/stages``), which Dagster's assets run as well.
+What does not belong here: the stages themselves (``stages``), which Dagster's assets run as well.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registration_pipeline.foreign_text import printable
-from registration_pipeline.pipeline.outcome import facts_result, submit
+from registration_pipeline.pipeline.outcome import alerting, facts_result, submit
 from registration_pipeline.pipeline.progress import ProgressListener
 from registration_pipeline.pipeline.results import (
     CheckResult,
@@ -26,11 +26,11 @@ from registration_pipeline.project.exit_status import exit_status_of
 from registration_pipeline.project.listener import SilentListener, listening
 from registration_pipeline.project.preflight import run_checks
 from registration_pipeline.project.project import Project, utc_now
-from registration_pipeline.project.stages.auditing import audit_source
-from registration_pipeline.project.stages.listing import list_source
-from registration_pipeline.project.stages.planning import plan_latest
-from registration_pipeline.project.stages.reading import probed, read_stage, steps_of
-from registration_pipeline.project.stages.submission import (
+from registration_pipeline.stages.auditing import audit_source
+from registration_pipeline.stages.listing import list_source
+from registration_pipeline.stages.planning import plan_latest
+from registration_pipeline.stages.reading import probed, read_stage, steps_of
+from registration_pipeline.stages.submission import (
     write_failure_log,
 )
 from registration_pipeline.state.version import ensure_layout, require_layout
@@ -60,6 +60,9 @@ class Pipeline:
 
     A call that can't do its work raises ``UsageError`` (its ``exit_status`` is 2: fix the call or the configuration) or
     another ``RegistrationPipelineError`` (mostly 4: halted, nothing is lost, call again). The message says what to do.
+
+    ``sync`` and ``submit`` send the messages of ``notify`` as a run of Dagster does: when something new failed, when they
+    halt, and when all is well again.
 
     What happens is logged to the logger ``registration_pipeline``, with the name of the source as ``source``. Not safe to be
     used by several threads at once: give each its own.
@@ -130,7 +133,7 @@ class Pipeline:
             HaltError: the bucket can't be listed; nothing was recorded.
             StateError: the state can't be read or written.
         """
-        with self._run(source) as (chosen, log, warn):
+        with self._run(source) as (chosen, log, warn, _):
             listed = list_source(self._project, chosen, log, warn)
         taken = listed.inventory
         return InventoryResult(
@@ -154,7 +157,7 @@ class Pipeline:
             HaltError: the store can't be read.
             StateError: the state can't be read or written.
         """
-        with self._run(source) as (chosen, log, _):
+        with self._run(source) as (chosen, log, *_):
             read = [(stage, read_stage(stage, self._project, chosen, log, again=True)) for stage in probed(chosen)]
         return ProbeResult(
             source=source, facts=tuple(facts_result(self._project, stage.name, one) for stage, one in read)
@@ -175,7 +178,7 @@ class Pipeline:
         if dry_run:
             plan = self._project.plan(self._readable(source), dry_run=True)
         else:
-            with self._run(source) as (chosen, log, _):
+            with self._run(source) as (chosen, log, *_):
                 plan = plan_latest(self._project, chosen, log).plan
         return PlanResult(
             source=source,
@@ -225,8 +228,8 @@ class Pipeline:
             HaltError: nothing more can be sent. Nothing is lost; call again.
             StateError: the state can't be read or written.
         """
-        with self._run(source) as (chosen, log, _):
-            return submit(self._project, chosen, log, chunks, failed=failed, force=force)
+        with self._run(source) as (chosen, log, warn, error), alerting(self._project, chosen, warn, has_listed=False):
+            return submit(self._project, chosen, log, error, chunks, failed=failed, force=force)
 
     def sync(self, source: str) -> SyncResult:
         """Inventory, what has to be read of objects, plan, registration and failure log: all that is due.
@@ -238,13 +241,13 @@ class Pipeline:
             HaltError: a stage could not go on. Nothing is lost; call again.
             StateError: the state can't be read or written.
         """
-        with self._run(source) as (chosen, log, warn):
+        with self._run(source) as (chosen, log, warn, error), alerting(self._project, chosen, warn, has_listed=True):
             self._project.ask_encord(chosen)
             list_source(self._project, chosen, log, warn)
             for stage in steps_of(chosen):
                 read_stage(stage, self._project, chosen, log)
             plan_latest(self._project, chosen, log)
-            return submit(self._project, chosen, log)
+            return submit(self._project, chosen, log, error)
 
     def write_failure_log(self, source: str) -> FailureLogResult:
         """Write everything that is not registered, and why, to the state; ``sync`` and ``submit`` do so at their end.
@@ -253,9 +256,9 @@ class Pipeline:
             UsageError: there is no such source.
             StateError: the state can't be read or written.
         """
-        with self._run(source) as (chosen, log, _):
+        with self._run(source) as (chosen, log, *_):
             written = write_failure_log(self._project, chosen, log)
-        parquet, csv = map(self._project.store.location, written.names)
+        parquet, csv, page = map(self._project.store.location, written.names)
         return FailureLogResult(
             source=source,
             exit_status=exit_status_of(written.status),
@@ -263,6 +266,7 @@ class Pipeline:
             rows_by_reason=dict(written.tally.reasons),
             parquet=parquet,
             csv=csv,
+            report=page,
         )
 
     def status(self, source: str) -> SourceStatus:
@@ -317,7 +321,7 @@ class Pipeline:
             HaltError: Encord can't be asked.
             StateError: the state can't be read or written.
         """
-        with self._run(source) as (chosen, log, _):
+        with self._run(source) as (chosen, log, *_):
             return audit_source(self._project, chosen, log, adopted=[] if adopt else None)
 
     def _readable(self, source: str) -> SourceSettings:
@@ -327,13 +331,16 @@ class Pipeline:
         return chosen
 
     @contextmanager
-    def _run(self, source: str) -> Iterator[tuple[SourceSettings, Log, Log]]:
-        """Give a source whose state this version can write, and what takes lines of the log and warnings."""
+    def _run(self, source: str) -> Iterator[tuple[SourceSettings, Log, Log, Log]]:
+        """Give a source whose state this version can write, and what takes lines of the log, warnings and errors."""
         chosen = self._project.source(source)
         ensure_layout(self._project.store, source, utc_now())
         listener = SilentListener() if self._progress is None else ProgressListener(self._progress)
         with listening(listener):
-            yield chosen, partial(_log, logging.INFO, source), partial(_log, logging.WARNING, source)
+            log, warn, error = (
+                partial(_log, level, source) for level in (logging.INFO, logging.WARNING, logging.ERROR)
+            )
+            yield chosen, log, warn, error
 
 
 def _log(level: int, source: str, text: str) -> None:

@@ -166,6 +166,7 @@ class SyncResult:
         registered_objects: objects that this call registered.
         failed_chunks: of the chunks that were worked on, those with failures.
         failure_log: the Parquet file and the CSV file of everything that is not registered.
+        report: the state of the source as one HTML page.
     """
 
     source: str
@@ -175,6 +176,7 @@ class SyncResult:
     registered_objects: int
     failed_chunks: tuple[FailedChunk, ...]
     failure_log: tuple[str, str]
+    report: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +191,7 @@ class FailureLogResult:
         rows_by_reason: its rows by reason; a row is a failed unit or a rejected object.
         parquet: the file.
         csv: the same for spreadsheets.
+        report: the state of the source as one HTML page.
     """
 
     source: str
@@ -197,3 +200,4 @@ class FailureLogResult:
     rows_by_reason: Mapping[str, int]
     parquet: str
     csv: str
+    report: str

@@ -127,6 +127,20 @@ def send_again(project: Project, source: SourceSettings, warn: Warn, *, now: dat
     )
 
 
+def channel_names(project: Project) -> list[str]:
+    """Return what the channels of the configuration are called: kind and host, or mail address."""
+    from registration_pipeline.notify.channels.targets import open_channels
+
+    return list(open_channels(project.settings.notify, project.environ))
+
+
+def send_test(project: Project) -> "dict[str, str | None]":
+    """Send a test message to every channel, and return by channel why it was not taken; None: it was."""
+    from registration_pipeline.notify import try_channels
+
+    return try_channels(project.settings, environ=project.environ, at=utc_now())
+
+
 def last_sync_at(project: Project, source: SourceSettings) -> datetime | None:
     """Return when the last sync that came to its end began: the newest inventory before the newest failure log.
 

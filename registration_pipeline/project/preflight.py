@@ -1,12 +1,10 @@
-"""Checks everything that a sync of a source needs, without changing anything, and says what is missing.
+"""Checks everything that a sync of a source needs, and says what is missing. What it writes to try it, it removes again.
 
 What belongs here is the list of checks that need no Dagster; errors and their ways out come from the listers and the gateway.
 """
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registration_pipeline.bounds.calls import TooLongError, within
@@ -18,10 +16,12 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     StateError,
 )
+from registration_pipeline.project.alerts import channel_names
 from registration_pipeline.project.facts.checks import find_libraries, find_tables, needs_headers, try_header
 from registration_pipeline.project.metadata_schema import try_schema
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import MediaMetadata, SourceSettings
+from registration_pipeline.state.trial import try_writing
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.urls import url_warning
 
@@ -30,15 +30,14 @@ if TYPE_CHECKING:
 
 INSTANCE = "Dagster instance"
 """What the shell checks besides."""
-SAME_FOR_ALL = frozenset({"configuration", "state", INSTANCE})
+SAME_FOR_ALL = frozenset({"configuration", "state", "messages", INSTANCE})
 """What is checked for all sources at once, as far as the answer is the same."""
 _TRIES = 3  # a person waits for a preflight
-_CHECK_SECONDS = {"state": 15.0, INSTANCE: 10.0, "bucket": 25.0}
+_CHECK_SECONDS = {"state": 15.0, "bucket": 25.0}
 """For each check as a whole, whatever the services behind it do: a source whose services are all silent takes 90 s."""
 _ENCORD_SECONDS = 20.0
 """For asking Encord again, besides the time that one reply may take."""
 _ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
-_EFFECTIVE = os.access in os.supports_effective_ids
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,14 @@ def run_checks(
     Args:
         project: the configuration.
         source: which.
-        besides: checks of the shell, by what they check; they come after the state. Each returns what it found or raises.
+        besides: checks of the shell, by what they check; they come after the state. Each returns what it found or raises, in
+            a time that it limits itself.
     """
     listed: list[pa.RecordBatch] = []
     checks: dict[str, Callable[[], str]] = {
         "configuration": lambda: _configuration(project, source),
         "state": lambda: _state(project, source),
+        **({"messages": lambda: _messages(project)} if project.settings.notify else {}),
         **(besides or {}),
         "bucket": lambda: _bucket(project, source, listed),
     }
@@ -119,6 +120,10 @@ def _finding(source: SourceSettings, what: str, check: Callable[[], str], second
         return Finding(source.name, what, str(error), error)
 
 
+def _messages(project: Project) -> str:
+    return f"{', '.join(channel_names(project))}; not tried: `registration-pipeline notify --test` sends a test message"
+
+
 def _configuration(project: Project, source: SourceSettings) -> str:
     warning = url_warning(source)
     return f"{project.settings.path} is valid" + (f"; but {warning}" if warning else "")
@@ -127,21 +132,11 @@ def _configuration(project: Project, source: SourceSettings) -> str:
 def _state(project: Project, source: SourceSettings) -> str:
     uri = project.store.uri
     require_layout(project.store, source.name)
+    try_writing(project.store)
     if "://" in uri:
         project.store.require_exclusive_create()
         return f"{uri} can be read and written, and creates a file only once"
-    if not may_write(Path(uri)):
-        raise StateError(
-            f"{uri} can't be written by this user; give it write access, or set `state` in {project.settings.path} to "
-            "another place"
-        )
     return f"{uri} can be read and written"
-
-
-def may_write(folder: Path) -> bool:
-    """Return whether the folder, or the nearest one above it that exists, is a folder that this user may write into."""
-    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), folder)
-    return nearest.is_dir() and os.access(nearest, os.R_OK | os.W_OK | os.X_OK, effective_ids=_EFFECTIVE)
 
 
 def _bucket(project: Project, source: SourceSettings, listed: "list[pa.RecordBatch]") -> str:

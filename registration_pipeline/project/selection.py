@@ -6,7 +6,7 @@ What does not belong here: which state makes a chunk due (``tracking/due.py``), 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from registration_pipeline.project.project import Project
+from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def due_chunks(
         shown: chunks that a view shows as done. Registered ones that are not among them are read again, so that the view
             catches up after a run that ended too early to report, or without its history. None: there is no such view.
     """
+    from registration_pipeline.tracking.archive import archived_chunks
     from registration_pipeline.tracking.due import due_tasks, failed_tasks, unshown_tasks
     from registration_pipeline.tracking.repairs import repaired_chunks
     from registration_pipeline.tracking.status import chunk_statuses
@@ -71,5 +72,6 @@ def due_chunks(
         for task in due_tasks(statuses, max_attempts=source.max_attempts, repaired=repaired):
             chosen.setdefault(task.chunk.chunk_id, task)
         if shown is not None:
-            chosen |= {task.chunk.chunk_id: task for task in unshown_tasks(statuses, shown)}
+            archived = archived_chunks(statuses, keep_days=source.keep_partitions_days, now=utc_now())
+            chosen |= {task.chunk.chunk_id: task for task in unshown_tasks(statuses, archived.union(shown))}
     return list(chosen.values())

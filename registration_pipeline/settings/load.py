@@ -7,6 +7,7 @@ keys (``cross_checks.py``), Encord's key and domain (``credentials.py``). Nothin
 from __future__ import annotations
 
 import difflib
+import os
 from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,7 +48,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 _ENTRIES: dict[str, type[BaseModel]] = {"kinds": KindRule, "groups": GroupRule, "metadata": MetadataEntry}
 """Lists of sections."""
-_TOP_LEVEL_KEYS = ("state", "encord", "sources", "notify", "metrics")
+TOP_LEVEL_KEYS = ("state", "encord", "sources", "notify", "metrics")
 _SOURCE_KEYS = tuple(key for key in SourceSettings.model_fields if key != "name")
 _NOTIFY_EXAMPLE = '- {slack: "${SLACK_WEBHOOK}"}'
 _LIST_EXAMPLES = {
@@ -85,19 +86,37 @@ sources:
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def load_settings(path: Path | None, environ: Mapping[str, str]) -> Settings:
+def load_settings(path: Path | str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Read the configuration.
 
     Args:
         path: the file; None means ``REGISTRATION_CONFIG``, else ``registration.yaml`` in the working directory.
-        environ: the environment, for ``REGISTRATION_CONFIG`` and for ``${NAME}`` in values.
+        environ: the environment, for ``REGISTRATION_CONFIG`` and for ``${NAME}`` in values; None: that of the process.
 
     Raises:
         ConfigurationError: names file, line and key of everything that is wrong, one problem per line.
     """
+    environ = os.environ if environ is None else environ
     file = Path(path or environ.get("REGISTRATION_CONFIG") or DEFAULT_FILE)
     parsed = parse_configuration(_text_of(file), file=str(file), environ=environ)
-    reader = _SettingsReader(parsed, file.absolute(), environ)
+    return settings_of(parsed, file.absolute(), environ=environ)
+
+
+def settings_of(
+    parsed: ConfigurationFile, file: Path, *, environ: Mapping[str, str], folder: Path | None = None
+) -> Settings:
+    """Return the configuration that values describe, wherever they were written.
+
+    Args:
+        parsed: the values, with the environment filled in.
+        file: where they were written, absolute.
+        environ: the environment, for ``~`` in paths.
+        folder: what relative paths start from; None: the file's folder.
+
+    Raises:
+        ConfigurationError: names file, line and key of everything that is wrong, one problem per line.
+    """
+    reader = _SettingsReader(parsed, file, environ, folder)
     settings = reader.settings()
     parsed.raise_problems()
     assert settings is not None
@@ -126,16 +145,18 @@ def _text_of(file: Path) -> str:
 class _SettingsReader:
     """Validates section by section, so that one mistake does not hide the next."""
 
-    def __init__(self, parsed: ConfigurationFile, file: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, parsed: ConfigurationFile, file: Path, environ: Mapping[str, str], folder: Path | None) -> None:
         self._parsed = parsed
         self._file = file
+        self._given_folder = folder
+        self._folder = folder or file.parent
         self._environ = environ
 
     def settings(self) -> Settings | None:
         values = self._parsed.values
         for key in values:
-            if key not in _TOP_LEVEL_KEYS:
-                self._parsed.add((key,), _unknown_key(key, _TOP_LEVEL_KEYS))
+            if key not in TOP_LEVEL_KEYS:
+                self._parsed.add((key,), _unknown_key(key, TOP_LEVEL_KEYS))
         state = self._state(values.get("state"))
         encord = self._model(EncordSettings, values.get("encord") or {}, ("encord",))
         sources = self._sources(values.get("sources"), state)
@@ -148,8 +169,16 @@ class _SettingsReader:
             self._parsed.add(location, text)
         if self._parsed.problems or encord is None:
             return None
-        by_name = {source.name: _with_absolute_tables(source, self._file.parent) for source in sources}
-        return Settings(state=state, encord=encord, sources=by_name, notify=notify, metrics=metrics, path=self._file)
+        by_name = {source.name: _with_absolute_tables(source, self._folder) for source in sources}
+        return Settings(
+            state=state,
+            encord=encord,
+            sources=by_name,
+            notify=notify,
+            metrics=metrics,
+            path=self._file,
+            folder=self._given_folder,
+        )
 
     def _notify(self, value: Any) -> tuple[NotifyTarget, ...]:
         if value is not None and not isinstance(value, list):
@@ -172,13 +201,13 @@ class _SettingsReader:
         if not isinstance(value, str) or not value or "://" in value:
             self._parsed.add(("metrics",), "must be the path of a file, e.g. /var/lib/node_exporter/registration.prom")
             return None
-        return self._file.parent / Path(value).expanduser()
+        return self._folder / Path(value).expanduser()
 
     def _state(self, value: Any) -> str:
         if value is not None and not isinstance(value, str):
             self._parsed.add(("state",), "must be text: a path, or an address such as s3://bucket/prefix")
             value = None
-        folder = self._file.parent
+        folder = self._folder
         try:
             return parse_state(value or DEFAULT_STATE, folder=folder, environ=self._environ)
         except ValueError as error:
@@ -213,7 +242,7 @@ class _SettingsReader:
         if checkable is not None:
             for relative, text in source_problems(checkable, state, doubtful):
                 self._parsed.add((*location, *relative), text)
-        return None if doubtful or source is None else _with_tables_in(source, self._file.parent)
+        return None if doubtful or source is None else _with_tables_in(source, self._folder)
 
     def _doubtful_keys(self, location: Location) -> set[str]:
         """Return the keys of a source that something is wrong with, or below which something is."""

@@ -320,6 +320,7 @@ class Settings(YamlModel):
         notify: who gets a message when a night goes wrong, and when it is well again.
         metrics: a file for Prometheus that every sync writes; None: none.
         path: the file, absolute.
+        folder: what relative paths start from; None: the file's folder.
     """
 
     state: str
@@ -328,3 +329,9 @@ class Settings(YamlModel):
     notify: tuple[NotifyTarget, ...] = ()
     metrics: Path | None = None
     path: Path
+    folder: Path | None = None
+
+    @property
+    def base_folder(self) -> Path:
+        """What relative paths start from, absolute."""
+        return self.folder or self.path.parent

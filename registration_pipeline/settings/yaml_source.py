@@ -6,6 +6,7 @@ What does not belong here: what the keys mean (``settings/load.py``).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import yaml
 from registration_pipeline.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 Location = tuple[str | int, ...]
 
@@ -137,6 +138,39 @@ def parse_configuration(text: str, *, file: str, environ: Mapping[str, str]) -> 
         what = "the file is empty" if root is None else "the top level must be a mapping of keys"
         raise ConfigurationError(f"{what}; it needs at least the key 'sources'", file=file, line=line)
     parsed.values = _NodeReader(parsed, environ).mapping(root, ())
+    return parsed
+
+
+class Filled(str):
+    """Text whose references were filled in already, by another program's rules."""
+
+    __slots__ = ()
+
+
+def configuration_of_values(
+    values: Mapping[str, Any], *, file: str, lines: Mapping[Location, int], environ: Mapping[str, str]
+) -> ConfigurationFile:
+    """Fill in the environment in values that another program has read from YAML.
+
+    Args:
+        values: of a configuration.
+        file: where they were written, for messages.
+        lines: of keys and list items, as far as they are known.
+        environ: for ``${NAME}`` in texts that are not ``Filled``.
+    """
+    parsed = ConfigurationFile(file, lines=dict(lines))
+    reader = _NodeReader(parsed, environ)
+
+    def filled(value: Any, here: Location) -> Any:
+        if isinstance(value, Mapping):
+            return {str(key): filled(item, (*here, str(key))) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [filled(item, (*here, place)) for place, item in enumerate(value)]
+        if isinstance(value, Filled):
+            return str(value)
+        return reader.interpolated(value, here) if isinstance(value, str) else value
+
+    parsed.values = filled(values, ())
     return parsed
 
 

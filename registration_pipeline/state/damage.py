@@ -30,6 +30,7 @@ _ADVICE: Final = {
     "journal_summary": "Delete it: the next run makes it again",
     "links": f"{_BACKUP}. Without one, move links/ of the source out of the state: everything is linked again, which "
     "Encord skips in the same dataset",
+    "alerts": f"{_BACKUP}, or move alerts/ of the source out of the state: the next message then reports all failures as new",
     "facts": f"{_BACKUP}, or delete its folder to have the facts read again",
     "outcomes": f"{_BACKUP}, or delete it: it is made again from plan and journal, but for the UUIDs of Encord's items",
     "manifests": f"{_BACKUP}, or delete it: the next submission makes it again with the same bytes",

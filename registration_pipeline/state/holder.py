@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _ENDED = "ZX"
 """The states of a zombie and of a process that is just being removed."""
+
+_PARENT = 1
+"""Where the parent's process id is, counted from the state."""
 
 _START = 19
 """Where the start time is, counted from the state."""
@@ -45,7 +48,11 @@ class Holder:
     @classmethod
     def current(cls, since: datetime) -> Self:
         """Return this process as the holder since then."""
-        pid = os.getpid()
+        return cls.of(os.getpid(), since)
+
+    @classmethod
+    def of(cls, pid: int, since: datetime) -> Self:
+        """Return a process of this process's machine and pid name space as the holder since then."""
         return cls(
             host=socket.gethostname(),
             boot=boot_id(),
@@ -106,6 +113,13 @@ def process_start(pid: int) -> str | None:
     """Return when the process started, in clock ticks since boot; None when it is gone, a zombie, or there is no /proc."""
     fields = _stat_fields(pid)
     return None if fields is None or fields[0] in _ENDED else fields[_START]
+
+
+def ancestors() -> Iterator[int]:
+    """Yield the processes that this one descends from, the nearest first; nothing where there is no /proc."""
+    pid = os.getpid()
+    while (fields := _stat_fields(pid)) is not None and (pid := int(fields[_PARENT])) > 0:
+        yield pid
 
 
 def _stat_fields(pid: int) -> list[str] | None:

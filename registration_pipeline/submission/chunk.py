@@ -42,6 +42,7 @@ from registration_pipeline.submission.verdicts import (
     judge_refused,
     verdict_facts,
 )
+from registration_pipeline.tracing import span, watched_calls
 from registration_pipeline.tracking.failures.log import write_chunk_failure_log
 from registration_pipeline.tracking.journal.states import (
     FAILED_STATES,
@@ -233,7 +234,11 @@ class ChunkSubmission:
                     may_send=context.may_send,
                 )
 
-            return context.calls.call(f"starting chunk {self.chunk.chunk_id}", start)
+            with watched_calls() as calls:
+                try:
+                    return context.calls.call(f"starting chunk {self.chunk.chunk_id}", start)
+                finally:
+                    self._record.trace_id = calls.newest
 
     def _close_as_not_sent(self, error: HaltError) -> None:
         """A refused key, a refused permission and an unreachable service all mean that no job was started."""
@@ -248,7 +253,8 @@ class ChunkSubmission:
     def _wait_for_job(self) -> JobReport | None:
         job_id = self._record.progress.job_id
         assert job_id is not None
-        return JobWait(self.context, self.chunk.chunk_id, self._folder_uuid, job_id).until_end()
+        with span("upload job", chunk_id=self.chunk.chunk_id, job_id=job_id):
+            return JobWait(self.context, self.chunk.chunk_id, self._folder_uuid, job_id).until_end()
 
     def _judge(self, report: JobReport | None, *, is_settled: bool = False) -> ChunkResult | InDoubt:
         """Conclude from a job's report.
@@ -260,6 +266,7 @@ class ChunkSubmission:
         progress = self._record.progress
         if report is None:
             return self._in_doubt(f"Encord no longer knows upload job {progress.job_id}")
+        self._record.trace_id = report.trace_id
         units = self._units()
         # What an earlier attempt registered stays so; without leaving it out, every retry would search for it, because a
         # job does not name what it skips.
@@ -304,6 +311,7 @@ class ChunkSubmission:
             outcomes.append(found)
         if doubts:
             return joined_doubts(self.chunk, doubts)
+        self._record.trace_id = None  # each part has its own
         return self._conclude(
             ChunkOutcomes.joined(outcomes, attempt=progress.attempt),
             message=f"submitted in parts, because {self._record.reason_of_parts}",
@@ -339,7 +347,7 @@ class ChunkSubmission:
         context, chunk_id, progress = self.context, self.chunk.chunk_id, self._record.progress
         outcomes = with_what_stays(
             context,
-            outcomes,
+            outcomes.traced(self._record.trace_id),
             earlier=self._record.earlier(),
             units=self._units(),
             search=partial(self.context.effect.failed_evidence, context, self._record, self.chunk, self._folder_uuid),
@@ -360,7 +368,7 @@ class ChunkSubmission:
         return result_from_verdict(self.chunk, verdict, outcomes=outcomes, progress=self._record.progress)
 
     def _intend(self, manifest: Manifest, *, is_fresh: bool) -> None:
-        progress = self._record.progress
+        progress, self._record.trace_id = self._record.progress, None
         check_sent_before(manifest, progress.sent_sha256)
         self._record.append(
             JournalEventKind.INTENT,

@@ -48,7 +48,7 @@ class UnitError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
-    """An upload job as a poll found it. Counts are units."""
+    """An upload job as a poll found it. Counts are units; ``trace_id`` is of the poll, where it is known."""
 
     status: JobStatus
     items: tuple[JobItem, ...] = ()
@@ -58,6 +58,7 @@ class JobReport:
     units_done: int = 0
     units_error: int = 0
     units_cancelled: int = 0
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

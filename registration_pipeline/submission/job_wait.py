@@ -5,11 +5,12 @@ What its end means for the objects is ``verdicts.py``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import PermanentError, ServiceUnavailableError
 from registration_pipeline.submission.gateway import JobReport, JobStatus
+from registration_pipeline.tracing import watched_calls
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.context import SubmissionContext
@@ -74,7 +75,9 @@ class JobWait:
             )
             return report, context.monotonic() - began
 
-        return context.calls.call(f"polling upload job {self.job_id}", poll)
+        with watched_calls() as calls:
+            report, seconds = context.calls.call(f"polling upload job {self.job_id}", poll)
+        return replace(report, trace_id=calls.newest), seconds
 
     def _watch_the_time(self, report: JobReport) -> None:
         waited, limit = self.context.monotonic() - self._began, self.context.job_timeout_seconds
@@ -120,7 +123,9 @@ def asked_once_more(context: SubmissionContext, folder_uuid: str, job_id: str) -
         if asked:
             context.pause(context.slow_poll_seconds)
         try:
-            return context.calls.call(f"polling upload job {job_id} once more", poll)
+            with watched_calls() as calls:
+                report = context.calls.call(f"polling upload job {job_id} once more", poll)
+            return replace(report, trace_id=calls.newest)
         except PermanentError:
             continue
     return None

@@ -26,6 +26,8 @@ class ChunkRecord:
     events: list[JournalEvent] = field(default_factory=list)
     has_leftovers: bool = False
     """Whether an attempt was open when the journal was read: files of it may be there that no verdict names."""
+    trace_id: str | None = None
+    """Of the call to Encord that the next entries are about; an intent is before any call."""
 
     def load(self) -> ChunkProgress:
         """Read the journal."""
@@ -55,6 +57,7 @@ class ChunkRecord:
             chunk_id=self.chunk_id,
             attempt=attempt or self.progress.attempt,
             at=self.context.clock(),
+            trace_id=None if kind is JournalEventKind.INTENT else self.trace_id,
             **facts,  # type: ignore[arg-type]  # the dataclass checks the names; the values come from typed callers
         )
         try:

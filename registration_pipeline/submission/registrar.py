@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -17,6 +18,7 @@ from registration_pipeline.submission.chunk import ChunkSubmission
 from registration_pipeline.submission.doubt import MOST_IN_A_ROW
 from registration_pipeline.submission.result import ChunkResult, InDoubt, ReadyChunk
 from registration_pipeline.submission.settle import wait_for_quiet
+from registration_pipeline.tracing import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -89,10 +91,15 @@ def _resolve(
 ) -> Generator[ReadyChunk | ChunkResult, None, list[InDoubt]]:
     """Wait for quiet, decide the chunks in doubt, and return those that are in doubt again or were not reached."""
     settled, left = _settle(context, doubts), iter(doubts)
-    work = (partial(ChunkSubmission(context, doubt.chunk).resolve, doubt, settled_seconds=settled) for doubt in left)
+    work = (partial(_decide, context, doubt, settled) for doubt in left)
     in_doubt: list[InDoubt] = []
     yield from _run(context, work, in_doubt)
     return [*in_doubt, *left]
+
+
+def _decide(context: SubmissionContext, doubt: InDoubt, settled: float) -> ChunkResult | InDoubt:
+    with span("chunk in doubt", chunk_id=doubt.chunk.chunk_id, settled_seconds=settled):
+        return ChunkSubmission(context, doubt.chunk).resolve(doubt, settled_seconds=settled)
 
 
 def _prepare(context: SubmissionContext, task: ChunkTask) -> _Prepared:
@@ -104,8 +111,9 @@ def _prepare(context: SubmissionContext, task: ChunkTask) -> _Prepared:
 def _advance(
     context: SubmissionContext, task: ChunkTask, submission: ChunkSubmission | None = None
 ) -> ChunkResult | InDoubt:
-    submission = submission or ChunkSubmission(context, task.chunk)
-    return submission.advance(after_attempt=task.after_attempt, is_fresh=task.is_fresh, is_forced=task.is_forced)
+    submission, chunk = submission or ChunkSubmission(context, task.chunk), task.chunk
+    with span("chunk", chunk_id=chunk.chunk_id, units=chunk.units, objects=chunk.objects):
+        return submission.advance(after_attempt=task.after_attempt, is_fresh=task.is_fresh, is_forced=task.is_forced)
 
 
 def _settle(context: SubmissionContext, in_doubt: Sequence[InDoubt]) -> float:
@@ -141,7 +149,7 @@ def _run(
         try:
             while True:
                 if halted is None and not is_held_back:
-                    running.update(map(pool.submit, islice(waiting, at_once - len(running))))
+                    running.update(_submitted(pool, islice(waiting, at_once - len(running))))
                 if not running:
                     break
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -158,9 +166,14 @@ def _run(
                         continue
                     yield found.shown if isinstance(found, _Prepared) else found
                     if isinstance(found, _Prepared) and halted is None:
-                        running.add(pool.submit(found.send))
+                        running.update(_submitted(pool, [found.send]))
         except BaseException:
             context.stop.set()  # the caller stops early or something unexpected came up: threads end at their next step
             raise
     if halted is not None:
         raise halted
+
+
+def _submitted(pool: ThreadPoolExecutor, work: Iterable[Work]) -> Iterator[Future[_Prepared | ChunkResult | InDoubt]]:
+    """Give work to the pool, each with the caller's context: spans are below the present one in every thread."""
+    return (pool.submit(copy_context().run, one) for one in work)

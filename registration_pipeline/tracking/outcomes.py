@@ -62,6 +62,7 @@ class Outcome(NamedTuple):
         subtask_uuid: what Encord's support asks for.
         at: when the verdict was reached, UTC.
         is_cause: whether Encord's error is about this object of a unit of several; None where it did not say so.
+        trace_id: only for failed objects: of the call to Encord that showed it, where that is known.
     """
 
     key: str
@@ -75,6 +76,7 @@ class Outcome(NamedTuple):
     message: str | None = None
     subtask_uuid: str | None = None
     is_cause: bool | None = None
+    trace_id: str | None = None
 
 
 class FailedUnit(NamedTuple):
@@ -111,12 +113,13 @@ OUTCOME_SCHEMA = pa.schema(
         pa.field("message", pa.string()),
         pa.field("subtask_uuid", pa.string()),
         pa.field("is_cause", pa.bool_()),
+        pa.field("trace_id", pa.string()),
     ]
 )
-"""``is_cause`` is written only where it is known of any object, so files without such units are as they always were."""
+"""The last two are written only where they are known of any object, so files without such units are as they always were."""
 
-_REPEATING = ["verdict", "attempt", "at", "reason", "message", "subtask_uuid"]
-_CAUSE = "is_cause"
+_REPEATING = ("verdict", "attempt", "at", "reason", "message", "subtask_uuid", "trace_id")
+_CAUSE, _TRACE = _OPTIONAL = ("is_cause", "trace_id")
 _MESSAGE = OUTCOME_SCHEMA.get_field_index("message")
 _DIGEST_DIGITS = 12
 
@@ -131,9 +134,10 @@ class ChunkOutcomes(Sequence[Outcome]):
     """
 
     def __init__(self, table: pa.Table) -> None:
-        if _CAUSE not in table.column_names:
-            table = table.append_column(OUTCOME_SCHEMA.field(_CAUSE), pa.nulls(table.num_rows, pa.bool_()))
-        self.table = table
+        for name in (name for name in _OPTIONAL if name not in table.column_names):
+            field = OUTCOME_SCHEMA.field(name)
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+        self.table = table.select(OUTCOME_SCHEMA.names)
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> ChunkOutcomes:
@@ -144,9 +148,10 @@ class ChunkOutcomes(Sequence[Outcome]):
 
     @classmethod
     def of_columns(cls, columns: Sequence[Any]) -> ChunkOutcomes:
-        """Return outcomes of which there are the columns already, as Arrow's or as values."""
-        arrays = [_array(column, field.type) for column, field in zip(columns, OUTCOME_SCHEMA, strict=True)]
-        return cls(pa.Table.from_arrays(arrays, schema=OUTCOME_SCHEMA))
+        """Return outcomes of which there are the columns already, as Arrow's or as values; optional ones may be missing."""
+        fields = list(OUTCOME_SCHEMA)[: len(columns)]
+        arrays = [_array(column, field.type) for column, field in zip(columns, fields, strict=True)]
+        return cls(pa.Table.from_arrays(arrays, schema=pa.schema(fields)))
 
     @classmethod
     def joined(cls, parts: Sequence[ChunkOutcomes], *, attempt: int) -> ChunkOutcomes:
@@ -168,6 +173,14 @@ class ChunkOutcomes(Sequence[Outcome]):
     def failed(self) -> Sequence[Outcome]:
         """The outcomes of what is not registered, one per object: a failed unit may have a million (``failed_units``)."""
         return _tuples(self.table.filter(self._is_failed)) if self.failed_objects else []
+
+    def traced(self, trace_id: str | None) -> ChunkOutcomes:
+        """Return the outcomes with the id of a call at all failed objects that have none."""
+        if trace_id is None or not self.failed_objects:
+            return self
+        known, place = self.table.column(_TRACE), OUTCOME_SCHEMA.get_field_index(_TRACE)
+        ids = pc.if_else(pc.and_(self._is_failed, pc.is_null(known)), pa.scalar(trace_id), known)
+        return ChunkOutcomes(self.table.set_column(place, OUTCOME_SCHEMA.field(place), ids))
 
     def failed_rows(self) -> pa.Array:
         """Return which rows of the table are of objects that are not registered."""
@@ -289,9 +302,10 @@ def write_outcomes(store: StateStore, source: str, chunk_id: str, attempt: int, 
     A crash between the two leaves outcomes that no verdict confirms.
     """
     buffer = pa.BufferOutputStream()  # a chunk's outcomes are some ten kilobytes
-    causes = outcomes.table.column(_CAUSE)
-    table = outcomes.table.drop_columns([_CAUSE]) if causes.null_count == len(causes) else outcomes.table
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=_REPEATING, write_statistics=False)
+    table = outcomes.table
+    table = table.drop_columns([name for name in _OPTIONAL if table.column(name).null_count == len(table)])
+    repeating = [name for name in _REPEATING if name in table.column_names]
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=repeating, write_statistics=False)
     data = buffer.getvalue().to_pybytes()
     base_name = f"{attempt:04d}-{_digest_of(data)}.parquet"
     with suppress(StateConflictError):  # the same bytes, by their digest
@@ -377,14 +391,14 @@ def _outcomes_from_journal(store: StateStore, source: str, verdict: JournalEvent
             verdict=Verdict.FAILED if unit.unit_index in failures else Verdict.REGISTERED,
             attempt=verdict.attempt,
             at=verdict.at,
-            **_failure_of(failures.get(unit.unit_index), position),
+            **_failure_of(failures.get(unit.unit_index), position, verdict.trace_id),
         )
         for unit in read_units(store, source, verdict.chunk_id)
         for position, entry in enumerate(unit.objects)
     )
 
 
-def _failure_of(failure: UnitFailure | None, position: int) -> dict[str, Any]:
+def _failure_of(failure: UnitFailure | None, position: int, trace_id: str | None) -> dict[str, Any]:
     if failure is None:
         return {}
     return {
@@ -392,4 +406,5 @@ def _failure_of(failure: UnitFailure | None, position: int) -> dict[str, Any]:
         "message": failure.message,
         "subtask_uuid": failure.subtask_uuid,
         "is_cause": True if failure.position == position else None,
+        "trace_id": trace_id,
     }

@@ -8,12 +8,13 @@ from __future__ import annotations
 import csv
 from datetime import datetime
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from registration_pipeline.errors import StateNotFoundError
+from registration_pipeline.tracking.failures.files import ADDED_COLUMNS
 from registration_pipeline.verification.report import Damage
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ def pair_damage(
     try:
         with store.local_file(parquet) as path:
             columns, rows = content or (_columns(path), None)
+            if rows is not None and _columns(path) == list(columns)[: -len(ADDED_COLUMNS)]:
+                columns, rows = _without_added(columns), [_without_added(list(row)) for row in rows]
             if rows is not None and not (_columns(path) == list(columns) and _agree(_texts(rows), _parquet_rows(path))):
                 return Damage(parquet, "does not hold the rows that it was written with")
             with store.local_file(text) as beside:
@@ -56,6 +59,11 @@ def pair_damage(
         return Damage(lost, "is missing, though the other form of the same report is there")
     both = "and the Parquet file beside it do not say the same: one of them is damaged"
     return Damage(text, both if content is None else "does not hold the rows that it was written with")
+
+
+def _without_added(cells: Sequence[object]) -> list[Any]:
+    """Return what an earlier version would have written."""
+    return list(cells[: -len(ADDED_COLUMNS)])
 
 
 def _agree(expected: Iterable[list[str]], found: Iterable[list[str]]) -> bool:

@@ -6,8 +6,11 @@ import json
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateCorruptError, StateNotFoundError
+from registration_pipeline.notify.records import AlertRecords
 from registration_pipeline.planning.history import load_history
+from registration_pipeline.state.identity import identity_problem
 from registration_pipeline.state.layout import (
+    alerts_folder,
     audit_folder,
     inventory_writers_folder,
     lease_folder,
@@ -17,6 +20,7 @@ from registration_pipeline.state.layout import (
     upserts_source,
 )
 from registration_pipeline.state.owned import is_own
+from registration_pipeline.state.parquet import read_parts
 from registration_pipeline.state.sealed import open_sealed
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.tracking.failures.log import source_failures
@@ -81,6 +85,7 @@ def _verify_lineage(store: StateStore, names: Sequence[str], report: StateReport
     _verify_reports(store, names, report)
     _verify_json(store, names, report)
     _verify_links(store, names, report)
+    _verify_alerts(store, names, report)
     _count_leftovers(names, {*markers.parts, *chunks.outcomes}, report)
 
 
@@ -118,6 +123,28 @@ def _verify_links(store: StateStore, names: Sequence[str], report: StateReport) 
     if entries and not report.damaged:
         try:
             LinkRecords(store, report.source).read(without_summary=True)
+        except StateCorruptError as error:
+            report.add(Damage(folder, f"can't be read: {error}"))
+
+
+def _verify_alerts(store: StateStore, names: Sequence[str], report: StateReport) -> None:
+    """Read every record of a message, and the failures that the newest one names."""
+    folder = alerts_folder(report.source)
+    entries = [name for name in names if name.startswith(folder) and name.endswith(".json")]
+    for name in entries:
+        try:
+            data = store.read(name)
+            report.bytes += len(data)
+            problem = identity_problem(name, open_sealed(data))
+        except ValueError as error:
+            problem = f"is damaged: {error}"
+        if problem is not None:
+            report.add(Damage(name, problem))
+    if entries and not any(name.startswith(folder) for name in report.damaged):
+        try:
+            known = AlertRecords(store, report.source).memory().known
+            for _ in read_parts(store, known.parts if known else ()):
+                pass
         except StateCorruptError as error:
             report.add(Damage(folder, f"can't be read: {error}"))
 

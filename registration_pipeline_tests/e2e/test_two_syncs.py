@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from registration_pipeline_tests.e2e.command_project import CommandProject, configure, open_sandbox
+from registration_pipeline.pipeline import Pipeline
+from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
 from registration_pipeline_tests.e2e.mixed_bucket import GROUPS, assert_registered_once, clip, rig, scan, single
 
 if TYPE_CHECKING:
@@ -83,4 +85,22 @@ def test_the_second_takes_over_at_once_when_the_first_is_killed(project: Command
     assert finished.status == 0, finished.said
     assert set(project.registered().values()) == {1}
     assert len(project.registered()) == OBJECTS
+    assert_registered_once(project, UNITS)
+
+
+@pytest.mark.parametrize("project", [(5, 1, 1.0)], indirect=True, ids=["sixteen short jobs"])
+def test_a_plain_call_and_a_run_of_dagster_at_once_send_nothing_twice(
+    project: CommandProject, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO, logger="registration_pipeline")
+    process = project.start("sync")
+
+    result = Pipeline.load(project.root / "registration.yaml").sync(SOURCE)
+    finished = project.finish(process)
+
+    assert (result.exit_status, finished.status) == (0, 0), finished.said
+    assert "is being submitted by pid" in " ".join((caplog.text + finished.said).split())
+    assert set(project.registered().values()) == {1}
+    assert len(project.registered()) == OBJECTS
+    assert len(project.sandbox.jobs()) == 16
     assert_registered_once(project, UNITS)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.ui, pytest.mark.timeout(600)]
 
 SOURCE = "fleet-cameras"
-ROWS = {"chunk_plan": 1, "failure_log": 2, "inventory": 3, "manifest": 4, "registration": 5}
+ROWS = {"audit": 1, "chunk_plan": 2, "failure_log": 3, "inventory": 4, "manifest": 5, "registration": 6}
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PLANTED = (
     UnitRule(r"camera-00/.*frame_000047", "Invalid image: the file is truncated"),

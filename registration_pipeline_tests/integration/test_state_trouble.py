@@ -21,6 +21,7 @@ from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.project.project import Project
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.server import Sandbox
+from registration_pipeline_tests.in_process import run_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,6 +82,10 @@ class Fleet:
         self.files.append(path)
 
     def sync(self) -> Ended:
+        return Ended(*run_here(self.root, "sync", "--json"))
+
+    def sync_in_a_process(self) -> Ended:
+        """Sync in a process that is gone afterwards, so that a lease that it could not release need not run out."""
         command = [sys.executable, "-m", "registration_pipeline", "sync", "--json"]
         done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False, timeout=200)
         return Ended(done.returncode, done.stdout, done.stderr)
@@ -304,7 +309,7 @@ def test_a_bucket_that_takes_no_more_writes(
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     proxy.refuse(status, code, since=since)
 
-    refused = fleet.sync()
+    refused = fleet.sync_in_a_process()
     proxy.serve_all()
     after = fleet.sync()
 

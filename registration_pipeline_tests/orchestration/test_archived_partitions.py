@@ -24,7 +24,7 @@ from registration_pipeline.orchestration.partitions import (
     update_partitions,
 )
 from registration_pipeline.orchestration.runs.launch import run_job
-from registration_pipeline.orchestration.runs.listener import listening
+from registration_pipeline.project.listener import listening
 from registration_pipeline.project.project import utc_now
 from registration_pipeline_tests.orchestration.test_halted_runs import Recorder
 

@@ -119,6 +119,8 @@ def check_chunks(pipeline: Pipeline, shown: Shown) -> None:
         1,
         "succeeded",
     )
+    assert good["seconds"] >= 0
+    assert good["encord_folder"] in {job.folder_uuid for job in pipeline.sandbox.jobs()}
     assert good["upload_job"] in {job.uuid for job in pipeline.sandbox.jobs()}
     assert "failure_log" not in good
 

@@ -1,4 +1,4 @@
-"""The audit as a check that is executed by itself, beside registrations, and as a job that takes chunks over."""
+"""The audit as an asset that is materialized by itself, and as a job that takes chunks over."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from registration_pipeline.orchestration.audit import AUDIT_OP
 from registration_pipeline.orchestration.runs.launch import run_job
 from registration_pipeline.project.project import utc_now
 from registration_pipeline.state.layout import audit_folder
+from registration_pipeline_tests.orchestration.check_statuses import shown_checks
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import Pipeline
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
-def execute_check(pipeline: Pipeline, instance: DagsterInstance) -> ExecuteInProcessResult:
-    """Execute the check alone, as its button in the UI does."""
-    key = AssetCheckKey(pipeline.own.registration, names.AUDIT_CLEAN)
+def audit(pipeline: Pipeline, instance: DagsterInstance) -> ExecuteInProcessResult:
+    """Materialize the audit, as its button in the UI does."""
     job = pipeline.definitions.resolve_implicit_global_asset_job_def()
-    return job.get_subset(asset_selection=set(), asset_check_selection={key}).execute_in_process(instance=instance)
+    return job.execute_in_process(instance=instance, asset_selection=[pipeline.own.audit])
 
 
 def register(pipeline: Pipeline, instance: DagsterInstance) -> ExecuteInProcessResult:
@@ -46,15 +46,13 @@ def delete_items(pipeline: Pipeline, *titles: str) -> None:
         connection.executemany("DELETE FROM items WHERE name = ?", [(title,) for title in titles])
 
 
-def test_executed_by_itself_the_check_compares_and_shows_what_to_do(
-    pipeline: Pipeline, instance: DagsterInstance
-) -> None:
+def test_an_audit_compares_and_its_check_shows_what_to_do(pipeline: Pipeline, instance: DagsterInstance) -> None:
     pipeline.add_images(3)
     register(pipeline, instance)
-    assert audit_of(execute_check(pipeline, instance)).passed
+    assert audit_of(audit(pipeline, instance)).passed
 
     delete_items(pipeline, "2026-11-20/frame_001.jpg")
-    found = audit_of(execute_check(pipeline, instance))
+    found = audit_of(audit(pipeline, instance))
 
     assert not found.passed
     table = found.metadata["findings"]
@@ -106,6 +104,7 @@ def test_the_job_takes_chunks_over_and_they_show_as_registered(pipeline: Pipelin
     assert chunk_ids[2] not in shown.materialized
     assert (pipeline.status.registered, pipeline.status.pending) == (2, 1)
     assert len(pipeline.sandbox.jobs()) == 3
-    key = AssetCheckKey(own.registration, names.AUDIT_CLEAN)
+    key = AssetCheckKey(own.audit, names.AUDIT_CLEAN)
     (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
     assert record.status.value == "SUCCEEDED"
+    assert shown_checks(pipeline, instance)[names.NO_FAILED_CHUNKS] == "SUCCEEDED", "older than what was adopted"

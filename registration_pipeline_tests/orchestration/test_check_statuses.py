@@ -174,10 +174,12 @@ def inventory_that_halts(world: World) -> None:
 
 
 def invalid_manifest(world: World) -> None:
-    """The limits of the plan that was bought became smaller, for example."""
+    """Another plan of Encord with smaller files was bought after the chunk was planned, for example."""
+    own = world.pipeline.own
     world.pipeline.add_images(1, day="2026-11-22")
+    assert world.assets(own.inventory, own.facts("metadata"), own.chunk_plan)
     world.monkeypatch.setattr(Project, "manifest_limits", ManifestLimits(entries=1, bytes=10))
-    assert not world.job(world.pipeline.own.sync_job)
+    assert not world.job(own.submit_job)
 
 
 def emptied(world: World) -> None:

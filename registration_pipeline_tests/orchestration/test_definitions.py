@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.remote_representation.external_data import asset_node_snaps_from_repo
 
 from registration_pipeline.definitions import defs
 from registration_pipeline.errors import ConfigurationError
@@ -55,12 +57,15 @@ def test_the_example_makes_the_assets_jobs_schedule_and_sensor_of_its_source() -
     stages = ("inventory", "chunk_plan", "manifest", "registration", "failure_log", "audit")
     assert graph.get_all_asset_keys() == {dg.AssetKey(["fleet-cameras", stage]) for stage in stages}
     assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"fleet_cameras"}
-    jobs = {"sync", "submit", "retry_failed", "inventory", "probe", "plan", "audit"}
+    jobs = {"sync", "nightly_sync", "submit", "retry_failed", "inventory", "probe", "plan", "audit"}
     assert {job.name for job in repository.get_all_jobs()} == {f"fleet_cameras_{name}" for name in jobs} | {
         "__ASSET_JOB"
     }
     assert [schedule.name for schedule in repository.schedule_defs] == ["fleet_cameras_nightly"]
-    assert [sensor.name for sensor in repository.sensor_defs] == ["clear_stale_runs_fleet_cameras"]
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "clear_stale_runs_fleet_cameras",
+        "failure_log_after_backfills_fleet_cameras",
+    }
 
 
 def test_assets_depend_on_each_other_in_the_order_of_the_stages() -> None:
@@ -149,13 +154,68 @@ def test_every_source_has_a_group_and_partitions_of_its_own(load_with: Callable[
     assert names == {"fleet/chunks", "fleet-cameras/chunks", "fleet-cameras-2/chunks"}
 
 
-def test_the_schedule_runs_by_itself_in_utc(load_with: Callable[..., Settings]) -> None:
-    (schedule,) = build_definitions(load_with(schedule="30 4 * * 1-5")).get_repository_def().schedule_defs
+def test_the_schedule_runs_by_itself_in_its_time_zone(load_with: Callable[..., Settings]) -> None:
+    settings = load_with("lidar", schedule="30 4 * * 1-5", timezone="Europe/Berlin")
+    fleet, lidar = build_definitions(settings).get_repository_def().schedule_defs
 
-    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert schedule.cron_schedule == "30 4 * * 1-5"
-    assert schedule.execution_timezone == "UTC"
-    assert schedule.job_name == "fleet_cameras_sync"
+    for schedule, job in ((fleet, "fleet_cameras_nightly_sync"), (lidar, "lidar_nightly_sync")):
+        assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+        assert schedule.cron_schedule == "30 4 * * 1-5"
+        assert schedule.execution_timezone == "Europe/Berlin"
+        assert schedule.job_name == job
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param(
+            {
+                "dataset": {"title": "fleet"},
+                "upsert_metadata": True,
+                "metadata": [{"pattern": "site-(?P<site>[a-z]+)/"}],
+                "media_metadata": "probe",
+            },
+            id="with every stage",
+        ),
+    ],
+)
+def test_every_asset_that_a_sync_brings_up_to_date_shows_its_schedule(
+    load_with: Callable[..., Settings], changes: dict[str, object]
+) -> None:
+    repository = build_definitions(load_with(**changes), key_prefix="team").get_repository_def()
+    (schedule,) = repository.schedule_defs
+    # Dagster's webserver shows a schedule on the page of an asset if the asset's jobs have it.
+    jobs = {node.asset_key.path[-1]: node.job_names for node in asset_node_snaps_from_repo(repository)}
+
+    assert {stage for stage, names in jobs.items() if schedule.job_name in names} == jobs.keys() - {"audit"}
+    assert repository.get_job(schedule.job_name).partitions_def is None
+
+
+def test_a_sync_that_is_started_by_hand_keeps_its_launchpad(load_with: Callable[..., Settings]) -> None:
+    # The webserver gives no Launchpad to jobs that name assets.
+    nodes = asset_node_snaps_from_repo(build_definitions(load_with()).get_repository_def())
+
+    assert all("fleet_cameras_sync" not in node.job_names for node in nodes)
+
+
+def test_a_source_is_stale_after_its_freshness_hours(load_with: Callable[..., Settings]) -> None:
+    graph = build_definitions(load_with(freshness_hours=30)).get_repository_def().asset_graph
+    policies = {key.path[-1]: graph.get(key).freshness_policy for key in graph.get_all_asset_keys()}
+
+    wanted = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=30))
+    assert {stage for stage, policy in policies.items() if policy == wanted} == {
+        "inventory",
+        "chunk_plan",
+        "failure_log",
+    }
+    assert {policy for policy in policies.values() if policy != wanted} == {None}
+
+
+def test_freshness_hours_of_null_switch_it_off(load_with: Callable[..., Settings]) -> None:
+    graph = build_definitions(load_with(freshness_hours=None)).get_repository_def().asset_graph
+
+    assert {graph.get(key).freshness_policy for key in graph.get_all_asset_keys()} == {None}
 
 
 def test_a_schedule_of_null_switches_the_nightly_sync_off(load_with: Callable[..., Settings]) -> None:
@@ -164,10 +224,10 @@ def test_a_schedule_of_null_switches_the_nightly_sync_off(load_with: Callable[..
     assert repository.schedule_defs == []
 
 
-def test_stale_runs_are_cleared_by_a_sensor_that_runs_by_itself() -> None:
-    (sensor,) = build_definitions(load_settings(EXAMPLE, ENVIRON)).get_repository_def().sensor_defs
+def test_the_sensors_run_by_themselves() -> None:
+    sensors = build_definitions(load_settings(EXAMPLE, ENVIRON)).get_repository_def().sensor_defs
 
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.RUNNING}
 
 
 def test_loading_gives_no_warning_of_dagsters(load_with: Callable[..., Settings]) -> None:

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 
 from registration_pipeline.errors import ServiceUnavailableError
-from registration_pipeline.orchestration.runs.listener import errors_as_failures, notice_and_log
+from registration_pipeline.orchestration.runs.listener import errors_as_failures
+from registration_pipeline.project.listener import notice_and_log
 
 SECRET = "5d41402abc4b2a76b9719d911017c592"
 SIGNED = f"GET https://bucket/a.jpg?X-Amz-Signature={SECRET} failed"

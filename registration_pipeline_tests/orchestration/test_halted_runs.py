@@ -16,7 +16,7 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.orchestration.runs.launch import run_job
-from registration_pipeline.orchestration.runs.listener import SilentListener, listening
+from registration_pipeline.project.listener import SilentListener, listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable

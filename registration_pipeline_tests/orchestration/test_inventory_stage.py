@@ -10,8 +10,7 @@ from dagster import AssetCheckKey, AssetCheckSeverity
 from registration_pipeline.inventory.progress import ListingProgress
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.runs.launch import run_job
-from registration_pipeline.orchestration.runs.listener import SilentListener, listening
-from registration_pipeline.orchestration.stages import ProgressReporter
+from registration_pipeline.project.listener import ProgressReporter, SilentListener, listening
 from registration_pipeline_tests.orchestration.conftest import SOURCE
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from registration_pipeline.orchestration.names import MANIFESTS_VALID
 from registration_pipeline.orchestration.runs import planned_events
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEventWriter
 from registration_pipeline.orchestration.runs.launch import run_job
-from registration_pipeline.orchestration.runs.listener import listening
+from registration_pipeline.project.listener import listening
 from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.faults.values import Effect, Fault
 from registration_pipeline_tests.orchestration.test_halted_runs import Recorder

@@ -10,7 +10,7 @@ import pytest
 from registration_pipeline.orchestration.jobs import REGISTER_OP
 from registration_pipeline.orchestration.partitions import removed_partitions, unknown_partitions, update_partitions
 from registration_pipeline.orchestration.runs.launch import run_job
-from registration_pipeline.orchestration.runs.listener import listening
+from registration_pipeline.project.listener import listening
 from registration_pipeline_tests.orchestration.test_halted_runs import Recorder, failure_description
 from registration_pipeline_tests.orchestration.test_partition_statuses import run_range
 from registration_pipeline_tests.orchestration.test_ways_to_run_chunks import run_partitions

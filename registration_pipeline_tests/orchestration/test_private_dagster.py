@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import inspect
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
 from dagster import AssetKey, DagsterEvent, DagsterInstance, DagsterRun, job
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._core.remote_representation.external_data import asset_node_snaps_from_repo
 
 from registration_pipeline.orchestration import private_dagster
 from registration_pipeline.orchestration.private_dagster import (
+    BULK_ACTION_TERMINAL_STATUSES,
     NO_CAPTURE,
+    AssetLayer,
     CheckError,
     InstanceRef,
     LoadableTargetOrigin,
@@ -24,6 +29,7 @@ from registration_pipeline.orchestration.private_dagster import (
     make_new_run_id,
     postgres_event_log,
     running_backfills,
+    schedule_execution_time_iterator,
     sql_event_log,
     sqlite_event_log,
 )
@@ -33,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TAGS = {
+    "BACKFILL_ID_TAG": "dagster/backfill",
     "HIDDEN_TAG_PREFIX": ".dagster/",
     "RESUME_RETRY_TAG": "dagster/is_resume_retry",
     "RETRY_NUMBER_TAG": "dagster/retry_number",
@@ -50,7 +57,9 @@ PARAMETERS = {
 }
 """What the shell passes."""
 TESTED_BELOW = {
+    "BULK_ACTION_TERMINAL_STATUSES",
     "NO_CAPTURE",
+    "AssetLayer",
     "CheckError",
     "InstanceRef",
     "LoadableTargetOrigin",
@@ -109,6 +118,45 @@ def test_the_public_event_takes_the_private_data() -> None:
         "step_key",
         "asset_materialization_planned_data",
     ]
+
+
+def test_a_job_may_name_assets_that_its_steps_do_not_materialize() -> None:
+    @dg.asset
+    def table() -> None:
+        pass
+
+    @dg.op
+    def step() -> None:
+        pass
+
+    @dg.graph
+    def steps() -> None:
+        step()
+
+    nightly = steps.to_job("nightly", asset_layer=AssetLayer.for_external_job([table.key]))
+    defs = dg.Definitions(assets=[table], jobs=[nightly])
+    shown = {one.asset_key: one.job_names for one in asset_node_snaps_from_repo(defs.get_repository_def())}
+
+    assert "nightly" in shown[table.key]
+    assert nightly.partitions_def is None
+    with DagsterInstance.ephemeral() as instance:
+        run = nightly.execute_in_process(instance=instance)
+        assert instance.get_latest_materialization_event(table.key) is None
+    assert [event.step_key for event in run.get_step_success_events()] == ["step"]
+
+
+def test_the_statuses_of_backfills_that_have_ended_are_known() -> None:
+    assert set(BulkActionStatus) - set(BULK_ACTION_TERMINAL_STATUSES) == {
+        BulkActionStatus.REQUESTED,
+        BulkActionStatus.CANCELING,
+        BulkActionStatus.FAILING,
+    }
+
+
+def test_ticks_of_a_schedule_begin_at_a_time_and_include_it() -> None:
+    ticks = schedule_execution_time_iterator(datetime(2026, 11, 22, 2, 30, tzinfo=UTC).timestamp(), "30 2 * * *", "UTC")
+
+    assert [next(ticks).isoformat() for _ in range(2)] == ["2026-11-22T02:30:00+00:00", "2026-11-23T02:30:00+00:00"]
 
 
 def test_a_run_may_have_an_id_made_before_it() -> None:

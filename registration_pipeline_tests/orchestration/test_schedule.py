@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def ticked(pipeline: Pipeline, instance: DagsterInstance) -> RunRequest:
-    """Evaluate the schedule at two in the morning and return what it asks for."""
+    """Evaluate the schedule at its next tick and return what it asks for."""
     repository = pipeline.definitions.get_repository_def()
     schedule = repository.get_schedule_def(pipeline.own.schedule)
     context = build_schedule_context(
-        instance, scheduled_execution_time=datetime(2026, 11, 22, 2, tzinfo=UTC), repository_def=repository
+        instance, scheduled_execution_time=datetime.now(UTC) + timedelta(hours=1), repository_def=repository
     )
     (request,) = schedule.evaluate_tick(context).run_requests or ()
     assert request.job_name in (None, schedule.job_name)
@@ -32,12 +32,12 @@ def ticked(pipeline: Pipeline, instance: DagsterInstance) -> RunRequest:
 def test_a_night_registers_what_was_added_during_the_day(pipeline: Pipeline, instance: DagsterInstance) -> None:
     pipeline.add_images(2, day="2026-11-20")
     first = ticked(pipeline, instance)
-    assert run_job(instance, pipeline.own.sync_job, first.run_config)
+    assert run_job(instance, pipeline.own.nightly_job, first.run_config)
     assert pipeline.status.registered == 2
 
     pipeline.add_images(3, day="2026-11-21")
     second = ticked(pipeline, instance)
-    assert run_job(instance, pipeline.own.sync_job, second.run_config)
+    assert run_job(instance, pipeline.own.nightly_job, second.run_config)
 
     assert pipeline.status.registered == 5
     assert len(pipeline.sandbox.jobs()) == 5
@@ -50,7 +50,7 @@ def test_a_night_with_nothing_new_and_a_retry_with_nothing_failed_send_nothing(
 ) -> None:
     pipeline.add_images(2)
     for _ in range(2):
-        assert run_job(instance, pipeline.own.sync_job, ticked(pipeline, instance).run_config)
+        assert run_job(instance, pipeline.own.nightly_job, ticked(pipeline, instance).run_config)
     assert run_job(instance, pipeline.own.retry_job)
 
     assert len(pipeline.sandbox.jobs()) == 2

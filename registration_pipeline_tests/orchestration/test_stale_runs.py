@@ -16,7 +16,7 @@ from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_
 
 from registration_pipeline.orchestration.names import ConfigurationNames
 from registration_pipeline.orchestration.runs import processes
-from registration_pipeline.orchestration.runs.launch import _remote_origin, run_job
+from registration_pipeline.orchestration.runs.launch import remote_origin, run_job
 from registration_pipeline.orchestration.runs.processes import WORKER_TAG, is_worked_on_here, record_worker, worker_tag
 from registration_pipeline.orchestration.runs.stale_runs import (
     build_stale_run_sensor,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SYNC = textwrap.dedent("""
     import os, sys
     from registration_pipeline.orchestration.runs.instance import open_instance
-    from registration_pipeline.orchestration.runs.launch import _remote_origin, run_job
+    from registration_pipeline.orchestration.runs.launch import remote_origin, run_job
     from registration_pipeline.project.project import Project
     from registration_pipeline.orchestration.runs.stale_runs import clearing_stale_runs
 
@@ -59,7 +59,7 @@ def a_run(pipeline: Pipeline, instance: DagsterInstance, status: DagsterRunStatu
     made = instance.create_run_for_job(
         pipeline.definitions.resolve_job_def(pipeline.own.sync_job),
         status=status,
-        remote_job_origin=_remote_origin(pipeline.own.sync_job),
+        remote_job_origin=remote_origin(pipeline.own.sync_job),
     )
     own = json.loads(worker_tag(made.run_id)[WORKER_TAG])
     recorded = {name: value for name, value in {**own, **worker}.items() if value is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 from contextlib import closing
@@ -126,14 +127,22 @@ IN_A_RUN = {
         RunCrashedError("sqlite3.DatabaseError: database disk image is malformed (run 1)", "trace"),
         "is damaged",
     ),
+    "no room inside a step": (
+        RunCrashedError("sqlite3.OperationalError: database or disk is full (run 1)", "trace"),
+        "own files can't be written: database or disk is full",
+    ),
+    "no permission": (
+        sqlite3.OperationalError("unable to open database file"),
+        "own files can't be written: unable to open database file",
+    ),
 }
-NOT_THE_DATABASE = {
+NOT_THE_DATABASE: dict[str, Exception] = {
     "a bug": ValueError("database is locked"),
     "a bug inside a step": RunCrashedError("KeyError: 'sqlite3.OperationalError: database is locked' (run 1)", "trace"),
     "a wrong statement": RunCrashedError("sqlite3.OperationalError: no such table: runs (run 1)", "trace"),
     "a row that is there": RunCrashedError("psycopg2.errors.IntegrityError: duplicate key (run 1)", "trace"),
     "another module": ModuleNotFoundError("No module named 'pandas'", name="pandas"),
-    "a full disk": sqlite3.OperationalError("database or disk is full"),
+    "a full disk": OSError(errno.ENOSPC, "No space left on device"),
 }
 
 
@@ -142,7 +151,7 @@ def test_a_database_that_fails_in_a_run_halts_it(tmp_path: Path, error: Exceptio
     with pytest.raises(DagsterStorageError) as trouble, storage_errors(tmp_path):
         raise error
 
-    assert str(trouble.value).startswith(f"{tmp_path} (no storage is set in dagster.yaml): Dagster's database ")
+    assert str(trouble.value).startswith(f"{tmp_path} (no storage is set in dagster.yaml): Dagster's ")
     assert says in str(trouble.value)
     assert "Is the server running" not in str(trouble.value)
 

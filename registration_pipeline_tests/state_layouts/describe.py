@@ -96,7 +96,8 @@ def _content(path: Path) -> list[str]:
     if path.suffix == ".gz":
         lines = gzip.decompress(path.read_bytes()).splitlines()
         return sorted({member for line in lines for member in _members(json.loads(line))})
-    return path.read_text(encoding="utf-8").splitlines()[:1]
+    heading = path.read_text(encoding="utf-8").splitlines()[:1]
+    return [column for line in heading for column in line.split(",")]
 
 
 def _members(value: Any, above: str = "") -> list[str]:

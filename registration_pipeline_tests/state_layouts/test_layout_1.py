@@ -141,6 +141,8 @@ OPTIONAL = {
         ".warnings.total: int",
     },
     "ledger/…/_SUCCESS.json": {".group_runs: list"},
+    **{key: {"trace_id: string"} for key in ("failures/…/….parquet", "failure_log/…/….parquet")},
+    **{key: {"trace_id"} for key in ("failures/…/….csv", "failure_log/…/….csv")},
 }
 """What later versions of layout 1 write besides: readers do without it. Those of the lineage's entries and of the newest wave
 in the ledger are the same as those of the wave's own marker."""

@@ -15,12 +15,28 @@ commands = typer.Typer()
 
 
 @commands.command()
-def sync(sources: SourcesArgument = None, config: ConfigOption = None, json: JsonOption = False) -> int:  # noqa: FBT002
+def sync(
+    sources: SourcesArgument = None,
+    dry_run: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="List, read and plan, say what would be registered, rejected, retried, upserted and linked, and change "
+            "nothing.",
+        ),
+    ] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,  # noqa: FBT002
+) -> int:
     """Inventory, plan, manifests, submission and failure log, for all that is due.
 
     Run it every night, or as often as you like: what is registered is never sent again, what was interrupted goes on where it
     stopped. Sources run one after the other; one that halts does not stop the others.
     """
+    if dry_run:
+        from registration_pipeline.cli.dry_run import try_sync
+
+        return try_sync(chosen_config(config), sources or [], as_json=json)
     from registration_pipeline.cli.commands import sync_sources
 
     return sync_sources(chosen_config(config), sources or [], as_json=json)

@@ -6,6 +6,7 @@ What does not belong here: what is said, and where the login is read from.
 from __future__ import annotations
 
 import smtplib
+import socket
 import ssl
 from dataclasses import dataclass, field
 from email.headerregistry import Address
@@ -86,8 +87,8 @@ class MailChannel:
         host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
         context = ssl.create_default_context()
         if parts.scheme == "smtps":
-            return smtplib.SMTP_SSL(host, port, timeout=seconds, context=context)
-        smtp = smtplib.SMTP(host, port, timeout=seconds)
+            return smtplib.SMTP_SSL(host, port, _own_name(), timeout=seconds, context=context)
+        smtp = smtplib.SMTP(host, port, _own_name(), timeout=seconds)
         try:
             smtp.ehlo_or_helo_if_needed()
             if smtp.has_extn("starttls"):
@@ -128,3 +129,9 @@ class MailChannel:
         mail["X-Registration-Alert"] = str(message.document["id"])
         mail.set_content(message.as_text(), cte="quoted-printable")
         return mail
+
+
+def _own_name() -> str:
+    """Return the name of this machine for a mail server. By default the name service is asked, which may take very long."""
+    name = socket.gethostname()
+    return name if "." in name else "[127.0.0.1]"

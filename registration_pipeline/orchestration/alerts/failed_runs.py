@@ -37,7 +37,7 @@ class FailedRun:
 
 def concerns(run: dg.DagsterRun, own: SourceNames) -> bool:
     """Return whether a run submits a source, or was started for its schedule."""
-    jobs = (own.sync_job, own.submit_job, own.retry_job)
+    jobs = (*own.sync_jobs, own.submit_job, own.retry_job)
     is_of_schedule = run.tags.get(_SCHEDULE_TAG) == own.schedule
     return run.job_name in jobs or is_of_schedule or own.registration in (run.asset_selection or ())
 

@@ -13,7 +13,12 @@ import yaml
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration.private_dagster import NO_CAPTURE, CheckError, InstanceRef
-from registration_pipeline.orchestration.runs.storage_trouble import INSTANCE_FILE, storage_errors, storage_trouble
+from registration_pipeline.orchestration.runs.storage_trouble import (
+    INSTANCE_FILE,
+    storage_errors,
+    storage_trouble,
+    watch_retries,
+)
 from registration_pipeline.settings import Settings
 
 DEFAULT_HOME = ".dagster"
@@ -24,7 +29,7 @@ def dagster_home(settings: Settings, environ: Mapping[str, str]) -> Path:
     """Return the folder of the instance, absolute."""
     configured = environ.get("DAGSTER_HOME")
     if not configured:
-        return settings.path.parent / DEFAULT_HOME
+        return settings.base_folder / DEFAULT_HOME
     home = Path(configured).expanduser()
     if not home.is_absolute():
         raise ConfigurationError(
@@ -42,6 +47,7 @@ def open_instance(settings: Settings, environ: Mapping[str, str]) -> Iterator[dg
         DagsterStorageError: its database can't be used, now or inside the block.
     """
     home = dagster_home(settings, environ)
+    watch_retries()
     with storage_errors(home):
         with ExitStack() as stack:
             try:

@@ -53,7 +53,7 @@ def run_job(instance: dg.DagsterInstance, job_name: str, run_config: Mapping[str
             job_def=definition,
             run_config={**(run_config or _preset(definition)), **_QUIET},
             tags={**definition.run_tags, **worker_tag(run_id)},
-            remote_job_origin=_remote_origin(job_name),
+            remote_job_origin=remote_origin(job_name),
             job_code_origin=job.get_python_origin(),
         )
         # Not ``execute_run``, which keeps every event until the end: two and their tables for each chunk.
@@ -100,7 +100,8 @@ def _reconstructable(job_name: str) -> ReconstructableJob:
     return ReconstructableRepository(pointer, executable_path=None, entry_point=None).get_reconstructable_job(job_name)
 
 
-def _remote_origin(job_name: str) -> RemoteJobOrigin:
+def remote_origin(job_name: str) -> RemoteJobOrigin:
+    """Return where the UI finds a job of the code location again."""
     location = ManagedGrpcPythonEnvCodeLocationOrigin(
         LoadableTargetOrigin(module_name=DEFINITIONS_MODULE, working_directory=str(Path.cwd())),
         location_name=CODE_LOCATION,

@@ -34,7 +34,16 @@ def announced(context: dg.OpExecutionContext, key: dg.AssetKey, tasks: "Sequence
         yield from batch
 
 
-def _planned(context: dg.OpExecutionContext, key: dg.AssetKey, partition: str) -> dg.EventLogEntry:
+def announce(context: dg.OpExecutionContext, key: dg.AssetKey) -> None:
+    """Say that this run is about to materialize an asset without partitions.
+
+    Until it does, the asset shows as in progress, and as failed if the run ends before. Said when the stage begins and not
+    when the run does, so that what the run never reached goes on showing its last good state.
+    """
+    context.instance.event_log_storage.store_event(_planned(context, key, None))
+
+
+def _planned(context: dg.OpExecutionContext, key: dg.AssetKey, partition: str | None) -> dg.EventLogEntry:
     """Return the event as Dagster builds it; a test checks the resulting status."""
     event = dg.DagsterEvent.build_asset_materialization_planned_event(
         context.job_name,

@@ -18,7 +18,7 @@ import dagster as dg
 
 from registration_pipeline.orchestration.private_dagster import HIDDEN_TAG_PREFIX, RETRY_ON_FAILURE_TAG
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
-from registration_pipeline.state.holder import Holder, boot_id, pid_namespace
+from registration_pipeline.state.holder import Holder, ancestors, boot_id, pid_namespace
 
 WORKER_TAG = f"{HIDDEN_TAG_PREFIX}registration_worker"
 """Hidden, because its value is JSON, which means nothing to a person who reads the list of runs."""
@@ -34,19 +34,19 @@ _FIRST_NAMESPACE = "pid:[4026531836]"
 """The pid name space of the machine itself, which no container is in (Linux, ``PROC_PID_INIT_INO``)."""
 
 
-def worker_tag(run_id: str) -> dict[str, str]:
-    """Return the tag that says that this process works on a run.
+def worker_tag(run_id: str, pid: int | None = None) -> dict[str, str]:
+    """Return the tag that says that a process of this machine works on a run, by default this one.
 
     The run id is part of the value, because re-executing a run from the UI copies its tags.
     """
-    here = {"run": run_id, **Holder.current(datetime.now(UTC)).to_json(), "machine": _machine_id()}
+    worker = Holder.of(os.getpid() if pid is None else pid, datetime.now(UTC))
+    here = {"run": run_id, **worker.to_json(), "machine": _machine_id()}
     return {WORKER_TAG: json.dumps(here)}
 
 
 def is_worked_on_here(run: dg.DagsterRun) -> bool:
     """Return whether this process recorded that it works on the run."""
-    recorded = recorded_worker(run)
-    return recorded is not None and _identity(recorded[0]) == _identity(Holder.current(datetime.now(UTC)))
+    return _is_recorded(run, os.getpid())
 
 
 def recorded_worker(run: dg.DagsterRun) -> tuple[Holder, str] | None:
@@ -70,15 +70,19 @@ def why_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
 
 
 def record_worker(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerLock:
-    """Record that this process works on a run, if it does, and return the lock that says so as long as it lives.
+    """Record which process works on a run, and return the lock that says so as long as it lives, if it is this process.
 
-    A step may have a process of its own, which is not the run's: the run goes on when it ends.
+    A step may have a process of its own, which is not the run's: the run goes on when it ends. Then the process that started
+    it is recorded, because that one has no resources. The lock can't be taken on behalf of another process.
     """
     is_ours = is_worked_on_here(run)
     tags = {name: value for name, value in OWN_RETRIES_TAG.items() if name not in run.tags}
-    if not is_ours and _executes(instance, run.run_id):
-        is_ours = True
-        tags |= worker_tag(run.run_id)
+    if not is_ours:
+        executing = _executing(instance, run.run_id)
+        is_ours = os.getpid() in executing
+        worker = os.getpid() if is_ours else next((pid for pid in ancestors() if pid in executing), None)
+        if worker is not None and not _is_recorded(run, worker):
+            tags |= worker_tag(run.run_id, worker)
     if tags:
         instance.add_run_tags(run.run_id, tags)
     lock = WorkerLock(instance, run.run_id)
@@ -87,12 +91,17 @@ def record_worker(instance: dg.DagsterInstance, run: dg.DagsterRun) -> WorkerLoc
     return lock
 
 
-def _executes(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Return whether Dagster logged this process as the one that executes the run."""
+def _executing(instance: dg.DagsterInstance, run_id: str) -> set[int]:
+    """Return the ids of processes that Dagster logged as executing the run, here or on another machine."""
     found = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, ascending=True, limit=50)
     events = (record.event_log_entry.dagster_event for record in found.records)
     matches = (_PID.search((event.message if event else None) or "") for event in events)
-    return any(match is not None and int(match[1]) == os.getpid() for match in matches)
+    return {int(match[1]) for match in matches if match is not None}
+
+
+def _is_recorded(run: dg.DagsterRun, pid: int) -> bool:
+    recorded = recorded_worker(run)
+    return recorded is not None and _identity(recorded[0]) == _identity(Holder.of(pid, datetime.now(UTC)))
 
 
 def _identity(worker: Holder) -> dict[str, Any]:

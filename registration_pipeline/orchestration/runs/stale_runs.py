@@ -51,7 +51,8 @@ def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
     cleared = []
     for run in instance.get_runs(filters=RunsFilter(statuses=_SUSPECTS)):
         why = why_gone(instance, run)
-        if why:
+        # Asked again, because every code location may have a sensor that clears the same run at this moment.
+        if why and _is_unfinished(instance, run.run_id):
             if run.status is DagsterRunStatus.CANCELING:
                 instance.report_run_canceled(run, message=f"Marked as canceled by registration-pipeline: {why}.")
             else:
@@ -66,6 +67,11 @@ def clear_stale_runs(instance: dg.DagsterInstance) -> list[ClearedRun]:
                 storage.free_concurrency_slots_for_run(run_id)
     _hand_on_free_slots(storage)
     return cleared
+
+
+def _is_unfinished(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is not None and not run.is_finished
 
 
 def _hand_on_free_slots(storage: object) -> None:

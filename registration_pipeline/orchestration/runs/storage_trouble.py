@@ -1,9 +1,10 @@
 """Errors of Dagster's own database, in words: which setting of ``dagster.yaml`` it is, what happened, what to do.
 
-What does not belong here: a full or read-only disk, which is reported wherever it happens (``cli/errors.py``), and the
+What does not belong here: a full or read-only disk that another file than the database's meets (``cli/errors.py``), and the
 pipeline's state.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +15,52 @@ import yaml
 from registration_pipeline.errors import DagsterStorageError, RegistrationPipelineError
 
 INSTANCE_FILE = "dagster.yaml"
+_RETRYING = "Retrying failed database connection"
 _STORAGE_KEYS = ("storage", "run_storage", "event_log_storage", "schedule_storage")
 _DRIVERS = {"psycopg", "psycopg2", "MySQLdb", "pymysql", "mysql", "dagster_postgres", "dagster_mysql"}
 _NOT_IMPORTED = re.compile(r"Couldn't import module (\w+) when attempting to load the configurable class")
 _OF_A_DRIVER = re.compile(r"^\(?(sqlite3|psycopg2?|pymysql|MySQLdb|mysql)\b[\w.]*\.(\w+)[:)] *(.*)", re.DOTALL)
 _OUR_BUGS = {"IntegrityError", "DataError", "ProgrammingError"}
 _LOCKED, _DAMAGED = ("locked", "busy"), ("malformed", "not a database")
+_NOT_WRITTEN = ("database or disk is full", "readonly database", "unable to open database file", "disk I/O error")
 _AGAIN = "Nothing that was registered is lost: run again then."
+
+
+class _Retries(logging.Filter):
+    """Keeps what Dagster's storages say of each try to connect; lets the first through, in words of ours."""
+
+    last = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See ``logging.Filter``."""
+        text = record.getMessage()
+        if not text.startswith(_RETRYING):
+            return True
+        is_first = not self.last
+        # Behind the class of the driver's error, which ends in a parenthesis; the lines below it are advice.
+        self.last = text.removeprefix(_RETRYING).partition(") ")[2].partition("\n")[0] or "no connection"
+        record.msg, record.args = f"Dagster's database does not answer yet ({self.last}); it is tried again.", None
+        return is_first
+
+
+_RETRIES = _Retries()
+
+
+def watch_retries() -> None:
+    """Let Dagster's storages say only once that they try to connect again, for up to a minute: they log it at the root."""
+    root = logging.getLogger()
+    if _RETRIES not in root.filters:
+        root.addFilter(_RETRIES)
+    _RETRIES.last = ""
+
+
+def silent_storage(home: Path, seconds: float) -> DagsterStorageError:
+    """Return the error of a database that did not answer in time, with what its last try met."""
+    cause = f": {_RETRIES.last}" if _RETRIES.last else ""
+    return DagsterStorageError(
+        f"{_setting(home)}: Dagster's database did not answer within {seconds:g} s{cause}. Start it, or correct this setting. "
+        f"{_AGAIN}"
+    )
 
 
 @contextmanager
@@ -76,6 +116,11 @@ def _of_driver(text: str) -> str | None:
         return (
             f"Dagster's database is damaged ({cause}). Restore it from a backup, or move it away to begin a new one: the next "
             "sync shows every chunk again, and only the history of runs is lost."
+        )
+    if any(words in cause for words in _NOT_WRITTEN):
+        return (
+            f"Dagster's own files can't be written: {cause}. Free space or fix the permission of this folder, or set "
+            f"DAGSTER_HOME to another place. {_AGAIN}"
         )
     return None
 

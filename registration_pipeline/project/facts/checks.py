@@ -95,7 +95,7 @@ def find_tables(project: Project, source: SourceSettings) -> str:
     said = []
     for index, entry in enumerate(source.metadata):
         if entry.table is not None:
-            address = table_address(source, index, entry, project.settings.path.parent)
+            address = table_address(source, index, entry, project.settings.base_folder)
             table = TableFiles(address, source, places)
             files = table.find()
             check_heading(table, files[0], entry, source.metadata_schema)

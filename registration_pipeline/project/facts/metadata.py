@@ -107,7 +107,7 @@ class SourceMetadata:
             source=self._source,
             index=index,
             entry=entry,
-            base_folder=self._project.settings.path.parent,
+            base_folder=self._project.settings.base_folder,
             places=ClientPlaces(self._project.clients, self._project.environ),
             inventory=inventory,
             clock=utc_now,

@@ -22,6 +22,7 @@ from registration_pipeline.errors import (
     ThrottledError,
     TransientError,
 )
+from registration_pipeline.tracing import watched_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +113,8 @@ class RetryPolicy:
             reraise=True,
         )
         try:
-            return retrying(lambda: self._in_turn(function))
+            with watched_calls() as calls:
+                return retrying(lambda: self._in_turn(function))
         except TransientError as error:
             tries = retrying.statistics["attempt_number"]
             hint = f" It asks to wait {_hint(error):.0f} s." if _hint(error) > self.hint_cap_seconds else ""
@@ -120,6 +122,7 @@ class RetryPolicy:
             raise ServiceUnavailableError(
                 f"Encord did not respond after {attempts} ({what}): {error}.{hint} Nothing is lost; run again "
                 "later. If it lasts, check the network and Encord's address (ENCORD_DOMAIN, else encord.domain)."
+                + (f" Encord's trace id of the last call is {calls.newest}." if calls.newest else "")
             ) from error
 
     def _in_turn(self, function: Callable[[], _Result]) -> _Result:

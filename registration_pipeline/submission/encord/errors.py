@@ -26,6 +26,7 @@ from registration_pipeline.errors import (
 from registration_pipeline.submission.calls.retry_table import NOT_SENT, UNPROCESSABLE, Fault, fault_of
 from registration_pipeline.submission.encord.posting import AnsweredError
 from registration_pipeline.submission.encord.replies import said
+from registration_pipeline.tracing import shown_id
 
 FOLDER_ADVICE: Final = (
     "The folder or integration does not exist, or the key's user may not use it; registering needs the Admin role on the "
@@ -61,7 +62,7 @@ def _meaning(error: Exception, what: str, *, domain: str, is_start: bool, advice
         hint = getattr(error, "retry_after", None)
         kind = ThrottledError if fault is Fault.THROTTLED else TransientError
         return kind(f"{what} at {domain}: {words}", retry_after_seconds=float(hint) if hint else None)
-    halt = _halt(fault, what, words, domain, advice)
+    halt = _halt(fault, what, words, domain, advice=advice, trace=_trace_note(error))
     if halt is not None:
         return halt
     if fault is Fault.AMBIGUOUS:
@@ -69,22 +70,31 @@ def _meaning(error: Exception, what: str, *, domain: str, is_start: bool, advice
     return (PayloadTooLargeError if fault is Fault.TOO_LARGE else PermanentError)(f"{what}: {words}")
 
 
-def _halt(fault: Fault, what: str, words: str, domain: str, advice: str) -> HaltError | None:
+def _trace_note(error: Exception) -> str:
+    """Return what Encord's support finds the call by, as a sentence; empty where no request was made."""
+    context = getattr(error, "context", None)
+    trace_id, span_id = getattr(context, "trace_id", None), getattr(context, "span_id", None)
+    if not trace_id:
+        return ""
+    return f" Encord's trace id of this call is {shown_id(f'{trace_id}/{span_id}')}: their support finds it by that."
+
+
+def _halt(fault: Fault, what: str, words: str, domain: str, *, advice: str, trace: str) -> HaltError | None:
     if fault is Fault.HALT_CREDENTIALS:
         return CredentialsError(
             f"Encord at {domain} refused the key ({words}). Check that ENCORD_SSH_KEY or ENCORD_SSH_KEY_FILE holds "
-            "a key that is registered in Encord, and that ENCORD_DOMAIN names its region.",
+            f"a key that is registered in Encord, and that ENCORD_DOMAIN names its region.{trace}",
             is_reply=True,
         )
     if fault is Fault.HALT_PERMISSION:
         return PermissionDeniedError(
-            f"Encord at {domain} does not allow this: {what}: {words}. {advice}.",
+            f"Encord at {domain} does not allow this: {what}: {words}. {advice}.{trace}",
             is_reply=True,
         )
     if fault is Fault.HALT_MISSING:
         return NotFoundError(
             f"Encord at {domain} does not find what this needs: {what}: {words}. Check that the folder and the "
-            "integration of the source exist; if the folder was deleted, restore it in Encord.",
+            f"integration of the source exist; if the folder was deleted, restore it in Encord.{trace}",
             is_reply=True,
         )
     return None

@@ -48,6 +48,7 @@ from registration_pipeline.submission.encord.replies import (
 from registration_pipeline.submission.encord.transport import bound_the_sdk
 from registration_pipeline.submission.encord.typed_items import as_sent_by_the_sdk
 from registration_pipeline.submission.gateway import ItemMetadata, ItemPage, unguarded
+from registration_pipeline.tracing import new_call_header, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -86,6 +87,7 @@ class EncordGateway:
                 connection_retries=_SDK_RETRIES,
                 read_timeout=timeout_seconds,
                 connect_timeout=min(_CONNECT_TIMEOUT_SECONDS, max(1, int(_CONNECT_SHARE * timeout_seconds))),
+                trace_id_provider=new_call_header,
             ),
             user_agent_suffix=f"registration-pipeline/{__version__}",
         )
@@ -299,13 +301,14 @@ class EncordGateway:
 
     @contextmanager
     def _translated(self, what: str, *, is_start: bool = False, advice: str = FOLDER_ADVICE) -> Iterator[None]:
-        try:
-            yield
-        except (HaltError, SubmissionError):
-            raise  # ours already
-        except Exception as error:  # noqa: BLE001 - every one is raised again in our words
-            meant = translate(error, what, domain=self._domain, is_start=is_start, advice=advice)
-            raise meant from kept_cause(error)
+        with span("encord call", is_call=True, call=what):
+            try:
+                yield
+            except (HaltError, SubmissionError):
+                raise  # ours already
+            except Exception as error:  # noqa: BLE001 - every one is raised again in our words
+                meant = translate(error, what, domain=self._domain, is_start=is_start, advice=advice)
+                raise meant from kept_cause(error)
 
 
 def _is_uuid(text: str) -> bool:

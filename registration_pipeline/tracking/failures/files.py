@@ -52,6 +52,7 @@ class FailureRow:
         attempt: number of the attempt that failed, 0 for rejected objects.
         stage: ``plan`` (rejected), ``registration`` (Encord said no), ``upsert`` (it is registered, and new metadata of it
             did not get there) or ``dataset`` (it is registered, and not linked).
+        trace_id: of the call to Encord that showed the failure, which Encord's support finds it by; None where none is known.
         group_key: what names the unit that a rejected object would be in, for what is shown to people. Not a column.
     """
 
@@ -67,6 +68,7 @@ class FailureRow:
     message: str | None
     subtask_uuid: str | None
     at: datetime
+    trace_id: str | None = None
     group_key: str | None = None
 
     @property
@@ -89,9 +91,14 @@ FAILURE_SCHEMA = pa.schema(
         pa.field("message", pa.string()),
         pa.field("subtask_uuid", pa.string()),
         pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("trace_id", pa.string()),
     ]
 )
 COLUMNS = tuple(FAILURE_SCHEMA.names)
+ADDED_COLUMNS = ("trace_id",)
+"""The last ones, which files of earlier versions lack."""
+
+_AT = COLUMNS.index("at")
 _CELLS: attrgetter[tuple[object, ...]] = attrgetter(*COLUMNS)
 FOR_ITS_UNIT = frozenset({RejectionReason.UNIT_INCOMPLETE, RejectionReason.LATE_MEMBER, RejectionReason.UNIT_TOO_LARGE})
 """Reasons that all objects of a unit may have at once."""
@@ -209,7 +216,7 @@ def _csv(path: Path) -> Iterator[Take]:
 
 
 def _csv_row(row: FailureRow) -> list[object]:
-    return [*row.cells[:-1], row.at.isoformat()]
+    return [*row.cells[:_AT], row.at.isoformat(), *row.cells[_AT + 1 :]]
 
 
 @contextmanager

@@ -72,6 +72,7 @@ def chunk_failures(
             message=shortened(unit.said.message) if unit.said.message else unit.said.message,
             subtask_uuid=unit.said.subtask_uuid,
             at=unit.first.at,
+            trace_id=unit.said.trace_id,
         )
         for unit in failed_units(outcomes, without=gone)
     ]

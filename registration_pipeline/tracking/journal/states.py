@@ -133,6 +133,8 @@ class JournalEvent:
         reasons: on a verdict, how many units failed for which reason.
         outcomes: on a verdict, the base name of the outcomes that it vouches for.
         message: on everything that went wrong.
+        trace_id: of the call to Encord that the entry is about, which Encord's support finds it by: on a job, the start; on a
+            verdict, the reading of the job, or the start that was refused; on what closes or splits an attempt, the start.
     """
 
     kind: JournalEventKind
@@ -154,6 +156,7 @@ class JournalEvent:
     reasons: dict[str, int] = field(default_factory=dict)
     outcomes: str | None = None
     message: str | None = None
+    trace_id: str | None = None
 
     @property
     def failed_units(self) -> int:

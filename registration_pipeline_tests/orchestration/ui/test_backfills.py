@@ -20,6 +20,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(600)]
 CHUNKS, BROKEN = DOSES.chunks, (2, 5, 9)
 
 
+def _logs(pipeline: Pipeline, instance: DagsterInstance) -> list[object]:
+    """Return how many rows each failure log of the source had, the newest first."""
+    records = instance.fetch_materializations(pipeline.own.failure_log, limit=10).records
+    events = [record.asset_materialization for record in records]
+    return [event.metadata["dagster/row_count"].value for event in events if event is not None]
+
+
 def test_a_backfill_of_all_chunks_is_one_run_and_the_failed_ones_are_retried_from_the_ui(
     pipeline: Pipeline, instance: DagsterInstance, start_ui: Callable[[], Ui]
 ) -> None:
@@ -36,6 +43,9 @@ def test_a_backfill_of_all_chunks_is_one_run_and_the_failed_ones_are_retried_fro
     assert ui.partitions(own.registration) == (CHUNKS - 3, 3, CHUNKS)
     assert ui.partitions(own.manifest) == (CHUNKS, 0, CHUNKS)
     assert len(pipeline.sandbox.jobs()) == CHUNKS
+    pipeline.wait_until(
+        lambda: len(_logs(pipeline, instance)) == 1, seconds=90, what="the failure log after the backfill"
+    )
 
     pipeline.fix_images()
     retried = ui.backfill([own.registration], sorted(pipeline.chunks_of(*BROKEN)))
@@ -45,3 +55,5 @@ def test_a_backfill_of_all_chunks_is_one_run_and_the_failed_ones_are_retried_fro
     assert len(pipeline.sandbox.jobs()) == CHUNKS + 3
     assert pipeline.sandbox.duplicates() == {}
     assert len(pipeline.urls()) == CHUNKS
+    pipeline.wait_until(lambda: len(_logs(pipeline, instance)) == 2, seconds=90, what="the failure log after the retry")
+    assert _logs(pipeline, instance) == [0, 3]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from registration_pipeline.orchestration.jobs import assets_of_sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +18,10 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.ui.conftest import Ui
 
 pytestmark = pytest.mark.slow
+
+PAGE = """query($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) { ... on AssetNode {
+  targetingInstigators { __typename
+    ... on Schedule { name futureTicks(limit: 1) { results { timestamp } } } ... on Sensor { name } } } } }"""
 
 
 def test_new_objects_are_registered_without_a_person(
@@ -28,7 +35,14 @@ def test_new_objects_are_registered_without_a_person(
     pipeline.add_images(2, day="2026-11-21")
     pipeline.wait_until(lambda: pipeline.status.registered == 5, seconds=120, what="the second night")
 
-    for run in ui.runs(pipelineName=pipeline.own.sync_job):
+    for key in assets_of_sync(pipeline.project.source(pipeline.own.source), pipeline.own):
+        page = ui.ask(PAGE, k={"path": list(key.path)})["assetNodeOrError"]
+        (schedule,) = [one for one in page["targetingInstigators"] if one["__typename"] == "Schedule"]
+        assert schedule["name"] == pipeline.own.schedule
+        (tick,) = schedule["futureTicks"]["results"]
+        assert 0 < tick["timestamp"] - time.time() <= 60
+
+    for run in ui.runs(pipelineName=pipeline.own.nightly_job):
         assert ui.ended(run["runId"]) == "SUCCESS"
     assert len(pipeline.sandbox.jobs()) == 5
     assert pipeline.shown(instance, pipeline.own.registration).counts == (5, 0, 0)

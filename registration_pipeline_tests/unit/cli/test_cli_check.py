@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ import yaml
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration import preflight
+from registration_pipeline.orchestration.runs.instance import open_instance
+from registration_pipeline.project import preflight as project_preflight
 from registration_pipeline.project.submitting import register
 from registration_pipeline.settings import encord_private_key
 from registration_pipeline.submission.encord.gateway import EncordGateway
@@ -117,8 +120,8 @@ def test_two_sources_with_the_same_objects_and_one_folder_by_name_and_by_uuid_ar
 def test_each_service_that_is_silent_is_given_up_when_its_time_is_over(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(preflight, "_CHECK_SECONDS", {"state": 0.5, "bucket": 0.5})
-    monkeypatch.setattr(preflight, "_ENCORD_SECONDS", -2.5)  # with the shortest time for a reply, 3 s
+    monkeypatch.setattr(project_preflight, "_CHECK_SECONDS", {"state": 0.5, "bucket": 0.5})
+    monkeypatch.setattr(project_preflight, "_ENCORD_SECONDS", -2.5)  # with the shortest time for a reply, 3 s
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "nothing")
     with HostileServer(lambda connection, _: connection.stay_silent()) as server:
@@ -219,11 +222,58 @@ def test_a_dagster_home_without_permission_is_told_before_the_sync(
     monkeypatch.setenv("DAGSTER_HOME", str(home / "dagster"))
     said = workplace.run("check")
     assert said.status == 2
-    assert f"{home / 'dagster'} can't be written by this user; set DAGSTER_HOME" in said.words
+    assert f"{home / 'dagster'} can't be written by this user (Permission denied); set DAGSTER_HOME" in said.words
     said = workplace.run("sync")
     assert said.status == 2
     assert "set DAGSTER_HOME to a folder that can be written" in said.words
     assert "Traceback" not in said.err
+
+
+def test_an_instance_whose_databases_can_not_be_written_does_not_hide_the_other_checks(
+    workplace: Workplace, permissions: None
+):
+    with open_instance(workplace.project.settings, {}):
+        pass
+    history = workplace.root / ".dagster/history"
+    for path in [*history.rglob("*"), history]:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    said = workplace.run("check")
+    for path in [history, *history.rglob("*")]:
+        path.chmod(0o700)
+    assert said.status == 4
+    assert "Dagster's own files can't be written: " in said.words
+    assert "1 of 6 checks failed." in said.out
+
+
+def test_a_database_that_is_down_is_named_by_its_line_with_the_other_checks(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("dagster_postgres")
+    monkeypatch.setattr(preflight, "_DAGSTER_SECONDS", 3.0)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        database = {"hostname": "127.0.0.1", "port": held.getsockname()[1], "username": "dagster", "db_name": "dagster"}
+        database |= {"password": "secret-4711", "scheme": "postgresql+psycopg2"}
+        (workplace.root / ".dagster").mkdir()
+        text = yaml.safe_dump({"telemetry": {"enabled": False}, "storage": {"postgres": {"postgres_db": database}}})
+        (workplace.root / ".dagster/dagster.yaml").write_text(text)
+        said = workplace.run("check")
+
+    assert said.status == 4, said.words
+    line = text.splitlines().index("storage:") + 1
+    assert f"dagster.yaml:{line}: storage.postgres: Dagster's database " in said.words
+    assert "Connection refused" in said.words
+    assert "1 of 6 checks failed." in said.out
+    assert "secret-4711" not in said.out + said.err
+
+
+def test_what_is_written_to_try_the_state_is_removed_again(workplace: Workplace):
+    workplace.put("a.jpg")
+    workplace.plan()
+    before = workplace.files()
+    assert workplace.run("check").status == 0
+    assert workplace.files() == before
+    assert not (workplace.root / "state/_probe").exists()
 
 
 def test_a_damaged_instance_file_is_a_wrong_configuration(workplace: Workplace):

@@ -279,6 +279,10 @@ WRONG = {
     "nobody listens at the state's endpoint": in_state_bucket(
         ("The store at {closed} did not serve",), AWS_ENDPOINT_URL="{closed}"
     ),
+    "state's bucket that may not be written": in_state_bucket(
+        ("refuses access to s3://no-such-bucket/state/", "permission to list, read, write and delete"),
+        AWS_ENDPOINT_URL="{read_only}",
+    ),
     "state's credentials in half": in_state_bucket(
         ("credentials for the state are incomplete: AWS_SECRET_ACCESS_KEY is missing",), AWS_SECRET_ACCESS_KEY=None
     ),
@@ -294,6 +298,14 @@ WRONG = {
     ),
     "DAGSTER_HOME that is a file": Wrong(
         status=2, says=("DAGSTER_HOME", "registration.yaml"), environ={"DAGSTER_HOME": "{root}/registration.yaml"}
+    ),
+    "state that no one can write": Wrong(
+        status=4, says=("/proc/registration/", "`state` in registration.yaml"), text="state: /proc/registration\n"
+    ),
+    "DAGSTER_HOME that no one can write": Wrong(
+        status=2,
+        says=("DAGSTER_HOME", "/proc/registration-home"),
+        environ={"DAGSTER_HOME": "/proc/registration-home"},
     ),
     "state that is a file": Wrong(status=4, says=("{root}/registration.yaml",), text="state: ./registration.yaml\n"),
     "unknown key": Wrong(
@@ -342,8 +354,38 @@ class Page(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def serve_pages(*, is_refusing: bool) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
+class ReadOnlyBucket(http.server.BaseHTTPRequestHandler):
+    """An S3 bucket that is empty and whose policy allows to list and to read."""
+
+    def do_GET(self) -> None:
+        listed = b"<ListBucketResult><Name>no-such-bucket</Name><IsTruncated>false</IsTruncated></ListBucketResult>"
+        is_listing = "list-type" in self.path
+        self.answer(200 if is_listing else 404, listed if is_listing else b"<Error><Code>NoSuchKey</Code></Error>")
+
+    def do_HEAD(self) -> None:
+        self.answer(404, b"")
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.answer(403, b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
+
+    do_DELETE = do_PUT  # noqa: N815 - the name that http.server calls
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def serve_pages(
+    *, is_refusing: bool = False, handler: type[http.server.BaseHTTPRequestHandler] = Page
+) -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.is_refusing = is_refusing  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
@@ -363,6 +405,11 @@ def refusing() -> Iterator[str]:
     yield from serve_pages(is_refusing=True)
 
 
+@pytest.fixture(scope="module")
+def read_only() -> Iterator[str]:
+    yield from serve_pages(handler=ReadOnlyBucket)
+
+
 @pytest.fixture
 def closed() -> Iterator[str]:
     """An address at which nobody listens, and no one else will while it is held."""
@@ -372,7 +419,9 @@ def closed() -> Iterator[str]:
 
 
 @pytest.fixture
-def places(workplace: Workplace, moto_server: str, web: str, refusing: str, closed: str) -> dict[str, str]:
+def places(  # noqa: PLR0917 - each is a fixture
+    workplace: Workplace, moto_server: str, web: str, refusing: str, read_only: str, closed: str
+) -> dict[str, str]:
     other_key = (
         Ed25519PrivateKey.generate()
         .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
@@ -383,6 +432,7 @@ def places(workplace: Workplace, moto_server: str, web: str, refusing: str, clos
         "moto": moto_server,
         "web": web,
         "refusing": refusing,
+        "read_only": read_only,
         "closed": closed,
         "other_key": other_key,
         "half_key": "\n".join(other_key.splitlines()[:3]),

@@ -77,10 +77,10 @@ class Story:
             }
         )
 
-    def happens(self, kind: IncidentKind, **fields: Any) -> bool:
-        """Let something happen an hour later; a run has an id of its own unless one is given."""
+    def happens(self, kind: IncidentKind, *, minutes: int = 60, **fields: Any) -> bool:
+        """Let something happen some minutes later; a run has an id of its own unless one is given."""
         self.runs += 1
-        self.now += timedelta(hours=1)
+        self.now += timedelta(minutes=minutes)
         incident = Incident(**{"source": SOURCE, "kind": kind, "at": self.now, "run_id": f"run-{self.runs}", **fields})
         settings = self.settings
         return deliver(

@@ -49,6 +49,7 @@ INTERFACE = [
     "message",
     "subtask_uuid",
     "at",
+    "trace_id",
 ]
 HOSTILE = [
     "raw/a\nb.jpg",

@@ -10,6 +10,7 @@ from registration_pipeline.counted import counted
 from registration_pipeline.project.listener import Log, ProgressReporter, current_listener, notice_and_log
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.tracing import traced
 from registration_pipeline.urls import url_warning
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ class Listed:
 
     Args:
         inventory: what was committed.
-        objects_before: how many objects the inventory before it had; None: there was none, or it was empty.
+        objects_before: how many objects the inventory before it had; for an empty one, or else how many were planned. None:
+            there were none.
     """
 
     inventory: "Inventory"
@@ -34,6 +36,7 @@ class Listed:
         return not self.inventory.objects and bool(self.objects_before)
 
 
+@traced("stage", stage="inventory")
 def list_source(project: Project, source: SourceSettings, log: Log, warn: Log | None = None) -> Listed:
     """List a source into a new inventory.
 
@@ -51,15 +54,27 @@ def list_source(project: Project, source: SourceSettings, log: Log, warn: Log | 
 
     warn = warn or log
     previous = latest_inventory(project.store, source.name)
-    before = (previous.objects or None) if previous else None
-    current_listener().stage_started(source.name, "inventory", before, unit="expected object")
+    expected = (previous.objects or None) if previous else None
+    current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
     if warning := url_warning(source):
         notice_and_log(warn)(f"{source.name}: {warning}.")
     inventory = project.take_inventory(source, ProgressReporter(log), notice_and_log(log))
     log(f"{counted(inventory.objects, 'object')}, {counted(inventory.bytes, 'byte')} from {inventory.listing}")
+    before = expected if inventory.objects else _objects_before(project, source, expected)
     if not inventory.objects:
         notice_and_log(warn)(_emptied(source, inventory, before))
     return Listed(inventory, before)
+
+
+def _objects_before(project: Project, source: SourceSettings, expected: int | None) -> int | None:
+    """Return how many objects a source that is empty held before: as it was listed last, or else as it was planned.
+
+    The inventory before may be empty, too, and the source is emptied all the same.
+    """
+    from registration_pipeline.planning.history import load_history
+
+    latest = None if expected else load_history(project.store, source.name).latest
+    return expected or (latest.counts.objects or latest.counts.deleted or None if latest else None)
 
 
 def _emptied(source: SourceSettings, inventory: "Inventory", before: int | None) -> str:

@@ -14,6 +14,7 @@ from registration_pipeline.project.listener import Log, current_listener, notice
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.project.submitting import register
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.tracing import span, traced
 
 if TYPE_CHECKING:
     from registration_pipeline.planning.upserts.plan import UpsertPlan
@@ -66,7 +67,7 @@ class FailureLogWritten:
     Args:
         status: of the source, counted at the same moment.
         tally: its rows by reason, and the first ones.
-        names: of the Parquet and the CSV file in the state.
+        names: of the Parquet file, the CSV file and the page of the report in the state.
     """
 
     status: "SourceStatus"
@@ -83,7 +84,7 @@ class Submitted:
     """How a run over chunks ended.
 
     Args:
-        failed: the chunks with failures, without their samples.
+        failed: the chunks with failures; the first ``SAMPLE_ROWS`` of them have their samples.
         upserts: None: the source has none, or chunks were named.
         halted: what stopped the linking; the failure log was written all the same.
     """
@@ -147,31 +148,28 @@ def register_chunks(
     log: Log,
     with_manifests: bool = False,
 ) -> "Generator[ReadyChunk | ChunkResult, None, list[ChunkResult]]":
-    """Bring chunks to their verdicts, yield each when it has its own, and return those with failures, without samples.
+    """Bring chunks to their verdicts, yield each when it has its own, and return those with failures.
+
+    The first ``SAMPLE_ROWS`` of them have their samples.
 
     Arguments and errors are those of ``submit_chunks``.
     """
-    from registration_pipeline.submission.result import ReadyChunk
+    from registration_pipeline.submission.result import ChunkResult
 
     listener = current_listener()
     listener.stage_started(source.name, "registration", total)
     failed: list[ChunkResult] = []
     done = 0
+    # Closed here and not when it is freed: an interruption may be kept, with all it refers to, and the threads would go on.
     found = register(project, source, tasks, notify=notice_and_log(log), with_manifests=with_manifests)
-    # Closed here and not when it is freed: an interruption of the lines below may be kept by Dagster, with all it refers to,
-    # and the threads would go on.
-    with closing(found):
+    with span("stage", stage="registration"), closing(found):
         for one in found:
-            if not isinstance(one, ReadyChunk):
+            if isinstance(one, ChunkResult):
                 done += 1
                 listener.chunk_concluded(source.name, one)
                 listener.advanced(done)
                 if one.has_failures:
-                    failed.append(replace(one, failures=()))
-                    log(
-                        f"chunk {one.chunk.chunk_id}: {one.failed_units} of {counted(one.chunk.units, 'unit')} failed, "
-                        f"{one.failed_objects} of {counted(one.chunk.objects, 'object')}"
-                    )
+                    failed.append(one if len(failed) < SAMPLE_ROWS else replace(one, failures=()))
             yield one
     return failed
 
@@ -248,26 +246,38 @@ def link_dataset(project: Project, source: SourceSettings, log: Log, *, retry_fa
     return DatasetLinked(counts, totals)
 
 
+@traced("stage", stage="failure log")
 def write_failure_log(project: Project, source: SourceSettings, log: Log) -> FailureLogWritten:
-    """Write the source's failure log from the state, also when nothing failed.
+    """Write the source's failure log and its report from the state, also when nothing failed.
 
     Raises:
         StateError: the state can't be read or written.
     """
-    from registration_pipeline.tracking.failures.files import FailureTally
+    from registration_pipeline.report.gather import breakdown_of
+    from registration_pipeline.report.nightly import keep_nightly_report
     from registration_pipeline.tracking.failures.log import write_source_failure_log
     from registration_pipeline.tracking.journal.journal import Journal
 
     current_listener().stage_started(source.name, "failure log", None)
-    tally = FailureTally(SAMPLE_ROWS)
+    breakdown = breakdown_of(source)
     log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
     snapshot = project.snapshot(source)
-    rows = tally.watch(project.failures(source, snapshot))
+    rows = breakdown.watch(project.failures(source, snapshot))
     written = write_source_failure_log(project.store, source.name, log_id, rows)
+    tally = breakdown.tally
     unlinked = f"; not linked: {counted(tally.unlinked, 'unit')}" if tally.unlinked else ""
     log(f"not registered: {counted(tally.objects, 'object')}{unlinked}: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
     Journal(project.store, source.name).summarise(snapshot.journals)
     status = project.status(source, snapshot)
     current_listener().counted(status)
-    return FailureLogWritten(status, tally, written)
+    page = keep_nightly_report(
+        project,
+        source,
+        log_id,
+        snapshot=snapshot,
+        status=status,
+        failures=breakdown.figures(),
+        notify=notice_and_log(log),
+    )
+    return FailureLogWritten(status, tally, (*written, page))

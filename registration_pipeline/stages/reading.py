@@ -25,14 +25,12 @@ class FactStage:
     Args:
         name: of its asset, and of its set of facts.
         is_step: whether it is a step of its own; if not, the plan reads what turns out to be needed.
-        description: what it reads, for people.
         read: reads what is not known; None: there was nothing to read.
         held: what is held while a part of it can't be read.
     """
 
     name: str
     is_step: Callable[[SourceSettings], bool]
-    description: str
     read: "Callable[[Project, SourceSettings, ProgressReporter, bool], Reading | None]"
     held: str
 
@@ -41,21 +39,18 @@ STAGES: tuple[FactStage, ...] = (
     FactStage(
         name="headers",
         is_step=lambda source: asks_for_headers(source.groups),
-        description="Which DICOM series each new object is in, read from its header. What is known is not read again.",
         read=lambda project, source, report, again: project.read_headers(source, report, again=again),
         held="These objects, and all units that they may be in,",
     ),
     FactStage(
         name="media",
         is_step=lambda source: source.media_metadata is MediaMetadata.PROBE,
-        description="Width, length, codec and the like of each new object, from parts of it. What is known is not read again.",
         read=lambda project, source, report, again: project.read_media(source, report, again=again),
         held="These objects, and the units that they are in,",
     ),
     FactStage(
         name="metadata",
         is_step=lambda source: bool(source.metadata),
-        description="The client metadata of each new object, from all entries of `metadata`, checked by `metadata_schema`.",
         read=lambda project, source, report, again: project.read_metadata(source, report, again=again),
         held="These objects, and the units that they are in,",
     ),

@@ -6,18 +6,21 @@ a warning.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.errors import StateCorruptError, StateError
 from registration_pipeline.foreign_text import masked, printable
 from registration_pipeline.notify.channels.targets import open_channels
-from registration_pipeline.notify.document import document_of
+from registration_pipeline.notify.document import document_of, test_document
+from registration_pipeline.notify.incident import IncidentKind
 from registration_pipeline.notify.known import News, compare, not_accepted
 from registration_pipeline.notify.message import message_of
 from registration_pipeline.notify.records import AlertRecords
-from registration_pipeline.notify.rules import Decision, decide
+from registration_pipeline.notify.rules import Decision, Memory, decide
 from registration_pipeline.notify.sending import PATIENT, Patience, send_to_all
+from registration_pipeline.state.version import ensure_layout
 from registration_pipeline.tracking.failures.files import STAGE_PLAN
 
 if TYPE_CHECKING:
@@ -25,11 +28,15 @@ if TYPE_CHECKING:
 
     from registration_pipeline.notify.incident import Incident
     from registration_pipeline.notify.known import KnownFailures
+    from registration_pipeline.notify.records import Tries
     from registration_pipeline.settings import Settings, SourceSettings
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.failures.files import FailureRow
 
 _CONFLICTS: Final = 5
+_UNRECORDED: Final[set[tuple[str, str]]] = set()
+"""Sources and runs that this process sent a message of without a record."""
+
 _LAST_MESSAGES: Final = 5
 """Messages that are looked through for one that did not arrive."""
 
@@ -89,6 +96,24 @@ def send_again(
         warn(f"{source.name}: no message could be sent again: {printable(masked(str(error))) or type(error).__name__}")
 
 
+def try_channels(
+    settings: Settings, *, environ: Mapping[str, str], at: datetime, patience: Patience = PATIENT
+) -> dict[str, str | None]:
+    """Send a test message to every channel of ``notify``; nothing is recorded.
+
+    Args:
+        settings: the configuration.
+        environ: the environment, which has the login of the mail server.
+        at: the time.
+        patience: how long a channel is tried.
+
+    Returns:
+        By channel why it did not take the message, as a clause; None: it took it.
+    """
+    message = message_of(test_document(list(settings.sources), at))
+    return send_to_all(open_channels(settings.notify, environ), message, patience)
+
+
 class Notifier:
     """Sends the messages of one source.
 
@@ -122,8 +147,11 @@ class Notifier:
         """Send a message of an incident if it is new; return whether any channel took it."""
         if not self._channels:
             return False
-        self.send_again()
-        recorded = self._record(incident)
+        try:
+            self.send_again()
+            recorded = self._record(incident)
+        except StateError as error:
+            return self._send_unrecorded(incident, error)
         return recorded is not None and self._send(recorded.memory.number, 1, document_of(recorded), ())
 
     def send_again(self) -> None:
@@ -131,17 +159,24 @@ class Notifier:
         if not self._channels:
             return
         for tries in self._records.tries()[-_LAST_MESSAGES:]:
-            if not self._records.due_again(tries, self._clock()):
-                continue
-            attempt = tries.last + 1
-            if self._records.begin_try(tries.number, attempt, self._clock()):
-                have = self._records.have(tries)
-                self._send(tries.number, attempt, self._records.message(tries.number), tuple(have))
+            # What is damaged can't be sent again; `state --verify` names it, and later messages don't need it.
+            with suppress(StateCorruptError):
+                self._send_again(tries)
+
+    def _send_again(self, tries: Tries) -> None:
+        if not self._records.due_again(tries, self._clock()):
+            return
+        attempt = tries.last + 1
+        if self._records.begin_try(tries.number, attempt, self._clock()):
+            have = self._records.have(tries)
+            self._send(tries.number, attempt, self._records.message(tries.number), tuple(have))
 
     def _record(self, incident: Incident) -> Decision | None:
         """Record what is new, which makes this process the one that sends it."""
+        # A source that was never synced may have a message, and a state that does not say its layout is refused.
+        ensure_layout(self._store, self._source.name, self._clock())
         for _ in range(_CONFLICTS):
-            memory = self._records.memory()
+            memory = self._memory()
             decision = decide(memory, incident, lambda known: self._news(incident, known))
             if decision is None:
                 return None
@@ -149,6 +184,36 @@ class Notifier:
                 self._records.forget(memory.known, decision.memory.known)
                 return decision
         return None
+
+    def _send_unrecorded(self, incident: Incident, error: StateError) -> bool:
+        """Send a message of a trouble although nothing can be recorded: a state that is down is why runs halt.
+
+        Each process says so once of a run; another one that sees the run may repeat it.
+
+        Raises:
+            StateError: the incident is the end of a run, of which the state has to be read.
+        """
+        said = (incident.source, incident.run_id or incident.trouble)
+        if incident.kind is IncidentKind.ENDED or said in _UNRECORDED:
+            raise error
+        self._warn(f"{incident.source}: the message that is sent now can't be recorded, so it may be repeated: {error}")
+        _UNRECORDED.add(said)
+        decision = Decision(kind=incident.kind, incident=incident, news=News(), ended=(), memory=Memory())
+        document = {
+            **document_of(decision),
+            "id": f"{incident.source}/unrecorded-{incident.run_id or incident.at.isoformat()}",
+        }
+        results = send_to_all(self._channels, message_of(document), self._patience)
+        self._warn_of(results)
+        return None in results.values()
+
+    def _memory(self) -> Memory:
+        try:
+            return self._records.memory()
+        except StateCorruptError as error:
+            # Saying all of it again is better than saying nothing from now on.
+            self._warn(f"{self._source.name}: what was reported before can't be read, so everything is new: {error}")
+            return Memory(number=self._records.last())
 
     def _news(self, incident: Incident, known: KnownFailures | None) -> News:
         failures = incident.failures
@@ -170,9 +235,14 @@ class Notifier:
     def _send(self, number: int, attempt: int, document: Mapping[str, object], have: Sequence[str]) -> bool:
         channels = {name: channel for name, channel in self._channels.items() if name not in have}
         results = send_to_all(channels, message_of(document), self._patience)
-        failed = [name for name, why in results.items() if why is not None]
-        for name in failed:
-            self._warn(f"{self._source.name}: the message could not be sent to {name}: {results[name]}.")
+        failed = self._warn_of(results)
         sent = [name for name in results if name not in failed]
         self._records.end_try(number, attempt, [*have, *sent], failed, self._clock())
         return bool(sent)
+
+    def _warn_of(self, results: Mapping[str, str | None]) -> list[str]:
+        """Warn of the channels that did not take a message, and return them."""
+        failed = [name for name, why in results.items() if why is not None]
+        for name in failed:
+            self._warn(f"{self._source.name}: the message could not be sent to {name}: {results[name]}.")
+        return failed

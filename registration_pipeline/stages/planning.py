@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from registration_pipeline.counted import counted
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
 from registration_pipeline.project.project import Project
-from registration_pipeline.project.stages.reading import read_needed
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.reading import read_needed
+from registration_pipeline.tracing import traced
 
 if TYPE_CHECKING:
     from registration_pipeline.planning.plan import Plan
@@ -30,6 +31,7 @@ class Planned:
     snapshot: "SourceSnapshot"
 
 
+@traced("stage", stage="plan")
 def plan_latest(project: Project, source: SourceSettings, log: Log) -> Planned:
     """Plan the latest inventory of a source.
 

@@ -1,0 +1,1 @@
+"""The Dagster component ``BucketRegistration``: sources as attributes in a host project's ``defs.yaml``."""
