@@ -3,7 +3,6 @@
 What does not belong here: runs whose objects Encord refused. Those came to their end and reported it themselves.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
