@@ -6,13 +6,16 @@ import json
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from registration_pipeline import tracing
+from registration_pipeline.orchestration.runs.instance import open_instance
 from registration_pipeline.report.files import KEPT, keep_report, latest_report_name
 from registration_pipeline.report.gather import gather_report
 from registration_pipeline.tracking.journal.journal import Journal
@@ -219,6 +222,21 @@ def test_a_sync_writes_its_metrics_and_its_page(night: Night) -> None:
     assert name is not None
     assert b"1 object needs attention" in store.read(name)
     assert night.workplace.run("state", SOURCE, "--verify").status == 0
+
+
+@pytest.mark.slow
+def test_the_asset_of_the_failure_log_links_to_the_page(night: Night) -> None:
+    project = night.workplace.project
+    with open_instance(project.settings, project.environ) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey([SOURCE, "failure_log"]))
+
+    assert event is not None
+    assert event.asset_materialization is not None
+    linked = event.asset_materialization.metadata["report"].value
+    name = latest_report_name(project.store, SOURCE)
+    assert name is not None
+    assert linked == project.store.location(name)
+    assert Path(linked).is_file()
 
 
 @pytest.mark.slow
