@@ -11,6 +11,7 @@ from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, NamedTuple
 
 from registration_pipeline.cli.app import run
+from registration_pipeline.orchestration.private_dagster import ReconstructableJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,15 +27,19 @@ class Ended(NamedTuple):
 
 
 def run_here(folder: Path, *arguments: str) -> Ended:
-    """Run a command in a folder and return how it ended.
-
-    A process loads the configuration of a folder for Dagster once: a test that changes its configuration takes another folder.
-    """
+    """Run a command in a folder and return how it ended."""
+    forget_definitions()
     written = io.BytesIO(), io.BytesIO()
     out, err = (io.TextIOWrapper(one, encoding="utf-8", write_through=True) for one in written)
     with chdir(folder), _unchanged_environment(), redirect_stdout(out), redirect_stderr(err):
         status = run(list(arguments))
     return Ended(status, *(one.getvalue().decode() for one in written))
+
+
+def forget_definitions() -> None:
+    """Let the next run load its definitions again, as another process would: Dagster keeps the newest ones."""
+    for cached in (ReconstructableJob.get_definition, ReconstructableJob.get_repository_definition):
+        cached.cache_clear()
 
 
 @contextmanager

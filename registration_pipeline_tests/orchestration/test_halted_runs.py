@@ -17,6 +17,7 @@ from registration_pipeline.errors import (
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.orchestration.runs.launch import run_job
 from registration_pipeline.project.listener import SilentListener, listening
+from registration_pipeline_tests.in_process import forget_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,6 +125,7 @@ def test_a_halted_run_fails_with_advice_and_the_next_run_goes_on_from_there(
     assert pipeline.sandbox.jobs() == []
 
     pipeline.configure()
+    forget_definitions()
     with listening(recorder):
         assert run_job(instance, pipeline.own.sync_job)
     assert (pipeline.status.registered, len(pipeline.sandbox.jobs())) == (3, 3)
