@@ -80,5 +80,7 @@ def _listen(host: str, port: int, what: str) -> socket.socket:
         listener.listen(512)
     except OSError as error:
         listener.close()
-        raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; choose another {what}") from error
+        raise UsageError(
+            f"can't listen on {host}:{port}: {error.strerror}; choose another {what}, or 0 for a free one"
+        ) from error
     return listener

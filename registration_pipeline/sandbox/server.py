@@ -66,7 +66,7 @@ class Sandbox:
             undo.callback(self._listener.stop)
             self._admin: Listener | None = None
             if config.admin_port is not None:
-                self._admin = Listener(ADMIN_HOST, config.admin_port, what="admin port (0 picks a free one)")
+                self._admin = Listener(ADMIN_HOST, config.admin_port, what="admin port")
                 undo.callback(self._admin.stop)
             _ensure_integrations(self._database, config)
             lines = (ensure_key_pair(config.data), *config.authorised_keys)

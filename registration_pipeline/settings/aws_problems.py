@@ -101,7 +101,7 @@ def _no_profile(environ: Mapping[str, str], profile: str | None, key: str | None
     advice = "name one that `aws configure list-profiles` shows, or"
     if profile is not None:
         return ConfigurationError(
-            f"this profile is not in the AWS configuration of this machine; {advice} remove the key to use the default "
+            f"profile {profile!r} is not in the AWS configuration of this machine; {advice} remove the key to use the default "
             "credentials",
             key=key,
         )

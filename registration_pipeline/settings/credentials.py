@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, SupportsIndex, final
 
 from registration_pipeline.errors import ConfigurationError, CredentialsError
 from registration_pipeline.settings.addresses import parse_domain
+from registration_pipeline.settings.values import given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +102,7 @@ def encord_domain(settings: Settings, environ: Mapping[str, str]) -> str:
     try:
         return parse_domain(override)
     except ValueError as error:
-        raise ConfigurationError(str(error), key=DOMAIN_VARIABLE) from None
+        raise ConfigurationError(f"{error}{given(override)}", key=DOMAIN_VARIABLE) from None
 
 
 def _content_of(file: str, environ: Mapping[str, str]) -> str:

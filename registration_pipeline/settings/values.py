@@ -10,8 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from registration_pipeline.foreign_text import masked
 from registration_pipeline.globs import glob_problem
 
+_LONGEST_GIVEN = 100
 _SWITCHES = {"true": True, "false": False}
 
 
@@ -42,6 +44,12 @@ def _glob(pattern: str) -> str:
     if (problem := glob_problem(pattern)) is not None:
         raise ValueError(problem)
     return pattern
+
+
+def given(value: str) -> str:
+    """Return a value of the environment as an end of a message; empty where it may hold a login or a signature."""
+    is_plain = value.isprintable() and len(value) <= _LONGEST_GIVEN and "@" not in value and masked(value) == value
+    return f" (given: {value!r})" if is_plain else ""
 
 
 Switch = Annotated[bool, BeforeValidator(_switch)]

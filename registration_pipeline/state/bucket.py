@@ -35,6 +35,7 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.settings.addresses import parse_endpoint
 from registration_pipeline.settings.aws_problems import aws_problem
+from registration_pipeline.settings.values import given
 from registration_pipeline.state.exclusive import require_exclusive_create
 from registration_pipeline.state.names import check_name, check_prefix
 
@@ -392,7 +393,7 @@ def _check_endpoints(scheme: str, environ: Mapping[str, str]) -> None:
         try:
             parse_endpoint(environ[name])
         except ValueError as error:
-            raise ConfigurationError(f"the endpoint of the state {error}", key=name) from None
+            raise ConfigurationError(f"the endpoint of the state {error}{given(environ[name])}", key=name) from None
 
 
 def _aws_credentials(environ: Mapping[str, str]) -> Any:

@@ -180,7 +180,7 @@ class S3Requests:
         if "IsTruncated" not in answer and "Name" not in answer:
             # Any XML without <Contents>, such as a proxy's landing page, would else pass for an empty bucket.
             raise ListingError(
-                f"What answers for bucket {self._bucket} does not speak S3. Check "
+                f"What answers for bucket {self._bucket} at {self._client.meta.endpoint_url} does not speak S3. Check "
                 f"`sources.{self._source}.storage.endpoint_url`."
             )
         return answer

@@ -33,7 +33,7 @@ def dagster_home(settings: Settings, environ: Mapping[str, str]) -> Path:
     home = Path(configured).expanduser()
     if not home.is_absolute():
         raise ConfigurationError(
-            "DAGSTER_HOME must be an absolute path; Dagster itself refuses any other", key="DAGSTER_HOME"
+            f"must be an absolute path, not {configured!r}; Dagster itself refuses any other", key="DAGSTER_HOME"
         )
     return home
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -157,3 +157,42 @@ def test_0_when_the_reader_of_the_output_has_seen_enough(
     raising("registration_pipeline.cli.commands.print_json", BrokenPipeError())
     said = workplace.run("status", "--json")
     assert (said.status, said.err) == (0, "")
+
+
+WRONG_AT_ENCORD: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
+    "key": ({}, {"ENCORD_SSH_KEY_FILE": "/no/such/key"}, "ENCORD_SSH_KEY_FILE names a file"),
+    "integration": ({"encord": {"integration": "prod-aws"}}, {}, "'prod-aws' does not exist"),
+    "folder": (
+        {"encord": {"integration": "sandbox", "folder": "11111111-2222-4333-8444-555555555555"}},
+        {},
+        "folder 11111111-2222-4333-8444-555555555555",
+    ),
+}
+BESIDES: dict[str, dict[str, Any]] = {
+    "objects only": {},
+    "dataset and schema": {"dataset": {"title": "fleet"}, "metadata_schema": {"fleet.speed": "number"}},
+}
+
+
+@pytest.mark.parametrize("besides", BESIDES.values(), ids=BESIDES)
+@pytest.mark.parametrize(("settings", "environ", "says"), WRONG_AT_ENCORD.values(), ids=WRONG_AT_ENCORD)
+def test_what_is_wrong_at_encord_is_found_before_the_bucket_is_listed(  # noqa: PLR0917 - a case has three parts
+    workplace: Workplace,
+    monkeypatch: pytest.MonkeyPatch,
+    besides: dict[str, Any],
+    settings: dict[str, Any],
+    environ: dict[str, str],
+    says: str,
+):
+    workplace.put("a.jpg")
+    workplace.configure(**settings, **besides)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+
+    said = workplace.run("sync", "--json")
+
+    assert said.status == 4
+    (error,) = said.document["errors"]
+    assert says in error["message"]
+    assert not (workplace.root / "state/fleet-cameras/inventory").exists()
+    assert workplace.run("inventory", "fleet-cameras").status == 0, "which needs no Encord"

@@ -111,7 +111,9 @@ WRONG = {
     "two different keys": Wrong(
         status=2, says=("hold different keys; unset one",), environ={"ENCORD_SSH_KEY": "{other_key}"}
     ),
-    "domain that is no address": Wrong(status=2, says=("ENCORD_DOMAIN",), environ={"ENCORD_DOMAIN": "encord"}),
+    "domain that is no address": Wrong(
+        status=2, says=("ENCORD_DOMAIN: must be https://host", "'encord'"), environ={"ENCORD_DOMAIN": "encord"}
+    ),
     "nobody listens at the domain": Wrong(
         status=4,
         says=("{closed} can't be reached (", "Connection refused", "Nothing is lost", "(ENCORD_DOMAIN, else"),
@@ -152,11 +154,11 @@ WRONG = {
         environ=dict(AWS),
     ),
     "another web server at the endpoint": Wrong(
-        status=4, says=("storage.endpoint_url",), settings=s3("{web}"), environ=dict(AWS)
+        status=4, says=("at {web} does not speak S3", "storage.endpoint_url"), settings=s3("{web}"), environ=dict(AWS)
     ),
     "profile that is not there": Wrong(
         status=2,
-        says=("sources.fleet-cameras.storage.profile", "aws configure list-profiles"),
+        says=("sources.fleet-cameras.storage.profile: profile 'nobody' is not", "aws configure list-profiles"),
         settings=s3("{moto}", profile="nobody"),
         environ=dict(AWS),
     ),
@@ -271,10 +273,12 @@ WRONG = {
         ("The bucket of the state, s3://no-such-bucket/state, does not exist",), AWS_ENDPOINT_URL_S3="{moto}"
     ),
     "state's endpoint without scheme": in_state_bucket(
-        ("AWS_ENDPOINT_URL_S3: the endpoint of the state must be http",), 2, AWS_ENDPOINT_URL_S3="127.0.0.1:9000"
+        ("AWS_ENDPOINT_URL_S3: the endpoint of the state must be http", "(given: '127.0.0.1:9000')"),
+        2,
+        AWS_ENDPOINT_URL_S3="127.0.0.1:9000",
     ),
     "state's endpoint without scheme, for all services": in_state_bucket(
-        ("AWS_ENDPOINT_URL: the endpoint of the state must be http",), 2, AWS_ENDPOINT_URL="minio"
+        ("AWS_ENDPOINT_URL: the endpoint of the state must be http", "(given: 'minio')"), 2, AWS_ENDPOINT_URL="minio"
     ),
     "nobody listens at the state's endpoint": in_state_bucket(
         ("The store at {closed} did not serve",), AWS_ENDPOINT_URL="{closed}"
@@ -294,7 +298,9 @@ WRONG = {
         AWS_ROLE_ARN="arn:aws:iam::1:role/r",
     ),
     "relative DAGSTER_HOME": Wrong(
-        status=2, says=("DAGSTER_HOME", "absolute path"), environ={"DAGSTER_HOME": "here/dagster"}
+        status=2,
+        says=("DAGSTER_HOME: must be an absolute path, not 'here/dagster'",),
+        environ={"DAGSTER_HOME": "here/dagster"},
     ),
     "DAGSTER_HOME that is a file": Wrong(
         status=2, says=("DAGSTER_HOME", "registration.yaml"), environ={"DAGSTER_HOME": "{root}/registration.yaml"}
@@ -326,7 +332,11 @@ WRONG = {
     ),
     "two mistakes": Wrong(
         status=2,
-        says=("sources.fleet-cameras.max_in_flight: must be 1 or more", "sources.fleet-cameras.schedule"),
+        says=(
+            "sources.fleet-cameras.max_in_flight: must be 1 or more (given: '0')",
+            "sources.fleet-cameras.schedule",
+            "(given: 'nightly')",
+        ),
         settings={"max_in_flight": 0, "schedule": "nightly"},
     ),
 }
