@@ -51,6 +51,7 @@ def imports_of(root: str) -> set[str]:
 
 
 LAYERS = (
+    ("__init__",),
     ("demo",),
     ("cli", "definitions", "__main__"),
     ("orchestration",),

@@ -30,7 +30,7 @@ def run_stage(stage, config, source, failed=False, chunks=()):  # noqa: ANN001, 
     import sys
 
     from registration_pipeline.errors import RegistrationPipelineError
-    from registration_pipeline.pipeline import Pipeline
+    from registration_pipeline import Pipeline
 
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
     try:
