@@ -15,7 +15,7 @@ MEMORY = $(shell test -w /dev/shm && test "$$(df --output=avail /dev/shm | tail 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-airflow test-ui soak lint format check-definitions docs bench lock chromium media-tools clean
+.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-airflow test-ui soak lint format check-definitions docs bench lock chromium media-tools postgres clean
 
 setup: $(VENV)/.installed  ## the environment to run the product and the demo
 setup-dev: $(VENV)/.installed-dev  ## the same with test and lint tools
@@ -57,7 +57,7 @@ test-fast: setup-dev  ## no servers, no crashes
 	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'not slow and not ui' -n 3 --dist worksteal
 
 test-slow: export MAKE_DEMO := $(MAKE)
-test-slow: setup-dev emulators media-tools  ## real servers, crashes, the demo, thousands of objects
+test-slow: setup-dev emulators media-tools postgres  ## real servers, crashes, the demo, thousands of objects
 	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'slow and not ui' -n 5 --dist loadfile --no-loadscope-reorder --durations=10
 
 test-airflow: setup-dev $(AIRFLOW)/.installed  ## the example's DAG in a real Airflow 3; minutes, and not part of .ci/run
@@ -73,7 +73,7 @@ test-ui: setup-dev chromium  ## the Dagster UI in Chromium
 
 soak: export TEST_DOSES := soak
 soak: export HYPOTHESIS_PROFILE := thorough
-soak: setup-dev emulators media-tools  ## before a release: every campaign at length, about an hour; prints what it counted
+soak: setup-dev emulators media-tools postgres  ## before a release: every campaign at length, about an hour; prints what it counted
 	$(BIN)/python -m pytest -q -m '(soak or hypothesis) and not ui' -n 4 --dist load --durations=10
 
 lint: setup-dev  ## ruff and mypy strict
@@ -88,10 +88,12 @@ format: setup-dev
 check-definitions: export REGISTRATION_CONFIG := $(CURDIR)/examples/registration.yaml
 check-definitions: export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 check-definitions: export PATH := $(CURDIR)/$(BIN):$(PATH)
-check-definitions: setup-dev  ## the code location loads, for dg and for dagster
+check-definitions: setup-dev  ## the code location loads, for dg and for dagster, and so does the project of another team
 	dg check toml
 	dg check defs
 	dagster definitions validate -w workspace.yaml
+	cd examples/foreign_project && PYTHONPATH=src dg check defs
+	cd examples/foreign_project && PYTHONPATH=src dg list components | grep BucketRegistration
 
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: setup-dev  ## the docs as a site, in site/; a broken link or anchor fails
@@ -113,6 +115,11 @@ media-tools:  ## what the probes of media are compared with
 	@for tool in ffmpeg ffprobe exiftool qpdf; do command -v $$tool >/dev/null || missing=1; done; \
 	  test -z "$$missing" || { apt-get update -qq && apt-get install -y -qq ffmpeg libimage-exiftool-perl qpdf >/dev/null; } \
 	  || { echo 'Install FFmpeg, ExifTool and qpdf (Debian packages ffmpeg, libimage-exiftool-perl, qpdf) for the slow tests.' >&2; exit 1; }
+
+postgres:  ## what teams keep Dagster's events in; a test and a benchmark start a server of their own
+	@command -v initdb >/dev/null || ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 \
+	  || { apt-get update -qq && apt-get install -y -qq postgresql >/dev/null; } \
+	  || { echo 'Install Postgres (Debian package postgresql) for the slow tests.' >&2; exit 1; }
 
 clean:  ## remove the environment and the demo
 	rm -rf $(VENV) $(EMULATORS) $(AIRFLOW) $(DEMO_DIR) site .mypy_cache .ruff_cache .pytest_cache .hypothesis

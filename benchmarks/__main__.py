@@ -37,6 +37,7 @@ NAMES = (
         "first_job",
         "partitions",
         "report",
+        "report_page",
         "probing",
     ),
     "audit",  # the longest: ten and twenty times the objects

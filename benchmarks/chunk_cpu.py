@@ -101,6 +101,7 @@ def submit_and_judge(watch: Stopwatch) -> None:
     import registration_pipeline.submission.chunk
     import registration_pipeline.submission.encord.gateway  # both before the clock starts
     from registration_pipeline.manifest.files import ensure_manifest
+    from registration_pipeline.project.submitting import register
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import due_tasks
     from registration_pipeline.tracking.status import chunk_statuses
@@ -110,7 +111,7 @@ def submit_and_judge(watch: Stopwatch) -> None:
     ensure_manifest(project.store, SOURCE, tasks[0].chunk)  # Arrow loads its libraries for its first value
     before = os.times()
     with watch:
-        stream = project.register(source, tasks, notify=print, with_manifests=True)
+        stream = register(project, source, tasks, notify=print, with_manifests=True)
         results = [found for found in stream if isinstance(found, ChunkResult)]
     watch.facts.update(chunks=len(results), system_seconds=os.times().system - before.system)
     assert not any(result.failed_objects for result in results)

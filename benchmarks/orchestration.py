@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 UNITS_PER_CHUNK = 10
 LOADS = 5
+AIM_SECONDS = 0.015
+"""Of Dagster's CPU for each chunk of a run."""
 
 
 def run(objects: int, folder: Path) -> Table:
@@ -28,6 +30,7 @@ def run(objects: int, folder: Path) -> Table:
     chunks = -(-objects // UNITS_PER_CHUNK)
     write_files(folder / "files", objects)
     core = _sync_twice(sync_without_dagster, objects, folder, "core")
+    singly = _sync_twice(sync_with_single_events, objects, folder, "singly")
     dagster = _sync_twice(sync_with_dagster, objects, folder, "dagster")
     table = Table(
         f"orchestration: a sync of {chunks:,} chunks, {UNITS_PER_CHUNK} files each, jobs of 0 s",
@@ -35,12 +38,19 @@ def run(objects: int, folder: Path) -> Table:
     )
     for name, measured in (
         ("baseline: core calls without Dagster", core[0]),
+        ("Dagster run, each event stored by Dagster itself", singly[0]),
         ("Dagster run (op job, SQLite instance)", dagster[0]),
         ("baseline, second sync, nothing new", core[1]),
         ("Dagster run, second sync, nothing new", dagster[1]),
     ):
         _add(table, name, chunks, measured)
     _add_cost(table, chunks, core, dagster)
+    cost, before = (run[0].cpu_seconds - core[0].cpu_seconds for run in (dagster, singly))
+    verdict = "within" if cost / chunks <= AIM_SECONDS else "above"
+    table.notes.append(
+        f"Dagster's CPU a chunk: {milliseconds(cost / chunks)}, {verdict} the aim of {milliseconds(AIM_SECONDS)}; "
+        f"{cost / before:.2f} times that of a run whose events Dagster stores one by one"
+    )
     loads = [run_stage(load_code_location, environment(folder / "dagster" / "registration.yaml")) for _ in range(LOADS)]
     for fact, text in (
         ("import_seconds", "`import dagster` alone"),
@@ -110,12 +120,25 @@ def sync_with_dagster(watch: Stopwatch) -> None:
     del registration_pipeline
 
 
+def sync_with_single_events(watch: Stopwatch) -> None:
+    """Stage, a baseline: the same job, whose events Dagster stores one by one as it does by itself."""
+    from unittest.mock import patch
+
+    runs = "registration_pipeline.orchestration.runs"
+    with (
+        patch(f"{runs}.chunk_events.batch_store", return_value=None),
+        patch(f"{runs}.planned_events.batch_store", return_value=None),
+    ):
+        sync_with_dagster(watch)
+
+
 def sync_without_dagster(watch: Stopwatch) -> None:
     """Stage: what the stages of the run call, in their order (see ``orchestration/stages.py``)."""
     import registration_pipeline.submission.chunk
     import registration_pipeline.submission.encord.gateway  # all before the clock starts
     from registration_pipeline.planning.wave import load_chunks
     from registration_pipeline.project.project import utc_now
+    from registration_pipeline.project.submitting import register
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import due_tasks
     from registration_pipeline.tracking.failures.log import source_failures, write_source_failure_log
@@ -129,7 +152,7 @@ def sync_without_dagster(watch: Stopwatch) -> None:
         load_chunks(store, SOURCE)
         source_status(store, SOURCE)
         tasks = due_tasks(chunk_statuses(store, SOURCE), max_attempts=1)
-        stream = project.register(source, tasks, notify=print, with_manifests=True)
+        stream = register(project, source, tasks, notify=print, with_manifests=True)
         failed = sum(found.failed_objects for found in stream if isinstance(found, ChunkResult))
         chunk_statuses(store, SOURCE)
         log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")

@@ -111,13 +111,15 @@ def register_all(watch: Stopwatch) -> None:
     """Stage: from a plan to the last chunk's verdict, manifests and journal included."""
     import registration_pipeline.submission.chunk
     import registration_pipeline.submission.encord.gateway  # both before the clock starts
+    from registration_pipeline.project.submitting import register
+    from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import due_tasks
     from registration_pipeline.tracking.status import chunk_statuses
 
     project, source = load_project()
     with watch:
         tasks = due_tasks(chunk_statuses(project.store, source.name), max_attempts=1)
-        results = project.register(source, tasks, notify=print)
-        failed = sum(result.failed_objects for result in results)
+        results = register(project, source, tasks, notify=print)
+        failed = sum(found.failed_objects for found in results if isinstance(found, ChunkResult))
     assert not failed
     del registration_pipeline

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from registration_pipeline.orchestration.component.bucket_registration import BucketRegistration
     from registration_pipeline.orchestration.definitions import build_definitions
     from registration_pipeline.pipeline import Pipeline
-    from registration_pipeline.settings import load_settings
+    from registration_pipeline.project.configuration import load_settings
 
 __version__ = "0.1.0"
 
@@ -21,7 +21,7 @@ _MODULES = {
     "BucketRegistration": "registration_pipeline.orchestration.component.bucket_registration",
     "build_definitions": "registration_pipeline.orchestration.definitions",
     "Pipeline": "registration_pipeline.pipeline",
-    "load_settings": "registration_pipeline.settings",
+    "load_settings": "registration_pipeline.project.configuration",
 }
 
 
