@@ -29,8 +29,8 @@ def run_stage(stage, config, source, failed=False, chunks=()):  # noqa: ANN001, 
     import logging
     import sys
 
+    from registration_pipeline import Pipeline
     from registration_pipeline.errors import RegistrationPipelineError
-    from registration_pipeline.pipeline import Pipeline
 
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
     try:
