@@ -6,6 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DEMO_DIR ?= demo
 # Stores that others wrote, for the slow tests: Azurite (npm) and OpenStack Swift (pip).
 EMULATORS := .emulators
+AIRFLOW := .airflow
 EMULATOR_FILES := registration_pipeline_tests/stores/emulators
 # The fast tier writes and flushes tens of thousands of small files: in memory, where a gigabyte is free, it waits for no disk.
 MEMORY = $(shell test -w /dev/shm && test "$$(df --output=avail /dev/shm | tail -1)" -gt 1000000 && echo /dev/shm)
@@ -14,7 +15,7 @@ MEMORY = $(shell test -w /dev/shm && test "$$(df --output=avail /dev/shm | tail 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-ui soak lint format check-definitions docs bench lock chromium media-tools postgres clean
+.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-airflow test-ui soak lint format check-definitions docs bench lock chromium media-tools postgres clean
 
 setup: $(VENV)/.installed  ## the environment to run the product and the demo
 setup-dev: $(VENV)/.installed-dev  ## the same with test and lint tools
@@ -59,6 +60,14 @@ test-slow: export MAKE_DEMO := $(MAKE)
 test-slow: setup-dev emulators media-tools postgres  ## real servers, crashes, the demo, thousands of objects
 	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'slow and not ui' -n 5 --dist loadfile --no-loadscope-reorder --durations=10
 
+test-airflow: setup-dev $(AIRFLOW)/.installed  ## the example's DAG in a real Airflow 3; minutes, and not part of .ci/run
+	AIRFLOW_PYTHON=$(CURDIR)/$(AIRFLOW)/bin/python $(BIN)/python -m pytest -q registration_pipeline_tests/airflow
+
+$(AIRFLOW)/.installed: registration_pipeline_tests/airflow/requirements.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip --disable-pip-version-check --quiet install --requirement registration_pipeline_tests/airflow/requirements.txt
+	touch $@
+
 test-ui: setup-dev chromium  ## the Dagster UI in Chromium
 	$(BIN)/python -m pytest -q -m ui
 
@@ -79,10 +88,12 @@ format: setup-dev
 check-definitions: export REGISTRATION_CONFIG := $(CURDIR)/examples/registration.yaml
 check-definitions: export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 check-definitions: export PATH := $(CURDIR)/$(BIN):$(PATH)
-check-definitions: setup-dev  ## the code location loads, for dg and for dagster
+check-definitions: setup-dev  ## the code location loads, for dg and for dagster, and so does the project of another team
 	dg check toml
 	dg check defs
 	dagster definitions validate -w workspace.yaml
+	cd examples/foreign_project && PYTHONPATH=src dg check defs
+	cd examples/foreign_project && PYTHONPATH=src dg list components | grep BucketRegistration
 
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: setup-dev  ## the docs as a site, in site/; a broken link or anchor fails
@@ -111,4 +122,4 @@ postgres:  ## what teams keep Dagster's events in; a test and a benchmark start 
 	  || { echo 'Install Postgres (Debian package postgresql) for the slow tests.' >&2; exit 1; }
 
 clean:  ## remove the environment and the demo
-	rm -rf $(VENV) $(EMULATORS) $(DEMO_DIR) site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(EMULATORS) $(AIRFLOW) $(DEMO_DIR) site .mypy_cache .ruff_cache .pytest_cache .hypothesis

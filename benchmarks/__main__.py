@@ -25,6 +25,7 @@ NAMES = (
     *(
         "end_to_end",
         "found_by_place",
+        "find",
         "groups",
         "metadata_plan",
         "metadata_tables",
@@ -36,6 +37,7 @@ NAMES = (
         "first_job",
         "partitions",
         "report",
+        "report_page",
         "probing",
     ),
     "audit",  # the longest: ten and twenty times the objects

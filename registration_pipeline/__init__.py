@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from registration_pipeline.orchestration.component.bucket_registration import BucketRegistration
     from registration_pipeline.orchestration.definitions import build_definitions
-    from registration_pipeline.settings import load_settings
+    from registration_pipeline.pipeline import Pipeline
+    from registration_pipeline.project.configuration import load_settings
 
 __version__ = "0.1.0"
 
-__all__ = ["BucketRegistration", "__version__", "build_definitions", "load_settings"]
+__all__ = ["BucketRegistration", "Pipeline", "__version__", "build_definitions", "load_settings"]
 
 _MODULES = {
     "BucketRegistration": "registration_pipeline.orchestration.component.bucket_registration",
     "build_definitions": "registration_pipeline.orchestration.definitions",
-    "load_settings": "registration_pipeline.settings",
+    "Pipeline": "registration_pipeline.pipeline",
+    "load_settings": "registration_pipeline.project.configuration",
 }
 
 

@@ -1,6 +1,6 @@
 """Ids of calls to Encord, and spans for OpenTelemetry where it is installed and the OTEL_* variables say where they go.
 
-Without them a span costs a look at one variable, and nothing of OpenTelemetry is imported. A call's id is sent to Encord and
+Without them a span costs one comparison, and nothing of OpenTelemetry is imported. A call's id is sent to Encord and
 recorded either way: it is what Encord's support finds the call by. What does not belong here: who calls, and what is recorded.
 """
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+_PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_HTTP: Final = "http/protobuf"
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _SERVICE: Final = "registration-pipeline"
 _NOTHING: Final = nullcontext()
@@ -120,7 +122,8 @@ def configure(environ: Mapping[str, str]) -> bool:
 
     Args:
         environ: ``OTEL_EXPORTER_OTLP_ENDPOINT`` or ``OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`` switch it on,
-            ``OTEL_SDK_DISABLED=true`` and ``OTEL_TRACES_EXPORTER=none`` off; the SDK reads the others itself.
+            ``OTEL_SDK_DISABLED=true``, ``OTEL_TRACES_EXPORTER=none`` and another protocol than ``http/protobuf`` off; the SDK
+            reads the others itself.
     """
     if not _Tracing.is_configured:
         _Tracing.is_configured = True
@@ -131,7 +134,8 @@ def configure(environ: Mapping[str, str]) -> bool:
 
 def _is_wanted(environ: Mapping[str, str]) -> bool:
     is_off = environ.get("OTEL_SDK_DISABLED", "").lower() == "true" or environ.get("OTEL_TRACES_EXPORTER") == "none"
-    return not is_off and any(environ.get(name) for name in _ENDPOINTS)
+    protocol = next((environ[name] for name in _PROTOCOLS if environ.get(name)), _HTTP)
+    return not is_off and protocol == _HTTP and any(environ.get(name) for name in _ENDPOINTS)
 
 
 def _tracer(environ: Mapping[str, str]) -> Any:

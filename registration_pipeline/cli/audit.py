@@ -99,22 +99,20 @@ def _advice(report: AuditReport) -> list[str]:
 
 def _remarks(report: AuditReport) -> list[str]:
     said = {
-        f"{report.adopted_units:,} units of {report.adopted_chunks:,} chunks were adopted; nothing was sent.": (
+        f"adopted {counted(report.adopted_units, 'unit')} of {counted(report.adopted_chunks, 'chunk')}; nothing was sent.": (
             report.adopted_chunks
         ),
         f"{report.adopted_reordered:,} of them hold the objects of their unit in another order than planned.": (
             report.adopted_reordered
         ),
-        f"{report.under_way:,} items belong to chunks that are being submitted; they are not findings.": (
-            report.under_way
-        ),
-        f"{report.partly_present:,} chunks are only partly in Encord: sending them is safe, `registration-pipeline submit "
-        f"{report.source}` registers the rest.": report.partly_present,
+        f"not counted as findings: {counted(report.under_way, 'item')} of chunks that are being submitted.": report.under_way,
+        f"only partly in Encord: {counted(report.partly_present, 'chunk')}. Sending the rest is safe: `registration-pipeline "
+        f"submit {report.source}` registers it.": report.partly_present,
         f"{report.not_looked_up:,} of the missing were not searched for elsewhere: the limit of look-ups was reached.": (
             report.not_looked_up
         ),
-        f"{report.not_opened:,} items without a URL were not asked what they consist of: the limit of such requests was "
-        "reached. Audit again after moving what is not of this source to another folder.": report.not_opened,
+        f"not asked what they consist of: {counted(report.not_opened, 'item')} without a URL, because the limit of such "
+        "requests was reached. Audit again after moving what is not of this source to another folder.": report.not_opened,
     }
     return [text for text, count in said.items() if count]
 

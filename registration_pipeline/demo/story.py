@@ -132,8 +132,6 @@ class Story:
         say(f"  upload jobs: {len(last.jobs)} ({sync} in the first sync, {retry} retried, the rest new)")
         say(f"  items in the sandbox: {sum(last.registered.values())}")
         say(f"  Dagster runs: {last.runs}")
-        changed = sum(status.changed for status in last.statuses.values())
-        say(f"  changed since: {changed} objects; the repaired files are not what the first inventory saw")
         for claim in claims:
             say(f"  {'[green]true[/green] ' if claim.holds else '[red]FALSE[/red]'} {claim.text}")
         wrong = [claim.text for claim in claims if not claim.holds]

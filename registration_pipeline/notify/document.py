@@ -12,7 +12,7 @@ from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.counted import counted
 from registration_pipeline.foreign_text import masked, printable
 from registration_pipeline.notify.incident import IncidentKind
-from registration_pipeline.objects import remedy_of
+from registration_pipeline.objects import Remedy, remedy_of
 from registration_pipeline.tracking.failures.files import (
     STAGE_DATASET,
     STAGE_PLAN,
@@ -21,7 +21,7 @@ from registration_pipeline.tracking.failures.files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from registration_pipeline.notify.known import News
@@ -39,6 +39,7 @@ FIELDS: Final = (
     "run",
     "objects",
     "new_objects",
+    "known_objects",
     "reasons",
     "first_objects",
     "failure_log",
@@ -51,7 +52,7 @@ FIELDS: Final = (
 """Every document has all of them; what does not apply is null or empty."""
 
 COUNTS: Final = ("objects", "registered", "failed", "rejected", "accepted_rejected", "excluded", "pending")
-_KEY, _MESSAGE, _ERROR = 300, 300, 1_500
+_KEY, _MESSAGE, _ERROR, _IN_SUBJECT = 300, 300, 1_500, 90
 """Characters. A key of 1,024 bytes can be found in the failure log; a message has to fit a telephone."""
 
 _SOURCES: Final = 5
@@ -64,12 +65,6 @@ _PAST: Final = {
 }
 
 _STEPS: Final = {
-    IncidentKind.FAILED: (
-        "See all of them: registration-pipeline failures {source}",
-        "Fix what is listed above. What says `retry later` is tried again by the next syncs.",
-        "Then retry at once: registration-pipeline submit {source} --failed, or the failed partitions in the Dagster UI.",
-        "Objects that should never be registered: exclude them by a rule, or name their reason in accept_rejected.",
-    ),
     IncidentKind.HALTED: (
         "Do what the error says. Nothing is lost.",
         "Then run again: registration-pipeline sync {source}, or re-execute the run in the Dagster UI.",
@@ -106,6 +101,7 @@ def document_of(decision: Decision) -> dict[str, Any]:
         "run": {"id": incident.run_id, "url": incident.run_url} if incident.run_id else None,
         "objects": {name: counts[name] for name in COUNTS if name in counts} or None,
         "new_objects": sum(decision.news.new_objects.values()),
+        "known_objects": decision.news.objects - sum(decision.news.new_objects.values()),
         "reasons": [
             {"stage": stage, "reason": reason, "objects": objects, "who_acts": remedy_of(reason)}
             for (stage, reason), objects in sorted(
@@ -138,6 +134,7 @@ def test_document(sources: Sequence[str], at: datetime) -> dict[str, Any]:
         "summary": f"registration-pipeline: a test message for {_listed(sources)}",
         "at": _time(at),
         "new_objects": 0,
+        "known_objects": 0,
         "reasons": [],
         "first_objects": [],
         "ended": [],
@@ -178,9 +175,10 @@ def _summary(decision: Decision) -> str:
     incident, news = decision.incident, decision.news
     source = incident.source
     if decision.kind is IncidentKind.FAILED:
-        return f"{source}: {_new_failures(news)}"
+        in_all = f" ({news.objects:,} in all)" if news.objects > sum(news.new_objects.values()) else ""
+        return f"{source}: {_new_failures(news)}{in_all}"
     if decision.kind is IncidentKind.HALTED:
-        return f"{source}: the sync halted"
+        return f"{source}: the run halted{_first_sentence(incident.error)}"
     if decision.kind is IncidentKind.KILLED:
         return f"{source}: a run was killed before its end"
     if decision.kind is IncidentKind.MISSED:
@@ -188,6 +186,14 @@ def _summary(decision: Decision) -> str:
     if decision.kind is IncidentKind.STALE:
         return f"{source}: {_stale_for(decision)}"
     return f"{source}: well again" + ("" if not news.rows else ", no new failures")
+
+
+def _first_sentence(error: str | None) -> str:
+    """Return the beginning of an error for a subject, which a telephone shows before anything is opened."""
+    text = _clean(error or "", _ERROR).partition(". ")[0].rstrip(".")
+    if len(text) > _IN_SUBJECT:
+        text = f"{text[: _IN_SUBJECT - 1].rstrip()}…"
+    return f": {text}" if text else ""
 
 
 def _new_failures(news: News) -> str:
@@ -216,7 +222,23 @@ def _what_to_do(decision: Decision) -> list[str]:
     """Return the steps, each with the command to copy; the texts name no object, so they need no cleaning."""
     if decision.kind is IncidentKind.RECOVERED and not decision.news.rows:
         return ["Nothing."]
-    return [step.format(source=decision.incident.source) for step in _STEPS[decision.kind]]
+    steps = _steps_of_failures(decision.news) if decision.kind is IncidentKind.FAILED else _STEPS[decision.kind]
+    return [step.format(source=decision.incident.source) for step in steps]
+
+
+def _steps_of_failures(news: News) -> Iterator[str]:
+    """Yield what fits the new failures: what is rejected is never retried, and what passes by itself needs no one."""
+    yield "See all of them: registration-pipeline failures {source}"
+    remedies = {remedy_of(reason) for _, reason in news.new_objects}
+    if remedies != {Remedy.RETRY_LATER.value}:
+        yield "Fix what is listed above."
+    if Remedy.RETRY_LATER.value in remedies:
+        yield "What says `retry later` is tried again by the next syncs."
+    if any(stage != STAGE_PLAN for stage, _ in news.new_objects):
+        yield "Retry at once: registration-pipeline submit {source} --failed, or the failed partitions in the Dagster UI."
+    if any(stage == STAGE_PLAN for stage, _ in news.new_objects):
+        yield "Rejected objects are checked again by every sync."
+        yield "Objects that should never be registered: exclude them by a rule, or name their reason in accept_rejected."
 
 
 def ended_words(kinds: list[str]) -> str:

@@ -89,28 +89,34 @@ def message_of(document: Mapping[str, Any]) -> Message:
 
 def _happened(document: Mapping[str, Any]) -> Iterator[str]:
     kind, at = IncidentKind(document["kind"]), _readable(document["at"])
+    due, last = document["due_at"], document["last_sync_at"]
     if kind is IncidentKind.FAILED:
-        yield f"The run that ended at {at} has {counted(document['new_objects'], 'object')} that were not reported before."
-    elif kind is IncidentKind.HALTED:
-        yield f"The run stopped at {at} with an error:"
-    elif kind is IncidentKind.KILLED:
-        yield f"The process of the run ended without saying so; noticed at {at}:"
-    elif kind is IncidentKind.MISSED:
-        due = f" at {_readable(document['due_at'])}" if document["due_at"] else ""
-        yield f"It was due{due}, and no run had begun by {at}."
-    elif kind is IncidentKind.STALE:
-        last = document["last_sync_at"]
-        yield f"The last sync ended at {_readable(last)}." if last else "No sync has come to its end yet."
-    elif kind is IncidentKind.TEST:
-        yield f"`registration-pipeline notify --test` was run at {at}."
+        yield from _failures(document, at)
     else:
-        yield f"A run came to its end at {at}."
+        yield {
+            IncidentKind.HALTED: f"The run stopped at {at} with an error:",
+            IncidentKind.KILLED: f"The process of the run ended before the run did; noticed at {at}:",
+            IncidentKind.MISSED: f"It was due{f' at {_readable(due)}' if due else ''}, and no run had begun by {at}.",
+            IncidentKind.STALE: f"The last complete sync began at {_readable(last)}."
+            if last
+            else "No sync has come to its end yet.",
+            IncidentKind.TEST: f"`registration-pipeline notify --test` was run at {at}.",
+        }.get(kind, f"A run came to its end at {at}.")
     if document["error"]:
         yield document["error"]
     if document["ended"]:
         yield f"Before, it was {ended_words(document['ended'])}; that is over."
     if document["objects"]:
         yield _counts(document["objects"])
+
+
+def _failures(document: Mapping[str, Any], at: str) -> Iterator[str]:
+    new, known = document["new_objects"], document["known_objects"]
+    verb = "was" if new == 1 else "were"
+    yield f"The run that ended at {at} has {counted(new, 'object')} that {verb} not reported before."
+    if known:
+        verbs = ("was", "fails") if known == 1 else ("were", "fail")
+        yield f"{counted(known, 'more object')} {verbs[0]} reported before and still {verbs[1]}."
 
 
 def _counts(objects: Mapping[str, int]) -> str:

@@ -105,7 +105,7 @@ def _result(report: StageReport) -> dg.MaterializeResult:
 
 def _chunks(own: SourceNames) -> dg.AssetsDefinition:
     @dg.multi_asset(
-        name=f"{own.ident}_submit_chunks",
+        name=f"{own.ident}_{names.SUBMIT_STEP}",
         description="Makes the manifests of the chosen chunks and sends them to Encord.",
         specs=[
             with_deps(own.specs["manifest"], own.chunk_plan),

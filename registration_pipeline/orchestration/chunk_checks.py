@@ -1,7 +1,7 @@
 """The checks over the chunks of a source: whether all manifests are valid, and whether any chunk has failures.
 
 Both are about the whole source, whatever a run worked on: a run of one chunk, an empty one or one that halted must not turn a
-check green that another chunk has turned red (docs/decisions/051-checks-that-tell-the-truth.md). What does not belong here:
+check green that another chunk has turned red (docs/decisions/051-truthful-checks.md). What does not belong here:
 the checks of other stages, which are with the stages.
 """
 
@@ -111,7 +111,7 @@ def _no_failed_chunks(source: SourceSettings, own: SourceNames, statuses: "Mappi
             "failed_chunks": len(failed),
             "failed_units": units.total(),
             **({"reasons": metadata.reasons_table({"units": units})} if units else {}),
-            "first_failed_chunks": dg.MetadataValue.json(shown),
+            "first_failed_chunks": ", ".join(shown) or "none",
             "what to do": f"fix what the failure log names, then retry the failed partitions, run the job "
             f"{own.retry_job}, or `registration-pipeline submit {source.name} --failed`",
         },

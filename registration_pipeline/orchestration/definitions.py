@@ -53,7 +53,7 @@ def build_definitions(
         schedules: whether the nightly schedules are included; they run as soon as the code location is loaded.
         translation: changes what an asset is declared with, for example its key or metadata; events use that key, too.
         around: runs each step: takes its context, source, stage and events, and yields the events. A step does its work while
-            its events are taken.
+            its events are read.
 
     Raises:
         ValueError: the translation gives two assets one key, or ``resources`` names another kind of storage.

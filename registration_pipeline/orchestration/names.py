@@ -16,6 +16,9 @@ import dagster as dg
 
 CODE_LOCATION = "registration_pipeline"
 DEFINITIONS_MODULE = "registration_pipeline.definitions"
+SUBMIT_STEP = "submit_chunks"
+"""The step that makes and registers chunks of a source as assets, behind the source's ident."""
+
 SOURCE_TAG = "registration/source"
 STAGE_METADATA = "registration/stage"
 
@@ -34,7 +37,7 @@ _USES = {_SUBMISSION: "submitted", _LISTING: "listed or planned"}
 
 Around = Callable[[Any, str, str, Iterator[Any]], Iterator[Any]]
 """Takes the context of a step, its source, its stage and the events that it yields; yields those. The step does its work while
-its events are taken."""
+its events are read."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,12 @@ class SourceNames:
     def resources(self) -> set[str]:
         """What every step of the source requires."""
         return {self.shared.resource, *self.shared.storage.values()}
+
+    def has_step(self, step: str) -> bool:
+        """Return whether a step of a run may be for the source: ops begin with its name, assets have the name of their key."""
+        return step.startswith(f"{self.ident}_") or any(
+            step == spec.key.to_python_identifier() for spec in self.specs.values()
+        )
 
     def default_key(self, stage: str) -> dg.AssetKey:
         """Return the key that a stage's asset has unless a host gives another."""

@@ -29,7 +29,8 @@ from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.stages.auditing import audit_source
 from registration_pipeline.stages.listing import list_source
 from registration_pipeline.stages.planning import plan_latest
-from registration_pipeline.stages.reading import probed, read_stage, steps_of
+from registration_pipeline.stages.reading import probed, read_stage
+from registration_pipeline.stages.sequence import plan_new_inventory
 from registration_pipeline.stages.submission import (
     write_failure_log,
 )
@@ -243,10 +244,7 @@ class Pipeline:
         """
         with self._run(source) as (chosen, log, warn, error), alerting(self._project, chosen, warn, has_listed=True):
             self._project.ask_encord(chosen)
-            list_source(self._project, chosen, log, warn)
-            for stage in steps_of(chosen):
-                read_stage(stage, self._project, chosen, log)
-            plan_latest(self._project, chosen, log)
+            plan_new_inventory(self._project, chosen, log, warn)
             return submit(self._project, chosen, log, error)
 
     def write_failure_log(self, source: str) -> FailureLogResult:

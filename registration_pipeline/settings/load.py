@@ -7,7 +7,6 @@ keys (``cross_checks.py``), Encord's key and domain (``credentials.py``). Nothin
 from __future__ import annotations
 
 import difflib
-import os
 from os.path import normpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -86,17 +85,16 @@ sources:
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def load_settings(path: Path | str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(path: Path | str | None, environ: Mapping[str, str]) -> Settings:
     """Read the configuration.
 
     Args:
         path: the file; None means ``REGISTRATION_CONFIG``, else ``registration.yaml`` in the working directory.
-        environ: the environment, for ``REGISTRATION_CONFIG`` and for ``${NAME}`` in values; None: that of the process.
+        environ: the environment, for ``REGISTRATION_CONFIG`` and for ``${NAME}`` in values.
 
     Raises:
         ConfigurationError: names file, line and key of everything that is wrong, one problem per line.
     """
-    environ = os.environ if environ is None else environ
     file = Path(path or environ.get("REGISTRATION_CONFIG") or DEFAULT_FILE)
     parsed = parse_configuration(_text_of(file), file=str(file), environ=environ)
     return settings_of(parsed, file.absolute(), environ=environ)
@@ -259,7 +257,9 @@ class _SettingsReader:
                 if place == (*location, "name"):
                     place = location
                 if not any(broken[: len(place)] == place for broken in self._parsed.broken):
-                    self._parsed.add(place, _problem_text(model, error))
+                    text = _problem_text(model, error)
+                    is_of_value = error["type"] not in {"extra_forbidden", "missing"}
+                    self._parsed.add(place, f"{text}{self._parsed.given(place) if is_of_value else ''}")
             return None
 
 
@@ -319,7 +319,7 @@ def _rest_of_source(name: str, values: Mapping[str, Any], doubtful: set[str]) ->
 
 
 def _problem_text(model: type[BaseModel], error: ErrorDetails) -> str:
-    """Say what is wrong with one key in words of our own; never quotes the value."""
+    """Say what is wrong with one key in words of our own; never quotes the value, which may be a secret."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         sections = {**_SECTIONS, **_ENTRIES}

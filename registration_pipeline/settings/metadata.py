@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from registration_pipeline.limits import EMBEDDING_SIZES, MAX_ENUM_VALUES
 from registration_pipeline.settings.addresses import parse_location
 from registration_pipeline.settings.expressions import expression_problem
-from registration_pipeline.settings.values import Name, WholeNumber, YamlModel
+from registration_pipeline.settings.values import Name, Switch, WholeNumber, YamlModel
 
 OWN_PREFIX: Final = "registration."
 """Of the client metadata that the pipeline writes itself: where a unit comes from. No other entry may write such keys."""
@@ -197,7 +197,7 @@ class MetadataEntry(YamlModel):
     columns: tuple[Name, ...] = ()
     config: KeyframeConfig | None = None
     sidecar: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_sidecar)] | None = None
-    object_metadata: bool = False
+    object_metadata: Switch = False
     prefix: Annotated[str, AfterValidator(_prefix)] = ""
 
     @model_validator(mode="after")

@@ -37,7 +37,7 @@ from registration_pipeline.settings.metadata import (
 from registration_pipeline.settings.notify import NotifyTarget  # noqa: TC001 - likewise
 from registration_pipeline.settings.report_address import parse_report_location
 from registration_pipeline.settings.units import GroupRule, KindRule, source_title
-from registration_pipeline.settings.values import Glob, Name, WholeNumber, YamlModel
+from registration_pipeline.settings.values import Glob, Name, Switch, WholeNumber, YamlModel
 
 
 class UrlStyle(StrEnum):
@@ -160,10 +160,10 @@ class StorageSettings(YamlModel):
     access_point_arn: Annotated[str, AfterValidator(_access_point_arn)] | None = None
     inventory_report: Annotated[str, AfterValidator(_report_location)] | None = None
     report_max_age_days: Annotated[WholeNumber, Field(ge=1, le=400)] = 8
-    top_up: bool = False
+    top_up: Switch = False
     concurrency: Annotated[WholeNumber, Field(ge=1, le=64)] = 16
-    versions: bool = False
-    requester_pays: bool = False
+    versions: Switch = False
+    requester_pays: Switch = False
 
 
 class SourceEncordSettings(YamlModel):
@@ -247,9 +247,9 @@ class SourceSettings(YamlModel):
     title: Annotated[str, AfterValidator(source_title)] = "{key}"
     metadata: tuple[MetadataEntry, ...] = ()
     metadata_schema: MetadataSchema = Field(default_factory=dict)
-    upsert_metadata: bool = False
+    upsert_metadata: Switch = False
     media_metadata: Annotated[MediaMetadata, BeforeValidator(_off)] = MediaMetadata.OFF
-    strict_client_only: bool = False
+    strict_client_only: Switch = False
     submit_as: SubmitAs = SubmitAs.JSON
     dataset: DatasetSettings | None = None
     max_in_flight: Annotated[WholeNumber, Field(ge=1, le=64)] = 4

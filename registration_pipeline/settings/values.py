@@ -12,6 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from registration_pipeline.globs import glob_problem
 
+_SWITCHES = {"true": True, "false": False}
+
 
 class YamlModel(BaseModel):
     """A section of the file: frozen, without unknown keys, and never quoting a value in an error."""
@@ -27,12 +29,22 @@ def _whole_number(value: Any) -> Any:
     return value
 
 
+def _switch(value: Any) -> Any:
+    # Pydantic would read 1, "yes", "on" and "t" as true. What the environment gives is text, so true and false may be.
+    if isinstance(value, str) and value in _SWITCHES:
+        return _SWITCHES[value]
+    if not isinstance(value, bool) and value is not None:
+        raise ValueError("must be true or false")
+    return value
+
+
 def _glob(pattern: str) -> str:
     if (problem := glob_problem(pattern)) is not None:
         raise ValueError(problem)
     return pattern
 
 
+Switch = Annotated[bool, BeforeValidator(_switch)]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
 Glob = Annotated[str, AfterValidator(_glob)]
 Name = Annotated[str, Field(min_length=1)]

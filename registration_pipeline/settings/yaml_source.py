@@ -26,7 +26,8 @@ _MERGE_TAG = f"{_CORE}merge"
 _STRING_TAGS = {f"{_CORE}str", f"{_CORE}value"}  # the second one is a lone "="
 _BOOL_TAG = f"{_CORE}bool"
 _NUMBER_TAGS = {f"{_CORE}int", f"{_CORE}float"}
-_OTHER_TAGS = {f"{_CORE}null", f"{_CORE}timestamp"}
+_NULL_TAG = f"{_CORE}null"
+_OTHER_TAGS = {_NULL_TAG, f"{_CORE}timestamp"}
 # Only numbers that mean the same in every version of YAML, and to people: 1:30 would be 90, 010 would be 8.
 _PLAIN_NUMBER = re.compile(
     r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|[-+]?\.[0-9]+(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
@@ -66,6 +67,13 @@ class Problem:
     line: int | None = None
 
 
+_PUBLIC = frozenset(
+    {"region", "schedule", "timezone", "url_style", "plan", "kind", "as", "media_metadata", "submit_as"}
+)
+_HARMLESS = re.compile(r"[-+0-9.,:_ xob%]{1,24}|[A-Za-z]{1,8}", re.ASCII)
+_LONGEST_GIVEN = 40
+
+
 @dataclass(slots=True)
 class ConfigurationFile:
     """The values of a configuration file, with the line of every key.
@@ -76,6 +84,7 @@ class ConfigurationFile:
         lines: 1-based line of every key and list item.
         broken: locations whose value could not be determined; their problem is in ``problems`` already.
         problems: what was found wrong so far.
+        written: single values as they are in the file, where nothing of them comes from the environment.
     """
 
     file: str
@@ -84,6 +93,17 @@ class ConfigurationFile:
     broken: set[Location] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
     unlisted: int = 0
+    written: dict[Location, str] = field(default_factory=dict)
+
+    def given(self, location: Location) -> str:
+        """Return what the file has for a key, as an end of a message; empty where it may be a secret, or is long.
+
+        A password in the wrong place must not get into logs, so only numbers, short words and the values of keys that take
+        names of public things are quoted.
+        """
+        text = self.written.get(location, "")
+        is_public = location[-1:] and location[-1] in _PUBLIC and len(text) <= _LONGEST_GIVEN and text.isprintable()
+        return f" (given: {text!r})" if text and (is_public or _HARMLESS.fullmatch(text)) else ""
 
     def add(self, location: Location, text: str, *, line: int | None = None) -> None:
         """Note a problem; one location's problem is noted once, and no more than people would read."""
@@ -293,11 +313,13 @@ class _NodeReader:
     def scalar(self, node: yaml.Node, location: Location) -> Any:
         text = str(node.value)
         self.count(location, len(text))
+        if "${" not in text and node.tag != _NULL_TAG:
+            self.parsed.written[location] = text
         # YAML 1.1 has yes, no, on and off for true and false: here they are words, as in YAML 1.2.
         if node.tag in _STRING_TAGS or (node.tag == _BOOL_TAG and text.lower() not in {"true", "false"}):
             return self.interpolated(text, location)
         if node.tag in _NUMBER_TAGS and not _PLAIN_NUMBER.fullmatch(text):
-            return self.unusable(location, _NOT_PLAIN)
+            return self.unusable(location, f"{_NOT_PLAIN}{self.parsed.given(location)}")
         if node.tag not in {_BOOL_TAG, *_NUMBER_TAGS, *_OTHER_TAGS}:
             return self.unusable(location, "a YAML tag is not supported here; write a plain value")
         try:

@@ -7,6 +7,7 @@ import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from registration_pipeline.counted import counted
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings, encord_domain
@@ -71,7 +72,7 @@ def audit_source(
         current_listener().chunk_concluded(source.name, result)
     found = ", ".join(f"{count:,} {finding}" for finding, count in report.findings.items() if count) or "no findings"
     current_listener().audited(report)
-    log(f"audit {report.audit_id}: {found} in {report.units:,} units and {report.items:,} items")
+    log(f"audit {report.audit_id}: {found} in {counted(report.units, 'unit')} and {counted(report.items, 'item')}")
     return report
 
 

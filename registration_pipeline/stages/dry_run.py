@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING
 from registration_pipeline.project.project import Project
 from registration_pipeline.project.selection import due_chunks
 from registration_pipeline.settings import SourceSettings
-from registration_pipeline.stages.listing import list_source
-from registration_pipeline.stages.planning import plan_latest
-from registration_pipeline.stages.reading import read_stage, steps_of
+from registration_pipeline.stages.sequence import plan_new_inventory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,11 +75,8 @@ def dry_run(project: Project, source: SourceSettings) -> DryRun:
 
 
 def _tried(trial: Project, source: SourceSettings) -> DryRun:
-    list_source(trial, source, _unheard)
-    for stage in steps_of(source):
-        read_stage(stage, trial, source, _unheard)
     known = trial.snapshot(source).chunks
-    planned = plan_latest(trial, source, _unheard)
+    planned = plan_new_inventory(trial, source, _unheard)
     tasks = due_chunks(trial, source, failed=False)
     links = trial.status(source, planned.snapshot).dataset if source.dataset is not None else None
     return DryRun(

@@ -17,6 +17,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
 ROOT = Path(__file__).parents[2]
 MAKE_DEMO = os.environ.get("MAKE_DEMO")
 """The program to run ``make demo`` with, where the environment of this repository is complete; None: without make."""
+
+CHECKS = (
+    ("inventory", "inventory_complete"),
+    ("inventory", "inventory_not_emptied"),
+    ("chunk_plan", "every_object_accounted_for"),
+    ("manifest", "manifests_valid"),
+    ("registration", "no_failed_chunks"),
+    ("metadata", "every_object_has_metadata"),
+    ("chunk_plan", "metadata_matches_schema"),
+    ("dataset", "dataset_complete"),
+)
+"""Those that a sync executes; the last three are of the bucket only."""
 
 HOSTILE = {
     "AWS_PROFILE": "nope",
@@ -164,6 +177,19 @@ def test_the_demo_tells_a_program_how_it_came_out(whole: subprocess.CompletedPro
     assert all(claim["holds"] for claim in report["claims"])
     assert set(report["sources"]) == {"demo-bucket", "demo-directory"}
     assert "$ registration-pipeline sync" in whole.stderr
+
+
+def test_every_check_that_was_executed_is_green_at_the_end(told: str, demo_folder: Path) -> None:
+    assert told
+    found: dict[str, bool] = {}
+    with dg.DagsterInstance.from_config(str(demo_folder / "dagster_home")) as instance:
+        for source in ("demo-bucket", "demo-directory"):
+            for asset, check in CHECKS:
+                key = dg.AssetCheckKey(dg.AssetKey([source, asset]), check)
+                for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=1):
+                    found[f"{source} {check}"] = bool(record.evaluation and record.evaluation.passed)
+    assert len(found) == 2 * 5 + 3
+    assert [check for check, is_green in found.items() if not is_green] == []
 
 
 def test_the_demo_shows_its_failures_before_it_repairs_them(told: str) -> None:

@@ -288,6 +288,40 @@ def test_a_backfill_reports_new_failures_once_with_the_log_of_a_chunk(
 
 
 @pytest.mark.slow
+def test_of_a_hosts_job_over_our_assets_only_our_steps_are_reported(
+    pipeline: Pipeline, instance: DagsterInstance, webhook: MessageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dagster as dg
+
+    @dg.asset
+    def fleet() -> None:
+        raise RuntimeError("theirs")
+
+    pipeline.add_images(1)
+    (chunk,) = pipeline.plan(instance)
+    job = dg.define_asset_job("theirs", selection=[pipeline.own.manifest, pipeline.own.registration, AssetKey("fleet")])
+    host = dg.Definitions.merge(pipeline.definitions, dg.Definitions([fleet], jobs=[job]))
+    cursor = look(pipeline, instance, None)
+
+    def run_it() -> None:
+        made = host.resolve_job_def("theirs")
+        made.execute_in_process(instance=instance, partition_key=chunk, raise_on_error=False)
+
+    run_it()
+    cursor = look(pipeline, instance, cursor)
+    assert webhook.kinds == []
+
+    pipeline.add_images(2)
+    chunk = pipeline.plan(instance)[-1]
+    monkeypatch.delenv("ENCORD_SSH_KEY_FILE")
+    run_it()
+    look(pipeline, instance, cursor)
+
+    assert webhook.kinds == ["halted"]
+    assert "ENCORD_SSH_KEY" in webhook.documents[0]["error"]
+
+
+@pytest.mark.slow
 def test_accepted_rejects_end_with_status_0_and_without_a_message(
     pipeline: Pipeline, instance: DagsterInstance, webhook: MessageServer
 ) -> None:

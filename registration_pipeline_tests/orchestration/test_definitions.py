@@ -237,7 +237,7 @@ def test_loading_gives_no_warning_of_dagsters(load_with: Callable[..., Settings]
         build_definitions(settings).get_repository_def().load_all_definitions()
 
 
-def test_no_configuration_is_an_empty_code_location_and_a_warning(
+def test_without_a_configuration_an_asset_says_in_the_ui_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -247,9 +247,16 @@ def test_no_configuration_is_an_empty_code_location_and_a_warning(
     loaded = defs()
 
     assert isinstance(loaded, dg.Definitions)
-    assert loaded.get_repository_def().asset_graph.get_all_asset_keys() == set()
-    assert f"no registration.yaml in {tmp_path}" in caplog.text
-    assert "make demo" in caplog.text
+    repository = loaded.get_repository_def()
+    (asset,) = repository.asset_graph.asset_nodes
+    assert asset.key == dg.AssetKey("registration_yaml_is_missing")
+    assert asset.description is not None
+    for said in (asset.description, caplog.text):
+        assert f"no registration.yaml in {tmp_path} and REGISTRATION_CONFIG is not set" in said
+        assert "`registration-pipeline init`" in said
+    assert "init --sandbox" in asset.description
+    assert not repository.get_all_jobs() or all(job.name.startswith("__") for job in repository.get_all_jobs())
+    assert not asset.is_executable, "there is nothing to materialize"
 
 
 @pytest.mark.parametrize(

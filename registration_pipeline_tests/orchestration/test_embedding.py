@@ -17,6 +17,7 @@ from dagster._serdes import serialize_value
 from dagster_aws.s3 import S3Resource
 
 from registration_pipeline import build_definitions, load_settings
+from registration_pipeline.orchestration.asset_specs import Embedding, name_source
 from registration_pipeline.orchestration.runs.stale_runs import clear_stale_runs
 
 if TYPE_CHECKING:
@@ -145,6 +146,23 @@ def test_a_host_gives_prefix_group_owners_and_tags_to_all_assets(tmp_path: Path)
     assert {(node.tags["domain"], node.tags["registration/source"]) for node in nodes} == {("media", "fleet")}
 
 
+def translated(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """Give every asset another key, and one of them something that it depends on."""
+    changed = spec.replace_attributes(key=["lake", f"encord_{spec.key.path[-1]}"])
+    return changed.merge_attributes(deps=["ingest"]) if spec.key.path[-1] == "inventory" else changed
+
+
+@pytest.mark.parametrize("translation", [None, translated], ids=["keys by default", "keys of the host"])
+def test_steps_are_known_by_their_source_also_under_a_prefix(tmp_path: Path, translation: Any) -> None:
+    sources = settings_of(tmp_path, "fleet", "attic").sources
+    wanted = Embedding(key_prefix=("media",), translate=translation)
+    fleet, attic = (name_source(sources[name], embedding=wanted) for name in ("fleet", "attic"))
+
+    for step in ("media_fleet_take_inventory", fleet.registration.to_python_identifier()):
+        assert fleet.has_step(step)
+    assert not attic.has_step("media_fleet_take_inventory")
+
+
 def test_one_source_twice_merges_under_two_prefixes(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, "fleet")
 
@@ -182,12 +200,6 @@ def test_what_the_ui_shows_of_the_resource_holds_no_setting(tmp_path: Path) -> N
     assert "state-fleet" not in shown
 
 
-def translated(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """Give every asset another key, and one of them something that it depends on."""
-    changed = spec.replace_attributes(key=["lake", f"encord_{spec.key.path[-1]}"])
-    return changed.merge_attributes(deps=["ingest"]) if spec.key.path[-1] == "inventory" else changed
-
-
 def test_events_have_the_keys_that_a_host_gave_and_it_can_do_something_around_every_step(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:
@@ -206,11 +218,12 @@ def test_events_have_the_keys_that_a_host_gave_and_it_can_do_something_around_ev
     keys = {name: dg.AssetKey(["lake", f"encord_{name}"]) for name in STAGES}
     graph = made.get_repository_def().asset_graph
     assert (night.success, alone.success) == (False, True)
-    assert set(instance.all_asset_keys()) == graph.materializable_asset_keys == set(keys.values())
+    assert set(instance.all_asset_keys()) == set(keys.values())
+    assert graph.materializable_asset_keys == {*keys.values(), dg.AssetKey(["lake", "encord_audit"])}
     assert graph.get(keys["inventory"]).parent_keys == {dg.AssetKey("ingest")}
     assert instance.get_dynamic_partitions("media/fleet-cameras/chunks") == pipeline.chunk_ids
     assert instance.get_materialized_partitions(keys["registration"]) == {pipeline.chunk_ids[0]}
-    assert {key.asset_key for key in graph.asset_check_keys} <= set(keys.values())
+    assert {key.asset_key for key in graph.asset_check_keys} <= graph.materializable_asset_keys
     assert steps == [
         ("media_fleet_cameras_take_inventory", "fleet-cameras", "inventory"),
         ("media_fleet_cameras_plan_chunks", "fleet-cameras", "chunk_plan"),
@@ -232,15 +245,16 @@ HOST = textwrap.dedent("""
     import os
     import dagster as dg
     from registration_pipeline import build_definitions, load_settings
+    from registration_pipeline.orchestration.runs.processes import WORKER_TAG
     from registration_pipeline.orchestration.runs.stale_runs import clear_stale_runs
 
     @dg.asset(deps=[dg.AssetKey(["fleet-cameras", "inventory"])])
     def audience(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         run = context.instance.get_run_by_id(context.run_id)
         cleared = [one.run_id for one in clear_stale_runs(context.instance)]
-        if (end := os.environ.get("TEST_ENDS")) is not None:
+        if "TEST_ENDS" in os.environ:
             os.kill(os.getppid(), 9)
-        return dg.MaterializeResult(metadata={"cleared": cleared, "worker": run.tags["registration/worker"]})
+        return dg.MaterializeResult(metadata={"cleared": cleared, "worker": run.tags[WORKER_TAG]})
 
     defs = dg.Definitions.merge(
         build_definitions(load_settings()),

@@ -123,7 +123,7 @@ class MailChannel:
         mail["Subject"] = " ".join(message.subject.split())[:_SUBJECT]
         mail["From"] = Address("registration-pipeline", addr_spec=self._sender)
         mail["To"] = Address(addr_spec=self.address)
-        mail["Date"] = formatdate()
+        mail["Date"] = formatdate(localtime=True)
         mail["Message-ID"] = make_msgid(domain=self._domain)
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Registration-Alert"] = str(message.document["id"])

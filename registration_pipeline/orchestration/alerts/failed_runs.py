@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
-from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.names import SUBMIT_STEP, SourceNames
 
 _MOST_RUNS = 200
+_MARKED = "Marked as failed by registration-pipeline: "
 _INTERRUPTED = "DagsterExecutionInterruptedError"
 _SCHEDULE_TAG = "dagster/schedule_name"
 
@@ -36,10 +37,15 @@ class FailedRun:
 
 
 def concerns(run: dg.DagsterRun, own: SourceNames) -> bool:
-    """Return whether a run submits a source, or was started for its schedule."""
-    jobs = (*own.sync_jobs, own.submit_job, own.retry_job)
+    """Return whether a run submits a source, also one of a host's own job, or was started for its schedule."""
     is_of_schedule = run.tags.get(_SCHEDULE_TAG) == own.schedule
-    return run.job_name in jobs or is_of_schedule or own.registration in (run.asset_selection or ())
+    is_selected = own.registration in (run.asset_selection or ())
+    steps = run.step_keys_to_execute or ()
+    return _is_ours(run, own) or is_of_schedule or is_selected or f"{own.ident}_{SUBMIT_STEP}" in steps
+
+
+def _is_ours(run: dg.DagsterRun, own: SourceNames) -> bool:
+    return run.job_name in (*own.sync_jobs, own.submit_job, own.retry_job)
 
 
 def failed_runs(
@@ -61,24 +67,25 @@ def failed_runs(
 
 
 def _troubles(instance: dg.DagsterInstance, record: dg.RunRecord, owns: Sequence[SourceNames]) -> Iterator[FailedRun]:
-    run_id = record.dagster_run.run_id
-    events = _events(instance, run_id, DagsterEventType.STEP_FAILURE)
+    run = record.dagster_run
+    events = _events(instance, run.run_id, DagsterEventType.STEP_FAILURE)
     for own in owns:
-        steps = [event for event in events if _own_of(event.step_key or "", owns) is own]
+        steps = [event for event in events if _is_ours(run, own) or _own_of(event.step_key or "", owns) is own]
         causes = [cause for cause in map(_cause, steps) if cause is not None]
         if causes:
             error, is_killed = causes[0]
-            yield FailedRun(own, run_id, is_killed, error, _end(record))
+            yield FailedRun(own, run.run_id, is_killed, error, _end(record))
         elif not events:
-            error, is_killed = _cause_of_run(instance, run_id)
-            yield FailedRun(own, run_id, is_killed, error, _end(record))
+            error, is_killed = _cause_of_run(instance, run.run_id)
+            yield FailedRun(own, run.run_id, is_killed, error, _end(record))
 
 
 def _own_of(step: str, owns: Sequence[SourceNames]) -> SourceNames | None:
-    """Return the source that a step is for; steps begin with the source's name, and one name may begin with another."""
-    if len(owns) == 1:
-        return owns[0]
-    fitting = [own for own in owns if step.startswith(f"{own.ident}_")]
+    """Return the source that a step is for; steps begin with the source's name, and one name may begin with another.
+
+    A step of the host in the same run is for none.
+    """
+    fitting = [own for own in owns if own.has_step(step)]
     return max(fitting, key=lambda own: len(own.ident), default=None)
 
 
@@ -105,7 +112,7 @@ def _cause_of_run(instance: dg.DagsterInstance, run_id: str) -> tuple[str, bool]
         if error is not None:
             return f"The run could not be executed: {error.message.strip()}", False
         if event.message:
-            return event.message, True
+            return event.message.removeprefix(_MARKED), True
     return "its process ended without a reason in the log of the run", True
 
 

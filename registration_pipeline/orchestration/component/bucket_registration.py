@@ -155,7 +155,7 @@ class BucketRegistration(dg.Component, dg.Model, dg.Resolvable):
             source: the name of the source.
             stage: ``inventory``, ``headers``, ``media``, ``metadata``, ``chunk_plan``, ``registration``, ``metadata_upserts``,
                 ``dataset``, ``failure_log`` or ``audit``. In the nightly job ``registration`` ends with the failure log.
-            events: what the step yields. It does its work while they are taken, so all must be taken and yielded.
+            events: what the step yields. It does its work while they are read, so all must be read and yielded.
         """
         yield from events
 

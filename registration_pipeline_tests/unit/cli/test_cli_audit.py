@@ -99,7 +99,7 @@ def test_adopting_after_the_state_was_lost_leaves_nothing_to_send(registered: Wo
     synced = registered.run("sync", SOURCE, "--json")
 
     assert adopted.status == 0
-    assert "4 units of 2 chunks were adopted; nothing was sent." in adopted.words
+    assert "adopted 4 units of 2 chunks; nothing was sent." in adopted.words
     assert (synced.status, synced.document["sources"][SOURCE]["registered"]) == (0, 4)
     assert len(registered.sandbox.jobs()) == jobs
     assert registered.sandbox.duplicates() == {}

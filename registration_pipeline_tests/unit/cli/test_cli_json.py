@@ -41,6 +41,7 @@ FAILURE_KEYS = [
     "message",
     "subtask_uuid",
     "at",
+    "trace_id",
 ]
 COMMANDS = {
     "inventory fleet-cameras": True,
@@ -101,6 +102,8 @@ def test_failures_has_the_shape_of_the_interface(synced: Workplace):
     refused, rejected = rows["day/frame_3.jpg"], rows["note.xyz"]
     assert (refused["objects"], rejected["objects"], rejected["unit_id"]) == (1, 1, None)
     assert re.fullmatch("[0-9a-f]{16}", refused["unit_id"])
+    assert re.fullmatch("[0-9a-f]{32}", refused["trace_id"])
+    assert rejected["trace_id"] is None
     assert refused["source"] == rejected["source"] == "fleet-cameras"
     assert (refused["attempt"], refused["stage"], refused["reason"]) == (1, "registration", "not_found")
     assert refused["message"] == "The object can't be read (404)."

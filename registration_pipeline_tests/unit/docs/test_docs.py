@@ -84,7 +84,7 @@ def code_words(text: str) -> set[str]:
 
 
 def setting_keys() -> list[str]:
-    top = [key for key in Settings.model_fields if key != "path"]
+    top = [key for key in Settings.model_fields if key not in {"path", "folder"}]
     nested = [
         *(f"encord.{key}" for key in EncordSettings.model_fields),
         *(f"notify[].{key}" for key in NotifyTarget.model_fields),

@@ -11,6 +11,7 @@ from registration_pipeline.audit import sides
 from registration_pipeline.bounds import paging, texts
 from registration_pipeline.cli import interrupt
 from registration_pipeline.inventory import bounds
+from registration_pipeline.orchestration import preflight as dagster_preflight
 from registration_pipeline.project import preflight
 from registration_pipeline.state import bucket
 from registration_pipeline.submission.calls.retry import RetryPolicy
@@ -38,7 +39,8 @@ NUMBERS = {
     "empty pages": f"| {paging.MOST_EMPTY_PAGES:,} |",
     "items of a folder": f"and {sides._FIRST_COUNT_AT:,} |",
     "folders": f"| {gateway._MOST_FOLDER_PAGES} pages of {gateway._PAGE_SIZE:,} |",
-    "checks": "| {state:.0f} s, {Dagster instance:.0f} s, {bucket:.0f} s |".format(**preflight._CHECK_SECONDS),
+    "checks": f"| {preflight._CHECK_SECONDS['state']:.0f} s, {dagster_preflight._DAGSTER_SECONDS:.0f} s, "
+    f"{preflight._CHECK_SECONDS['bucket']:.0f} s |",
     "check of Encord": f"and {preflight._ENCORD_SECONDS:.0f} s |",
     "full texts": f"| {texts.FULL_TEXT:,} characters,",
     "short texts": f"| {texts.SHORT_TEXT:,} characters |",
@@ -53,4 +55,4 @@ def test_the_table_has_the_number_of_the_code(name: str) -> None:
 
 
 def test_a_source_whose_services_are_all_silent_is_checked_within_90_seconds() -> None:
-    assert sum(preflight._CHECK_SECONDS.values()) + 5 + preflight._ENCORD_SECONDS < 90
+    assert sum(preflight._CHECK_SECONDS.values()) + dagster_preflight._DAGSTER_SECONDS + 5 + preflight._ENCORD_SECONDS < 90

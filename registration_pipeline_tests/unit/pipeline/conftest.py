@@ -52,8 +52,8 @@ class Plant:
         self.sandbox.plant()
         self.configure(**settings)
 
-    def configure(self, **settings: Any) -> None:
-        """Write the configuration."""
+    def configure(self, *, notify: tuple[dict[str, str], ...] = (), **settings: Any) -> None:
+        """Write the configuration; everything but ``notify`` is of the source."""
         source = {
             "uri": (self.here / "files").as_uri(),
             "encord": {"integration": "sandbox", "folder": f"fleet {self.numbers[-1]}"},
@@ -62,7 +62,9 @@ class Plant:
             "exclude": ["**/thumbs/**"],
             **settings,
         }
-        self.config.write_text(yaml.safe_dump({"state": "./state", "sources": {SOURCE: source}}))
+        self.config.write_text(
+            yaml.safe_dump({"state": "./state", "sources": {SOURCE: source}, "notify": list(notify)})
+        )
 
     def put(self, *keys: str, body: bytes = b"x") -> None:
         for key in keys:

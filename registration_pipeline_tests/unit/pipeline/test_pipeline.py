@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from registration_pipeline.errors import ConfigurationError, CredentialsError, NotFoundError, UsageError
+from registration_pipeline_tests.message_servers import message_server
 from registration_pipeline_tests.unit.pipeline.conftest import REFUSED, SOURCE
 
 if TYPE_CHECKING:
@@ -162,6 +163,24 @@ def test_two_syncs_at_the_same_moment_register_each_object_once(plant: Plant):
     assert [result.status.registered for result in results] == [24, 24]
     assert sum(result.registered_objects for result in results) == 24
     assert len(plant.sandbox.jobs()) - before == 12
+
+
+def test_messages_are_sent_of_what_is_new_of_a_halt_and_when_all_is_well(plant: Plant):
+    plant.put("a.jpg", "b.jpg")
+    plant.refuse("b.jpg")
+    with message_server() as server:
+        plant.configure(notify=({"webhook": server.url},))
+        pipeline = plant.pipeline()
+        pipeline.sync(SOURCE)
+        pipeline.sync(SOURCE)
+        with pytest.raises(CredentialsError):
+            plant.pipeline(ENCORD_SSH_KEY_FILE="").sync(SOURCE)
+        with pytest.raises(UsageError):
+            pipeline.submit(SOURCE, ["x"])
+        plant.sandbox.plant()
+        pipeline.submit(SOURCE, failed=True)
+
+        assert server.kinds == ["failed", "halted", "recovered"]
 
 
 def test_what_is_refused_is_in_the_failure_log_with_encords_words(plant: Plant):

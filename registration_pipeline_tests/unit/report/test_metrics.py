@@ -78,7 +78,7 @@ def test_a_sync_replaces_its_own_series_only_and_drops_those_of_sources_that_are
     assert sorted(one.name for one in tmp_path.iterdir()) == [".registration.prom.lock", "registration.prom"]
 
 
-def test_a_damaged_file_is_written_anew(tmp_path: Path) -> None:
+def test_a_damaged_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "registration.prom"
     path.write_text('registration_pipeline_objects{source="other" 1', encoding="utf-8")
 

@@ -134,10 +134,10 @@ def _is_plain(text: str) -> bool:
         return False
 
 
-def test_words_of_yaml_1_1_work_where_a_switch_or_a_name_is_wanted(tmp_path: Path) -> None:
+def test_words_of_yaml_1_1_work_where_a_name_is_wanted(tmp_path: Path) -> None:
     file = tmp_path / "registration.yaml"
     file.write_text(
-        "sources:\n  no:\n    uri: s3://bucket/\n    storage: {region: no, versions: yes, profile: off}\n"
+        "sources:\n  no:\n    uri: s3://bucket/\n    storage: {region: no, versions: true, profile: off}\n"
         "    encord: {folder: No, integration: on}\n"
     )
     source = load_settings(file, {}).sources["no"]

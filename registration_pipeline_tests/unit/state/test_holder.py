@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from registration_pipeline.state.holder import Holder, boot_id, pid_namespace, process_start
+from registration_pipeline.state.holder import Holder, ancestors, boot_id, pid_namespace, process_start
 
 SINCE = datetime(2026, 11, 21, 2, tzinfo=UTC)
 
@@ -104,3 +104,17 @@ def test_a_process_of_another_user_is_recognised_by_its_start():
 
 def test_the_name_space_of_this_process_is_known():
     assert pid_namespace().startswith("pid:[")
+
+
+def test_a_process_descends_from_its_parent_first() -> None:
+    found = list(ancestors())
+
+    assert found[0] == os.getppid()
+    assert len(set(found)) == len(found)
+
+
+def test_another_process_is_recorded_as_itself() -> None:
+    parent = Holder.of(os.getppid(), datetime.now(UTC))
+
+    assert (parent.pid, parent.start) == (os.getppid(), process_start(os.getppid()))
+    assert not parent.is_dead_for_certain()
