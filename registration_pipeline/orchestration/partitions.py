@@ -104,7 +104,7 @@ def archive_notice(source: str, update: PartitionUpdate, keep_days: int | None) 
 
 
 def many_partitions_warning(source: str, update: PartitionUpdate) -> str | None:
-    """Say what to do where Dagster shows so many partitions that its pages become slow; None where it does not."""
+    """Say what to do where Dagster's pages are slow because of their number; None where it does not."""
     if update.live < MANY_PARTITIONS:
         return None
     return (

@@ -27,7 +27,7 @@ _WAIT_SECONDS = 0.25
 """How long an event waits for others. A process that is killed loses no more than what came in so long; its chunks show as
 failed then, and the next run shows what they are (``shown_partitions.py``)."""
 _MOST_WAITING = 5 * BATCH
-"""So many events may wait for a database that is slow; then whoever makes more waits for it."""
+"""Events that may wait for a database that is slow; then the step waits for it."""
 
 
 def stored_in_batches(
@@ -149,7 +149,7 @@ class ChunkEventWriter:
         try:
             while batch := self._next_batch():
                 self._store(batch)
-        except BaseException as error:  # noqa: BLE001 - whoever made the entries must get it, in their own thread
+        except BaseException as error:  # noqa: BLE001 - the step must get it, in its own thread
             with self._changed:
                 self._error = error
                 self._changed.notify_all()

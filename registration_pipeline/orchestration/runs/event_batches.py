@@ -43,7 +43,7 @@ def _store_in_sqlite(storage: "SqliteEventLogStorage", events: Sequence[dg.Event
         connection.execute(insert)
     with storage.index_transaction() as connection:
         connection.execute(insert)
-        # Nobody else writes within the transaction, so the numbers of the batch are the last ones.
+        # No other process writes within the transaction, so the numbers of the batch are the last ones.
         (newest,) = connection.exec_driver_sql("SELECT max(id) FROM event_logs").one()
     first = newest - len(events) + 1
     _update_assets(storage, events, first)
