@@ -7,8 +7,9 @@ a warning.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from registration_pipeline.errors import StateCorruptError, StateError
 from registration_pipeline.foreign_text import masked, printable
@@ -16,10 +17,11 @@ from registration_pipeline.notify.channels.targets import open_channels
 from registration_pipeline.notify.document import document_of, test_document
 from registration_pipeline.notify.incident import IncidentKind
 from registration_pipeline.notify.known import News, compare, not_accepted
-from registration_pipeline.notify.message import message_of
+from registration_pipeline.notify.message import Message, message_of
 from registration_pipeline.notify.records import AlertRecords
 from registration_pipeline.notify.rules import Decision, Memory, decide
 from registration_pipeline.notify.sending import PATIENT, Patience, send_to_all
+from registration_pipeline.state.layout import reports_folder
 from registration_pipeline.state.version import ensure_layout
 from registration_pipeline.tracking.failures.files import STAGE_PLAN
 
@@ -38,6 +40,8 @@ _UNRECORDED: Final[set[tuple[str, str]]] = set()
 """Sources and runs that this process sent a message of without a record."""
 
 _LAST_MESSAGES: Final = 5
+_LARGEST_PAGE: Final = 2_000_000
+"""Bytes of a report that is attached; it has fifty thousand, and mail servers refuse large messages."""
 """Messages that are looked through for one that did not arrive."""
 
 
@@ -171,6 +175,17 @@ class Notifier:
             have = self._records.have(tries)
             self._send(tries.number, attempt, self._records.message(tries.number), tuple(have))
 
+    def _message(self, document: Mapping[str, Any]) -> Message:
+        """Return the message of a document, with the report as it is in the state; a message goes without it if need be."""
+        message, location = message_of(document), document.get("report")
+        folder = reports_folder(self._source.name)
+        if not location or not location.startswith(self._store.location(folder)):
+            return message
+        with suppress(StateError):  # old pages are removed, and a state that is down must not keep a message
+            page = self._store.read(folder + location.rpartition("/")[2])
+            return replace(message, page=page if len(page) <= _LARGEST_PAGE else None)
+        return message
+
     def _record(self, incident: Incident) -> Decision | None:
         """Record what is new, which makes this process the one that sends it."""
         # A source that was never synced may have a message, and a state that does not say its layout is refused.
@@ -203,7 +218,7 @@ class Notifier:
             **document_of(decision),
             "id": f"{incident.source}/unrecorded-{incident.run_id or incident.at.isoformat()}",
         }
-        results = send_to_all(self._channels, message_of(document), self._patience)
+        results = send_to_all(self._channels, self._message(document), self._patience)
         self._warn_of(results)
         return None in results.values()
 
@@ -234,7 +249,7 @@ class Notifier:
 
     def _send(self, number: int, attempt: int, document: Mapping[str, object], have: Sequence[str]) -> bool:
         channels = {name: channel for name, channel in self._channels.items() if name not in have}
-        results = send_to_all(channels, message_of(document), self._patience)
+        results = send_to_all(channels, self._message(document), self._patience)
         failed = self._warn_of(results)
         sent = [name for name in results if name not in failed]
         self._records.end_try(number, attempt, [*have, *sent], failed, self._clock())

@@ -56,6 +56,7 @@ class Incident:
         counts: gives objects by state at the end, as ``SourceStatus.as_json`` names them; asked once there is a message.
         failures: gives every row that is not registered, in the same order each time; for ``ENDED``. None: it is not known.
         failure_log: gives where the failures are listed, a path or a URL, for the first new one of them; asked likewise.
+        report: gives where the report of the source is, a path or a URL; asked likewise.
         has_listed: whether the run listed the bucket. One that only submits does not end a missed night.
     """
 
@@ -70,6 +71,7 @@ class Incident:
     counts: Callable[[], Mapping[str, Any]] | None = None
     failures: Callable[[], Iterable[FailureRow]] | None = None
     failure_log: Callable[[FailureRow | None], str | None] | None = None
+    report: Callable[[], str | None] | None = None
     has_listed: bool = True
 
     @property

@@ -49,14 +49,16 @@ class Message:
     Args:
         subject: one line.
         sections: in the order in which they are read.
-        links: the run and the failure log, if there are any.
+        links: the run, the failure log and the report, if there are any.
         document: the same for programs.
+        page: the report, for channels that can attach a file.
     """
 
     subject: str
     sections: tuple[Section, ...]
     links: tuple[Link, ...]
     document: Mapping[str, Any]
+    page: bytes | None = None
 
     def as_text(self) -> str:
         """Return it as plain text."""
@@ -144,6 +146,8 @@ def _links(document: Mapping[str, Any]) -> Iterator[Link]:
         yield Link("Run", run["url"] or f"{run['id']} (Dagster UI, Runs)")
     if document["failure_log"]:
         yield Link("Failure log", document["failure_log"])
+    if document.get("report"):  # recorded messages of earlier versions have none
+        yield Link("Report", document["report"])
 
 
 def _readable(time: str) -> str:

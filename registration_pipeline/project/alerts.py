@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
-from registration_pipeline.state.layout import failure_log_folder, failures_name, inventory_folder
+from registration_pipeline.state.layout import failure_log_folder, failures_name, inventory_folder, reports_folder
 from registration_pipeline.state.owned import own_names
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def alert_end(
         counts=cache(counts),
         failures=lambda: project.failures(source),
         failure_log=failure_log,
+        report=lambda: _newest(project, reports_folder(source.name), ".html"),
         has_listed=has_listed,
     )
     return deliver(project.store, project.settings, source, incident, environ=project.environ, warn=warn)
@@ -172,8 +173,13 @@ def run_url(environ: Mapping[str, str], run_id: str | None) -> str | None:
 
 
 def _newest_log(project: Project, source: SourceSettings) -> str | None:
-    names = [name for name in own_names(project.store, failure_log_folder(source.name)) if name.endswith(".csv")]
-    return project.store.location(max(names)) if names else None
+    return _newest(project, failure_log_folder(source.name), ".csv")
+
+
+def _newest(project: Project, folder: str, suffix: str) -> str | None:
+    """Return where the newest file of a folder of the state is; the names begin with their time."""
+    name = max((name for name in own_names(project.store, folder) if name.endswith(suffix)), default=None)
+    return project.store.location(name) if name else None
 
 
 def _log_of_chunk(project: Project, source: SourceSettings, first: "FailureRow | None") -> str | None:

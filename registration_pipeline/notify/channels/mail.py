@@ -128,6 +128,9 @@ class MailChannel:
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Registration-Alert"] = str(message.document["id"])
         mail.set_content(message.as_text(), cte="quoted-printable")
+        if message.page is not None:
+            name = f"{message.document['source']}-report.html"
+            mail.add_attachment(message.page, maintype="text", subtype="html", filename=name)
         return mail
 
 

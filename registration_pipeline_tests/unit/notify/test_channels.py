@@ -21,6 +21,7 @@ from registration_pipeline.notify.channels.webhook import WebhookChannel
 from registration_pipeline.notify.message import Message, message_of
 from registration_pipeline.notify.sending import Patience, send_to_all
 from registration_pipeline.settings import NotifyTarget
+from registration_pipeline.state.layout import reports_folder
 from registration_pipeline_tests.message_servers import MessageServer, Reply, mail_server, message_server
 from registration_pipeline_tests.unit.notify.conftest import QUICK, SOURCE, Story, failed
 
@@ -351,6 +352,25 @@ def test_one_channel_that_fails_does_not_keep_the_others_from_theirs(webhook: Me
     assert len(webhook.received) == len(server.mails) == 1
     (warning,) = story.warnings
     assert warning.startswith("fleet-cameras: the message could not be sent to webhook 127.0.0.1:9: the connection")
+
+
+@pytest.mark.parametrize("is_kept", [True, False], ids=["kept", "removed meanwhile"])
+def test_a_mail_has_the_report_attached_and_goes_without_one_that_is_gone(*, is_kept: bool) -> None:
+    name = f"{reports_folder(SOURCE)}20261121T021403000000Z.html"
+    with mail_server() as server:
+        story = Story([{"email": "ops@example.org", "smtp": server.url}])
+        assert not story.night()
+        if is_kept:
+            story.store.create(name, b"<html>12 of 12</html>")
+        assert story.night(failed("a.jpg"), report=lambda: story.store.location(name))
+
+    (mail,) = server.mails
+    text = mail.get_body(("plain",))
+    assert text is not None
+    assert f"Report:      {story.store.location(name)}" in text.get_content().splitlines()
+    attached = [(part.get_filename(), part.get_content_type()) for part in mail.iter_attachments()]
+    assert attached == ([(f"{SOURCE}-report.html", "text/html")] if is_kept else [])
+    assert story.warnings == []
 
 
 def test_no_address_no_login_and_no_reply_is_ever_logged_kept_or_said(
