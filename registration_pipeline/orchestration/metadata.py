@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from registration_pipeline.objects import remedy_of
+from registration_pipeline.orchestration.columns import COLUMN_TEXTS
 from registration_pipeline.state.layout import outcomes_name
 
 if TYPE_CHECKING:
@@ -41,7 +42,12 @@ def link(store: "StateStore", name: str) -> dg.MetadataValue[Any]:
 def stored(store: "StateStore", folder: str, schema: "pa.Schema") -> Metadata:
     """Return where the rows of an asset are and which columns they have, under the names that Dagster knows."""
     columns = [
-        dg.TableColumn(field.name, str(field.type), constraints=dg.TableColumnConstraints(nullable=field.nullable))
+        dg.TableColumn(
+            field.name,
+            str(field.type),
+            description=COLUMN_TEXTS[field.name],
+            constraints=dg.TableColumnConstraints(nullable=field.nullable),
+        )
         for field in schema
     ]
     return {"dagster/uri": store.location(folder), "dagster/column_schema": dg.TableSchema(columns=columns)}
