@@ -67,7 +67,7 @@ def build_audit_asset(own: SourceNames) -> dg.AssetsDefinition:
         with errors_as_failures():
             project, source = load_source(context, own)
             report = audit_source(project, source, context.log.info, adopted=adopted if config.adopt else None)
-            for event in adoption_events(project, source, own, adopted):
+            for event in adoption_events(project, source, own, adopted, context.instance):
                 context.log_event(event)
         found = audit_check(project.store, own, report)
         shown = {name: found.metadata[name] for name in ("seconds", *_NUMBERS, "findings", "parquet", "csv")}
@@ -89,13 +89,17 @@ def build_audit_job(own: SourceNames, tags: dict[str, str]) -> Any:
 
 
 def adoption_events(
-    project: Project, source: SourceSettings, own: SourceNames, adopted: "list[ChunkResult]"
+    project: Project,
+    source: SourceSettings,
+    own: SourceNames,
+    adopted: "list[ChunkResult]",
+    instance: dg.DagsterInstance,
 ) -> Iterator[Any]:
     """Yield what shows adopted chunks as registered, and the check of the chunks as it is then; nothing if there is none."""
     for result in adopted:
         yield registration_event(project.store, own, result)
     if adopted:
-        yield from (check.as_event() for check in chunk_checks(project, source, own, None))
+        yield from (check.as_event(instance) for check in chunk_checks(project, source, own, None))
 
 
 def audit_check(store: "StateStore", own: SourceNames, report: "AuditReport") -> CheckReport:

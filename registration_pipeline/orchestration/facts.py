@@ -149,7 +149,7 @@ def _op(
             report = fact_stage(stage, *loaded, own, context.log.info, again=again)
         if stage.is_step(source):
             for check in report.checks:
-                event: Any = check.as_event()  # Dagster takes it, and its annotation lacks it
+                event: Any = check.as_event(context.instance)  # Dagster takes it, and its annotation lacks it
                 context.log_event(event)
             yield dg.AssetMaterialization(own.facts(stage.name), metadata=report.metadata)
 

@@ -256,4 +256,4 @@ def _events(context: dg.OpExecutionContext, key: dg.AssetKey, report: StageRepor
 
 def _log_checks(context: dg.OpExecutionContext, checks: Any) -> None:
     for check in checks:
-        context.log_event(check.as_event())
+        context.log_event(check.as_event(context.instance))

@@ -13,6 +13,11 @@ from dagster._check import CheckError
 # A job that a worker process, too, can load by module and attribute: what a run needs to be executed again from the UI.
 from dagster._core.code_pointer import ModuleCodePointer
 
+# Which materialization a check that an op reports is about.
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData as CheckTarget,
+)
+
 # What a job says of assets without executing their steps: the UI shows a job's schedule on the pages of these assets.
 from dagster._core.definitions.assets.job.asset_layer import AssetLayer
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
@@ -74,6 +79,7 @@ __all__ = [
     "AssetMaterializationPlannedData",
     "AssetObservationData",
     "CheckError",
+    "CheckTarget",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",

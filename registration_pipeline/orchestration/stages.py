@@ -20,6 +20,7 @@ from registration_pipeline.orchestration.partitions import (
     removed_partitions,
     update_partitions,
 )
+from registration_pipeline.orchestration.private_dagster import CheckTarget
 from registration_pipeline.orchestration.runs.failures import failure_line
 from registration_pipeline.orchestration.schema_check import schema_facts
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
@@ -66,9 +67,16 @@ class CheckReport:
             description=self.description,
         )
 
-    def as_event(self) -> dg.AssetCheckEvaluation:
-        """Return it for the log of an op, which has no check specs."""
+    def as_event(self, instance: dg.DagsterInstance) -> dg.AssetCheckEvaluation:
+        """Return it for the log of an op, which has no check specs.
+
+        It names the newest materialization of its asset. Without that Dagster compares times, and that of a check is kept in
+        whole seconds: one in the second of a materialization of an earlier run would show as not evaluated.
+        """
+        newest = next(iter(instance.fetch_materializations(self.asset_key, limit=1).records), None)
+        target = newest and CheckTarget(storage_id=newest.storage_id, run_id=newest.run_id, timestamp=newest.timestamp)
         return dg.AssetCheckEvaluation(
+            target_materialization_data=target,
             asset_key=self.asset_key,
             check_name=self.name,
             passed=self.passed,

@@ -132,10 +132,11 @@ def _configuration(project: Project, source: SourceSettings) -> str:
 def _state(project: Project, source: SourceSettings) -> str:
     uri = project.store.uri
     require_layout(project.store, source.name)
-    try_writing(project.store)
     if "://" in uri:
         project.store.require_exclusive_create()
+        try_writing(project.store)
         return f"{uri} can be read and written, and creates a file only once"
+    try_writing(project.store)
     return f"{uri} can be read and written"
 
 

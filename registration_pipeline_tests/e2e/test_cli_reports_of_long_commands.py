@@ -44,5 +44,5 @@ def test_the_demo_with_its_ui_has_no_report(tmp_path: Path) -> None:
     process = start("demo", "--dir", "story", "--ui", "--json", folder=tmp_path)
     output, told = process.communicate(timeout=60)
 
-    assert (output, process.returncode) == ("", 2)
+    assert (json.loads(output)["error"]["exit_status"], process.returncode) == (2, 2)
     assert "--ui or --json" in told

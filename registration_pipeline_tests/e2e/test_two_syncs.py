@@ -94,6 +94,9 @@ def test_a_plain_call_and_a_run_of_dagster_at_once_send_nothing_twice(
 ):
     caplog.set_level(logging.INFO, logger="registration_pipeline")
     process = project.start("sync")
+    while not project.sandbox.jobs():
+        assert process.poll() is None
+        time.sleep(0.05)
 
     result = Pipeline.load(project.root / "registration.yaml").sync(SOURCE)
     finished = project.finish(process)

@@ -61,6 +61,7 @@ TESTED_BELOW = {
     "NO_CAPTURE",
     "AssetLayer",
     "CheckError",
+    "CheckTarget",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
@@ -253,3 +254,13 @@ def test_a_storage_outside_sql_is_none_of_them() -> None:
     assert sql_event_log(object()) is None
     assert sqlite_event_log(object()) is None
     assert postgres_event_log(object()) is None
+
+
+def test_a_check_takes_the_materialization_that_it_is_about() -> None:
+    target = private_dagster.CheckTarget(storage_id=1, run_id="run", timestamp=2.0)
+
+    check = dg.AssetCheckEvaluation(
+        asset_key=AssetKey("a"), check_name="c", passed=True, target_materialization_data=target
+    )
+
+    assert check.target_materialization_data == target

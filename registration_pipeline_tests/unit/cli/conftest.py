@@ -24,6 +24,7 @@ from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.jobs.unit_rules import UnitRule
 from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.tracking.due import ChunkTask
+from registration_pipeline_tests.in_process import forget_definitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,6 +128,7 @@ class Workplace:
     def run(self, *arguments: str, terminal: bool = False) -> Said:
         """Run a command as ``registration-pipeline`` would; both streams are pipes by default."""
         out, err = Stream(terminal=terminal), Stream(terminal=terminal)
+        forget_definitions()
         with redirect_stdout(out), redirect_stderr(err):
             status = run(list(arguments))
         return Said(status, out.text, err.text)
