@@ -6,8 +6,9 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from registration_pipeline.cli.missing_source import require_source
 from registration_pipeline.cli.output import print_json, say, stdout
-from registration_pipeline.cli.session import DONE, open_source
+from registration_pipeline.cli.session import DONE, open_project, open_source
 from registration_pipeline.counted import counted
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.tracking.chunk_list import ChunkInfo, list_chunks
@@ -76,6 +77,7 @@ def _said_of(chunk: ChunkInfo) -> str:
 
 def find_objects(config: Path | None, name: str, keys: Sequence[str], *, as_json: bool) -> int:
     """Show where objects are; the status says whether all of them have a place in the source."""
+    require_source(open_project(config), name, keys)
     project, source = open_source(config, name)
     unknown, documents = False, []
     for one in ObjectFinder(project.store, source, project.snapshot(source)).find(keys):
