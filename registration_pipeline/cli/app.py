@@ -32,7 +32,8 @@ app = typer.Typer(
     help=(
         "Registers every object of a bucket in Encord, exactly once.\n\n"
         "Exit status: 0 every eligible object is registered; 1 a bug; 2 wrong usage or configuration; "
-        "3 done, but some objects failed or were rejected; 4 halted: the message says why and what to do; "
+        "3 done, but some objects failed or were rejected (of `find`: a key is unknown); "
+        "4 halted: the message says why and what to do; "
         "130 interrupted (143: by SIGTERM), run again."
     ),
 )

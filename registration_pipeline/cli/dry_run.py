@@ -67,6 +67,7 @@ def _lines(run: DryRun) -> list[str]:
         ),
         f"  new chunks: {_text(run.planned)}",
         f"  chunks with failures that would be tried again: {run.retried.chunks:,}",
+        *_left(run),
     ]
     if run.upserts is not None:
         lines.append(f"  changed metadata that would be sent: {_text(run.upserts)}")
@@ -75,6 +76,25 @@ def _lines(run: DryRun) -> list[str]:
             f"  dataset: {counted(run.links, 'registered unit')} and those that are registered now would be linked"
         )
     return lines
+
+
+def _left(run: DryRun) -> list[str]:
+    """Say why chunks with failures are not tried again, and how they are all the same."""
+    permanent, lines = run.left.chunks - run.exhausted, []
+    command = f"`registration-pipeline submit {run.source} --failed"
+    if permanent:
+        lines.append(
+            f"  {counted(permanent, 'chunk')} with failures that last: not tried again while the failed objects are "
+            f"unchanged; {command}` tries all the same"
+        )
+    if run.exhausted:
+        lines.append(
+            f"  {counted(run.exhausted, 'chunk')} with failures, tried as often as max_attempts allows: not tried again while "
+            f"the failed objects are unchanged; {command} --force` tries all the same"
+        )
+    return (
+        [*lines, f"  `registration-pipeline failures {run.source}` says which objects failed and why"] if lines else []
+    )
 
 
 def _text(amount: Amount) -> str:

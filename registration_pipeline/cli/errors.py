@@ -38,6 +38,10 @@ def report(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         discard_stdout()
         return 0  # the reader of the output closed it; that is not an error
+    if isinstance(error, click.MissingParameter):
+        from registration_pipeline.cli.missing_source import name_sources
+
+        name_sources(error)
     text, status = _said_of(error)
     _say(text)
     if stdout_trouble():

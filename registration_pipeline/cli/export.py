@@ -20,18 +20,20 @@ from registration_pipeline.manifest.csv_form import CSV_KINDS, MOST_ENTRIES, csv
 from registration_pipeline.manifest.files import ensure_manifest
 from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.tracking.due import named_tasks
+from registration_pipeline.tracking.journal.states import FAILED_STATES, ChunkState
 from registration_pipeline.tracking.status import chunk_statuses
 
 if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.project.project import Project
     from registration_pipeline.settings import SourceSettings
+    from registration_pipeline.tracking.status import ChunkStatus
 
 
 def export_source(
     config: Path | None, name: str, *, form: ExportFormat, out: Path, chunk_ids: Sequence[str], as_json: bool
 ) -> int:
-    """Write the manifests of the named chunks, or of all, into a folder: a file per chunk."""
+    """Write the manifests of the named chunks, or of all that are not wholly registered, into a folder: a file per chunk."""
     project, source = open_source(config, name)
     statuses = chunk_statuses(project.store, source.name, project.snapshot(source))
     if not statuses:
@@ -40,25 +42,52 @@ def export_source(
             f"`registration-pipeline plan {source.name}` first."
         )
     named_tasks(source.name, statuses, chunk_ids)  # refuses unknown ids
-    chunks = [statuses[chunk_id].chunk for chunk_id in dict.fromkeys(chunk_ids or statuses)]
+    chosen = [statuses[chunk_id] for chunk_id in dict.fromkeys(chunk_ids or statuses)]
+    if not chunk_ids:
+        chosen = [status for status in chosen if status.progress.state is not ChunkState.SUCCEEDED]
+    chunks = [status.chunk for status in chosen]
     if form is ExportFormat.CSV:
         _refuse_for_csv(source.name, chunks)
-    _make_folder(project, out)
+    if chunks:
+        _make_folder(project, out)
     files = [_write(project, source, chunk, form, out) for chunk in chunks]
     if as_json:
         print_json({"source": source.name, "format": form.value, "files": [str(file) for file in files]})
         return DONE
-    units = sum(chunk.units for chunk in chunks)
-    say(
-        escape(
-            printable(
-                f"{source.name}: {counted(len(files), 'file')} with {counted(units, 'unit')} in {out}. What is uploaded with "
-                f"them by hand is recorded by `registration-pipeline audit {source.name} --adopt`; until then a sync sends it "
-                "too, and Encord skips what is in the folder."
-            )
-        )
-    )
+    for line in _lines(source.name, chosen, out):
+        say(escape(printable(line)))
     return DONE
+
+
+def _lines(source: str, chosen: "Sequence[ChunkStatus]", out: Path) -> list[str]:
+    """Say what was written, and of each kind of chunk among it what a sync does with it."""
+    if not chosen:
+        none = "nothing to export: all chunks are wholly registered, so no file was written"
+        return [
+            f"{source}: {none}. --chunk ID exports one all the same: `registration-pipeline chunks {source}` lists them."
+        ]
+    states = [status.progress.state for status in chosen]
+    registered, failed = states.count(ChunkState.SUCCEEDED), sum(state in FAILED_STATES for state in states)
+    due = len(states) - registered - failed
+    units = sum(status.chunk.units for status in chosen)
+    lines = [f"{source}: {counted(len(chosen), 'file')} with {counted(units, 'unit')} in {out}."]
+    adopt = f"`registration-pipeline audit {source} --adopt`"
+    if due:
+        lines.append(
+            f"  {counted(due, 'chunk')} not registered yet: a sync sends what you upload by hand, too, until {adopt} records "
+            "it; Encord skips what is in the folder."
+        )
+    if failed:
+        lines.append(
+            f"  {counted(failed, 'chunk')} with failures: Encord skips what is registered; {adopt} records what you upload "
+            "by hand."
+        )
+    if registered:
+        lines.append(
+            f"  {counted(registered, 'chunk')} wholly registered: no sync sends it again, and Encord skips what is in the "
+            "folder."
+        )
+    return lines
 
 
 def _refuse_for_csv(source: str, chunks: "Sequence[PlannedChunk]") -> None:

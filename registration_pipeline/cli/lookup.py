@@ -6,13 +6,17 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
+from registration_pipeline.cli.missing_source import require_source
 from registration_pipeline.cli.output import print_json, say, stdout
-from registration_pipeline.cli.session import DONE, open_source
+from registration_pipeline.cli.session import DONE, open_project, open_source
 from registration_pipeline.counted import counted
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.tracking.chunk_list import ChunkInfo, list_chunks
 from registration_pipeline.tracking.search.find import ObjectFinder
-from registration_pipeline.tracking.search.found import Attempt, FoundObject
+from registration_pipeline.tracking.search.found import Attempt, FoundObject, Place
+
+NOT_ALL_FOUND = 3
+"""The status of ``find`` when a key has no place in the source; the same number as of a sync that left objects out."""
 
 _MOST_SHOWN = 200
 """Chunks that are printed; ``--json`` prints all."""
@@ -72,15 +76,16 @@ def _said_of(chunk: ChunkInfo) -> str:
 
 
 def find_objects(config: Path | None, name: str, keys: Sequence[str], *, as_json: bool) -> int:
-    """Show where objects are."""
+    """Show where objects are; the status says whether all of them have a place in the source."""
+    require_source(open_project(config), name, keys)
     project, source = open_source(config, name)
-    found = ObjectFinder(project.store, source, project.snapshot(source)).find(keys)
+    unknown, documents = False, []
+    for one in ObjectFinder(project.store, source, project.snapshot(source)).find(keys):
+        unknown |= one.place is Place.UNKNOWN
+        documents.append(one.as_json()) if as_json else _print_object(one)
     if as_json:
-        print_json({"source": source.name, "objects": [one.as_json() for one in found]})
-        return DONE
-    for one in found:
-        _print_object(one)
-    return DONE
+        print_json({"source": source.name, "objects": documents})
+    return NOT_ALL_FOUND if unknown else DONE
 
 
 def _print_object(found: FoundObject) -> None:

@@ -245,7 +245,8 @@ def banner(sandbox: Sandbox) -> str:
     """What the command line prints when the sandbox is up."""
     covered = _opened(sandbox)
     opened = (
-        f"Opened, as Encord opens every object: {', '.join(covered)}. Objects of other URLs are accepted unopened."
+        f"Opened: {', '.join(covered)}. What does not begin like its type is refused; a file that is damaged further in is "
+        "registered. Objects of other URLs are accepted unopened."
         if covered
         else "Objects are not opened: a broken or missing one is registered as well. `--open` opens those of the sources."
     )

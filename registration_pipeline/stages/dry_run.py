@@ -13,12 +13,15 @@ from registration_pipeline.project.project import Project
 from registration_pipeline.project.selection import due_chunks
 from registration_pipeline.settings import SourceSettings
 from registration_pipeline.stages.sequence import plan_new_inventory
+from registration_pipeline.tracking.due import has_failed, is_quarantined
+from registration_pipeline.tracking.status import chunk_statuses
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from registration_pipeline.planning.counts import PlanCounts
     from registration_pipeline.planning.wave import PlannedChunk
+    from registration_pipeline.tracking.status import ChunkStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,8 @@ class DryRun:
         planned: chunks that the plan would add.
         registered: chunks without a verdict that would be sent or gone on with, the new ones among them.
         retried: chunks with failures that would be sent again, whole: Encord skips what it has.
+        left: chunks with failures that would not be sent again while their objects are as they are.
+        exhausted: how many of ``left`` were tried as often as ``max_attempts`` allows.
         upserts: registered units whose metadata would be sent again; None: the source does not ask for it.
         links: registered units that would be linked to the dataset, those of ``registered`` not counted; None: no dataset.
     """
@@ -49,6 +54,8 @@ class DryRun:
     planned: Amount
     registered: Amount
     retried: Amount
+    left: Amount
+    exhausted: int
     upserts: Amount | None
     links: int | None
 
@@ -78,16 +85,26 @@ def _tried(trial: Project, source: SourceSettings) -> DryRun:
     known = trial.snapshot(source).chunks
     planned = plan_new_inventory(trial, source, _unheard)
     tasks = due_chunks(trial, source, failed=False)
+    retried = [task.chunk for task in tasks if task.after_attempt is not None]
+    left = _left(trial, source, {chunk.chunk_id for chunk in retried})
     links = trial.status(source, planned.snapshot).dataset if source.dataset is not None else None
     return DryRun(
         source=source.name,
         counts=planned.plan.wave.counts,
         planned=_amount(chunk for chunk in planned.plan.chunks if chunk.chunk_id not in known),
         registered=_amount(task.chunk for task in tasks if task.after_attempt is None),
-        retried=_amount(task.chunk for task in tasks if task.after_attempt is not None),
+        retried=_amount(retried),
+        left=_amount(status.chunk for status in left),
+        exhausted=sum(is_quarantined(status, max_attempts=source.max_attempts) for status in left),
         upserts=_upserts(trial, source),
         links=None if links is None else links.pending,
     )
+
+
+def _left(trial: Project, source: SourceSettings, retried: "Collection[str]") -> "list[ChunkStatus]":
+    """Return the chunks with failures that are not retried."""
+    statuses = chunk_statuses(trial.store, source.name, trial.snapshot(source))
+    return [status for chunk_id, status in statuses.items() if has_failed(status) and chunk_id not in retried]
 
 
 def _unheard(_line: str) -> None:

@@ -141,8 +141,9 @@ def test_the_command_says_whether_objects_are_opened(sandbox: Sandbox, tmp_path:
     with Sandbox(SandboxConfig(data=tmp_path / "reading", integrations=reading)) as other:
         shown = banner(other)
     assert (
-        f"Opened, as Encord opens every object: {tmp_path.as_uri()}/a%20b/… (another file:/// URL fails: 403), "
-        "http://127.0.0.1:9000/…, s3://…. Objects of other URLs are accepted unopened."
+        f"Opened: {tmp_path.as_uri()}/a%20b/… (another file:/// URL fails: 403), "
+        "http://127.0.0.1:9000/…, s3://…. What does not begin like its type is refused; a file that is damaged further in is "
+        "registered. Objects of other URLs are accepted unopened."
     ) in shown
 
 

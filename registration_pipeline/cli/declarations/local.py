@@ -28,8 +28,8 @@ def sandbox(
         typer.Option(
             "--read",
             metavar="DIR",
-            help="Open file:/// objects below this directory, as Encord opens every object. Without this and --open, nothing "
-            "is opened, and a broken object is registered as well.",
+            help="Open file:/// objects below this directory and read how each begins: what is of another type is refused, a "
+            "file that is damaged further in is registered. Without this and --open, nothing is opened.",
             show_default=False,
         ),
     ] = None,
@@ -37,7 +37,7 @@ def sandbox(
         bool,
         typer.Option(
             "--open",
-            help="Open the objects of the sources in registration.yaml, as Encord opens every object: file:///, and "
+            help="Open the objects of the sources in registration.yaml and read how each begins: file:///, and "
             "S3-compatible stores with this machine's credentials.",
         ),
     ] = False,

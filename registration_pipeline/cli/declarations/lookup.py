@@ -38,7 +38,7 @@ def find(
     """Where an object is and why: inventory, unit, chunk, item in Encord, reason, and every attempt.
 
     Reads the state only. A key is found at once however many objects there are; the UUID of an item takes a second per
-    thousand chunks.
+    thousand chunks. Ends with 0 if every key has a place in the source, with 3 if one is unknown.
     """
     from registration_pipeline.cli.lookup import find_objects
 

@@ -88,12 +88,13 @@ def export(  # noqa: PLR0917 - Typer's form of options
         ExportFormat, typer.Option("--format", help="CSV knows titles and URLs only, and not every kind.")
     ] = ExportFormat.JSON,
     chunk: Annotated[
-        list[str] | None, typer.Option("--chunk", help="Only this chunk; may be given several times.")
+        list[str] | None,
+        typer.Option("--chunk", help="This chunk, also if it is registered; may be given several times."),
     ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
-    """The manifests as files for Encord's upload dialog, one per chunk. Sends nothing."""
+    """The manifests as files for Encord's upload dialog, one per chunk that is not wholly registered. Sends nothing."""
     from registration_pipeline.cli.export import export_source
 
     return export_source(chosen_config(config), source, form=format, out=out, chunk_ids=chunk or [], as_json=json)

@@ -122,7 +122,8 @@ class RetryPolicy:
             raise ServiceUnavailableError(
                 f"Encord did not respond after {attempts} ({what}): {error}.{hint} Nothing is lost; run again "
                 "later. If it lasts, check the network and Encord's address (ENCORD_DOMAIN, else encord.domain)."
-                + (f" Encord's trace id of the last call is {calls.newest}." if calls.newest else "")
+                # A call that could not connect has an id that Encord never saw.
+                + (f" Encord's trace id of the last call is {calls.newest}." if calls.newest and error.was_sent else "")
             ) from error
 
     def _in_turn(self, function: Callable[[], _Result]) -> _Result:

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
+from registration_pipeline.counted import counted
 from registration_pipeline.planning.exclusion import Exclusion
 from registration_pipeline.tracking.chunk_list import shown_state
 from registration_pipeline.tracking.journal.journal import Journal
@@ -35,6 +36,9 @@ _NEIGHBOURS: Final = 200
 """Keys on each side of an unknown one that are compared with it."""
 
 _MOST_NEAREST: Final = 3
+
+_MOST_COUNTED: Final = 100_000
+"""Keys below a prefix that are counted: a fraction of a second."""
 
 
 class ObjectFinder:
@@ -182,10 +186,22 @@ class ObjectFinder:
             said = f"there is no inventory yet: run `registration-pipeline sync {self._source.name}`"
             return FoundObject(asked=asked, key=asked, place=Place.UNKNOWN, explanation=said)
         readings = self._readings(asked)
-        nearest = self._nearest(readings)
-        hint = self._hint(readings, nearest)
+        folder, nearest = self._folder(readings)
+        if not nearest:
+            nearest = self._nearest(readings)
+        hint = folder or self._hint(readings, nearest)
         said = f"inventory {inventory.inventory_id} has no such key, and none was ever planned. {hint}"
         return FoundObject(asked=asked, key=asked, place=Place.UNKNOWN, explanation=said, nearest=tuple(nearest))
+
+    def _folder(self, readings: list[str]) -> tuple[str | None, list[str]]:
+        """Return what to say of a text that is a folder, and its first keys; None and none: it is not one."""
+        for key in readings:
+            prefix = key if key.endswith("/") else f"{key}/"
+            first, count = self._rows.below(prefix, _MOST_COUNTED)
+            if first:
+                least = "at least " if count >= _MOST_COUNTED else ""
+                return f"It is a prefix, of {least}{counted(count, 'key')} such as {first[0]!r}; give whole keys", first
+        return None, []
 
     def _hint(self, readings: list[str], nearest: list[str]) -> str:
         prefix = self._source.location.prefix

@@ -96,7 +96,8 @@ class FoundObject:
         message: what the store or Encord said.
         subtask_uuid: what Encord's support asks for.
         history: the attempts of its chunk, the oldest first.
-        nearest: keys that the inventory does have and that may be meant; only of unknown ones.
+        nearest: keys that the inventory does have and that may be meant; only of unknown ones. Of a prefix, its
+            first keys.
     """
 
     asked: str

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _CHUNK_COLUMNS = ("key", "chunk_id")
 _UNIT_COLUMNS = ("key", "chunk_id", "unit_index", "position", "unit_id", "title", "object_url", "group_key")
 
+_FIRST_SHOWN = 3
+"""Keys that are named of those below a prefix."""
+
 
 class KeyedRows:
     """The rows of single keys; what was read for one key is kept for the next, as far as it is near.
@@ -67,6 +70,28 @@ class KeyedRows:
             for table in self._near(self.inventory.parts, key):
                 found += _around(table.column("key"), key, count)
         return found
+
+    def below(self, prefix: str, most: int) -> tuple[list[str], int]:
+        """Return the first few keys of the latest inventory that begin with a prefix, and how many there are.
+
+        Args:
+            prefix: of keys.
+            most: from here on they are not counted any more, so the count may be larger.
+        """
+        first: list[str] = []
+        count = 0
+        parts = self.inventory.parts if self.inventory else ()
+        if not any(key.startswith(prefix) for key in self.neighbours(prefix, 1)):
+            return first, count
+        for part in parts:
+            for table in self._listed.groups(self._store, part, first_key=prefix, last_key=prefix + "\U0010ffff"):
+                keys = table.column("key")
+                mine = keys.filter(pc.starts_with(keys, pattern=prefix))
+                first += mine.slice(0, _FIRST_SHOWN - len(first)).to_pylist()
+                count += len(mine)
+                if count >= most:
+                    return first, count
+        return first, count
 
     def chunk_of(self, key: str) -> str | None:
         """Return the chunk that any wave has planned the key in."""

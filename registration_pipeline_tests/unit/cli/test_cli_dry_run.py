@@ -77,6 +77,41 @@ def test_a_repaired_object_would_be_retried(workplace: Workplace) -> None:
     assert tried(workplace)["retried"] == {"chunks": 1, "units": 2, "objects": 2}
 
 
+@pytest.mark.parametrize(
+    ("message", "max_attempts", "line"),
+    [
+        pytest.param(
+            "Invalid image",
+            2,
+            "1 chunk with failures that last: not tried again while the failed objects are unchanged; "
+            "`registration-pipeline submit fleet-cameras --failed` tries all the same",
+            id="permanent",
+        ),
+        pytest.param(
+            "Internal error, try again later",
+            1,
+            "1 chunk with failures, tried as often as max_attempts allows: not tried again while the failed objects are "
+            "unchanged; `registration-pipeline submit fleet-cameras --failed --force` tries all the same",
+            id="exhausted",
+        ),
+        pytest.param("Internal error, try again later", 2, None, id="transient"),
+    ],
+)
+def test_failures_that_are_not_tried_again_have_their_reason(
+    workplace: Workplace, message: str, max_attempts: int, line: str | None
+) -> None:
+    workplace.configure(max_attempts=max_attempts)
+    workplace.put("a.jpg", "b.jpg")
+    workplace.refuse("b[.]jpg", message)
+    workplace.register()
+
+    said = workplace.run("sync", "--dry-run")
+
+    assert f"would be tried again: {1 if line is None else 0}" in said.words
+    assert (line is None) or line in said.words
+    assert ("`registration-pipeline failures fleet-cameras` says which" in said.words) is (line is not None)
+
+
 def test_changed_metadata_and_links_are_counted(workplace: Workplace) -> None:
     settings: dict[str, Any] = {
         "metadata": [{"sidecar": ".json"}],

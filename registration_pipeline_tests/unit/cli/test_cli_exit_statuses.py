@@ -44,6 +44,50 @@ def test_2_for_a_source_that_does_not_exist_with_the_nearest_name(workplace: Wor
         assert "Did you mean 'fleet-cameras'?" in said.err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *((command,) for command in ("chunks", "audit", "find", "probe", "plan", "inventory", "submit", "rehearse")),
+        pytest.param(("chunks", "--config", "registration.yaml", "--state", "failed"), id="with options"),
+        pytest.param(("--config", "registration.yaml", "chunks"), id="with an option before it"),
+    ],
+    ids=" ".join,
+)
+def test_2_for_a_source_that_is_left_out_with_the_sources_there_are(workplace: Workplace, arguments: tuple[str, ...]):
+    said = workplace.run(*arguments)
+
+    assert said.status == 2
+    assert "Missing argument 'SOURCE'. Give a source; registration.yaml has: fleet-cameras." in said.words
+    document = workplace.run(*arguments, "--json").document
+    assert document["error"]["message"].endswith("has: fleet-cameras.")
+
+
+def test_2_for_a_source_that_is_left_out_without_a_configuration(workplace: Workplace):
+    workplace.config.unlink()
+
+    said = workplace.run("chunks")
+
+    assert (said.status, "Missing argument 'SOURCE'." in said.words, "Traceback" in said.err) == (2, True, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        pytest.param(("cam 1/a.jpg",), "find fleet-cameras 'cam 1/a.jpg'`", id="no source"),
+        pytest.param(("a.jpg", "b.jpg"), "find fleet-cameras a.jpg b.jpg`", id="two keys"),
+        pytest.param(("a.jpg", "fleet-cameras"), "find fleet-cameras a.jpg`", id="key first"),
+    ],
+)
+def test_2_for_a_key_in_the_place_of_the_source_with_the_command_that_was_meant(
+    workplace: Workplace, arguments: tuple[str, ...], command: str
+):
+    said = workplace.run("find", *arguments)
+
+    assert said.status == 2
+    assert f"{arguments[0]!r} is not a source; registration.yaml has: fleet-cameras." in said.words
+    assert command in said.words
+
+
 def test_2_for_a_chunk_that_does_not_exist_with_the_nearest_id(workplace: Workplace):
     workplace.put("a.jpg")
     (chunk_id,) = workplace.plan()

@@ -104,6 +104,39 @@ def test_a_folder_in_the_state_and_a_source_without_chunks_are_refused(workplace
     assert (said.status, "--out file" in said.words) == (2, True)
 
 
+def test_what_is_registered_is_exported_only_by_name_and_the_message_says_what_a_sync_does(
+    workplace: Workplace,
+) -> None:
+    workplace.put("a.jpg", "b.jpg")
+    workplace.register()
+    (registered,) = (chunk["chunk_id"] for chunk in workplace.run("chunks", SOURCE, "--json").document["chunks"])
+
+    none = workplace.run("export", SOURCE, "--out", "none")
+
+    assert none.status == 0
+    assert "nothing to export: all chunks are wholly registered" in none.words
+    assert "--chunk ID exports one all the same" in none.words
+    assert not (workplace.root / "none").exists()
+    assert workplace.run("export", SOURCE, "--out", "none", "--json").document["files"] == []
+
+    named = workplace.run("export", SOURCE, "--out", "named", "--chunk", registered)
+    assert [file.name for file in (workplace.root / "named").iterdir()] == [f"{registered}.json"]
+    assert "1 chunk wholly registered: no sync sends it again" in named.words
+    assert "a sync sends what you upload" not in named.words
+
+    workplace.put("c.jpg", "d.jpg")
+    workplace.refuse("d[.]jpg")
+    workplace.register()
+    workplace.put("e.mp4")
+    workplace.plan()
+    mixed = workplace.run("export", SOURCE, "--out", "mixed")
+    assert len(list((workplace.root / "mixed").iterdir())) == 2
+    assert f"{registered}.json" not in {file.name for file in (workplace.root / "mixed").iterdir()}
+    assert "1 chunk not registered yet: a sync sends what you upload by hand, too, until" in mixed.words
+    assert "1 chunk with failures: Encord skips what is registered" in mixed.words
+    assert "wholly registered" not in mixed.words
+
+
 @given(st.lists(st.tuples(st.text(min_size=1), st.integers(min_value=1, max_value=4)), max_size=5))
 def test_every_object_has_one_row_with_the_title_of_its_unit(units: list[tuple[str, int]]) -> None:
     planned = ChunkUnits.of(

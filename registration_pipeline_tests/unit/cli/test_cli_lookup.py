@@ -105,26 +105,29 @@ def test_find_prints_the_whole_way_of_an_object(synced: Workplace):
 
 
 @pytest.mark.parametrize(
-    ("key", "words"),
+    ("key", "words", "status"),
     [
-        pytest.param("day/frame_0.jpg", "registered by attempt 1", id="registered"),
-        pytest.param("thumbs/a.jpg", 'left out by exclude "**/thumbs/**"', id="excluded"),
-        pytest.param("note.xyz", "rejected by plan", id="rejected"),
-        pytest.param("empty.jpg", "(empty)", id="empty"),
-        pytest.param("day/frame_9.jpg", "Nearest: 'day/frame_", id="unknown"),
+        pytest.param("day/frame_0.jpg", "registered by attempt 1", 0, id="registered"),
+        pytest.param("thumbs/a.jpg", 'left out by exclude "**/thumbs/**"', 0, id="excluded"),
+        pytest.param("note.xyz", "rejected by plan", 0, id="rejected"),
+        pytest.param("empty.jpg", "(empty)", 0, id="empty"),
+        pytest.param("day/frame_9.jpg", "Nearest: 'day/frame_", 3, id="unknown"),
+        pytest.param("day/", "It is a prefix, of 9 keys such as 'day/frame_0.jpg'; give whole keys.", 3, id="folder"),
+        pytest.param("thumbs", "It is a prefix, of 1 key such as 'thumbs/a.jpg'", 3, id="folder without its slash"),
     ],
 )
-def test_find_says_why_an_object_is_where_it_is(synced: Workplace, key: str, words: str):
+def test_find_says_why_an_object_is_where_it_is(synced: Workplace, key: str, words: str, status: int):
     said = synced.run("find", SOURCE, key)
 
-    assert said.status == 0
+    assert said.status == status
+    assert synced.run("find", SOURCE, "day/frame_0.jpg", key, "--json").status == status
     assert words in said.words
 
 
 def test_a_key_of_hostile_characters_is_printed_harmlessly(synced: Workplace):
     said = synced.run("find", SOURCE, "[red]\x1b[31m.jpg\n", terminal=True)
 
-    assert said.status == 0
+    assert said.status == 3
     assert "\x1b[31m.jpg" not in said.out
     assert "[red]" in said.out
 

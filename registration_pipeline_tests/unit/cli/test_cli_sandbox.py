@@ -1,4 +1,4 @@
-"""The ``sandbox`` command as a process: with ``--read`` and ``--open`` it opens files, as Encord does."""
+"""The ``sandbox`` command as a process: with ``--read`` and ``--open`` it reads how files begin."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def test_a_broken_file_fails_only_if_files_are_opened(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], failed: int
 ) -> None:
     workplace.put("broken.jpg", body=b"not an image")
+    workplace.put("cut.jpg", body=b"\xff\xd8\xff\xe0, and no more of it")
     process = started(workplace, *options)
     try:
         assert process.stdout is not None
@@ -47,7 +48,8 @@ def test_a_broken_file_fails_only_if_files_are_opened(
         process.terminate()
         process.communicate(timeout=30)
 
-    assert workplace.run("status", "--json").document["sources"]["fleet-cameras"]["failed"] == failed
+    numbers = workplace.run("status", "--json").document["sources"]["fleet-cameras"]
+    assert (numbers["failed"], numbers["registered"]) == (failed, 2 - failed), "what is cut later is registered"
 
 
 def test_a_directory_to_read_that_does_not_exist_is_refused(workplace: Workplace) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from registration_pipeline.inventory.inventory import Inventory
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA, inventory_batch
 from registration_pipeline.project.project import utc_now
 from registration_pipeline.state.local import LocalStateStore
@@ -18,6 +19,8 @@ from registration_pipeline.state.markers import FileSet
 from registration_pipeline.state.parquet import ParquetPartWriter
 from registration_pipeline.tables.part_reader import GroupReader
 from registration_pipeline.tracking.search.found import Place
+from registration_pipeline.tracking.search.places import KeyedRows
+from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline_tests.unit.pipeline.conftest import REFUSED, SOURCE
 
 if TYPE_CHECKING:
@@ -207,6 +210,34 @@ def many_parts(tmp_path_factory: pytest.TempPathFactory) -> tuple[CountingStore,
         now = [utc_now() - timedelta(days=1)] * len(keys)
         writer.write(inventory_batch(keys=keys, sizes=[1] * len(keys), last_modified=now))
         return store, writer.finish()
+
+
+def test_the_keys_below_a_prefix_are_counted_across_parts_and_no_further_than_wanted(tmp_path: Path):
+    store = LocalStateStore(tmp_path)
+    keys = [f"{folder}/{number:03d}" for folder in "abc" for number in range(100)]
+    files = FileSet(store, "fleet/inventory/20261121T020000Z/")
+    with ParquetPartWriter(files, INVENTORY_SCHEMA, rows_per_part=64, rows_per_group=16) as writer:
+        writer.write(inventory_batch(keys=keys, sizes=[1] * 300, last_modified=[utc_now()] * 300))
+        parts = writer.finish()
+    now = utc_now()
+    rows = KeyedRows(store, read_snapshot(store, "fleet"))
+    vars(rows)["inventory"] = Inventory(
+        inventory_id="20261121T020000Z",
+        source="fleet",
+        objects=300,
+        bytes=300,
+        parts=parts,
+        requests=1,
+        listing="a directory",
+        digest="",
+        started_at=now,
+        finished_at=now,
+    )
+
+    assert rows.below("b/", 1000) == (["b/000", "b/001", "b/002"], 100)
+    assert rows.below("c/", 1000)[1] == 100
+    assert rows.below("b/", 40)[1] < 100
+    assert rows.below("bb/", 1000) == ([], 0)
 
 
 @pytest.mark.parametrize("place", [0, 1, 63, 64, 4095, 8190, 8191], ids=str)

@@ -9,6 +9,8 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from encord.exceptions import AuthenticationError, AuthorisationError, ResourceNotFoundError
 from encord.http.common import RequestContext
 
@@ -17,6 +19,7 @@ from registration_pipeline.errors import HaltError, ServiceUnavailableError, Tra
 from registration_pipeline.objects import FailureReason
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.encord.errors import translate
+from registration_pipeline.submission.encord.gateway import EncordGateway
 from registration_pipeline.tracing import new_call_header, span, watched_calls
 from registration_pipeline.tracking.outcomes import ChunkOutcomes, Outcome, Verdict, failed_units
 from registration_pipeline_tests.unit.report.figures import NOW
@@ -59,6 +62,25 @@ def test_an_outage_names_the_last_call() -> None:
 
     assert len(headers) == 3
     assert str(caught.value).endswith(f"Encord's trace id of the last call is {headers[-1][:32]}.")
+
+
+@pytest.mark.parametrize(
+    "domain",
+    [
+        pytest.param("http://127.0.0.1:9", id="connection refused"),
+        pytest.param("http://encord.invalid", id="name not resolved"),
+    ],
+)
+def test_an_outage_that_no_call_got_through_names_no_call(domain: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    gateway = EncordGateway(ssh_private_key=key, domain=domain)
+
+    with pytest.raises(ServiceUnavailableError) as caught:
+        RetryPolicy(attempts=2, sleep=lambda _: None).call("asking", lambda: gateway.resolve_integration("x"))
+
+    assert f"{domain} can't be reached" in str(caught.value)
+    assert "trace id" not in str(caught.value)
 
 
 def test_only_failed_objects_without_an_id_get_one() -> None:
