@@ -21,6 +21,7 @@ from dagster_shared.serdes.objects import EnvRegistryKey
 from jsonschema import Draft202012Validator
 
 import registration_pipeline
+from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration.component.bucket_registration import BucketRegistration
 from registration_pipeline.settings import SourceSettings
 
@@ -173,7 +174,13 @@ REFUSED = {
     "unknown key": ({"shedule": None}, "", "'shedule' was unexpected"),
     "unknown key of a section": ({"storage": {"regoin": "x"}}, "storage", "'regoin' was unexpected"),
     "number out of range": ({"max_in_flight": 100}, "max_in_flight", "100 is greater than the maximum of 64"),
-    "text instead of a number": ({"max_in_flight": "many"}, "max_in_flight", "'many' does not match"),
+    "text instead of a number": ({"max_in_flight": "many"}, "max_in_flight", "'many' is not of type 'integer'"),
+    "text instead of a number of a section": (
+        {"chunk_size": {"images": "many"}},
+        "chunk_size.images",
+        "'many' is not of type 'integer'",
+    ),
+    "text instead of a switch": ({"upsert_metadata": "yes"}, "upsert_metadata", "'yes' is not of type 'boolean'"),
     "word that is not one of the known": ({"url_style": "virtual"}, "url_style", "'virtual' is not one of"),
     "text instead of a list": ({"include": "*.jpg"}, "include", "'*.jpg' is not of type 'array'"),
     "unknown key of a rule": ({"kinds": [{"mach": "*", "kind": "images"}]}, "kinds.0", "'mach' was unexpected"),
@@ -276,6 +283,52 @@ def test_two_components_in_one_file_and_their_host_merge(project: Project) -> No
     repository.load_all_definitions()
 
     assert {"fleet_sync", "attic_sync"} <= {job.name for job in repository.get_all_jobs()}
+
+
+CLASHES = {
+    "without a prefix": ({}, {}, "", ""),
+    "with two prefixes": ({"key_prefix": "a"}, {"key_prefix": ["b", "c"]}, " (key_prefix a)", " (key_prefix b/c)"),
+}
+
+
+def configuration_error(raised: pytest.ExceptionInfo[Exception]) -> str:
+    cause: BaseException | None = raised.value
+    while cause is not None and not isinstance(cause, ConfigurationError):
+        cause = cause.__cause__
+    return str(cause)
+
+
+@pytest.mark.parametrize(("first", "second", "first_said", "second_said"), CLASHES.values(), ids=CLASHES.keys())
+def test_a_source_and_state_in_two_components_is_refused_with_both_places(
+    project: Project, first: dict[str, Any], second: dict[str, Any], first_said: str, second_said: str
+) -> None:
+    text = "---\n".join([document({"fleet": SOURCE}, **first), document({"fleet": SOURCE}, **second)])
+
+    with pytest.raises(Exception, match="building definitions") as raised:
+        project.definitions(text)
+
+    said = configuration_error(raised)
+    lines = [number for number, line in enumerate(text.splitlines(), start=1) if line.strip() == "fleet:"]
+    places = [f"{project.folder}/defs.yaml:{number}" for number in lines]
+    assert said.startswith(
+        f"{places[1]}: sources.fleet: the source{second_said} has the state {project.root}/.registration, "
+    )
+    assert f"of the same name in {places[0]}{first_said}; " in said
+    assert "another name of the source or another `state`" in said
+
+
+def test_the_same_component_may_be_built_again_and_a_source_may_have_two_states(project: Project) -> None:
+    two = "---\n".join([document({"fleet": SOURCE}), document({"fleet": SOURCE}, state="./b", key_prefix="b")])
+    project.write(two)
+    tree = project.tree
+
+    for _ in range(2):
+        for place in range(2):
+            component = tree.load_component(ComponentPath.from_path(project.folder, place))
+            component.build_defs(tree.load_context)
+    repository = tree.build_defs().get_repository_def()
+
+    assert {job.name for job in repository.get_all_jobs()} >= {"fleet_sync", "b_fleet_sync"}
 
 
 def test_a_subclass_changes_assets_and_does_something_around_every_step(
