@@ -130,6 +130,13 @@ def test_templates_of_dagster_and_references_to_the_environment_are_filled_in_an
     assert (found.encord.integration, found.encord.folder, found.title) == ("${NOT_A_REFERENCE}", "007", "{stem}")
 
 
+def configuration_error(raised: pytest.ExceptionInfo[Exception]) -> str:
+    cause: BaseException | None = raised.value
+    while cause is not None and not isinstance(cause, ConfigurationError):
+        cause = cause.__cause__
+    return str(cause)
+
+
 WRONG = f"""\
 type: {TYPE}
 attributes:
@@ -146,10 +153,7 @@ def test_everything_that_is_wrong_is_named_with_its_line_when_the_component_is_l
     with pytest.raises(Exception, match="building definitions") as raised:
         project.definitions(WRONG)
 
-    cause: BaseException | None = raised.value
-    while cause is not None and "ConfigurationError" not in type(cause).__name__:
-        cause = cause.__cause__
-    assert [line.partition("defs.yaml:")[2] for line in str(cause).splitlines()] == [
+    assert [line.partition("defs.yaml:")[2] for line in configuration_error(raised).splitlines()] == [
         (
             "5: sources.fleet.uri: must be s3://bucket/prefix/, gs://bucket/prefix/, az://container@account/prefix/, "
             "obs://bucket/prefix/ or file:///absolute/directory/; ftp:// is none of these"
@@ -249,6 +253,29 @@ def test_a_translation_in_yaml_changes_keys_groups_and_metadata(project: Project
     assert plan.parent_keys == {dg.AssetKey(["lake", "fleet", "inventory"])}
 
 
+UNKNOWN_VARIABLES = {
+    "a misspelt one": ("lake/{{ source }}/{{ stagee }}", "'stagee' is undefined"),
+    "a misspelt one alone": ("{{ stagee }}", "'stagee' is undefined"),
+    "an unknown part of a known one": ("lake/{{ stage.kye }}", "has no attribute 'kye'"),
+    "an unknown part of the spec": ("lake/{{ spec.kye }}", "its template can't be filled in: "),
+}
+
+
+@pytest.mark.parametrize(("key", "says"), UNKNOWN_VARIABLES.values(), ids=UNKNOWN_VARIABLES.keys())
+def test_an_unknown_variable_of_a_translation_is_named_with_its_line_and_those_that_exist(
+    project: Project, key: str, says: str
+) -> None:
+    text = document({"fleet": SOURCE}, translation={"key": key})
+
+    with pytest.raises(Exception, match="building definitions") as raised:
+        project.definitions(text)
+
+    said = configuration_error(raised)
+    assert said.startswith(f"{project.folder}/defs.yaml:{len(text.splitlines())}: translation.key: ")
+    assert says in said
+    assert "known here are source, spec, stage, and what all components know: " in said
+
+
 def test_post_processing_gives_owners_tags_groups_and_automation(project: Project) -> None:
     text = document({"fleet": SOURCE}) + yaml.safe_dump(
         {
@@ -289,13 +316,6 @@ CLASHES = {
     "without a prefix": ({}, {}, "", ""),
     "with two prefixes": ({"key_prefix": "a"}, {"key_prefix": ["b", "c"]}, " (key_prefix a)", " (key_prefix b/c)"),
 }
-
-
-def configuration_error(raised: pytest.ExceptionInfo[Exception]) -> str:
-    cause: BaseException | None = raised.value
-    while cause is not None and not isinstance(cause, ConfigurationError):
-        cause = cause.__cause__
-    return str(cause)
 
 
 @pytest.mark.parametrize(("first", "second", "first_said", "second_said"), CLASHES.values(), ids=CLASHES.keys())
@@ -342,7 +362,10 @@ def test_a_subclass_changes_assets_and_does_something_around_every_step(
     ran = made.resolve_job_def(pipeline.own.sync_job).execute_in_process(instance=instance)
 
     assert ran.success
-    said = [event.user_message for event in instance.all_logs(ran.run_id) if event.user_message.startswith("noted ")]
+    logged = [event.user_message for event in instance.all_logs(ran.run_id)]
+    assert "this run: 1 of 1 object registered, in 1 chunk" in logged
+    assert "source fleet-cameras: 1 of 1 object registered" in logged
+    said = [text for text in logged if text.startswith("noted ")]
     assert said == [f"noted {stage} of fleet-cameras" for stage in ("inventory", "chunk_plan", "registration")]
     assert made.get_repository_def().asset_graph.get(pipeline.own.manifest).metadata["noted"] == "manifest"
 

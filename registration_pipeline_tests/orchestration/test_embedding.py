@@ -229,7 +229,7 @@ def test_schedules_can_be_left_to_the_host(tmp_path: Path) -> None:
 
 
 def test_a_translation_that_gives_two_assets_one_key_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="Two assets of source 'fleet' would have the key 'one'"):
+    with pytest.raises(ValueError, match="'inventory' and 'headers' of source 'fleet' would have the same key 'one'"):
         build_definitions(settings_of(tmp_path, "fleet"), translation=lambda spec: spec.replace_attributes(key="one"))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import dagster as dg
 from dagster.components.resolved.core_models import AssetAttributesModel
-from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
+from dagster.components.utils.translation import TranslationFn
 from dagster_shared.yaml_utils.source_position import SourcePositionTree
 from pydantic import BaseModel, GetJsonSchemaHandler, PrivateAttr
 from pydantic.json_schema import JsonSchemaValue
@@ -18,6 +18,7 @@ from pydantic_core import CoreSchema
 
 from registration_pipeline.orchestration.component.scaffolder import BucketRegistrationScaffolder
 from registration_pipeline.orchestration.component.schema import attribute_schemas
+from registration_pipeline.orchestration.component.translation import resolve_translation
 from registration_pipeline.orchestration.definitions import build_definitions
 from registration_pipeline.orchestration.names import SOURCE_TAG, STAGE_METADATA
 from registration_pipeline.orchestration.one_place import refuse_second_place
@@ -79,7 +80,7 @@ class BucketRegistration(dg.Component, dg.Model, dg.Resolvable):
     ] = None
     translation: Annotated[
         TranslationFn[Mapping[str, Any]] | None,
-        TranslationFnResolver[Mapping[str, Any]](lambda data: data, model_field_type=AssetAttributesModel),
+        dg.Resolver(resolve_translation, model_field_type=str | AssetAttributesModel, inject_before_resolve=False),
     ] = None
 
     _origin: SourcePositionTree | None = PrivateAttr(default=None)
