@@ -3,7 +3,7 @@
 What does not belong here: what the assets do (``assets.py`` and the modules of the stages), and what they depend on there.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,7 +103,7 @@ def name_source(
     specs = {stage: _spec(bare, stage, said, wanted, policy) for stage, said in _descriptions(source).items()}
     if wanted.translate is not None:
         specs = {stage: _translated(spec, wanted.translate) for stage, spec in specs.items()}
-    _refuse_equal_keys(source.name, specs.values())
+    _refuse_equal_keys(source.name, specs)
     return SourceNames(bare.source, bare.key_prefix, bare.shared, specs, wanted.around)
 
 
@@ -132,15 +132,16 @@ def _translated(spec: dg.AssetSpec, translate: Translation) -> dg.AssetSpec:
     return translate(spec).replace_attributes(partitions_def=spec.partitions_def, skippable=spec.skippable)
 
 
-def _refuse_equal_keys(source: str, specs: Iterable[dg.AssetSpec]) -> None:
-    seen: set[dg.AssetKey] = set()
-    for spec in specs:
-        if spec.key in seen:
+def _refuse_equal_keys(source: str, specs: Mapping[str, dg.AssetSpec]) -> None:
+    seen: dict[dg.AssetKey, str] = {}
+    for stage, spec in specs.items():
+        first = seen.setdefault(spec.key, stage)
+        if first != stage:
             raise ValueError(
-                f"Two assets of source {source!r} would have the key {spec.key.to_user_string()!r}. Let the translation give "
-                "each asset a key of its own, for example one that ends with the last part of the key that it was given."
+                f"{first!r} and {stage!r} of source {source!r} would have the same key {spec.key.to_user_string()!r}. Let the "
+                "translation give each asset a key of its own, for example one that ends with {{ stage }}, in Python with the "
+                "last part of the key that it was given."
             )
-        seen.add(spec.key)
 
 
 def declared(own: SourceNames, stage: str, *deps: dg.AssetKey) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from registration_pipeline.orchestration.automation.follow_up import build_follo
 from registration_pipeline.orchestration.automation.nightly import build_schedule
 from registration_pipeline.orchestration.jobs import build_jobs
 from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
+from registration_pipeline.orchestration.one_place import refuse_second_place
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.stale_runs import build_stale_run_sensor
 from registration_pipeline.orchestration.storage.clients import RESOURCE_KEYS
@@ -56,6 +57,8 @@ def build_definitions(
             its events are read.
 
     Raises:
+        ConfigurationError: the same code location has one of the sources already, with the same state, from another file or
+            with another prefix.
         ValueError: the translation gives two assets one key, or ``resources`` names another kind of storage.
     """
     embedding = Embedding(
@@ -66,6 +69,7 @@ def build_definitions(
         translate=translation,
         around=around,
     )
+    refuse_second_place(settings, embedding.key_prefix)
     # The assets of two configurations that are merged can't have the same keys, so this name is in one of them only.
     first = SourceNames(min(settings.sources), embedding.key_prefix)
     given = resources or {}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from registration_pipeline.counted import counted
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import (
@@ -191,6 +192,9 @@ def _schema_check(source: SourceSettings, own: SourceNames, rejected: Mapping[st
 def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
     """Write the source's failure log from the state."""
     written = write_failure_log(project, source, log)
+    counts = written.status
+    eligible = counted(counts.objects - counts.excluded, "object")
+    log(f"source {source.name}: {counts.registered:,} of {eligible} registered")
     return StageReport(metadata.failure_log_metadata(project.store, written.status, written.tally, written.names))
 
 
@@ -254,7 +258,7 @@ def registration_stage(
         total: how many they are.
         manifests: the event of each chunk's manifest comes too, right before the chunk is sent; None: manifests are made and
             not shown.
-        log: of the run; a chunk with failures is an error in it.
+        log: of the run; a chunk with failures is an error in it. Its last line says how many objects are registered.
 
     Returns:
         The results with failures; the first ``metadata.SAMPLE_ROWS`` of them with their samples.
@@ -262,15 +266,19 @@ def registration_stage(
     from registration_pipeline.submission.result import ReadyChunk
 
     stage = register_chunks(project, source, tasks, total=total, log=log.info, with_manifests=manifests is not None)
+    objects = registered = 0
     with closing(Steps(stage)) as found:
         for one in found:
             if isinstance(one, ReadyChunk):
                 assert manifests is not None
                 yield manifests.event(one.chunk, one.manifest)
                 continue
+            objects, registered = objects + one.chunk.objects, registered + one.registered_objects
             if one.has_failures:
                 log.error(failure_line(one))
             yield registration_event(project.store, own, one)
+    outcome = f"this run: {registered:,} of {counted(objects, 'object')} registered, in {counted(total, 'chunk')}"
+    log.info(outcome)
     return found.end
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from registration_pipeline.counted import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -177,6 +179,16 @@ class SyncResult:
     failed_chunks: tuple[FailedChunk, ...]
     failure_log: tuple[str, str]
     report: str
+
+    def __str__(self) -> str:
+        """Return the outcome in one line; ``repr`` has everything."""
+        counts = self.status
+        eligible = counts.objects - counts.excluded
+        said = f"{self.source}: {counts.registered:,} of {counted(eligible, 'object')} registered"
+        said += f", {self.registered_objects:,} of them by this call"
+        left = ((counts.rejected, "rejected"), (counts.failed, "failed"), (counts.pending, "pending"))
+        said += "".join(f"; {count:,} {state}" for count, state in left if count)
+        return f"{said}; exit status {self.exit_status}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -252,7 +252,7 @@ class _SettingsReader:
         try:
             return model.model_validate(values)
         except ValidationError as invalid:
-            for error in invalid.errors(include_url=False):
+            for error in _without_misspelt(model, invalid.errors(include_url=False)):
                 place = (*location, *_as_written(values, _without_mark(error["loc"])))
                 if place == (*location, "name"):
                     place = location
@@ -322,12 +322,7 @@ def _problem_text(model: type[BaseModel], error: ErrorDetails) -> str:
     """Say what is wrong with one key in words of our own; never quotes the value, which may be a secret."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        sections = {**_SECTIONS, **_ENTRIES}
-        section = sections.get(str(error["loc"][0])) if len(error["loc"]) > 1 else model
-        if section is MetadataEntry and "config" in error["loc"][2:-1]:
-            section = KeyframeConfig
-        known = _SOURCE_KEYS if section is SourceSettings else _keys(section or model)
-        return _unknown_key(str(error["loc"][-1]), known)
+        return _unknown_key(str(error["loc"][-1]), _known_beside(model, error))
     if kind in {"greater_than_equal", "less_than_equal"}:
         return f"must be {context['ge']:g} or more" if "ge" in context else f"must be {context['le']} or less"
     if kind == "string_too_long":
@@ -359,7 +354,31 @@ def _keys(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
+def _known_beside(model: type[BaseModel], error: ErrorDetails) -> tuple[str, ...]:
+    """Return the keys that are known where an unknown one was given."""
+    sections = {**_SECTIONS, **_ENTRIES}
+    section = sections.get(str(error["loc"][0])) if len(error["loc"]) > 1 else model
+    if section is MetadataEntry and "config" in error["loc"][2:-1]:
+        section = KeyframeConfig
+    return _SOURCE_KEYS if section is SourceSettings else _keys(section or model)
+
+
+def _without_misspelt(model: type[BaseModel], errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out that a key is missing where an unknown key beside it is a misspelt one: that is one mistake."""
+    meant = {
+        (*error["loc"][:-1], near)
+        for error in errors
+        if error["type"] == "extra_forbidden"
+        for near in _nearest(str(error["loc"][-1]), _known_beside(model, error))
+    }
+    return [error for error in errors if error["type"] != "missing" or error["loc"] not in meant]
+
+
+def _nearest(key: str, known: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+
+
 def _unknown_key(key: str, known: Sequence[str]) -> str:
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    nearest = _nearest(key, known)
     hint = f"did you mean '{nearest[0]}'?" if nearest else f"known here: {', '.join(known)}"
     return f"unknown key; {hint}"

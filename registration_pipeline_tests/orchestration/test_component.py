@@ -21,6 +21,7 @@ from dagster_shared.serdes.objects import EnvRegistryKey
 from jsonschema import Draft202012Validator
 
 import registration_pipeline
+from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration.component.bucket_registration import BucketRegistration
 from registration_pipeline.settings import SourceSettings
 
@@ -129,6 +130,13 @@ def test_templates_of_dagster_and_references_to_the_environment_are_filled_in_an
     assert (found.encord.integration, found.encord.folder, found.title) == ("${NOT_A_REFERENCE}", "007", "{stem}")
 
 
+def configuration_error(raised: pytest.ExceptionInfo[Exception]) -> str:
+    cause: BaseException | None = raised.value
+    while cause is not None and not isinstance(cause, ConfigurationError):
+        cause = cause.__cause__
+    return str(cause)
+
+
 WRONG = f"""\
 type: {TYPE}
 attributes:
@@ -145,10 +153,7 @@ def test_everything_that_is_wrong_is_named_with_its_line_when_the_component_is_l
     with pytest.raises(Exception, match="building definitions") as raised:
         project.definitions(WRONG)
 
-    cause: BaseException | None = raised.value
-    while cause is not None and "ConfigurationError" not in type(cause).__name__:
-        cause = cause.__cause__
-    assert [line.partition("defs.yaml:")[2] for line in str(cause).splitlines()] == [
+    assert [line.partition("defs.yaml:")[2] for line in configuration_error(raised).splitlines()] == [
         (
             "5: sources.fleet.uri: must be s3://bucket/prefix/, gs://bucket/prefix/, az://container@account/prefix/, "
             "obs://bucket/prefix/ or file:///absolute/directory/; ftp:// is none of these"
@@ -173,7 +178,13 @@ REFUSED = {
     "unknown key": ({"shedule": None}, "", "'shedule' was unexpected"),
     "unknown key of a section": ({"storage": {"regoin": "x"}}, "storage", "'regoin' was unexpected"),
     "number out of range": ({"max_in_flight": 100}, "max_in_flight", "100 is greater than the maximum of 64"),
-    "text instead of a number": ({"max_in_flight": "many"}, "max_in_flight", "'many' does not match"),
+    "text instead of a number": ({"max_in_flight": "many"}, "max_in_flight", "'many' is not of type 'integer'"),
+    "text instead of a number of a section": (
+        {"chunk_size": {"images": "many"}},
+        "chunk_size.images",
+        "'many' is not of type 'integer'",
+    ),
+    "text instead of a switch": ({"upsert_metadata": "yes"}, "upsert_metadata", "'yes' is not of type 'boolean'"),
     "word that is not one of the known": ({"url_style": "virtual"}, "url_style", "'virtual' is not one of"),
     "text instead of a list": ({"include": "*.jpg"}, "include", "'*.jpg' is not of type 'array'"),
     "unknown key of a rule": ({"kinds": [{"mach": "*", "kind": "images"}]}, "kinds.0", "'mach' was unexpected"),
@@ -242,6 +253,29 @@ def test_a_translation_in_yaml_changes_keys_groups_and_metadata(project: Project
     assert plan.parent_keys == {dg.AssetKey(["lake", "fleet", "inventory"])}
 
 
+UNKNOWN_VARIABLES = {
+    "a misspelt one": ("lake/{{ source }}/{{ stagee }}", "'stagee' is undefined"),
+    "a misspelt one alone": ("{{ stagee }}", "'stagee' is undefined"),
+    "an unknown part of a known one": ("lake/{{ stage.kye }}", "has no attribute 'kye'"),
+    "an unknown part of the spec": ("lake/{{ spec.kye }}", "its template can't be filled in: "),
+}
+
+
+@pytest.mark.parametrize(("key", "says"), UNKNOWN_VARIABLES.values(), ids=UNKNOWN_VARIABLES.keys())
+def test_an_unknown_variable_of_a_translation_is_named_with_its_line_and_those_that_exist(
+    project: Project, key: str, says: str
+) -> None:
+    text = document({"fleet": SOURCE}, translation={"key": key})
+
+    with pytest.raises(Exception, match="building definitions") as raised:
+        project.definitions(text)
+
+    said = configuration_error(raised)
+    assert said.startswith(f"{project.folder}/defs.yaml:{len(text.splitlines())}: translation.key: ")
+    assert says in said
+    assert "known here are source, spec, stage, and what all components know: " in said
+
+
 def test_post_processing_gives_owners_tags_groups_and_automation(project: Project) -> None:
     text = document({"fleet": SOURCE}) + yaml.safe_dump(
         {
@@ -278,6 +312,45 @@ def test_two_components_in_one_file_and_their_host_merge(project: Project) -> No
     assert {"fleet_sync", "attic_sync"} <= {job.name for job in repository.get_all_jobs()}
 
 
+CLASHES = {
+    "without a prefix": ({}, {}, "", ""),
+    "with two prefixes": ({"key_prefix": "a"}, {"key_prefix": ["b", "c"]}, " (key_prefix a)", " (key_prefix b/c)"),
+}
+
+
+@pytest.mark.parametrize(("first", "second", "first_said", "second_said"), CLASHES.values(), ids=CLASHES.keys())
+def test_a_source_and_state_in_two_components_is_refused_with_both_places(
+    project: Project, first: dict[str, Any], second: dict[str, Any], first_said: str, second_said: str
+) -> None:
+    text = "---\n".join([document({"fleet": SOURCE}, **first), document({"fleet": SOURCE}, **second)])
+
+    with pytest.raises(Exception, match="building definitions") as raised:
+        project.definitions(text)
+
+    said = configuration_error(raised)
+    lines = [number for number, line in enumerate(text.splitlines(), start=1) if line.strip() == "fleet:"]
+    places = [f"{project.folder}/defs.yaml:{number}" for number in lines]
+    assert said.startswith(
+        f"{places[1]}: sources.fleet: the source{second_said} has the state {project.root}/.registration, "
+    )
+    assert f"of the same name in {places[0]}{first_said}; " in said
+    assert "another name of the source or another `state`" in said
+
+
+def test_the_same_component_may_be_built_again_and_a_source_may_have_two_states(project: Project) -> None:
+    two = "---\n".join([document({"fleet": SOURCE}), document({"fleet": SOURCE}, state="./b", key_prefix="b")])
+    project.write(two)
+    tree = project.tree
+
+    for _ in range(2):
+        for place in range(2):
+            component = tree.load_component(ComponentPath.from_path(project.folder, place))
+            component.build_defs(tree.load_context)
+    repository = tree.build_defs().get_repository_def()
+
+    assert {job.name for job in repository.get_all_jobs()} >= {"fleet_sync", "b_fleet_sync"}
+
+
 def test_a_subclass_changes_assets_and_does_something_around_every_step(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:
@@ -289,7 +362,10 @@ def test_a_subclass_changes_assets_and_does_something_around_every_step(
     ran = made.resolve_job_def(pipeline.own.sync_job).execute_in_process(instance=instance)
 
     assert ran.success
-    said = [event.user_message for event in instance.all_logs(ran.run_id) if event.user_message.startswith("noted ")]
+    logged = [event.user_message for event in instance.all_logs(ran.run_id)]
+    assert "this run: 1 of 1 object registered, in 1 chunk" in logged
+    assert "source fleet-cameras: 1 of 1 object registered" in logged
+    said = [text for text in logged if text.startswith("noted ")]
     assert said == [f"noted {stage} of fleet-cameras" for stage in ("inventory", "chunk_plan", "registration")]
     assert made.get_repository_def().asset_graph.get(pipeline.own.manifest).metadata["noted"] == "manifest"
 

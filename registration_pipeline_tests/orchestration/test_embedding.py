@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.code_pointer import FileCodePointer
+from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
+from dagster._core.definitions.reconstruct import initialize_repository_def_from_pointer
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 from dagster_aws.s3 import S3Resource
 
 from registration_pipeline import build_definitions, load_settings
+from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration.asset_specs import Embedding, name_source
 from registration_pipeline.orchestration.runs.stale_runs import clear_stale_runs
 
@@ -86,6 +90,47 @@ def test_two_configurations_merge_with_a_host_that_has_an_executor_resources_and
         "registration_project_drones",
     }
     assert len({sensor.name for sensor in repository.sensor_defs}) == len(repository.sensor_defs)
+
+
+SECOND_OF_ONE = {
+    "another prefix": ("config", "build_definitions(config, key_prefix='b')", " (key_prefix b)"),
+    "another file": ("other", "build_definitions(other)", ""),
+}
+
+
+@pytest.mark.parametrize(("file", "call", "prefix"), SECOND_OF_ONE.values(), ids=SECOND_OF_ONE.keys())
+def test_a_code_location_with_one_source_and_state_twice_is_refused(
+    tmp_path: Path, file: str, call: str, prefix: str
+) -> None:
+    settings_of(tmp_path, "fleet")
+    (tmp_path / "other.yaml").write_text((tmp_path / "fleet.yaml").read_text())
+    module = tmp_path / "location.py"
+    module.write_text(
+        textwrap.dedent(f"""\
+            import dagster as dg
+            from registration_pipeline import build_definitions, load_settings
+            config = load_settings({str(tmp_path / "fleet.yaml")!r}, {{}})
+            other = load_settings({str(tmp_path / "other.yaml")!r}, {{}})
+            build_definitions(config)  # the same once more is no second place
+            defs = dg.Definitions.merge(build_definitions(config), {call})
+        """)
+    )
+    pointer = FileCodePointer(str(module), "defs")
+
+    with DefinitionsLoadContext.scoped(DefinitionsLoadContext.get()), pytest.raises(ConfigurationError) as raised:
+        initialize_repository_def_from_pointer(pointer)
+
+    name = {"config": "fleet.yaml", "other": "other.yaml"}[file]
+    assert str(raised.value).startswith(f"{tmp_path / name}: sources.fleet: the source{prefix} has the state")
+    assert f"of the same name in {tmp_path / 'fleet.yaml'}; " in str(raised.value)
+
+
+def test_outside_of_a_code_location_the_same_source_may_be_built_with_two_prefixes(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "fleet")
+
+    made = [build_definitions(settings, key_prefix=prefix) for prefix in ("a", "b")]
+
+    assert len(made) == 2
 
 
 def test_jobs_run_in_one_process_and_everything_else_with_the_hosts_executor(tmp_path: Path) -> None:
@@ -184,7 +229,7 @@ def test_schedules_can_be_left_to_the_host(tmp_path: Path) -> None:
 
 
 def test_a_translation_that_gives_two_assets_one_key_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="Two assets of source 'fleet' would have the key 'one'"):
+    with pytest.raises(ValueError, match="'inventory' and 'headers' of source 'fleet' would have the same key 'one'"):
         build_definitions(settings_of(tmp_path, "fleet"), translation=lambda spec: spec.replace_attributes(key="one"))
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import dagster as dg
 from dagster.components.resolved.core_models import AssetAttributesModel
-from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
+from dagster.components.utils.translation import TranslationFn
 from dagster_shared.yaml_utils.source_position import SourcePositionTree
 from pydantic import BaseModel, GetJsonSchemaHandler, PrivateAttr
 from pydantic.json_schema import JsonSchemaValue
@@ -18,8 +18,10 @@ from pydantic_core import CoreSchema
 
 from registration_pipeline.orchestration.component.scaffolder import BucketRegistrationScaffolder
 from registration_pipeline.orchestration.component.schema import attribute_schemas
+from registration_pipeline.orchestration.component.translation import resolve_translation
 from registration_pipeline.orchestration.definitions import build_definitions
 from registration_pipeline.orchestration.names import SOURCE_TAG, STAGE_METADATA
+from registration_pipeline.orchestration.one_place import refuse_second_place
 from registration_pipeline.settings import Settings
 from registration_pipeline.settings.load import TOP_LEVEL_KEYS, settings_of
 from registration_pipeline.settings.yaml_source import Filled, Location, configuration_of_values
@@ -78,7 +80,7 @@ class BucketRegistration(dg.Component, dg.Model, dg.Resolvable):
     ] = None
     translation: Annotated[
         TranslationFn[Mapping[str, Any]] | None,
-        TranslationFnResolver[Mapping[str, Any]](lambda data: data, model_field_type=AssetAttributesModel),
+        dg.Resolver(resolve_translation, model_field_type=str | AssetAttributesModel, inject_before_resolve=False),
     ] = None
 
     _origin: SourcePositionTree | None = PrivateAttr(default=None)
@@ -107,10 +109,15 @@ class BucketRegistration(dg.Component, dg.Model, dg.Resolvable):
         """Return everything that the sources need.
 
         Raises:
-            ConfigurationError: names file, line and key of everything that is wrong with the attributes.
+            ConfigurationError: names file, line and key of everything that is wrong with the attributes, or of a source that
+                another component has for the same state.
         """
+        settings = self.settings(context.project_root)
+        key_prefix = (self.key_prefix,) if isinstance(self.key_prefix, str) else tuple(self.key_prefix)
+        lines = {name: line for place, line in self._lines().items() for name in _source_at(place)}
+        refuse_second_place(settings, key_prefix, lines=lines, tree=context.component_tree.state_tracker)
         return build_definitions(
-            self.settings(context.project_root),
+            settings,
             key_prefix=self.key_prefix,
             resources=self.resources,
             translation=self.get_asset_spec,
@@ -128,9 +135,11 @@ class BucketRegistration(dg.Component, dg.Model, dg.Resolvable):
         """
         values = {key: value for key in TOP_LEVEL_KEYS if (value := getattr(self, key)) is not None}
         file = Path(self._origin.position.filename) if self._origin else project_root / "component"
-        lines = _lines(self._origin.children["attributes"]) if self._origin else {}
-        parsed = configuration_of_values(values, file=str(file), lines=lines, environ=os.environ)
+        parsed = configuration_of_values(values, file=str(file), lines=self._lines(), environ=os.environ)
         return settings_of(parsed, file, environ=os.environ, folder=project_root)
+
+    def _lines(self) -> dict[Location, int]:
+        return _lines(self._origin.children["attributes"]) if self._origin else {}
 
     def get_asset_spec(self, spec: dg.AssetSpec) -> dg.AssetSpec:
         """Return what an asset is declared with; override it for what ``translation`` can't express.
@@ -176,6 +185,14 @@ def _with_schema(derived: type[BaseModel]) -> type[BaseModel]:
             return schema
 
     return BucketRegistrationAttributes
+
+
+def _source_at(place: Location) -> list[str]:
+    """Return the name of the source that begins at a place, if one does."""
+    match place:
+        case ("sources", str(name)):
+            return [name]
+    return []
 
 
 def _lines(tree: SourcePositionTree, here: Location = ()) -> dict[Location, int]:

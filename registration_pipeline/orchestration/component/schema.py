@@ -16,6 +16,8 @@ Schema = dict[str, Any]
 _FROM_ENVIRONMENT = r"\{\{|\$\{"
 """Text that Dagster or the environment fills in; wherever numbers and switches are expected, other text is refused."""
 
+_NOT_CHECKED = ("description", "default", "examples")
+
 _BOUNDS = {"ge": "minimum", "le": "maximum"}
 """What pydantic writes for bounds of numbers that have a check of their own, and what JSON schema calls them."""
 
@@ -104,17 +106,24 @@ def _joined(choices: list[Schema]) -> Schema:
     (only,) = given
     if "enum" in only:
         return {**only, "type": [only["type"], "null"], "enum": [*only["enum"], None]}
+    if "else" in only:
+        return {**only, "else": _joined([only["else"], {"type": "null"}])}
     types = only.get("type", "object")
     return {**only, "type": [*([types] if isinstance(types, str) else types), "null"]}
 
 
 def _with_references(schema: Schema) -> Schema:
-    """Let numbers and switches be texts that something fills in."""
+    """Let numbers and switches be texts that something fills in.
+
+    With a condition, because other text is then refused as "not of type 'integer'"; a pattern would be shown as it is.
+    """
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else list(types)
     if "string" in types or not {"integer", "number", "boolean"} & set(types):
         return schema
-    return {**schema, "type": [*types, "string"], "pattern": _FROM_ENVIRONMENT}
+    beside = {key: schema[key] for key in _NOT_CHECKED if key in schema}
+    checked = {key: value for key, value in schema.items() if key not in _NOT_CHECKED}
+    return {**beside, "if": {"type": "string", "pattern": _FROM_ENVIRONMENT}, "then": {}, "else": checked}
 
 
 def _descriptions(docstring: str) -> dict[str, str]:

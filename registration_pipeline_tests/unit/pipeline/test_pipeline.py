@@ -50,6 +50,9 @@ def test_what_is_not_registered_gives_status_3_and_a_retry_of_the_failed_chunk_h
     healed = pipeline.submit(SOURCE, failed=True)
 
     assert failed.exit_status == 3
+    assert str(failed) == (
+        f"{SOURCE}: 2 of 4 objects registered, 2 of them by this call; 1 rejected; 1 failed; exit status 3"
+    )
     assert [(one.chunk_id, one.failed_units) for one in failed.failed_chunks] == [(chunk.chunk_id, 1)]
     assert {(row.key, row.stage) for row in rows} == {("c.jpg", "registration"), ("note.xyz", "plan")}
     assert (again.chunks, again.registered_objects) == (0, 0)

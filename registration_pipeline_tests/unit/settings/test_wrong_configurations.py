@@ -121,6 +121,11 @@ WRONG = {
         places=((2, "sources.fleet.uri"),),
         says=("this key is required",),
     ),
+    "misspelt uri is one mistake": Wrong(
+        text="sources:\n  fleet:\n    urii: file:///x/\n    encord: {integration: i}\n",
+        places=((3, "sources.fleet.urii"),),
+        says=("did you mean 'uri'?",),
+    ),
     "source name with capitals": Wrong(
         text=GOOD.replace("fleet:", "Fleet_A:"), places=((2, "sources.Fleet_A"),), says=("a-z, 0-9 and hyphens",)
     ),
