@@ -10,7 +10,7 @@ from rich.markup import escape
 from registration_pipeline.cli.output import notice, print_json, say
 from registration_pipeline.cli.session import DONE, HALTED, open_project
 from registration_pipeline.errors import ConfigurationError
-from registration_pipeline.project.alerts import channel_names, send_test
+from registration_pipeline.project.alerts import channel_names, no_link_to_runs, send_test
 
 
 def show_channels(config: Path | None, *, is_test: bool, as_json: bool) -> int:
@@ -38,6 +38,8 @@ def show_channels(config: Path | None, *, is_test: bool, as_json: bool) -> int:
     for name in names:
         said = "test message sent" if is_test else "gets messages; --test sends one"
         say(escape(f"{name}: {said}") if name not in failed else f"{escape(name)}: [red]not sent[/red]")
+    if names and (no_link := no_link_to_runs(project.environ)):
+        notice(f"Note: {no_link}.")
     for name, why in failed.items():
         notice(f"Error: {name}: {why}.")
     return HALTED if failed else DONE

@@ -40,6 +40,7 @@ FIELDS: Final = (
     "objects",
     "new_objects",
     "known_objects",
+    "over_objects",
     "reasons",
     "first_objects",
     "failure_log",
@@ -57,6 +58,7 @@ _KEY, _MESSAGE, _ERROR, _IN_SUBJECT = 300, 300, 1_500, 90
 """Characters. A key of 1,024 bytes can be found in the failure log; a message has to fit a telephone."""
 
 _SOURCES: Final = 5
+_ALL_REGISTERED: Final = "all that should be registered is registered"
 
 _PAST: Final = {
     IncidentKind.HALTED: "halted",
@@ -103,6 +105,7 @@ def document_of(decision: Decision) -> dict[str, Any]:
         "objects": {name: counts[name] for name in COUNTS if name in counts} or None,
         "new_objects": sum(decision.news.new_objects.values()),
         "known_objects": decision.news.objects - sum(decision.news.new_objects.values()),
+        "over_objects": _over_objects(decision),
         "reasons": [
             {"stage": stage, "reason": reason, "objects": objects, "who_acts": remedy_of(reason)}
             for (stage, reason), objects in sorted(
@@ -137,6 +140,7 @@ def test_document(sources: Sequence[str], at: datetime) -> dict[str, Any]:
         "at": _time(at),
         "new_objects": 0,
         "known_objects": 0,
+        "over_objects": 0,
         "reasons": [],
         "first_objects": [],
         "ended": [],
@@ -173,6 +177,14 @@ def _time(at: datetime | None) -> str | None:
     return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at is not None else None
 
 
+def _over_objects(decision: Decision) -> int:
+    """Return how many objects were reported before and do not fail any more, once none does."""
+    over = decision.over
+    if over is None:
+        return 0
+    return over.fingerprint.rows if over.objects is None else over.objects
+
+
 def _summary(decision: Decision) -> str:
     incident, news = decision.incident, decision.news
     source = incident.source
@@ -187,14 +199,23 @@ def _summary(decision: Decision) -> str:
         return f"{source}: the scheduled sync did not start"
     if decision.kind is IncidentKind.STALE:
         return f"{source}: {_stale_for(decision)}"
-    return f"{source}: well again" + ("" if not news.rows else ", no new failures")
+    return f"{source}: {_recovered(decision)}"
+
+
+def _recovered(decision: Decision) -> str:
+    incident = decision.incident
+    if decision.over is None:
+        return "well again" + (", no new failures" if decision.news.rows else "")
+    pending = incident.counts().get("pending") if incident.counts else None
+    return f"no failures are left, {counted(pending, 'object')} pending" if pending else _ALL_REGISTERED
 
 
 def _first_sentence(error: str | None) -> str:
     """Return the beginning of an error for a subject, which a telephone shows before anything is opened."""
     text = _clean(error or "", _ERROR).partition(". ")[0].rstrip(".")
     if len(text) > _IN_SUBJECT:
-        text = f"{text[: _IN_SUBJECT - 1].rstrip()}…"
+        begin = text[:_IN_SUBJECT]
+        text = f"{begin.rpartition(' ')[0].rstrip(' ,;:') or begin[:-1]}…"  # at the end of a word
     return f": {text}" if text else ""
 
 
@@ -204,7 +225,7 @@ def _new_failures(news: News) -> str:
     for (stage, _), objects in news.new_objects.items():
         by_stage[stage] += objects
     not_registered = by_stage[STAGE_PLAN] + by_stage[STAGE_REGISTRATION]
-    said = [f"{counted(not_registered, 'object')} newly not registered"] if not_registered else []
+    said = [f"{counted(not_registered, 'new object')} could not be registered"] if not_registered else []
     if by_stage[STAGE_UPSERT]:
         said.append(f"new metadata of {counted(by_stage[STAGE_UPSERT], 'object')} not sent")
     if by_stage[STAGE_DATASET]:

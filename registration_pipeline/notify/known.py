@@ -9,6 +9,7 @@ attempt may differ from night to night. Everything streams: digests are sorted o
 from __future__ import annotations
 
 import tempfile
+from bisect import insort
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -26,15 +27,19 @@ from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tables.external_sort import ExternalSort
 from registration_pipeline.tables.sorted_lookup import SortedLookup
 from registration_pipeline.tables.sorted_merge import SortedMerge
+from registration_pipeline.tracking.failures.files import STAGE_PLAN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.failures.files import FailureRow
 
 FIRST_OBJECTS: Final = 3
-"""Rows that a message shows."""
+"""Rows that a message shows, if it has no more reasons than that."""
+
+MOST_EXAMPLES: Final = 6
+"""Rows that a message with many reasons shows: one of each reason, as far as they go."""
 
 _BATCH_ROWS: Final = 10_000
 _SORT_BYTES: Final = 32 << 20
@@ -75,15 +80,18 @@ class KnownFailures:
     Args:
         fingerprint: of all of them.
         parts: the sorted digests.
+        objects: of the failures; None: an earlier version recorded them, without it.
     """
 
     fingerprint: Fingerprint
     parts: tuple[Part, ...] = ()
+    objects: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that it has in a record."""
         return {
             "rows": self.fingerprint.rows,
+            "objects": self.objects,
             "digest": f"{self.fingerprint.total:032x}",
             "parts": [part.to_json() for part in self.parts],
         }
@@ -92,7 +100,7 @@ class KnownFailures:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Read the form that it has in a record."""
         fingerprint = Fingerprint(int(value["rows"]), int(value["digest"], 16))
-        return cls(fingerprint, tuple(map(Part.from_json, value["parts"])))
+        return cls(fingerprint, tuple(map(Part.from_json, value["parts"])), value.get("objects"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +112,7 @@ class News:
         objects: of those.
         new_rows: those that were not in the last message.
         new_objects: objects of those, by stage and reason.
-        first: the first of them.
+        first: the first of them, of each reason at least one as far as they go; what Encord refused before rejections.
         known: all of today, to be recorded with the message; None: nothing is new.
     """
 
@@ -160,7 +168,7 @@ class _Comparison:
         self._objects = 0
         self._new: Counter[tuple[str, str]] = Counter()
         self._new_rows = 0
-        self._first: list[int] = []
+        self._first: dict[tuple[str, str], list[int]] = {}
 
     def run(self, failures: Callable[[], Iterable[FailureRow]]) -> News:
         with temporary_space("The comparison of failures", self._folder):
@@ -174,13 +182,13 @@ class _Comparison:
                         self._take(batch)
                         writer.write(batch.select(["digest"]))
                 parts = writer.finish() if self._new_rows else ()
-        known = KnownFailures(self._fingerprint, parts) if self._new_rows else None
+        known = KnownFailures(self._fingerprint, parts, self._objects) if self._new_rows else None
         return News(
             rows=self._fingerprint.rows,
             objects=self._objects,
             new_rows=self._new_rows,
             new_objects=dict(self._new),
-            first=_rows_at(failures(), self._first),
+            first=_rows_in_order(failures(), _examples(self._first)),
             known=known,
         )
 
@@ -192,10 +200,24 @@ class _Comparison:
         before = self._known.rows_of(digests).column("digest")
         new = batch.filter(pc.invert(pc.is_in(digests, value_set=before)))
         self._new_rows += new.num_rows
-        columns = (new.column(name).to_pylist() for name in ("stage", "reason", "objects"))
-        for stage, reason, objects in zip(*columns, strict=True):
+        columns = (new.column(name).to_pylist() for name in ("stage", "reason", "objects", "place"))
+        for stage, reason, objects, place in zip(*columns, strict=True):
             self._new[stage, reason] += objects
-        self._first = sorted([*self._first, *new.column("place").to_pylist()])[:FIRST_OBJECTS]
+            first = self._first.setdefault((stage, reason), [])
+            insort(first, place)
+            del first[FIRST_OBJECTS:]
+
+
+def _examples(first: Mapping[tuple[str, str], Sequence[int]]) -> list[int]:
+    """Return the places to show, in the order in which they are shown.
+
+    Each reason gives one before any gives another. What Encord refused comes before what was never sent to it.
+    """
+    reasons = sorted(first, key=lambda reason: (reason[0] == STAGE_PLAN, first[reason][0]))
+    most = max(FIRST_OBJECTS, min(len(reasons), MOST_EXAMPLES))
+    turns = [(turn, rank) for rank, reason in enumerate(reasons) for turn in range(len(first[reason]))]
+    shown = sorted(turns)[:most]
+    return [first[reasons[rank]][turn] for turn, rank in sorted(shown, key=lambda one: (one[1], one[0]))]
 
 
 def _batches(rows: Iterable[FailureRow]) -> Iterator[pa.RecordBatch]:
@@ -210,6 +232,13 @@ def _batches(rows: Iterable[FailureRow]) -> Iterator[pa.RecordBatch]:
         )
         arrays = [pa.array(column, name.type) for column, name in zip(columns, _SORTED_SCHEMA, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=_SORTED_SCHEMA)
+
+
+def _rows_in_order(rows: Iterable[FailureRow], places: Sequence[int]) -> tuple[FailureRow, ...]:
+    """Return the rows at some places, in the order of these."""
+    in_file = sorted(places)
+    found = dict(zip(in_file, _rows_at(rows, in_file), strict=True))
+    return tuple(found[place] for place in places)
 
 
 def _rows_at(rows: Iterable[FailureRow], places: list[int]) -> tuple[FailureRow, ...]:

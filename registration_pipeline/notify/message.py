@@ -75,17 +75,27 @@ def message_of(document: Mapping[str, Any]) -> Message:
     """Return the message of a document."""
     sections = [Section("What happened", tuple(_happened(document)))]
     if document["reasons"]:
-        sections.append(Section("Who has to act", tuple(map(_reason, document["reasons"]))))
+        sections.append(Section("What is needed", tuple(map(_reason, document["reasons"]))))
     if document["first_objects"]:
-        shown = len(document["first_objects"])
-        title = "The first new objects" if document["new_objects"] > shown else "The new objects"
-        sections.append(Section(title, tuple(map(_object, document["first_objects"]))))
+        sections.append(_examples(document))
     sections.append(Section("What to do", tuple(document["what_to_do"])))
     return Message(
         subject=document["summary"],
         sections=tuple(sections),
         links=tuple(_links(document)),
         document=document,
+    )
+
+
+def _examples(document: Mapping[str, Any]) -> Section:
+    """Return the objects that are shown, and how many are not."""
+    first = document["first_objects"]
+    more = document["new_objects"] - sum(one["objects"] for one in first)
+    lines = tuple(map(_object, first))
+    return (
+        Section("Some of the new objects", (*lines, f"and {more:,} more"))
+        if more
+        else Section("The new objects", lines)
     )
 
 
@@ -108,6 +118,11 @@ def _happened(document: Mapping[str, Any]) -> Iterator[str]:
         yield document["error"]
     if document["ended"]:
         yield f"Before, it was {ended_words(document['ended'])}; that is over."
+    if over := document.get("over_objects"):  # recorded messages of earlier versions have none
+        verb = "is" if over == 1 else "are"
+        yield (
+            f"The {counted(over, 'object')} reported before {verb} registered, or gone from the bucket, excluded or accepted."
+        )
     if document["objects"]:
         yield _counts(document["objects"])
 

@@ -53,6 +53,7 @@ class Decision:
         news: which failures are new, for ``FAILED``; how many there are, for ``RECOVERED``.
         ended: kinds of the troubles that the run ended.
         memory: what is remembered once the message is recorded.
+        over: the failures that were reported before and are over, all of them; None: there were none, or some remain.
     """
 
     kind: IncidentKind
@@ -60,6 +61,7 @@ class Decision:
     news: News
     ended: tuple[IncidentKind, ...]
     memory: Memory
+    over: KnownFailures | None = None
 
 
 def decide(memory: Memory, incident: Incident, news_of: Callable[[KnownFailures | None], News]) -> Decision | None:
@@ -97,6 +99,7 @@ def decide(memory: Memory, incident: Incident, news_of: Callable[[KnownFailures 
         news=news,
         ended=ended,
         memory=replace(after, known=None) if is_cured else after,
+        over=memory.known if is_cured else None,
     )
 
 

@@ -113,7 +113,11 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         ],
         check_specs=[
             dg.AssetCheckSpec(names.MANIFESTS_VALID, asset=own.manifest, description="Encord's rules, all of them."),
-            dg.AssetCheckSpec(names.NO_FAILED_CHUNKS, asset=own.registration, description="Over the whole source."),
+            dg.AssetCheckSpec(
+                names.NO_FAILED_CHUNKS,
+                asset=own.registration,
+                description="No chunk of the source has objects that Encord refused, whatever the last run worked on.",
+            ),
         ],
         partitions_def=partitions_of(own),
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=CHUNKS_PER_RUN),

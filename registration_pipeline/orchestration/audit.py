@@ -34,6 +34,10 @@ _NUMBERS = (
 )
 """What is shown of an audit's report, besides its findings."""
 
+_SAMPLE = ("finding", "key", "unit_id", "objects", "item_uuid", "detail")
+_SHOWN = ("seconds", *_NUMBERS, "findings", "parquet", "csv")
+"""What the asset shows of its check; findings only if there are any."""
+
 
 class AuditOptions(dg.Config):
     """What an audit may change."""
@@ -51,7 +55,10 @@ def build_audit_asset(own: SourceNames) -> dg.AssetsDefinition:
     one of ``registration`` it would be shown as failed or skipped by runs that audit nothing.
     """
     check = dg.AssetCheckSpec(
-        names.AUDIT_CLEAN, asset=own.audit, description="Bucket, ledger and Encord agree, as the last audit found them."
+        names.AUDIT_CLEAN,
+        asset=own.audit,
+        description=f"Bucket, ledger and Encord agree, as the last audit found them. Execute is grey because the asset "
+        f"`audit` carries this check: materialize the asset, or run the job {own.audit_job}.",
     )
 
     @dg.multi_asset(
@@ -70,7 +77,7 @@ def build_audit_asset(own: SourceNames) -> dg.AssetsDefinition:
             for event in adoption_events(project, source, own, adopted, context.instance):
                 context.log_event(event)
         found = audit_check(project.store, own, report)
-        shown = {name: found.metadata[name] for name in ("seconds", *_NUMBERS, "findings", "parquet", "csv")}
+        shown = {name: found.metadata[name] for name in _SHOWN if name in found.metadata}
         return dg.MaterializeResult(asset_key=own.audit, metadata=shown, check_results=[found.as_result()])
 
     return audit
@@ -114,16 +121,15 @@ def audit_check(store: "StateStore", own: SourceNames, report: "AuditReport") ->
             "what to do": finding.to_do.format(source=report.source),
         }
         for finding in AuditFinding
+        if report.findings[finding.value]  # an order to delete something is shown only where there is something
     ]
     shown: dict[str, Any] = {
         "audit": report.audit_id,
         "inventory": report.inventory_id,
         "seconds": round((report.finished_at - report.started_at).total_seconds(), 3),
         **{name: getattr(report, name) for name in _NUMBERS},
-        "findings": metadata.table(rows, ("finding", "count", "means", "what to do")),
-        "sample": metadata.table(
-            [row._asdict() for row in report.sample], ("finding", "key", "unit_id", "objects", "item_uuid", "detail")
-        ),
+        **({"findings": metadata.table(rows, ("finding", "count", "means", "what to do"))} if rows else {}),
+        **({"sample": metadata.table([row._asdict() for row in report.sample], _SAMPLE)} if report.sample else {}),
         "parquet": metadata.link(store, report.parquet.name),
         "csv": metadata.link(store, report.csv),
     }

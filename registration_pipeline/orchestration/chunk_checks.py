@@ -84,7 +84,9 @@ def _manifests_valid(own: SourceNames, manifests: ManifestTally) -> CheckReport:
         names.MANIFESTS_VALID,
         own.manifest,
         passed=not invalid,
-        description=f"{counted(invalid, 'manifest')} would be refused by Encord." if invalid else None,
+        description=f"{counted(invalid, 'manifest')} would be refused by Encord."
+        if invalid
+        else "No invalid manifests.",
         metadata={
             "manifests": manifests.made,
             "invalid_manifests": invalid,
@@ -106,13 +108,20 @@ def _no_failed_chunks(source: SourceSettings, own: SourceNames, statuses: "Mappi
         names.NO_FAILED_CHUNKS,
         own.registration,
         passed=not failed,
-        description=said if failed else None,
+        description=said if failed else "No failed chunks.",
         metadata={
             "failed_chunks": len(failed),
             "failed_units": units.total(),
             **({"reasons": metadata.reasons_table({"units": units})} if units else {}),
-            "first_failed_chunks": ", ".join(shown) or "none",
-            "what to do": f"fix what the failure log names, then retry the failed partitions, run the job "
-            f"{own.retry_job}, or `registration-pipeline submit {source.name} --failed`",
+            **(_what_to_do(source, own, shown) if failed else {}),
         },
     )
+
+
+def _what_to_do(source: SourceSettings, own: SourceNames, first: list[str]) -> dict[str, str]:
+    """Return what only a check that found failed chunks shows: a green one asks for nothing."""
+    return {
+        "first_failed_chunks": ", ".join(first),
+        "what to do": f"fix what the failure log names, then retry the failed partitions, run the job "
+        f"{own.retry_job}, or `registration-pipeline submit {source.name} --failed`",
+    }

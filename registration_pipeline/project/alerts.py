@@ -172,6 +172,13 @@ def run_url(environ: Mapping[str, str], run_id: str | None) -> str | None:
     return f"{address}/runs/{run_id}" if run_id and address.startswith(("http://", "https://")) else None
 
 
+def no_link_to_runs(environ: Mapping[str, str]) -> str | None:
+    """Return why messages have no link to their run, and what to do, as a clause; None: they have one."""
+    if run_url(environ, "run") is not None:
+        return None
+    return f"messages have no link to the run, because {UI_VARIABLE} is not the address of the Dagster UI (http://… or https://…)"
+
+
 def _newest_log(project: Project, source: SourceSettings) -> str | None:
     return _newest(project, failure_log_folder(source.name), ".csv")
 

@@ -16,7 +16,7 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     StateError,
 )
-from registration_pipeline.project.alerts import channel_names
+from registration_pipeline.project.alerts import channel_names, no_link_to_runs
 from registration_pipeline.project.facts.checks import find_libraries, find_tables, needs_headers, try_header
 from registration_pipeline.project.metadata_schema import try_schema
 from registration_pipeline.project.project import Project
@@ -121,7 +121,9 @@ def _finding(source: SourceSettings, what: str, check: Callable[[], str], second
 
 
 def _messages(project: Project) -> str:
-    return f"{', '.join(channel_names(project))}; not tried: `registration-pipeline notify --test` sends a test message"
+    no_link = no_link_to_runs(project.environ)
+    said = f"{', '.join(channel_names(project))}; not tried: `registration-pipeline notify --test` sends a test message"
+    return f"{said}; {no_link}" if no_link else said
 
 
 def _configuration(project: Project, source: SourceSettings) -> str:

@@ -6,7 +6,7 @@ beside it, do not. What does not belong here: which figures are shown (``page.py
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil, floor, log10
 from typing import TYPE_CHECKING, Final
@@ -80,15 +80,22 @@ class Chart:
         title: its heading.
         summary: what it shows, in words, for those who do not see it.
         unit: of the vertical axis.
+        points: of the longest line, or bars.
     """
 
     title: str
     summary: str
     unit: str
+    points: int
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
     lines: tuple[Line, ...] = ()
     bars: tuple[Bar, ...] = ()
+
+
+def drawn_from(points: int, chart: Chart) -> Chart:
+    """Return a chart with so few points that nothing can be seen in it as its sentence alone."""
+    return chart if chart.points >= points else replace(chart, x_ticks=(), y_ticks=(), lines=(), bars=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,7 @@ def line_chart(
         title=title,
         summary=summary,
         unit=unit,
+        points=max(len(one.points) for one in series),
         x_ticks=tuple(_time_ticks(begin, end)),
         y_ticks=tuple(Tick(100 - 100 * tick / ticks[-1], label(tick)) for tick in ticks),
         lines=tuple(_line(one, [place(at, value) for at, value in one.points]) for one in series if one.points),
@@ -167,6 +175,7 @@ def bar_chart(
         title=title,
         summary=summary,
         unit=unit,
+        points=len(values),
         x_ticks=tuple(_edged((number + 0.5) * place, f"{day:%-d %b}") for number, day in shown),
         y_ticks=tuple(Tick(100 - 100 * tick / ticks[-1], label(tick)) for tick in ticks),
         bars=bars,

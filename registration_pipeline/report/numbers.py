@@ -78,11 +78,12 @@ def moment(at: datetime) -> str:
     return f"{at:%-d %b %Y, %H:%M} UTC"
 
 
-def age(passed: timedelta) -> str:
-    """Return how long ago something was."""
+def before(passed: timedelta) -> str:
+    """Return how long before the report something was: a page that was saved does not know how old it is."""
     whole = max(0, int(passed.total_seconds()))
     if whole < 2 * _MINUTE:
-        return "just now"
+        return "just before this report"
     if whole < 2 * _HOUR:
-        return f"{whole // _MINUTE} min ago"
-    return f"{whole // _HOUR} h ago" if whole < 2 * _DAY else f"{whole // _DAY} days ago"
+        return f"{whole // _MINUTE} min before this report"
+    long = f"{whole // _HOUR} h" if whole < 2 * _DAY else f"{whole // _DAY} days"
+    return f"{long} before this report"

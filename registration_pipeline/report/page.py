@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from registration_pipeline.counted import counted
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.report import numbers
-from registration_pipeline.report.charts import Chart, Series, bar_chart, line_chart
+from registration_pipeline.report.charts import Chart, Series, bar_chart, drawn_from, line_chart
 from registration_pipeline.tracking.journal.states import ChunkState
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _TABLE_DAYS: Final = 31
 """Days in the table; the charts show more."""
+
+_FEWEST_POINTS: Final = 3
+"""Points from which a chart is drawn; below, its sentence says it all."""
 
 _SHORT_JOBS: Final = 600
 """Seconds up to which the axis of job durations is in seconds."""
@@ -56,11 +59,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the funnel."""
+    """A step of the funnel.
+
+    Args:
+        lost: how many objects the step before had and this one has not.
+        state: theirs.
+    """
 
     name: str
     objects: int
-    lost: str
+    lost: int
+    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +118,12 @@ def _environment() -> Environment:
         "foreign": _foreign,
         "words": lambda text: str(text).replace("_", " "),
     }
-    environment.globals |= {"share": numbers.share, "width": numbers.width, "age": numbers.age, "counted": counted}
+    environment.globals |= {
+        "share": numbers.share,
+        "width": numbers.width,
+        "before": numbers.before,
+        "counted": counted,
+    }
     return environment
 
 
@@ -162,7 +176,7 @@ def _problems(source: SourceReport, at: datetime) -> Iterator[str]:
 def _funnel(source: SourceReport) -> tuple[Step, ...]:
     """Return how many objects are left after each step; each step loses those of one state."""
     status, steps = source.status, []
-    left, lost = status.objects, ""
+    left, lost, of = status.objects, 0, ""
     for name, state in (
         ("in the bucket", "excluded"),
         ("wanted by the rules", "rejected"),
@@ -170,9 +184,9 @@ def _funnel(source: SourceReport) -> tuple[Step, ...]:
         ("concluded by Encord", "failed"),
         ("registered", ""),
     ):
-        steps.append(Step(name, left, lost))
-        gone = getattr(status, state) if state else 0
-        left, lost = left - gone, f"{gone:,} {state}" if gone else ""
+        steps.append(Step(name, left, lost, of))
+        lost, of = getattr(status, state) if state else 0, state
+        left -= lost
     return tuple(steps)
 
 
@@ -219,7 +233,7 @@ def _charts(source: SourceReport) -> list[Chart]:
             )
         )
     charts += _job_charts(source)
-    return charts
+    return [drawn_from(_FEWEST_POINTS, one) for one in charts]
 
 
 def _job_charts(source: SourceReport) -> list[Chart]:

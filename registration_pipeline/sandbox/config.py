@@ -223,6 +223,7 @@ class SandboxConfig:
         host: address to listen on; loopback by default.
         port: 0 picks a free one.
         admin_port: of the admin page and API on loopback, which ask for no signature; 0 picks a free one; None: off.
+        admin_port_or_free: whether a free port is picked if ``admin_port`` is in use.
         authorised_keys: Ed25519 public keys in OpenSSH form (``ssh-ed25519 AAAA…``), besides the generated one.
         integrations: made on first start.
         unit_rules: planted failures, before those in ``<data>/rules.json``.
@@ -276,6 +277,7 @@ class SandboxConfig:
     host: str = "127.0.0.1"
     port: int = 0
     admin_port: int | None = None
+    admin_port_or_free: bool = False
     authorised_keys: tuple[str, ...] = ()
     integrations: tuple[Integration, ...] = (Integration(DEFAULT_INTEGRATION_TITLE),)
     unit_rules: tuple[UnitRule, ...] = ()

@@ -45,6 +45,15 @@ ADMIN_HOST = "127.0.0.1"
 """The admin port asks for no credentials, so only this machine reaches it."""
 
 
+def _admin_listener(port: int, *, or_free: bool) -> Listener:
+    try:
+        return Listener(ADMIN_HOST, port, what="admin port")
+    except UsageError:
+        if not or_free:
+            raise
+        return Listener(ADMIN_HOST, 0, what="admin port")
+
+
 class Sandbox:
     """A running local Encord; a context manager that stops it at the end.
 
@@ -66,7 +75,7 @@ class Sandbox:
             undo.callback(self._listener.stop)
             self._admin: Listener | None = None
             if config.admin_port is not None:
-                self._admin = Listener(ADMIN_HOST, config.admin_port, what="admin port")
+                self._admin = _admin_listener(config.admin_port, or_free=config.admin_port_or_free)
                 undo.callback(self._admin.stop)
             _ensure_integrations(self._database, config)
             lines = (ensure_key_pair(config.data), *config.authorised_keys)

@@ -332,3 +332,15 @@ def test_requests_that_are_cut_are_listed_as_cut(sandbox: Sandbox, folder: Stora
     latest = _ask(sandbox, "/requests").json()[0]
 
     assert (latest["endpoint"], latest["status"], latest["way"]) == ("folder_summary", None, "cut_before")
+
+
+def test_an_admin_port_that_is_in_use_is_replaced_only_if_it_is_a_default(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        with pytest.raises(UsageError, match="choose another admin port"):
+            Sandbox(SandboxConfig(data=tmp_path / "a", admin_port=taken))
+        with Sandbox(SandboxConfig(data=tmp_path / "b", admin_port=taken, admin_port_or_free=True)) as started:
+            assert started.admin_url is not None
+            assert str(taken) not in started.admin_url
+            assert requests.get(f"{started.admin_url}/state", timeout=10).ok
+            assert started.admin_url in banner(started)

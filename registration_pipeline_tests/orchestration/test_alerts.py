@@ -121,7 +121,7 @@ def test_a_week_of_nights_leads_to_one_message_of_each_kind(
 
 
 def says_what_one_needs_at_seven(failed: dict[str, Any], pipeline: Pipeline) -> None:
-    assert failed["summary"] == "fleet-cameras: 1 object newly not registered"
+    assert failed["summary"] == "fleet-cameras: 1 new object could not be registered"
     assert failed["objects"] == {
         "objects": 6,
         "registered": 5,

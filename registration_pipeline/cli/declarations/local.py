@@ -10,6 +10,8 @@ from registration_pipeline.errors import UsageError
 
 commands = typer.Typer()
 
+_ADMIN_PORT = 8743
+
 
 @commands.command()
 def sandbox(
@@ -18,11 +20,14 @@ def sandbox(
     data: Annotated[Path, typer.Option("--data", help="Where its database, key and rules live.")] = Path("sandbox"),
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     admin_port: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--admin-port", help="Port of the page and API to inspect it and plant faults; 0 picks a free one."
+            "--admin-port",
+            help=f"Port of the page and API to inspect it and plant faults; 0 picks a free one. By default {_ADMIN_PORT}, or a "
+            "free one if that is in use.",
+            show_default=False,
         ),
-    ] = 8743,
+    ] = None,
     read: Annotated[
         Path | None,
         typer.Option(
@@ -52,7 +57,15 @@ def sandbox(
     readers = readers_for(chosen_config(config), directory=read, is_open=is_open)
     integrations = (Integration("sandbox", readers=readers),)
     serve(
-        SandboxConfig(data=data, host=host, port=port, admin_port=admin_port, integrations=integrations), as_json=json
+        SandboxConfig(
+            data=data,
+            host=host,
+            port=port,
+            admin_port=_ADMIN_PORT if admin_port is None else admin_port,
+            admin_port_or_free=admin_port is None,
+            integrations=integrations,
+        ),
+        as_json=json,
     )
     return 0
 

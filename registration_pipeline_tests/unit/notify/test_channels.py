@@ -121,7 +121,7 @@ def test_slack_gets_blocks_and_a_text_for_notifications(webhook: MessageServer, 
     slack(webhook.url).send(message, 5)
 
     body = webhook.received[0].document
-    assert body["text"] == "fleet-cameras: 2 objects newly not registered"
+    assert body["text"] == "fleet-cameras: 2 new objects could not be registered"
     header, *sections, links = body["blocks"]
     assert header == {"type": "header", "text": {"type": "plain_text", "text": body["text"], "emoji": False}}
     assert all(section["text"]["type"] == "plain_text" for section in sections)
@@ -166,7 +166,7 @@ def test_hostile_names_bring_no_header_and_no_recipient_to_a_mail(key: str) -> N
         "Content-Transfer-Encoding",
         "MIME-Version",
     }
-    assert mail["Subject"] == "fleet-cameras: 2 objects newly not registered"
+    assert mail["Subject"] == "fleet-cameras: 2 new objects could not be registered"
     text = mail.get_content()
     assert "0123456789abcdef" not in text
     assert all(char in "\r\n" or char.isprintable() for char in text)
@@ -178,9 +178,9 @@ def test_a_mail_says_everything_in_plain_text_in_the_order_in_which_one_reads(me
         MailChannel(address="ops@example.org", server=server.url).send(message, 5)
 
     lines = server.mails[0].get_content().splitlines()
-    assert lines[0] == "fleet-cameras: 2 objects newly not registered"
+    assert lines[0] == "fleet-cameras: 2 new objects could not be registered"
     headings = [line for line in lines[1:] if line and not line.startswith(" ")]
-    assert headings[:4] == ["What happened", "Who has to act", "The new objects", "What to do"]
+    assert headings[:4] == ["What happened", "What is needed", "The new objects", "What to do"]
     assert headings[4].split() == ["Run:", "https://dagster/runs/r"]
     assert server.mails[0].get_content_type() == "text/plain"
 

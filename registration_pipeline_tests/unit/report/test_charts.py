@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registration_pipeline.report.charts import Series, bar_chart, line_chart, round_ticks
-from registration_pipeline.report.numbers import age, seconds, share, short_count, size
+from registration_pipeline.report.numbers import before, seconds, share, short_count, size
 
 BEGIN = datetime(2026, 11, 1, 2, tzinfo=UTC)
 
@@ -75,9 +75,9 @@ def test_a_share_is_all_or_nothing_only_when_it_is(part: int, whole: int, text: 
         (seconds(59.96), "60.0 s"),
         (seconds(200), "3 min 20 s"),
         (seconds(7_500), "2 h 5 min"),
-        (age(timedelta(seconds=-5)), "just now"),
-        (age(timedelta(hours=30)), "30 h ago"),
-        (age(timedelta(days=3)), "3 days ago"),
+        (before(timedelta(seconds=-5)), "just before this report"),
+        (before(timedelta(hours=30)), "30 h before this report"),
+        (before(timedelta(days=3)), "3 days before this report"),
     ],
     ids=lambda value: value.replace(" ", "_"),
 )

@@ -14,7 +14,15 @@ import pytest
 from registration_pipeline.objects import RejectionReason
 from registration_pipeline.report.files import page_bytes
 from registration_pipeline.report.page import render
-from registration_pipeline_tests.unit.report.figures import HOSTILE, NOW, busy_source, empty_source, report_of
+from registration_pipeline_tests.unit.report.figures import (
+    HOSTILE,
+    NOW,
+    breakdown,
+    busy_source,
+    empty_source,
+    report_of,
+    row,
+)
 
 VOID = {"meta", "input"}
 SAFE = {
@@ -170,3 +178,36 @@ def test_rejections_that_are_accepted_need_no_attention() -> None:
 
 def test_its_size_does_not_follow_from_how_much_there_is() -> None:
     assert len(page_bytes(REPORTS["one"])) < 100_000
+
+
+def test_times_come_first_and_ages_are_those_of_the_report() -> None:
+    text = " ".join(Page(render(REPORTS["several"])).text)
+
+    assert "Last sync" not in text
+    assert " ago" not in text
+    assert re.search(r"Last run 27 Nov 2026, \d\d:\d\d UTC\s+4 h before this report", " ".join(text.split()))
+
+
+@pytest.mark.parametrize(
+    ("rows", "title"),
+    [pytest.param(7, "All 7", id="all are shown"), pytest.param(50, "The first 10 of 50", id="more than are shown")],
+)
+def test_the_heading_of_the_first_failures_says_whether_they_are_all(rows: int, title: str) -> None:
+    failures = breakdown(row(f"raw/{number}.jpg") for number in range(rows)).figures()
+
+    assert title in Page(render(report_of(replace(busy_source(), failures=failures)))).text
+
+
+@pytest.mark.parametrize(
+    ("nights", "charts"),
+    [
+        pytest.param(2, 0, id="two points are a sentence"),
+        pytest.param(3, 5, id="three points are a chart"),
+    ],
+)
+def test_a_chart_is_drawn_from_three_points_on(nights: int, charts: int) -> None:
+    page = Page(render(report_of(busy_source(nights=nights))))
+
+    assert len(page.all("svg")) == charts
+    assert len(page.all("figure")) == 5
+    assert f"{nights} inventories since" in " ".join(page.text)

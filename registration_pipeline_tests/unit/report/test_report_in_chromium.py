@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,4 +100,39 @@ def test_the_switch_overrides_the_browser_and_paper_is_light(browser: Browser, u
     assert dark != light
     assert page.evaluate(background) == light
     assert not page.get_by_text("Dark", exact=True).is_visible()
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_few_failures_among_many_objects_are_seen(browser: Browser, tmp_path: Path, width: int) -> None:
+    source = busy_source()
+    many = replace(source.status, objects=1_000_000, excluded=0, rejected=1, registered=999_996, pending=1, failed=2)
+    path = tmp_path / "report.html"
+    path.write_bytes(page_bytes(report_of(replace(source, status=many))))
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(path.as_uri())
+
+    parts = (
+        "[...document.querySelectorAll('.states span, .funnel .gone')].map(one => one.getBoundingClientRect().width)"
+    )
+    right = "[...document.querySelectorAll('.gone')].every(one => one.getBoundingClientRect().right <= innerWidth)"
+    widths = page.evaluate(parts)
+
+    assert len(widths) == 4 + 3
+    assert min(widths) >= 3
+    assert page.evaluate(right)
+    page.close()
+
+
+def test_a_number_and_its_share_stay_together_on_a_phone(browser: Browser, url: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto(url)
+
+    gap = """() => {
+      const cell = document.querySelector("td[data-label=Registered]"), share = cell.querySelector("small");
+      const range = document.createRange();
+      range.selectNodeContents(share.previousSibling);
+      return share.getBoundingClientRect().left - range.getBoundingClientRect().right;
+    }"""
+    assert 0 <= page.evaluate(gap) < 8
     page.close()
