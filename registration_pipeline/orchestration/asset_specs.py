@@ -1,10 +1,10 @@
 """What a source's assets are declared with: key, group, description, kinds, tags and owners, also those that a host gives.
 
-What does not belong here: what the assets do (``assets.py`` and the modules of the stages), and what they depend on there.
+Also what they are made from. What does not belong here: what the assets do (``assets.py`` and the modules of the stages).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dagster as dg
@@ -13,6 +13,7 @@ from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.automation.freshness import FRESH_STAGES, freshness_policy
 from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.reading import steps_of
 from registration_pipeline.state.version import LAYOUT
 
 Translation = Callable[[dg.AssetSpec], dg.AssetSpec]
@@ -104,7 +105,25 @@ def name_source(
     if wanted.translate is not None:
         specs = {stage: _translated(spec, wanted.translate) for stage, spec in specs.items()}
     _refuse_equal_keys(source.name, specs)
-    return SourceNames(bare.source, bare.key_prefix, bare.shared, specs, wanted.around)
+    named = SourceNames(bare.source, bare.key_prefix, bare.shared, specs, wanted.around)
+    made_from = _made_from(source, named)
+    return replace(named, specs={stage: _with_deps(spec, made_from.get(stage, ())) for stage, spec in specs.items()})
+
+
+def _made_from(source: SourceSettings, own: SourceNames) -> dict[str, Sequence[dg.AssetKey]]:
+    """Return what the asset of each stage is made from, besides what a host added."""
+    facts = [stage.name for stage in steps_of(source)]
+    dataset = [own.dataset] if source.dataset is not None else []
+    return {
+        **{name: [own.inventory] for name in facts},
+        "chunk_plan": [own.inventory, *map(own.facts, facts)],
+        "manifest": [own.chunk_plan],
+        "registration": [own.manifest],
+        "metadata_upserts": [own.registration],
+        "dataset": [own.registration],
+        "failure_log": [own.registration, *dataset],
+        "audit": [own.registration],
+    }
 
 
 def _spec(
@@ -144,18 +163,17 @@ def _refuse_equal_keys(source: str, specs: Mapping[str, dg.AssetSpec]) -> None:
             )
 
 
-def declared(own: SourceNames, stage: str, *deps: dg.AssetKey) -> dict[str, Any]:
+def declared(own: SourceNames, stage: str) -> dict[str, Any]:
     """Return what ``dg.asset`` takes to declare the asset of a stage without partitions.
 
     Args:
         own: the names.
         stage: of the asset.
-        deps: what it is made from, besides what a host added.
     """
     spec = own.specs[stage]
     return {
         "key": spec.key,
-        "deps": [*spec.deps, *(dg.AssetDep(key) for key in deps)],
+        "deps": spec.deps,
         "description": spec.description,
         "metadata": spec.metadata,
         "group_name": spec.group_name,
@@ -168,6 +186,5 @@ def declared(own: SourceNames, stage: str, *deps: dg.AssetKey) -> dict[str, Any]
     }
 
 
-def with_deps(spec: dg.AssetSpec, *deps: dg.AssetKey) -> dg.AssetSpec:
-    """Return a spec that depends on these assets, too."""
+def _with_deps(spec: dg.AssetSpec, deps: Iterable[dg.AssetKey]) -> dg.AssetSpec:
     return spec.replace_attributes(deps=[*spec.deps, *(dg.AssetDep(key) for key in deps)])

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import dagster as dg
 
 from registration_pipeline.orchestration import names
-from registration_pipeline.orchestration.asset_specs import declared, with_deps
+from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.audit import build_audit_asset
 from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.dataset import build_dataset_asset, has_dataset
-from registration_pipeline.orchestration.facts import asset_keys, build_fact_assets
+from registration_pipeline.orchestration.facts import build_fact_assets
 from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
@@ -42,7 +42,7 @@ def build_assets(source: SourceSettings, own: SourceNames) -> list[dg.AssetsDefi
         _inventory(own),
         *build_fact_assets(source, own),
         *chunks,
-        _failure_log(source, own),
+        _failure_log(own),
         build_audit_asset(own),
     ]
 
@@ -76,9 +76,8 @@ def _chunk_plan(source: SourceSettings, own: SourceNames) -> dg.AssetsDefinition
     checks = [(names.EVERY_OBJECT_ACCOUNTED, "objects = excluded + rejected + registered + pending + failed")]
     if source.metadata_schema:
         checks.append((names.METADATA_MATCHES_SCHEMA, "No object is rejected as invalid_metadata."))
-    described = declared(own, "chunk_plan", own.inventory, *asset_keys(source, own))
 
-    @dg.asset(**described, check_specs=_checked(own.chunk_plan, *checks), pool=own.listing_pool)
+    @dg.asset(**declared(own, "chunk_plan"), check_specs=_checked(own.chunk_plan, *checks), pool=own.listing_pool)
     @hosted(own, "chunk_plan")
     def chunk_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
@@ -87,10 +86,8 @@ def _chunk_plan(source: SourceSettings, own: SourceNames) -> dg.AssetsDefinition
     return chunk_plan
 
 
-def _failure_log(source: SourceSettings, own: SourceNames) -> dg.AssetsDefinition:
-    before = [own.registration, own.dataset] if has_dataset(source) else [own.registration]
-
-    @dg.asset(**declared(own, "failure_log", *before))
+def _failure_log(own: SourceNames) -> dg.AssetsDefinition:
+    @dg.asset(**declared(own, "failure_log"))
     @hosted(own, "failure_log")
     def failure_log(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
@@ -100,17 +97,18 @@ def _failure_log(source: SourceSettings, own: SourceNames) -> dg.AssetsDefinitio
 
 
 def _result(report: StageReport) -> dg.MaterializeResult:
-    return dg.MaterializeResult(metadata=report.metadata, check_results=[check.as_result() for check in report.checks])
+    return dg.MaterializeResult(
+        metadata=report.metadata,
+        check_results=[check.as_result() for check in report.checks],
+        data_version=None if report.version is None else dg.DataVersion(report.version),
+    )
 
 
 def _chunks(own: SourceNames) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{own.ident}_{names.SUBMIT_STEP}",
         description="Makes the manifests of the chosen chunks and sends them to Encord.",
-        specs=[
-            with_deps(own.specs["manifest"], own.chunk_plan),
-            with_deps(own.specs["registration"], own.manifest),
-        ],
+        specs=[own.specs["manifest"], own.specs["registration"]],
         check_specs=[
             dg.AssetCheckSpec(names.MANIFESTS_VALID, asset=own.manifest, description="Encord's rules, all of them."),
             dg.AssetCheckSpec(

@@ -10,7 +10,6 @@ import dagster as dg
 from pydantic import Field
 
 from registration_pipeline.orchestration import metadata, names
-from registration_pipeline.orchestration.asset_specs import with_deps
 from registration_pipeline.orchestration.chunk_checks import chunk_checks
 from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
@@ -64,7 +63,7 @@ def build_audit_asset(own: SourceNames) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"{own.ident}_{AUDIT_OP}",
         description=own.specs["audit"].description,
-        specs=[with_deps(own.specs["audit"], own.registration)],
+        specs=[own.specs["audit"]],
         check_specs=[check],
         required_resource_keys=own.resources,
     )

@@ -102,7 +102,7 @@ def build_dataset_asset(own: SourceNames) -> dg.AssetsDefinition:
         names.DATASET_COMPLETE, asset=own.dataset, description="Every registered unit is linked to the dataset."
     )
 
-    @dg.asset(**declared(own, "dataset", own.registration), check_specs=[check], pool=own.pool)
+    @dg.asset(**declared(own, "dataset"), check_specs=[check], pool=own.pool)
     @hosted(own, "dataset")
     def dataset(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
         with errors_as_failures():

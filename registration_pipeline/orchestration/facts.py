@@ -12,6 +12,7 @@ from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.provenance import made_now
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announce
@@ -85,7 +86,7 @@ def _asset(stage: FactStage, own: SourceNames) -> dg.AssetsDefinition:
     text = "Each object that a plan needs has values from some entry; a warning, with counts for each table."
 
     @dg.asset(
-        **declared(own, stage.name, own.inventory),
+        **declared(own, stage.name),
         check_specs=[dg.AssetCheckSpec(names.EVERY_OBJECT_HAS_METADATA, asset=key, description=text)]
         if stage.name in _CHECKS
         else None,
@@ -151,6 +152,7 @@ def _op(
             for check in report.checks:
                 event: Any = check.as_event(context.instance)  # Dagster takes it, and its annotation lacks it
                 context.log_event(event)
-            yield dg.AssetMaterialization(own.facts(stage.name), metadata=report.metadata)
+            tags = made_now(context.instance, own.specs.get(stage.name), report.version)
+            yield dg.AssetMaterialization(own.facts(stage.name), metadata=report.metadata, tags=tags)
 
     return read

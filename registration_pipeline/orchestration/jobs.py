@@ -19,6 +19,7 @@ from registration_pipeline.orchestration.facts import asset_keys, build_fact_ops
 from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, AssetLayer
+from registration_pipeline.orchestration.provenance import made_now
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
@@ -164,7 +165,7 @@ def _inventory_op(own: SourceNames) -> dg.OpDefinition:
             # First, so that a wrong key does not cost the listing, which may take the night.
             opened.ask_encord(current)
             report = inventory_stage(opened, current, own, context.log)
-        yield from _events(context, own.inventory, report)
+        yield from _events(context, own, "inventory", report)
 
     return take_inventory
 
@@ -183,7 +184,7 @@ def _plan_op(own: SourceNames) -> dg.OpDefinition:
         with errors_as_failures():
             announce(context, own.chunk_plan)
             report = plan_stage(*load_source(context, own), own, context.instance, context.log.info)
-        yield from _events(context, own.chunk_plan, report)
+        yield from _events(context, own, "chunk_plan", report)
 
     return plan_chunks
 
@@ -227,15 +228,15 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
             _log_checks(context, checks)
         not_sent = None
         if not config.chunks:
-            upserts = upsert_events(run.project, run.source, own, run.log.info, failed=retry_failed, force=config.force)
+            upserts = upsert_events(run.project, run.source, own, context, failed=retry_failed, force=config.force)
             not_sent = yield from upserts
         after_halt: list[CheckReport] = []
         linked, halted = run.link(retry_failed=retry_failed, checks=after_halt)
         _log_checks(context, after_halt)
         if linked is not None:
-            yield from _events(context, own.dataset, linked)
+            yield from _events(context, own, "dataset", linked)
         announce(context, own.failure_log)
-        yield from _events(context, own.failure_log, run.failure_log())
+        yield from _events(context, own, "failure_log", run.failure_log())
         if halted is None:  # what halts a run is reported by what watches it
             run.alert(context.run_id, has_listed=context.job_name not in (own.submit_job, own.retry_job))
         if (failure := halted or run.failure(failed, unknown) or not_sent) is not None:
@@ -249,9 +250,13 @@ def _is_retried_by_a_person(run: dg.DagsterRun) -> bool:
     return run.tags.get(RESUME_RETRY_TAG) == "true" and RETRY_NUMBER_TAG not in run.tags
 
 
-def _events(context: dg.OpExecutionContext, key: dg.AssetKey, report: StageReport) -> Iterator[dg.AssetMaterialization]:
+def _events(
+    context: dg.OpExecutionContext, own: SourceNames, stage: str, report: StageReport
+) -> Iterator[dg.AssetMaterialization]:
     _log_checks(context, report.checks)
-    yield dg.AssetMaterialization(key, metadata=report.metadata)
+    spec = own.specs[stage]
+    tags = made_now(context.instance, spec, report.version)
+    yield dg.AssetMaterialization(spec.key, metadata=report.metadata, tags=tags)
 
 
 def _log_checks(context: dg.OpExecutionContext, checks: Any) -> None:

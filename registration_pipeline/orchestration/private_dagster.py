@@ -20,6 +20,18 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 
 # What a job says of assets without executing their steps: the UI shows a job's schedule on the pages of these assets.
 from dagster._core.definitions.assets.job.asset_layer import AssetLayer
+
+# The tags of a materialization that say what it was made from: Dagster compares them to show what is out of date.
+from dagster._core.definitions.data_version import (
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    DEFAULT_DATA_VERSION,
+    NULL_EVENT_POINTER,
+    extract_data_version_from_entry,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
 # What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
@@ -69,8 +81,13 @@ if TYPE_CHECKING:
 __all__ = [
     "BACKFILL_ID_TAG",
     "BULK_ACTION_TERMINAL_STATUSES",
+    "CODE_VERSION_TAG",
+    "DATA_VERSION_IS_USER_PROVIDED_TAG",
+    "DATA_VERSION_TAG",
+    "DEFAULT_DATA_VERSION",
     "HIDDEN_TAG_PREFIX",
     "NO_CAPTURE",
+    "NULL_EVENT_POINTER",
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
     "RETRY_ON_FAILURE_TAG",
@@ -91,6 +108,9 @@ __all__ = [
     "StepMaterializationData",
     "delete_dynamic_partitions",
     "execute_run_iterator",
+    "extract_data_version_from_entry",
+    "get_input_data_version_tag",
+    "get_input_event_pointer_tag",
     "make_new_run_id",
     "postgres_event_log",
     "running_backfills",

@@ -22,6 +22,7 @@ from registration_pipeline.orchestration.partitions import (
     update_partitions,
 )
 from registration_pipeline.orchestration.private_dagster import CheckTarget
+from registration_pipeline.orchestration.provenance import PLAN_VERSION, made_of_chunk
 from registration_pipeline.orchestration.runs.failures import failure_line
 from registration_pipeline.orchestration.schema_check import schema_facts
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
@@ -93,6 +94,8 @@ class StageReport:
 
     metadata: dict[str, Any]
     checks: tuple[CheckReport, ...] = ()
+    version: str | None = None
+    """What Dagster compares to find what is out of date: another one is other data. None: it has none."""
 
 
 def inventory_stage(
@@ -120,7 +123,8 @@ def inventory_stage(
         metadata={"objects": inventory.objects, "objects_before": listed.objects_before or 0},
     )
     charged = price_class(source.location.scheme, is_report=source.storage.inventory_report is not None)
-    return StageReport(metadata.inventory_metadata(project.store, inventory, first, charged), (complete, kept))
+    shown = metadata.inventory_metadata(project.store, inventory, first, charged)
+    return StageReport(shown, (complete, kept), inventory.inventory_id)
 
 
 def plan_stage(
@@ -144,7 +148,7 @@ def plan_stage(
     )
     matches = _schema_check(source, own, plan.wave.counts.rejected_by_reason)
     shown = metadata.plan_metadata(project.store, plan) | metadata.partitions_metadata(partitions)
-    return StageReport(shown, (accounted, *matches))
+    return StageReport(shown, (accounted, *matches), PLAN_VERSION)
 
 
 def _show_chunks(
@@ -203,6 +207,7 @@ class ManifestTally:
 
     def __init__(self, project: Project, own: SourceNames) -> None:
         self._store, self._key = project.store, own.manifest
+        self._tags = made_of_chunk(own.specs.get("manifest"), {own.chunk_plan: PLAN_VERSION}, None)
         self.made = 0
         self.invalid: set[str] = set()
         """The chunks of all invalid manifests."""
@@ -215,7 +220,7 @@ class ManifestTally:
         if manifest.violations:
             self.add_invalid(chunk, manifest)
         shown = metadata.manifest_metadata(self._store, chunk, manifest)
-        return dg.AssetMaterialization(self._key, partition=chunk.chunk_id, metadata=shown)
+        return dg.AssetMaterialization(self._key, partition=chunk.chunk_id, metadata=shown, tags=self._tags)
 
     def add_invalid(self, chunk: "PlannedChunk", manifest: "Manifest") -> None:
         """Count a manifest that Encord would refuse."""
@@ -286,6 +291,10 @@ def registration_event(
     store: "StateStore", own: SourceNames, result: "ChunkResult"
 ) -> dg.AssetMaterialization | dg.AssetObservation:
     """Return what shows a concluded chunk: a materialization if all of it is registered, else an observation."""
-    kind = dg.AssetObservation if result.has_failures else dg.AssetMaterialization
     shown = metadata.registration_metadata(store, own.source, result)
-    return kind(own.registration, partition=result.chunk.chunk_id, metadata=shown)
+    chunk_id = result.chunk.chunk_id
+    if result.has_failures:
+        return dg.AssetObservation(own.registration, partition=chunk_id, metadata=shown)
+    # A later attempt is other data to what lists failures or links items.
+    tags = made_of_chunk(own.specs.get("registration"), {}, f"attempt-{result.attempt}")
+    return dg.AssetMaterialization(own.registration, partition=chunk_id, metadata=shown, tags=tags)

@@ -13,6 +13,7 @@ from registration_pipeline.orchestration import metadata
 from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.provenance import made_now
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.project.listener import Log
@@ -43,15 +44,24 @@ def upsert_stage(
 
 
 def upsert_events(
-    project: Project, source: SourceSettings, own: SourceNames, log: Log, *, failed: bool, force: bool
+    project: Project,
+    source: SourceSettings,
+    own: SourceNames,
+    context: dg.OpExecutionContext,
+    *,
+    failed: bool,
+    force: bool,
 ) -> Generator[UpsertEvent, None, dg.Failure | None]:
     """Run the stage as a step of a run over chunks: one event of its asset, and the failure that ends the run, if any."""
     if not source.upsert_metadata:
         return None
     with errors_as_failures():
-        counts, shown = upsert_stage(project, source, log, failed=failed, force=force)
-    kind = dg.AssetObservation if counts.failed else dg.AssetMaterialization
-    yield kind(own.metadata_upserts, metadata=shown)
+        counts, shown = upsert_stage(project, source, context.log.info, failed=failed, force=force)
+    if counts.failed:
+        yield dg.AssetObservation(own.metadata_upserts, metadata=shown)
+    else:
+        tags = made_now(context.instance, own.specs.get("metadata_upserts"), None)
+        yield dg.AssetMaterialization(own.metadata_upserts, metadata=shown, tags=tags)
     return upsert_failure(source, counts)
 
 
@@ -70,7 +80,7 @@ def upsert_failure(source: SourceSettings, counts: "UpsertCounts") -> dg.Failure
 def build_upserts_asset(own: SourceNames) -> dg.AssetsDefinition:
     """Return the asset of a source whose metadata is sent again when it changes."""
 
-    @dg.asset(**declared(own, "metadata_upserts", own.registration), pool=own.pool)
+    @dg.asset(**declared(own, "metadata_upserts"), pool=own.pool)
     @hosted(own, "metadata_upserts")
     def metadata_upserts(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
         with errors_as_failures():

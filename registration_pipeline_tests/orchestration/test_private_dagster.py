@@ -40,7 +40,11 @@ if TYPE_CHECKING:
 
 TAGS = {
     "BACKFILL_ID_TAG": "dagster/backfill",
+    "CODE_VERSION_TAG": "dagster/code_version",
+    "DATA_VERSION_IS_USER_PROVIDED_TAG": "dagster/data_version_is_user_provided",
+    "DATA_VERSION_TAG": "dagster/data_version",
     "HIDDEN_TAG_PREFIX": ".dagster/",
+    "NULL_EVENT_POINTER": "NULL",
     "RESUME_RETRY_TAG": "dagster/is_resume_retry",
     "RETRY_NUMBER_TAG": "dagster/retry_number",
     "RETRY_ON_FAILURE_TAG": "dagster/retry_on_asset_or_op_failure",
@@ -54,10 +58,14 @@ PARAMETERS = {
     "StepMaterializationData": ["materialization"],
     "schedule_execution_time_iterator": ["start_timestamp", "cron_schedule", "execution_timezone", "ascending"],
     "execute_run_iterator": ["job", "dagster_run", "instance"],
+    "extract_data_version_from_entry": ["entry"],
+    "get_input_event_pointer_tag": ["input_key"],
 }
 """What the shell passes."""
 TESTED_BELOW = {
     "BULK_ACTION_TERMINAL_STATUSES",
+    "DEFAULT_DATA_VERSION",
+    "get_input_data_version_tag",
     "NO_CAPTURE",
     "AssetLayer",
     "CheckError",
@@ -144,6 +152,14 @@ def test_a_job_may_name_assets_that_its_steps_do_not_materialize() -> None:
         run = nightly.execute_in_process(instance=instance)
         assert instance.get_latest_materialization_event(table.key) is None
     assert [event.step_key for event in run.get_step_success_events()] == ["step"]
+
+
+def test_what_an_asset_was_made_from_is_in_tags_that_name_its_inputs() -> None:
+    key = AssetKey(["fleet", "inventory"])
+
+    assert private_dagster.get_input_data_version_tag(key) == "dagster/input_data_version/fleet/inventory"
+    assert private_dagster.get_input_event_pointer_tag(key) == "dagster/input_event_pointer/fleet/inventory"
+    assert private_dagster.DEFAULT_DATA_VERSION.value == "INITIAL"
 
 
 def test_the_statuses_of_backfills_that_have_ended_are_known() -> None:
