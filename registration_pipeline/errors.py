@@ -190,10 +190,11 @@ class TransientError(SubmissionError):
     Args:
         message: what the service said.
         retry_after_seconds: the service's own hint, if it gave one.
+        was_sent: False if the service got nothing, because there was no connection.
     """
 
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
-        self.retry_after_seconds = retry_after_seconds
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None, was_sent: bool = True) -> None:
+        self.retry_after_seconds, self.was_sent = retry_after_seconds, was_sent
         super().__init__(message)
 
 

@@ -41,6 +41,7 @@ class DryRun:
         registered: chunks without a verdict that would be sent or gone on with, the new ones among them.
         retried: chunks with failures that would be sent again, whole: Encord skips what it has.
         upserts: registered units whose metadata would be sent again; None: the source does not ask for it.
+        warnings: of the plan, the first of them.
         links: registered units that would be linked to the dataset, those of ``registered`` not counted; None: no dataset.
     """
 
@@ -51,6 +52,7 @@ class DryRun:
     retried: Amount
     upserts: Amount | None
     links: int | None
+    warnings: tuple[str, ...] = ()
 
 
 def dry_run(project: Project, source: SourceSettings) -> DryRun:
@@ -87,6 +89,7 @@ def _tried(trial: Project, source: SourceSettings) -> DryRun:
         retried=_amount(task.chunk for task in tasks if task.after_attempt is not None),
         upserts=_upserts(trial, source),
         links=None if links is None else links.pending,
+        warnings=planned.plan.warnings.lines(),
     )
 
 

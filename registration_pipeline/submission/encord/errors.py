@@ -57,7 +57,7 @@ def _meaning(error: Exception, what: str, *, domain: str, is_start: bool, advice
     fault = _fault(error, is_start=is_start)
     words = _text(error)
     if fault is Fault.TRANSIENT and _was_not_sent(error):
-        return TransientError(f"{what}: {domain} can't be reached ({_unreachable(error)})")
+        return TransientError(f"{what}: {domain} can't be reached ({_unreachable(error)})", was_sent=False)
     if fault in (Fault.TRANSIENT, Fault.THROTTLED):
         hint = getattr(error, "retry_after", None)
         kind = ThrottledError if fault is Fault.THROTTLED else TransientError
