@@ -54,6 +54,11 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], object]:
     return _Globs("match", patterns).matcher()
 
 
+def is_include_rule(rule: str) -> bool:
+    """Return whether a rule, as ``KeyRules`` says it, leaves out what ``include`` does not choose."""
+    return rule == NO_INCLUDE_MATCHES or rule.startswith('include "')
+
+
 class KeyRules:
     """Globs compiled once, asked for every key of a bucket.
 

@@ -15,6 +15,7 @@ def check_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -
     """Check everything that a sync needs and return the exit status of the worst problem."""
     project = open_project(config)
     findings: list[Finding] = []
+    lines: list[Finding] = []
     sources = project.chosen(names)
     shown = set[tuple[str, str]]()
     for source in sources:
@@ -26,9 +27,9 @@ def check_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -
             is_of_all = finding.what in SAME_FOR_ALL and len(sources) > 1
             if is_of_all:
                 shown.add(said)  # once, not for every source
-            print_findings([replace(finding, source="") if is_of_all else finding])
-    checked = [finding for finding in findings if finding.was_checked]
-    errors = [finding.error for finding in checked if finding.error is not None]
+            lines.append(replace(finding, source="") if is_of_all else finding)
+            print_findings(lines[-1:])
+    errors = [finding.error for finding in findings if finding.error is not None and finding.was_checked]
     if as_json:
         checks = [
             {
@@ -36,10 +37,24 @@ def check_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -
                 "what": one.what,
                 "ok": one.error is None if one.was_checked else None,
                 "detail": one.detail,
+                "remark": one.is_remark,
             }
             for one in findings
         ]
         print_json({"ok": not errors, "checks": checks})
     else:
-        say("Ready to sync." if not errors else f"{len(errors)} of {counted(len(checked), 'check')} failed.")
+        say(_summary(lines))
     return max((error.exit_status for error in errors), default=DONE)
+
+
+def _summary(lines: Sequence[Finding]) -> str:
+    """Return the last line; its numbers are those of the lines above it."""
+    failed = sum(one.error is not None and one.was_checked for one in lines)
+    left_out = sum(not one.was_checked for one in lines)
+    remarks = sum(one.is_remark for one in lines)
+    parts = [f"{failed} of {counted(len(lines), 'check')} failed" if failed else "Ready to sync"]
+    if left_out:
+        parts.append(f"{left_out} not checked")
+    if remarks:
+        parts.append(counted(remarks, "remark"))
+    return f"{', '.join(parts)}."

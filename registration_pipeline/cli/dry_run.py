@@ -15,6 +15,7 @@ from registration_pipeline.cli.progress import TerminalListener
 from registration_pipeline.cli.session import DONE, exit_status, open_sources
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.foreign_text import printable
 from registration_pipeline.project.listener import listening
 from registration_pipeline.stages.dry_run import Amount, DryRun, dry_run
 
@@ -75,7 +76,7 @@ def _lines(run: DryRun) -> list[str]:
         lines.append(
             f"  dataset: {counted(run.links, 'registered unit')} and those that are registered now would be linked"
         )
-    return lines
+    return [*lines, *(f"  warning: {printable(warning)}" for warning in run.warnings)]
 
 
 def _left(run: DryRun) -> list[str]:

@@ -318,6 +318,7 @@ def print_findings(findings: Iterable[Finding]) -> None:
     """Print each check's result as it finishes; what is about all sources has no source's name."""
     for finding in findings:
         mark = "[red]problem[/red]" if finding.error else "[green]ok[/green]"
+        mark = "[yellow]remark[/yellow]" if finding.is_remark else mark
         mark = mark if finding.was_checked else "[yellow]not checked[/yellow]"
         source = f"{escape(finding.source)}: " if finding.source else ""
         say(f"{source}{finding.what}: {mark}: {escape(printable(finding.detail))}")

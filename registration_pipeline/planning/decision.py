@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from registration_pipeline.globs import is_include_rule
 from registration_pipeline.ids import inventory_id, rules_digest
 from registration_pipeline.limits import (
     ARCHIVED_STORAGE_CLASSES,
@@ -61,6 +62,7 @@ class Decision:
         rejected_by_reason: ``RejectionReason`` -> objects.
         unsupported: the keys of those that are ``unsupported_type``.
         excluded_by_rule: rule -> objects.
+        not_included: the first key that ``include`` leaves out, and the rule that does; None: there is none.
         members: those that leave the stream because a group rule takes them; None: there are none.
         missed: rule -> images that its globs match and its expression does not.
     """
@@ -75,6 +77,7 @@ class Decision:
     rejected_by_reason: Mapping[str, int]
     unsupported: Sequence[str]
     excluded_by_rule: Mapping[str, int]
+    not_included: tuple[str, str] | None
     members: Members | None
     missed: Mapping[int, Noted]
 
@@ -125,7 +128,7 @@ class Decider:
 
     def decide(self, rows: pa.RecordBatch) -> Decision:
         """Decide about inventory rows that are in no wave."""
-        rows, excluded_by_rule = self._without_excluded(rows)
+        rows, excluded_by_rule, not_included = self._without_excluded(rows)
         keys: list[str] = rows.column("key").to_pylist()
         kinds = self._find_kinds(keys, values_of(rows, "content_type"))
         urls = list(map(self._write_url, keys))
@@ -164,6 +167,7 @@ class Decider:
                 if found.reason is RejectionReason.UNSUPPORTED_TYPE
             ],
             excluded_by_rule=excluded_by_rule,
+            not_included=not_included,
             members=members,
             missed=missed,
         )
@@ -174,7 +178,7 @@ class Decider:
         Args:
             rows: of the inventory, with the chunk of each object as ``chunk_id``.
         """
-        rows, _ = self._without_excluded(rows)
+        rows, *_ = self._without_excluded(rows)
         keys: list[str] = rows.column("key").to_pylist()
         found = self._groups.members(keys, self._find_kinds(keys, values_of(rows, "content_type")))
         elsewhere = Noted()
@@ -208,12 +212,18 @@ class Decider:
         rows = rows.take(pa.array(others, pa.int64()))
         return members, rows, *([values[index] for index in others] for values in (keys, kinds, urls))
 
-    def _without_excluded(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
+    def _without_excluded(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str], tuple[str, str] | None]:
         if self._exclusion.is_empty:
-            return rows, Counter()
-        rules = list(map(self._exclusion.rule_of, rows.column("key").to_pylist()))
+            return rows, Counter(), None
+        keys: list[str] = rows.column("key").to_pylist()
+        rules = list(map(self._exclusion.rule_of, keys))
         kept = rows.filter(pa.array([rule is None for rule in rules], pa.bool_()))
-        return kept, Counter(rule for rule in rules if rule is not None)
+        by_rule = Counter(rule for rule in rules if rule is not None)
+        not_included = None
+        if any(map(is_include_rule, by_rule)):
+            pairs = zip(keys, rules, strict=True)
+            not_included = next((key, rule) for key, rule in pairs if rule is not None and is_include_rule(rule))
+        return kept, by_rule, not_included
 
     def _waiting(self, rows: pa.RecordBatch, sent: Sent | None) -> list[bool] | None:
         """Return which objects wait if nothing else is the matter with them; None: none does."""

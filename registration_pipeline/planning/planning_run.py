@@ -24,6 +24,7 @@ from registration_pipeline.planning.decision import Decider, Decision
 from registration_pipeline.planning.grouping.grouping import Grouping, GroupingTotals
 from registration_pipeline.planning.grouping.headers import Headers
 from registration_pipeline.planning.ledger import Ledger, LedgerMatch
+from registration_pipeline.planning.nothing_included import nothing_included
 from registration_pipeline.planning.object_facts import ObjectFacts
 from registration_pipeline.planning.schema import PLAN_SCHEMA, REJECTED_SCHEMA
 from registration_pipeline.planning.single_units import SingleUnits
@@ -65,6 +66,7 @@ class _Tally:
     unread: Noted = field(default_factory=Noted)
     suffixes: SuffixCounts = field(default_factory=SuffixCounts)
     excluded_by_rule: Counter[str] = field(default_factory=Counter)
+    not_included: tuple[str, str] | None = None
 
     def add(self, match: LedgerMatch, decision: Decision) -> None:
         self.objects += match.rows.num_rows
@@ -78,6 +80,7 @@ class _Tally:
         self.unread.add(decision.unread.first, decision.unread.count)
         self.suffixes.add(decision.unsupported)
         self.excluded_by_rule.update(decision.excluded_by_rule)
+        self.not_included = self.not_included or decision.not_included
 
     def add_members(self, totals: GroupingTotals) -> None:
         self.held += totals.held
@@ -249,11 +252,14 @@ class PlanningRun:
         )
 
     def _warnings(self) -> PlanWarnings:
-        """Return those about metadata, which concern many objects, and behind them those about rules and units."""
+        """Return those about all objects and about metadata, which concern many, then those about rules and units."""
         found = WarningList()
+        tally = self._tally
+        if tally.not_included is not None and tally.excluded_by_rule.total() == tally.objects:
+            found.add(nothing_included(self._source, counted(tally.objects, "object"), *tally.not_included))
         for line in self._facts.warnings():
             found.add(line)
-        unread = self._tally.unread
+        unread = tally.unread
         if unread.count:
             wait, their = ("waits", "its") if unread.count == 1 else ("wait", "their")
             found.add(

@@ -33,11 +33,23 @@ INSTANCE = "Dagster instance"
 SAME_FOR_ALL = frozenset({"configuration", "state", "messages", INSTANCE})
 """What is checked for all sources at once, as far as the answer is the same."""
 _TRIES = 3  # a person waits for a preflight
+_AGAIN = "Check again later."
+"""What to do about an Encord that does not respond: a check has nothing that could be lost."""
 _CHECK_SECONDS = {"state": 15.0, "bucket": 25.0}
 """For each check as a whole, whatever the services behind it do: a source whose services are all silent takes 90 s."""
 _ENCORD_SECONDS = 20.0
 """For asking Encord again, besides the time that one reply may take."""
 _ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a check returns instead of a text if a person should know something that keeps no sync from running."""
+
+    detail: str
+
+
+Check = Callable[[], str | Remark]
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,7 @@ class Finding:
         detail: what was found, or what is wrong and what to do.
         error: None when all is well.
         was_checked: False if the check was left out, because another one failed.
+        is_remark: True if nothing is wrong, and ``detail`` says what may not be what was meant.
     """
 
     source: str
@@ -56,10 +69,11 @@ class Finding:
     detail: str
     error: RegistrationPipelineError | None = None
     was_checked: bool = True
+    is_remark: bool = False
 
 
 def run_checks(
-    project: Project, source: SourceSettings, besides: Mapping[str, Callable[[], str]] | None = None
+    project: Project, source: SourceSettings, besides: Mapping[str, Check] | None = None
 ) -> Iterator[Finding]:
     """Yield a finding for everything from the configuration to Encord's folder; continue after a problem.
 
@@ -70,7 +84,7 @@ def run_checks(
             a time that it limits itself.
     """
     listed: list[pa.RecordBatch] = []
-    checks: dict[str, Callable[[], str]] = {
+    checks: dict[str, Check] = {
         "configuration": lambda: _configuration(project, source),
         "state": lambda: _state(project, source),
         **({"messages": lambda: _messages(project)} if project.settings.notify else {}),
@@ -107,9 +121,12 @@ def run_checks(
         yield _finding(source, "dataset", lambda: _dataset(project, source), encord_seconds)
 
 
-def _finding(source: SourceSettings, what: str, check: Callable[[], str], seconds: float | None = None) -> Finding:
+def _finding(source: SourceSettings, what: str, check: Check, seconds: float | None = None) -> Finding:
     try:
-        return Finding(source.name, what, check() if seconds is None else within(seconds, check))
+        found = check() if seconds is None else within(seconds, check)
+        if isinstance(found, Remark):
+            return Finding(source.name, what, found.detail, is_remark=True)
+        return Finding(source.name, what, found)
     except TooLongError as error:
         silent = ServiceUnavailableError(
             f"{error}. Check the network, proxies, and the address of what was asked: sources.{source.name}.uri and "
@@ -126,9 +143,9 @@ def _messages(project: Project) -> str:
     return f"{said}; {no_link}" if no_link else said
 
 
-def _configuration(project: Project, source: SourceSettings) -> str:
-    warning = url_warning(source)
-    return f"{project.settings.path} is valid" + (f"; but {warning}" if warning else "")
+def _configuration(project: Project, source: SourceSettings) -> str | Remark:
+    valid, warning = f"{project.settings.path} is valid", url_warning(source)
+    return Remark(f"{valid}; but {warning}") if warning else valid
 
 
 def _state(project: Project, source: SourceSettings) -> str:
@@ -142,18 +159,27 @@ def _state(project: Project, source: SourceSettings) -> str:
     return f"{uri} can be read and written"
 
 
-def _bucket(project: Project, source: SourceSettings, listed: "list[pa.RecordBatch]") -> str:
+def _bucket(project: Project, source: SourceSettings, listed: "list[pa.RecordBatch]") -> str | Remark:
     lister = project.lister(source)
     if source.storage.inventory_report is not None:
         from registration_pipeline.inventory.reports.lister import ReportLister
 
         assert isinstance(lister, ReportLister)
-        return lister.check()  # its first row is known only when all are sorted
+        return _remarked(source, lister.check(), listed)  # its first row is known only when all are sorted
     first = next(iter(lister.list_objects()), None)
     if first is None or first.num_rows == 0:
-        return f"{lister.description}: readable, but it has no objects; check the prefix in sources.{source.name}.uri"
+        return Remark(
+            f"{lister.description}: readable, but it has no objects; check the prefix in sources.{source.name}.uri"
+        )
     listed.append(first)
-    return f"{lister.description}: readable"
+    return _remarked(source, f"{lister.description}: readable", listed)
+
+
+def _remarked(source: SourceSettings, found: str, listed: "list[pa.RecordBatch]") -> str | Remark:
+    from registration_pipeline.project.remarks import bucket_remarks
+
+    remarks = bucket_remarks(source, listed)
+    return Remark("; but ".join([found, ". Also, ".join(remarks)])) if remarks else found
 
 
 def _integration(project: Project, source: SourceSettings) -> str:
@@ -171,7 +197,7 @@ def _folder(project: Project, source: SourceSettings) -> str:
     from registration_pipeline.submission.known_folders import FolderFinder, KnownFolders
     from registration_pipeline.submission.shared_folder import refuse_shared_folder
 
-    folder, retry, said = source.encord.folder, RetryPolicy(attempts=_TRIES), list[str]()
+    folder, retry, said = source.encord.folder, RetryPolicy(attempts=_TRIES, advice=_AGAIN), list[str]()
     try:
         known = project.known_folders(source)
     except StateError:  # which the check of the state says
@@ -188,7 +214,7 @@ def _folder(project: Project, source: SourceSettings) -> str:
 def _schema(project: Project, source: SourceSettings, seconds: float) -> Finding:
     from registration_pipeline.submission.calls.retry import RetryPolicy
 
-    retry = RetryPolicy(attempts=_TRIES)
+    retry = RetryPolicy(attempts=_TRIES, advice=_AGAIN)
     found = _finding(source, "metadata schema", lambda: try_schema(project, source, retry), seconds)
     if isinstance(found.error, PermissionDeniedError):
         # Only `schema` needs to read it: a sync does not.
@@ -200,10 +226,10 @@ def _dataset(project: Project, source: SourceSettings) -> str:
     from registration_pipeline.project.datasets import find_source_dataset
     from registration_pipeline.submission.calls.retry import RetryPolicy
 
-    return find_source_dataset(project, source, RetryPolicy(attempts=_TRIES))
+    return find_source_dataset(project, source, RetryPolicy(attempts=_TRIES, advice=_AGAIN))
 
 
 def _with_retries(what: str, call: Callable[[], str | None]) -> str | None:
     from registration_pipeline.submission.calls.retry import RetryPolicy
 
-    return RetryPolicy(attempts=_TRIES).read(what, call)
+    return RetryPolicy(attempts=_TRIES, advice=_AGAIN).read(what, call)

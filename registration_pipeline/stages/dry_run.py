@@ -46,6 +46,7 @@ class DryRun:
         left: chunks with failures that would not be sent again while their objects are as they are.
         exhausted: how many of ``left`` were tried as often as ``max_attempts`` allows.
         upserts: registered units whose metadata would be sent again; None: the source does not ask for it.
+        warnings: of the plan, the first of them.
         links: registered units that would be linked to the dataset, those of ``registered`` not counted; None: no dataset.
     """
 
@@ -58,6 +59,7 @@ class DryRun:
     exhausted: int
     upserts: Amount | None
     links: int | None
+    warnings: tuple[str, ...] = ()
 
 
 def dry_run(project: Project, source: SourceSettings) -> DryRun:
@@ -98,6 +100,7 @@ def _tried(trial: Project, source: SourceSettings) -> DryRun:
         exhausted=sum(is_quarantined(status, max_attempts=source.max_attempts) for status in left),
         upserts=_upserts(trial, source),
         links=None if links is None else links.pending,
+        warnings=planned.plan.warnings.lines(),
     )
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from registration_pipeline.cli.options import JsonOption, UnusedConfigOption
-from registration_pipeline.errors import UsageError
 
 commands = typer.Typer()
 
@@ -43,11 +42,10 @@ def init(
 
     Asks on a terminal for what no option gives. Nothing is replaced without `--force`.
     """
-    from registration_pipeline.cli.init.command import Given, init_folder
+    from registration_pipeline.cli.init.command import init_folder
+    from registration_pipeline.cli.init.settling import Given
 
     del config
-    if schedule is not None and no_schedule:
-        raise UsageError("Give --schedule CRON or --no-schedule, not both.")
     given = Given(
         uri=uri,
         source=source,

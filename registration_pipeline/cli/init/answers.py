@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from registration_pipeline.errors import UsageError
-from registration_pipeline.settings.addresses import SourceScheme
+from registration_pipeline.settings.addresses import SourceScheme, parse_location
 
 SANDBOX_DOMAIN = "http://127.0.0.1:8742"
 """Where ``registration-pipeline sandbox`` listens if it is not given another port."""
@@ -57,13 +57,13 @@ class Answers:
 
 
 def uri_of(written: str, folder: Path) -> str:
-    """Return the address of the objects; a directory may be written as a path.
+    """Return the address of the objects: a prefix ends with a slash, and a directory may be written as a path.
 
     Raises:
         UsageError: it is neither an address nor a directory.
     """
     if "://" in written:
-        return written
+        return f"{written}/" if _is_half_a_folder(written) else written
     path = folder / Path(written).expanduser()
     if not path.is_dir():
         raise UsageError(
@@ -71,6 +71,15 @@ def uri_of(written: str, folder: Path) -> str:
             "az://container@account/prefix/, obs://bucket/prefix/, or a directory that exists."
         )
     return path.resolve().as_uri() + "/"
+
+
+def _is_half_a_folder(uri: str) -> bool:
+    """Return whether keys beside a folder would be taken, too: what variables hold, and what is not valid, stays as it is."""
+    try:
+        prefix = parse_location(uri).prefix
+    except ValueError:
+        return False
+    return bool(prefix) and not prefix.endswith("/") and "${" not in uri
 
 
 def name_for(uri: str) -> str:

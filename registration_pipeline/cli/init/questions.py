@@ -31,9 +31,19 @@ def ask_uri(folder: Path) -> str:
     def read(written: str) -> str:
         uri = uri_of(written, folder)
         parse_location(uri)
+        say_slash(written, uri)
         return uri
 
-    return _asked(_WHERE, None, read)
+    return _asked(_WHERE, read, needed="there is nothing to register without an address")
+
+
+def say_slash(written: str, uri: str) -> None:
+    """Say so if an address was ended with a slash."""
+    if "://" in written and uri == f"{written}/":
+        notice(
+            f"A slash was added: {uri}. Without it, keys that only begin like the folder's name would belong to it, too. If "
+            "these are meant, remove it from uri in registration.yaml."
+        )
 
 
 def ask_source(uri: str) -> str:
@@ -43,12 +53,12 @@ def ask_source(uri: str) -> str:
         SourceSettings(name=written, uri=uri)
         return written
 
-    return _asked("Name of the source (a-z, 0-9 and hyphens)", name_for(uri), read)
+    return _asked("Name of the source (a-z, 0-9 and hyphens)", read, default=name_for(uri))
 
 
 def ask_endpoint() -> str | None:
     """Ask for the endpoint of an S3-compatible store."""
-    return _asked(_ENDPOINT, "", lambda written: parse_endpoint(written) if written else "") or None
+    return _asked(_ENDPOINT, lambda written: parse_endpoint(written) if written else "") or None
 
 
 def ask_region(uri: str, endpoint_url: str | None) -> str | None:
@@ -60,21 +70,41 @@ def ask_region(uri: str, endpoint_url: str | None) -> str | None:
         StorageSettings(region=written)
         return written
 
-    return _asked("Region of the bucket, e.g. eu-west-2", None, read)
+    return _asked(
+        "Region of the bucket, e.g. eu-west-2",
+        read,
+        needed="the URLs of the objects hold the bucket's region. Only an S3-compatible store with an endpoint needs none: "
+        "for that, press Ctrl-C and give --endpoint-url",
+    )
 
 
 def ask_integration() -> str:
     """Ask for the integration."""
-    return _asked("Title or UUID of the cloud integration in Encord", None, lambda written: written)
+    return _asked(
+        "Title or UUID of the cloud integration in Encord",
+        lambda written: written,
+        needed="Encord reads the objects through an integration, and lists them where cloud integrations are set up",
+    )
 
 
-def _asked(question: str, default: str | None, read: Callable[[str], str]) -> str:
+def _asked(question: str, read: Callable[[str], str], *, default: str = "", needed: str | None = None) -> str:
+    """Ask until the answer can be right.
+
+    Args:
+        question: what is asked.
+        read: makes the answer of what was written, or raises.
+        default: taken for an empty answer.
+        needed: why there must be an answer; None: it may be empty.
+    """
     while True:
         # On standard error, so that --json's document stays alone on standard output.
         written = str(typer.prompt(question, default=default, show_default=bool(default), err=True)).strip()
+        if needed is not None and not written:
+            notice(f"An answer is needed: {needed}.")
+            continue
         try:
             return read(written)
         except ValidationError as error:
-            notice(f"{written!r} {error.errors()[0]['ctx']['error']}.")
+            notice(f"{written!r}: {error.errors()[0]['ctx']['error']}.")
         except (ValueError, UsageError) as error:
             notice(f"{written!r}: {error}" if isinstance(error, ValueError) else str(error))

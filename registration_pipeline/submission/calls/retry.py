@@ -49,6 +49,7 @@ class RetryPolicy:
             one 401 of a gateway in between must not end a night's run.
         pace: how fast may be asked; None: as fast as the callers are.
         source: in whose name ``pace`` is asked.
+        advice: what to do when patience ends, as a sentence.
         sleep: injected so that tests do not wait; by default a wait that ``stop`` ends.
         jitter: draws a number between two.
         stop: set when nothing more may be sent.
@@ -61,6 +62,7 @@ class RetryPolicy:
     confirmations: int = 3
     pace: Pace | None = None
     source: str = ""
+    advice: str = "Nothing is lost; run again later."
     sleep: Callable[[float], object] | None = None
     jitter: Callable[[float, float], float] = field(default=random.uniform)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -120,8 +122,8 @@ class RetryPolicy:
             hint = f" It asks to wait {_hint(error):.0f} s." if _hint(error) > self.hint_cap_seconds else ""
             attempts = "1 attempt" if tries == 1 else f"{tries} attempts"
             raise ServiceUnavailableError(
-                f"Encord did not respond after {attempts} ({what}): {error}.{hint} Nothing is lost; run again "
-                "later. If it lasts, check the network and Encord's address (ENCORD_DOMAIN, else encord.domain)."
+                f"Encord did not respond after {attempts} ({what}): {error}.{hint} {self.advice} "
+                "If it lasts, check the network and Encord's address (ENCORD_DOMAIN, else encord.domain)."
                 # A call that could not connect has an id that Encord never saw.
                 + (f" Encord's trace id of the last call is {calls.newest}." if calls.newest and error.was_sent else "")
             ) from error

@@ -50,7 +50,7 @@ def test_check_as_json_has_every_look(workplace: Workplace):
     document = workplace.run("check", "--json").document
     assert document["ok"] is True
     assert [check["what"] for check in document["checks"]] == CHECKS
-    assert all(list(check) == ["source", "what", "ok", "detail"] for check in document["checks"])
+    assert all(list(check) == ["source", "what", "ok", "detail", "remark"] for check in document["checks"])
 
 
 def test_check_as_json_tells_problems_with_the_same_status(workplace: Workplace):
@@ -242,7 +242,7 @@ def test_an_instance_whose_databases_can_not_be_written_does_not_hide_the_other_
         path.chmod(0o700)
     assert said.status == 4
     assert "Dagster's own files can't be written: " in said.words
-    assert "1 of 6 checks failed." in said.out
+    assert "1 of 6 checks failed, 1 remark." in said.out
 
 
 def test_a_database_that_is_down_is_named_by_its_line_with_the_other_checks(
@@ -263,7 +263,7 @@ def test_a_database_that_is_down_is_named_by_its_line_with_the_other_checks(
     line = text.splitlines().index("storage:") + 1
     assert f"dagster.yaml:{line}: storage.postgres: Dagster's database " in said.words
     assert "Connection refused" in said.words
-    assert "1 of 6 checks failed." in said.out
+    assert "1 of 6 checks failed, 1 remark." in said.out
     assert "secret-4711" not in said.out + said.err
 
 

@@ -111,6 +111,18 @@ def test_it_says_the_next_three_commands(workplace: Workplace) -> None:
     ]
 
 
+def test_a_sandbox_with_a_bucket_lists_all_that_it_needs(workplace: Workplace) -> None:
+    said = init(workplace, "--sandbox", "--uri", "s3://lab/raw/", "--endpoint-url", "http://127.0.0.1:9000", "--json")
+
+    assert said.document["next"][1:] == [
+        "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...",
+        "registration-pipeline sandbox --open",
+        "export ENCORD_SSH_KEY_FILE=$PWD/sandbox/id_ed25519",
+        "registration-pipeline check",
+        "registration-pipeline sync",
+    ]
+
+
 def test_a_sandbox_needs_no_bucket_and_no_key(workplace: Workplace, folder: Path) -> None:
     said = init(workplace, "--sandbox")
 
@@ -133,9 +145,9 @@ def test_a_directory_can_be_written_as_a_path(workplace: Workplace, folder: Path
 
 
 REFUSED = {
-    "nothing is known": ((), "there is none. Give --uri and --integration; or --sandbox"),
-    "no integration": (BUCKET[:4], "Give --integration; or"),
-    "no region": ((*BUCKET[:2], *BUCKET[4:]), "Give --region (or --endpoint-url for an S3-compatible store);"),
+    "nothing is known": ((), "Give --uri and --integration, because there is no terminal to ask on; or --sandbox"),
+    "no integration": (BUCKET[:4], "Give --integration, because"),
+    "no region": ((*BUCKET[:2], *BUCKET[4:]), "Give --region (or --endpoint-url for an S3-compatible store), because"),
     "not an address": (("--uri", "fleet-bucket"), "'fleet-bucket' is neither an address nor a directory in"),
     "unknown scheme": (("--uri", "ftp://x/", *BUCKET[2:]), "sources.x.uri: must be s3://"),
     "bad region": ((*BUCKET, "--region", "EU x"), "sources.fleet-bucket.storage.region: must be a region's code"),
@@ -154,7 +166,77 @@ def test_what_can_not_be_right_is_refused_and_nothing_is_written(
 
     assert said.status == 2
     assert says in said.words
-    assert not [path for path in folder.rglob("*") if path.is_file()]
+    assert not folder.exists()
+
+
+def test_all_that_is_missing_or_wrong_is_said_at_once(workplace: Workplace, folder: Path) -> None:
+    wrong = ("--uri", "no-directory", "--region", "EU x", "--source", "Fleet", "--schedule", "nightly", "--no-schedule")
+    said = init(workplace, *wrong, "--state", "ftp://x", "--endpoint-url", "minio")
+
+    assert said.status == 2
+    assert said.err.splitlines()[0].endswith(
+        "Give --integration, because there is no terminal to ask on; or --sandbox, which needs no bucket and no key."
+    ), said.err
+    for part in (
+        "--schedule CRON or --no-schedule, not both",
+        "'no-directory' is neither an address nor a directory",
+        "storage.region: must be a region's code",
+        "a source's name is made of a-z",
+        "state: must be",
+        "storage.endpoint_url: must be",
+    ):
+        assert part in said.words
+    assert not folder.exists()
+
+
+def test_a_write_that_fails_leaves_no_new_folder_and_no_file_behind(workplace: Workplace, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "media").write_text("a file")
+    said = init(workplace, "--sandbox")
+
+    assert said.status == 2, said.words
+    assert f"{folder / 'media'} can't be written" in said.words
+    assert [path.name for path in folder.iterdir()] == ["media"]
+
+
+SLASHES = {
+    "added to a prefix": ("s3://fleet-bucket/raw", "s3://fleet-bucket/raw/"),
+    "not to a bucket": ("s3://fleet-bucket", "s3://fleet-bucket"),
+    "not to a folder": ("s3://fleet-bucket/raw/", "s3://fleet-bucket/raw/"),
+}
+
+
+@pytest.mark.parametrize(("written", "uri"), SLASHES.values(), ids=SLASHES)
+def test_a_prefix_ends_with_a_slash(workplace: Workplace, folder: Path, written: str, uri: str) -> None:
+    said = init(workplace, "--uri", written, *BUCKET[2:], "--json")
+
+    assert said.status == 0, said.words
+    assert settings_of(folder).sources["fleet-bucket"].uri == uri
+    assert (f"A slash was added: {uri}." in said.err) == (written != uri)
+    assert said.document["files"], "the notice is not on standard output"
+
+
+def test_a_refusal_begins_with_what_to_give(workplace: Workplace) -> None:
+    said = init(workplace, "--uri", "s3://fleet-bucket/raw")
+    assert said.err.startswith("Error: Give --integration and --region"), said.err
+
+
+def test_a_prefix_that_comes_from_a_variable_stays_as_it_is(
+    workplace: Workplace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFIX_X", "raw/")
+    assert init(workplace, "--uri", "s3://fleet-bucket/${PREFIX_X}", *BUCKET[2:]).status == 0
+    written = yaml.safe_load((folder / "registration.yaml").read_text())
+    assert written["sources"]["fleet-bucket"]["uri"] == "s3://fleet-bucket/${PREFIX_X}"
+
+
+def test_a_signature_in_an_address_is_refused_and_no_slash_makes_it_a_folder(
+    workplace: Workplace, folder: Path
+) -> None:
+    said = init(workplace, "--uri", "s3://fleet-bucket/raw?abc", *BUCKET[2:])
+    assert said.status == 2
+    assert "holds a query" in said.words
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -192,13 +274,16 @@ def test_a_folder_that_can_not_be_written_is_named(workplace: Workplace) -> None
 @pytest.mark.slow
 def test_on_a_terminal_it_asks_until_the_answer_can_be_right(workplace: Workplace, folder: Path) -> None:
     answers = [
+        ("Where are the objects", ""),
         ("Where are the objects", "ftp://x/"),
-        ("Where are the objects", "s3://fleet-bucket/raw/"),
+        ("Where are the objects", "s3://fleet-bucket/raw"),
         ("Name of the source", "Bad Name"),
         ("Name of the source", ""),
         ("Endpoint", ""),
+        ("Region", ""),
         ("Region", "EU x"),
         ("Region", "eu-west-2"),
+        ("Title or UUID", ""),
         ("Title or UUID", "prod-aws"),
     ]
     status, shown = converse(["init", "--dir", "new"], answers, cwd=workplace.root)
@@ -206,6 +291,16 @@ def test_on_a_terminal_it_asks_until_the_answer_can_be_right(workplace: Workplac
     assert status == 0, shown
     assert "'ftp://x/': must be s3://" in shown
     assert "ftp:// is none of these" in shown
-    assert "'EU x' must be a region's code" in shown
+    assert "'Bad Name': a source's name is made of" in shown
+    assert "'EU x': must be a region's code" in shown
+    words = " ".join(shown.split())
+    assert "A slash was added: s3://fleet-bucket/raw/." in words
+    assert words.count("An answer is needed: ") == 3
+    for why in (
+        "nothing to register without an address",
+        "URLs of the objects hold the bucket's region",
+        "reads the objects through an",
+    ):
+        assert why in words
     source = settings_of(folder).sources["fleet-bucket"]
     assert (source.storage.region, source.encord.integration) == ("eu-west-2", "prod-aws")
