@@ -26,7 +26,7 @@ from registration_pipeline.state.version import ensure_layout
 from registration_pipeline.tracking.failures.files import STAGE_PLAN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from registration_pipeline.notify.incident import Incident
     from registration_pipeline.notify.known import KnownFailures
@@ -40,9 +40,10 @@ _UNRECORDED: Final[set[tuple[str, str]]] = set()
 """Sources and runs that this process sent a message of without a record."""
 
 _LAST_MESSAGES: Final = 5
+"""Messages that are looked through for one that did not arrive."""
+
 _LARGEST_PAGE: Final = 2_000_000
 """Bytes of a report that is attached; it has fifty thousand, and mail servers refuse large messages."""
-"""Messages that are looked through for one that did not arrive."""
 
 
 def _now() -> datetime:
@@ -156,24 +157,26 @@ class Notifier:
             recorded = self._record(incident)
         except StateError as error:
             return self._send_unrecorded(incident, error)
-        return recorded is not None and self._send(recorded.memory.number, 1, document_of(recorded), ())
+        return recorded is not None and self._send(recorded.memory.number, 1, document_of(recorded))
 
     def send_again(self) -> None:
         """Send what did not arrive: a channel was down, or the process died between recording and sending."""
         if not self._channels:
             return
-        for tries in self._records.tries()[-_LAST_MESSAGES:]:
+        last = self._records.tries()[-_LAST_MESSAGES:]
+        for place, tries in enumerate(last, start=1):
             # What is damaged can't be sent again; `state --verify` names it, and later messages don't need it.
             with suppress(StateCorruptError):
-                self._send_again(tries)
+                self._send_again(tries, last[place:])
 
-    def _send_again(self, tries: Tries) -> None:
+    def _send_again(self, tries: Tries, later: Sequence[Tries]) -> None:
+        """Send a message to the channels that need it still: one that has the end of a trouble does not get its beginning."""
         if not self._records.due_again(tries, self._clock()):
             return
         attempt = tries.last + 1
         if self._records.begin_try(tries.number, attempt, self._clock()):
-            have = self._records.have(tries)
-            self._send(tries.number, attempt, self._records.message(tries.number), tuple(have))
+            have, overtaken = self._records.have(tries), self._records.overtaken(tries, later)
+            self._send(tries.number, attempt, self._records.message(tries.number), have, overtaken)
 
     def _message(self, document: Mapping[str, Any]) -> Message:
         """Return the message of a document, with the report as it is in the state; a message goes without it if need be."""
@@ -247,8 +250,17 @@ class Notifier:
             )
             return compare(self._store, self._source.name, None, rows)
 
-    def _send(self, number: int, attempt: int, document: Mapping[str, object], have: Sequence[str]) -> bool:
-        channels = {name: channel for name, channel in self._channels.items() if name not in have}
+    def _send(
+        self,
+        number: int,
+        attempt: int,
+        document: Mapping[str, object],
+        have: Collection[str] = (),
+        overtaken: Collection[str] = (),
+    ) -> bool:
+        channels = {
+            name: channel for name, channel in self._channels.items() if name not in have and name not in overtaken
+        }
         results = send_to_all(channels, self._message(document), self._patience)
         failed = self._warn_of(results)
         sent = [name for name in results if name not in failed]

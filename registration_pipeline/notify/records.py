@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from registration_pipeline.errors import StateConflictError
+from registration_pipeline.errors import StateConflictError, StateCorruptError
+from registration_pipeline.notify.incident import IncidentKind
 from registration_pipeline.notify.known import KnownFailures
 from registration_pipeline.notify.rules import Memory
 from registration_pipeline.state.damage import damaged
@@ -170,6 +172,20 @@ class AlertRecords:
         results = (self._result(tries, attempt) for attempt, result in tries.results.items() if result)
         return {channel for result in results for channel in result["sent"]}
 
+    def overtaken(self, tries: Tries, later: Sequence[Tries]) -> set[str]:
+        """Return the channels that a message comes too late for: they have one of those that ended what it is about, or after.
+
+        Args:
+            tries: of the message.
+            later: the messages after it, in their order.
+        """
+        record, channels, is_over = self._record(tries.number), set[str](), False
+        for one in later:
+            with suppress(StateCorruptError):  # what can't be read has ended nothing
+                is_over = is_over or _ends(self._record(one.number), record)
+                channels |= self.have(one) if is_over else set()
+        return channels
+
     def forget(self, before: KnownFailures | None, after: KnownFailures | None) -> None:
         """Remove the digests that only an earlier message was compared with."""
         kept = {part.name for part in after.parts} if after else set()
@@ -198,6 +214,16 @@ class AlertRecords:
             # A store that repeats a write whose reply was lost finds its own file there.
             return self._store.read(name) == data
         return True
+
+
+def _ends(later: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Return whether what a message is about is over with a later one; that all is well is over with any other."""
+    kind = record["message"]["kind"]
+    if kind == IncidentKind.RECOVERED:
+        return True
+    if kind == IncidentKind.FAILED:
+        return later["memory"]["known"] is None
+    return record["memory"]["troubles"][-1] not in later["memory"]["troubles"]
 
 
 def _claim(now: datetime) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def _submit_job(
 
 def _inventory_op(own: SourceNames) -> dg.OpDefinition:
     @dg.op(
-        name=f"{own.ident}_take_inventory",
+        name=f"{own.ident}_{names.LIST_STEP}",
         description="Lists the source into a new inventory, after Encord has accepted key, integration and folder.",
         pool=own.listing_pool,
         out=dg.Out(dg.Nothing),

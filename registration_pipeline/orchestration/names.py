@@ -19,6 +19,9 @@ DEFINITIONS_MODULE = "registration_pipeline.definitions"
 SUBMIT_STEP = "submit_chunks"
 """The step that makes and registers chunks of a source as assets, behind the source's ident."""
 
+LIST_STEP = "take_inventory"
+"""The step of a sync that lists the bucket, likewise."""
+
 SOURCE_TAG = "registration/source"
 STAGE_METADATA = "registration/stage"
 

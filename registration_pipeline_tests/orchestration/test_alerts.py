@@ -8,6 +8,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import dagster as dg
 import pytest
 import yaml
 from dagster import (
@@ -20,6 +21,7 @@ from dagster import (
 )
 
 from registration_pipeline.cli.session import JobRequest, run_jobs
+from registration_pipeline.orchestration.alerts.failed_runs import lists
 from registration_pipeline.orchestration.alerts.watch import GRACE, Cursor, Watch
 from registration_pipeline.orchestration.runs.launch import remote_origin, run_job
 from registration_pipeline.orchestration.runs.processes import WORKER_TAG, worker_tag
@@ -226,6 +228,60 @@ def test_a_tick_whose_run_was_made_is_not_missed(
     assert webhook.kinds == []
 
 
+def made_run(pipeline: Pipeline, instance: DagsterInstance, job: str, status: DagsterRunStatus, **fields: Any) -> None:
+    """Leave a run that was made now."""
+    definition = pipeline.definitions.resolve_job_def(job)
+    instance.create_run_for_job(definition, status=status, remote_job_origin=remote_origin(job), **fields)
+
+
+ENDED, GOES_ON = DagsterRunStatus.SUCCESS, DagsterRunStatus.STARTED
+BY_SCHEDULE = {"tags": {"dagster/schedule_name": "fleet_cameras_nightly"}}
+OF_TICKS = [
+    pytest.param("submit_job", ENDED, -4, {}, 1, id="a run that only submits, before the tick"),
+    pytest.param("submit_job", ENDED, 2, {}, 1, id="a run that only submits, after the tick"),
+    pytest.param("retry_job", GOES_ON, -4, {}, 1, id="a retry that goes on"),
+    pytest.param("plan_job", ENDED, 2, {}, 1, id="a plan"),
+    pytest.param("sync_job", ENDED, -4, {}, 1, id="a sync by hand that ended before the tick"),
+    pytest.param("sync_job", GOES_ON, -4, {}, 0, id="a sync by hand that goes on"),
+    pytest.param("sync_job", ENDED, 2, {}, 0, id="a sync by hand after the tick"),
+    pytest.param("nightly_job", ENDED, -4, BY_SCHEDULE, 0, id="the nightly sync, by a clock that is behind"),
+    pytest.param("nightly_job", ENDED, -6, BY_SCHEDULE, 1, id="the nightly sync of an earlier tick"),
+    pytest.param("inventory_job", ENDED, 2, {}, 0, id="an inventory after the tick"),
+]
+
+
+@pytest.mark.parametrize(("job", "status", "minutes", "fields", "messages"), OF_TICKS)
+def test_only_a_run_that_lists_is_the_night_of_a_tick(
+    pipeline: Pipeline,
+    instance: DagsterInstance,
+    webhook: MessageServer,
+    *,
+    job: str,
+    status: DagsterRunStatus,
+    minutes: int,
+    fields: dict[str, Any],
+    messages: int,
+) -> None:
+    tick = (datetime.now(UTC) - timedelta(minutes=minutes)).replace(second=0)
+    notifying(pipeline, webhook.url, schedule=f"{tick.minute} {tick.hour} * * *")
+    cursor = look(pipeline, instance, None, tick - timedelta(hours=1))
+    made_run(pipeline, instance, getattr(pipeline.own, job), status, **fields)
+
+    look(pipeline, instance, cursor, tick + GRACE + timedelta(minutes=1))
+
+    assert webhook.kinds == ["missed"] * messages
+
+
+def test_a_sync_that_is_re_executed_behind_its_listing_does_not_list(pipeline: Pipeline) -> None:
+    def steps(*names: str) -> dg.DagsterRun:
+        return dg.DagsterRun(
+            job_name=pipeline.own.nightly_job, step_keys_to_execute=[f"fleet_cameras_{n}" for n in names]
+        )
+
+    assert not lists(steps("register_chunks"), pipeline.own)
+    assert lists(steps("take_inventory", "plan_chunks", "register_chunks"), pipeline.own)
+
+
 def test_ticks_before_the_source_was_known_or_under_another_schedule_are_not_missed(
     pipeline: Pipeline, instance: DagsterInstance, webhook: MessageServer
 ) -> None:
@@ -291,8 +347,6 @@ def test_a_backfill_reports_new_failures_once_with_the_log_of_a_chunk(
 def test_of_a_hosts_job_over_our_assets_only_our_steps_are_reported(
     pipeline: Pipeline, instance: DagsterInstance, webhook: MessageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dagster as dg
-
     @dg.asset
     def fleet() -> None:
         raise RuntimeError("theirs")
@@ -410,8 +464,6 @@ def test_a_cursor_that_can_not_be_read_begins_anew() -> None:
 def test_a_run_of_another_team_is_nothing_of_ours(
     pipeline: Pipeline, instance: DagsterInstance, webhook: MessageServer
 ) -> None:
-    import dagster as dg
-
     @dg.asset(key=AssetKey("theirs"))
     def theirs() -> None:
         raise RuntimeError

@@ -5,12 +5,15 @@ What does not belong here: runs whose objects Encord refused. Those came to thei
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
-from registration_pipeline.orchestration.names import SUBMIT_STEP, SourceNames
+from registration_pipeline.orchestration.names import LIST_STEP, SUBMIT_STEP, SourceNames
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""Of the daemon and of the database; also how far back runs are looked at again."""
 
 _MOST_RUNS = 200
 _MARKED = "Marked as failed by registration-pipeline: "
@@ -42,6 +45,35 @@ def concerns(run: dg.DagsterRun, own: SourceNames) -> bool:
     is_selected = own.registration in (run.asset_selection or ())
     steps = run.step_keys_to_execute or ()
     return _is_ours(run, own) or is_of_schedule or is_selected or f"{own.ident}_{SUBMIT_STEP}" in steps
+
+
+def is_night(run: dg.DagsterRun, own: SourceNames, due: datetime, created: datetime) -> bool:
+    """Return whether a run is what a tick of the schedule was due to start: it lists the bucket, and began after the tick.
+
+    A run that the schedule started may bear a time shortly before its tick, as clocks differ. A sync that a person started
+    before the tick is not the run of the tick, however short the time between them.
+
+    Args:
+        run: of any job.
+        own: the names of the source.
+        due: the tick.
+        created: when the run was made, aware.
+    """
+    is_of_schedule = run.tags.get(_SCHEDULE_TAG) == own.schedule
+    return created >= (due - CLOCKS_DIFFER if is_of_schedule else due) and lists(run, own)
+
+
+def lists(run: dg.DagsterRun, own: SourceNames) -> bool:
+    """Return whether a run lists the bucket of a source: a sync, or a run that selects the inventory.
+
+    A run that is re-executed from a failure behind the listing does not.
+    """
+    inventory = own.inventory.to_python_identifier()
+    if run.step_keys_to_execute is not None:
+        return not {f"{own.ident}_{LIST_STEP}", inventory}.isdisjoint(run.step_keys_to_execute)
+    is_of_schedule = run.tags.get(_SCHEDULE_TAG) == own.schedule
+    is_selected = own.inventory in (run.asset_selection or ())
+    return is_of_schedule or is_selected or run.job_name in (*own.sync_jobs, own.inventory_job)
 
 
 def _is_ours(run: dg.DagsterRun, own: SourceNames) -> bool:

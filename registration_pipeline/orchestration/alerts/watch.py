@@ -14,7 +14,7 @@ from typing import Any
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
-from registration_pipeline.orchestration.alerts.failed_runs import concerns, failed_runs
+from registration_pipeline.orchestration.alerts.failed_runs import CLOCKS_DIFFER, failed_runs, is_night, lists
 from registration_pipeline.orchestration.alerts.report import report_failed_run
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.private_dagster import schedule_execution_time_iterator
@@ -23,9 +23,6 @@ from registration_pipeline.settings import SourceSettings
 
 GRACE = timedelta(minutes=15)
 """After a tick, until a run has to be there: the daemon makes it within a minute, and catches up after a short restart."""
-
-_AROUND_A_TICK = timedelta(minutes=5)
-"""Clocks of the daemon and of the database differ; also how far back runs are looked at again."""
 
 _LATE_NEWS = timedelta(minutes=10)
 _STALE_AGAIN = timedelta(minutes=10)
@@ -151,7 +148,7 @@ class Watch:
 
     def _failed_runs(self, cursor: Cursor) -> int:
         sent = 0
-        since = datetime.fromtimestamp(cursor.runs_until, UTC) - _AROUND_A_TICK
+        since = datetime.fromtimestamp(cursor.runs_until, UTC) - CLOCKS_DIFFER
         for failed in failed_runs(self._instance, self._sources, since):
             if self._is_late():
                 return sent
@@ -174,15 +171,12 @@ class Watch:
         return self._alert(source, IncidentKind.MISSED, due_at=due)
 
     def _has_begun(self, own: SourceNames, due: datetime) -> bool:
-        """Return whether a run was made since the tick, or an earlier one goes on."""
-        since = RunsFilter(created_after=due - _AROUND_A_TICK)
-        unfinished = RunsFilter(statuses=_UNFINISHED)
-        records = [
-            record
-            for wanted in (since, unfinished)
-            for record in self._instance.get_run_records(wanted, limit=_MOST_RUNS)
-        ]
-        return any(concerns(record.dagster_run, own) for record in records)
+        """Return whether a run that lists was made since the tick, or an earlier one goes on."""
+        made = self._instance.get_run_records(RunsFilter(created_after=due - CLOCKS_DIFFER), limit=_MOST_RUNS)
+        if any(is_night(record.dagster_run, own, due, record.create_timestamp) for record in made):
+            return True
+        unfinished = self._instance.get_run_records(RunsFilter(statuses=_UNFINISHED), limit=_MOST_RUNS)
+        return any(lists(record.dagster_run, own) for record in unfinished)
 
     def _was_decided(self, own: SourceNames, due: datetime) -> bool:
         """Return whether the schedule is switched off, or its tick was skipped for a reason that Dagster shows."""
