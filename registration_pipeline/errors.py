@@ -191,7 +191,7 @@ class TransientError(SubmissionError):
         message: what the service said.
         retry_after_seconds: the service's own hint, if it gave one.
             was_sent: the request was sent; False: it is certain that no connection was made.
-        """
+    """
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None, was_sent: bool = True) -> None:
         self.retry_after_seconds, self.was_sent = retry_after_seconds, was_sent
