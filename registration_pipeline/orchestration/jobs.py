@@ -36,6 +36,10 @@ from registration_pipeline.orchestration.upserts import upsert_events
 from registration_pipeline.settings import SourceSettings
 
 REGISTER_OP = "register_chunks"
+_FAILS = (
+    "The run fails when Encord refuses an object of a chunk that it sends, as the command then ends with 3; all others of it "
+    "are registered, and the failure log says which failed and why."
+)
 
 
 class ChunkSelection(dg.Config):
@@ -105,15 +109,16 @@ def _sync_jobs(
         register(planned=plan_chunks(listed=listed))
 
     does = f"Inventory, plan, registration and failure log of {source.uri}: all that a night does, in one run"
+    by_hand = f"The job to start by hand; `registration-pipeline sync {source.name}` runs it, too."
     started: dict[str, Any] = {
         "tags": tags,
         "config": _launchpad(own, failed=False),
         "executor_def": dg.in_process_executor,
     }
-    yield sync.to_job(name=own.sync_job, description=f"{does}.", **started)
+    yield sync.to_job(name=own.sync_job, description=f"{does}. {by_hand} {_FAILS}", **started)
     yield sync.to_job(
         name=own.nightly_job,
-        description=f"{does}, as the schedule {own.schedule} starts it. To start it by hand, launch {own.sync_job}.",
+        description=f"{does}, as the schedule {own.schedule} starts it. To start it by hand, launch {own.sync_job}. {_FAILS}",
         asset_layer=AssetLayer.for_external_job(assets_of_sync(source, own)),
         **started,
     )
@@ -134,13 +139,18 @@ def _submit_job(
     config: dict[str, Any],
 ) -> dg.JobDefinition:
     (chosen,) = config["ops"].values()
-    what = "everything that failed or is due" if chosen["config"]["failed"] else "the chunks that are due or named"
+    what = (
+        "the chunks that have failures, except those whose retries are exhausted, and of those that are due: launch it after "
+        "the objects were fixed"
+        if chosen["config"]["failed"]
+        else "the chunks that are due, or that its option `chunks` names: launch it to go on with what is planned already"
+    )
 
     @dg.job(
         name=name,
         tags=tags,
         config=config,
-        description=f"Registration of {what}, in one run, and the failure log.",
+        description=f"Registration of {what}. One run, without a new inventory and plan. {_FAILS}",
         executor_def=dg.in_process_executor,
     )
     def submit() -> None:

@@ -162,6 +162,24 @@ def test_every_job_op_asset_and_option_says_what_it_is(repository: dg.Repository
     assert silent == []
 
 
+@pytest.mark.parametrize(
+    ("job", "says"),
+    [
+        pytest.param("fleet_sync", "The job to start by hand; `registration-pipeline sync fleet`", id="sync"),
+        pytest.param("fleet_nightly_sync", "To start it by hand, launch fleet_sync.", id="nightly"),
+        pytest.param("fleet_submit", "launch it to go on with what is planned already", id="submit"),
+        pytest.param("fleet_retry_failed", "launch it after the objects were fixed", id="retry"),
+    ],
+)
+def test_a_job_says_when_to_launch_it_and_when_its_run_fails(
+    repository: dg.RepositoryDefinition, job: str, says: str
+) -> None:
+    description = repository.get_job(job).description
+    assert description is not None
+    assert says in description
+    assert "The run fails when Encord refuses an object" in description
+
+
 def test_the_launchpad_shows_every_option_with_its_value(repository: dg.RepositoryDefinition) -> None:
     shown = {
         name: repository.get_job(f"fleet_{name}").run_config for name in ("submit", "retry_failed", "sync", "audit")

@@ -28,6 +28,7 @@ from registration_pipeline.limits import (
     EncordPlan,
 )
 from registration_pipeline.objects import FailureReason, LinkReason, MediaKind, RejectionReason
+from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, UNPLANNED_SUFFIXES
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.settings.load import load_settings
@@ -293,6 +294,13 @@ def test_every_line_of_dagster_yaml_is_explained() -> None:
     page = code_words(text_of("docs/deployment.md"))
 
     assert {key for key in keys if key not in page and key.rpartition(".")[2] not in page} == set()
+
+
+@pytest.mark.parametrize("name", [name for name in vars(SourceNames) if name.endswith("_job")])
+def test_every_job_of_a_source_has_its_row(name: str) -> None:
+    job = str(getattr(SourceNames("fleet"), name)).removeprefix("fleet")
+    rows = [line for line in (DOCS / "deployment.md").read_text().splitlines() if line.startswith("| `<source>_")]
+    assert any(f"`<source>{job}`" in row for row in rows)
 
 
 def test_the_dagster_yaml_of_the_repository_is_the_one_that_commands_install() -> None:
