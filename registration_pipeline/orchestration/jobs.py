@@ -104,16 +104,17 @@ def _sync_jobs(
             listed = read(listed=listed)
         register(planned=plan_chunks(listed=listed))
 
-    does = f"Inventory, plan, registration and failure log of {source.uri}: all that a night does, in one run"
+    does = f"inventory, plan, registration and failure log of {source.uri}, in one run"
     started: dict[str, Any] = {
         "tags": tags,
         "config": _launchpad(own, failed=False),
         "executor_def": dg.in_process_executor,
     }
-    yield sync.to_job(name=own.sync_job, description=f"{does}.", **started)
+    yield sync.to_job(name=own.sync_job, description=f"By hand: {does}.", **started)
     yield sync.to_job(
         name=own.nightly_job,
-        description=f"{does}, as the schedule {own.schedule} starts it. To start it by hand, launch {own.sync_job}.",
+        description=f"By the schedule {own.schedule}: {does}. The button of this job does not start it: it asks for "
+        f"partitions. By hand, launch {own.sync_job}.",
         asset_layer=AssetLayer.for_external_job(assets_of_sync(source, own)),
         **started,
     )

@@ -162,6 +162,21 @@ def test_every_job_op_asset_and_option_says_what_it_is(repository: dg.Repository
     assert silent == []
 
 
+def test_the_list_of_jobs_says_first_who_starts_a_sync(repository: dg.RepositoryDefinition) -> None:
+    by_hand, nightly = (str(repository.get_job(f"fleet_{name}").description) for name in ("sync", "nightly_sync"))
+
+    assert by_hand.startswith("By hand: inventory, plan")
+    assert nightly.startswith("By the schedule fleet_nightly: inventory, plan")
+    assert nightly.endswith("launch fleet_sync.")
+
+
+def test_the_registration_says_where_the_reason_of_a_failure_is(repository: dg.RepositoryDefinition) -> None:
+    said = str(repository.asset_graph.get(dg.AssetKey(["fleet", "registration"])).description)
+
+    where = "its run (link in the red box), the tab Events, or the check `no_failed_chunks`"
+    assert f"Why a partition failed: {where}." in said
+
+
 def test_the_launchpad_shows_every_option_with_its_value(repository: dg.RepositoryDefinition) -> None:
     shown = {
         name: repository.get_job(f"fleet_{name}").run_config for name in ("submit", "retry_failed", "sync", "audit")
