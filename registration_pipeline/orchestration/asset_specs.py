@@ -69,7 +69,8 @@ def _descriptions(source: SourceSettings) -> dict[str, _Described]:
         "chunk_plan": _Described("New objects in chunks; chunks that exist never change.", ("parquet",)),
         "manifest": _Described("A chunk in Encord's upload format.", ("json",)),
         "registration": _Described(
-            "A chunk's objects in Encord. Retrying a failed partition sends the same manifest again."
+            "A chunk's objects in Encord. Why a partition failed: its run (link in the red box), the tab Events, or the check "
+            f"`{names.NO_FAILED_CHUNKS}`. Retrying a failed partition sends the same manifest again."
         ),
         "metadata_upserts": _Described("New client metadata of units that are registered, sent again."),
         "dataset": _Described(

@@ -5,8 +5,8 @@ docs/decisions/049-automation.md. The ops call the same stages as the assets and
 and checks are the same. What does not belong here: what starts the jobs (``automation/``).
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -21,7 +21,7 @@ from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, AssetLayer
 from registration_pipeline.orchestration.provenance import made_now
 from registration_pipeline.orchestration.resources import load_source
-from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
+from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent, stored_in_batches
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announce, announced
 from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
@@ -34,6 +34,10 @@ from registration_pipeline.orchestration.stages import (
 )
 from registration_pipeline.orchestration.upserts import upsert_events
 from registration_pipeline.settings import SourceSettings
+
+if TYPE_CHECKING:
+    from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.due import ChunkTask
 
 REGISTER_OP = "register_chunks"
 _FAILS = (
@@ -108,17 +112,18 @@ def _sync_jobs(
             listed = read(listed=listed)
         register(planned=plan_chunks(listed=listed))
 
-    does = f"Inventory, plan, registration and failure log of {source.uri}: all that a night does, in one run"
-    by_hand = f"The job to start by hand; `registration-pipeline sync {source.name}` runs it, too."
+    does = f"inventory, plan, registration and failure log of {source.uri}, in one run"
     started: dict[str, Any] = {
         "tags": tags,
         "config": _launchpad(own, failed=False),
         "executor_def": dg.in_process_executor,
     }
-    yield sync.to_job(name=own.sync_job, description=f"{does}. {by_hand} {_FAILS}", **started)
+    by_hand = f"The job to start by hand; `registration-pipeline sync {source.name}` runs it, too."
+    yield sync.to_job(name=own.sync_job, description=f"By hand: {does}. {by_hand} {_FAILS}", **started)
     yield sync.to_job(
         name=own.nightly_job,
-        description=f"{does}, as the schedule {own.schedule} starts it. To start it by hand, launch {own.sync_job}. {_FAILS}",
+        description=f"By the schedule {own.schedule}: {does}. The button of this job does not start it: it asks for "
+        f"partitions. To start it by hand, launch {own.sync_job}. {_FAILS}",
         asset_layer=AssetLayer.for_external_job(assets_of_sync(source, own)),
         **started,
     )
@@ -221,30 +226,13 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         run = ChunkRun.open(context, own)
         retry_failed = config.failed or _is_retried_by_a_person(context.run)
-        unknown: list[str] = []
-        if config.chunks:
-            tasks, unknown = run.named(config.chunks, force=config.force)
-        else:
-            shown = shown_as_done(context.instance, own)
-            tasks = run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown)
-        checks: list[CheckReport] = []
-        announced_tasks = announced(context, own.registration, tasks)
-        selected = {own.manifest, own.registration}
-        try:
-            registered = run.register(announced_tasks, selected, total=len(tasks), checks=checks)
-            with run.showing(context.instance, tasks):
-                failed = yield from stored_in_batches(context, registered)
-        finally:
-            _log_checks(context, checks)
+        tasks, unknown = _chosen(context, run, config, retry_failed=retry_failed)
+        failed = yield from _register(context, run, tasks)
         not_sent = None
         if not config.chunks:
             upserts = upsert_events(run.project, run.source, own, context, failed=retry_failed, force=config.force)
             not_sent = yield from upserts
-        after_halt: list[CheckReport] = []
-        linked, halted = run.link(retry_failed=retry_failed, checks=after_halt)
-        _log_checks(context, after_halt)
-        if linked is not None:
-            yield from _events(context, own, "dataset", linked)
+        halted = yield from _link(context, run, retry_failed=retry_failed)
         announce(context, own.failure_log)
         yield from _events(context, own, "failure_log", run.failure_log())
         if halted is None:  # what halts a run is reported by what watches it
@@ -253,6 +241,43 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
             raise failure
 
     return register_chunks
+
+
+def _chosen(
+    context: dg.OpExecutionContext, run: ChunkRun, config: ChunkSelection, *, retry_failed: bool
+) -> "tuple[list[ChunkTask], list[str]]":
+    """Return the chunks that the run registers, and the named ones that the state does not know."""
+    if config.chunks:
+        return run.named(config.chunks, force=config.force)
+    shown = shown_as_done(context.instance, run.own)
+    return run.due(failed=retry_failed, also_due=config.due, force=config.force, shown=shown), []
+
+
+def _register(
+    context: dg.OpExecutionContext, run: ChunkRun, tasks: "list[ChunkTask]"
+) -> "Generator[ChunkEvent, None, list[ChunkResult]]":
+    """Register the chunks, log the checks however that ends, and return the results with failures."""
+    own = run.own
+    checks: list[CheckReport] = []
+    announced_tasks = announced(context, own.registration, tasks)
+    try:
+        registered = run.register(announced_tasks, {own.manifest, own.registration}, total=len(tasks), checks=checks)
+        with run.showing(context.instance, tasks):
+            return (yield from stored_in_batches(context, registered))
+    finally:
+        _log_checks(context, checks)
+
+
+def _link(
+    context: dg.OpExecutionContext, run: ChunkRun, *, retry_failed: bool
+) -> Generator[dg.AssetMaterialization, None, dg.Failure | None]:
+    """Link what is registered to the dataset, and return the failure that ends the run after its failure log, if any."""
+    after_halt: list[CheckReport] = []
+    linked, halted = run.link(retry_failed=retry_failed, checks=after_halt)
+    _log_checks(context, after_halt)
+    if linked is not None:
+        yield from _events(context, run.own, "dataset", linked)
+    return halted
 
 
 def _is_retried_by_a_person(run: dg.DagsterRun) -> bool:

@@ -244,6 +244,7 @@ def chunk_row(chunk: "PlannedChunk") -> Mapping[str, Any]:
 def manifest_metadata(store: "StateStore", chunk: "PlannedChunk", manifest: "Manifest") -> Metadata:
     """Describe a chunk's manifest; its rows are units."""
     return {
+        "chunk": chunk.chunk_id,
         "dagster/uri": store.location(manifest.name),
         "dagster/partition_row_count": chunk.units,
         "units": chunk.units,
@@ -257,9 +258,13 @@ def manifest_metadata(store: "StateStore", chunk: "PlannedChunk", manifest: "Man
 
 
 def registration_metadata(store: "StateStore", source: str, result: "ChunkResult") -> Metadata:
-    """Describe a concluded chunk, with its failures when there are any; its rows are the registered units."""
+    """Describe a concluded chunk, with its failures when there are any; its rows are the registered units.
+
+    Its id comes first, because the page of the asset shows the newest event beside a failed partition that may be another one.
+    """
     chunk_id, attempt = result.chunk.chunk_id, result.attempt
     shown: Metadata = {
+        "chunk": chunk_id,
         "dagster/partition_row_count": result.registered_units,
         "registered_units": result.registered_units,
         "registered_objects": result.registered_objects,
@@ -267,7 +272,7 @@ def registration_metadata(store: "StateStore", source: str, result: "ChunkResult
         "failed_objects": result.failed_objects,
         "units": result.chunk.units,
         "objects": result.chunk.objects,
-        "bytes": result.chunk.bytes,
+        "bytes_when_planned": result.chunk.bytes,
         "kind": result.chunk.kind.value,
         "attempt": attempt,
         "state": result.state.value,
@@ -322,6 +327,8 @@ def failure_log_metadata(
 ) -> Metadata:
     """Describe the failure log of a source (failed units and rejected objects) and the counts of its objects by state.
 
+    What failed and why comes first, then the counts; the UI keeps the order.
+
     Args:
         store: the state.
         status: the counts.
@@ -341,11 +348,6 @@ def failure_log_metadata(
         "quarantined",
     )
     return {
-        **stored(store, names[0], FAILURE_SCHEMA),
-        "dagster/row_count": tally.rows,
-        "objects": status.objects,
-        **{f"{name}_objects": getattr(status, name) for name in counted},
-        **{f"{name}_units": count for name, count in asdict(status.units).items()},
         "reasons": reasons_table({"rows": tally.reasons, "objects": tally.objects_by_reason}),
         "sample": table(
             [
@@ -360,6 +362,11 @@ def failure_log_metadata(
             ],
             ("key", "objects", "stage", "reason", "message"),
         ),
+        "dagster/row_count": tally.rows,
+        "objects": status.objects,
+        **{f"{name}_objects": getattr(status, name) for name in counted},
+        **{f"{name}_units": count for name, count in asdict(status.units).items()},
+        **stored(store, names[0], FAILURE_SCHEMA),
         "parquet": link(store, names[0]),
         "csv": link(store, names[1]),
         "report": link(store, names[2]),

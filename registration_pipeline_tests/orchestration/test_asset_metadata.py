@@ -95,6 +95,7 @@ def check_assets(pipeline: Pipeline, shown: Shown) -> None:
     assert (plan["warnings"], plan["first_warnings"]) == (0, [])
     assert (plan["changed_units"], plan["deleted_units"]) == (0, 0)
 
+    assert list(log)[:3] == ["reasons", "sample", "dagster/row_count"], "what failed and why is on the first screen"
     assert log["dagster/row_count"] == 2
     assert {name: log[name] for name in ("registered_objects", "failed_objects", "pending_objects")} == {
         "registered_objects": 3,
@@ -110,6 +111,10 @@ def check_chunks(pipeline: Pipeline, shown: Shown) -> None:
     manifest, good, bad = shown["manifest"], shown["registration"], shown["failed registration"]
     assert (manifest["dagster/partition_row_count"], manifest["units"], manifest["objects"]) == (2, 2, 2)
     assert (good["dagster/partition_row_count"], bad["dagster/partition_row_count"]) == (2, 1)
+    named = [next(iter(one.items())) for one in (manifest, good, bad)]
+    failed, registered = pipeline.chunk_ids[1], pipeline.chunk_ids[0]
+    assert named == [("chunk", failed), ("chunk", registered), ("chunk", failed)]
+    assert (good["bytes_when_planned"], "bytes" in good) == (2, False)
     assert manifest["violations"] == 0
     assert Path(str(manifest["file"])).stat().st_size == manifest["bytes"]
 

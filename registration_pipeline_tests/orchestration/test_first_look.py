@@ -180,6 +180,20 @@ def test_a_job_says_when_to_launch_it_and_when_its_run_fails(
     assert "The run fails when Encord refuses an object" in description
 
 
+def test_the_list_of_jobs_says_first_who_starts_a_sync(repository: dg.RepositoryDefinition) -> None:
+    by_hand, nightly = (str(repository.get_job(f"fleet_{name}").description) for name in ("sync", "nightly_sync"))
+
+    assert by_hand.startswith("By hand: inventory, plan")
+    assert nightly.startswith("By the schedule fleet_nightly: inventory, plan")
+
+
+def test_the_registration_says_where_the_reason_of_a_failure_is(repository: dg.RepositoryDefinition) -> None:
+    said = str(repository.asset_graph.get(dg.AssetKey(["fleet", "registration"])).description)
+
+    where = "its run (link in the red box), the tab Events, or the check `no_failed_chunks`"
+    assert f"Why a partition failed: {where}." in said
+
+
 def test_the_launchpad_shows_every_option_with_its_value(repository: dg.RepositoryDefinition) -> None:
     shown = {
         name: repository.get_job(f"fleet_{name}").run_config for name in ("submit", "retry_failed", "sync", "audit")
