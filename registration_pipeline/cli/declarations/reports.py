@@ -11,6 +11,7 @@ from registration_pipeline.cli.options import (
     JsonOption,
     SourceArgument,
     SourcesArgument,
+    all_as_listed,
     chosen_config,
 )
 
@@ -88,7 +89,8 @@ def export(  # noqa: PLR0917 - Typer's form of options
         ExportFormat, typer.Option("--format", help="CSV knows titles and URLs only, and not every kind.")
     ] = ExportFormat.JSON,
     chunk: Annotated[
-        list[str] | None, typer.Option("--chunk", help="Only this chunk; may be given several times.")
+        list[str] | None,
+        typer.Option("--chunk", help="Only this chunk; may be given several times.", callback=all_as_listed),
     ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
