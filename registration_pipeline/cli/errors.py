@@ -47,7 +47,7 @@ def report(error: BaseException) -> int:
     if stdout_trouble():
         discard_stdout()
     else:
-        print_error(error, text, status)
+        print_error(error, text, status, source=MODES.source)
     return status
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from registration_pipeline.cli.options import ExportFormat
-from registration_pipeline.cli.output import print_json, say
+from registration_pipeline.cli.output import notice, print_json, say
 from registration_pipeline.cli.session import DONE, open_source, refuse_in_state
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import UsageError
@@ -22,6 +22,8 @@ from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.tracking.due import named_tasks
 from registration_pipeline.tracking.journal.states import FAILED_STATES, ChunkState
 from registration_pipeline.tracking.status import chunk_statuses
+
+_FORMULAS = ("=", "+", "-", "@")
 
 if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
@@ -51,6 +53,8 @@ def export_source(
     if chunks:
         _make_folder(project, out)
     files = [_write(project, source, chunk, form, out) for chunk in chunks]
+    if form is ExportFormat.CSV:
+        _warn_of_formulas(project, source.name, chunks)
     if as_json:
         print_json({"source": source.name, "format": form.value, "files": [str(file) for file in files]})
         return DONE
@@ -107,8 +111,21 @@ def _refuse_for_csv(source: str, chunks: "Sequence[PlannedChunk]") -> None:
         )
 
 
+def _warn_of_formulas(project: "Project", source: str, chunks: "Sequence[PlannedChunk]") -> None:
+    """Warn of titles that a spreadsheet would run: they are written as they are, because Encord shows what the file says."""
+    units = (unit for chunk in chunks for unit in read_chunk_units(project.store, source, chunk))
+    if count := sum(unit.title.startswith(_FORMULAS) for unit in units):
+        begins = "title begins" if count == 1 else "titles begin"
+        notice(
+            f"{source}: {count:,} {begins} with =, +, - or @. Upload the files as they are: a spreadsheet would run "
+            "such a cell as a formula.",
+            "warning",
+            source=source,
+        )
+
+
 def _make_folder(project: "Project", out: Path) -> None:
-    refuse_in_state(project, out / "file")
+    refuse_in_state(project, out, is_folder=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -63,9 +63,9 @@ class LogListener(TerminalListener):
             job_id=result.job_id,
         )
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, level: str | None = None) -> None:
         """See ``RunListener``."""
-        self._line(text)
+        self._line(text, level)
 
     def _line(self, message: str, level: str | None = None, **fields: object) -> None:
         known = {"source": self._source, "stage": self._stage, "total": self._total}

@@ -36,11 +36,13 @@ class Modes:
         is_json: standard output holds one JSON document.
         is_log_json: standard error holds one JSON object a line.
         has_document: something of the document was written.
+        source: the one that the command is about, once it is known to be in the configuration.
     """
 
     is_json: bool = False
     is_log_json: bool = False
     has_document: bool = False
+    source: str | None = None
 
 
 MODES = Modes()
@@ -69,6 +71,7 @@ def speaking_as_asked(arguments: list[str]) -> Iterator[None]:
     MODES.is_json = "--json" in arguments
     MODES.is_log_json = f"{_OPTION}={LogFormat.JSON}" in arguments
     MODES.has_document = False
+    MODES.source = None
     handler = _LogLines(logging.WARNING)
     if MODES.is_log_json:
         logging.getLogger().addHandler(handler)

@@ -17,9 +17,22 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 UnusedConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Accepted by every command; not used by this one.", show_default=False)
 ]
-SourceArgument = Annotated[str, typer.Argument(help="A source of registration.yaml.")]
+
+
+def as_listed(text: str) -> str:
+    r"""Return a text of the command line as an inventory spells it: ``\xNN`` for each byte that is not UTF-8."""
+    return "".join(f"\\x{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else char for char in text)
+
+
+def all_as_listed(texts: list[str] | None) -> list[str] | None:
+    """Return each of some texts ``as_listed``."""
+    return None if texts is None else [as_listed(text) for text in texts]
+
+
+SourceArgument = Annotated[str, typer.Argument(help="A source of registration.yaml.", callback=as_listed)]
 SourcesArgument = Annotated[
-    list[str] | None, typer.Argument(help="Sources of registration.yaml; all by default.", show_default=False)
+    list[str] | None,
+    typer.Argument(help="Sources of registration.yaml; all by default.", show_default=False, callback=all_as_listed),
 ]
 
 

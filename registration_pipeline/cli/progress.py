@@ -104,7 +104,7 @@ class TerminalListener:
         """See ``RunListener``."""
         self.audit = report
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, level: str | None = None) -> None:  # noqa: ARG002
         """See ``RunListener``."""
         self._say(text)
 

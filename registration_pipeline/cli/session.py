@@ -7,6 +7,7 @@ import gc
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,11 +54,12 @@ def open_sources(config: Path | None, names: Sequence[str]) -> "tuple[Project, l
 def open_source(config: Path | None, name: str) -> "tuple[Project, SourceSettings]":
     """Load the configuration and return one source, as ``open_sources`` does."""
     project, (source,) = open_sources(config, [name])
+    MODES.source = source.name
     return project, source
 
 
-def refuse_in_state(project: Project, out: Path) -> None:
-    """Refuse to write a file for people where the state is: it could replace what was registered.
+def refuse_in_state(project: Project, out: Path, *, is_folder: bool = False) -> None:
+    """Refuse to write a file, or into a folder, where the state is: it could replace what was registered.
 
     Raises:
         UsageError: ``out`` is in the folder of the state, by whatever path.
@@ -65,10 +67,12 @@ def refuse_in_state(project: Project, out: Path) -> None:
     root = Path(project.store.uri)
     if "://" in project.store.uri or not root.is_dir():
         return
-    for folder in (*out.resolve().parents, *out.parent.resolve().parents, out.parent.resolve()):
+    itself = (out.resolve(),) if is_folder else ()
+    for folder in (*itself, *out.resolve().parents, *out.parent.resolve().parents, out.parent.resolve()):
         if folder.is_dir() and folder.samefile(root):
             raise UsageError(
-                f"--out {out} is in the state, {root}, whose files nothing else may change. Name a file in another folder."
+                f"--out {out} is in the state, {root}, whose files nothing else may change. Name "
+                f"{'another folder' if is_folder else 'a file in another folder'}."
             )
 
 
@@ -122,7 +126,7 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
                 LogListener() if MODES.is_log_json else TerminalListener(quiet=quiet) as listener,
                 listening(listener),
                 clearing_stale_runs(instance, listener.notice),
-                reporting_failed_runs(project, instance, listener.notice),
+                reporting_failed_runs(project, instance, partial(listener.notice, level="warning")),
             ):
                 run_job(instance, job.job_name, job.run_config)
             if listener.error is not None:

@@ -171,7 +171,7 @@ class ChunkRun:
         """Send a message if the end of the run is news; see ``project/alerts.py``."""
         from registration_pipeline.project.alerts import alert_end
 
-        warn = notice_and_log(self.log.warning)
+        warn = notice_and_log(self.log.warning, "warning")
         alert_end(
             self.project, self.source, warn, run_id=run_id, has_listed=has_listed, has_failure_log=has_failure_log
         )

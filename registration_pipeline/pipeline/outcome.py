@@ -46,10 +46,17 @@ def alerting(project: Project, source: SourceSettings, warn: Log, *, has_listed:
         yield
     except UsageError:  # for the caller, who has to change the call or the configuration
         raise
-    except RegistrationPipelineError as error:
-        alert_trouble(project, source, IncidentKind.HALTED, warn, at=utc_now(), error=str(error))
+    except Exception as error:
+        alert_trouble(project, source, IncidentKind.HALTED, warn, at=utc_now(), error=_text_of(error))
         raise
     alert_end(project, source, warn, has_listed=has_listed)
+
+
+def _text_of(error: Exception) -> str:
+    """Return what a message says of an error; who notifies masks it."""
+    if isinstance(error, RegistrationPipelineError):
+        return str(error)
+    return f"An unexpected error, which is a bug: {type(error).__name__}: {str(error).strip()}"
 
 
 def submit(

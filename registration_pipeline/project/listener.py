@@ -44,8 +44,8 @@ class RunListener(Protocol):
     def audited(self, report: "AuditReport") -> None:
         """Give the report of an audit that has ended."""
 
-    def notice(self, text: str) -> None:
-        """Say something that a person should know now."""
+    def notice(self, text: str, level: str | None = None) -> None:
+        """Say something that a person should know now; the level is that of a log line: ``info`` unless it is given."""
 
     def stopped(self, error: RegistrationPipelineError) -> None:
         """Say which error ended the run."""
@@ -69,7 +69,7 @@ class SilentListener:
     def audited(self, report: "AuditReport") -> None:
         """See ``RunListener``."""
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, level: str | None = None) -> None:
         """See ``RunListener``."""
 
     def stopped(self, error: RegistrationPipelineError) -> None:
@@ -84,12 +84,12 @@ def current_listener() -> RunListener:
     return _LISTENER.get()
 
 
-def notice_and_log(log: Callable[[str], None]) -> Callable[[str], None]:
-    """Return a callback that gives a sentence to the listener and to the run's own log."""
+def notice_and_log(log: Callable[[str], None], level: str | None = None) -> Callable[[str], None]:
+    """Return a callback that gives a sentence to the listener, with a level, and to the run's own log."""
     listener = current_listener()
 
     def notify(text: str) -> None:
-        listener.notice(text)
+        listener.notice(text, level)
         log(printable(text))  # Dagster's logs reach terminals, too
 
     return notify

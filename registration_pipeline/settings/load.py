@@ -159,7 +159,7 @@ class _SettingsReader:
         encord = self._model(EncordSettings, values.get("encord") or {}, ("encord",))
         sources = self._sources(values.get("sources"), state)
         notify = self._notify(values.get("notify"))
-        metrics = self._metrics(values.get("metrics"))
+        metrics = self._metrics(values.get("metrics"), state)
         if encord is not None:
             for location, text in plan_problems(sources, encord.plan):
                 self._parsed.add(location, text)
@@ -193,13 +193,19 @@ class _SettingsReader:
             return None
         return self._model(NotifyTarget, entry, location)
 
-    def _metrics(self, value: Any) -> Path | None:
+    def _metrics(self, value: Any, state: str) -> Path | None:
         if value is None:
             return None
-        if not isinstance(value, str) or not value or "://" in value:
+        if not isinstance(value, str) or not value or not value.isprintable() or "://" in value:
             self._parsed.add(("metrics",), "must be the path of a file, e.g. /var/lib/node_exporter/registration.prom")
             return None
-        return self._folder / Path(value).expanduser()
+        file = self._folder / Path(value).expanduser()
+        if "://" not in state and file.resolve().is_relative_to(Path(state).resolve()):
+            self._parsed.add(
+                ("metrics",), "must not be in the folder of the state, whose files nothing else may change"
+            )
+            return None
+        return file
 
     def _state(self, value: Any) -> str:
         if value is not None and not isinstance(value, str):

@@ -37,7 +37,7 @@ from registration_pipeline.settings.metadata import (
 from registration_pipeline.settings.notify import NotifyTarget  # noqa: TC001 - likewise
 from registration_pipeline.settings.report_address import parse_report_location
 from registration_pipeline.settings.units import GroupRule, KindRule, source_title
-from registration_pipeline.settings.values import Glob, Name, Switch, WholeNumber, YamlModel
+from registration_pipeline.settings.values import MOST_DAYS, MOST_SECONDS, Glob, Name, Switch, WholeNumber, YamlModel
 
 
 class UrlStyle(StrEnum):
@@ -253,15 +253,15 @@ class SourceSettings(YamlModel):
     submit_as: SubmitAs = SubmitAs.JSON
     dataset: DatasetSettings | None = None
     max_in_flight: Annotated[WholeNumber, Field(ge=1, le=64)] = 4
-    settle_seconds: Annotated[WholeNumber, Field(ge=0)] = 120
+    settle_seconds: Annotated[WholeNumber, Field(ge=0, le=MOST_SECONDS)] = 120
     max_attempts: Annotated[WholeNumber, Field(ge=1)] = 3
-    job_timeout_seconds: Annotated[WholeNumber, Field(ge=1)] = 86_400
-    min_age_seconds: Annotated[WholeNumber, Field(ge=0)] = 0
+    job_timeout_seconds: Annotated[WholeNumber, Field(ge=1, le=MOST_SECONDS)] = 86_400
+    min_age_seconds: Annotated[WholeNumber, Field(ge=0, le=MOST_SECONDS)] = 0
     schedule: Annotated[Annotated[str, AfterValidator(_cron)] | None, BeforeValidator(_not_a_switch)] = "0 2 * * *"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     freshness_hours: Annotated[WholeNumber, Field(ge=1, le=8_784)] | None = 36
     accept_rejected: tuple[RejectionReason, ...] = ()
-    keep_partitions_days: Annotated[WholeNumber, Field(ge=1)] | None = None
+    keep_partitions_days: Annotated[WholeNumber, Field(ge=1, le=MOST_DAYS)] | None = None
 
     @property
     def location(self) -> SourceLocation:

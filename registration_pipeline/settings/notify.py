@@ -14,8 +14,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from registration_pipeline.settings.values import YamlModel
 
 _SMTP_SCHEMES = ("smtp", "smtps")
-_ADDRESS = re.compile(r"[^\s@<>,;\"'()\\]+@[^\s@<>,;\"'()\\]+", re.ASCII)
-"""Strict enough that an address can't bring a header or a second address of its own."""
+_ADDRESS = re.compile(r"(?:(?![@<>,;\"'()\\])[!-~])+@(?:(?![@<>,;\"'()\\])[!-~])+")
+"""Visible ASCII only, as most mail servers take no other; an address can't bring a header or a second one of its own."""
 
 
 def _url(secret: SecretStr) -> SecretStr:
@@ -31,7 +31,7 @@ def _url(secret: SecretStr) -> SecretStr:
 
 def _email(address: str) -> str:
     if not _ADDRESS.fullmatch(address):
-        raise ValueError("must be one mail address, e.g. ops@example.org")
+        raise ValueError("must be one mail address of ASCII characters, e.g. ops@example.org")
     return address
 
 

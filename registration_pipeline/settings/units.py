@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from registration_pipeline.limits import MAX_URLS
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.settings.expressions import expression_problem
-from registration_pipeline.settings.values import Glob, WholeNumber, YamlModel
+from registration_pipeline.settings.values import MOST_SECONDS, Glob, WholeNumber, YamlModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -165,7 +165,7 @@ class GroupRule(YamlModel):
     kind: Annotated[GroupKind, Field(alias="as")]
     by: Annotated[str, AfterValidator(_by)]
     title: Template | None = None
-    complete_after_seconds: Annotated[WholeNumber, Field(ge=0)] | None = None
+    complete_after_seconds: Annotated[WholeNumber, Field(ge=0, le=MOST_SECONDS)] | None = None
     expect_objects: Annotated[WholeNumber, Field(ge=1, le=MAX_URLS)] | None = None
 
     @property

@@ -6,7 +6,7 @@ What does not belong here: keys and their defaults (``models.py``, ``units.py``)
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -54,5 +54,9 @@ def given(value: str) -> str:
 
 Switch = Annotated[bool, BeforeValidator(_switch)]
 WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+MOST_DAYS: Final = 36_500
+"""A hundred years: a time that is further back is not a date that can be computed with."""
+
+MOST_SECONDS: Final = MOST_DAYS * 86_400
 Glob = Annotated[str, AfterValidator(_glob)]
 Name = Annotated[str, Field(min_length=1)]

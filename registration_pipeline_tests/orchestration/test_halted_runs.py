@@ -40,7 +40,7 @@ class Recorder(SilentListener):
     def chunk_concluded(self, source: str, result: object) -> None:  # noqa: ARG002 - the protocol's
         self.chunks.append(source)
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, level: str | None = None) -> None:  # noqa: ARG002
         self.notices.append(text)
 
     def stopped(self, error: RegistrationPipelineError) -> None:

@@ -35,7 +35,7 @@ class Listener(SilentListener):
         del done
         self.details.append(detail)
 
-    def notice(self, text: str) -> None:
+    def notice(self, text: str, level: str | None = None) -> None:  # noqa: ARG002
         self.notices.append(text)
 
 

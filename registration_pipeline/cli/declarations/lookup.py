@@ -4,7 +4,14 @@ from typing import Annotated
 
 import typer
 
-from registration_pipeline.cli.options import ChunkStateName, ConfigOption, JsonOption, SourceArgument, chosen_config
+from registration_pipeline.cli.options import (
+    ChunkStateName,
+    ConfigOption,
+    JsonOption,
+    SourceArgument,
+    all_as_listed,
+    chosen_config,
+)
 
 commands = typer.Typer()
 
@@ -30,7 +37,11 @@ def find(
     source: SourceArgument,
     key: Annotated[
         list[str],
-        typer.Argument(metavar="KEY…", help="Whole keys, keys below the prefix, URLs, or UUIDs of items in Encord."),
+        typer.Argument(
+            metavar="KEY…",
+            help="Whole keys, keys below the prefix, URLs, or UUIDs of items in Encord.",
+            callback=all_as_listed,
+        ),
     ],
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002

@@ -11,6 +11,7 @@ from registration_pipeline.cli.options import (
     JsonOption,
     SourceArgument,
     SourcesArgument,
+    all_as_listed,
     chosen_config,
 )
 
@@ -89,7 +90,11 @@ def export(  # noqa: PLR0917 - Typer's form of options
     ] = ExportFormat.JSON,
     chunk: Annotated[
         list[str] | None,
-        typer.Option("--chunk", help="This chunk, also if it is registered; may be given several times."),
+        typer.Option(
+            "--chunk",
+            help="This chunk, also if it is registered; may be given several times.",
+            callback=all_as_listed,
+        ),
     ] = None,
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from registration_pipeline.cli.options import ConfigOption, JsonOption, SourceArgument, SourcesArgument, chosen_config
+from registration_pipeline.cli.options import (
+    ConfigOption,
+    JsonOption,
+    SourceArgument,
+    SourcesArgument,
+    all_as_listed,
+    chosen_config,
+)
 from registration_pipeline.errors import UsageError
 
 commands = typer.Typer()
@@ -89,7 +96,12 @@ def submit(  # noqa: PLR0917 - Typer's form of options
     source: SourceArgument,
     chunk: Annotated[
         list[str] | None,
-        typer.Option("--chunk", metavar="ID", help="Only this chunk; may be given again. A failed one is retried."),
+        typer.Option(
+            "--chunk",
+            metavar="ID",
+            help="Only this chunk; may be given again. A failed one is retried.",
+            callback=all_as_listed,
+        ),
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Retry the chunks that have failures.")] = False,  # noqa: FBT002
     force: Annotated[  # noqa: FBT002
@@ -120,7 +132,12 @@ def cancel(
     source: SourceArgument,
     chunk: Annotated[
         list[str],
-        typer.Option("--chunk", metavar="ID", help="The chunk whose upload job is stopped; may be given again."),
+        typer.Option(
+            "--chunk",
+            metavar="ID",
+            help="The chunk whose upload job is stopped; may be given again.",
+            callback=all_as_listed,
+        ),
     ],
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002

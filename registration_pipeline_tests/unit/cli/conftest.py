@@ -38,7 +38,8 @@ class Stream(io.TextIOWrapper):
     """A stream of a terminal or of a pipe that keeps what was written."""
 
     def __init__(self, *, terminal: bool) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8", newline="\n", write_through=True)
+        # As the command line sets up its own streams.
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", newline="\n", write_through=True)
         self._terminal = terminal
 
     def isatty(self) -> bool:

@@ -65,6 +65,18 @@ def test_csv_files_have_the_headings_of_their_kind_and_a_row_per_object(workplac
     ]
 
 
+def test_titles_that_a_spreadsheet_would_run_are_exact_and_counted_in_one_notice(workplace: Workplace) -> None:
+    workplace.put("=1+1.jpg", "-a.jpg", "@b.jpg", "c.jpg")
+    workplace.plan()
+
+    said = workplace.run("export", SOURCE, "--format", "csv", "--out", "upload")
+
+    titles = {row[1] for file in (workplace.root / "upload").iterdir() for row in csv.reader(file.open(newline=""))}
+    assert titles == {"Image title", "=1+1.jpg", "-a.jpg", "@b.jpg", "c.jpg"}
+    assert said.words.count("3 titles begin with =, +, - or @") == 1
+    assert "titles begin" not in workplace.run("export", SOURCE, "--out", "json").words
+
+
 def test_kinds_that_csv_can_not_say_are_refused_before_anything_is_written(workplace: Workplace) -> None:
     workplace.put("a.jpg", "b.mp3")
     workplace.plan()
@@ -95,9 +107,12 @@ def test_a_folder_in_the_state_and_a_source_without_chunks_are_refused(workplace
     workplace.plan()
     before = workplace.files()
 
-    said = workplace.run("export", SOURCE, "--out", "state/fleet-cameras/manifests")
-
-    assert (said.status, "is in the state" in said.words) == (2, True)
+    for out in ("state", "state/fleet-cameras/manifests", "state/x"):
+        said = workplace.run("export", SOURCE, "--out", out, "--json")
+        error = said.document["error"]
+        assert (said.status, error["source"]) == (2, SOURCE)
+        assert error["message"].startswith(f"--out {out} is in the state")
+        assert error["message"].endswith("Name another folder.")
     assert workplace.files() == before
     (workplace.root / "file").write_text("x")
     said = workplace.run("export", SOURCE, "--out", "file")

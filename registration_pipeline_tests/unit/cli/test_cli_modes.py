@@ -13,6 +13,7 @@ import pytest
 from registration_pipeline.cli.log_listener import LogListener
 from registration_pipeline.cli.modes import FIELDS, MODES, with_log_format_first
 from registration_pipeline.planning.wave import load_chunks
+from registration_pipeline.project.listener import listening, notice_and_log
 from registration_pipeline.submission.result import ChunkResult
 from registration_pipeline.tracking.journal.states import ChunkState
 
@@ -209,3 +210,12 @@ def test_a_chunk_that_was_concluded_before_is_not_said_again(
     with LogListener() as listener:
         listener.chunk_concluded("fleet-cameras", result)
     assert capsys.readouterr().err == ""
+
+
+def test_what_could_not_be_sent_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    with LogListener() as listener, listening(listener):
+        listener.notice("fleet: 3 chunks left Dagster's view.")
+        notice_and_log(lambda _: None, "warning")("fleet: the message could not be sent to slack: status 404.")
+
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["level"] for line in lines] == ["info", "warning"]

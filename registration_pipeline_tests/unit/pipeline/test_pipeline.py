@@ -186,6 +186,21 @@ def test_messages_are_sent_of_what_is_new_of_a_halt_and_when_all_is_well(plant: 
         assert server.kinds == ["failed", "halted", "recovered"]
 
 
+def test_a_bug_is_a_halt_that_is_sent_without_secrets_and_raised(plant: Plant, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the cable is unplugged, token=abcdefghijklmnop")
+
+    monkeypatch.setattr("registration_pipeline.pipeline.pipeline.plan_new_inventory", broken)
+    with message_server() as server:
+        plant.configure(notify=({"webhook": server.url},))
+        with pytest.raises(RuntimeError, match="cable"):
+            plant.pipeline().sync(SOURCE)
+
+        assert server.kinds == ["halted"]
+        assert "RuntimeError: the cable is unplugged" in server.documents[0]["error"]
+        assert "abcdefghijklmnop" not in server.documents[0]["error"]
+
+
 def test_what_is_refused_is_in_the_failure_log_with_encords_words(plant: Plant):
     plant.put("a.jpg")
     plant.refuse("a.jpg")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.objects import RejectionReason
+from registration_pipeline.planning.decision import Decider
 from registration_pipeline.settings import load_settings
 from registration_pipeline.settings.models import spread_schedule
+from registration_pipeline.tracking.archive import archived_chunks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +108,26 @@ def test_the_metrics_file_is_beside_the_configuration(tmp_path: Path) -> None:
         pytest.param(
             "notify: [{smpt: 'smtp://m:25'}]\n", "", "notify[0].smpt", "did you mean 'smtp'?", id="unknown key"
         ),
+        *(
+            pytest.param(
+                f"notify: [{{email: {address}, smtp: 'smtp://m:25'}}]\n",
+                "",
+                "notify[0].email",
+                "of ASCII characters",
+                id=name,
+            )
+            for name, address in {
+                "an umlaut": '"ü@example.org"',
+                "an umlaut in the host": '"ops@exämple.org"',
+                "a mark that turns the direction": '"ops\\u202Egro@example.org"',
+                "a control character": '"ops\\x07@example.org"',
+                "a delete character": '"ops\\x7F@example.org"',
+            }.items()
+        ),
+        pytest.param('metrics: "a\\nb"\n', "", "metrics", "path of a file", id="metrics has a line end"),
+        pytest.param(
+            "metrics: .registration/m.prom\n", "", "metrics", "folder of the state", id="metrics in the state"
+        ),
         pytest.param("metrics: 5\n", "", "metrics", "path of a file", id="metrics is a number"),
         pytest.param("", "    timezone: Europe/Berlln\n", "sources.fleet.timezone", "mean Europe/Berlin", id="zone"),
         pytest.param("", "    timezone: ../../etc\n", "sources.fleet.timezone", "time zone", id="zone is a path"),
@@ -129,3 +152,34 @@ def test_what_is_wrong_is_named_by_its_key_and_without_secrets(
     assert f"{key}: " in str(raised.value)
     assert says in str(raised.value)
     assert SECRET not in str(raised.value)
+
+
+TIMES = {
+    "keep_partitions_days": 36_500,
+    "freshness_hours": 8_784,
+    "settle_seconds": 3_153_600_000,
+    "min_age_seconds": 3_153_600_000,
+    "job_timeout_seconds": 3_153_600_000,
+    "storage.report_max_age_days": 400,
+    "groups[0].complete_after_seconds": 3_153_600_000,
+}
+
+
+def of_source(key: str, value: int) -> str:
+    """Return a setting of a source as YAML."""
+    if key.startswith("groups"):
+        return f"    groups: [{{match: '**', as: image_group, by: directory, complete_after_seconds: {value}}}]\n"
+    outer, _, inner = key.rpartition(".")
+    return f"    {outer}: {{{inner}: {value}}}\n" if outer else f"    {key}: {value}\n"
+
+
+@pytest.mark.parametrize("key", TIMES)
+def test_a_time_has_a_bound_up_to_which_dates_can_be_computed(tmp_path: Path, key: str) -> None:
+    now = datetime(2026, 11, 27, tzinfo=UTC)
+    source = load(tmp_path, source=of_source(key, TIMES[key])).sources["fleet"]
+    archived_chunks({}, keep_days=source.keep_partitions_days, now=now)
+    Decider(source, now)
+
+    for value in (TIMES[key] + 1, 10**10, 10**30):
+        with pytest.raises(ConfigurationError, match=key.rpartition(".")[2].partition("[")[0]):
+            load(tmp_path, source=of_source(key, value))
