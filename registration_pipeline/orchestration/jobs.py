@@ -47,23 +47,26 @@ _FAILS = (
 
 
 class ChunkSelection(dg.Config):
-    """Which chunks a run registers. Nothing chosen means all that are due."""
+    """Which chunks a run sends. Nothing needs to be changed: as the Launchpad shows it, the run sends all that is due."""
 
     chunks: list[str] = Field(
         default=[],  # Dagster's config copies defaults, and does not know factories
-        description="Chunk ids, as the partitions are called; failed ones among them are retried. Empty: no chunk is named.",
+        description="Ids of chunks, as the partitions are called: only these are sent, also if they have failed. "
+        "Empty: `due` and `failed` choose.",
     )
     failed: bool = Field(
         default=False,
-        description="Retry the chunks with failures, except those that were tried `max_attempts` times.",
+        description="Send the chunks with failures again, except those that were tried `max_attempts` times. "
+        "Not asked when a chunk is named.",
     )
     force: bool = Field(
         default=False,
-        description="Retry those, too; chunks that are named are sent again even if nothing of them failed.",
+        description="With `failed`, also those that were tried `max_attempts` times. With `chunks`, also those of which "
+        "nothing failed.",
     )
     due: bool = Field(
         default=True,
-        description="Register the chunks that have no verdict yet; only asked when no chunk is named.",
+        description="Send the chunks that have no verdict yet. Not asked when a chunk is named.",
     )
 
 
@@ -214,7 +217,8 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
     # Nothing precedes it in the jobs that only submit; Dagster leaves an unconnected input of this type alone.
     @dg.op(
         name=f"{own.ident}_{REGISTER_OP}",
-        description="Sends the chosen chunks to Encord, links what is registered, and writes the failure log.",
+        description="Sends the chosen chunks to Encord, links what is registered, and writes the failure log. "
+        "Its options need no change: as the Launchpad shows them, everything that is due is sent.",
         pool=own.pool,
         ins={"planned": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from registration_pipeline.bounds.calls import TooLongError, within
 from registration_pipeline.errors import ConfigurationError
-from registration_pipeline.orchestration.runs.instance import dagster_home
+from registration_pipeline.orchestration.runs.instance import dagster_home, home_of_another
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
 from registration_pipeline.orchestration.runs.storage_trouble import silent_storage
 from registration_pipeline.project.preflight import INSTANCE, Finding, run_checks
@@ -35,6 +35,8 @@ def _dagster(project: Project) -> str:
             key="DAGSTER_HOME",
         ) from error
     try:
-        return within(_DAGSTER_SECONDS, lambda: ask_instance(project.settings, project.environ))
+        said = within(_DAGSTER_SECONDS, lambda: ask_instance(project.settings, project.environ))
     except TooLongError:
         raise silent_storage(home, _DAGSTER_SECONDS) from None
+    warning = home_of_another(project.settings, project.environ)
+    return f"{said}; but {warning}" if warning else said

@@ -16,6 +16,7 @@ from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import audit_check
 from registration_pipeline.orchestration.chunk_checks import chunk_checks
 from registration_pipeline.orchestration.definitions import build_definitions
+from registration_pipeline.orchestration.jobs import ChunkSelection
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.stages import ManifestTally
 from registration_pipeline.settings import Settings, load_settings
@@ -99,3 +100,14 @@ def test_checks_say_what_they_check_and_how_the_audit_is_run(settings: Settings)
     assert "objects that Encord refused" in checks[names.NO_FAILED_CHUNKS]
     assert "Execute is grey" in checks[names.AUDIT_CLEAN]
     assert "fleet_cameras_audit" in checks[names.AUDIT_CLEAN]
+
+
+def test_the_launchpad_says_that_nothing_needs_a_change_and_what_each_option_does(settings: Settings) -> None:
+    repository = build_definitions(settings).get_repository_def()
+    (op,) = [one for one in repository.get_job(OWN.sync_job).all_node_defs if one.name.endswith("register_chunks")]
+
+    fields = ChunkSelection.to_fields_dict()
+
+    assert "need no change" in str(op.description)
+    assert set(fields) == {"chunks", "due", "failed", "force"}
+    assert all(field.description for field in fields.values())

@@ -23,8 +23,8 @@ def sandbox(
         int | None,
         typer.Option(
             "--admin-port",
-            help=f"Port of the page and API to inspect it and plant faults; 0 picks a free one. By default {_ADMIN_PORT}, or "
-            "a free one if that is in use.",
+            help="Port of the page and API to inspect it and plant faults; 0 picks a free one. "
+            f"By default {_ADMIN_PORT}, or a free one if that is in use.",
             show_default=False,
         ),
     ] = None,

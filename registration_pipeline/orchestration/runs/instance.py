@@ -20,6 +20,7 @@ from registration_pipeline.orchestration.runs.storage_trouble import (
     watch_retries,
 )
 from registration_pipeline.settings import Settings
+from registration_pipeline.settings.load import DEFAULT_FILE
 
 DEFAULT_HOME = ".dagster"
 _LOCK_FILE = "registration-pipeline.lock"
@@ -36,6 +37,18 @@ def dagster_home(settings: Settings, environ: Mapping[str, str]) -> Path:
             f"must be an absolute path, not {configured!r}; Dagster itself refuses any other", key="DAGSTER_HOME"
         )
     return home
+
+
+def home_of_another(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """Return, as a clause, that the instance is the one beside another configuration, and what to do; None: it is not."""
+    home = dagster_home(settings, environ).resolve()
+    own = settings.base_folder.resolve()
+    if home.name != DEFAULT_HOME or home.parent == own or not (home.parent / DEFAULT_FILE).exists():
+        return None
+    return (
+        f"DAGSTER_HOME is the instance of another configuration, {home.parent / DEFAULT_FILE}: sources of both share its "
+        f"runs and partitions. Set it to {own / DEFAULT_HOME}, or unset it for commands"
+    )
 
 
 @contextmanager
