@@ -347,6 +347,7 @@ def failure_log_metadata(
         "deleted",
         "quarantined",
     )
+    location = stored(store, names[0], FAILURE_SCHEMA)
     return {
         "reasons": reasons_table({"rows": tally.reasons, "objects": tally.objects_by_reason}),
         "sample": table(
@@ -366,7 +367,9 @@ def failure_log_metadata(
         "objects": status.objects,
         **{f"{name}_objects": getattr(status, name) for name in counted},
         **{f"{name}_units": count for name, count in asdict(status.units).items()},
-        **stored(store, names[0], FAILURE_SCHEMA),
+        "dagster/uri": location["dagster/uri"],
+        # Under Dagster's own name they would be shown above all the rest, and fill the first screen.
+        "columns": location["dagster/column_schema"],
         "parquet": link(store, names[0]),
         "csv": link(store, names[1]),
         "report": link(store, names[2]),

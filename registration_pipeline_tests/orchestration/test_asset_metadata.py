@@ -96,6 +96,8 @@ def check_assets(pipeline: Pipeline, shown: Shown) -> None:
     assert (plan["changed_units"], plan["deleted_units"]) == (0, 0)
 
     assert list(log)[:3] == ["reasons", "sample", "dagster/row_count"], "what failed and why is on the first screen"
+    assert "dagster/column_schema" not in log, "the UI shows it above all the rest"
+    assert [column.name for column in log["columns"].columns][:2] == ["source", "key"]
     assert log["dagster/row_count"] == 2
     assert {name: log[name] for name in ("registered_objects", "failed_objects", "pending_objects")} == {
         "registered_objects": 3,
