@@ -15,6 +15,9 @@ from dagster._core.code_pointer import ModuleCodePointer
 
 # What a job says of assets without executing their steps: the UI shows a job's schedule on the pages of these assets.
 from dagster._core.definitions.assets.job.asset_layer import AssetLayer
+
+# Lives as long as one load of a code location: two descriptions of one source are a mistake within one load only.
+from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
 # What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
@@ -74,6 +77,7 @@ __all__ = [
     "AssetMaterializationPlannedData",
     "AssetObservationData",
     "CheckError",
+    "DefinitionsLoadContext",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
