@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
-
 from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.orchestration.private_dagster import DefinitionsLoadContext
 from registration_pipeline.settings import Settings
 
 _SEEN: WeakKeyDictionary[Any, dict[tuple[str, str], "_Place"]] = WeakKeyDictionary()

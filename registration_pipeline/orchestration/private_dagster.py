@@ -32,6 +32,9 @@ from dagster._core.definitions.data_version import (
     get_input_data_version_tag,
     get_input_event_pointer_tag,
 )
+
+# Lives as long as one load of a code location: two descriptions of one source are a mistake within one load only.
+from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
 # What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
@@ -97,6 +100,7 @@ __all__ = [
     "AssetObservationData",
     "CheckError",
     "CheckTarget",
+    "DefinitionsLoadContext",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",

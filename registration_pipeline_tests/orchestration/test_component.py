@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -368,6 +369,27 @@ def test_a_subclass_changes_assets_and_does_something_around_every_step(
     said = [text for text in logged if text.startswith("noted ")]
     assert said == [f"noted {stage} of fleet-cameras" for stage in ("inventory", "chunk_plan", "registration")]
     assert made.get_repository_def().asset_graph.get(pipeline.own.manifest).metadata["noted"] == "manifest"
+
+
+def test_the_check_on_the_page_asks_for_everything_that_a_sync_of_a_component_needs(
+    project: Project, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (REPOSITORY / "docs" / "embedding.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n([^`]*ComponentTree[^`]*)^```$", page, re.MULTILINE)
+    pipeline.add_images(1)
+    sources = yaml.safe_load(pipeline.config.read_text())["sources"]
+    sources["astray"] = {**SOURCE, "uri": (project.root / "none").as_uri()}
+    project.write(document(sources))
+    monkeypatch.chdir(project.root)
+
+    exec(compile(example, "embedding.md", "exec"), {})
+
+    said = capsys.readouterr().out.splitlines()
+    fleet = [line for line in said if ": fleet-cameras: " in line]
+    assert fleet
+    assert all(line.startswith("ok: ") for line in fleet)
+    assert {"key and integration", "state", "directory"} <= {line.split(": ")[2] for line in fleet}
+    assert [line.split(": ")[2] for line in said if line.startswith("failed: astray: ")] == ["directory"]
 
 
 def test_a_scaffolded_component_is_one_that_the_schema_takes(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ attributes:
   # az://…. It is the only truth about what is registered: keep it.
   state: .registration
   sources:
+    # The source's name: a-z, 0-9 and hyphens. Assets, jobs and folders have it, so that another name is another source.
     {source}:
       uri: s3://my-bucket/prefix/          # also gs://, az://container@account/, obs://, file:///
       storage: {{region: eu-west-2}}
