@@ -6,6 +6,7 @@ import inspect
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 import pytest
@@ -61,6 +62,7 @@ TESTED_BELOW = {
     "NO_CAPTURE",
     "AssetLayer",
     "CheckError",
+    "DefinitionsLoadContext",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
@@ -253,3 +255,12 @@ def test_a_storage_outside_sql_is_none_of_them() -> None:
     assert sql_event_log(object()) is None
     assert sqlite_event_log(object()) is None
     assert postgres_event_log(object()) is None
+
+
+def test_a_load_context_is_one_object_for_a_load_that_a_weak_dictionary_can_hold() -> None:
+    load = private_dagster.DefinitionsLoadContext.get()
+
+    with private_dagster.DefinitionsLoadContext.scoped(load):
+        assert private_dagster.DefinitionsLoadContext.is_set()
+        assert private_dagster.DefinitionsLoadContext.get() is load
+        assert WeakKeyDictionary({load: 1})[load] == 1
