@@ -6,6 +6,7 @@ import inspect
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import dagster as dg
 import pytest
@@ -70,6 +71,7 @@ TESTED_BELOW = {
     "AssetLayer",
     "CheckError",
     "CheckTarget",
+    "DefinitionsLoadContext",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
@@ -280,3 +282,12 @@ def test_a_check_takes_the_materialization_that_it_is_about() -> None:
     )
 
     assert check.target_materialization_data == target
+
+
+def test_a_load_context_is_one_object_for_a_load_that_a_weak_dictionary_can_hold() -> None:
+    load = private_dagster.DefinitionsLoadContext.get()
+
+    with private_dagster.DefinitionsLoadContext.scoped(load):
+        assert private_dagster.DefinitionsLoadContext.is_set()
+        assert private_dagster.DefinitionsLoadContext.get() is load
+        assert WeakKeyDictionary({load: 1})[load] == 1
