@@ -40,7 +40,7 @@ _UNRECORDED: Final[set[tuple[str, str]]] = set()
 """Sources and runs that this process sent a message of without a record."""
 
 _LAST_MESSAGES: Final = 5
-"""Messages that are looked through for one that did not arrive."""
+"""Messages that are searched for one that did not arrive."""
 
 _LARGEST_PAGE: Final = 2_000_000
 """Bytes of a report that is attached; it has fifty thousand, and mail servers refuse large messages."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 RUNS_KEPT: Final = 100
-"""Ids of runs that led to a message: both the run and whoever watches it may report it, within minutes."""
+"""Ids of runs that led to a message: both the run and the sensor that watches it may report it, within minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

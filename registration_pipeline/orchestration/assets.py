@@ -29,7 +29,8 @@ from registration_pipeline.orchestration.stages import (
 from registration_pipeline.orchestration.upserts import build_upserts_asset
 from registration_pipeline.settings import SourceSettings
 
-# A run of this many chunks costs Dagster 30 ms a chunk against 4 s with a run each, and a crash repeats no more than this.
+# In a run of this many a chunk costs Dagster some ms of CPU, against 4 s with a run each (benchmark `orchestration`), and a
+# crash repeats no more than this.
 CHUNKS_PER_RUN = 500
 
 

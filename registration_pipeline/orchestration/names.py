@@ -3,8 +3,8 @@
 Dagster allows hyphens in asset keys, pools and partition sets, and not in groups, ops, jobs, schedules and checks. Source
 names have no underscore, so replacing hyphens by underscores can't make two sources collide.
 
-Names are made once for each source, where definitions are built, and handed on: whoever builds them a second time misses the
-prefix, and the keys that a host project gave.
+Names are made once for each source, where definitions are built, and handed on: a second set would lack
+the prefix, and the keys that a host project gave.
 """
 
 import re

@@ -36,7 +36,7 @@ class FailureBreakdown:
 
     Args:
         below_prefix: gives the path of a key below the source's own prefix.
-        accepted: reasons of rejections that nobody has to act on.
+        accepted: reasons of rejections that need no action.
         most_prefixes: folders of a level that are counted at once; beyond, the rare half is forgotten.
     """
 

@@ -25,7 +25,7 @@ class ReasonFigures:
         remedy: who has to act, and how.
         rows: failed units and rejected objects.
         objects: of those rows.
-        is_accepted: the source's ``accept_rejected`` names the reason: nobody has to act.
+        is_accepted: the source's ``accept_rejected`` names the reason: no action is needed.
     """
 
     stage: str

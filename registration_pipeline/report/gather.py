@@ -1,6 +1,6 @@
 """Gathers the report of sources from their state. What was counted a moment ago is not counted again.
 
-What does not belong here: what a report looks like (``page.py``) and where it is kept (``files.py``).
+What does not belong here: the form of a report (``page.py``) and where it is kept (``files.py``).
 """
 
 from __future__ import annotations

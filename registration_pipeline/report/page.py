@@ -1,6 +1,6 @@
 """The report as one HTML page that needs nothing else: no script, no network, its style and charts inside.
 
-What is shown of which figure is decided here; how it looks, in ``templates/``. Every text from outside is spelled out
+What is shown of which figure is decided here; its form, in ``templates/``. Every text from outside is spelled out
 (``printable``) and escaped by Jinja.
 """
 

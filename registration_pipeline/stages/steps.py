@@ -1,4 +1,4 @@
-"""A stage that yields what it does as it comes, for callers that look at each step and want the result at the end."""
+"""A stage that yields what it does as it comes, for callers that use each step and want the result at the end."""
 
 from collections.abc import Generator
 from typing import Generic, Self, TypeVar

@@ -84,7 +84,7 @@ def look(pipeline: Pipeline, instance: DagsterInstance, cursor: str | None, now:
     """Let the sensor look once, at a time of the test's."""
     warnings: list[str] = []
     watch = Watch(pipeline.project, instance, [pipeline.own], now=now or datetime.now(UTC), warn=warnings.append)
-    text, _ = watch.look(cursor)
+    text, _ = watch.evaluate(cursor)
     assert warnings == []
     return text
 

@@ -123,7 +123,7 @@ class Nights:
                 warn=LOG.warning,
                 has_schedules=what == "ticks",
             )
-            self.cursors[what], _ = watch.look(self.cursors[what])
+            self.cursors[what], _ = watch.evaluate(self.cursors[what])
 
     def night(self, day: str, *, lists: bool = True) -> list[str]:
         """Live through a night and return the kinds of the messages that it brought.

@@ -15,7 +15,7 @@ from registration_pipeline.orchestration.runs.launch import RunCrashedError
 from registration_pipeline.project.project import Project, utc_now
 
 _JUST_NOW = timedelta(minutes=1)
-"""Dead runs are marked right before the block; looking further back costs nothing, because no run is reported twice."""
+"""Dead runs are marked right before the block; going further back costs nothing, because no run is reported twice."""
 
 
 @contextmanager

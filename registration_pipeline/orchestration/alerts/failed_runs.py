@@ -13,7 +13,7 @@ from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 from registration_pipeline.orchestration.names import LIST_STEP, SUBMIT_STEP, SourceNames
 
 CLOCKS_DIFFER = timedelta(minutes=5)
-"""Of the daemon and of the database; also how far back runs are looked at again."""
+"""Of the daemon and of the database; also how far back runs are read again."""
 
 _MOST_RUNS = 200
 _MARKED = "Marked as failed by registration-pipeline: "
@@ -88,7 +88,7 @@ def failed_runs(
     Args:
         instance: Dagster's.
         sources: their names.
-        updated_after: runs that were marked as failed before that are not looked at.
+        updated_after: runs that were marked as failed before that are left out.
     """
     wanted = RunsFilter(statuses=[DagsterRunStatus.FAILURE], updated_after=updated_after)
     records = instance.get_run_records(wanted, limit=_MOST_RUNS)

@@ -44,7 +44,7 @@ def build_alert_sensor(
             warn=context.log.warning,
             has_schedules=has_schedules,
         )
-        cursor, sent = watch.look(context.cursor)
+        cursor, sent = watch.evaluate(context.cursor)
         context.update_cursor(cursor)
         return dg.SkipReason(f"Messages sent: {sent}." if sent else "Nothing new.")
 

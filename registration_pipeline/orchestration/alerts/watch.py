@@ -1,4 +1,4 @@
-"""One look of the sensor at all sources: failed runs, syncs that did not start, stale sources, messages to send again.
+"""One evaluation of the sensor over all sources: failed runs, syncs that did not start, stale sources, messages to send again.
 
 What it saw last is in the sensor's cursor. Losing that is harmless: what was said is in the state. What does not belong here:
 the sensor's declaration (``sensor.py``), and the rules of what is news (``notify``).
@@ -44,7 +44,7 @@ class Seen:
     """What was seen of one source.
 
     Args:
-        schedule: cron and time zone of the schedule; another one begins anew.
+        schedule: cron and time zone of the schedule; with another one it begins again.
         since: from when on ticks count, as a time stamp: what was due before the source was known is not missed.
         known_at: when the source was seen first, as a time stamp.
         synced_at: the last sync that is known, as a time stamp; 0: none.
@@ -60,7 +60,7 @@ class Seen:
 
 @dataclass
 class Cursor:
-    """What the last look saw.
+    """What the last evaluation saw.
 
     Args:
         runs_until: runs that were marked as failed before that are reported, as a time stamp.
@@ -86,7 +86,7 @@ class Cursor:
 
 
 class Watch:
-    """One look.
+    """One evaluation.
 
     Args:
         project: the configuration.
@@ -113,11 +113,11 @@ class Watch:
         self._now, self._warn, self._has_schedules = now, warn, has_schedules
         self._monotonic, self._began = monotonic, monotonic()
 
-    def look(self, text: str | None) -> tuple[str, int]:
-        """Look at everything once.
+    def evaluate(self, text: str | None) -> tuple[str, int]:
+        """Check everything once.
 
         Args:
-            text: the cursor of the last look; None: there was none.
+            text: the cursor of the last evaluation; None: there was none.
 
         Returns:
             The new cursor, and how many messages were sent.

@@ -26,7 +26,7 @@ _NOT_ENDED = [
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 ]
-# A run's update may be committed after that of a run with a later time; a longer look back only costs rows.
+# A run's update may be committed after that of a run with a later time; reading further back only costs rows.
 _LOOK_BACK = timedelta(seconds=60)
 _MOST_RUNS = 1_000
 
@@ -37,7 +37,7 @@ class _Cursor:
 
     Args:
         until: the time of the newest update of a run that was read.
-        read: the runs that were updated in the look back before it, and are not read again.
+        read: the runs that were updated in that time before it, and are not read again.
         waiting: backfills that have not ended, each with its newest ended run by source.
     """
 

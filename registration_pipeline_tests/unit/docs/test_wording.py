@@ -173,3 +173,11 @@ def test_texts_in_pieces_are_read_as_a_whole_and_docstrings_are_not_literals() -
 def test_docstrings_that_dagster_shows_are_read() -> None:
     tree = ast.parse('@dg.op(name="x")\ndef f():\n    """Mends it."""\n\nclass C(dg.Config):\n    """An errand."""\n')
     assert [text for _, text in shown_docstrings(tree)] == ["Mends it.", "An errand."]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
+def test_comments_and_docstrings_have_no_word_that_translates_badly(module: Path) -> None:
+    patterns = {better: BANNED[better] for better in ("fix", "another process, no one, a user, a person", "again, new, from zero")}
+    text = module.read_text(encoding="utf-8")
+
+    assert [hit[0] for pattern in patterns.values() for hit in re.finditer(pattern, text, re.IGNORECASE)] == []
