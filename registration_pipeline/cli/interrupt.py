@@ -8,6 +8,7 @@ of the state is made for.
 What does not belong here: what a command does when it is interrupted in time.
 """
 
+import atexit
 import os
 import select
 import signal
@@ -84,6 +85,14 @@ def watch_interrupts() -> None:
     # Whatever handles the signals in Python, now or later, the numbers of those that arrive are written here.
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), name="interrupts", daemon=True).start()
+    atexit.register(_ignore_signals)  # the first to be registered is the last to be called
+
+
+def _ignore_signals() -> None:
+    # The command is over. While the interpreter clears its modules, which takes a tenth of a second, the signals would have
+    # their default effect again: a second Ctrl-C would kill the process and replace the status that it ends with.
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _watch(reader: int) -> None:

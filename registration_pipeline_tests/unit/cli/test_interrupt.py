@@ -109,3 +109,19 @@ def test_a_signal_to_terminate_ends_it_with_its_own_status() -> None:
     process.communicate(timeout=60)
 
     assert process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_while_the_interpreter_clears_its_modules_does_not_replace_the_status(number: signal.Signals) -> None:
+    body = f"""
+        import os
+        class Last:
+            def __del__(self, kill=os.kill, own=os.getpid()):
+                kill(own, {number.value})
+        sys.kept = Last()
+        raise KeyboardInterrupt
+    """
+    process = started(body, PATIENT)
+    process.communicate(timeout=60)
+
+    assert process.returncode == 130
