@@ -1,1 +1,1 @@
-"""Listing S3 and what speaks like it: the lister, its key ranges, requests, pages and errors."""
+"""Listing S3 and what speaks like it: the lister, requests, pages and errors."""

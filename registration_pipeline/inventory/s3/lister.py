@@ -1,7 +1,7 @@
 """Lists an S3 bucket with ListObjectsV2, keys byte for byte, in many places at once.
 
 What does not belong here: building the client (``project/clients/``) and its options (``client_config.py``), single pages
-(``requests.py``, ``page.py``) and who lists which keys (``ranges.py``, ``key_space.py``).
+(``requests.py``, ``page.py``) and who lists which keys (``ranges/``).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from registration_pipeline.inventory.bounds import PAGE_SECONDS
-from registration_pipeline.inventory.s3.key_space import KeySpace
-from registration_pipeline.inventory.s3.ranges import KeyRange, RangeLister
+from registration_pipeline.inventory.ranges.key_space import KeySpace
+from registration_pipeline.inventory.ranges.lister import KeyRange, RangeLister
 from registration_pipeline.inventory.s3.requests import S3Requests
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Asks an S3 bucket for single pages of ListObjectsV2, from any place, and checks each for itself.
 
-What does not belong here: reading a page's XML (``page.py``) and which pages are asked for (``ranges.py``).
+What does not belong here: reading a page's XML (``page.py``) and which pages are asked for (``ranges/``).
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.bounds import PAGE_SECONDS, endless_listing
+from registration_pipeline.inventory.ranges.page import Page
 from registration_pipeline.inventory.s3.errors import s3_errors
 from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.s3.page import (
@@ -41,23 +41,6 @@ _BEFORE_PARSE = "before-parse.*.ListObjectsV2"
 _RECEIVED = "response-received.s3.ListObjectsV2"
 _END = b"</ListBucketResult>"
 _OK, _TOO_MANY_REQUESTS, _SERVER_ERROR, _UNAVAILABLE = 200, 429, 500, 503
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One answer.
-
-    Args:
-        batch: its objects, keys strictly increasing.
-        first: the first key; None without objects.
-        last: the last key; None without objects.
-        token: where the store would go on; None if this was all.
-    """
-
-    batch: pa.RecordBatch
-    first: str | None
-    last: str | None
-    token: str | None
 
 
 class S3Requests:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registration_pipeline.inventory.s3.key_space import KeySpace
+from registration_pipeline.inventory.ranges.key_space import KeySpace
 
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 

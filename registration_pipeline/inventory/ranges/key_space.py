@@ -1,7 +1,7 @@
 """Guesses keys between two keys, from how the keys seen so far are written, so that a range can be split there.
 
 A guess may be bad, then a request finds nothing; it can't be wrong, because whatever key it is, the keys up to it and the
-keys after it are all keys. What does not belong here: requests and ranges (``ranges.py``).
+keys after it are all keys. What does not belong here: ranges (``lister.py``).
 """
 
 from __future__ import annotations

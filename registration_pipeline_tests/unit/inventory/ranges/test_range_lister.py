@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.errors import CredentialsError, HaltError, PermissionDeniedError, ServiceUnavailableError
-from registration_pipeline.inventory.s3.key_space import KeySpace
-from registration_pipeline.inventory.s3.ranges import KeyRange, RangeLister
-from registration_pipeline.inventory.s3.requests import Page
+from registration_pipeline.inventory.ranges.key_space import KeySpace
+from registration_pipeline.inventory.ranges.lister import KeyRange, RangeLister
+from registration_pipeline.inventory.ranges.page import Page
 from registration_pipeline.inventory.schema import inventory_batch
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def test_any_failure_is_raised_and_the_threads_end(error: Exception) -> None:
         list_all(store)
 
     assert caught.value is error
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("s3-listing")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("listing-")]
 
 
 def test_threads_that_die_are_noticed() -> None:
@@ -219,7 +219,7 @@ def test_a_reader_that_stops_ends_the_threads() -> None:
     next(batches)
     batches.close()  # type: ignore[attr-defined]
 
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("s3-listing")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("listing-")]
 
 
 def test_a_store_that_throttles_gets_fewer_requests_at_once_and_everything_is_listed() -> None:

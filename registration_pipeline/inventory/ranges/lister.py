@@ -1,6 +1,6 @@
 """Lists many ranges of a bucket's keys at once and yields their rows in key order, in bounded memory.
 
-What does not belong here: asking for one page (``requests.py``) and guessing where to split (``key_space.py``).
+What does not belong here: asking for one page (the provider's folder) and guessing where to split (``key_space.py``).
 
 A range is what lies after one key, up to and with another. An idle thread lists the next page of a range that no thread is
 working on, the first in key order, or else splits one in two and continues from the middle, whatever it finds there.
@@ -24,8 +24,8 @@ from registration_pipeline.errors import HaltError, ServiceUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from registration_pipeline.inventory.s3.key_space import KeySpace
-    from registration_pipeline.inventory.s3.requests import Page
+    from registration_pipeline.inventory.ranges.key_space import KeySpace
+    from registration_pipeline.inventory.ranges.page import Page
 
 WINDOW_BYTES = 24_000_000
 """Rows in memory from which on ranges far ahead wait; those just behind the first may use twice as much."""
@@ -39,7 +39,7 @@ _WATCH_SECONDS = 1.0
 
 
 class PageSource(Protocol):
-    """Where pages come from: ``S3Requests``; each method may be called by many threads."""
+    """Where pages come from, for example ``S3Requests``; each method may be called by many threads."""
 
     prefix: str
     on_throttle: Callable[[], None]
@@ -109,7 +109,7 @@ class RangeLister:
         lock = threading.Lock()
         self._work, self._output = threading.Condition(lock), threading.Condition(lock)
         self._threads = [
-            threading.Thread(target=self._work_until_done, name=f"s3-listing-{number}", daemon=True)
+            threading.Thread(target=self._work_until_done, name=f"listing-{number}", daemon=True)
             for number in range(concurrency)
         ]
 
