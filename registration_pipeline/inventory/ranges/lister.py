@@ -267,7 +267,7 @@ class RangeLister:
     def _record(self, of: KeyRange, page: Page) -> None:
         batch, is_last = page.batch, page.token is None
         if page.last is not None and of.end is not None and page.last >= of.end:
-            batch, is_last = _up_to(batch, of.end), True
+            batch, is_last = up_to(batch, of.end), True
         if of.pages is None and batch.num_rows == 0:
             self._missed += 1
             self._space.missed(of.position)
@@ -298,6 +298,6 @@ class RangeLister:
                 self._limit, self._smooth, self._halved_at = max(1, self._limit // 2), 0, self._started
 
 
-def _up_to(batch: pa.RecordBatch, key: str) -> pa.RecordBatch:
+def up_to(batch: pa.RecordBatch, key: str) -> pa.RecordBatch:
     """Return the rows whose key is not greater; keys increase."""
     return batch.slice(0, bisect_right(batch.column("key"), key, key=pa.StringScalar.as_py))
