@@ -27,6 +27,7 @@ from registration_pipeline.settings.addresses import (
 )
 from registration_pipeline.settings.cron import cron_problem
 from registration_pipeline.settings.endpoints import is_providers_own
+from registration_pipeline.settings.executor import ExecutorSettings, LocalSteps
 from registration_pipeline.settings.metadata import (
     DatasetSettings,
     MediaMetadata,
@@ -319,6 +320,7 @@ class Settings(YamlModel):
         sources: by name, in the order of the file.
         notify: who gets a message when a night goes wrong, and when it is well again.
         metrics: a file for Prometheus that every sync writes; None: none.
+        executor: what executes the steps of runs that can be spread over workers.
         path: the file, absolute.
         folder: what relative paths start from; None: the file's folder.
     """
@@ -328,6 +330,7 @@ class Settings(YamlModel):
     sources: dict[str, SourceSettings]
     notify: tuple[NotifyTarget, ...] = ()
     metrics: Path | None = None
+    executor: ExecutorSettings = ExecutorSettings(in_process=LocalSteps())
     path: Path
     folder: Path | None = None
 
