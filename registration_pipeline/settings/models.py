@@ -37,6 +37,7 @@ from registration_pipeline.settings.metadata import (
 )
 from registration_pipeline.settings.notify import NotifyTarget  # noqa: TC001 - likewise
 from registration_pipeline.settings.report_address import parse_report_location
+from registration_pipeline.settings.tags import Tags  # noqa: TC001 - likewise
 from registration_pipeline.settings.units import GroupRule, KindRule, source_title
 from registration_pipeline.settings.values import MOST_DAYS, MOST_SECONDS, Glob, Name, Switch, WholeNumber, YamlModel
 
@@ -233,6 +234,8 @@ class SourceSettings(YamlModel):
         freshness_hours: a source that was not synced for this long is stale; None switches that off.
         accept_rejected: reasons of rejection that do not lead to exit status 3 and to alerts.
         keep_partitions_days: chunks that were registered longer ago leave Dagster's view; None: all stay. The state keeps all.
+        run_tags: of all runs of the source's jobs, for Dagster's launchers, queues and people.
+        op_tags: of all its steps and assets, for Dagster's executors; the values are text, or JSON such as a mapping.
     """
 
     name: Annotated[str, AfterValidator(_source_name)]
@@ -263,6 +266,8 @@ class SourceSettings(YamlModel):
     freshness_hours: Annotated[WholeNumber, Field(ge=1, le=8_784)] | None = 36
     accept_rejected: tuple[RejectionReason, ...] = ()
     keep_partitions_days: Annotated[WholeNumber, Field(ge=1, le=MOST_DAYS)] | None = None
+    run_tags: Tags = Field(default_factory=dict)
+    op_tags: Tags = Field(default_factory=dict)
 
     @property
     def location(self) -> SourceLocation:
