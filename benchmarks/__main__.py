@@ -14,6 +14,8 @@ NAMES = (
     *(
         "inventory",
         "listing",
+        "listing_model",
+        "many_keys",
         "plan",
         "manifests",
         "rendering",
