@@ -39,7 +39,14 @@ def password_postgres(user: str, database: str, password: str) -> Iterator[int]:
     secret.write_text(password)
     for path in (folder, secret):
         os.chown(path, account.get("user", -1), account.get("group", -1))
-    initdb: list[str | Path] = [programs / "initdb", f"-D{data}", f"-U{user}", "-Ascram-sha-256", f"--pwfile={secret}", "--no-sync"]
+    initdb: list[str | Path] = [
+        programs / "initdb",
+        f"-D{data}",
+        f"-U{user}",
+        "-Ascram-sha-256",
+        f"--pwfile={secret}",
+        "--no-sync",
+    ]
     subprocess.run([*initdb, "-EUTF8", "--locale=C"], check=True, stdout=subprocess.DEVNULL, cwd=folder, **account)
     options: list[str | Path] = ["-c", "listen_addresses=127.0.0.1", "-p", str(port), "-k", folder, "-c", "fsync=off"]
     with log.open("wb") as output:
