@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.audit import build_audit_asset
@@ -18,6 +19,7 @@ from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
+from registration_pipeline.orchestration.runs.handed_on import Work, hand_on
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
@@ -139,6 +141,10 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         try:
             registered = run.register(tasks, selected, total=len(tasks), checks=checks)
             failed = yield from stored_in_batches(context, registered)
+        except LeaseBusyError as busy:
+            hand_on(context, own, Work(tuple(context.partition_keys), folder=busy.folder), busy)
+            yield from _chosen(context, checks)
+            return
         except Exception:
             yield from _chosen(context, checks)
             raise

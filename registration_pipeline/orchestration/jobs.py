@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from pydantic import Field
 
+from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import build_audit_job
 from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.dataset import has_dataset
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_ops, build_probe_job
 from registration_pipeline.orchestration.hosted import hosted
-from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.names import REGISTER_OP, SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, AssetLayer
 from registration_pipeline.orchestration.provenance import made_now
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent, stored_in_batches
+from registration_pipeline.orchestration.runs.handed_on import Work, hand_on
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announce, announced
 from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import ChunkTask
 
-REGISTER_OP = "register_chunks"
 _FAILS = (
     "The run fails when Encord refuses an object of a chunk that it sends, as the command then ends with 3; all others of it "
     "are registered, and the failure log says which failed and why."
@@ -234,12 +235,19 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         run = ChunkRun.open(context, own)
         retry_failed = config.failed or _is_retried_by_a_person(context.run)
         tasks, unknown = _chosen(context, run, config, retry_failed=retry_failed)
-        failed = yield from _register(context, run, tasks)
         not_sent = None
-        if not config.chunks:
-            upserts = upsert_events(run.project, run.source, own, context, failed=retry_failed, force=config.force)
-            not_sent = yield from upserts
-        halted = yield from _link(context, run, retry_failed=retry_failed)
+        try:
+            failed = yield from _register(context, run, tasks)
+            if not config.chunks:
+                upserts = upsert_events(run.project, run.source, own, context, failed=retry_failed, force=config.force)
+                not_sent = yield from upserts
+            halted = yield from _link(context, run, retry_failed=retry_failed)
+        except LeaseBusyError as busy:
+            work = Work(
+                tuple(config.chunks), failed=retry_failed, force=config.force, due=config.due, folder=busy.folder
+            )
+            hand_on(context, own, work, busy)
+            return
         announce(context, own.failure_log)
         yield from _events(context, own, "failure_log", run.failure_log())
         if halted is None:  # what halts a run is reported by what watches it

@@ -37,6 +37,9 @@ from dagster._core.definitions.data_version import (
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
 
+# Ends a step as an interruption does: a run that was marked as canceling is canceled then.
+from dagster._core.errors import DagsterExecutionInterruptedError
+
 # What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 
@@ -100,6 +103,7 @@ __all__ = [
     "AssetObservationData",
     "CheckError",
     "CheckTarget",
+    "DagsterExecutionInterruptedError",
     "DefinitionsLoadContext",
     "InstanceRef",
     "LoadableTargetOrigin",

@@ -24,6 +24,7 @@
 <source>/links/<number>.json, <number>-done.json                        what was to be linked to datasets, and was
 <source>/links/summary-<number>.json.gz                                 what all links up to a number come to
 _probe/<nonce>.json                                                     there for a moment while the store is tried; no source
+_folders/<folder_uuid>/<number>.json                                    which source's lease has a folder that sources share
 
 <source>/upserts/{plan,census,lineage,ledger,manifests,journal,…}/…     metadata sent again: a lineage of its own, laid out as
                                                                         that of the source, which never reads it
@@ -209,6 +210,16 @@ def lease_name(source: str, term: int, beat: int) -> str:
 def lease_released_name(source: str, term: int) -> str:
     """Return the name of the file that says that a term has ended in order."""
     return f"{source}/lease/{term:08d}-released.json"
+
+
+def folder_lease_folder(folder_uuid: str) -> str:
+    """Return the folder of the entries that say which source registers in a folder of Encord; it is beside the sources."""
+    return f"_folders/{folder_uuid}/"
+
+
+def folder_entry_name(folder_uuid: str, number: int) -> str:
+    """Return the name of one of these entries; ``number`` counts from 1, the greatest is the newest."""
+    return f"{folder_lease_folder(folder_uuid)}{number:08d}.json"
 
 
 def alerts_folder(source: str) -> str:

@@ -71,6 +71,7 @@ TESTED_BELOW = {
     "AssetLayer",
     "CheckError",
     "CheckTarget",
+    "DagsterExecutionInterruptedError",
     "DefinitionsLoadContext",
     "InstanceRef",
     "LoadableTargetOrigin",
