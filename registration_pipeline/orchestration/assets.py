@@ -123,6 +123,7 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         can_subset=True,
         pool=own.pool,
         required_resource_keys=own.resources,
+        op_tags=own.op_tags,
     )
     @hosted(own, "registration")
     def submit_chunks(

@@ -14,6 +14,7 @@ from registration_pipeline.orchestration.asset_specs import Embedding, Translati
 from registration_pipeline.orchestration.assets import build_assets
 from registration_pipeline.orchestration.automation.follow_up import build_follow_up_sensor
 from registration_pipeline.orchestration.automation.nightly import build_schedule
+from registration_pipeline.orchestration.engine_tags import refuse_wrong_tags
 from registration_pipeline.orchestration.jobs import build_jobs
 from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.one_place import refuse_second_place
@@ -58,7 +59,7 @@ def build_definitions(
 
     Raises:
         ConfigurationError: the same code location has one of the sources already, with the same state, from another file or
-            with another prefix.
+            with another prefix; or Dagster's Kubernetes engine would refuse a tag.
         ValueError: the translation gives two assets one key, or ``resources`` names another kind of storage.
     """
     embedding = Embedding(
@@ -90,6 +91,7 @@ def define(
     has_schedules: bool,
 ) -> dg.Definitions:
     """Return the definitions of all sources; see ``build_definitions``."""
+    refuse_wrong_tags(settings, settings.sources.values())
     storage = {key: resources[key] for key in RESOURCE_KEYS if key in resources}
     sources = [(source, name_source(source, shared, embedding)) for source in settings.sources.values()]
     schedules = [build_schedule(source, own) for source, own in sources] if has_schedules else []

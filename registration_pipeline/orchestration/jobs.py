@@ -72,7 +72,7 @@ class ChunkSelection(dg.Config):
 
 def build_jobs(source: SourceSettings, own: SourceNames) -> list[Any]:
     """Return the jobs of one source."""
-    tags = {names.SOURCE_TAG: source.name, **OWN_RETRIES_TAG}
+    tags = {**own.run_tags, **OWN_RETRIES_TAG}
     register = _register_op(own)  # a code location refuses two ops of one name, so the jobs share theirs
     return [
         *_sync_jobs(source, own, register, tags),
@@ -174,6 +174,7 @@ def _inventory_op(own: SourceNames) -> dg.OpDefinition:
         pool=own.listing_pool,
         out=dg.Out(dg.Nothing),
         required_resource_keys=own.resources,
+        tags=own.op_tags,
     )
     @hosted(own, "inventory")
     def take_inventory(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
@@ -196,6 +197,7 @@ def _plan_op(own: SourceNames) -> dg.OpDefinition:
         ins={"listed": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
         required_resource_keys=own.resources,
+        tags=own.op_tags,
     )
     @hosted(own, "chunk_plan")
     def plan_chunks(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:
@@ -223,6 +225,7 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         ins={"planned": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
         required_resource_keys=own.resources,
+        tags=own.op_tags,
     )
     @hosted(own, "registration")
     def register_chunks(

@@ -27,6 +27,7 @@ from registration_pipeline.settings.addresses import (
 )
 from registration_pipeline.settings.cron import cron_problem
 from registration_pipeline.settings.endpoints import is_providers_own
+from registration_pipeline.settings.executor import ExecutorSettings, LocalSteps
 from registration_pipeline.settings.metadata import (
     DatasetSettings,
     MediaMetadata,
@@ -36,6 +37,7 @@ from registration_pipeline.settings.metadata import (
 )
 from registration_pipeline.settings.notify import NotifyTarget  # noqa: TC001 - likewise
 from registration_pipeline.settings.report_address import parse_report_location
+from registration_pipeline.settings.tags import Tags  # noqa: TC001 - likewise
 from registration_pipeline.settings.units import GroupRule, KindRule, source_title
 from registration_pipeline.settings.values import MOST_DAYS, MOST_SECONDS, Glob, Name, Switch, WholeNumber, YamlModel
 
@@ -232,6 +234,8 @@ class SourceSettings(YamlModel):
         freshness_hours: a source that was not synced for this long is stale; None switches that off.
         accept_rejected: reasons of rejection that do not lead to exit status 3 and to alerts.
         keep_partitions_days: chunks that were registered longer ago leave Dagster's view; None: all stay. The state keeps all.
+        run_tags: of all runs of the source's jobs, for Dagster's launchers, queues and people.
+        op_tags: of all its steps and assets, for Dagster's executors; the values are text, or JSON such as a mapping.
     """
 
     name: Annotated[str, AfterValidator(_source_name)]
@@ -262,6 +266,8 @@ class SourceSettings(YamlModel):
     freshness_hours: Annotated[WholeNumber, Field(ge=1, le=8_784)] | None = 36
     accept_rejected: tuple[RejectionReason, ...] = ()
     keep_partitions_days: Annotated[WholeNumber, Field(ge=1, le=MOST_DAYS)] | None = None
+    run_tags: Tags = Field(default_factory=dict)
+    op_tags: Tags = Field(default_factory=dict)
 
     @property
     def location(self) -> SourceLocation:
@@ -319,6 +325,7 @@ class Settings(YamlModel):
         sources: by name, in the order of the file.
         notify: who gets a message when a night goes wrong, and when it is well again.
         metrics: a file for Prometheus that every sync writes; None: none.
+        executor: what executes the steps of runs that can be spread over workers.
         path: the file, absolute.
         folder: what relative paths start from; None: the file's folder.
     """
@@ -328,6 +335,7 @@ class Settings(YamlModel):
     sources: dict[str, SourceSettings]
     notify: tuple[NotifyTarget, ...] = ()
     metrics: Path | None = None
+    executor: ExecutorSettings = ExecutorSettings(in_process=LocalSteps())
     path: Path
     folder: Path | None = None
 

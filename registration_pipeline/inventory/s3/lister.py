@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 from registration_pipeline.inventory.bounds import PAGE_SECONDS
 from registration_pipeline.inventory.ranges.boundaries import find_boundaries
+from registration_pipeline.inventory.ranges.fan_out import in_many_places
 from registration_pipeline.inventory.ranges.key_space import KeySpace
-from registration_pipeline.inventory.ranges.lister import KeyRange, RangeLister, up_to
+from registration_pipeline.inventory.ranges.lister import KeyRange
 from registration_pipeline.inventory.s3.requests import S3Requests
 
 if TYPE_CHECKING:
@@ -101,20 +102,6 @@ class S3Lister:
         """
         with self._requests:
             rest, space = KeyRange(self._after, self._until), KeySpace(self._prefix)
-            objects = 0
-            while not rest.is_done and (self._concurrency == 1 or objects < self._fan_out_after):
-                page = self._requests.page(after=rest.position, token=rest.token)
-                rest.token, rest.is_done = page.token, page.token is None
-                if page.first is None or page.last is None:
-                    continue
-                rest.position = page.last
-                space.learn((page.first, page.last))
-                batch = page.batch
-                if rest.end is not None and page.last >= rest.end:
-                    batch, rest.is_done = up_to(batch, rest.end), True
-                objects += batch.num_rows
-                if batch.num_rows:
-                    yield batch
-            if not rest.is_done:
-                with RangeLister(self._requests, space, rest, concurrency=self._concurrency) as ranges:
-                    yield from ranges.batches()
+            yield from in_many_places(
+                self._requests, space, rest, concurrency=self._concurrency, fan_out_after=self._fan_out_after
+            )
