@@ -15,6 +15,7 @@ from registration_pipeline.orchestration.assets import build_assets
 from registration_pipeline.orchestration.automation.follow_up import build_follow_up_sensor
 from registration_pipeline.orchestration.automation.nightly import build_schedule
 from registration_pipeline.orchestration.engine_tags import refuse_wrong_tags
+from registration_pipeline.orchestration.engines import executor_of
 from registration_pipeline.orchestration.jobs import build_jobs
 from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.one_place import refuse_second_place
@@ -97,7 +98,7 @@ def define(
     schedules = [build_schedule(source, own) for source, own in sources] if has_schedules else []
     return dg.Definitions(
         assets=[asset for source, own in sources for asset in build_assets(source, own)],
-        jobs=[job for source, own in sources for job in build_jobs(source, own)],
+        jobs=[job for source, own in sources for job in build_jobs(source, own, executor_of(settings))],
         schedules=[schedule for schedule in schedules if schedule is not None],
         sensors=[
             build_stale_run_sensor(shared),
