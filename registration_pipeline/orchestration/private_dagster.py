@@ -55,6 +55,9 @@ from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 # Opens an instance with settings on top of its dagster.yaml.
 from dagster._core.instance.ref import InstanceRef
 
+# What a launcher says of the worker of a run.
+from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+
 # Where the UI finds the job of a run again: code location, repository, job.
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -107,6 +110,7 @@ __all__ = [
     "AssetMaterializationPlannedData",
     "AssetObservationData",
     "CheckError",
+    "CheckRunHealthResult",
     "CheckTarget",
     "DagsterExecutionInterruptedError",
     "DefinitionsLoadContext",
@@ -121,6 +125,7 @@ __all__ = [
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "StepMaterializationData",
+    "WorkerStatus",
     "delete_dynamic_partitions",
     "execute_run_iterator",
     "extract_data_version_from_entry",
