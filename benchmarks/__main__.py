@@ -39,6 +39,7 @@ NAMES = (
         "report",
         "report_page",
         "probing",
+        "state_in_bucket",
     ),
     "audit",  # the longest: ten and twenty times the objects
 )
