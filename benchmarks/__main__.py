@@ -14,6 +14,7 @@ NAMES = (
     *(
         "inventory",
         "listing",
+        "key_ranges",
         "plan",
         "manifests",
         "rendering",
