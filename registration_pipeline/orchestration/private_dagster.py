@@ -35,7 +35,13 @@ from dagster._core.definitions.data_version import (
 
 # Lives as long as one load of a code location: two descriptions of one source are a mistake within one load only.
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
+
+# A run whose steps are executed in this process, whatever executor the job of the code location has.
+from dagster._core.definitions.job_base import IJob, InMemoryJob
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+
+# Ends a step as an interruption does: a run that was marked as canceling is canceled then.
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 # What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
@@ -60,13 +66,14 @@ from dagster._core.remote_origin import (
 )
 
 # What the UI does not show of a run's tags begins with this.
-# Tags of runs: the backfill that it belongs to, "re-execute from failure", Dagster's own retry of a run, whether it will
-# repeat this one, and whether it repeats runs whose step failed.
+# Tags of runs: the backfill that it belongs to, "re-execute from failure", Dagster's own retry of a run, the first of all
+# runs that were re-executed, whether it will repeat this one, and whether it repeats runs whose step failed.
 from dagster._core.storage.tags import (
     BACKFILL_ID_TAG,
     HIDDEN_TAG_PREFIX,
     RESUME_RETRY_TAG,
     RETRY_NUMBER_TAG,
+    ROOT_RUN_ID_TAG,
     WILL_RETRY_TAG,
 )
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_FAILURE_TAG
@@ -97,6 +104,7 @@ __all__ = [
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
     "RETRY_ON_FAILURE_TAG",
+    "ROOT_RUN_ID_TAG",
     "WILL_RETRY_TAG",
     "AssetLayer",
     "AssetMaterializationPlannedData",
@@ -104,7 +112,10 @@ __all__ = [
     "CheckError",
     "CheckRunHealthResult",
     "CheckTarget",
+    "DagsterExecutionInterruptedError",
     "DefinitionsLoadContext",
+    "IJob",
+    "InMemoryJob",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",

@@ -60,6 +60,8 @@ _SHAPES = {
     "columns": "must be a list of columns, e.g. [weather, speed]",
     **dict.fromkeys(("title", "key", "table", "sidecar"), "must not be empty"),
     "dataset": "must be a mapping, e.g. {title: fleet}",
+    "run_tags": "must be a mapping of tags, e.g. {team: vision}",
+    "op_tags": "must be a mapping of tags, e.g. {dagster-celery/queue: large}",
     "metadata_schema": "must be a mapping of fields to types, e.g. {weather: {enum: [sun, rain]}, speed: number}",
 }
 _TEXTS = {

@@ -77,6 +77,7 @@ TESTED_BELOW = {
     "AssetLayer",
     "CheckError",
     "CheckTarget",
+    "DagsterExecutionInterruptedError",
     "DefinitionsLoadContext",
     "InstanceRef",
     "LoadableTargetOrigin",
