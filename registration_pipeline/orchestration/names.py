@@ -19,6 +19,9 @@ DEFINITIONS_MODULE = "registration_pipeline.definitions"
 SUBMIT_STEP = "submit_chunks"
 """The step that makes and registers chunks of a source as assets, behind the source's ident."""
 
+REGISTER_OP = "register_chunks"
+"""The step of a job that registers chunks, likewise."""
+
 LIST_STEP = "take_inventory"
 """The step of a sync that lists the bucket, likewise."""
 

@@ -35,7 +35,13 @@ from dagster._core.definitions.data_version import (
 
 # Lives as long as one load of a code location: two descriptions of one source are a mistake within one load only.
 from dagster._core.definitions.definitions_load_context import DefinitionsLoadContext
+
+# A run whose steps are executed in this process, whatever executor the job of the code location has.
+from dagster._core.definitions.job_base import IJob, InMemoryJob
 from dagster._core.definitions.reconstruct import ReconstructableJob, ReconstructableRepository
+
+# Ends a step as an interruption does: a run that was marked as canceling is canceled then.
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 # What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
@@ -49,6 +55,9 @@ from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 # Opens an instance with settings on top of its dagster.yaml.
 from dagster._core.instance.ref import InstanceRef
 
+# What a launcher says of the worker of a run.
+from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+
 # Where the UI finds the job of a run again: code location, repository, job.
 from dagster._core.remote_origin import (
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -57,13 +66,14 @@ from dagster._core.remote_origin import (
 )
 
 # What the UI does not show of a run's tags begins with this.
-# Tags of runs: the backfill that it belongs to, "re-execute from failure", Dagster's own retry of a run, whether it will
-# repeat this one, and whether it repeats runs whose step failed.
+# Tags of runs: the backfill that it belongs to, "re-execute from failure", Dagster's own retry of a run, the first of all
+# runs that were re-executed, whether it will repeat this one, and whether it repeats runs whose step failed.
 from dagster._core.storage.tags import (
     BACKFILL_ID_TAG,
     HIDDEN_TAG_PREFIX,
     RESUME_RETRY_TAG,
     RETRY_NUMBER_TAG,
+    ROOT_RUN_ID_TAG,
     WILL_RETRY_TAG,
 )
 from dagster._core.storage.tags import RETRY_ON_ASSET_OR_OP_FAILURE_TAG as RETRY_ON_FAILURE_TAG
@@ -94,13 +104,18 @@ __all__ = [
     "RESUME_RETRY_TAG",
     "RETRY_NUMBER_TAG",
     "RETRY_ON_FAILURE_TAG",
+    "ROOT_RUN_ID_TAG",
     "WILL_RETRY_TAG",
     "AssetLayer",
     "AssetMaterializationPlannedData",
     "AssetObservationData",
     "CheckError",
+    "CheckRunHealthResult",
     "CheckTarget",
+    "DagsterExecutionInterruptedError",
     "DefinitionsLoadContext",
+    "IJob",
+    "InMemoryJob",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
@@ -110,6 +125,7 @@ __all__ = [
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "StepMaterializationData",
+    "WorkerStatus",
     "delete_dynamic_partitions",
     "execute_run_iterator",
     "extract_data_version_from_entry",

@@ -26,6 +26,7 @@ from registration_pipeline.orchestration.private_dagster import (
     ModuleCodePointer,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
+    WorkerStatus,
     delete_dynamic_partitions,
     make_new_run_id,
     postgres_event_log,
@@ -54,6 +55,7 @@ TAGS = {
 PARAMETERS = {
     "AssetMaterializationPlannedData": ["asset_key", "partition", "partitions_subset"],
     "AssetObservationData": ["asset_observation"],
+    "CheckRunHealthResult": ["status", "msg"],
     "ReconstructableJob": ["repository", "job_name"],
     "ReconstructableRepository": ["pointer", "executable_path", "entry_point"],
     "StepMaterializationData": ["materialization"],
@@ -71,6 +73,7 @@ TESTED_BELOW = {
     "AssetLayer",
     "CheckError",
     "CheckTarget",
+    "DagsterExecutionInterruptedError",
     "DefinitionsLoadContext",
     "InstanceRef",
     "LoadableTargetOrigin",
@@ -78,6 +81,7 @@ TESTED_BELOW = {
     "ModuleCodePointer",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "WorkerStatus",
     "delete_dynamic_partitions",
     "make_new_run_id",
     "postgres_event_log",
@@ -176,6 +180,10 @@ def test_ticks_of_a_schedule_begin_at_a_time_and_include_it() -> None:
     ticks = schedule_execution_time_iterator(datetime(2026, 11, 22, 2, 30, tzinfo=UTC).timestamp(), "30 2 * * *", "UTC")
 
     assert [next(ticks).isoformat() for _ in range(2)] == ["2026-11-22T02:30:00+00:00", "2026-11-23T02:30:00+00:00"]
+
+
+def test_a_worker_runs_or_has_failed() -> None:
+    assert {status.value for status in (WorkerStatus.RUNNING, WorkerStatus.FAILED)} == {"RUNNING", "FAILED"}
 
 
 def test_a_run_may_have_an_id_made_before_it() -> None:

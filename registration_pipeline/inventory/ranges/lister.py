@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
-
-import pyarrow as pa
 
 from registration_pipeline.errors import HaltError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow as pa
 
     from registration_pipeline.inventory.ranges.key_space import KeySpace
     from registration_pipeline.inventory.ranges.page import Page
@@ -267,7 +266,7 @@ class RangeLister:
     def _record(self, of: KeyRange, page: Page) -> None:
         batch, is_last = page.batch, page.token is None
         if page.last is not None and of.end is not None and page.last >= of.end:
-            batch, is_last = _up_to(batch, of.end), True
+            batch, is_last = page.up_to(of.end), True
         if of.pages is None and batch.num_rows == 0:
             self._missed += 1
             self._space.missed(of.position)
@@ -296,8 +295,3 @@ class RangeLister:
         with self._work:
             if self._began.at > self._halved_at:
                 self._limit, self._smooth, self._halved_at = max(1, self._limit // 2), 0, self._started
-
-
-def _up_to(batch: pa.RecordBatch, key: str) -> pa.RecordBatch:
-    """Return the rows whose key is not greater; keys increase."""
-    return batch.slice(0, bisect_right(batch.column("key"), key, key=pa.StringScalar.as_py))

@@ -131,11 +131,17 @@ def _of_import(error: BaseException) -> str | None:
     module = module or (found[1] if found else None)
     if module is None or module.partition(".")[0] not in _DRIVERS:
         return None
-    with_dialect = " If it is psycopg2 that is installed, add `scheme: postgresql+psycopg2` to `postgres_db`."
-    return (
-        f"Dagster's database needs the Python module {module!r}, which can't be imported here. Install it where this command "
-        f"runs, in the version that fits Dagster's.{with_dialect if module == 'psycopg' else ''} {_AGAIN}"
+    with_dialect = (
+        " Dagster stores nothing with psycopg 3, which SQLAlchemy 2.1 takes for `postgresql://`: install "
+        "`registration-pipeline[postgres]`, which keeps SQLAlchemy below 2.1, or write `postgresql+psycopg2`, as "
+        "`scheme` of `postgres_db` or in the URL."
     )
+    what = (
+        with_dialect
+        if module == "psycopg"
+        else " Install it where this command runs, in the version that fits Dagster's."
+    )
+    return f"Dagster's database needs the Python module {module!r}, which can't be imported here.{what} {_AGAIN}"
 
 
 def _of_address(error: BaseException) -> str | None:
