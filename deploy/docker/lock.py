@@ -43,7 +43,11 @@ _HEAD = """\
 def groups() -> dict[str, list[str]]:
     """Return the requirements of pyproject.toml by what needs them."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = {name: wanted for name, wanted in project["project"]["optional-dependencies"].items() if name not in NOT_IN_IMAGES}
+    extras = {
+        name: wanted
+        for name, wanted in project["project"]["optional-dependencies"].items()
+        if name not in NOT_IN_IMAGES
+    }
     return {ALWAYS: project["project"]["dependencies"], BUILD: project["build-system"]["requires"], **extras}
 
 
@@ -59,7 +63,9 @@ def write() -> None:
                 digests[pin].add(digest)
     always = {pin for pin, found in needed.items() if ALWAYS in found}
     lines = [
-        " ".join([pin, *(f"--hash=sha256:{one}" for one in sorted(digests[pin])), "#", *_shown(needed[pin], pin in always)])
+        " ".join(
+            [pin, *(f"--hash=sha256:{one}" for one in sorted(digests[pin])), "#", *_shown(needed[pin], pin in always)]
+        )
         for pin in sorted(needed)
     ]
     LOCK.write_text(_HEAD + "\n".join(lines) + "\n", encoding="utf-8")
@@ -73,9 +79,22 @@ def _shown(found: Iterable[str], is_always: bool) -> list[str]:  # noqa: FBT001
 def _files(requirements: Sequence[str], platform: str) -> Iterator[tuple[str, str]]:
     """Yield the version and the digest of each file that a platform needs."""
     tags = [f"manylinux_2_{minor}_{platform}" for minor in range(_GLIBC, _OLDEST_GLIBC - 1, -1)]
-    older = [f"manylinux2014_{platform}", *([f"manylinux2010_{platform}", f"manylinux1_{platform}"] if platform == "x86_64" else [])]
+    older = [
+        f"manylinux2014_{platform}",
+        *([f"manylinux2010_{platform}", f"manylinux1_{platform}"] if platform == "x86_64" else []),
+    ]
     with tempfile.TemporaryDirectory() as nowhere:
-        command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "--quiet",
+            "--report",
+            "-",
+        ]
         command += ["--only-binary=:all:", "--target", nowhere, "--python-version", PYTHON, "--implementation", "cp"]
         command += ["--constraint", str(REPOSITORY / "constraints.txt")]
         for tag in (*tags, *older, f"linux_{platform}"):
@@ -83,7 +102,7 @@ def _files(requirements: Sequence[str], platform: str) -> Iterator[tuple[str, st
         # Wheels that were built here would have other digests than those of the index.
         environ = {name: value for name, value in os.environ.items() if name != "PIP_FIND_LINKS"}
         environ["PIP_CONFIG_FILE"] = os.devnull
-        found = subprocess.run([*command, *requirements], check=True, stdout=subprocess.PIPE, env=environ)  # noqa: S603
+        found = subprocess.run([*command, *requirements], check=True, stdout=subprocess.PIPE, env=environ)
     for one in json.loads(found.stdout)["install"]:
         pin = f"{one['metadata']['name'].lower().replace('_', '-').replace('.', '-')}=={one['metadata']['version']}"
         yield pin, one["download_info"]["archive_info"]["hashes"]["sha256"]

@@ -84,7 +84,15 @@ def pod_problems(spec: Manifest) -> Iterator[str]:
     if any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC")):
         yield "the pod shares something of its node"
     for volume in spec.get("volumes") or ():
-        if not volume.keys() & {"configMap", "csi", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected", "secret"}:
+        if not volume.keys() & {
+            "configMap",
+            "csi",
+            "downwardAPI",
+            "emptyDir",
+            "persistentVolumeClaim",
+            "projected",
+            "secret",
+        }:
             yield f"volume {volume['name']} is of a kind that is not allowed"
     for container in _containers(spec):
         own = container.get("securityContext") or {}
@@ -92,7 +100,9 @@ def pod_problems(spec: Manifest) -> Iterator[str]:
             "allowPrivilegeEscalation: false": own.get("allowPrivilegeEscalation") is False,
             "capabilities: {drop: [ALL]}": own.get("capabilities", {}).get("drop") == ["ALL"],
             "runAsNonRoot: true": own.get("runAsNonRoot", pod.get("runAsNonRoot")) is True,
-            "seccompProfile: {type: RuntimeDefault}": (own.get("seccompProfile") or pod.get("seccompProfile", {})).get("type")
+            "seccompProfile: {type: RuntimeDefault}": (own.get("seccompProfile") or pod.get("seccompProfile", {})).get(
+                "type"
+            )
             in ("RuntimeDefault", "Localhost"),
             "readOnlyRootFilesystem: true": own.get("readOnlyRootFilesystem") is True,
             "resources.limits.memory": bool(container.get("resources", {}).get("limits", {}).get("memory")),
@@ -100,7 +110,7 @@ def pod_problems(spec: Manifest) -> Iterator[str]:
         }
         yield from (f"container {container['name']} lacks {name}" for name, is_there in needs.items() if not is_there)
         if OUR_IMAGE in container["image"] and not any(
-            mount["mountPath"] == "/tmp" for mount in container.get("volumeMounts") or ()  # noqa: S108
+            mount["mountPath"] == "/tmp" for mount in container.get("volumeMounts") or ()
         ):
             yield f"container {container['name']} has no volume at /tmp"
 
@@ -123,11 +133,8 @@ def run_jobs(manifests: list[Manifest]) -> Iterator[Manifest]:
 
 def _run_job(launcher: Mapping[str, Any], code_location: Mapping[str, Any], image: str) -> Manifest:
     """Return the Job of a run; the order in which the two are merged is that of Dagster's launcher."""
-    shared = {
-        name: value
-        for name, value in launcher.items()
-        if name in DagsterK8sJobConfig.config_type_container() or name == "run_k8s_config"
-    }
+    known: Mapping[str, Any] = DagsterK8sJobConfig.config_type_container()  # type: ignore[no-untyped-call]
+    shared = {name: value for name, value in launcher.items() if name in known or name == "run_k8s_config"}
     merged = K8sContainerContext.create_from_config({"k8s": shared}).merge(
         K8sContainerContext.create_from_config(code_location)
     )

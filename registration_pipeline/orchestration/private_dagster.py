@@ -134,6 +134,8 @@ __all__ = [
     "extract_data_version_from_entry",
     "get_input_data_version_tag",
     "get_input_event_pointer_tag",
+    "has_event_tags",
+    "ids_of_stored_events",
     "make_new_run_id",
     "newest_check_runs",
     "newest_runs",
@@ -179,6 +181,34 @@ def postgres_event_log(storage: object) -> "SqlEventLogStorage | None":
     """Return the storage if it is that of dagster-postgres, whose library is not loaded for this question."""
     sql = sql_event_log(storage)
     return sql if sql is not None and type(sql).__module__.startswith("dagster_postgres.") else None
+
+
+def ids_of_stored_events(storage: "SqlEventLogStorage", events: "Sequence[dg.EventLogEntry]") -> list[int]:
+    """Return the numbers of those events, all of partitions in one run, that are stored, in their order."""
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from dagster._serdes import serialize_value
+
+    columns = SqlEventLogStorageTable.c
+    of_dagster = [event.get_dagster_event() for event in events]
+    asked = db.select(columns.id, columns.event).where(
+        columns.run_id == events[0].run_id,
+        columns.dagster_event_type.in_({event.event_type_value for event in of_dagster}),
+        columns.partition.in_({event.partition for event in of_dagster}),
+    )
+    with storage.run_connection(events[0].run_id) as connection:
+        found = {text: number for number, text in connection.execute(asked)}
+    return [found[text] for text in map(serialize_value, events) if text in found]
+
+
+def has_event_tags(storage: "SqlEventLogStorage", ids: Sequence[int]) -> bool:
+    """Return whether tags of one of the events of these numbers are stored."""
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import AssetEventTagsTable
+
+    columns = AssetEventTagsTable.c
+    with storage.index_connection() as connection:
+        return connection.execute(db.select(columns.id).where(columns.event_id.in_(ids)).limit(1)).first() is not None
 
 
 def running_backfills(instance: "dg.DagsterInstance") -> "Sequence[PartitionBackfill]":
