@@ -107,6 +107,11 @@ SOAK: Final = Doses(
 )
 IS_SOAK: Final = os.environ.get(VARIABLE) == "soak"
 DOSES: Final = SOAK if IS_SOAK else PUSH
+PLACES_VARIABLE: Final = "TEST_STATE_PLACES"
+"""Names of ``state_places.py`` with commas between them, to run a campaign with its state there, at either length."""
+_ALL_PLACES: Final = "path,moto,seaweedfs,gcs,azurite"
+STATE_PLACES: Final = os.environ.get(PLACES_VARIABLE, _ALL_PLACES if IS_SOAK else "path").split(",")
+"""Where the state of a campaign is, one after the other."""
 
 
 def sample(cases: Sequence[T]) -> list[T]:

@@ -17,6 +17,7 @@ from registration_pipeline.orchestration.automation.continuing import build_cont
 from registration_pipeline.orchestration.automation.follow_up import build_follow_up_sensor
 from registration_pipeline.orchestration.automation.nightly import build_schedule
 from registration_pipeline.orchestration.engine_tags import refuse_wrong_tags
+from registration_pipeline.orchestration.engines import executor_of
 from registration_pipeline.orchestration.jobs import build_jobs
 from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.one_place import refuse_second_place
@@ -98,7 +99,7 @@ def define(
     storage = {key: resources[key] for key in RESOURCE_KEYS if key in resources}
     sources = [(source, name_source(source, shared, embedding)) for source in settings.sources.values()]
     schedules = [build_schedule(source, own) for source, own in sources] if has_schedules else []
-    jobs = [job for source, own in sources for job in build_jobs(source, own)]
+    jobs = [job for source, own in sources for job in build_jobs(source, own, executor_of(settings))]
     return dg.Definitions(
         assets=[asset for source, own in sources for asset in build_assets(source, own)],
         jobs=jobs,

@@ -2,6 +2,7 @@
 
 <source>/state.json                                                     the version of the layout; written first
 <source>/inventory/<inventory_id>/part-*.parquet, _SUCCESS.json
+<source>/inventory/<inventory_id>/ranges.json, range-<number>.json      while it is listed in key ranges: which, what is done
 <source>/inventory_writers/<inventory_id>.json                          who lists it, until it is committed
 <source>/plan/<wave_id>/{part,units,groups}-*.parquet, _SUCCESS.json
 <source>/lineage/<number>.json                                          the waves in the order they were committed
@@ -72,6 +73,16 @@ def state_version_name(source: str) -> str:
 def inventory_folder(source: str, inventory_id: str | None = None) -> str:
     """Return the folder of one inventory, or of all."""
     return f"{source}/inventory/" if inventory_id is None else f"{source}/inventory/{inventory_id}/"
+
+
+def inventory_ranges_name(source: str, inventory_id: str) -> str:
+    """Return the name of the file that fixes the key ranges that an inventory is listed in, until it is committed."""
+    return f"{source}/inventory/{inventory_id}/ranges.json"
+
+
+def inventory_range_name(source: str, inventory_id: str, number: int) -> str:
+    """Return the name of the file that says that a key range was listed, and its parts; ``number`` counts from 0."""
+    return f"{source}/inventory/{inventory_id}/range-{number:05d}.json"
 
 
 def inventory_writers_folder(source: str) -> str:

@@ -14,6 +14,8 @@ import dagster as dg
 from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration.names import CODE_LOCATION, DEFINITIONS_MODULE
 from registration_pipeline.orchestration.private_dagster import (
+    IJob,
+    InMemoryJob,
     LoadableTargetOrigin,
     ManagedGrpcPythonEnvCodeLocationOrigin,
     ModuleCodePointer,
@@ -73,7 +75,7 @@ def run_job(
             job_code_origin=job.get_python_origin(),
         )
         # Not ``execute_run``, which keeps every event until the end: two and their tables for each chunk.
-        events = execute_run_iterator(job, run, instance)
+        events = execute_run_iterator(_here(job, definition), run, instance)
         watched = while_pool_is_waited_for(events, instance, run_id, longest_wait)
         with run_of_a_command(longest_wait):
             try:
@@ -117,6 +119,13 @@ def _raise_unforeseen(found: list[tuple[dg.DagsterEvent, Any]], run_id: str) -> 
 
 def _preset(definition: dg.JobDefinition) -> Mapping[str, Any]:
     return definition.run_config or {}
+
+
+def _here(job: ReconstructableJob, definition: dg.JobDefinition) -> IJob:
+    """Return the job with its steps in this process, whatever ``executor`` says: a command's listener hears of no others."""
+    if definition.executor_def is dg.in_process_executor:
+        return job
+    return InMemoryJob(definition.with_executor_def(dg.in_process_executor))
 
 
 def _reconstructable(job_name: str) -> ReconstructableJob:
