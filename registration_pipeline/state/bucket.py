@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import (
@@ -25,7 +24,7 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
+from obstore.store import MemoryStore
 
 from registration_pipeline.errors import (
     ConfigurationError,
@@ -33,11 +32,9 @@ from registration_pipeline.errors import (
     StateError,
     StateNotFoundError,
 )
-from registration_pipeline.settings.addresses import parse_endpoint
-from registration_pipeline.settings.aws_problems import aws_problem
-from registration_pipeline.settings.values import given
 from registration_pipeline.state.exclusive import require_exclusive_create
 from registration_pipeline.state.names import check_name, check_prefix
+from registration_pipeline.state.providers import open_provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -60,14 +57,7 @@ _BULK_CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=10), "timeout
 """For whole files, which may be large."""
 _MOST_READ_BYTES = 1 << 30
 """Of a file that is read into memory at once: markers and entries are kilobytes, a ledger's part some hundred megabytes."""
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
-_ENDPOINTS = {
-    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
-    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
-    "gs": (),
-}
-"""Variables that obstore takes an endpoint from; it panics over one that is not an address."""
 _NO_ROOM = ("HTTP 507", "QuotaExceeded", "StorageFull")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -133,9 +123,12 @@ class BucketStateStore:
         return True
 
     def names(self, prefix: str) -> Iterator[str]:
-        """See ``StateStore.names``. The three providers list in order of the name, page by page."""
+        """See ``StateStore.names``.
+
+        The three clouds list in order of the name. SeaweedFS lists folder by folder, which sorts ``a/b/`` before ``a/b-1/``.
+        """
         check_prefix(prefix)
-        firsts = set[str]()
+        firsts, found = set[str](), list[str]()
         with self._translated(prefix):
             for page in obstore.list(self._store, prefix, chunk_size=1000):
                 names = [entry["path"] for entry in page]
@@ -145,7 +138,9 @@ class BucketStateStore:
                         "Ask the store's vendor, or set `state` in registration.yaml to another place."
                     )
                 firsts.update(names[:1])
-                yield from names
+                found += names
+        found.sort()
+        yield from found
 
     def folders(self, prefix: str) -> list[str]:
         """See ``StateStore.folders``."""
@@ -343,10 +338,11 @@ def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -
     bucket, _, account = place.partition("@")
     if not bucket:
         raise ConfigurationError(f"it names no bucket; write {scheme}://<bucket>/<prefix>", key="state")
-    _check_endpoints(scheme, environ)
     try:
         store, bulk = (
-            _open(scheme, bucket, account or None, prefix.strip("/") or None, environ, client=client)
+            open_provider(
+                scheme, bucket, account or None, prefix.strip("/") or None, environ, client=client, retries=_RETRIES
+            )
             for client in (_CLIENT, _BULK_CLIENT)
         )
     except BaseError as error:
@@ -356,57 +352,3 @@ def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -
             key="state",
         ) from None
     return BucketStateStore(store, uri, bulk=bulk)
-
-
-def _open(
-    scheme: str,
-    bucket: str,
-    account: str | None,
-    prefix: str | None,
-    environ: Mapping[str, str],
-    *,
-    client: ClientConfig,
-) -> ObjectStore:
-    if scheme == "gs":
-        return GCSStore(bucket, prefix=prefix, client_options=client, retry_config=_RETRIES)
-    if scheme == "az":
-        config: Any = {} if account is None else {"account_name": account}
-        return AzureStore(bucket, prefix=prefix, config=config, client_options=client, retry_config=_RETRIES)
-    options = client
-    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or ""
-    if urlsplit(endpoint).hostname in _LOOPBACK:
-        options = {**client, "allow_http": True}
-    # Explicitly, because the region of the profile, which comes with the credentials, would win over the variable.
-    region: Any = {"region": environ["AWS_REGION"]} if environ.get("AWS_REGION") else {}
-    return S3Store(
-        bucket,
-        prefix=prefix,
-        config=region,
-        client_options=options,
-        retry_config=_RETRIES,
-        credential_provider=_aws_credentials(environ),
-    )
-
-
-def _check_endpoints(scheme: str, environ: Mapping[str, str]) -> None:
-    for name in filter(environ.get, _ENDPOINTS.get(scheme, ())):
-        try:
-            parse_endpoint(environ[name])
-        except ValueError as error:
-            raise ConfigurationError(f"the endpoint of the state {error}{given(environ[name])}", key=name) from None
-
-
-def _aws_credentials(environ: Mapping[str, str]) -> Any:
-    """Return botocore's credentials for obstore, or None to leave it to obstore's own chain."""
-    import boto3
-    from obstore.auth.boto3 import Boto3CredentialProvider
-
-    try:
-        session = boto3.session.Session()
-        if session.get_credentials() is None:
-            return None
-        provider = Boto3CredentialProvider(session)
-        provider()  # now, because obstore says of what is raised later only that it was refused
-    except Exception as error:  # noqa: BLE001 - whatever is wrong in the environment is no bug of ours
-        raise aws_problem(error, environ, what="the state") from None
-    return provider
