@@ -14,6 +14,7 @@ NAMES = (
     *(
         "inventory",
         "listing",
+        "key_ranges",
         "plan",
         "manifests",
         "rendering",
@@ -39,6 +40,7 @@ NAMES = (
         "report",
         "report_page",
         "probing",
+        "state_in_bucket",
     ),
     "audit",  # the longest: ten and twenty times the objects
 )

@@ -63,6 +63,13 @@ def file_server(folder: Path, *, latency: float = 0) -> Iterator[Server]:
 
 
 @contextmanager
+def state_server(latency: float) -> Iterator[Server]:
+    """Run ``benchmarks.state_server``, each answer after ``latency`` seconds; facts: ``endpoint_url``, ``bucket``."""
+    with _server("benchmarks.state_server", str(latency)) as server:
+        yield server
+
+
+@contextmanager
 def sandbox_server(data: Path, *, job_seconds: float, workers: int = 4) -> Iterator[Server]:
     """Run ``benchmarks.sandbox_server``; facts: ``url``, ``key_file``, ``integration``."""
     with _server("benchmarks.sandbox_server", str(data), str(job_seconds), str(workers)) as server:

@@ -145,9 +145,9 @@ class S3Bucket:
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
     """The URL of an S3 server on a free port of loopback, for the whole session."""
-    from registration_pipeline_tests.stores.emulators.moto_server import start
+    from benchmarks.state_server import LateStore, start
 
-    server = start()
+    server = start(LateStore())
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

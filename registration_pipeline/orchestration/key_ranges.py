@@ -31,8 +31,9 @@ _MOST_WAITS = 20_000
 
 
 def listing_steps(own: SourceNames) -> Callable[[], Any]:
-    """Return what composes, in the body of a graph, the steps that list a source in key ranges, and returns the last one's
-    output. Not a graph of its own: its name would be part of the names of its steps.
+    """Return what composes the steps that list a source, in the body of a graph, and returns the output of the last one.
+
+    It is not a graph of its own: the name of that would be part of the names of its steps.
     """
     begin, one, commit = _begin(own), _list_range(own), _commit(own)
     return lambda: commit(listed=begin().map(lambda key_range: one(key_range=key_range)).collect())
@@ -70,7 +71,7 @@ def wait_for_other_listings(context: Any, own: SourceNames) -> None:
 
 def _begin(own: SourceNames) -> dg.OpDefinition:
     @dg.op(
-        name=f"{own.ident}_begin_inventory",
+        name=f"{own.ident}_{names.BEGIN_STEP}",
         description="Fixes the key ranges in which the source is listed: those of the newest inventory that hold equally many "
         "objects.",
         pool=own.listing_pool,

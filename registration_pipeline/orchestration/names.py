@@ -25,6 +25,9 @@ REGISTER_OP = "register_chunks"
 LIST_STEP = "take_inventory"
 """The step of a sync that lists the bucket, likewise."""
 
+BEGIN_STEP = "begin_inventory"
+"""The step of a run that fixes the key ranges of a source, likewise."""
+
 SOURCE_TAG = "registration/source"
 STAGE_METADATA = "registration/stage"
 

@@ -5,7 +5,8 @@ does not belong here: what is done with them.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 # An instance whose dagster.yaml has a value of the wrong type raises this, which is not a DagsterError.
 from dagster._check import CheckError
@@ -124,14 +125,20 @@ __all__ = [
     "ReconstructableRepository",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "SqlStorage",
     "StepMaterializationData",
     "WorkerStatus",
     "delete_dynamic_partitions",
+    "delete_events_of_run",
     "execute_run_iterator",
     "extract_data_version_from_entry",
     "get_input_data_version_tag",
     "get_input_event_pointer_tag",
+    "has_event_tags",
+    "ids_of_stored_events",
     "make_new_run_id",
+    "newest_check_runs",
+    "newest_runs",
     "postgres_event_log",
     "running_backfills",
     "schedule_execution_time_iterator",
@@ -147,6 +154,10 @@ NO_CAPTURE = {
 A command's output belongs to its terminal. Capturing it would put both streams into files for the length of a run, so that
 progress bars would not see a terminal, and start four helper processes that print a traceback on Ctrl-C.
 """
+
+
+SqlStorage: TypeAlias = "SqlEventLogStorage"
+"""The type of a storage in SQL, for annotations of others."""
 
 
 def sql_event_log(storage: object) -> "SqlEventLogStorage | None":
@@ -170,6 +181,34 @@ def postgres_event_log(storage: object) -> "SqlEventLogStorage | None":
     """Return the storage if it is that of dagster-postgres, whose library is not loaded for this question."""
     sql = sql_event_log(storage)
     return sql if sql is not None and type(sql).__module__.startswith("dagster_postgres.") else None
+
+
+def ids_of_stored_events(storage: "SqlEventLogStorage", events: "Sequence[dg.EventLogEntry]") -> list[int]:
+    """Return the numbers of those events, all of partitions in one run, that are stored, in their order."""
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+    from dagster._serdes import serialize_value
+
+    columns = SqlEventLogStorageTable.c
+    of_dagster = [event.get_dagster_event() for event in events]
+    asked = db.select(columns.id, columns.event).where(
+        columns.run_id == events[0].run_id,
+        columns.dagster_event_type.in_({event.event_type_value for event in of_dagster}),
+        columns.partition.in_({event.partition for event in of_dagster}),
+    )
+    with storage.run_connection(events[0].run_id) as connection:
+        found = {text: number for number, text in connection.execute(asked)}
+    return [found[text] for text in map(serialize_value, events) if text in found]
+
+
+def has_event_tags(storage: "SqlEventLogStorage", ids: Sequence[int]) -> bool:
+    """Return whether tags of one of the events of these numbers are stored."""
+    import sqlalchemy as db
+    from dagster._core.storage.event_log.schema import AssetEventTagsTable
+
+    columns = AssetEventTagsTable.c
+    with storage.index_connection() as connection:
+        return connection.execute(db.select(columns.id).where(columns.event_id.in_(ids)).limit(1)).first() is not None
 
 
 def running_backfills(instance: "dg.DagsterInstance") -> "Sequence[PartitionBackfill]":
@@ -199,3 +238,58 @@ def delete_dynamic_partitions(instance: "dg.DagsterInstance", definition: str, p
             chosen = columns.partition.in_(partitions[start : start + _DELETED_AT_ONCE])
             ours = columns.partitions_def_name == definition
             connection.execute(DynamicPartitionsTable.delete().where(ours, chosen))
+
+
+def newest_runs(storage: "SqlEventLogStorage", key: "dg.AssetKey", kind: str) -> dict[str | None, tuple[int, str]]:
+    """Return the number and the run of the newest event of a kind by partition of an asset, None for no partition.
+
+    One statement, where the public calls read and decode every event.
+    """
+    import sqlalchemy
+    from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
+
+    columns = SqlEventLogStorageTable.c
+    chosen = sqlalchemy.and_(columns.asset_key == key.to_string(), columns.dagster_event_type == kind)
+    newest = sqlalchemy.select(sqlalchemy.func.max(columns.id)).where(chosen).group_by(columns.partition)
+    query = sqlalchemy.select(columns.partition, columns.id, columns.run_id).where(columns.id.in_(newest))
+    with storage.index_connection() as connection:
+        return {partition: (number, run_id) for partition, number, run_id in connection.execute(query)}
+
+
+def newest_check_runs(storage: "SqlEventLogStorage") -> set[str]:
+    """Return the runs of the newest evaluation of each asset check."""
+    import sqlalchemy
+    from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+
+    columns = AssetCheckExecutionsTable.c
+    newest = sqlalchemy.select(sqlalchemy.func.max(columns.id)).group_by(columns.asset_key, columns.check_name)
+    query = sqlalchemy.select(columns.run_id).where(columns.id.in_(newest))
+    with storage.index_connection() as connection:
+        return {run_id for (run_id,) in connection.execute(query)}
+
+
+def delete_events_of_run(storage: "SqlEventLogStorage", run_id: str) -> None:
+    """Delete the events of a run, their tags, and its evaluations of checks.
+
+    Dagster's own way names every event in one statement, too many for SQLite from 32,766 chunks on; it keeps the evaluations,
+    and in SQLite the whole file that each run has.
+    """
+    import sqlalchemy
+    from dagster._core.storage.event_log.schema import (
+        AssetCheckExecutionsTable,
+        AssetEventTagsTable,
+        SqlEventLogStorageTable,
+    )
+
+    events = SqlEventLogStorageTable
+    of_run = sqlalchemy.select(events.c.id).where(events.c.run_id == run_id)
+    with storage.index_transaction() as connection:
+        connection.execute(AssetEventTagsTable.delete().where(AssetEventTagsTable.c.event_id.in_(of_run)))
+        connection.execute(AssetCheckExecutionsTable.delete().where(AssetCheckExecutionsTable.c.run_id == run_id))
+        connection.execute(events.delete().where(events.c.run_id == run_id))
+    if storage.supports_global_concurrency_limits:
+        storage.free_concurrency_slots_for_run(run_id)
+    sqlite = sqlite_event_log(storage)
+    if sqlite is not None:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            Path(sqlite.path_for_shard(run_id) + suffix).unlink(missing_ok=True)

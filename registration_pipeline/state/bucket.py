@@ -123,9 +123,12 @@ class BucketStateStore:
         return True
 
     def names(self, prefix: str) -> Iterator[str]:
-        """See ``StateStore.names``. The three providers list in order of the name, page by page."""
+        """See ``StateStore.names``.
+
+        The three clouds list in order of the name. SeaweedFS lists folder by folder, which sorts ``a/b/`` before ``a/b-1/``.
+        """
         check_prefix(prefix)
-        firsts = set[str]()
+        firsts, found = set[str](), list[str]()
         with self._translated(prefix):
             for page in obstore.list(self._store, prefix, chunk_size=1000):
                 names = [entry["path"] for entry in page]
@@ -135,7 +138,9 @@ class BucketStateStore:
                         "Ask the store's vendor, or set `state` in registration.yaml to another place."
                     )
                 firsts.update(names[:1])
-                yield from names
+                found += names
+        found.sort()
+        yield from found
 
     def folders(self, prefix: str) -> list[str]:
         """See ``StateStore.folders``."""

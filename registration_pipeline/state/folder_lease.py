@@ -59,6 +59,7 @@ def hold_folder(store: StateStore, lease: Lease, folder_uuid: str) -> None:
     mine = FolderEntry(lease.source, lease.term)
     observer: LeaseObserver | None = None
     watched: FolderEntry | None = None
+    lease.turn.begin()
     while True:
         lease.turn.check_stop()
         lease.check()
@@ -72,6 +73,7 @@ def hold_folder(store: StateStore, lease: Lease, folder_uuid: str) -> None:
             observer = LeaseObserver(files, lease.turn.monotonic, lease.turn.lease_seconds)
         if newest == 0 or _is_over(entry, observer, mine):
             if entries.take(newest + 1, mine):
+                lease.turn.end()
                 return
             lease.turn.pause()
         else:

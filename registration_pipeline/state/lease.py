@@ -98,6 +98,7 @@ def _acquired(files: LeaseFiles, turn: Turn, holder: Holder) -> Lease:
         if newest is None or observer.is_over:
             lease = Lease(files, newest.term + 1 if newest else 1, holder, turn=turn)
             if lease.acquire():
+                turn.end()
                 return lease
             turn.pause()
         else:

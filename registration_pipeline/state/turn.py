@@ -45,8 +45,16 @@ class Turn:
     ) -> None:
         self.source, self.monotonic, self.lease_seconds = source, monotonic, lease_seconds
         self._notify, self._stop, self._sleep = notify, stop, sleep or stop.wait
-        self._longest, self._began = longest_seconds, monotonic()
+        self._longest, self._began, self._waited = longest_seconds, monotonic(), 0.0
         self._notified_at: float | None = None
+
+    def begin(self) -> None:
+        """Wait from now on, in addition to what was waited before."""
+        self._began = self.monotonic() - self._waited
+
+    def end(self) -> None:
+        """Note that the wait is over for now."""
+        self._waited = self.monotonic() - self._began
 
     def check_stop(self) -> None:
         """Go on waiting only while nothing ends it.

@@ -136,14 +136,13 @@ def begun_by(pipeline: Pipeline, run: str) -> None:
 def continued(pipeline: Pipeline, instance: dg.DagsterInstance, run: DagsterRun, tags: dict[str, str]) -> DagsterRun:
     """Make a run that goes on with another one, as the tags say."""
     lineage = {ROOT_RUN_ID_TAG: run.run_id, PARENT_RUN_ID_TAG: run.run_id}
-    made = instance.create_run_for_job(
+    return instance.create_run_for_job(
         pipeline.definitions.resolve_job_def(pipeline.own.sync_job),
         status=DagsterRunStatus.STARTED,
         parent_run_id=run.run_id,
         root_run_id=run.run_id,
         tags={**lineage, **tags},
     )
-    return made
 
 
 def test_a_run_waits_while_another_one_lists_the_source_and_clears_away_what_that_left(

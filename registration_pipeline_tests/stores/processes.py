@@ -51,11 +51,11 @@ def swift(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def moto_alone(folder: Path) -> Iterator[str]:
-    """Run moto in a process of its own that writes atomically; yields the URL."""
-    script = Path(__file__).parent / "emulators" / "moto_server.py"
-    with _running([sys.executable, str(script)], folder, r"^(\d+)$") as port:
-        yield f"http://127.0.0.1:{port}"
+def moto_alone(_folder: Path) -> Iterator[str]:
+    """Run moto in a process of its own that writes one file after the other; yields the URL."""
+    command = [sys.executable, "-m", "benchmarks.state_server", "0"]
+    with _running(command, ROOT, r'"endpoint_url": "(http[^"]+)"') as url:
+        yield url
 
 
 @contextmanager

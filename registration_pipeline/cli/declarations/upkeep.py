@@ -1,4 +1,4 @@
-"""The commands around the nights: preflight, metadata schema, the records of the pipeline, rehearsal.
+"""The commands around the nights: preflight, metadata schema, the records of the pipeline and of Dagster, rehearsal.
 
 They are declared here and carried out in ``cli/``.
 """
@@ -75,6 +75,34 @@ def state(  # noqa: PLR0917 - Typer's form of options
     if prune is not None:
         return prune_source(chosen_config(config), source, days=prune, yes=yes, as_json=json)
     return verify_source(chosen_config(config), source, as_json=json)
+
+
+@commands.command()
+def runs(
+    sources: SourcesArgument = None,
+    *,
+    prune: Annotated[
+        int,
+        typer.Option(
+            "--prune",
+            metavar="DAYS",
+            min=1,
+            max=36_500,
+            help="Remove runs that ended more than this many days ago.",
+            show_default=False,
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Remove old runs and their events from Dagster's storage. The state is not changed.
+
+    Runs stay, however old, while the page of an asset or of a chunk shows something of them: no chunk changes its colour.
+    """
+    from registration_pipeline.cli.runs import prune_runs
+
+    return prune_runs(chosen_config(config), sources or [], days=prune, yes=yes, as_json=json)
 
 
 @commands.command()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mypy_boto3_s3 import S3Client
 
+    from registration_pipeline.inventory.s3.page_processes import WhenToStart
+
 CONCURRENCY = 16
 """Requests at once: S3 serves 5,500 a second for each prefix (user guide, "Optimizing Amazon S3 performance")."""
 
@@ -45,6 +47,7 @@ class S3Lister:
         concurrency: the most requests at once; 1 lists page after page with nothing but continuation tokens.
         fan_out_after: objects that must have been listed before there is more than one request at once.
         page_seconds: the whole time that one page may take, repetitions included.
+        when: other processes fetch and read pages too; None: once this one is busy with it, one for each core.
     """
 
     def __init__(
@@ -58,11 +61,20 @@ class S3Lister:
         concurrency: int = CONCURRENCY,
         fan_out_after: int = FAN_OUT_AFTER,
         page_seconds: float = PAGE_SECONDS,
+        when: WhenToStart | None = None,
     ) -> None:
         self._bucket, self._prefix = bucket, prefix
         self._concurrency, self._fan_out_after = concurrency, fan_out_after
         self._new_requests = partial(
-            S3Requests, client, bucket, prefix, source=source, page_size=page_size, page_seconds=page_seconds
+            S3Requests,
+            client,
+            bucket,
+            prefix,
+            source=source,
+            page_size=page_size,
+            page_seconds=page_seconds,
+            concurrency=concurrency,
+            when=when,
         )
         self._requests = self._new_requests()
         self._after: str = ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
+from registration_pipeline.orchestration.names import BEGIN_STEP
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG
 from registration_pipeline.orchestration.runs.processes import why_gone
 
@@ -27,8 +28,8 @@ _UNFINISHED = [
 def runs_gone_on_with(context: Any) -> list[str]:
     """Return the id of the run of a step, and those of the runs that it goes on with, the nearest first.
 
-    A run goes on with its parent if it was re-executed from its failure, or if Dagster repeats it after a crash. One that a
-    person executes again with all of its steps begins from nothing.
+    A run goes on with its parent if that was re-executed from its failure or from chosen steps, or if Dagster repeats it after
+    a crash. One that a person executes again with all of its steps begins from nothing.
     """
     return list(_line(context.instance, context.run))
 
@@ -36,8 +37,13 @@ def runs_gone_on_with(context: Any) -> list[str]:
 def _line(instance: dg.DagsterInstance, run: dg.DagsterRun | None) -> Iterator[str]:
     while run is not None:
         yield run.run_id
-        is_continued = run.tags.get(RESUME_RETRY_TAG) == "true" or RETRY_NUMBER_TAG in run.tags
-        run = instance.get_run_by_id(run.parent_run_id) if is_continued and run.parent_run_id else None
+        run = instance.get_run_by_id(run.parent_run_id) if run.parent_run_id and _is_continued(run) else None
+
+
+def _is_continued(run: dg.DagsterRun) -> bool:
+    steps = run.step_keys_to_execute
+    is_part = steps is not None and not any(step.endswith(f"_{BEGIN_STEP}") for step in steps)
+    return is_part or run.tags.get(RESUME_RETRY_TAG) == "true" or RETRY_NUMBER_TAG in run.tags
 
 
 def run_is_over(instance: dg.DagsterInstance) -> Callable[[str], bool]:

@@ -99,6 +99,20 @@ def storage_trouble(error: BaseException) -> str | None:
     return None
 
 
+def is_cut_connection(error: BaseException) -> bool:
+    """Return whether a database in SQL ended the connection, or took none: what was asked may or may not have been done."""
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (OperationalError, InterfaceError)):
+            return True
+        if isinstance(cause, DBAPIError) and cause.connection_invalidated:
+            return True
+        cause = cause.__cause__
+    return False
+
+
 def _of_driver(text: str) -> str | None:
     found = _OF_A_DRIVER.match(text)
     if found is None or found[2] in _OUR_BUGS:

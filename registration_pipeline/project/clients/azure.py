@@ -18,7 +18,9 @@ from registration_pipeline.settings.azure_connection import connection_endpoint,
 from registration_pipeline.settings.endpoints import azure_endpoint
 
 _RETRIES = 5
-_CONNECTIONS = 64  # as many as storage.concurrency may be; the session's own 10 would open others again for each request
+_CONNECTIONS = (
+    64  # as many as storage.concurrency may be; the session's own 10 would open others again for each request
+)
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from registration_pipeline.project.project import utc_now
+from registration_pipeline.state.layout import links_summary_name, report_name
+from registration_pipeline.state.sealed import sealed_json
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import JournalEvent, JournalEventKind
 from registration_pipeline_tests.unit.cli.conftest import SOURCE
@@ -84,6 +87,36 @@ def test_damaged_and_missing_files_are_listed_with_what_to_do_and_nothing_is_cha
     assert {row["location"] for row in document.document["damaged"]} == {str(part), str(manifest), str(outcomes)}
     assert all(row["problem"] and row["to_do"] for row in document.document["damaged"])
     assert workplace_files(kept) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        (
+            report_name(SOURCE, "20261127T020000000000Z", "json"),
+            sealed_json({"inventories": []}),
+            "Delete it: the next sync",
+        ),
+        (
+            links_summary_name(SOURCE, 3),
+            gzip.compress(sealed_json({"upto": 3}), mtime=0),
+            "Delete it: the next sync makes it again from the records",
+        ),
+    ],
+    ids=["the figures of a report", "the summary of links"],
+)
+def test_what_can_be_made_again_is_verified_too(kept: Workplace, name: str, content: bytes, advice: str) -> None:
+    path = kept.root / "state" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    assert kept.run("state", SOURCE, "--verify").status == 0
+    flip_a_bit(path)
+
+    said = kept.run("state", SOURCE, "--verify", "--json")
+
+    (row,) = said.document["damaged"]
+    assert (said.status, row["file"]) == (4, name)
+    assert row["to_do"].startswith(advice)
 
 
 STRAYS = ("{}/.DS_Store", "{}/._{}", "{}/.nfs0001", "{}/{}.bak", "{}/{} (copy).json", "{}/lost+found/#1")
