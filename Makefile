@@ -108,6 +108,7 @@ lock: $(VENV)/bin/python  ## install the newest allowed versions and write them 
 	$(PIP) install --upgrade --upgrade-strategy eager --editable '.[azure,celery,demo,gcs,k8s,media,otel,postgres]' --group dev
 	( echo '# Exact versions that the tests ran with: `make lock` writes this file, every make target installs with it.'; \
 	  $(BIN)/python -m pip freeze --exclude-editable ) > constraints.txt
+	$(BIN)/python deploy/docker/lock.py write
 
 chromium:
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \

@@ -14,6 +14,8 @@ NAMES = (
     *(
         "inventory",
         "listing",
+        "listing_clouds",
+        "key_ranges",
         "plan",
         "manifests",
         "rendering",

@@ -11,6 +11,7 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from functools import cache
 from typing import Any, Final
 
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -113,16 +114,17 @@ class _Watched:
     response_class = WatchedReply
 
     def connect(self) -> None:
-        self._report()
+        self.report()
         super().connect()  # type: ignore[misc]
         for limit in self.limits:
             limit.require()
 
     def request(self, *arguments: Any, **named: Any) -> None:
-        self._report()
+        self.report()
         super().request(*arguments, **named)  # type: ignore[misc]
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Report to the limits in force; a request that is not sent by ``request`` does so first."""
         self.limits = in_force.limits
         for limit in self.limits:
             limit.require()
@@ -153,4 +155,14 @@ def watch_pools(*pools: Any) -> None:
     for pool in pools:
         made = pool.ConnectionCls
         if not issubclass(made, _Watched):
-            pool.ConnectionCls = type(f"Watched{made.__name__}", (_Watched, made), {})
+            pool.ConnectionCls = watched(made)
+
+
+@cache
+def watched(made: Any) -> Any:
+    """Return a class of connections that are watched.
+
+    Args:
+        made: the class of connections that are not.
+    """
+    return type(f"Watched{made.__name__}", (_Watched, made), {})

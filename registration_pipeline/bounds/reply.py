@@ -10,7 +10,9 @@ What does not belong here: how long what may take; the callers say so.
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final, Self
+from weakref import WeakMethod
 
 from registration_pipeline.bounds.connections import Limit, in_force, shut, watch_urllib3
 from registration_pipeline.bounds.watchdog import Watchdog
@@ -47,24 +49,27 @@ class ReplyLimit(Limit):
     """
 
     def __init__(self, seconds: float, most_bytes: int) -> None:
-        self._seconds, self._most_bytes = seconds, most_bytes
+        self.seconds, self.most_bytes = seconds, most_bytes
         self._lock = threading.Lock()
         self._connection: Any = None
         self._reply: WatchedReply | None = None
-        self._entered = 0
-        self._is_armed = False
+        self._is_armed = self._is_watched = False
+        self._ends_at = 0.0
         self.is_over = False
         self.is_too_large = False
 
     def __enter__(self) -> Self:
         watch_urllib3()
         with self._lock:
-            self._is_armed, self._entered = True, self._entered + 1
-        entered = self._entered
+            self._is_armed, self._ends_at = True, time.monotonic() + self.seconds
+            is_watched, self._is_watched = self._is_watched, True
         with _UNDER_WAY_LOCK:
             _UNDER_WAY.add(self)
         in_force.push(self)
-        _WATCHDOG.call_after(self._seconds, lambda: self._strike(entered))
+        if not is_watched:
+            # Held weakly: thousands of replies may have come and gone before the time of the first is over.
+            due = WeakMethod(self._strike)
+            _WATCHDOG.call_after(self.seconds, lambda: strike() if (strike := due()) else None)
         return self
 
     def __exit__(
@@ -81,6 +86,11 @@ class ReplyLimit(Limit):
             self._is_armed = False
 
     @property
+    def connection(self) -> Any:
+        """The connection that was used last, or None."""
+        return self._connection
+
+    @property
     def is_broken(self) -> bool:
         """Whether it was ended for its time or size."""
         return self.is_over or self.is_too_large
@@ -88,8 +98,8 @@ class ReplyLimit(Limit):
     def problem(self) -> str:
         """Return what was exceeded, for people."""
         if self.is_too_large:
-            return f"the reply is larger than {_megabytes(self._most_bytes)} MB"
-        return f"there was no whole reply within {self._seconds:g} s"
+            return f"the reply is larger than {_megabytes(self.most_bytes)} MB"
+        return f"there was no whole reply within {self.seconds:g} s"
 
     def sends_on(self, connection: Any) -> None:
         """See ``Limit.sends_on``."""
@@ -106,7 +116,7 @@ class ReplyLimit(Limit):
 
     def received(self, size: int) -> None:
         """See ``Limit.received``."""
-        if size > self._most_bytes:
+        if size > self.most_bytes:
             self.is_too_large = True
         self.require()
 
@@ -135,9 +145,15 @@ class ReplyLimit(Limit):
                 if self._connection is not None and self in self._connection.limits:
                     shut(self._connection.sock)
 
-    def _strike(self, entered: int) -> float | None:
-        if not self._is_armed or entered != self._entered:
-            return None
+    def _strike(self) -> float | None:
+        """Be called when the time may be over; one call is due at a time, however often the limit is entered."""
+        with self._lock:
+            if not self._is_armed:
+                self._is_watched = False
+                return None
+            left = self._ends_at - time.monotonic()
+        if left > 0:
+            return left
         self.strike()
         return _AGAIN_SECONDS
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from copy import copy
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from registration_pipeline.errors import HaltError, NotFoundError, PermissionDeniedError, ServiceUnavailableError
@@ -14,7 +15,7 @@ from registration_pipeline.globs import KeyRules
 from registration_pipeline.inventory.schema import BATCH_ROWS, NAME_NOT_UTF8, inventory_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -49,7 +50,7 @@ class _Folder(NamedTuple):
 
 
 class LocalLister:
-    r"""``ObjectLister`` of the files below ``root``; a key is the path below it, with ``/``.
+    r"""``DivisibleLister`` of the files below ``root``; a key is the path below it, with ``/``.
 
     Hidden files count. A symbolic link to a file is that file; a link to a directory is not followed, because it would
     list the same files under a second key, or for ever if it points upwards. Sockets, devices and broken links are not
@@ -85,12 +86,37 @@ class LocalLister:
         self._source, self._batch_rows = source, batch_rows
         self._rules, self._notify = rules or KeyRules(), notify
         self._said: set[bytes] = set()
+        self._after: bytes = b""
+        self._until: bytes | None = None
         self.requests = 0
 
     @property
     def description(self) -> str:
         """The directory and the way it is read."""
         return f"{_text(self._root)} via scandir"
+
+    def boundaries(self, ranges: int) -> Sequence[str]:
+        """See ``DivisibleLister.boundaries``: names of the first directory that holds more than one name.
+
+        Raises:
+            HaltError: as ``list_objects``.
+        """
+        folder = self._root_folder()
+        names = list(folder.names)
+        while len(names) == 1 and names[0].endswith(b"/"):
+            path = folder.path + folder.written.get(names[0], names[0])
+            folder = self._folder(path, folder.shown + names[0], is_utf8=folder.is_utf8)
+            names = list(folder.names)
+        places = {len(names) * number // ranges for number in range(1, ranges)} - {0}
+        return [(folder.shown + names[place]).decode("utf-8") for place in sorted(places)]
+
+    def between(self, after: str | None, until: str | None) -> Self:
+        """See ``DivisibleLister.between``; of directories without such keys not even the names are read."""
+        lister = copy(self)
+        lister._after = (after or "").encode()  # noqa: SLF001 - of this class
+        lister._until = None if until is None else until.encode()  # noqa: SLF001 - of this class
+        lister._said, lister.requests = set(), 0  # noqa: SLF001 - of this class
+        return lister
 
     def list_objects(self) -> Iterator[pa.RecordBatch]:
         """See ``ObjectLister.list_objects``.
@@ -126,12 +152,19 @@ class LocalLister:
                 continue
             name = folder.written.get(shown, shown) if folder.written else shown
             is_utf8 = folder.is_utf8 and name == shown
+            key = folder.shown + shown
+            if self._until is not None and key > self._until:
+                return
             if shown.endswith(b"/"):
-                pending.append(self._folder(folder.path + name, folder.shown + shown, is_utf8=is_utf8))
+                if key < self._after and not self._after.startswith(key):
+                    continue
+                pending.append(self._folder(folder.path + name, key, is_utf8=is_utf8))
+                continue
+            if key <= self._after:
                 continue
             status = self._status(folder, name, shown)
             if status is not None and stat.S_ISREG(status.st_mode):
-                yield folder.shown + shown, status, is_utf8
+                yield key, status, is_utf8
 
     def _root_folder(self) -> _Folder:
         names = self._names(b"")

@@ -106,7 +106,7 @@ def name_source(
     if wanted.translate is not None:
         specs = {stage: _translated(spec, wanted.translate) for stage, spec in specs.items()}
     _refuse_equal_keys(source.name, specs)
-    named = SourceNames(bare.source, bare.key_prefix, bare.shared, specs, wanted.around)
+    named = replace(bare, specs=specs, around=wanted.around, extra_run_tags=source.run_tags, op_tags=source.op_tags)
     made_from = _made_from(source, named)
     return replace(named, specs={stage: _with_deps(spec, made_from.get(stage, ())) for stage, spec in specs.items()})
 
@@ -184,6 +184,7 @@ def declared(own: SourceNames, stage: str) -> dict[str, Any]:
         "owners": spec.owners,
         "tags": spec.tags,
         "required_resource_keys": own.resources,
+        "op_tags": own.op_tags,
     }
 
 

@@ -66,6 +66,7 @@ def build_audit_asset(own: SourceNames) -> dg.AssetsDefinition:
         specs=[own.specs["audit"]],
         check_specs=[check],
         required_resource_keys=own.resources,
+        op_tags=own.op_tags,
     )
     @hosted(own, "audit")
     def audit(context: dg.AssetExecutionContext, config: AuditOptions) -> dg.MaterializeResult:

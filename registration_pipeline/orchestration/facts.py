@@ -140,6 +140,7 @@ def _op(
         ins=ins,
         out=dg.Out(dg.Nothing),
         required_resource_keys=own.resources,
+        tags=own.op_tags,
     )
     @hosted(own, stage.name)
     def read(context: dg.OpExecutionContext) -> Iterator[dg.AssetMaterialization]:

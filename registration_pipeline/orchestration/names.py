@@ -19,8 +19,14 @@ DEFINITIONS_MODULE = "registration_pipeline.definitions"
 SUBMIT_STEP = "submit_chunks"
 """The step that makes and registers chunks of a source as assets, behind the source's ident."""
 
+REGISTER_OP = "register_chunks"
+"""The step of a job that registers chunks, likewise."""
+
 LIST_STEP = "take_inventory"
 """The step of a sync that lists the bucket, likewise."""
+
+BEGIN_STEP = "begin_inventory"
+"""The step of a run that fixes the key ranges of a source, likewise."""
 
 SOURCE_TAG = "registration/source"
 STAGE_METADATA = "registration/stage"
@@ -79,6 +85,8 @@ class SourceNames:
         shared: the names of what its configuration has once.
         specs: what its assets are declared with, by stage; a key given there wins. ``asset_specs.py`` makes them.
         around: runs each step of the source, for a host that has something to do before or after; None: nothing.
+        extra_run_tags: the source's ``run_tags``.
+        op_tags: the tags of all its steps.
     """
 
     source: str
@@ -86,6 +94,13 @@ class SourceNames:
     shared: ConfigurationNames = ConfigurationNames()
     specs: Mapping[str, dg.AssetSpec] = field(default_factory=dict, compare=False, repr=False)
     around: Around | None = field(default=None, compare=False, repr=False)
+    extra_run_tags: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    op_tags: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def run_tags(self) -> dict[str, str]:
+        """The tags of all runs of the source; what finds them again wins."""
+        return {**self.extra_run_tags, SOURCE_TAG: self.source}
 
     @property
     def ident(self) -> str:

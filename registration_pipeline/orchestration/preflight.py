@@ -4,9 +4,11 @@ What does not belong here: the checks that need no Dagster (``project/preflight.
 """
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from registration_pipeline.bounds.calls import TooLongError, within
 from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.orchestration.engine_tags import kubernetes_tags, refuse_wrong_tags
 from registration_pipeline.orchestration.runs.instance import dagster_home, home_of_another
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
 from registration_pipeline.orchestration.runs.storage_trouble import silent_storage
@@ -21,7 +23,15 @@ _DAGSTER_SECONDS = 10.0
 
 def run_all_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
     """Yield a finding for everything from the configuration to Encord's folder; continue after a problem."""
-    yield from run_checks(project, source, {INSTANCE: lambda: _dagster(project)})
+    tags = {"tags": lambda: _tags(project, source)} if kubernetes_tags(source) else {}
+    yield from run_checks(project, source, {INSTANCE: lambda: _dagster(project), **tags})
+
+
+def _tags(project: Project, source: SourceSettings) -> str:
+    if find_spec("dagster_k8s") is None:
+        return "not checked: this environment has no dagster-k8s"
+    refuse_wrong_tags(project.settings, [source])
+    return "a pod can be made with " + ", ".join(f"{setting}: {key}" for setting, key, _ in kubernetes_tags(source))
 
 
 def _dagster(project: Project) -> str:

@@ -52,12 +52,14 @@ class Project:
         environ: the environment.
         clients: give the clients that list the sources; None: those of their settings and of the environment.
         held: what was read of the state last; the steps of a run hand it on.
+        longest_wait: seconds that a submission waits for another process before it gives up; None: until it is its turn.
     """
 
     settings: Settings
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     clients: "StoreClients | None" = None
     held: "Held" = field(repr=False, compare=False, default_factory=dict)
+    longest_wait: float | None = None
 
     @classmethod
     def load(cls, config: Path | None = None, environ: Mapping[str, str] | None = None) -> "Project":

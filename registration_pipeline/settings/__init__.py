@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from registration_pipeline.settings.addresses import SourceLocation, SourceScheme
 from registration_pipeline.settings.credentials import SshPrivateKey, encord_domain, encord_private_key
+from registration_pipeline.settings.executor import Engine, ExecutorSettings
 from registration_pipeline.settings.load import load_settings
 from registration_pipeline.settings.metadata import (
     DatasetSettings,
@@ -35,6 +36,8 @@ __all__ = [
     "ChunkSizes",
     "DatasetSettings",
     "EncordSettings",
+    "Engine",
+    "ExecutorSettings",
     "FieldKind",
     "FieldType",
     "GroupKind",

@@ -18,6 +18,7 @@ from registration_pipeline.settings.endpoints import is_providers_own
 from registration_pipeline.settings.metadata_checks import metadata_problems
 from registration_pipeline.settings.models import UrlStyle
 from registration_pipeline.settings.report_address import REPORTING_SCHEMES
+from registration_pipeline.settings.tags import tag_problems
 from registration_pipeline.settings.unit_checks import unit_problems
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def source_problems(source: SourceSettings, state: str, doubtful: AbstractSet[st
         elif source.url_style != UrlStyle.FILE:
             yield ("url_style",), "file:/// sources have url_style: file; leave the key out"
     yield from unit_problems(source)
+    yield from tag_problems(source)
     yield from metadata_problems(source, doubtful)
     if not doubtful & {"include", "exclude"} and _lists_its_own_state(source, state):
         yield ("uri",), "the state lies inside this source and would be registered; move it, or exclude its folder"
@@ -89,12 +91,8 @@ def _report_problems(source: SourceSettings) -> Iterator[Found]:
     if storage.inventory_report is not None and scheme not in REPORTING_SCHEMES:
         text = f"no inventory reports are read for {scheme}:// sources; remove the key to list the source"
         yield ("storage", "inventory_report"), text
-    if not storage.top_up:
-        return
-    if storage.inventory_report is None:
+    if storage.top_up and storage.inventory_report is None:
         yield ("storage", "top_up"), "tops up an inventory report; add storage.inventory_report, or remove the key"
-    elif scheme != SourceScheme.S3:
-        yield ("storage", "top_up"), "works for s3:// sources only in this version; remove the key"
 
 
 def _storage_problems(source: SourceSettings) -> Iterator[Found]:

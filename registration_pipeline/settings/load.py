@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings.addresses import SourceScheme, parse_state
 from registration_pipeline.settings.cross_checks import plan_problems, source_problems
+from registration_pipeline.settings.executor import ENGINE_SECTIONS, ExecutorSettings
 from registration_pipeline.settings.metadata import DatasetSettings, KeyframeConfig, MetadataEntry
 from registration_pipeline.settings.metadata_checks import schema_problems
 from registration_pipeline.settings.models import (
@@ -47,7 +48,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
 }
 _ENTRIES: dict[str, type[BaseModel]] = {"kinds": KindRule, "groups": GroupRule, "metadata": MetadataEntry}
 """Lists of sections."""
-TOP_LEVEL_KEYS = ("state", "encord", "sources", "notify", "metrics")
+TOP_LEVEL_KEYS = ("state", "encord", "sources", "notify", "metrics", "executor")
 _SOURCE_KEYS = tuple(key for key in SourceSettings.model_fields if key != "name")
 _NOTIFY_EXAMPLE = '- {slack: "${SLACK_WEBHOOK}"}'
 _LIST_EXAMPLES = {
@@ -59,6 +60,8 @@ _SHAPES = {
     "columns": "must be a list of columns, e.g. [weather, speed]",
     **dict.fromkeys(("title", "key", "table", "sidecar"), "must not be empty"),
     "dataset": "must be a mapping, e.g. {title: fleet}",
+    "run_tags": "must be a mapping of tags, e.g. {team: vision}",
+    "op_tags": "must be a mapping of tags, e.g. {dagster-celery/queue: large}",
     "metadata_schema": "must be a mapping of fields to types, e.g. {weather: {enum: [sun, rain]}, speed: number}",
 }
 _TEXTS = {
@@ -160,12 +163,13 @@ class _SettingsReader:
         sources = self._sources(values.get("sources"), state)
         notify = self._notify(values.get("notify"))
         metrics = self._metrics(values.get("metrics"), state)
+        executor = self._model(ExecutorSettings, values.get("executor"), ("executor",))
         if encord is not None:
             for location, text in plan_problems(sources, encord.plan):
                 self._parsed.add(location, text)
         for location, text in (*overlap_problems(sources), *schema_problems(sources)):
             self._parsed.add(location, text)
-        if self._parsed.problems or encord is None:
+        if self._parsed.problems or encord is None or executor is None:
             return None
         by_name = {source.name: _with_absolute_tables(source, self._folder) for source in sources}
         return Settings(
@@ -174,6 +178,7 @@ class _SettingsReader:
             sources=by_name,
             notify=notify,
             metrics=metrics,
+            executor=executor,
             path=self._file,
             folder=self._given_folder,
         )
@@ -362,7 +367,7 @@ def _keys(model: type[BaseModel]) -> tuple[str, ...]:
 
 def _known_beside(model: type[BaseModel], error: ErrorDetails) -> tuple[str, ...]:
     """Return the keys that are known where an unknown one was given."""
-    sections = {**_SECTIONS, **_ENTRIES}
+    sections = ENGINE_SECTIONS if model is ExecutorSettings else {**_SECTIONS, **_ENTRIES}
     section = sections.get(str(error["loc"][0])) if len(error["loc"]) > 1 else model
     if section is MetadataEntry and "config" in error["loc"][2:-1]:
         section = KeyframeConfig

@@ -27,6 +27,7 @@ from registration_pipeline.settings.addresses import (
 )
 from registration_pipeline.settings.cron import cron_problem
 from registration_pipeline.settings.endpoints import is_providers_own
+from registration_pipeline.settings.executor import ExecutorSettings, LocalSteps
 from registration_pipeline.settings.metadata import (
     DatasetSettings,
     MediaMetadata,
@@ -36,6 +37,7 @@ from registration_pipeline.settings.metadata import (
 )
 from registration_pipeline.settings.notify import NotifyTarget  # noqa: TC001 - likewise
 from registration_pipeline.settings.report_address import parse_report_location
+from registration_pipeline.settings.tags import Tags  # noqa: TC001 - likewise
 from registration_pipeline.settings.units import GroupRule, KindRule, source_title
 from registration_pipeline.settings.values import MOST_DAYS, MOST_SECONDS, Glob, Name, Switch, WholeNumber, YamlModel
 
@@ -226,12 +228,15 @@ class SourceSettings(YamlModel):
         max_attempts: how often a chunk with failures that may pass by themselves is tried before its retries are exhausted.
         job_timeout_seconds: an upload job that takes longer is cancelled.
         min_age_seconds: younger objects wait for the next sync.
+        key_ranges: in how many steps a run lists the source, so that ``executor`` can spread them over workers; 1: in one.
         schedule: cron of the nightly sync; None switches it off. By default a minute between 02:00 and 02:59 that follows from
             the name, so that many sources do not start at once.
         timezone: in which the schedule is read.
         freshness_hours: a source that was not synced for this long is stale; None switches that off.
         accept_rejected: reasons of rejection that do not lead to exit status 3 and to alerts.
         keep_partitions_days: chunks that were registered longer ago leave Dagster's view; None: all stay. The state keeps all.
+        run_tags: of all runs of the source's jobs, for Dagster's launchers, queues and people.
+        op_tags: of all its steps and assets, for Dagster's executors; the values are text, or JSON such as a mapping.
     """
 
     name: Annotated[str, AfterValidator(_source_name)]
@@ -257,11 +262,14 @@ class SourceSettings(YamlModel):
     max_attempts: Annotated[WholeNumber, Field(ge=1)] = 3
     job_timeout_seconds: Annotated[WholeNumber, Field(ge=1, le=MOST_SECONDS)] = 86_400
     min_age_seconds: Annotated[WholeNumber, Field(ge=0, le=MOST_SECONDS)] = 0
+    key_ranges: Annotated[WholeNumber, Field(ge=1, le=1_000)] = 1
     schedule: Annotated[Annotated[str, AfterValidator(_cron)] | None, BeforeValidator(_not_a_switch)] = "0 2 * * *"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     freshness_hours: Annotated[WholeNumber, Field(ge=1, le=8_784)] | None = 36
     accept_rejected: tuple[RejectionReason, ...] = ()
     keep_partitions_days: Annotated[WholeNumber, Field(ge=1, le=MOST_DAYS)] | None = None
+    run_tags: Tags = Field(default_factory=dict)
+    op_tags: Tags = Field(default_factory=dict)
 
     @property
     def location(self) -> SourceLocation:
@@ -319,6 +327,7 @@ class Settings(YamlModel):
         sources: by name, in the order of the file.
         notify: who gets a message when a night goes wrong, and when it is well again.
         metrics: a file for Prometheus that every sync writes; None: none.
+        executor: what executes the steps of runs that can be spread over workers.
         path: the file, absolute.
         folder: what relative paths start from; None: the file's folder.
     """
@@ -328,6 +337,7 @@ class Settings(YamlModel):
     sources: dict[str, SourceSettings]
     notify: tuple[NotifyTarget, ...] = ()
     metrics: Path | None = None
+    executor: ExecutorSettings = ExecutorSettings(in_process=LocalSteps())
     path: Path
     folder: Path | None = None
 

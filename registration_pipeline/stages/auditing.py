@@ -55,7 +55,14 @@ def audit_source(
     lease = (
         nullcontext()
         if adopted is None
-        else hold_lease(project.store, source.name, clock=utc_now, notify=notice_and_log(log), stop=stop)
+        else hold_lease(
+            project.store,
+            source.name,
+            clock=utc_now,
+            notify=notice_and_log(log),
+            stop=stop,
+            longest_wait=project.longest_wait,
+        )
     )
     with lease as held:
         report = compare(

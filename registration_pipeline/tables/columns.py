@@ -34,3 +34,34 @@ def binaries(values: Sequence[bytes | None]) -> pa.Array:
 def byte_scalar(character: str) -> pa.Scalar:
     """Return an ASCII character's code as a constant to compare with."""
     return pa.Array.from_buffers(pa.uint8(), 1, [None, pa.py_buffer(character.encode("ascii"))])[0]
+
+
+def texts(values: Sequence[str | None]) -> pa.Array:
+    """Return a column of text, or of nulls where they are None.
+
+    Raises:
+        UnicodeEncodeError: a lone surrogate, which no text in UTF-8 has.
+    """
+    joined = "".join(filter(None, values))
+    if not joined.isascii():
+        return binaries([None if value is None else value.encode() for value in values]).cast(pa.string())
+    if None in values:
+        return binaries([None if value is None else value.encode("ascii") for value in values]).cast(pa.string())
+    ends = array("i", accumulate(map(len, values), initial=0))  # type: ignore[arg-type]
+    return pa.Array.from_buffers(
+        pa.string(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(joined.encode("ascii"))]
+    )
+
+
+def int64s(numbers: Iterable[int], kind: pa.DataType | None = None) -> pa.Array:
+    """Return a column of 64-bit numbers without nulls.
+
+    Args:
+        numbers: in range.
+        kind: another type of the same width, for example a time.
+
+    Raises:
+        OverflowError: a number is out of range.
+    """
+    values = array("q", numbers)
+    return pa.Array.from_buffers(kind or pa.int64(), len(values), [None, pa.py_buffer(values)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -65,6 +66,21 @@ def test_moto_lists_hostile_keys_from_many_places(s3_bucket: Callable[[], S3Buck
 
     assert keys_of(lister) == keys
     assert lister.requests > len(keys) / 5
+
+
+@pytest.mark.parametrize("concurrency", [1, 6])
+def test_key_ranges_list_every_key_once_between_them(aws_environment: str, concurrency: int) -> None:
+    with running(ListingStore(KEYS)) as store:
+        lister = lister_of(store, concurrency=concurrency)
+        ends = [None, *lister.boundaries(4), KEYS[17], KEYS[17] + "\x00", "zzz", None]
+        ends[1:-1] = sorted({end for end in ends if end is not None})
+        ranges = [lister.between(after, until) for after, until in pairwise(ends)]
+
+        found = [keys_of(one) for one in ranges]
+
+        assert len(lister.boundaries(4)) == 3
+        assert [key for keys in found for key in keys] == KEYS
+        assert sum(one.requests for one in ranges) + lister.requests == len(store.asked)
 
 
 def test_a_small_bucket_costs_no_request_more(aws_environment: str) -> None:

@@ -190,6 +190,7 @@ REFUSED = {
     "text instead of a list": ({"include": "*.jpg"}, "include", "'*.jpg' is not of type 'array'"),
     "unknown key of a rule": ({"kinds": [{"mach": "*", "kind": "images"}]}, "kinds.0", "'mach' was unexpected"),
     "scheme": ({"uri": "ftp://x"}, "uri", "'ftp://x' does not match"),
+    "name of a tag": ({"run_tags": {"a/b/c": "x"}}, "run_tags", "'a/b/c' does not match"),
 }
 
 
@@ -219,6 +220,8 @@ TAKEN: dict[str, dict[str, Any]] = {
                 "metadata_schema": {"weather": {"enum": ["sun"]}, "speed": "number", "clip": {"embedding": 512}},
                 "dataset": {"title": "fleet"},
                 "accept_rejected": ["empty"],
+                "run_tags": {"team": "vision", "dagster/priority": 5},
+                "op_tags": {"dagster-k8s/config": {"container_config": {"resources": {"limits": {"memory": "2Gi"}}}}},
             }
         },
         "notify": [{"slack": "${SLACK_WEBHOOK}"}, {"email": "ops@example.org", "smtp": "smtp://mail.example.org"}],

@@ -1,41 +1,34 @@
-"""Lists a bucket of Google Cloud Storage through its JSON API, keys byte for byte.
+"""Lists a bucket of Google Cloud Storage through its JSON API, keys byte for byte, in many places at once.
 
-What does not belong here: building the client (``project/clients/``) and what its errors mean (``errors.py``).
+What does not belong here: building the client (``project/clients/``), single pages (``requests.py``, ``page.py``), who lists
+which keys (``ranges/``) and what errors mean (``errors.py``).
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
-from google.api_core.exceptions import from_http_response
-from google.cloud.storage.retry import DEFAULT_RETRY
-
-from registration_pipeline.bounds.paging import PageProgress
-from registration_pipeline.errors import ListingError
-from registration_pipeline.inventory.bounds import PAGE_SECONDS, PageLimit, endless_listing
-from registration_pipeline.inventory.gcs.errors import gcs_errors, not_google
-from registration_pipeline.inventory.schema import inventory_batch
+from registration_pipeline.inventory.bounds import PAGE_SECONDS
+from registration_pipeline.inventory.gcs.requests import RETRY_SECONDS, GCSRequests
+from registration_pipeline.inventory.ranges.boundaries import find_boundaries
+from registration_pipeline.inventory.ranges.fan_out import CONCURRENCY, FAN_OUT_PAGES, in_many_places
+from registration_pipeline.inventory.ranges.key_space import KeySpace
+from registration_pipeline.inventory.ranges.lister import KeyRange
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
     from google.cloud.storage import Client
 
-_FIELDS = "kind,nextPageToken,items(name,size,updated,md5Hash,crc32c,etag,contentType,storageClass,generation)"
-_TIMEOUT = (10, 60)
-"""Seconds to connect and to wait for a reply, as for S3."""
-_RETRY_SECONDS = 120
-"""The library's own default: how long a request is repeated while the reply is 408, 429 or 5xx or the line is cut."""
-_PIECE_BYTES = 1 << 16
-
 
 class GCSLister:
-    """``ObjectLister`` of the live objects of a bucket below a prefix, page after page.
+    """``DivisibleLister`` of the live objects of a bucket below a prefix.
 
-    Google lists names in lexicographic order of their UTF-8 (JSON API reference, "Objects: list").
+    Google lists names in lexicographic order of their UTF-8 (JSON API reference, "Objects: list"), and from any name on
+    (``startOffset``), which need not exist.
 
     Args:
         client: a google-cloud-storage client; it owns credentials, endpoint and connections.
@@ -43,13 +36,13 @@ class GCSLister:
         prefix: keys start with it; not necessarily a folder.
         source: the source's name, for error texts.
         page_size: keys per request; 1,000 is the most that the JSON API gives.
+        concurrency: the most requests at once; 1 lists page after page with nothing but page tokens.
+        fan_out_after: objects that must have been listed before there is more than one request at once; None: two full
+            pages.
         retry_seconds: how long one request is repeated while the store is busy or can't be reached.
         user_project: the project that pays for the requests, for buckets whose owner does not (JSON API reference,
             "Objects: list", ``userProject``).
         page_seconds: the whole time that one page may take, repetitions included.
-
-    Attributes:
-        requests: how many requests were made so far, repeated ones included.
     """
 
     def __init__(
@@ -60,28 +53,53 @@ class GCSLister:
         *,
         source: str = "<name>",
         page_size: int = 1000,
-        retry_seconds: float = _RETRY_SECONDS,
+        concurrency: int = CONCURRENCY,
+        fan_out_after: int | None = None,
+        retry_seconds: float = RETRY_SECONDS,
         user_project: str | None = None,
         page_seconds: float = PAGE_SECONDS,
     ) -> None:
-        # The session alone: the client's own list_blobs asks for the bucket's metadata besides, for traces, and makes an
-        # object of each entry.
-        self._session = client._http  # noqa: SLF001 - the client has no other way to lend it
-        self._endpoint = str(client.api_endpoint)
-        self._url = f"{client.api_endpoint}/storage/v1/b/{bucket}/o"
-        self._bucket, self._prefix, self._source, self._page_size = bucket, prefix, source, page_size
-        self._payer = {} if user_project is None else {"userProject": user_project}
-        self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
-        self._page_seconds = page_seconds
-        self.requests = 0
+        self._prefix, self._concurrency = prefix, concurrency
+        self._fan_out_after = FAN_OUT_PAGES * page_size if fan_out_after is None else fan_out_after
+        self._new_requests = partial(
+            GCSRequests,
+            client,
+            bucket,
+            prefix,
+            source=source,
+            page_size=page_size,
+            retry_seconds=retry_seconds,
+            user_project=user_project,
+            page_seconds=page_seconds,
+        )
+        self._requests = self._new_requests()
+        self._after: str = ""
+        self._until: str | None = None
+
+    @property
+    def requests(self) -> int:
+        """How many requests were made so far, repeated ones included."""
+        return self._requests.made
 
     @property
     def description(self) -> str:
         """The bucket, the prefix and the API."""
-        return f"gs://{self._bucket}/{self._prefix} via Objects: list"
+        return self._requests.what()
+
+    def boundaries(self, ranges: int) -> Sequence[str]:
+        """See ``DivisibleLister.boundaries``."""
+        with self._requests:
+            return find_boundaries(self._requests, ranges)
+
+    def between(self, after: str | None, until: str | None) -> Self:
+        """See ``DivisibleLister.between``; its requests are counted on their own."""
+        lister = copy(self)
+        lister._requests = self._new_requests()  # noqa: SLF001 - of this class
+        lister._after, lister._until = after or "", until  # noqa: SLF001 - of this class
+        return lister
 
     def list_objects(self) -> Iterator[pa.RecordBatch]:
-        """See ``ObjectLister.list_objects``; a batch is a page.
+        """See ``ObjectLister.list_objects``; a batch is a page, or what of it belongs to the range that it was asked for.
 
         Raises:
             NotFoundError: no such bucket.
@@ -90,64 +108,11 @@ class GCSLister:
             ServiceUnavailableError: the endpoint does not answer, after the library's retries.
             ListingError: the answer can't be recorded exactly.
         """
-        token: str | None = None
-        pages = PageProgress()
-        while True:
-            page = self._page(token)
-            if items := page.get("items"):
-                yield self._batch(items)
-            token = page.get("nextPageToken")
-            if not token:
-                return
-            if problem := pages.problem_with(token, is_empty=not items):
-                raise endless_listing(self.description, problem, self._source)
-
-    def _page(self, token: str | None) -> dict[str, Any]:
-        query = {"prefix": self._prefix, "maxResults": str(self._page_size), "fields": _FIELDS, **self._payer}
-        if token is not None:
-            query["pageToken"] = token
-        limit = PageLimit(self.description, self._source, seconds=self._page_seconds)
-        with limit, gcs_errors(bucket=self._bucket, source=self._source, endpoint=self._endpoint):
-            page = self._retry(self._ask)(query, limit)
-        if not isinstance(page, dict) or page.get("kind") != "storage#objects":
-            # Any object without items would else pass for an empty bucket.
-            raise not_google(self._bucket, self._source)
-        return page
-
-    def _ask(self, query: dict[str, str], limit: PageLimit) -> Any:
-        self.requests += 1
-        reply = self._session.get(self._url, params=query, timeout=_TIMEOUT, stream=True)
-        # requests has no public way to give a reply the content that was read.
-        reply._content = limit.whole(reply.iter_content(_PIECE_BYTES))  # noqa: SLF001
-        if reply.status_code != HTTPStatus.OK:
-            refusal: Exception = from_http_response(reply)  # type: ignore[no-untyped-call]
-            raise refusal
-        return reply.json()
-
-    def _batch(self, items: list[dict[str, Any]]) -> pa.RecordBatch:
-        try:
-            return inventory_batch(
-                keys=[item["name"] for item in items],
-                sizes=[int(item["size"]) for item in items],
-                last_modified=[datetime.fromisoformat(item["updated"]) for item in items],
-                e_tags=[_e_tag(item) for item in items],
-                storage_classes=[item.get("storageClass") for item in items],
-                content_types=[item.get("contentType") for item in items],
-                versions=[item.get("generation") for item in items],
+        with self._requests:
+            yield from in_many_places(
+                self._requests,
+                KeySpace(self._prefix),
+                KeyRange(self._after, self._until),
+                concurrency=self._concurrency,
+                fan_out_after=self._fan_out_after,
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            # A lone surrogate in a name is a UnicodeEncodeError, which is a ValueError.
-            raise ListingError(
-                f"The listing of bucket {self._bucket} can't be recorded exactly ({type(error).__name__}: {error}): an "
-                "object lacks its name, size or time, or its name is not Unicode. Copy the object to another key and "
-                f"delete it, or narrow the prefix in `sources.{self._source}.uri`."
-            ) from None
-
-
-def _e_tag(item: dict[str, Any]) -> str | None:
-    """Return what changes exactly when the content does; see ``INVENTORY_SCHEMA``.
-
-    Google's own etag changes with the metadata too, and objects composed of others have no MD5.
-    """
-    md5, crc32c = item.get("md5Hash"), item.get("crc32c")
-    return md5 or (f"crc32c:{crc32c}" if crc32c else item.get("etag"))

@@ -103,6 +103,8 @@ class KeySpace:
         places = self._places(before, high)
         walked = self._number(position, places) - self._number(before, places)
         ahead = self._number(high, places) - self._number(position, places)
+        if ahead < 0:  # where it first differs, the end has a character that is not expected there: all below is ahead
+            ahead = self._number(None, places) - self._number(position, places)
         return ahead / walked if walked > 0 else float("inf")
 
     def _places(self, low: str, high: str | None) -> list[int]:

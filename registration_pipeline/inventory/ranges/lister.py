@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self
-
-import pyarrow as pa
 
 from registration_pipeline.errors import HaltError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow as pa
 
     from registration_pipeline.inventory.ranges.key_space import KeySpace
     from registration_pipeline.inventory.ranges.page import Page
@@ -101,9 +100,10 @@ class RangeLister:
         self._requests, self._space, self._window = requests, space, window_bytes
         self._ranges = [first]
         self._concurrency = self._limit = concurrency
-        self._active = self._buffered = self._listed = self._missed = 0
+        self._active = self._waiting = self._buffered = self._listed = self._missed = 0
         self._started = self._halved_at = self._smooth = 0
         self._has_searched_folders, self._may_split = False, False
+        self._might_split = False  # something came to pass since no range could be split
         self._is_stopped, self._failure = False, list[BaseException]()
         self._began = threading.local()
         lock = threading.Lock()
@@ -154,7 +154,8 @@ class RangeLister:
                     first.batches.clear()
                     self._buffered -= first.bytes
                     first.bytes = 0
-                    self._work.notify_all()
+                    self._might_split = self._may_split
+                    self._work.notify(len(ready))  # each makes room for another page
                     return ready
                 if not first.is_done and not any(thread.is_alive() for thread in self._threads):
                     raise HaltError("The threads that listed the bucket died. Nothing was recorded. Run again.")
@@ -184,17 +185,33 @@ class RangeLister:
                     self._active += 1
                     self._started += 1
                     self._began.at = self._started
+                    self._wake_another()
                     return task
+                self._waiting += 1
                 self._work.wait()
+                self._waiting -= 1
 
-    def _choose(self) -> Callable[[], None] | None:
+    def _wake_another(self) -> None:
+        """Wake one more thread if there is work for it; it wakes the next. Waking all took more time than reading a page."""
+        if self._waiting and self._active < self._limit and (self._might_split or self._ready() is not None):
+            self._work.notify()
+
+    def _ready(self) -> KeyRange | None:
+        """Return the first range that no thread is working on and that has room."""
         for rank, known in enumerate(self._ranges):
             if not known.is_busy and not known.is_done and self._has_room(rank):
-                return self._page_task(known)
+                return known
+        return None
+
+    def _choose(self) -> Callable[[], None] | None:
+        ready = self._ready()
+        if ready is not None:
+            return self._page_task(ready)
         if not self._has_searched_folders:
             self._has_searched_folders = True
             return self._search_folders
         new = self._split() if self._may_split else None
+        self._might_split = new is not None
         return self._page_task(new) if new is not None else None
 
     def _has_room(self, rank: int) -> bool:
@@ -243,7 +260,7 @@ class RangeLister:
         with self._work:
             self._space.learn(folders)
             self._space.hint(folders)
-            self._may_split = True
+            self._may_split = self._might_split = True
             self._active -= 1
             self._work.notify_all()
 
@@ -254,20 +271,19 @@ class RangeLister:
             with self._work:
                 if not self._requests.was_throttled or (self._limit == 1 and self._active == 1):
                     raise
-                of.is_busy = False  # once more, with fewer at once
+                of.is_busy = False  # once more, with fewer at once, by this thread or another
                 self._active -= 1
-                self._work.notify_all()
             return
         with self._work:
             self._record(of, page)
-            self._active -= 1
-            self._work.notify_all()
-            self._output.notify_all()
+            self._active -= 1  # what there is to do now, this thread sees next
+            if of is self._ranges[0]:
+                self._output.notify()
 
     def _record(self, of: KeyRange, page: Page) -> None:
         batch, is_last = page.batch, page.token is None
         if page.last is not None and of.end is not None and page.last >= of.end:
-            batch, is_last = _up_to(batch, of.end), True
+            batch, is_last = page.up_to(of.end), True
         if of.pages is None and batch.num_rows == 0:
             self._missed += 1
             self._space.missed(of.position)
@@ -275,8 +291,10 @@ class RangeLister:
         of.is_busy, of.is_done, of.token = False, is_last, page.token
         if page.first is not None and page.last is not None:
             self._space.learn((page.first, page.last))
-            of.position = page.last
+            of.position, before = page.last, of.pages or 0.0
             of.pages = 0.0 if is_last else self._space.remaining(page.first, page.last, of.end)
+            if before < _WORTH_SPLITTING <= of.pages:
+                self._might_split = self._may_split
         if batch.num_rows:
             of.batches.append(batch)
             of.bytes += batch.nbytes
@@ -296,8 +314,3 @@ class RangeLister:
         with self._work:
             if self._began.at > self._halved_at:
                 self._limit, self._smooth, self._halved_at = max(1, self._limit // 2), 0, self._started
-
-
-def _up_to(batch: pa.RecordBatch, key: str) -> pa.RecordBatch:
-    """Return the rows whose key is not greater; keys increase."""
-    return batch.slice(0, bisect_right(batch.column("key"), key, key=pa.StringScalar.as_py))

@@ -1,6 +1,7 @@
 """Asks an S3 bucket for single pages of ListObjectsV2, from any place, and checks each for itself.
 
-What does not belong here: reading a page's XML (``page.py``) and which pages are asked for (``ranges/``).
+What does not belong here: reading a page's XML (``page.py``), plain pages (``plain_requests.py``) and which pages are asked
+for (``ranges/``).
 """
 
 from __future__ import annotations
@@ -27,12 +28,16 @@ from registration_pipeline.inventory.s3.page import (
     contents_by_parser,
     take_contents,
 )
+from registration_pipeline.inventory.s3.page_processes import WhenToStart
+from registration_pipeline.inventory.s3.plain_requests import PlainRequests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
+
+    from registration_pipeline.inventory.bounds import PageLimit
 
 # botocore's own handler for all of S3 (`before-parse.s3.*`) parses the whole page just to search for an error in it, which
 # takes longer than everything here. Of two wildcards botocore calls the one nearer to the root first (observed on
@@ -53,6 +58,8 @@ class S3Requests:
         source: the source's name, for error texts.
         page_size: keys per request.
         page_seconds: the whole time that one page may take, repetitions included.
+        concurrency: requests at once, at the most.
+        when: other processes fetch pages too.
 
     Attributes:
         prefix: as given.
@@ -69,6 +76,8 @@ class S3Requests:
         source: str,
         page_size: int,
         page_seconds: float = PAGE_SECONDS,
+        concurrency: int = 1,
+        when: WhenToStart | None = None,
     ) -> None:
         self._page_seconds, self._pages = page_seconds, PageProgress()
         self._client, self._bucket, self.prefix = client, bucket, prefix
@@ -78,18 +87,26 @@ class S3Requests:
         self._lock = threading.Lock()
         self.made = 0
         self.on_throttle: Callable[[], None] = lambda: None
+        self._plain = PlainRequests(client, self._limit, concurrency=concurrency, when=when or WhenToStart())
 
     def __enter__(self) -> Self:
         # One thread reads the pages of all: each thread that uses Arrow keeps some 8 MB for what it may need again.
         self._reader = ThreadPoolExecutor(1, "s3-listing-reader")
         self._client.meta.events.register_first(_BEFORE_PARSE, self._take_contents)
         self._client.meta.events.register(_RECEIVED, self._notice_answer)
+        self._plain.open(self._reader)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._client.meta.events.unregister(_BEFORE_PARSE, self._take_contents)
         self._client.meta.events.unregister(_RECEIVED, self._notice_answer)
+        self._plain.close()
         self._reader.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def plain(self) -> PlainRequests:
+        """Those that are made without the client."""
+        return self._plain
 
     @property
     def was_throttled(self) -> bool:
@@ -106,36 +123,60 @@ class S3Requests:
         Raises:
             HaltError: as ``S3Lister.list_objects``.
         """
+        self._answer.was_throttled = False
+        place = {"continuation-token": token} if token is not None else {"start-after": after} if after else {}
+        plain = self._plain.page(place)
+        if plain.requests:
+            self._note_request(plain.status)
+        if plain.page is None:
+            return self._page_by_client(after, token)
+        page = Page(plain.page.batch, plain.page.first, plain.page.last, plain.page.following)
+        return self._checked(page, after, token)
+
+    def _page_by_client(self, after: str, token: str | None) -> Page:
         where = {"ContinuationToken": token} if token is not None else {"StartAfter": after} if after else {}
+        self._plain.signing.follow()
         answer = self._list(MaxKeys=self._page_size, **where)
         contents: Contents | None = self._answer.contents
         if contents is None:  # the handler of the page was not called
             raise ListingError(
                 f"{self._what()} can't be read by this version of botocore. Install botocore 1.40 or later."
             )
+        self._plain.signing.learn(self._answer.connection)
         return self._reader.submit(self._read, contents, answer, after=after, token=token).result()
 
     def _read(self, contents: Contents, answer: ListObjectsV2OutputTypeDef, *, after: str, token: str | None) -> Page:
         batch = self._batch(contents, is_url_encoded=answer.get("EncodingType") == "url")
         following = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
-        if answer.get("IsTruncated") and (not following or following == token):
-            raise ListingError(
-                f"{self._what()}: the store says that there is more, but not where to go on. {self._broken()}"
-            )
-        # In whichever range: keys increase strictly, so only pages without any can go on for ever.
-        if following is not None and (problem := self._pages.problem_with_page(is_empty=batch.num_rows == 0)):
-            raise endless_listing(self._what(), problem, self._source)
+        if answer.get("IsTruncated") and not following:
+            raise self._stuck()
         if batch.num_rows == 0:
-            return Page(batch, None, None, following)
+            return self._checked(Page(batch, None, None, following), after, token)
         keys = batch.column("key")
-        page = Page(batch, keys[0].as_py(), keys[-1].as_py(), following)
-        self._check_order(keys, page, after, is_after_token=token is not None)
-        if not keys[0].as_py().startswith(self.prefix) or not keys[-1].as_py().startswith(self.prefix):
+        self._check_order(keys)
+        return self._checked(Page(batch, keys[0].as_py(), keys[-1].as_py(), following), after, token)
+
+    def _checked(self, page: Page, after: str, token: str | None) -> Page:
+        """Check what a page whose own keys are in order says of its place."""
+        if page.token is not None and page.token == token:
+            raise self._stuck()
+        # In whichever range: keys increase strictly, so only pages without any can go on for ever.
+        if page.token is not None and (problem := self._pages.problem_with_page(is_empty=page.first is None)):
+            raise endless_listing(self._what(), problem, self._source)
+        if page.first is None or page.last is None:
+            return page
+        self._check_place(page.first, after, is_after_token=token is not None)
+        if not page.first.startswith(self.prefix) or not page.last.startswith(self.prefix):
             raise ListingError(
                 f"{self._what()}: the store answered with keys that do not start with the prefix, from {page.first!r} to "
                 f"{page.last!r}. {self._broken()}"
             )
         return page
+
+    def _stuck(self) -> ListingError:
+        return ListingError(
+            f"{self._what()}: the store says that there is more, but not where to go on. {self._broken()}"
+        )
 
     def folders(self, prefix: str) -> list[str]:
         """Return the common prefixes up to the next slash, of the first page, for deciding where to split.
@@ -152,14 +193,14 @@ class S3Requests:
     def _list(self, **asked: Any) -> ListObjectsV2OutputTypeDef:
         request = {"Bucket": self._bucket, "Prefix": self.prefix, "EncodingType": "url", **asked}
         self._answer.contents, self._answer.was_throttled, self._answer.is_mine = None, False, True
+        limit = self._limit()
         try:
-            limit = s3_limit(self._what(), self._source, seconds=self._page_seconds)
             with limit, s3_errors(bucket=self._bucket, source=self._source):
                 answer = self._client.list_objects_v2(**request)
         except PageError as error:
             raise self._unreadable(error) from None
         finally:
-            self._answer.is_mine = False
+            self._answer.is_mine, self._answer.connection = False, limit.connection
         if "IsTruncated" not in answer and "Name" not in answer:
             # Any XML without <Contents>, such as a proxy's landing page, would else pass for an empty bucket.
             raise ListingError(
@@ -190,9 +231,12 @@ class S3Requests:
         """Handle botocore's event, which comes for every try: the store may ask to go slower."""
         if not getattr(self._answer, "is_mine", False):
             return
+        self._note_request(response_dict["status_code"] if response_dict else 0)
+
+    def _note_request(self, status: int) -> None:
         with self._lock:
             self.made += 1
-        if response_dict and response_dict["status_code"] in (_TOO_MANY_REQUESTS, _UNAVAILABLE):
+        if status in (_TOO_MANY_REQUESTS, _UNAVAILABLE):
             self._answer.was_throttled = True
             self.on_throttle()
 
@@ -207,19 +251,23 @@ class S3Requests:
         except PageError as error:
             raise self._unreadable(error) from None
 
-    def _check_order(self, keys: pa.StringArray, page: Page, after: str, *, is_after_token: bool) -> None:
-        assert page.first is not None
+    def _limit(self) -> PageLimit:
+        return s3_limit(self._what(), self._source, seconds=self._page_seconds)
+
+    def _check_order(self, keys: pa.StringArray) -> None:
         # Arrow compares the UTF-8 bytes, which is also the order of code points that Python compares by.
         if not pc.all(pc.less(keys.slice(0, len(keys) - 1), keys.slice(1)), min_count=0).as_py():
             raise ListingError(f"{self._what()} does not list in key order: {self._pair(keys)}. {self._broken()}")
-        if page.first > after:
+
+    def _check_place(self, first: str, after: str, *, is_after_token: bool) -> None:
+        if first > after:
             return
         if is_after_token:
             raise ListingError(
-                f"{self._what()} lists a page again or out of order: {page.first!r} comes after {after!r}. {self._broken()}"
+                f"{self._what()} lists a page again or out of order: {first!r} comes after {after!r}. {self._broken()}"
             )
         raise ListingError(
-            f"{self._what()}: the store was asked for keys after {after!r} and answered with {page.first!r}, so it can't be "
+            f"{self._what()}: the store was asked for keys after {after!r} and answered with {first!r}, so it can't be "
             f"listed in many places at once. Set `sources.{self._source}.storage.concurrency` to 1."
         )
 

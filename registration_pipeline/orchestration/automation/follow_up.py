@@ -13,7 +13,6 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from registration_pipeline.counted import counted
-from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.private_dagster import BACKFILL_ID_TAG, BULK_ACTION_TERMINAL_STATUSES
 from registration_pipeline.project.project import utc_now
@@ -131,9 +130,7 @@ def _has_ended(instance: dg.DagsterInstance, backfill_id: str) -> bool:
 
 def _request(own: SourceNames, run_id: str) -> dg.RunRequest:
     """Ask for the log after a run; the key keeps a tick that the daemon repeats from asking twice."""
-    return dg.RunRequest(
-        run_key=f"{own.source}/{run_id}", asset_selection=[own.failure_log], tags={names.SOURCE_TAG: own.source}
-    )
+    return dg.RunRequest(run_key=f"{own.source}/{run_id}", asset_selection=[own.failure_log], tags=own.run_tags)
 
 
 def _why_none(cursor: _Cursor) -> str:

@@ -45,12 +45,12 @@ def build_schedule(source: SourceSettings, own: SourceNames, *, clock: Clock = u
         execution_timezone=zone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"Nightly sync of {source.uri}: inventory, plan, registration and failure log of what is due.",
-        tags={names.SOURCE_TAG: source.name},
+        tags=own.run_tags,
     )
     def nightly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         tick = context.scheduled_execution_time
         reason = _made_up_later(cron, zone, tick, clock()) or _overlaps(context.instance, own)
-        return dg.RunRequest(tags={names.SOURCE_TAG: source.name}) if reason is None else dg.SkipReason(reason)
+        return dg.RunRequest(tags=own.run_tags) if reason is None else dg.SkipReason(reason)
 
     return nightly
 

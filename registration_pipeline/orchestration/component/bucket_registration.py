@@ -67,6 +67,9 @@ class BucketRegistration(dg.Component, dg.Model, dg.Resolvable):
     sources: Annotated[dict[str, Any], _as_written("What is registered, by name.")]
     notify: Annotated[list[Any] | None, _as_written("Who gets a message when a night goes wrong.")] = None
     metrics: Annotated[str | None, _as_written("A file for Prometheus that every sync writes.")] = None
+    executor: Annotated[
+        str | dict[str, Any] | None, _as_written("What executes steps that can be spread over workers.", ["celery"])
+    ] = None
     key_prefix: Annotated[
         str | Sequence[str],
         dg.Resolver.default(description="What asset keys, jobs and partition sets begin with.", examples=[["media"]]),

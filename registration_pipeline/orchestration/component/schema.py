@@ -42,6 +42,7 @@ _FIELD_TYPES: Schema = {
         },
     ]
 }
+_TAGS: Schema = {"type": "object", "propertyNames": {"pattern": r"^([\w.-]{1,63}/)?[\w.-]{1,63}$"}}
 _WRITTEN_OTHERWISE: dict[tuple[str, str], Schema] = {
     ("GroupRule", "match"): _NAMED_GLOBS,
     ("SourceSettings", "media_metadata"): {"enum": ["off", "probe", False], "default": "off"},
@@ -51,6 +52,8 @@ _WRITTEN_OTHERWISE: dict[tuple[str, str], Schema] = {
         "examples": ["s3://bucket/prefix/"],
     },
     ("SourceSettings", "metadata_schema"): {"type": "object", "additionalProperties": _FIELD_TYPES},
+    ("SourceSettings", "run_tags"): _TAGS,
+    ("SourceSettings", "op_tags"): _TAGS,
 }
 """Keys by model and name that are written in a form of their own in YAML."""
 

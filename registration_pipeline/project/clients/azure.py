@@ -6,14 +6,22 @@ What does not belong here: which source gets which client (``stores.py``).
 from collections.abc import Mapping
 from typing import Any
 
+import requests
+from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from registration_pipeline.project.clients.azure_credential import PromptCredential
 from registration_pipeline.settings.azure_connection import connection_endpoint, connection_parts
 from registration_pipeline.settings.endpoints import azure_endpoint
 
 _RETRIES = 5
+_CONNECTIONS = (
+    64  # as many as storage.concurrency may be; the session's own 10 would open others again for each request
+)
+_CONNECT_SECONDS, _READ_SECONDS = 10, 60
 
 
 def open_azure(account_url: str, credential: Any, *, retries: int = _RETRIES) -> BlobServiceClient:
@@ -27,11 +35,15 @@ def open_azure(account_url: str, credential: Any, *, retries: int = _RETRIES) ->
     Raises:
         ValueError: the credential is malformed.
     """
+    session = requests.Session()
+    for scheme in ("https://", "http://"):
+        # As the transport makes them itself, but for their number: retries are the client's, not the session's.
+        retry = Retry(total=False, redirect=False, raise_on_status=False)
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=retry))
     return BlobServiceClient(
         account_url=account_url,
         credential=credential,
-        connection_timeout=10,
-        read_timeout=60,
+        transport=RequestsTransport(session=session, connection_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS),
         retry_total=retries,
         # The client's own pauses, 15 s and then three times as long each, add up to seven minutes.
         initial_backoff=1,

@@ -45,13 +45,16 @@ def open_gcs(*, endpoint_url: str | None = None, project: str | None = None) -> 
 def keep_connections(client: storage.Client, number: int) -> None:
     """Let a client keep so many connections open; its session's own 10 would open others again for each request.
 
+    An adapter that is not the plain one stays: it may hold a client certificate.
+
     Args:
         client: of a source.
         number: of threads that use it.
     """
     session = client._http  # noqa: SLF001 - the client has no other way to lend it
     for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=number))
+        if type(session.adapters.get(scheme)) is HTTPAdapter:
+            session.mount(scheme, HTTPAdapter(pool_maxsize=number))
 
 
 def billed_project(client: storage.Client, environ: Mapping[str, str], *, source: str) -> str:

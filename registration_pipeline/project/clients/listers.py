@@ -84,18 +84,25 @@ def extra(name: str, source: "SourceSettings") -> Iterator[None]:
 
 def _gcs_lister(source: "SourceSettings", clients: "StoreClients", environ: Mapping[str, str]) -> "ObjectLister":
     from registration_pipeline.inventory.gcs.lister import GCSLister
+    from registration_pipeline.project.clients.gcs import billed_project, keep_connections
 
     location, client = source.location, clients.gcs(source)
-    payer = None
-    if source.storage.requester_pays:
-        from registration_pipeline.project.clients.gcs import billed_project
-
-        payer = billed_project(client, environ, source=source.name)
-    return GCSLister(client, location.bucket, location.prefix, source=source.name, user_project=payer)
+    keep_connections(client, source.storage.concurrency)
+    payer = billed_project(client, environ, source=source.name) if source.storage.requester_pays else None
+    return GCSLister(
+        client,
+        location.bucket,
+        location.prefix,
+        source=source.name,
+        concurrency=source.storage.concurrency,
+        user_project=payer,
+    )
 
 
 def _azure_lister(source: "SourceSettings", clients: "StoreClients") -> "ObjectLister":
     from registration_pipeline.inventory.azure.lister import AzureLister
 
     location, client = source.location, clients.azure(source)
-    return AzureLister(client, location.account, location.prefix, source=source.name)
+    return AzureLister(
+        client, location.account, location.prefix, source=source.name, concurrency=source.storage.concurrency
+    )

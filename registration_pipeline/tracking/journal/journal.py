@@ -9,11 +9,12 @@ import secrets
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, replace
+from dataclasses import fields as members_of
 from datetime import UTC, datetime
 from itertools import groupby, islice
 from operator import itemgetter
 from sys import intern
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import StateConflictError, StateCorruptError
@@ -35,7 +36,7 @@ from registration_pipeline.tracking.journal.states import (
 from registration_pipeline.tracking.journal.summary import SummaryReader, write_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from registration_pipeline.state.store import StateStore
 
@@ -73,6 +74,8 @@ def decode_event(data: bytes, *, name: str) -> JournalEvent:
     try:
         event = _event_of(open_sealed(data))
         _check_name(event, name)
+    except NewerEntryError as error:
+        raise StateCorruptError(f"{name} {error}. {USE_NEWER_VERSION}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise StateCorruptError(f"{name} is not a journal entry ({error}); restore it from a backup.") from error
     return event
@@ -107,7 +110,32 @@ def summary_entries(events: Iterable[JournalEvent]) -> list[dict[str, Any]]:
     return [_fields_of(replace(event, failures=())) for event in events]
 
 
+class NewerEntryError(ValueError):
+    """An undamaged entry that a newer version wrote. The message is the end of a sentence that begins with the file."""
+
+
+USE_NEWER_VERSION: Final = "Nothing is damaged: use the version of registration-pipeline that ran last"
+_EVENT_FIELDS: Final = frozenset(one.name for one in members_of(JournalEvent))
+_FAILURE_FIELDS: Final = frozenset(one.name for one in members_of(UnitFailure))
+
+
+def _refuse_unknown(found: Mapping[str, Any], known: Collection[str]) -> None:
+    """Stop at what a newer version added: what it means for the chunk can't be known here.
+
+    Raises:
+        NewerEntryError: there is something unknown.
+    """
+    unknown = [key for key in found if key not in known]
+    if unknown:
+        raise NewerEntryError(
+            f"was written by a newer version: it has {unknown[0]!r}, which this version does not know"
+        )
+
+
 def _event_of(fields: dict[str, Any]) -> JournalEvent:
+    _refuse_unknown(fields, _EVENT_FIELDS)
+    for failure in fields.get("failures", ()):
+        _refuse_unknown(failure, _FAILURE_FIELDS)
     fields["kind"] = JournalEventKind(fields["kind"])
     fields["at"] = datetime.fromisoformat(fields["at"])
     if "state" in fields:

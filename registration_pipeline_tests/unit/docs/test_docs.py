@@ -31,6 +31,7 @@ from registration_pipeline.objects import FailureReason, LinkReason, MediaKind, 
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.planning.kinds import KIND_BY_SUFFIX, UNPLANNED_SUFFIXES
 from registration_pipeline.sandbox.config import SandboxConfig
+from registration_pipeline.settings.executor import ENGINE_SECTIONS
 from registration_pipeline.settings.load import load_settings
 from registration_pipeline.settings.metadata import DatasetSettings, FieldKind, MetadataEntry
 from registration_pipeline.settings.models import (
@@ -89,6 +90,7 @@ def setting_keys() -> list[str]:
     nested = [
         *(f"encord.{key}" for key in EncordSettings.model_fields),
         *(f"notify[].{key}" for key in NotifyTarget.model_fields),
+        *(f"executor.{name}.{key}" for name, model in ENGINE_SECTIONS.items() for key in model.model_fields),
         *(f"{name}.{key}" for name, model in _SECTIONS.items() for key in model.model_fields),
     ]
     own = [key for key in SourceSettings.model_fields if key not in {"name", *_SECTIONS}]

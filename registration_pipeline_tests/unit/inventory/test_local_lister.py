@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -71,6 +73,42 @@ def test_any_tree_is_listed_as_its_sorted_keys(paths: list[list[str]], batch_row
 
     assert [key for batch in batches for key in batch["key"].to_pylist()] == sorted(expected, key=str.encode)
     assert all(1 <= batch.num_rows <= batch_rows for batch in batches)
+
+
+@settings(max_examples=60, deadline=None)
+@given(paths=st.lists(PATHS, max_size=12), ends=st.sets(PATHS.map("/".join), max_size=4), ranges=st.integers(1, 5))
+def test_key_ranges_of_any_tree_list_every_file_once_between_them(
+    paths: list[list[str]], ends: set[str], ranges: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for path in paths:
+            file = Path(folder, *path)
+            with suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+        lister = LocalLister(Path(folder))
+        found = lister.boundaries(ranges)
+        divided = [None, *sorted({*ends, *found}), None]
+        pieces = [keys_of(lister.between(after, until)) for after, until in pairwise(divided)]
+
+        assert [key for piece in pieces for key in piece] == keys_of(lister)
+        assert all(
+            all(key > (after or "") and (until is None or key <= until) for key in piece)
+            for piece, (after, until) in zip(pieces, pairwise(divided), strict=True)
+        )
+        assert list(found) == sorted(set(found))
+        assert len(found) < ranges
+
+
+def test_a_key_range_reads_no_directory_that_has_none_of_its_keys(tmp_path: Path) -> None:
+    make_tree(tmp_path, *(f"{folder}/{number}" for folder in "abcdefgh" for number in range(3)))
+    lister = LocalLister(tmp_path)
+
+    second = lister.between("c/2", "d/1")
+
+    assert lister.boundaries(4) == ["c/", "e/", "g/"]
+    assert keys_of(second) == ["d/0", "d/1"]
+    assert second.requests == 3
 
 
 def test_every_column_is_what_the_file_system_says(tmp_path: Path) -> None:

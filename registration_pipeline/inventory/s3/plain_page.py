@@ -1,0 +1,98 @@
+"""A page that leaves no question: read from its bytes, checked for itself, and passed on between processes.
+
+What does not belong here: what is wrong with a page that leaves one. It is asked for again through boto3's client and read
+in ``requests.py``, which has the words for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+from xml.etree import ElementTree as ET
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from registration_pipeline.inventory.s3.page import PageError, take_contents
+from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_END = b"</ListBucketResult>"
+_ROOT = "ListBucketResult"
+_TRUE, _FALSE = "true", "false"
+
+
+@dataclass(frozen=True, slots=True)
+class PlainPage:
+    """A page, keys strictly increasing.
+
+    Args:
+        batch: its objects.
+        first: the first key; None without objects.
+        last: the last key; None without objects.
+        following: the token of the next page; None if this is the last.
+    """
+
+    batch: pa.RecordBatch
+    first: str | None
+    last: str | None
+    following: str | None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``of`` needs beside ``rows``."""
+        return {"first": self.first, "last": self.last, "following": self.following}
+
+    def rows(self) -> pa.Buffer:
+        """Return the objects as a message of Arrow's IPC, without the schema that both sides know."""
+        return self.batch.serialize()
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], rows: bytes) -> Self:
+        """Return the page that ``facts`` and ``rows`` describe; the rows stay where they are in memory."""
+        batch = pa.ipc.read_record_batch(pa.py_buffer(rows), INVENTORY_SCHEMA)
+        return cls(batch, facts["first"], facts["last"], facts["following"])
+
+
+def plain_page(body: bytes) -> PlainPage | None:
+    """Return what is in the body of an answer with status 200; None for whatever is not a plain page.
+
+    A page that is cut, out of order, has keys that are not UTF-8 or does not say how it goes on is not plain.
+    """
+    if not body.rstrip().endswith(_END):
+        return None
+    try:
+        contents, rest = take_contents(body)
+        said = _said(rest)
+        if said is None:
+            return None
+        batch = contents.to_batch(is_url_encoded=said.get("EncodingType") == "url")
+    except (PageError, ET.ParseError):
+        return None
+    keys = batch.column("key")
+    following = said.get("NextContinuationToken")
+    if not len(keys):
+        return PlainPage(batch, None, None, following)
+    if not pc.all(pc.less(keys.slice(0, len(keys) - 1), keys.slice(1)), min_count=0).as_py():
+        return None
+    return PlainPage(batch, keys[0].as_py(), keys[-1].as_py(), following)
+
+
+def _said(rest: bytes) -> dict[str, str] | None:
+    """Return the texts of what a page says beside its entries; None if it contradicts itself or is not a page."""
+    root = ET.fromstring(rest)  # noqa: S314 - botocore parses the same bytes with the same parser
+    if root.tag.rpartition("}")[2] != _ROOT:
+        return None
+    said: dict[str, str] = {}
+    for child in root:
+        name = child.tag.rpartition("}")[2]
+        if name in said:
+            return None
+        said[name] = child.text or ""
+    is_last = {_TRUE: False, _FALSE: True}.get(said.get("IsTruncated", ""))
+    if is_last is None or bool(said.get("NextContinuationToken")) is is_last:
+        return None
+    if is_last:
+        said.pop("NextContinuationToken", None)
+    return said
