@@ -35,7 +35,7 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.installed
 
 emulators: $(EMULATORS)/.installed  ## the stores that slow tests start; needs npm
 
-$(EMULATORS)/.installed: $(addprefix $(EMULATOR_FILES)/,package.json package-lock.json requirements.txt)
+$(EMULATORS)/.installed: $(addprefix $(EMULATOR_FILES)/,package.json package-lock.json requirements.txt binaries.txt)
 	@command -v npm >/dev/null || { apt-get update -qq && apt-get install -y -qq npm >/dev/null; } \
 	  || { echo 'Install Node.js 20 or newer with npm for the slow tests.' >&2; exit 1; }
 	mkdir -p $(EMULATORS)
@@ -43,6 +43,8 @@ $(EMULATORS)/.installed: $(addprefix $(EMULATOR_FILES)/,package.json package-loc
 	npm ci --prefix $(EMULATORS) --ignore-scripts --no-audit --no-fund --loglevel error
 	$(PYTHON) -m venv $(EMULATORS)/swift
 	$(EMULATORS)/swift/bin/python -m pip --disable-pip-version-check --quiet install --requirement $(EMULATOR_FILES)/requirements.txt
+	$(PYTHON) -m venv $(EMULATORS)/binaries
+	$(EMULATORS)/binaries/bin/python -m pip --disable-pip-version-check --quiet install --requirement $(EMULATOR_FILES)/binaries.txt
 	touch $@
 
 demo: setup  ## the whole main job on generated media, a local S3 server and the sandbox
@@ -106,6 +108,7 @@ lock: $(VENV)/bin/python  ## install the newest allowed versions and write them 
 	$(PIP) install --upgrade --upgrade-strategy eager --editable '.[azure,celery,demo,gcs,k8s,media,otel,postgres]' --group dev
 	( echo '# Exact versions that the tests ran with: `make lock` writes this file, every make target installs with it.'; \
 	  $(BIN)/python -m pip freeze --exclude-editable ) > constraints.txt
+	$(BIN)/python deploy/docker/lock.py write
 
 chromium:
 	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \

@@ -16,6 +16,8 @@ NAMES = (
         "listing",
         "listing_model",
         "many_keys",
+        "listing_clouds",
+        "key_ranges",
         "plan",
         "manifests",
         "rendering",
@@ -41,6 +43,7 @@ NAMES = (
         "report",
         "report_page",
         "probing",
+        "state_in_bucket",
     ),
     "audit",  # the longest: ten and twenty times the objects
 )

@@ -45,8 +45,9 @@ def run(objects: int, folder: Path) -> Table:
         config = write_configuration(folder / str(count))
         measured = run_stage(take, environment(config), objects=count)
         facts = measured.facts
-        sizes = (facts["largest_part"], facts["part_bytes"], facts["marker_bytes"])
-        table.add(f"{count:,}", *figures(count, measured), str(facts["parts"]), *map(megabytes, sizes))
+        sizes = map(megabytes, (facts["largest_part"], facts["part_bytes"]))
+        marker = f"{facts['marker_bytes'] / 1000:.1f} kB"
+        table.add(f"{count:,}", *figures(count, measured), str(facts["parts"]), *sizes, marker)
         seconds = measured.seconds * BILLION / count
         _, written = tree_size(folder / str(count))
         table.notes.append(f"{count:,} keys: {written / count:.1f} bytes a key on disk.")

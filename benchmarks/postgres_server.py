@@ -20,6 +20,7 @@ START_SECONDS = 60
 _ACCOUNT = "nobody"
 """Postgres refuses to run as root; then it runs as this."""
 _DEBIAN = Path("/usr/lib/postgresql")
+_OTHERS = "FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 
 
 def postgres_programs() -> Path | None:
@@ -31,7 +32,14 @@ def postgres_programs() -> Path | None:
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """Run a server on a socket in its own folder, and give the URL of its database, in the form that Dagster needs."""
+    """Run a server on a socket in its own folder, and give the URL of its database, with the driver's name in it."""
+    with postgres() as server:
+        yield server.url
+
+
+@contextmanager
+def postgres(port: int | None = None) -> Iterator[PostgresServer]:
+    """Run a server on a socket in its own folder, and on a port of the loopback interface if one is given."""
     programs = postgres_programs()
     assert programs is not None, "Postgres is not installed (Debian package postgresql)"
     # Not below a test's folder: the path of a socket may have 107 characters.
@@ -42,22 +50,78 @@ def postgres_server() -> Iterator[str]:
     data = folder / "data"
     options = [f"-D{data}", "-Upostgres", "-Atrust", "-EUTF8", "--locale=C", "--no-sync", "--no-instructions"]
     subprocess.run([programs / "initdb", *options], check=True, stdout=subprocess.DEVNULL, cwd=folder, **account)
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses="],
-        stdout=log,
-        stderr=log,
-        cwd=folder,
-        **account,
-    )
+    server = PostgresServer(programs, folder, port)
+    server.start()
     try:
-        _wait_for(folder / ".s.PGSQL.5432", process, folder / "log")
-        yield f"postgresql+psycopg2://postgres@/postgres?host={folder}"
+        yield server
     finally:
-        process.send_signal(signal.SIGINT)  # "fast": it does not wait for clients
-        process.wait(START_SECONDS)
-        log.close()
+        server.stop()
         shutil.rmtree(folder)
+
+
+class PostgresServer:
+    """A server that can be stopped, started again and asked for its clients.
+
+    Args:
+        programs: the folder of Postgres' programs.
+        folder: of its data and its socket.
+        port: of the loopback interface; None: only the socket.
+    """
+
+    def __init__(self, programs: Path, folder: Path, port: int | None) -> None:
+        self._programs, self._folder, self.port = programs, folder, port
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The database, with the name of the driver."""
+        return self.plain_url.replace("postgresql:", "postgresql+psycopg2:")
+
+    @property
+    def plain_url(self) -> str:
+        """The database as Dagster's documentation writes it."""
+        return f"postgresql://postgres@/postgres?host={self._folder}&port={self.port or 5432}"
+
+    def start(self) -> None:
+        """Start, and wait until it takes connections."""
+        listens = "127.0.0.1" if self.port else ""
+        log = self._folder / "log"
+        log.unlink(missing_ok=True)
+        with log.open("wb") as output:
+            command = [str(self._programs / "postgres"), "-D", str(self._folder / "data"), "-k", str(self._folder)]
+            options = ["-p", str(self.port or 5432), "-c", f"listen_addresses={listens}", "-c", "fsync=off"]
+            self._process = process = subprocess.Popen(
+                [*command, *options], stdout=output, stderr=output, cwd=self._folder, **_account()
+            )
+        _wait_for(self._folder / f".s.PGSQL.{self.port or 5432}", process, log)
+
+    def stop(self) -> None:
+        """End it as an administrator does who does not wait: all connections are cut."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGINT)  # "fast": it does not wait for clients
+        self._process.wait(START_SECONDS)
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement."""
+        import psycopg2
+
+        connection = psycopg2.connect(self.plain_url)
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return list(cursor.fetchall())
+        finally:
+            connection.close()
+
+    def connections(self) -> int:
+        """Return how many clients are connected, this question not counted."""
+        ((count,),) = self.ask(f"SELECT count(*) {_OTHERS}")
+        return int(count)
+
+    def cut_connections(self) -> int:
+        """Cut the connection of every client, and return how many had one."""
+        return len(self.ask(f"SELECT pg_terminate_backend(pid) {_OTHERS}"))
 
 
 def _account() -> dict[str, Any]:

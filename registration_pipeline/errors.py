@@ -14,6 +14,7 @@ What does not belong here: translating the exceptions of other libraries (that i
     │   ├── ServiceUnavailableError                the store or Encord does not answer, after retries
     │   ├── ListingError                           a store's listing can't be trusted (order, encoding, repetition)
     │   ├── DagsterStorageError                    Dagster's own database can't be used
+    │   ├── LeaseBusyError                         another process submits this source, and the wait for it was too long
     │   └── LeaseLostError                         another process submits this source now, or may
     ├── ObjectReadError                   exit 4   one object can't be read now; others may
     ├── StateError                        exit 4   the state can't be read or written
@@ -121,6 +122,30 @@ class ListingError(HaltError):
 
 class DagsterStorageError(HaltError):
     """The database of the Dagster instance is down, locked or damaged, or its driver is missing."""
+
+
+class LeaseBusyError(HaltError):
+    """Another process submits the source, or another source in the same folder, and this one has waited long enough.
+
+    Args:
+        source: what this process wants to submit.
+        busy: the source that is being submitted.
+        folder: the Encord folder that both register in; None: they are one source.
+        holder: who submits it.
+        seconds: how long this process has waited.
+    """
+
+    def __init__(self, source: str, busy: str, *, folder: str | None, holder: object, seconds: float) -> None:
+        self.source, self.busy, self.folder, self.holder, self.seconds = source, busy, folder, holder, seconds
+        what = (
+            f"Source {source} is being submitted by {holder}."
+            if folder is None
+            else f"Source {busy} is being submitted by {holder}, to Encord folder {folder}, which source {source} shares."
+        )
+        super().__init__(
+            f"{what} This process has waited {seconds:.0f} s for its turn and sent nothing. Nothing is lost: run again "
+            "later, or let it wait longer (`--wait SECONDS` of `sync` and `submit`)."
+        )
 
 
 class LeaseLostError(HaltError):

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
+    from registration_pipeline_tests.state_places import StateServers
+
 # Every test below these folders starts servers, processes or stores: they are the slow tier as a whole (and one the tier in
 # the browser). The fast tier doesn't even import them: each of its workers would spend seconds on moto, boto3 and their like.
 SLOW_FOLDERS: Final = tuple(
@@ -143,13 +145,12 @@ class S3Bucket:
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
     """The URL of an S3 server on a free port of loopback, for the whole session."""
-    from moto.server import ThreadedMotoServer
+    from benchmarks.state_server import LateStore, start
 
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    server = start(LateStore())
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
@@ -199,3 +200,12 @@ def plain_user_folder() -> Iterator[Path]:
     for path, _, _ in os.walk(folder, onerror=None):
         Path(path).chmod(0o700)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def state_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StateServers]:
+    """The servers that a state can be kept in, each started when a test asks for it."""
+    from registration_pipeline_tests.state_places import StateServers
+
+    with StateServers(tmp_path_factory.mktemp("state-servers")) as servers:
+        yield servers

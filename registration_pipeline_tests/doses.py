@@ -28,6 +28,7 @@ class Doses:
         kills: kills of the whole process group of a sync.
         kill_moments: kills of one registering process.
         pauses: of the whole process group of a sync, each until another one has taken over and finished.
+        host_events: kills, pauses and jumps of the clock of one of two hosts that sync all the time.
         fault_objects: objects registered while Encord fails, in 50 chunks.
         fault_seeds: random seeds of those failures, a whole registration each.
         http_manifests: random manifests sent to the sandbox over HTTP.
@@ -47,6 +48,7 @@ class Doses:
     kills: int
     kill_moments: int
     pauses: int
+    host_events: int
     fault_objects: int
     fault_seeds: int
     http_manifests: int
@@ -67,6 +69,7 @@ PUSH: Final = Doses(
     kills=15,
     kill_moments=8,
     pauses=2,
+    host_events=4,
     fault_objects=10_000,
     fault_seeds=1,
     http_manifests=500,
@@ -86,6 +89,7 @@ SOAK: Final = Doses(
     kills=100,
     kill_moments=15,
     pauses=12,
+    host_events=50,
     fault_objects=50_000,
     fault_seeds=3,
     http_manifests=10_000,
@@ -103,6 +107,11 @@ SOAK: Final = Doses(
 )
 IS_SOAK: Final = os.environ.get(VARIABLE) == "soak"
 DOSES: Final = SOAK if IS_SOAK else PUSH
+PLACES_VARIABLE: Final = "TEST_STATE_PLACES"
+"""Names of ``state_places.py`` with commas between them, to run a campaign with its state there, at either length."""
+_ALL_PLACES: Final = "path,moto,seaweedfs,gcs,azurite"
+STATE_PLACES: Final = os.environ.get(PLACES_VARIABLE, _ALL_PLACES if IS_SOAK else "path").split(",")
+"""Where the state of a campaign is, one after the other."""
 
 
 def sample(cases: Sequence[T]) -> list[T]:

@@ -40,8 +40,7 @@ from registration_pipeline.counted import counted
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.inventory.price_class import price_class
-from registration_pipeline.orchestration.jobs import REGISTER_OP
-from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.names import REGISTER_OP, SourceNames
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
@@ -55,11 +54,11 @@ _OUT_SUFFIXES = (".csv", ".parquet", ".json")
 _PIECE_CHARACTERS = 1 << 20
 
 
-def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -> int:
+def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool, longest_wait: float | None = None) -> int:
     """Sync every selected source: inventory, plan, registration, failure log."""
     project, sources = open_sources(config, names)
     jobs = [JobRequest(source.name, SourceNames(source.name).sync_job) for source in sources]
-    errors, ended, _ = run_jobs(project, jobs, quiet=as_json)
+    errors, ended, _ = run_jobs(project, jobs, quiet=as_json, longest_wait=longest_wait)
     statuses = [ended.get(source.name) or project.status(source) for source in sources]
     halted = {name for name, _ in errors}
     shown = [status for status in statuses if status.inventory_id is not None or status.source not in halted]
@@ -138,7 +137,14 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
 
 
 def submit_source(
-    config: Path | None, name: str, *, chunk_ids: Sequence[str], failed: bool, force: bool, as_json: bool
+    config: Path | None,
+    name: str,
+    *,
+    chunk_ids: Sequence[str],
+    failed: bool,
+    force: bool,
+    as_json: bool,
+    longest_wait: float | None = None,
 ) -> int:
     """Register the chunks that are due, that failed, or that were named."""
     project, source = open_source(config, name)
@@ -160,7 +166,8 @@ def submit_source(
             )
     selection = {"chunks": list(chunk_ids), "failed": failed, "due": not failed, "force": force}
     run_config = {"ops": {f"{own.ident}_{REGISTER_OP}": {"config": selection}}}
-    errors, ended, _ = run_jobs(project, [JobRequest(source.name, own.submit_job, run_config)], quiet=as_json)
+    jobs = [JobRequest(source.name, own.submit_job, run_config)]
+    errors, ended, _ = run_jobs(project, jobs, quiet=as_json, longest_wait=longest_wait)
     statuses = [ended.get(source.name) or project.status(source)]
     print_json(status_document(statuses, errors)) if as_json else print_status(statuses)
     if statuses[0].quarantined and not force:

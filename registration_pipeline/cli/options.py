@@ -29,6 +29,17 @@ def all_as_listed(texts: list[str] | None) -> list[str] | None:
     return None if texts is None else [as_listed(text) for text in texts]
 
 
+WaitOption = Annotated[
+    float | None,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        min=0,
+        show_default=False,
+        help="The longest wait while another process submits the source; then the command ends with status 4 and says which "
+        "one. Default: until it is its turn.",
+    ),
+]
 SourceArgument = Annotated[str, typer.Argument(help="A source of registration.yaml.", callback=as_listed)]
 SourcesArgument = Annotated[
     list[str] | None,

@@ -16,7 +16,7 @@ from registration_pipeline.cli.interrupt import at_forced_end, at_interrupt
 from registration_pipeline.cli.modes import MODES
 from registration_pipeline.cli.output import not_linked, not_registered, notice
 from registration_pipeline.counted import counted
-from registration_pipeline.errors import RegistrationPipelineError, UsageError
+from registration_pipeline.errors import LeaseBusyError, RegistrationPipelineError, UsageError
 from registration_pipeline.project.project import Project
 from registration_pipeline.state.version import require_layout
 
@@ -99,8 +99,17 @@ class JobResults(NamedTuple):
     audits: "dict[str, AuditReport]"
 
 
-def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> JobResults:
-    """Run jobs one after the other. A source that halts does not keep the next one from its turn."""
+def run_jobs(
+    project: Project, jobs: Sequence[JobRequest], *, quiet: bool, longest_wait: float | None = None
+) -> JobResults:
+    """Run jobs one after the other. A source that halts does not keep the next one from its turn.
+
+    Args:
+        project: the configuration.
+        jobs: which.
+        quiet: no progress is shown.
+        longest_wait: seconds that each waits while another process submits its source; None: until it is its turn.
+    """
     from registration_pipeline.cli.log_listener import LogListener
     from registration_pipeline.cli.progress import TerminalListener
     from registration_pipeline.orchestration.alerts.command import reporting_failed_runs
@@ -128,7 +137,10 @@ def run_jobs(project: Project, jobs: Sequence[JobRequest], *, quiet: bool) -> Jo
                 clearing_stale_runs(instance, listener.notice),
                 reporting_failed_runs(project, instance, partial(listener.notice, level="warning")),
             ):
-                run_job(instance, job.job_name, job.run_config)
+                try:
+                    run_job(instance, job.job_name, job.run_config, longest_wait=longest_wait)
+                except LeaseBusyError as busy:
+                    listener.stopped(busy)
             if listener.error is not None:
                 results.errors.append((job.source, listener.error))
             if listener.status is not None:

@@ -11,15 +11,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from registration_pipeline.errors import ListingError, StateCorruptError
+from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.ids import is_inventory_id
 from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.digest import ListingDigest
-from registration_pipeline.inventory.progress import ListingProgress
+from registration_pipeline.inventory.progress import ListingReporter
 from registration_pipeline.inventory.schema import DISTINCT_COLUMNS, INVENTORY_SCHEMA
+from registration_pipeline.inventory.totals import ListingTotals
 from registration_pipeline.state.layout import inventory_folder
 from registration_pipeline.state.markers import FileSet, read_marker
 from registration_pipeline.state.parquet import ParquetPartWriter, Part, read_parts
@@ -28,7 +26,10 @@ from registration_pipeline.state.version import ensure_layout
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
+    import pyarrow as pa
+
     from registration_pipeline.inventory.lister import ObjectLister
+    from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.state.store import StateStore
 
 
@@ -47,6 +48,8 @@ class Inventory:
         digest: the same for two inventories exactly when they hold the same rows.
         started_at: UTC.
         finished_at: UTC.
+        run: of the listing in key ranges; None: it was listed at once.
+        key_ranges: in which it was listed.
     """
 
     inventory_id: str
@@ -59,6 +62,25 @@ class Inventory:
     digest: str
     started_at: datetime
     finished_at: datetime
+    run: str | None = None
+    key_ranges: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that it has in its commit marker."""
+        divided = {} if self.run is None else {"run": self.run, "key_ranges": self.key_ranges}
+        return {
+            "inventory_id": self.inventory_id,
+            "source": self.source,
+            "objects": self.objects,
+            "bytes": self.bytes,
+            "requests": self.requests,
+            "listing": self.listing,
+            "digest": self.digest,
+            "started_at": self.started_at.isoformat(),
+            "finished_at": self.finished_at.isoformat(),
+            "parts": [part.to_json() for part in self.parts],
+            **divided,
+        }
 
 
 def take_inventory(
@@ -92,10 +114,10 @@ def take_inventory(
     started_at = clock().astimezone(UTC)
     ensure_layout(store, source, started_at)
     last = latest_inventory(store, source) if progress else None
-    reporter = _ProgressReporter(lister, progress, monotonic, expected=last.objects if last else None)
+    reporter = ListingReporter(lister, progress, monotonic, expected=last.objects if last else None)
     with claimed_inventory_id(store, source, started_at) as inventory_id:
         files = FileSet(store, inventory_folder(source, inventory_id))
-        parts, totals = _write_listing(lister, files, reporter)
+        parts, totals, digest = _write_listing(lister, files, reporter)
         inventory = Inventory(
             inventory_id=inventory_id,
             source=source,
@@ -104,24 +126,25 @@ def take_inventory(
             parts=parts,
             requests=lister.requests,
             listing=lister.description,
-            digest=totals.digest.hexdigest(),
+            digest=digest,
             started_at=started_at,
             finished_at=clock().astimezone(UTC),
         )
-        files.commit(_to_json(inventory))
+        files.commit(inventory.to_json())
     return inventory
 
 
 def _write_listing(
-    lister: ObjectLister, files: FileSet, reporter: _ProgressReporter
-) -> tuple[tuple[Part, ...], _Totals]:
-    totals = _Totals(lister)
+    lister: ObjectLister, files: FileSet, reporter: ListingReporter
+) -> tuple[tuple[Part, ...], ListingTotals, str]:
+    totals, digest = ListingTotals(lister.description), ListingDigest()
     with ParquetPartWriter(files, INVENTORY_SCHEMA, distinct=DISTINCT_COLUMNS) as writer:
         for batch in lister.list_objects():
             totals.add(batch)
+            digest.add(batch)
             writer.write(batch)
             reporter.report(totals.objects)
-        return writer.finish(), totals
+        return writer.finish(), totals, digest.hexdigest()
 
 
 def latest_inventory(store: StateStore, source: str) -> Inventory | None:
@@ -145,7 +168,7 @@ def _newest_first(store: StateStore, source: str, without: Container[str] = ()) 
     for inventory_id in filter(is_inventory_id, sorted(store.folders(inventory_folder(source)), reverse=True)):
         if inventory_id in without:
             continue
-        inventory = _read(store, source, inventory_id)
+        inventory = inventory_of(store, source, inventory_id)
         if inventory is not None:
             yield inventory
 
@@ -166,94 +189,12 @@ def read_inventory(
     return read_parts(store, inventory.parts, columns)
 
 
-class _ProgressReporter:
-    """Reports a listing's progress to the callback."""
+def inventory_of(store: StateStore, source: str, inventory_id: str) -> Inventory | None:
+    """Return the committed inventory of that id, or None.
 
-    def __init__(
-        self,
-        lister: ObjectLister,
-        progress: Callable[[ListingProgress], None] | None,
-        monotonic: Callable[[], float],
-        *,
-        expected: int | None,
-    ) -> None:
-        self._lister, self._progress, self._monotonic, self._expected = lister, progress, monotonic, expected
-        self._began = monotonic()
-
-    def report(self, objects: int) -> None:
-        if self._progress is not None:
-            seconds = self._monotonic() - self._began
-            requests, expected = self._lister.requests, self._expected
-            self._progress(ListingProgress(objects=objects, requests=requests, seconds=seconds, expected=expected))
-
-
-class _Totals:
-    """Counts what is listed, and refuses keys that don't strictly increase over the whole listing.
-
-    A store that returns a page twice or out of order would have objects registered twice, or counted as deleted.
+    Raises:
+        StateCorruptError: its commit marker is damaged.
     """
-
-    def __init__(self, lister: ObjectLister) -> None:
-        self._listing = lister.description
-        self._last_key: str | None = None
-        self.objects = 0
-        self.bytes = 0
-        self.digest = ListingDigest()
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        if batch.num_rows == 0:
-            return
-        keys = batch.column("key")
-        first = keys[0].as_py()
-        if self._last_key is not None and not self._last_key < first:
-            raise self._disorder(self._last_key, first)
-        # Arrow compares the UTF-8 bytes, which is also the order of code points that Python compares by.
-        increasing = pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))
-        if not pc.all(increasing, min_count=0).as_py():
-            fault = pc.index(increasing, pa.scalar(value=False)).as_py()
-            raise self._disorder(keys[fault].as_py(), keys[fault + 1].as_py())
-        self._last_key = keys[-1].as_py()
-        self._check_sizes(batch)
-        self.digest.add(batch)
-        self.objects += batch.num_rows
-        self.bytes += pc.sum(batch.column("size")).as_py()
-
-    def _check_sizes(self, batch: pa.RecordBatch) -> None:
-        sizes = batch.column("size")
-        if pc.min(sizes).as_py() >= 0:
-            return
-        row = pc.index(pc.less(sizes, 0), pa.scalar(value=True)).as_py()
-        raise ListingError(
-            f"{self._listing} gives {batch.column('key')[row].as_py()!r} a size of {sizes[row].as_py():,} bytes, which no "
-            "object has. Nothing was recorded. Run again; if it happens again, the store's listing can't be relied on: write "
-            "that object again, or ask the store's vendor."
-        )
-
-    def _disorder(self, previous: str, following: str) -> ListingError:
-        what = "lists the key twice" if previous == following else "does not list in key order"
-        return ListingError(
-            f"{self._listing} {what}: {following!r} comes after {previous!r}. Nothing was recorded. Run again; if it "
-            "happens again, the store's listing can't be relied on (S3 directory buckets, for one, have no order): move "
-            "the objects to a general purpose bucket."
-        )
-
-
-def _to_json(inventory: Inventory) -> dict[str, Any]:
-    return {
-        "inventory_id": inventory.inventory_id,
-        "source": inventory.source,
-        "objects": inventory.objects,
-        "bytes": inventory.bytes,
-        "requests": inventory.requests,
-        "listing": inventory.listing,
-        "digest": inventory.digest,
-        "started_at": inventory.started_at.isoformat(),
-        "finished_at": inventory.finished_at.isoformat(),
-        "parts": [part.to_json() for part in inventory.parts],
-    }
-
-
-def _read(store: StateStore, source: str, inventory_id: str) -> Inventory | None:
     folder = inventory_folder(source, inventory_id)
     marker = read_marker(store, folder)
     if marker is None:
@@ -270,6 +211,8 @@ def _read(store: StateStore, source: str, inventory_id: str) -> Inventory | None
             digest=str(marker["digest"]),
             started_at=datetime.fromisoformat(marker["started_at"]),
             finished_at=datetime.fromisoformat(marker["finished_at"]),
+            run=str(marker["run"]) if "run" in marker else None,
+            key_ranges=int(marker.get("key_ranges", 1)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StateCorruptError(

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from registration_pipeline.inventory.lister import ObjectLister
 
 _SECONDS_PER_MINUTE = 60
 
@@ -48,3 +55,32 @@ def _left(seconds: float | None) -> str:
     if seconds < _SECONDS_PER_MINUTE:
         return f", about {seconds:.0f} s left"
     return f", about {seconds / _SECONDS_PER_MINUTE:,.0f} min left"
+
+
+class ListingReporter:
+    """Reports a listing's progress.
+
+    Args:
+        lister: counts its requests.
+        progress: called with the progress; None: nothing is reported.
+        monotonic: seconds that never go back.
+        expected: objects, from an earlier inventory; None: not known.
+    """
+
+    def __init__(
+        self,
+        lister: ObjectLister,
+        progress: Callable[[ListingProgress], None] | None,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        expected: int | None,
+    ) -> None:
+        self._lister, self._progress, self._monotonic, self._expected = lister, progress, monotonic, expected
+        self._began = monotonic()
+
+    def report(self, objects: int) -> None:
+        """Report that so many objects were listed."""
+        if self._progress is not None:
+            seconds = self._monotonic() - self._began
+            requests, expected = self._lister.requests, self._expected
+            self._progress(ListingProgress(objects=objects, requests=requests, seconds=seconds, expected=expected))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.asset_specs import declared
 from registration_pipeline.orchestration.audit import build_audit_asset
@@ -15,9 +16,11 @@ from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.dataset import build_dataset_asset, has_dataset
 from registration_pipeline.orchestration.facts import build_fact_assets
 from registration_pipeline.orchestration.hosted import hosted
+from registration_pipeline.orchestration.key_ranges import wait_for_other_listings
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import stored_in_batches
+from registration_pipeline.orchestration.runs.handed_on import Work, hand_on
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
@@ -40,7 +43,7 @@ def build_assets(source: SourceSettings, own: SourceNames) -> list[dg.AssetsDefi
     dataset = [build_dataset_asset(own)] if has_dataset(source) else []
     chunks = [_chunk_plan(source, own), _chunks(own), *upserts, *dataset]
     return [
-        _inventory(own),
+        _inventory(source, own),
         *build_fact_assets(source, own),
         *chunks,
         _failure_log(own),
@@ -57,7 +60,7 @@ def _checked(key: dg.AssetKey, *checks: tuple[str, str]) -> list[dg.AssetCheckSp
     return [dg.AssetCheckSpec(name, asset=key, description=text) for name, text in checks]
 
 
-def _inventory(own: SourceNames) -> dg.AssetsDefinition:
+def _inventory(source: SourceSettings, own: SourceNames) -> dg.AssetsDefinition:
     checks = _checked(
         own.inventory,
         (names.INVENTORY_COMPLETE, "The parts hold as many rows as the commit marker says."),
@@ -67,6 +70,8 @@ def _inventory(own: SourceNames) -> dg.AssetsDefinition:
     @dg.asset(**declared(own, "inventory"), check_specs=checks, pool=own.listing_pool)
     @hosted(own, "inventory")
     def inventory(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        if source.key_ranges > 1:
+            wait_for_other_listings(context, own)
         with errors_as_failures():
             return _result(inventory_stage(*load_source(context, own), own, context.log))
 
@@ -139,6 +144,10 @@ def _chunks(own: SourceNames) -> dg.AssetsDefinition:
         try:
             registered = run.register(tasks, selected, total=len(tasks), checks=checks)
             failed = yield from stored_in_batches(context, registered)
+        except LeaseBusyError as busy:
+            hand_on(context, own, Work(tuple(context.partition_keys), folder=busy.folder), busy)
+            yield from _chosen(context, checks)
+            return
         except Exception:
             yield from _chosen(context, checks)
             raise

@@ -119,9 +119,12 @@ class ChunkRun:
             selected: manifests, registrations or both. With both, each chunk is sent as soon as its manifest is made.
             total: how many chunks they are.
             checks: takes the results of the checks, also when the run halts: what it did until then is there.
+
+        Raises:
+            LeaseBusyError: a launched run has waited too long for another process; the caller hands it on.
         """
         manifests = ManifestTally(self.project, self.own) if self.own.manifest in selected else None
-        with errors_as_failures():
+        with errors_as_failures(hands_on=True):
             try:
                 failed = yield from self._worked_on(tasks, selected, total, manifests)
             except Exception:
@@ -160,7 +163,7 @@ class ChunkRun:
         if not has_dataset(self.source):
             return None, None
         try:
-            with errors_as_failures():
+            with errors_as_failures(hands_on=True):
                 stage = dataset_stage(self.project, self.source, self.own, self.log.info, retry_failed=retry_failed)
                 return stage, None
         except dg.Failure as halted:

@@ -5,6 +5,7 @@ does not belong here: reading a configuration, and the code location of ``regist
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -12,15 +13,18 @@ import dagster as dg
 from registration_pipeline.orchestration.alerts.sensor import build_alert_sensor
 from registration_pipeline.orchestration.asset_specs import Embedding, Translation, name_source
 from registration_pipeline.orchestration.assets import build_assets
+from registration_pipeline.orchestration.automation.continuing import build_continuing_sensor
 from registration_pipeline.orchestration.automation.follow_up import build_follow_up_sensor
 from registration_pipeline.orchestration.automation.nightly import build_schedule
 from registration_pipeline.orchestration.engine_tags import refuse_wrong_tags
+from registration_pipeline.orchestration.engines import executor_of
 from registration_pipeline.orchestration.jobs import build_jobs
 from registration_pipeline.orchestration.names import Around, ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.one_place import refuse_second_place
 from registration_pipeline.orchestration.resources import ProjectResource
 from registration_pipeline.orchestration.runs.stale_runs import build_stale_run_sensor
 from registration_pipeline.orchestration.storage.clients import RESOURCE_KEYS
+from registration_pipeline.project.project import Project
 from registration_pipeline.settings import Settings
 
 
@@ -95,12 +99,14 @@ def define(
     storage = {key: resources[key] for key in RESOURCE_KEYS if key in resources}
     sources = [(source, name_source(source, shared, embedding)) for source in settings.sources.values()]
     schedules = [build_schedule(source, own) for source, own in sources] if has_schedules else []
+    jobs = [job for source, own in sources for job in build_jobs(source, own, executor_of(settings))]
     return dg.Definitions(
         assets=[asset for source, own in sources for asset in build_assets(source, own)],
-        jobs=[job for source, own in sources for job in build_jobs(source, own)],
+        jobs=jobs,
         schedules=[schedule for schedule in schedules if schedule is not None],
         sensors=[
             build_stale_run_sensor(shared),
+            build_continuing_sensor(partial(Project.of, settings), [own for _, own in sources], shared, jobs),
             build_follow_up_sensor([own for _, own in sources], shared),
             *build_alert_sensor(settings, shared, [own for _, own in sources], has_schedules=has_schedules),
         ],

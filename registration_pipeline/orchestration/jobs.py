@@ -5,23 +5,26 @@ docs/decisions/049-automation.md. The ops call the same stages as the assets and
 and checks are the same. What does not belong here: what starts the jobs (``automation/``).
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
 
+from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import build_audit_job
 from registration_pipeline.orchestration.chunk_run import ChunkRun
 from registration_pipeline.orchestration.dataset import has_dataset
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_ops, build_probe_job
 from registration_pipeline.orchestration.hosted import hosted
-from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.key_ranges import listing_steps
+from registration_pipeline.orchestration.names import REGISTER_OP, SourceNames
 from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, AssetLayer
 from registration_pipeline.orchestration.provenance import made_now
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent, stored_in_batches
+from registration_pipeline.orchestration.runs.handed_on import Work, hand_on
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announce, announced
 from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import ChunkTask
 
-REGISTER_OP = "register_chunks"
 _FAILS = (
     "The run fails when Encord refuses an object of a chunk that it sends, as the command then ends with 3; all others of it "
     "are registered, and the failure log says which failed and why."
@@ -70,16 +72,28 @@ class ChunkSelection(dg.Config):
     )
 
 
-def build_jobs(source: SourceSettings, own: SourceNames) -> list[Any]:
-    """Return the jobs of one source."""
+def build_jobs(source: SourceSettings, own: SourceNames, executor: dg.ExecutorDefinition) -> list[Any]:
+    """Return the jobs of one source.
+
+    Args:
+        source: its settings.
+        own: what it is called.
+        executor: of the jobs whose steps can be spread over workers: those that list a source in key ranges.
+    """
     tags = {**own.run_tags, **OWN_RETRIES_TAG}
     register = _register_op(own)  # a code location refuses two ops of one name, so the jobs share theirs
+    is_spread = source.key_ranges > 1
+    executor = executor if is_spread else dg.in_process_executor
+    listing: Callable[[], Any] = listing_steps(own) if is_spread else _inventory_op(own)
+    inventory = f"Inventory of {source.uri}. Sends nothing."
     return [
-        *_sync_jobs(source, own, register, tags),
+        *_sync_jobs(source, own, listing, register, {"tags": tags, "executor_def": executor}),
         _submit_job(own.submit_job, register, tags, _launchpad(own, failed=False)),
         _submit_job(own.retry_job, register, tags, _launchpad(own, failed=True)),
-        _asset_job(own.inventory_job, own.inventory, tags, f"Inventory of {source.uri}. Sends nothing."),
-        build_probe_job(source, own, tags),
+        _listing_job(own, listing, tags, inventory, executor)
+        if is_spread
+        else _asset_job(own.inventory_job, own.inventory, tags, inventory),
+        build_probe_job(source, own, tags, executor),
         _asset_job(own.plan_job, own.chunk_plan, tags, f"Chunks of new objects of {source.uri}. Sends nothing."),
         build_audit_job(own, tags),
     ]
@@ -97,30 +111,46 @@ def _asset_job(name: str, key: dg.AssetKey, tags: dict[str, str], description: s
     )
 
 
+def _listing_job(
+    own: SourceNames,
+    listing: Callable[[], Any],
+    tags: dict[str, str],
+    description: str,
+    executor: dg.ExecutorDefinition,
+) -> dg.JobDefinition:
+    """Return the job that lists a source in key ranges; the asset by itself lists it in one step."""
+
+    @dg.job(name=own.inventory_job, tags=tags, description=description, executor_def=executor)
+    def inventory() -> None:
+        listing()
+
+    return inventory
+
+
 def _sync_jobs(
-    source: SourceSettings, own: SourceNames, register: dg.OpDefinition, tags: dict[str, str]
+    source: SourceSettings,
+    own: SourceNames,
+    listing: Callable[[], Any],
+    register: dg.OpDefinition,
+    started: dict[str, Any],
 ) -> Iterator[dg.JobDefinition]:
     """Yield the sync as it is started by hand or a command, and as the schedule starts it.
 
     The same steps twice, because the UI shows a schedule on the pages of assets only if its job names them, and gives a job
     that names assets no Launchpad.
     """
-    take_inventory, plan_chunks = _inventory_op(own), _plan_op(own)
+    plan_chunks = _plan_op(own)
     facts = build_fact_ops(source, own)
 
     @dg.graph(name=own.sync_job)
     def sync() -> None:
-        listed = take_inventory()
+        listed = listing()
         for read in facts:
             listed = read(listed=listed)
         register(planned=plan_chunks(listed=listed))
 
     does = f"inventory, plan, registration and failure log of {source.uri}, in one run"
-    started: dict[str, Any] = {
-        "tags": tags,
-        "config": _launchpad(own, failed=False),
-        "executor_def": dg.in_process_executor,
-    }
+    started = {**started, "config": _launchpad(own, failed=False)}
     by_hand = f"The job to start by hand; `registration-pipeline sync {source.name}` runs it, too."
     yield sync.to_job(name=own.sync_job, description=f"By hand: {does}. {by_hand} {_FAILS}", **started)
     yield sync.to_job(
@@ -234,12 +264,19 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         run = ChunkRun.open(context, own)
         retry_failed = config.failed or _is_retried_by_a_person(context.run)
         tasks, unknown = _chosen(context, run, config, retry_failed=retry_failed)
-        failed = yield from _register(context, run, tasks)
         not_sent = None
-        if not config.chunks:
-            upserts = upsert_events(run.project, run.source, own, context, failed=retry_failed, force=config.force)
-            not_sent = yield from upserts
-        halted = yield from _link(context, run, retry_failed=retry_failed)
+        try:
+            failed = yield from _register(context, run, tasks)
+            if not config.chunks:
+                upserts = upsert_events(run.project, run.source, own, context, failed=retry_failed, force=config.force)
+                not_sent = yield from upserts
+            halted = yield from _link(context, run, retry_failed=retry_failed)
+        except LeaseBusyError as busy:
+            work = Work(
+                tuple(config.chunks), failed=retry_failed, force=config.force, due=config.due, folder=busy.folder
+            )
+            hand_on(context, own, work, busy)
+            return
         announce(context, own.failure_log)
         yield from _events(context, own, "failure_log", run.failure_log())
         if halted is None:  # what halts a run is reported by what watches it

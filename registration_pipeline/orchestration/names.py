@@ -19,8 +19,14 @@ DEFINITIONS_MODULE = "registration_pipeline.definitions"
 SUBMIT_STEP = "submit_chunks"
 """The step that makes and registers chunks of a source as assets, behind the source's ident."""
 
+REGISTER_OP = "register_chunks"
+"""The step of a job that registers chunks, likewise."""
+
 LIST_STEP = "take_inventory"
 """The step of a sync that lists the bucket, likewise."""
+
+BEGIN_STEP = "begin_inventory"
+"""The step of a run that fixes the key ranges of a source, likewise."""
 
 SOURCE_TAG = "registration/source"
 STAGE_METADATA = "registration/stage"

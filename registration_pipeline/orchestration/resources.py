@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 
 from registration_pipeline.orchestration.names import SOURCE_TAG, SourceNames
 from registration_pipeline.orchestration.runs.processes import record_worker
+from registration_pipeline.orchestration.runs.waits import longest_wait
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 from registration_pipeline.orchestration.storage.clients import ResourceClients
 from registration_pipeline.project.clients.stores import SettingsClients
@@ -72,7 +73,7 @@ class ProjectResource(dg.ConfigurableResource):
         """
         storage = {"s3": self.s3, "gcs": self.gcs, "azure": self.azure, **(of_host or {})}
         clients = ResourceClients(SettingsClients(os.environ), **storage)
-        project = Project(self.settings, os.environ, clients=clients, held=self._held)
+        project = Project(self.settings, os.environ, clients=clients, held=self._held, longest_wait=longest_wait())
         source = project.source(name)
         ensure_layout(project.store, name, utc_now())
         return project, source

@@ -28,7 +28,7 @@ from registration_pipeline.orchestration.schema_check import schema_facts
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
-from registration_pipeline.stages.listing import list_source
+from registration_pipeline.stages.listing import Listed, list_source
 from registration_pipeline.stages.planning import plan_latest
 from registration_pipeline.stages.steps import Steps
 from registration_pipeline.stages.submission import register_chunks, write_failure_log
@@ -102,10 +102,14 @@ def inventory_stage(
     project: Project, source: SourceSettings, own: SourceNames, log: dg.DagsterLogManager
 ) -> StageReport:
     """List the source into a new inventory."""
+    return inventory_report(project, source, own, list_source(project, source, log.info, log.warning))
+
+
+def inventory_report(project: Project, source: SourceSettings, own: SourceNames, listed: Listed) -> StageReport:
+    """Return what to show of a new inventory."""
     from registration_pipeline.inventory.inventory import read_inventory
     from registration_pipeline.inventory.price_class import price_class
 
-    listed = list_source(project, source, log.info, log.warning)
     inventory = listed.inventory
     first = next(iter(read_inventory(project.store, inventory, metadata.INVENTORY_COLUMNS)), None)
     rows = sum(part.rows for part in inventory.parts)

@@ -55,7 +55,7 @@ def upsert_events(
     """Run the stage as a step of a run over chunks: one event of its asset, and the failure that ends the run, if any."""
     if not source.upsert_metadata:
         return None
-    with errors_as_failures():
+    with errors_as_failures(hands_on=True):
         counts, shown = upsert_stage(project, source, context.log.info, failed=failed, force=force)
     if counts.failed:
         yield dg.AssetObservation(own.metadata_upserts, metadata=shown)

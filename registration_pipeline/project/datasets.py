@@ -77,7 +77,9 @@ def link_source(
     stop = threading.Event()
     pace = shared_pace(encord_domain(project.settings, project.environ))
     try:
-        with hold_lease(project.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
+        with hold_lease(
+            project.store, source.name, clock=utc_now, notify=notify, stop=stop, longest_wait=project.longest_wait
+        ) as lease:
             context = LinkContext(
                 store=project.store,
                 source=source.name,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from registration_pipeline.facts.reader import ObjectReader
     from registration_pipeline.facts.reading.reading import Reading, ReadingProgress
     from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.inventory.key_ranges.reading import KeyBounds
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.planning.history import PlanHistory
@@ -52,12 +53,14 @@ class Project:
         environ: the environment.
         clients: give the clients that list the sources; None: those of their settings and of the environment.
         held: what was read of the state last; the steps of a run hand it on.
+        longest_wait: seconds that a submission waits for another process before it gives up; None: until it is its turn.
     """
 
     settings: Settings
     environ: Mapping[str, str] = field(repr=False, default_factory=dict)
     clients: "StoreClients | None" = None
     held: "Held" = field(repr=False, compare=False, default_factory=dict)
+    longest_wait: float | None = None
 
     @classmethod
     def load(cls, config: Path | None = None, environ: Mapping[str, str] | None = None) -> "Project":
@@ -215,6 +218,23 @@ class Project:
         from registration_pipeline.project.facts.media import SourceMedia
 
         return SourceMedia(self.store, source, lambda: self.reader(source), utc_now).read(progress, again=again)
+
+    def read_facts_between(
+        self,
+        source: SourceSettings,
+        name: str,
+        bounds: "KeyBounds",
+        progress: "Callable[[ReadingProgress], None] | None" = None,
+        *,
+        again: bool = False,
+    ) -> "ReadingProgress | None":
+        """Read the headers or media of a key range, for ``read_headers`` or ``read_media``; None: there is nothing to read."""
+        from registration_pipeline.project.facts.headers import SourceHeaders
+        from registration_pipeline.project.facts.media import SourceMedia
+
+        made_of = (self.store, source, lambda: self.reader(source), utc_now)
+        facts = SourceHeaders(*made_of) if name == "headers" else SourceMedia(*made_of)
+        return facts.read_part(bounds, progress, again=again)
 
     def read_metadata(
         self,

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings, encord_domain
@@ -62,7 +63,9 @@ def register(
 def submitting(
     project: Project, source: SourceSettings, notify: Callable[[str], None]
 ) -> "Iterator[SubmissionContext]":
-    """Hold the source's lease, and give what its chunks are submitted with; waits while another process submits it.
+    """Hold the source's lease and its folder, and give what its chunks are submitted with.
+
+    Waits while another process submits the source, or another source of the state to the same folder.
 
     Args:
         project: the configuration.
@@ -72,6 +75,7 @@ def submitting(
     Raises:
         HaltError: nothing may be sent.
     """
+    from registration_pipeline.state.folder_lease import hold_folder, hold_title
     from registration_pipeline.state.lease import hold_lease
     from registration_pipeline.submission.calls.pace import shared_pace
     from registration_pipeline.submission.calls.retry import RetryPolicy
@@ -84,11 +88,20 @@ def submitting(
     settings = project.settings
     pace = shared_pace(encord_domain(settings, project.environ))
     retry = RetryPolicy(pace=pace, source=source.name, stop=stop)
+    waiting: dict[str, Any] = {"clock": utc_now, "notify": notify, "stop": stop, "longest_wait": project.longest_wait}
     # Before the folder is searched for: two processes that both find none would make two.
-    with hold_lease(project.store, source.name, clock=utc_now, notify=notify, stop=stop) as lease:
+    with hold_lease(project.store, source.name, **waiting) as lease:
         gateway = project.gateway
-        target = resolve_target(gateway, retry, source, known=project.known_folders(source), notify=notify)
+        target = resolve_target(
+            gateway,
+            retry,
+            source,
+            known=project.known_folders(source),
+            notify=notify,
+            before_creating=partial(hold_title, project.store, lease, source.encord.folder),
+        )
         refuse_shared_folder(gateway, retry, settings, source, target.folder_uuid)
+        hold_folder(project.store, lease, target.folder_uuid)
         yield SubmissionContext(
             store=project.store,
             source=source.name,

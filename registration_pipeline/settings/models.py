@@ -228,6 +228,7 @@ class SourceSettings(YamlModel):
         max_attempts: how often a chunk with failures that may pass by themselves is tried before its retries are exhausted.
         job_timeout_seconds: an upload job that takes longer is cancelled.
         min_age_seconds: younger objects wait for the next sync.
+        key_ranges: in how many steps a run lists the source, so that ``executor`` can spread them over workers; 1: in one.
         schedule: cron of the nightly sync; None switches it off. By default a minute between 02:00 and 02:59 that follows from
             the name, so that many sources do not start at once.
         timezone: in which the schedule is read.
@@ -261,6 +262,7 @@ class SourceSettings(YamlModel):
     max_attempts: Annotated[WholeNumber, Field(ge=1)] = 3
     job_timeout_seconds: Annotated[WholeNumber, Field(ge=1, le=MOST_SECONDS)] = 86_400
     min_age_seconds: Annotated[WholeNumber, Field(ge=0, le=MOST_SECONDS)] = 0
+    key_ranges: Annotated[WholeNumber, Field(ge=1, le=1_000)] = 1
     schedule: Annotated[Annotated[str, AfterValidator(_cron)] | None, BeforeValidator(_not_a_switch)] = "0 2 * * *"
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     freshness_hours: Annotated[WholeNumber, Field(ge=1, le=8_784)] | None = 36

@@ -56,9 +56,36 @@ def list_source(project: Project, source: SourceSettings, log: Log, warn: Log | 
     previous = latest_inventory(project.store, source.name)
     expected = (previous.objects or None) if previous else None
     current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
+    warn_of_urls(source, warn)
+    inventory = project.take_inventory(source, ProgressReporter(log), notice_and_log(log))
+    return listed(project, source, inventory, expected=expected, log=log, warn=warn)
+
+
+def warn_of_urls(source: SourceSettings, warn: Log) -> None:
+    """Say what Encord may not be able to read under the URLs of a source."""
     if warning := url_warning(source):
         notice_and_log(warn)(f"{source.name}: {warning}.")
-    inventory = project.take_inventory(source, ProgressReporter(log), notice_and_log(log))
+
+
+def listed(
+    project: Project,
+    source: SourceSettings,
+    inventory: "Inventory",
+    *,
+    expected: int | None,
+    log: Log,
+    warn: Log,
+) -> Listed:
+    """Say what a new inventory holds, and return it with what the source held before.
+
+    Args:
+        project: the configuration.
+        source: which.
+        inventory: what was committed.
+        expected: objects of the inventory before it; None: there was none, or it was empty.
+        log: takes a line.
+        warn: takes a line that a person should know.
+    """
     log(f"{counted(inventory.objects, 'object')}, {counted(inventory.bytes, 'byte')} from {inventory.listing}")
     before = expected if inventory.objects else _objects_before(project, source, expected)
     if not inventory.objects:

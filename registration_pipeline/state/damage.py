@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateCorruptError
-from registration_pipeline.state.layout import COMMIT_MARKER
+from registration_pipeline.state.layout import COMMIT_MARKER, is_upserts, owner_of
 
 if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
@@ -36,8 +36,17 @@ _ADVICE: Final = {
     "manifests": f"{_BACKUP}, or delete it: the next submission makes it again with the same bytes",
     "audit": "Delete its folder: it is a report, and `registration-pipeline audit {source}` makes a new one",
     "failures": "Delete it: it is a report, and `registration-pipeline failures {source} --out FILE` writes it again",
+    "reports": "Delete it: the next sync, or `registration-pipeline report {source} --out FILE.html`, makes a new one",
+    "prior_items": f"{_BACKUP}, or delete its folder: what a job calls skipped is then searched for in Encord",
+    "lease": "Delete it when no run of the source is at work: the next run makes a new one",
+    "inventory_writers": "Delete it when no listing of the source is at work",
     "failure_log": "Delete it: it is a report, and `registration-pipeline failures {source} --out FILE` writes it again",
 }
+_UPSERTS: Final = (
+    f"{_BACKUP}; without one, move the whole folder upserts/ of the source out of the state when no upload job of it runs: "
+    "then metadata that differs from what was registered is sent once more"
+)
+_LOST_TOGETHER: Final = frozenset({"plan", "census", "journal", "lineage"})
 _WAVE_MARKER: Final = f"{_BACKUP}, or delete it: the next plan writes it again from the lineage"
 
 
@@ -47,10 +56,15 @@ def advice_for(name: str) -> str:
     Args:
         name: its whole name in the state, source included; or a folder's.
     """
-    source, _, rest = name.partition("/")
+    owner, rest = owner_of(name)
     kind = rest.partition("/")[0]
-    advice = _WAVE_MARKER if kind == "plan" and name.endswith(COMMIT_MARKER) else _ADVICE.get(kind, _BACKUP)
-    return advice.format(source=source)
+    if kind == "plan" and name.endswith(COMMIT_MARKER):
+        advice = _WAVE_MARKER
+    elif is_upserts(owner) and (kind in _LOST_TOGETHER or not kind):
+        advice = _UPSERTS
+    else:
+        advice = _ADVICE.get(kind, _BACKUP)
+    return advice.format(source=owner.partition("/")[0])
 
 
 def damaged(store: StateStore, name: str, problem: str) -> StateCorruptError:

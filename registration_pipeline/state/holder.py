@@ -1,4 +1,4 @@
-"""Which process it is, and whether it still lives: pid, start, boot, name space. Only the operating system is asked here.
+"""Which process it is, and whether it still lives: machine, boot, name space, pid, start. Only the operating system is asked.
 
 What does not belong here: what a process holds (``lease.py``), and Dagster's runs (``orchestration/runs/processes.py``).
 """
@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from registration_pipeline.state.machine import is_marked, leave_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,6 +38,7 @@ class Holder:
         start: when it started, in clock ticks since boot; empty where that can't be known. Ids are used again, this is not.
         namespace: the pid name space (each container has its own); empty where that can't be known.
         since: when it began to hold, by its own wall clock.
+        mark: what it left in the memory of its machine; empty where that is not possible, and in what earlier versions wrote.
     """
 
     host: str
@@ -44,6 +47,7 @@ class Holder:
     start: str
     namespace: str
     since: datetime
+    mark: str = ""
 
     @classmethod
     def current(cls, since: datetime) -> Self:
@@ -52,7 +56,12 @@ class Holder:
 
     @classmethod
     def of(cls, pid: int, since: datetime) -> Self:
-        """Return a process of this process's machine and pid name space as the holder since then."""
+        """Return a process of this process's machine and pid name space as the holder since then, and leave a mark."""
+        return replace(cls.seen(pid, since), mark=leave_mark())
+
+    @classmethod
+    def seen(cls, pid: int, since: datetime) -> Self:
+        """Return the same, to be compared: without a mark."""
         return cls(
             host=socket.gethostname(),
             boot=boot_id(),
@@ -70,7 +79,8 @@ class Holder:
             KeyError, TypeError, ValueError: it is something else.
         """
         words = {name: str(value[name]) for name in ("host", "boot", "start", "namespace")}
-        return cls(**words, pid=int(value["pid"]), since=datetime.fromisoformat(value["since"]).astimezone(UTC))
+        since = datetime.fromisoformat(value["since"]).astimezone(UTC)
+        return cls(**words, pid=int(value["pid"]), since=since, mark=str(value.get("mark", "")))
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that it has in a file."""
@@ -79,10 +89,12 @@ class Holder:
     def is_dead_for_certain(self) -> bool:
         """Return whether this process has ended beyond doubt; False for whatever can't be seen from here.
 
-        The host name must agree too: machines that were cloned while running share the boot id.
+        Its mark must be here: machines that were cloned while running share the boot id, and may share all names.
         """
         here = (socket.gethostname(), boot_id(), pid_namespace())
         if here != (self.host, self.boot, self.namespace) or not (self.boot and self.start and self.namespace):
+            return False
+        if not is_marked(self.mark) or not _is_proc_ours():
             return False
         try:
             os.kill(self.pid, 0)
@@ -96,6 +108,14 @@ class Holder:
     def __str__(self) -> str:
         since = self.since.replace(microsecond=0, tzinfo=None).isoformat()
         return f"pid {self.pid} on {self.host} since {since}Z"
+
+
+def _is_proc_ours() -> bool:
+    """Return whether /proc shows the processes of this name space: a container may have that of its machine there."""
+    try:
+        return Path("/proc/self").readlink().name == str(os.getpid())
+    except OSError:
+        return False
 
 
 def is_alive(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 <source>/state.json                                                     the version of the layout; written first
 <source>/inventory/<inventory_id>/part-*.parquet, _SUCCESS.json
+<source>/inventory/<inventory_id>/ranges.json, range-<number>.json      while it is listed in key ranges: which, what is done
 <source>/inventory_writers/<inventory_id>.json                          who lists it, until it is committed
 <source>/plan/<wave_id>/{part,units,groups}-*.parquet, _SUCCESS.json
 <source>/lineage/<number>.json                                          the waves in the order they were committed
@@ -24,6 +25,7 @@
 <source>/links/<number>.json, <number>-done.json                        what was to be linked to datasets, and was
 <source>/links/summary-<number>.json.gz                                 what all links up to a number come to
 _probe/<nonce>.json                                                     there for a moment while the store is tried; no source
+_folders/<folder_uuid>/<number>.json                                    which source's lease has a folder that sources share
 
 <source>/upserts/{plan,census,lineage,ledger,manifests,journal,…}/…     metadata sent again: a lineage of its own, laid out as
                                                                         that of the source, which never reads it
@@ -71,6 +73,16 @@ def state_version_name(source: str) -> str:
 def inventory_folder(source: str, inventory_id: str | None = None) -> str:
     """Return the folder of one inventory, or of all."""
     return f"{source}/inventory/" if inventory_id is None else f"{source}/inventory/{inventory_id}/"
+
+
+def inventory_ranges_name(source: str, inventory_id: str) -> str:
+    """Return the name of the file that fixes the key ranges that an inventory is listed in, until it is committed."""
+    return f"{source}/inventory/{inventory_id}/ranges.json"
+
+
+def inventory_range_name(source: str, inventory_id: str, number: int) -> str:
+    """Return the name of the file that says that a key range was listed, and its parts; ``number`` counts from 0."""
+    return f"{source}/inventory/{inventory_id}/range-{number:05d}.json"
 
 
 def inventory_writers_folder(source: str) -> str:
@@ -209,6 +221,16 @@ def lease_name(source: str, term: int, beat: int) -> str:
 def lease_released_name(source: str, term: int) -> str:
     """Return the name of the file that says that a term has ended in order."""
     return f"{source}/lease/{term:08d}-released.json"
+
+
+def folder_lease_folder(folder_uuid: str) -> str:
+    """Return the folder of the entries that say which source registers in a folder of Encord; it is beside the sources."""
+    return f"_folders/{folder_uuid}/"
+
+
+def folder_entry_name(folder_uuid: str, number: int) -> str:
+    """Return the name of one of these entries; ``number`` counts from 1, the greatest is the newest."""
+    return f"{folder_lease_folder(folder_uuid)}{number:08d}.json"
 
 
 def alerts_folder(source: str) -> str:

@@ -13,23 +13,16 @@ only where a later term exists, and it checks for one after every beat, before t
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import threading
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import (
-    LeaseLostError,
-    StateConflictError,
-    StateError,
-    StateNotFoundError,
-    StoppedError,
-)
+from registration_pipeline.errors import LeaseLostError, StateError
 from registration_pipeline.state.holder import Holder
-from registration_pipeline.state.layout import lease_folder, lease_name, lease_released_name
+from registration_pipeline.state.lease_files import LeaseFiles, Sight, newest_of
+from registration_pipeline.state.turn import LeaseObserver, Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,10 +32,6 @@ if TYPE_CHECKING:
 
 _VALID_SHARE = 0.75
 _BEATS_PER_LEASE = 4
-_CHECKS_PER_LEASE = 12
-_NOTIFY_SECONDS = 300
-_RELEASED = 0
-_NAME = re.compile(r"(\d{8,})-(\d{8,}|released)\.json")
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -63,6 +52,7 @@ def hold_lease(
     sleep: Callable[[float], object] | None = None,
     lease_seconds: float = 60.0,
     holder: Holder | None = None,
+    longest_wait: float | None = None,
 ) -> Iterator[Lease]:
     """Wait until no other process submits ``source``, then hold its lease for the block and renew it in a thread.
 
@@ -74,29 +64,45 @@ def hold_lease(
         sleep: how to wait between two checks; by default a wait that ``stop`` ends.
         lease_seconds: another process takes over when the newest beat is older than this.
         holder: who holds it; by default this process.
+        longest_wait: it gives up after so many seconds; a little later if the holder is about to be followed. None: never.
 
     Raises:
         StoppedError: ``stop`` was set.
+        LeaseBusyError: it has waited for ``longest_wait``, and the holder is alive.
         StateError: the state can't be read or written.
     """
-    files = _LeaseFiles(store, source)
-    by = holder or Holder.current(clock())
-    observer = _LeaseObserver(files, monotonic, lease_seconds)
-    lease = None
-    while lease is None:
-        if stop.is_set():
-            raise StoppedError(f"Stopped before source {source} was this process's turn; nothing was sent. Run again.")
-        term = observer.free_term(notify)
-        if term is not None:
-            wanted = Lease(files, term, by, monotonic=monotonic, lease_seconds=lease_seconds)
-            lease = wanted if wanted.acquire() else None
-        if lease is None:
-            (sleep or stop.wait)(lease_seconds / _CHECKS_PER_LEASE)
+    files = LeaseFiles(store, source)
+    turn = Turn(
+        source,
+        notify=notify,
+        stop=stop,
+        monotonic=monotonic,
+        sleep=sleep,
+        lease_seconds=lease_seconds,
+        longest_seconds=longest_wait,
+    )
+    lease = _acquired(files, turn, holder or Holder.current(clock()))
     try:
         lease.start_renewing()
         yield lease
     finally:
         _close(lease, source, notify)
+
+
+def _acquired(files: LeaseFiles, turn: Turn, holder: Holder) -> Lease:
+    """Wait until the lease is free, and return it with its first beat written."""
+    observer = LeaseObserver(files, turn.monotonic, turn.lease_seconds)
+    while True:
+        turn.check_stop()
+        newest = observer.check()
+        if newest is None or observer.is_over:
+            lease = Lease(files, newest.term + 1 if newest else 1, holder, turn=turn)
+            if lease.acquire():
+                turn.end()
+                return lease
+            turn.pause()
+        else:
+            turn.pause(observer)
 
 
 def newest_term(store: StateStore, source: str) -> tuple[int, bool]:
@@ -105,7 +111,7 @@ def newest_term(store: StateStore, source: str) -> tuple[int, bool]:
     Raises:
         StateError: the state can't be read.
     """
-    sight = _LeaseFiles(store, source).newest()
+    sight = LeaseFiles(store, source).newest()
     return (0, True) if sight is None else (sight.term, sight.is_released)
 
 
@@ -122,11 +128,9 @@ def _close(lease: Lease, source: str, notify: Callable[[str], object]) -> None:
 class Lease:
     """The right to submit one source for one term. Made by ``hold_lease``; may be checked from any thread."""
 
-    def __init__(
-        self, files: _LeaseFiles, term: int, holder: Holder, *, monotonic: Callable[[], float], lease_seconds: float
-    ) -> None:
-        self.term, self.holder = term, holder
-        self._files, self._monotonic, self._seconds = files, monotonic, lease_seconds
+    def __init__(self, files: LeaseFiles, term: int, holder: Holder, *, turn: Turn) -> None:
+        self.source, self.term, self.holder, self.turn = files.source, term, holder, turn
+        self._files, self._monotonic, self._seconds = files, turn.monotonic, turn.lease_seconds
         self._nonce = secrets.token_hex(8)
         self._beat = self._tried = 0
         self._lock = threading.Lock()
@@ -229,9 +233,9 @@ class Lease:
         if not self._files.create_beat(self._claim(), self.term, self._tried):
             return "another process wrote in its term"
         marks = self._files.marks()
-        newest = _newest(marks)
+        newest = newest_of(marks)
         why = None
-        if newest != _Sight(self.term, self._tried, is_released=False):
+        if newest != Sight(self.term, self._tried, is_released=False):
             why = "another process took it over"
             self._see_successor()
         elif self._beat and (self.term, self._beat) not in marks:
@@ -253,114 +257,3 @@ class Lease:
             newest = self._files.newest()
             if newest is not None and newest.term > self.term:
                 self._is_superseded, self._successor = True, self._files.claim(newest.term).holder
-
-
-class _LeaseObserver:
-    """What a process that waits for the lease has seen so far, and since when nothing changed."""
-
-    def __init__(self, files: _LeaseFiles, monotonic: Callable[[], float], lease_seconds: float) -> None:
-        self._files, self._monotonic, self._seconds = files, monotonic, lease_seconds
-        self._sight: _Sight | None = None
-        self._claim = _Claim()
-        self._seen_at = 0.0
-        self._notified_at: float | None = None
-
-    def free_term(self, notify: Callable[[str], object]) -> int | None:
-        """Check once: return a term that is free, or None (and say every five minutes who holds it)."""
-        checked_at = self._monotonic()
-        sight = self._files.newest()
-        if sight is None:
-            return 1
-        if self._sight is None or sight.term != self._sight.term:
-            self._claim = self._files.claim(sight.term)
-        if sight != self._sight:
-            # The beat was written before this moment; a check that begins a whole lease later and finds no newer one
-            # proves that its holder has given up.
-            self._sight, self._seen_at = sight, self._monotonic()
-        patience = max(self._seconds, self._claim.lease_seconds)
-        if sight.is_released or self._claim.is_dead or checked_at - self._seen_at >= patience:
-            return sight.term + 1
-        if self._notified_at is None or checked_at - self._notified_at >= _NOTIFY_SECONDS:
-            self._notified_at = checked_at
-            notify(
-                f"Source {self._files.source} is being submitted by {self._claim.holder or 'another process'}; waiting until "
-                f"it ends. If it has died, this process takes over {patience:.0f} s after its last beat. To stop "
-                "waiting, press Ctrl-C; nothing has been sent."
-            )
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """The newest term as one check showed it; equal as long as nothing happened."""
-
-    term: int
-    beat: int
-    is_released: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """What the first beat of a term says; by default what is known when it can't be read."""
-
-    holder: Holder | None = None
-    lease_seconds: float = 0.0
-
-    @property
-    def is_dead(self) -> bool:
-        return self.holder is not None and self.holder.is_dead_for_certain()
-
-
-@dataclass(frozen=True, slots=True)
-class _LeaseFiles:
-    """The files of one source's lease. A mark is a term and a beat, or a term and ``_RELEASED``."""
-
-    store: StateStore
-    source: str
-
-    def marks(self) -> set[tuple[int, int]]:
-        """Return all that are there; other files in the folder are ignored."""
-        folder = lease_folder(self.source)
-        found = (_NAME.fullmatch(name.removeprefix(folder)) for name in self.store.names(folder))
-        return {(int(match[1]), _RELEASED if match[2] == "released" else int(match[2])) for match in found if match}
-
-    def newest(self) -> _Sight | None:
-        """Read which term is the newest; None: there was never one."""
-        return _newest(self.marks())
-
-    def claim(self, term: int) -> _Claim:
-        """Return who has the term. One that can't be understood is known by its beats alone."""
-        try:
-            value = json.loads(self.store.read(lease_name(self.source, term, 1)))
-            return _Claim(Holder.from_json(value["holder"]), float(value["lease_seconds"]))
-        except (StateNotFoundError, KeyError, TypeError, ValueError):
-            return _Claim()
-
-    def create_beat(self, claim: bytes, term: int, beat: int) -> bool:
-        """Write a beat. False: another process did."""
-        name = lease_name(self.source, term, beat)
-        try:
-            self.store.create(name, claim)
-        except StateConflictError:
-            with suppress(StateNotFoundError):
-                return self.store.read(name) == claim
-            return False
-        return True
-
-    def release(self, term: int) -> None:
-        """Write that the term has ended."""
-        with suppress(StateConflictError):
-            self.store.create(lease_released_name(self.source, term), b"{}\n")
-
-    def delete(self, marks: Iterator[tuple[int, int]] | list[tuple[int, int]]) -> None:
-        """Remove files."""
-        for term, beat in marks:
-            name = lease_released_name(self.source, term) if beat == _RELEASED else lease_name(self.source, term, beat)
-            self.store.delete(name)
-
-
-def _newest(marks: set[tuple[int, int]]) -> _Sight | None:
-    if not marks:
-        return None
-    term = max(term for term, _ in marks)
-    return _Sight(term, max(beat for one, beat in marks if one == term), is_released=(term, _RELEASED) in marks)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.errors import StateConflictError, StateNotFoundError
+from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
 from registration_pipeline.state.layout import COMMIT_MARKER
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.sealed import read_sealed, sealed_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from registration_pipeline.state.store import StateStore
 
@@ -45,6 +47,17 @@ class FileSet:
         self._numbers[stem] += 1
         self._names.append(name)
         return name
+
+    @contextmanager
+    def given_up_on_error(self) -> Iterator[None]:
+        """Remove the files again if the block fails: nothing will name them."""
+        try:
+            yield
+        except BaseException:
+            with suppress(StateError):  # what went wrong first matters more
+                for name in self._names:
+                    self.store.delete(name)
+            raise
 
     def commit(self, payload: Mapping[str, Any]) -> None:
         """Make the set count, by writing ``payload``, which names its files, as the marker.
@@ -88,3 +101,20 @@ def discard_leftovers(store: StateStore, folder: str) -> int:
         store.delete(name)
         removed += 1
     return removed
+
+
+def discard_unnamed(store: StateStore, folder: str, named: Collection[str]) -> int:
+    """Remove what writers left in a committed folder that its marker does not name.
+
+    Args:
+        store: the state.
+        folder: ending in ``/``.
+        named: the whole names of the files that the marker names.
+
+    Returns:
+        how many files were removed.
+    """
+    leftovers = {*own_names(store, folder)}.difference(named) - {folder + COMMIT_MARKER}
+    for name in sorted(leftovers):
+        store.delete(name)
+    return len(leftovers)

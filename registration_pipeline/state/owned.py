@@ -25,11 +25,12 @@ _WAVE: Final = f"{_INVENTORY}(?:-[1-9][0-9]*)?(?:-upsert)?"
 _PART: Final = "[a-z][a-z_-]*-[0-9a-f]{8}-[0-9]{5,}[.]parquet"
 _MARKER: Final = "_SUCCESS[.]json"
 _PROGRESS: Final = "progress-[0-9a-f]{8}-[0-9]{5,}[.]json"
+_RANGES: Final = "ranges[.]json|range-[0-9]{5}[.]json"
 _REPORT: Final = "[.](?:parquet|csv)"
 _FORMS: Final = {
     kind: re.compile(form)
     for kind, form in {
-        "inventory": f"{_INVENTORY}/(?:{_PART}|{_MARKER})",
+        "inventory": f"{_INVENTORY}/(?:{_PART}|{_MARKER}|{_RANGES})",
         "inventory_writers": f"{_INVENTORY}[.]json",
         "plan": f"{_WAVE}/(?:{_PART}|{_MARKER})",
         "census": f"{_WAVE}/{_PART}",

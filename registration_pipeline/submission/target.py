@@ -47,6 +47,7 @@ def resolve_target(
     *,
     known: KnownFolders = _NONE_KNOWN,
     notify: Callable[[str], object] = lambda _: None,
+    before_creating: Callable[[], object] | None = None,
 ) -> Target:
     """Find the source's integration and folder, and create the folder if the source has none yet.
 
@@ -56,6 +57,7 @@ def resolve_target(
         source: which.
         known: the folders that something of the source was sent to.
         notify: called with texts for people.
+        before_creating: called before a folder is made; then it is searched for once more, as another may have made it.
 
     Raises:
         HaltError: the integration or folder can't be used; the message says what to change.
@@ -67,7 +69,13 @@ def resolve_target(
         else None
     )
     finder = FolderFinder(gateway=gateway, retry=retry, source=source, known=known, notify=notify)
-    folder_uuid, is_new = _find_or_create(gateway, retry, source.encord.folder, finder.find)
+    found = finder.find()
+    if not found and before_creating is not None:
+        before_creating()
+        found = finder.find()
+    if found:
+        return Target(folder_uuid=found, integration_uuid=integration_uuid)
+    folder_uuid, is_new = _create(gateway, retry, source.encord.folder, finder.find)
     return Target(folder_uuid=folder_uuid, integration_uuid=integration_uuid, is_new=is_new)
 
 
@@ -109,14 +117,14 @@ def _finder(
     return FolderFinder(gateway=gateway, retry=retry, source=source, known=known, notify=lambda _: None)
 
 
-def _find_or_create(
+def _create(
     gateway: RegistrationGateway, retry: RetryPolicy, folder: str, find: Callable[[], str | None]
 ) -> tuple[str, bool]:
-    """Search before and after every creation: one that was not answered with the folder has happened, or has not.
+    """Create a folder, and search after every try: one that was not answered with the folder has happened, or has not.
 
     The second value says that the folder was created by this call.
     """
-    found = find()
+    found = None
     for _ in range(_CREATE_TRIES):
         if found:
             return found, False

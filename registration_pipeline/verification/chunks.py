@@ -18,7 +18,13 @@ from registration_pipeline.state.layout import failures_name, is_upserts, journa
 from registration_pipeline.state.owned import is_own
 from registration_pipeline.tracking.failures.files import COLUMNS, STAGE_REGISTRATION, STAGE_UPSERT
 from registration_pipeline.tracking.failures.log import chunk_failures
-from registration_pipeline.tracking.journal.journal import decode_event, in_order, summary_entries
+from registration_pipeline.tracking.journal.journal import (
+    USE_NEWER_VERSION,
+    NewerEntryError,
+    decode_event,
+    in_order,
+    summary_entries,
+)
 from registration_pipeline.tracking.journal.states import JournalEventKind, fold_events
 from registration_pipeline.tracking.journal.summary import SummaryReader, summarised_entries
 from registration_pipeline.tracking.outcomes import check_outcomes, read_outcomes
@@ -85,7 +91,11 @@ class ChunkVerifier:
                 self._report.bytes += len(data)
                 events.append(decode_event(data, name=name))
             except StateCorruptError as error:
-                self._report.add(Damage(name, f"is damaged: {error.__cause__ or error}"))
+                cause = error.__cause__
+                if isinstance(cause, NewerEntryError):
+                    self._report.add(Damage(name, str(cause), USE_NEWER_VERSION))
+                else:
+                    self._report.add(Damage(name, f"is damaged: {cause or error}"))
         if len(events) < len(names):
             return None
         events = in_order(events)

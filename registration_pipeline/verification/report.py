@@ -17,15 +17,17 @@ class Damage(NamedTuple):
     Args:
         name: its name in the state.
         problem: what is wrong, as the end of a sentence that begins with the file.
+        advice: what to do, where it is something else than for every damaged file of this kind; without a full stop.
     """
 
     name: str
     problem: str
+    advice: str | None = None
 
     @property
     def to_do(self) -> str:
         """What to do about it, a sentence without its full stop."""
-        return advice_for(self.name)
+        return self.advice or advice_for(self.name)
 
 
 @dataclass(slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateCorruptError, StateNotFoundError
@@ -16,6 +18,7 @@ from registration_pipeline.state.layout import (
     lease_folder,
     links_folder,
     owner_of,
+    reports_folder,
     state_version_name,
     upserts_source,
 )
@@ -83,6 +86,7 @@ def _verify_lineage(store: StateStore, names: Sequence[str], report: StateReport
     chunks = ChunkVerifier(store, names, report)
     chunks.verify()
     _verify_reports(store, names, report)
+    _verify_figures(store, names, report)
     _verify_json(store, names, report)
     _verify_links(store, names, report)
     _verify_alerts(store, names, report)
@@ -95,6 +99,20 @@ def _verify_reports(store: StateStore, names: Sequence[str], report: StateReport
             damage = None if parquet in report.damaged else pair_damage(store, parquet, text)
             if damage is not None:
                 report.add(damage)
+
+
+def _verify_figures(store: StateStore, names: Sequence[str], report: StateReport) -> None:
+    """Read the figures of every report, which the next one begins with; its page has no digest, and nothing reads it."""
+    folder = reports_folder(report.source)
+    for name in (name for name in names if name.startswith(folder) and name.endswith(".json")):
+        try:
+            data = store.read(name)
+            report.bytes += len(data)
+            open_sealed(data)
+        except StateNotFoundError:
+            continue  # the newest are kept
+        except ValueError as error:
+            report.add(Damage(name, f"is damaged: {error}"))
 
 
 def _verify_json(store: StateStore, names: Sequence[str], report: StateReport) -> None:
@@ -110,8 +128,17 @@ def _verify_json(store: StateStore, names: Sequence[str], report: StateReport) -
 
 
 def _verify_links(store: StateStore, names: Sequence[str], report: StateReport) -> None:
-    """Read every record of links; a summary counts for nothing and can be made again."""
+    """Read every record of links, and the summaries of them, which can be made again."""
     folder = links_folder(report.source)
+    for name in (name for name in names if name.startswith(folder) and name.endswith(".json.gz")):
+        try:
+            data = store.read(name)
+            report.bytes += len(data)
+            open_sealed(gzip.decompress(data))
+        except StateNotFoundError:
+            continue  # replaced since it was listed
+        except (ValueError, OSError, EOFError, zlib.error) as error:
+            report.add(Damage(name, f"is damaged: {error}", "Delete it: the next sync makes it again from the records"))
     entries = [name for name in names if name.startswith(folder) and name.endswith(".json")]
     for name in entries:
         try:

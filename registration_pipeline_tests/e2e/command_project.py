@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import signal
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from registration_pipeline.sandbox.admin.insight import RegisteredItem
+    from registration_pipeline.state.store import StateStore
+    from registration_pipeline_tests.state_places import StatePlace
 
 SOURCE = "fleet"
 
@@ -49,6 +52,8 @@ class CommandProject:
 
     root: Path
     sandbox: Sandbox
+    place: StatePlace | None = None
+    """Of the state, if it is not the folder ``state``; its environment is in place."""
 
     def put(self, *keys: str) -> None:
         for key in keys:
@@ -107,8 +112,13 @@ class CommandProject:
         return was_running
 
     @property
-    def store(self) -> LocalStateStore:
-        return LocalStateStore(self.root / "state")
+    def store(self) -> StateStore:
+        return self.place.open() if self.place else LocalStateStore(self.root / "state")
+
+    def reached(self, stage: str) -> set[str]:
+        """Return the files of the state whose names, below the source, fit a pattern of as many folders."""
+        names = self.store.names(f"{SOURCE}/{stage.partition('/')[0]}/")
+        return set(fnmatch.filter(names, f"{SOURCE}/{stage}"))
 
     def items(self) -> list[RegisteredItem]:
         """Every item of all folders that anything was registered in."""
@@ -121,10 +131,11 @@ class CommandProject:
 
 
 def configure(root: Path, *, encord: dict[str, Any] | None = None, **source: Any) -> None:
-    """Write the configuration."""
+    """Write the configuration; ``state`` is where the state is, by default a folder."""
     (root / "media").mkdir(exist_ok=True)
     base = {"uri": f"file://{root / 'media'}/", "encord": {"integration": "sandbox"}}
-    settings = {"state": "./state", "encord": encord or {}, "sources": {SOURCE: base | source}}
+    state = source.pop("state", "./state")
+    settings = {"state": state, "encord": encord or {}, "sources": {SOURCE: base | source}}
     (root / "registration.yaml").write_text(yaml.safe_dump(settings))
 
 

@@ -22,7 +22,7 @@ from registration_pipeline.sandbox.faults.values import LOST_EVIDENCE, Kind
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import chunk_statuses
-from registration_pipeline_tests.doses import DOSES
+from registration_pipeline_tests.doses import DOSES, STATE_PLACES
 from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
 from registration_pipeline_tests.e2e.mixed_bucket import GROUPS, Unit, assert_registered_once, clip, rig, scan, single
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from registration_pipeline_tests.state_places import StatePlace, StateServers
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1800)]
 
@@ -67,14 +69,22 @@ LATE = "cam_99.jpg"
 """A member that comes a round after the others of its group: in time if the group is not planned by then."""
 
 
+@pytest.fixture(params=STATE_PLACES)
+def place(
+    request: pytest.FixtureRequest, state_servers: StateServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> StatePlace:
+    """Where the state is."""
+    return state_servers.place(request.param, tmp_path).use(monkeypatch)
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandProject]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: StatePlace) -> Iterator[CommandProject]:
     chunk_size = dict.fromkeys(("images", "image_groups", "image_sequences", "dicom_series"), 5)
     pairs = {"match": "pairs/**", "as": "image_group", "by": "directory", "expect_objects": 2}
     options: dict[str, Any] = {"chunk_size": chunk_size, "groups": [*GROUPS, pairs], "title": "{path}"}
-    configure(tmp_path, max_in_flight=8, settle_seconds=1, max_attempts=KILLS, **options)
+    configure(tmp_path, max_in_flight=8, settle_seconds=1, max_attempts=KILLS, state=place.uri, **options)
     with open_sandbox(tmp_path, monkeypatch, job_seconds=0.3, workers=8) as sandbox:
-        yield CommandProject(tmp_path, sandbox)
+        yield CommandProject(tmp_path, sandbox, place)
 
 
 def pair(number: int) -> Unit:
@@ -96,12 +106,8 @@ def put_round(project: CommandProject, number: int) -> list[Unit]:
     return added
 
 
-def reached(project: CommandProject, stage: str) -> set[str]:
-    return {str(path) for path in (project.root / "state" / SOURCE).glob(stage)}
-
-
 def wait_until_reached(project: CommandProject, process: subprocess.Popen[str], stage: str, before: set[str]) -> None:
-    while process.poll() is None and reached(project, stage) <= before:
+    while process.poll() is None and project.reached(stage) <= before:
         time.sleep(0.03)
 
 
@@ -134,7 +140,7 @@ def planned_units(project: CommandProject, units: list[Unit]) -> tuple[list[Unit
 
 
 def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
-    project: CommandProject, note_line: Callable[[str], None]
+    project: CommandProject, place: StatePlace, note_line: Callable[[str], None]
 ):
     moments = random.Random(20261121)
     units = [single("first.jpg"), rig("first")]
@@ -150,7 +156,7 @@ def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
         # Few enough that a run which is let live catches up: a backlog would put every kill among its jobs.
         units += put_round(project, number)
         inventory, aim = latest_inventory(project.store, SOURCE), moments.choice(STAGES)
-        before = reached(project, aim)
+        before = project.reached(aim)
         process = project.start("sync", "--json")
         if number >= FEW:
             wait_until_reached(project, process, aim, before)
@@ -172,7 +178,7 @@ def test_many_kills_of_the_whole_process_group_lose_nothing_and_double_nothing(
     urls = {f"file://{project.root}/media/{key}" for key in keys}
     doubled, lost = sum(count - 1 for count in registered.values()), len(urls - registered.keys())
     note_line(
-        f"{KILLS} kills: {', '.join(f'{count} {name}' for name, count in sorted(stages.items()))}; "
+        f"state on {place.name}: {KILLS} kills: {', '.join(f'{count} {name}' for name, count in sorted(stages.items()))}; "
         f"then {len(statuses)} sync ({statuses}): {len(keys):,} objects in {len(units):,} units, {len(registered):,} "
         f"registered, {doubled} duplicates, {lost} lost, {late} came late; jobs that left out what became of their units: "
         f"{struck}"

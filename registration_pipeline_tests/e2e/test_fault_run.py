@@ -10,13 +10,15 @@ import pytest
 from registration_pipeline.planning.wave import load_chunks
 from registration_pipeline.sandbox.faults.random_profile import RandomFaults
 from registration_pipeline.sandbox.faults.values import JOB_KINDS, LOST_EVIDENCE, Kind
-from registration_pipeline_tests.doses import DOSES
+from registration_pipeline_tests.doses import DOSES, STATE_PLACES
 from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
 from registration_pipeline_tests.e2e.mixed_bucket import GROUPS, Unit, assert_registered_once, clip, rig, scan, single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from registration_pipeline_tests.state_places import StatePlace, StateServers
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(2400)]
 
@@ -39,10 +41,19 @@ def bucket() -> list[Unit]:
     ]
 
 
+@pytest.fixture(params=STATE_PLACES)
+def place(
+    request: pytest.FixtureRequest, state_servers: StateServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> StatePlace:
+    """Where the state is."""
+    return state_servers.place(request.param, tmp_path).use(monkeypatch)
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandProject]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: StatePlace) -> Iterator[CommandProject]:
     configure(
         tmp_path,
+        state=place.uri,
         encord={"timeout_seconds": TIMEOUT_SECONDS},
         groups=GROUPS,
         title="{path}",
@@ -58,14 +69,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command
         max_attempts=MOST_RUNS,
     )
     with open_sandbox(tmp_path, monkeypatch, job_seconds=0.3) as sandbox:
-        made = CommandProject(tmp_path, sandbox)
+        made = CommandProject(tmp_path, sandbox, place)
         made.put(*(key for unit in bucket() for key in unit.keys))
         yield made
 
 
 @pytest.mark.parametrize("seed", range(1, DOSES.fault_seeds + 1))
 def test_every_unit_is_registered_once_whatever_encord_does(
-    project: CommandProject, seed: int, note_line: Callable[[str], None]
+    project: CommandProject, place: StatePlace, seed: int, note_line: Callable[[str], None]
 ):
     """Every endpoint that the pipeline uses fails with probability 0.3; starts are the rarest requests and have most ways."""
     faults = RandomFaults(
@@ -94,7 +105,8 @@ def test_every_unit_is_registered_once_whatever_encord_does(
     doubled, lost = sum(count - 1 for count in urls.values()), objects - len(urls)
     struck = project.sandbox.fault_counts()
     note_line(
-        f"seed {seed}: {objects:,} objects in {len(units):,} units in {len(load_chunks(project.store, SOURCE))} chunks, "
+        f"state on {place.name}, seed {seed}: {objects:,} objects in {len(units):,} units in "
+        f"{len(load_chunks(project.store, SOURCE))} chunks, "
         f"{len(urls):,} registered, {doubled} duplicates, {lost} lost, after {len(statuses)} sync runs (exit statuses "
         f"{statuses}) in {seconds:.0f} s; {len(project.sandbox.jobs())} upload jobs; faults {sum(struck.values()):,}: "
         f"{', '.join(f'{way} {count}' for way, count in sorted(struck.items()))}"

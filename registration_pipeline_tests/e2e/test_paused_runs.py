@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registration_pipeline_tests.doses import DOSES
+from registration_pipeline_tests.doses import DOSES, STATE_PLACES
 from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from registration_pipeline_tests.state_places import StatePlace, StateServers
 
 pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1200)]
 
@@ -36,11 +38,19 @@ sys.exit(run(sys.argv[1:]))
 """The command as it is, but for a lease that another host may take over after four seconds instead of sixty."""
 
 
+@pytest.fixture(params=STATE_PLACES)
+def place(
+    request: pytest.FixtureRequest, state_servers: StateServers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> StatePlace:
+    """Where the state is."""
+    return state_servers.place(request.param, tmp_path).use(monkeypatch)
+
+
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CommandProject]:
-    configure(tmp_path, chunk_size={"images": 5}, max_in_flight=8, settle_seconds=1)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: StatePlace) -> Iterator[CommandProject]:
+    configure(tmp_path, state=place.uri, chunk_size={"images": 5}, max_in_flight=8, settle_seconds=1)
     with open_sandbox(tmp_path, monkeypatch, job_seconds=1.0, workers=8) as sandbox:
-        yield CommandProject(tmp_path, sandbox)
+        yield CommandProject(tmp_path, sandbox, place)
 
 
 def start(project: CommandProject, host: str) -> subprocess.Popen[str]:
@@ -56,19 +66,17 @@ def start(project: CommandProject, host: str) -> subprocess.Popen[str]:
     )
 
 
-def reached(project: CommandProject, stage: str) -> int:
-    return len(list((project.root / "state" / SOURCE).glob(stage)))
-
-
-def test_paused_runs_lose_nothing_and_double_nothing(project: CommandProject, note_line: Callable[[str], None]):
+def test_paused_runs_lose_nothing_and_double_nothing(
+    project: CommandProject, place: StatePlace, note_line: Callable[[str], None]
+):
     moments, ends, keys = random.Random(20261127), Counter[str](), list[str]()
     for number in range(DOSES.pauses):
         added = [f"{number:03d}/{one:02d}.jpg" for one in range(30)]
         project.put(*added)
         keys += added
         stage = moments.choice(STAGES)
-        before, paused = reached(project, stage), start(project, "one")
-        while paused.poll() is None and reached(project, stage) <= before:
+        before, paused = project.reached(stage), start(project, "one")
+        while paused.poll() is None and project.reached(stage) <= before:
             time.sleep(0.02)
         time.sleep(moments.uniform(0, SOON))
         os.killpg(paused.pid, signal.SIGSTOP)
@@ -82,7 +90,8 @@ def test_paused_runs_lose_nothing_and_double_nothing(project: CommandProject, no
     doubled = sum(urls.values()) - len(urls)
     audit = project.finish(project.start("audit", SOURCE, "--json"))
     note_line(
-        f"{DOSES.pauses} pauses: exit statuses {dict(ends)}; {len(keys)} objects, {len(urls)} registered, {doubled} "
+        f"state on {place.name}: {DOSES.pauses} pauses: exit statuses {dict(ends)}; {len(keys)} objects, "
+        f"{len(urls)} registered, {doubled} "
         f"duplicates; audit exit status {audit.status}"
     )
     assert last.status == 0, last.said

@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.orchestration import chunk_run, stages
-from registration_pipeline.orchestration.jobs import REGISTER_OP
-from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.names import REGISTER_OP, SourceNames
 from registration_pipeline.orchestration.partitions import (
     MANY_PARTITIONS,
     PartitionUpdate,

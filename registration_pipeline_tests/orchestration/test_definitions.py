@@ -64,6 +64,7 @@ def test_the_example_makes_the_assets_jobs_schedule_and_sensor_of_its_source() -
     assert [schedule.name for schedule in repository.schedule_defs] == ["fleet_cameras_nightly"]
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "clear_stale_runs_fleet_cameras",
+        "continue_waiting_runs_fleet_cameras",
         "failure_log_after_backfills_fleet_cameras",
     }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registration_pipeline.orchestration.jobs import REGISTER_OP
+from registration_pipeline.orchestration.names import REGISTER_OP
 from registration_pipeline.orchestration.partitions import removed_partitions, unknown_partitions, update_partitions
 from registration_pipeline.orchestration.runs.launch import run_job
 from registration_pipeline.project.listener import listening

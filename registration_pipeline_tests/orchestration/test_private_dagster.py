@@ -11,8 +11,10 @@ from weakref import WeakKeyDictionary
 import dagster as dg
 import pytest
 from dagster import AssetKey, DagsterEvent, DagsterInstance, DagsterRun, job
+from dagster._core.definitions.dependency import NodeHandle
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_representation.external_data import asset_node_snaps_from_repo
+from dagster_celery import executor as celery_executor
 
 from registration_pipeline.orchestration import private_dagster
 from registration_pipeline.orchestration.private_dagster import (
@@ -20,13 +22,19 @@ from registration_pipeline.orchestration.private_dagster import (
     NO_CAPTURE,
     AssetLayer,
     CheckError,
+    IJob,
+    InMemoryJob,
     InstanceRef,
     LoadableTargetOrigin,
     ManagedGrpcPythonEnvCodeLocationOrigin,
     ModuleCodePointer,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
+    RetryMode,
+    WorkerStatus,
     delete_dynamic_partitions,
+    has_event_tags,
+    ids_of_stored_events,
     make_new_run_id,
     postgres_event_log,
     running_backfills,
@@ -34,6 +42,7 @@ from registration_pipeline.orchestration.private_dagster import (
     sql_event_log,
     sqlite_event_log,
 )
+from registration_pipeline.orchestration.runs.chunk_events import Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,11 +58,13 @@ TAGS = {
     "RESUME_RETRY_TAG": "dagster/is_resume_retry",
     "RETRY_NUMBER_TAG": "dagster/retry_number",
     "RETRY_ON_FAILURE_TAG": "dagster/retry_on_asset_or_op_failure",
+    "ROOT_RUN_ID_TAG": "dagster/root_run_id",
     "WILL_RETRY_TAG": "dagster/will_retry",
 }
 PARAMETERS = {
     "AssetMaterializationPlannedData": ["asset_key", "partition", "partitions_subset"],
     "AssetObservationData": ["asset_observation"],
+    "CheckRunHealthResult": ["status", "msg"],
     "ReconstructableJob": ["repository", "job_name"],
     "ReconstructableRepository": ["pointer", "executable_path", "entry_point"],
     "StepMaterializationData": ["materialization"],
@@ -71,24 +82,34 @@ TESTED_BELOW = {
     "AssetLayer",
     "CheckError",
     "CheckTarget",
+    "DagsterExecutionInterruptedError",
     "DefinitionsLoadContext",
+    "IJob",
+    "InMemoryJob",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
     "ModuleCodePointer",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "RetryMode",
+    "WorkerStatus",
     "delete_dynamic_partitions",
+    "has_event_tags",
+    "ids_of_stored_events",
     "make_new_run_id",
     "postgres_event_log",
     "running_backfills",
     "sql_event_log",
     "sqlite_event_log",
+    "submit_celery_step",
 }
+TESTED_BY_PRUNING = {"SqlStorage", "delete_events_of_run", "newest_check_runs", "newest_runs"}
+"""In ``test_pruned_runs.py``: what is left and what is gone after them."""
 
 
 def test_every_private_name_has_a_test() -> None:
-    assert set(private_dagster.__all__) == TAGS.keys() | PARAMETERS.keys() | TESTED_BELOW
+    assert set(private_dagster.__all__) == TAGS.keys() | PARAMETERS.keys() | TESTED_BELOW | TESTED_BY_PRUNING
 
 
 @pytest.mark.parametrize(("name", "value"), TAGS.items(), ids=TAGS)
@@ -178,6 +199,36 @@ def test_ticks_of_a_schedule_begin_at_a_time_and_include_it() -> None:
     assert [next(ticks).isoformat() for _ in range(2)] == ["2026-11-22T02:30:00+00:00", "2026-11-23T02:30:00+00:00"]
 
 
+def test_what_is_done_with_retries_is_read_from_an_executors_config() -> None:
+    assert RetryMode.from_config({"enabled": {}}) is RetryMode.ENABLED
+
+
+def test_a_job_in_memory_is_what_a_run_can_be_executed_with() -> None:
+    @job
+    def nothing() -> None:
+        pass
+
+    held = InMemoryJob(nothing)
+
+    assert isinstance(held, IJob)
+    assert held.get_definition() is nothing
+
+
+def test_a_step_is_given_to_celery_by_an_application_and_what_its_loop_passes() -> None:
+    assert [*inspect.signature(celery_executor._submit_task).parameters] == [
+        "app",
+        "plan_context",
+        "step",
+        "queue",
+        "priority",
+        "known_state",
+    ]
+
+
+def test_a_worker_runs_or_has_failed() -> None:
+    assert {status.value for status in (WorkerStatus.RUNNING, WorkerStatus.FAILED)} == {"RUNNING", "FAILED"}
+
+
 def test_a_run_may_have_an_id_made_before_it() -> None:
     @job
     def nothing() -> None:
@@ -223,6 +274,25 @@ def test_a_local_instance_stores_events_in_sqlite_with_statements_that_can_be_ba
     assert list(inspect.signature(storage.store_asset_event_tags).parameters) == ["events", "event_ids"]
     with storage.index_transaction() as connection:
         assert connection.exec_driver_sql("SELECT max(id) FROM event_logs").one() == (None,)
+
+
+def test_stored_events_are_found_again_in_their_order_and_with_their_tags(instance: DagsterInstance) -> None:
+    storage = sqlite_event_log(instance.event_log_storage)
+    assert storage is not None
+    tags = {"dagster/data_version": "7"}
+    step = Step("a-run", "fleet_submit", NodeHandle("register", None))
+    events = [step.entry(dg.AssetMaterialization("fleet", partition=name, tags=tags)) for name in ("b", "a", "c")]
+    first, second, missing = events
+    assert ids_of_stored_events(storage, events) == []
+
+    for event in (first, second):
+        storage.store_event(event)
+
+    found = ids_of_stored_events(storage, [missing, second, first])
+    assert found == sorted(found, reverse=True)
+    assert len(found) == 2
+    assert has_event_tags(storage, found)
+    assert not has_event_tags(storage, [max(found) + 1])
 
 
 def test_a_local_instance_hands_on_free_slots(instance: DagsterInstance) -> None:

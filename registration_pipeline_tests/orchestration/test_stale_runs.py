@@ -9,13 +9,14 @@ import socket
 import subprocess
 import textwrap
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_sensor_context
 
 from registration_pipeline.orchestration.names import ConfigurationNames
-from registration_pipeline.orchestration.runs import processes
+from registration_pipeline.orchestration.runs import processes, worker_lock
 from registration_pipeline.orchestration.runs.launch import remote_origin, run_job
 from registration_pipeline.orchestration.runs.processes import WORKER_TAG, is_worked_on_here, record_worker, worker_tag
 from registration_pipeline.orchestration.runs.stale_runs import (
@@ -96,7 +97,16 @@ def test_a_run_of_a_dead_process_is_marked_as_ended(
 CASES: list[tuple[str, dict[str, object], bool]] = [
     ("this process", {}, False),
     ("a process id that was given to another process", {"start": "1"}, True),
-    ("before a restart of the machine", {"boot": "another"}, True),
+    ("before a restart of the machine", {"boot": "another", "left": True}, True),
+    ("before a restart, on a disk of another machine", {"boot": "another"}, False),
+    (
+        "another machine that was made from this one's image",
+        {"boot": "another", "left": True, "hardware": "02:1"},
+        False,
+    ),
+    ("a machine that was cloned while it ran", {"mark": "0123456789abcdef-1", "start": "1"}, False),
+    ("a worker of an earlier version", {"mark": None, "start": "1"}, False),
+    ("a worker whose disk this machine has", {"start": "2", "mark": None, "left": True}, True),
     ("before a restart of a machine without id", {"boot": "another", "machine": ""}, False),
     ("before a restart of another machine of this name", {"boot": "another", "machine": "other"}, False),
     ("a container before a restart of its machine", {"boot": "another", "namespace": "pid:[1]"}, False),
@@ -117,10 +127,19 @@ def test_only_what_certainly_is_dead_is_cleared(
     worker: dict[str, object],
     is_stale: object,
 ) -> None:
+    worker = dict(worker)
     # As if the tests did not run in a container.
     monkeypatch.setattr(processes, "_FIRST_NAMESPACE", pid_namespace())
     monkeypatch.setattr(processes, "_machine_id", lambda: "3d12")
+    monkeypatch.setattr(processes, "hardware", lambda: "02:0")
+    # As if the storage were Postgres, which machines share; but each has a folder of its own.
+    monkeypatch.setattr(worker_lock, "sqlite_event_log", lambda _: None)
+    has_lock = worker.pop("left", False)
     run = a_run(pipeline, instance, DagsterRunStatus.STARTED, **worker)
+    if has_lock:
+        folder = Path(instance.root_directory) / "registration-pipeline.workers"
+        folder.mkdir()
+        (folder / run.run_id).touch()
 
     assert [one.run_id for one in clear_stale_runs(instance)] == ([run.run_id] if is_stale else [])
     assert status_of(instance, run) is (DagsterRunStatus.FAILURE if is_stale else DagsterRunStatus.STARTED)

@@ -52,8 +52,8 @@ def settings(tmp_path: Path) -> Settings:
 
 CONFIGURED = {
     "the driver is missing": (
-        ELSEWHERE.format(url=f"postgresql://u:{SECRET}@127.0.0.1:1/d"),
-        (":2: run_storage: ", "the Python module 'psycopg'", "scheme: postgresql+psycopg2"),
+        ELSEWHERE.format(url=f"postgresql+psycopg://u:{SECRET}@127.0.0.1:1/d"),
+        (":2: run_storage: ", "the Python module 'psycopg'", "registration-pipeline[postgres]"),
     ),
     "the driver of another database is missing": (
         ELSEWHERE.format(url=f"mysql+pymysql://u:{SECRET}@127.0.0.1:1/d"),

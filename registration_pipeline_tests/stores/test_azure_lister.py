@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 import pytest
 
@@ -24,35 +23,17 @@ from registration_pipeline.project.clients.azure import open_container
 from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings, StorageSettings
 from registration_pipeline_tests.answers import saying, server
+from registration_pipeline_tests.stores.azure_imitation import XML, blob, hierarchical, page
 from registration_pipeline_tests.stores.processes import AZURITE_ACCOUNT, AZURITE_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from registration_pipeline_tests.answers import Answer
     from registration_pipeline_tests.stores.hostile_stores import Store
 
 pytestmark = pytest.mark.slow
 
-XML = {"Content-Type": "application/xml"}
 OTHER_KEY = "c2VjcmV0c2VjcmV0"
-
-
-def blob(name: str, *, metadata: str = "", more: str = "", encoded: str = "") -> str:
-    """One entry as the REST reference shows it."""
-    return (
-        f"<Blob><Name{encoded}>{escape(name)}</Name>{more}<Properties><Last-Modified>Sat, 21 Nov 2026 02:00:00 GMT"
-        "</Last-Modified><Etag>0x8D1</Etag><Content-Length>5</Content-Length><Content-Type>image/jpeg</Content-Type>"
-        "<BlobType>BlockBlob</BlobType><AccessTier>Archive</AccessTier></Properties>"
-        f"<Metadata>{metadata}</Metadata></Blob>"
-    )
-
-
-def page(*blobs: str, marker: str = "") -> str:
-    return (
-        '<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="http://x/" ContainerName="box">'
-        f"<Blobs>{''.join(blobs)}</Blobs><NextMarker>{marker}</NextMarker></EnumerationResults>"
-    )
 
 
 def lister_at(endpoint: str, environ: Mapping[str, str] | None = None, **options: Any) -> AzureLister:
@@ -127,37 +108,12 @@ def test_pages_of_any_size_make_the_same_listing(azure: Store, page_size: int) -
     keys = ["a", "b/\U0001f600", "b/\uff21", "c", "d"]
     for key in keys:
         client.upload_blob(key, b"x")
-    lister = AzureLister(client, AZURITE_ACCOUNT, page_size=page_size)
+    lister = AzureLister(client, AZURITE_ACCOUNT, page_size=page_size, concurrency=1)
 
     assert [row["key"] for row in listed(lister)] == sorted(keys)
     assert lister.requests == -(-len(keys) // page_size)
     assert name in lister.description
-
-
-def hierarchical(keys: set[str]) -> Callable[[dict[str, str]], Answer]:
-    """Answer as an account with a hierarchical namespace does: folders are entries, and a slash is less than all else."""
-    folders = {key[:at] for key in keys for at, letter in enumerate(key) if letter == "/"}
-
-    def order(name: str) -> bytes:
-        return name.replace("/", "\0").encode("utf-16-be")
-
-    def answer(query: dict[str, str]) -> Answer:
-        prefix, delimiter = query.get("prefix", ""), query.get("delimiter")
-        names = sorted((name for name in keys | folders if name.startswith(prefix)), key=order)
-        if delimiter:
-            names = [name for name in names if delimiter not in name[len(prefix) :]]
-        start, size = int(query.get("marker", "0")), int(query["maxresults"])
-        entries = [entry(name, is_level=delimiter is not None) for name in names[start : start + size]]
-        return 200, page(*entries, marker=str(start + size) if start + size < len(names) else ""), XML
-
-    def entry(name: str, *, is_level: bool) -> str:
-        if name not in folders:
-            return blob(name)
-        if is_level:
-            return f"<BlobPrefix><Name>{escape(name)}/</Name></BlobPrefix>"
-        return blob(name, metadata="<hdi_isfolder>true</hdi_isfolder>")
-
-    return answer
+    assert [row["key"] for row in listed(AzureLister(client, AZURITE_ACCOUNT, page_size=page_size))] == sorted(keys)
 
 
 # A name is a file or a folder, never both; "a" is a folder here, and names go on from it on both sides of the slash.

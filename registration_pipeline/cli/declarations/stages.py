@@ -13,6 +13,7 @@ from registration_pipeline.cli.options import (
     JsonOption,
     SourceArgument,
     SourcesArgument,
+    WaitOption,
     all_as_listed,
     chosen_config,
 )
@@ -32,6 +33,7 @@ def sync(
             "nothing.",
         ),
     ] = False,
+    wait: WaitOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
@@ -46,7 +48,7 @@ def sync(
         return try_sync(chosen_config(config), sources or [], as_json=json)
     from registration_pipeline.cli.commands import sync_sources
 
-    return sync_sources(chosen_config(config), sources or [], as_json=json)
+    return sync_sources(chosen_config(config), sources or [], as_json=json, longest_wait=wait)
 
 
 @commands.command()
@@ -112,6 +114,7 @@ def submit(  # noqa: PLR0917 - Typer's form of options
             "With --chunk: even if nothing of it failed; Encord skips what it has.",
         ),
     ] = False,
+    wait: WaitOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
@@ -124,7 +127,15 @@ def submit(  # noqa: PLR0917 - Typer's form of options
         raise UsageError(
             "--force needs --failed or --chunk: it says which chunks to send although their retries are exhausted."
         )
-    return submit_source(chosen_config(config), source, chunk_ids=chunk or [], failed=failed, force=force, as_json=json)
+    return submit_source(
+        chosen_config(config),
+        source,
+        chunk_ids=chunk or [],
+        failed=failed,
+        force=force,
+        as_json=json,
+        longest_wait=wait,
+    )
 
 
 @commands.command()

@@ -1,4 +1,4 @@
-"""The commands around the nights: preflight, metadata schema, the records of the pipeline, rehearsal.
+"""The commands around the nights: preflight, metadata schema, the records of the pipeline and of Dagster, rehearsal.
 
 They are declared here and carried out in ``cli/``.
 """
@@ -53,7 +53,7 @@ def state(  # noqa: PLR0917 - Typer's form of options
             metavar="DAYS",
             min=0,
             max=36_500,
-            help="Remove inventories older than this that nothing needs.",
+            help="Remove inventories, failure logs and audits older than this that nothing needs.",
             show_default=False,
         ),
     ] = None,
@@ -61,7 +61,7 @@ def state(  # noqa: PLR0917 - Typer's form of options
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
-    """Check the pipeline's own records (the state) for damage, or remove old inventories.
+    """Check the pipeline's own records (the state) for damage, or remove what is old and not needed.
 
     Exit status 4: something is damaged or missing; the output says of each file what to do.
     """
@@ -70,11 +70,39 @@ def state(  # noqa: PLR0917 - Typer's form of options
     if verify == (prune is not None):
         raise UsageError(
             "Give --verify or --prune DAYS, one of them: --verify checks every file and changes nothing, --prune removes "
-            "inventories that began more than DAYS days ago and that nothing needs."
+            "inventories, failure logs and audits that are older than DAYS days and that nothing needs."
         )
     if prune is not None:
         return prune_source(chosen_config(config), source, days=prune, yes=yes, as_json=json)
     return verify_source(chosen_config(config), source, as_json=json)
+
+
+@commands.command()
+def runs(
+    sources: SourcesArgument = None,
+    *,
+    prune: Annotated[
+        int,
+        typer.Option(
+            "--prune",
+            metavar="DAYS",
+            min=1,
+            max=36_500,
+            help="Remove runs that ended more than this many days ago.",
+            show_default=False,
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask on a terminal.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Remove old runs and their events from Dagster's storage. The state is not changed.
+
+    Runs stay, however old, while the page of an asset or of a chunk shows something of them: no chunk changes its colour.
+    """
+    from registration_pipeline.cli.runs import prune_runs
+
+    return prune_runs(chosen_config(config), sources or [], days=prune, yes=yes, as_json=json)
 
 
 @commands.command()

@@ -1,51 +1,54 @@
-"""Lists a container of Azure Blob Storage, keys byte for byte.
+"""Lists a container of Azure Blob Storage, keys byte for byte, in many places at once.
 
-What does not belong here: building the client (``project/clients/``), reading a page (``page.py``), the order of
-names (``order.py``), the way through folders (``walk.py``) and what errors mean (``errors.py``).
+What does not belong here: building the client (``project/clients/``), single pages (``requests.py``, ``page.py``), who lists
+which names (``ranges/``), the order of names (``places.py``, ``order.py``), the way through folders (``folders.py``,
+``walk.py``) and what errors mean (``errors.py``).
 """
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from copy import copy
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
-from azure.core.exceptions import HttpResponseError, IncompleteReadError, ServiceResponseError
-from azure.core.rest import HttpRequest
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from registration_pipeline.bounds.paging import PageProgress
-from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import ListingError
-from registration_pipeline.inventory.azure.errors import azure_errors
-from registration_pipeline.inventory.azure.order import KeyOrder
-from registration_pipeline.inventory.azure.page import Blob, Page, read_page
-from registration_pipeline.inventory.azure.walk import Entry, walk
-from registration_pipeline.inventory.bounds import PAGE_SECONDS, PageLimit, endless_listing
-from registration_pipeline.inventory.schema import BATCH_ROWS, inventory_batch
+from registration_pipeline.inventory.azure.folders import dividing_folders, walked
+from registration_pipeline.inventory.azure.order import RowOrder
+from registration_pipeline.inventory.azure.places import BEYOND, UnitKeySpace, same_in_both
+from registration_pipeline.inventory.azure.requests import AzureRequests, OtherOrderError
+from registration_pipeline.inventory.bounds import PAGE_SECONDS
+from registration_pipeline.inventory.ranges.boundaries import find_boundaries
+from registration_pipeline.inventory.ranges.fan_out import (
+    CONCURRENCY,
+    FAN_OUT_PAGES,
+    in_many_places,
+    one_page_after_the_other,
+)
+from registration_pipeline.inventory.ranges.lister import KeyRange
+from registration_pipeline.tables.columns import texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    import pyarrow as pa
-    from azure.core.rest import HttpResponse
     from azure.storage.blob import ContainerClient
-
-_TRIES_OF_A_BODY = 3
-"""The client repeats a request whose reply does not begin; a reply that is cut midway is read here, and asked for again."""
-
-_LONGEST_FOLDER = 4_096
-"""Characters; names have 1,024 at the most (REST reference, "Naming and referencing containers, blobs, and metadata")."""
 
 MOST_HELD = 1_000_000
 """Rows that may wait for their turn, about 1 GB; see ``KeyOrder``."""
 
 
 class AzureLister:
-    """``ObjectLister`` of the blobs of a container below a prefix, page after page.
+    """``DivisibleLister`` of the blobs of a container below a prefix.
+
+    A container whose store can start a listing at a name (``startFrom``, from version 2026-02-06 of the service on) is listed
+    in many ranges at once. Any other is listed page after page: a request of Azure's older versions shows what is below a
+    prefix from its beginning, so that no request could find what lies between two names.
 
     Directories of accounts with a hierarchical namespace are listed as blobs without content whose metadata say
-    ``hdi_isfolder=true``. They are left out, and at the first of them the lister turns to walking folder by folder,
-    because such accounts list in another order.
+    ``hdi_isfolder=true``. They are left out, and at the first of them the lister turns to walking folder by folder, many
+    folders at once, because such accounts list in another order.
 
     Args:
         client: of the container; it owns credentials, endpoint, retries and timeouts.
@@ -53,10 +56,9 @@ class AzureLister:
         prefix: keys start with it; not necessarily a folder.
         source: the source's name, for error texts.
         page_size: blobs per request; 5,000 is the most that Azure gives (REST reference, "List Blobs").
+        concurrency: the most requests at once; 1 lists page after page.
+        fan_out_after: blobs that must have been listed before there is more than one request at once; None: two full pages.
         page_seconds: the whole time that one page may take, repetitions included.
-
-    Attributes:
-        requests: how many pages were asked for so far.
     """
 
     def __init__(
@@ -67,22 +69,52 @@ class AzureLister:
         *,
         source: str = "<name>",
         page_size: int = 5000,
+        concurrency: int = CONCURRENCY,
+        fan_out_after: int | None = None,
         page_seconds: float = PAGE_SECONDS,
     ) -> None:
-        self._client, self._account, self._prefix = client, account, prefix
-        self._source, self._page_size = source, page_size
-        self._container, self._page_seconds = client.container_name, page_seconds
-        parts = urlsplit(client.url)  # its query may be a SAS
-        self._endpoint = f"{parts.scheme}://{parts.netloc}"
-        self.requests = 0
+        self._prefix, self._source, self._concurrency = prefix, source, concurrency
+        self._fan_out_after = FAN_OUT_PAGES * page_size if fan_out_after is None else fan_out_after
+        self._new_requests = partial(
+            AzureRequests, client, account, prefix, source=source, page_size=page_size, page_seconds=page_seconds
+        )
+        self._requests = self._new_requests()
+        self._after: str | None = None
+        self._until: str | None = None
+
+    @property
+    def requests(self) -> int:
+        """How many requests were made so far, repeated ones included."""
+        return self._requests.made
 
     @property
     def description(self) -> str:
         """The container, the account, the prefix and the API."""
-        return f"az://{self._container}@{self._account}/{self._prefix} via List Blobs"
+        return self._requests.what()
+
+    def boundaries(self, ranges: int) -> Sequence[str]:
+        """See ``DivisibleLister.boundaries``; they are at the same place in both orders, Azure's and that of keys."""
+        with self._requests as requests:
+            try:
+                first = requests.page()
+                if first.last is None or first.token is None or not requests.can_start_at(first.last):
+                    return []
+                if requests.is_hierarchical:
+                    return dividing_folders(requests, self._prefix, ranges)
+                found = find_boundaries(requests, ranges)
+            except OtherOrderError:
+                return dividing_folders(requests, self._prefix, ranges)
+        return sorted({same_in_both(place) for place in found} - {""})
+
+    def between(self, after: str | None, until: str | None) -> Self:
+        """See ``DivisibleLister.between``; its requests are counted on their own."""
+        lister = copy(self)
+        lister._requests = self._new_requests()  # noqa: SLF001 - of this class
+        lister._after, lister._until = after, until  # noqa: SLF001 - of this class
+        return lister
 
     def list_objects(self) -> Iterator[pa.RecordBatch]:
-        """See ``ObjectLister.list_objects``; a batch is a page, but for what is held back for its order.
+        """See ``ObjectLister.list_objects``; a batch is a page, or what of it belongs to the range that it was asked for.
 
         Raises:
             NotFoundError: no such container.
@@ -91,89 +123,63 @@ class AzureLister:
             ServiceUnavailableError: the endpoint does not answer, after the client's retries.
             ListingError: the answer can't be recorded exactly.
         """
-        last: str | None = None
-        order = KeyOrder[Blob]()
-        for page in self._pages(self._prefix):
-            if page.has_directories:
-                # What is held back and this page are listed again; before the first folder both orders are the same.
-                yield from self._walked(after=last)
+        last = self._after
+        order = RowOrder()
+        with self._requests as requests:
+            try:
+                if self._after is not None:
+                    requests.notice_hierarchy()
+                    if requests.is_hierarchical:  # what is between two names there begins before the first of them
+                        raise OtherOrderError  # noqa: TRY301 - the same is found on the way
+                for batch in self._in_azures_order(self._range()):
+                    for ready in order.push(self._of_range(batch)):
+                        last = ready.column("key")[-1].as_py()
+                        yield ready
+                    self._check_held(order.held)
+            except OtherOrderError:
+                # Before the first folder both orders are the same. What is held back is listed again.
+                yield from walked(
+                    requests,
+                    self._prefix,
+                    source=self._source,
+                    concurrency=self._concurrency,
+                    after=last,
+                    until=self._until,
+                )
                 return
-            blobs = [ready for blob in page.blobs for ready in order.push(blob.key, blob)]
-            self._check_held(order.held)
-            yield from _batches(blobs)
-            last = blobs[-1].key if blobs else last
-        yield from _batches(order.finish())
+            yield from order.finish()
 
-    def _walked(self, *, after: str | None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of an account that has folders, but for those up to a key."""
-        blobs: list[Blob] = []
-        for name, blob in walk(self._level, self._prefix):
-            if after is None or name > after:
-                blobs.append(blob)
-            if len(blobs) >= self._page_size:
-                yield from _batches(blobs)
-                blobs = []
-        yield from _batches(blobs)
+    def _range(self) -> KeyRange:
+        """Return a range of places that holds all keys of this lister's range, and perhaps others."""
+        if self._until is None:
+            end = None
+        else:
+            end = same_in_both(self._until)
+            end += BEYOND if end != self._until else ""
+        return KeyRange(same_in_both(self._after or ""), end)
 
-    def _level(self, prefix: str) -> Iterator[list[Entry[Blob]]]:
-        for page in self._pages(prefix, delimiter="/"):
-            for folder in page.folders:
-                if not folder.startswith(prefix) or len(folder) <= len(prefix) or len(folder) > _LONGEST_FOLDER:
-                    # Else the way down would have no end.
-                    problem = f"below {shortened(prefix, 300)!r} it names the folder {shortened(folder, 300)!r}"
-                    raise endless_listing(self.description, problem, self._source)
-            yield [*(Entry(blob.key, blob) for blob in page.blobs), *(Entry(folder) for folder in page.folders)]
+    def _of_range(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        keys, after, until = batch.column("key"), self._after, self._until
+        # Arrow compares the UTF-8 bytes.
+        if after is not None and after != same_in_both(after):
+            batch = batch.filter(pc.greater(keys, texts([after])[0]))
+            keys = batch.column("key")
+        if until is not None and until != same_in_both(until):
+            batch = batch.filter(pc.less_equal(keys, texts([until])[0]))
+        return batch
 
-    def _pages(self, prefix: str, *, delimiter: str | None = None) -> Iterator[Page]:
-        query = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(self._page_size)}
-        if prefix:
-            query["prefix"] = prefix
-        if delimiter:
-            query["delimiter"] = delimiter
-        pages = PageProgress()
-        while True:
-            page = self._page(query)
-            yield page
-            if page.marker is None:
-                return
-            if problem := pages.problem_with(page.marker, is_empty=page.is_empty):
-                raise endless_listing(self.description, problem, self._source)
-            query["marker"] = page.marker
-
-    def _page(self, query: dict[str, str]) -> Page:
-        self.requests += 1
-        headers = {"x-ms-version": str(self._client.api_version), "Accept": "application/xml"}
-        # azure-core writes parameters into the URL as they are.
-        encoded = {name: quote(value, safe="") for name, value in query.items()}
-        request = HttpRequest("GET", self._client.url, params=encoded, headers=headers)
-        limit = PageLimit(self.description, self._source, seconds=self._page_seconds)
-        errors = azure_errors(
-            container=self._container, account=self._account, source=self._source, endpoint=self._endpoint
-        )
-        with limit, errors:
-            content = self._content(request, limit)
-        try:
-            return read_page(content)
-        except ValueError as error:
-            raise ListingError(
-                f"What answers for container {self._container} of account {self._account} gives no listing of Azure's Blob "
-                f"API ({error}). Check `sources.{self._source}.storage.endpoint_url`."
-            ) from None
-
-    def _content(self, request: HttpRequest, limit: PageLimit) -> bytes:
-        for left in reversed(range(_TRIES_OF_A_BODY)):
-            # Through the client's pipeline, which signs and repeats; its own list_blobs makes objects of every blob.
-            reply: HttpResponse = self._client._client._send_request(request, stream=True)  # noqa: SLF001
-            with reply:
-                if reply.status_code != HTTPStatus.OK:
-                    reply.read()
-                    raise HttpResponseError(response=reply)
-                try:
-                    return limit.whole(reply.iter_bytes())
-                except (ServiceResponseError, IncompleteReadError):
-                    if not left:
-                        raise
-        raise AssertionError("unreachable")
+    def _in_azures_order(self, of: KeyRange) -> Iterator[pa.RecordBatch]:
+        requests, space = self._requests, UnitKeySpace(self._requests.prefix)
+        enough = None if self._concurrency == 1 else self._fan_out_after
+        yield from one_page_after_the_other(requests, space, of, objects=enough)
+        if of.is_done:
+            return
+        if requests.is_hierarchical and requests.folders(requests.prefix):
+            raise OtherOrderError
+        if requests.can_start_at(of.position):
+            yield from in_many_places(requests, space, of, concurrency=self._concurrency, fan_out_after=0)
+        else:
+            yield from one_page_after_the_other(requests, space, of, objects=None)
 
     def _check_held(self, held: int) -> None:
         if held > MOST_HELD:
@@ -182,18 +188,3 @@ class AzureLister:
                 "Azure's order of them can't be turned into that of an inventory. Make several sources, each of "
                 f"a longer prefix than `sources.{self._source}.uri` has."
             )
-
-
-def _batches(blobs: list[Blob]) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(blobs), BATCH_ROWS):
-        some = blobs[start : start + BATCH_ROWS]
-        keys, sizes, last_modified, e_tags, storage_classes, content_types, versions = zip(*some, strict=True)
-        yield inventory_batch(
-            keys=keys,
-            sizes=sizes,
-            last_modified=last_modified,
-            e_tags=e_tags,
-            storage_classes=storage_classes,
-            content_types=content_types,
-            versions=versions,
-        )

@@ -10,7 +10,16 @@ ideographs) come before U+E000 to U+FFFF (full-width letters, variation selector
 from __future__ import annotations
 
 import re
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import pyarrow as pa
+
+from registration_pipeline.inventory.azure.page import Blob, batch_of
+from registration_pipeline.inventory.azure.places import has_wide
+from registration_pipeline.inventory.schema import BATCH_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _BEYOND_FFFF = re.compile("[\U00010000-\U0010ffff]").search
 
@@ -51,3 +60,39 @@ class KeyOrder(Generic[Row]):
         released.sort(key=lambda held: held[0])
         self.held -= len(released)
         return [row for _, row in released]
+
+
+class RowOrder:
+    """The same for batches of an inventory. Batches without characters beyond U+FFFF are passed on as they are."""
+
+    def __init__(self) -> None:
+        self._order = KeyOrder[Blob]()
+
+    @property
+    def held(self) -> int:
+        """How many rows wait for their turn."""
+        return self._order.held
+
+    def push(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Take the next rows of the store and yield those whose turn has come, in order; no batch is empty."""
+        if not self._order.held and not has_wide(batch):
+            if batch.num_rows:
+                yield batch
+            return
+        blobs = _blobs_of(batch)
+        yield from _batches([ready for blob in blobs for ready in self._order.push(blob.key, blob)])
+
+    def finish(self) -> Iterator[pa.RecordBatch]:
+        """Yield what is still held, in order."""
+        yield from _batches(self._order.finish())
+
+
+def _blobs_of(batch: pa.RecordBatch) -> Iterator[Blob]:
+    key, size, time, *others = batch.columns
+    columns = [key, size, time.cast(pa.int64()), *others]
+    return map(Blob._make, zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+def _batches(blobs: list[Blob]) -> Iterator[pa.RecordBatch]:
+    for start in range(0, len(blobs), BATCH_ROWS):
+        yield batch_of(list(zip(*blobs[start : start + BATCH_ROWS], strict=True)))

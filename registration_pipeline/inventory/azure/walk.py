@@ -42,18 +42,18 @@ def walk(list_level: Callable[[str], Iterable[list[Entry[Blob]]]], prefix: str) 
         list_level: yields the pages of one level, each in any order, the pages in the store's.
         prefix: of the whole listing; not necessarily a folder.
     """
-    levels = [_in_order(list_level(prefix))]
+    levels = [in_order(list_level(prefix))]
     while levels:
         entry = next(levels[-1], None)
         if entry is None:
             levels.pop()
         elif entry.blob is None:
-            levels.append(_in_order(list_level(entry.name)))
+            levels.append(in_order(list_level(entry.name)))
         else:
             yield entry.name, entry.blob
 
 
-def _in_order(pages: Iterable[list[Entry[Blob]]]) -> Iterator[Entry[Blob]]:
+def in_order(pages: Iterable[list[Entry[Blob]]]) -> Iterator[Entry[Blob]]:
     """Yield the entries of a level in the order of names with slashes; they come in the order of names without."""
     folders: list[tuple[str, Entry[Blob]]] = []
     for entry in _by_name(pages):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import yaml
@@ -52,8 +53,15 @@ def home_of_another(settings: Settings, environ: Mapping[str, str]) -> str | Non
 
 
 @contextmanager
-def open_instance(settings: Settings, environ: Mapping[str, str]) -> Iterator[dg.DagsterInstance]:
+def open_instance(
+    settings: Settings, environ: Mapping[str, str], *, is_capturing: bool = False
+) -> Iterator[dg.DagsterInstance]:
     """Open the instance, making its folder and ``dagster.yaml`` on first use.
+
+    Args:
+        settings: of the configuration.
+        environ: the environment.
+        is_capturing: with the place where the output of runs is kept, which no run of a command needs.
 
     Raises:
         ConfigurationError: the folder can't be made or written, or its ``dagster.yaml`` is wrong.
@@ -73,7 +81,7 @@ def open_instance(settings: Settings, environ: Mapping[str, str]) -> Iterator[dg
                     "written",
                     key="DAGSTER_HOME",
                 ) from error
-            opened = _opened(home)
+            opened = _opened(home, {} if is_capturing else NO_CAPTURE)
         with opened as instance:
             yield instance
 
@@ -93,9 +101,9 @@ def _alone_in(home: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _opened(home: Path) -> dg.DagsterInstance:
+def _opened(home: Path, overrides: Mapping[str, Any]) -> dg.DagsterInstance:
     try:
-        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=NO_CAPTURE))
+        return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), overrides=overrides))
     except (dg.DagsterError, CheckError, OSError, yaml.YAMLError) as error:
         if storage_trouble(error) is not None:
             raise

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import dagster as dg
 from dagster import DagsterRunStatus
 
+from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration.private_dagster import WILL_RETRY_TAG, InstanceRef
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 
@@ -32,19 +33,19 @@ class InterruptibleRun:
         self._lock = threading.Lock()
         self._has_ended = False
 
-    def mark(self, instance: dg.DagsterInstance) -> None:
+    def mark(self, instance: dg.DagsterInstance, why: str = _WHY) -> None:
         """Mark the run as canceling, if that was not done and it still runs: then Dagster ends it as canceled."""
         with self._lock:
             run = instance.get_run_by_id(self._run_id)
             if self._has_ended or run is None or run.is_finished or run.status is DagsterRunStatus.CANCELING:
                 return
-            instance.report_run_canceling(run, message=_WHY)
+            instance.report_run_canceling(run, message=why)
 
     def instance_of_this_thread(self) -> dg.DagsterInstance:
         """Open the instance for a thread that is not the run's."""
         return dg.DagsterInstance.from_ref(self._ref)
 
-    def end(self, instance: dg.DagsterInstance) -> None:
+    def end(self, instance: dg.DagsterInstance, why: str = _WHY) -> None:
         """Make sure that the interrupted run is canceled, whatever Dagster made of the interruption."""
         with self._lock:
             self._has_ended = True
@@ -54,7 +55,7 @@ class InterruptibleRun:
                 return
             # First, because Dagster's daemon asks only this tag.
             instance.add_run_tags(self._run_id, {WILL_RETRY_TAG: "false"})
-            instance.report_run_canceled(run, message=_WHY)
+            instance.report_run_canceled(run, message=why)
 
 
 _RUNNING: list[InterruptibleRun] = []
@@ -68,8 +69,8 @@ def interruptible(instance: dg.DagsterInstance, run_id: str) -> Iterator[Interru
     _RUNNING.append(run)
     try:
         yield run
-    except KeyboardInterrupt:
-        run.end(instance)
+    except (KeyboardInterrupt, LeaseBusyError) as error:
+        run.end(instance, _WHY if isinstance(error, KeyboardInterrupt) else str(error))
         raise
     finally:
         _RUNNING.remove(run)

@@ -11,8 +11,11 @@ from typing import Any
 
 import dagster as dg
 
+from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration.names import CODE_LOCATION, DEFINITIONS_MODULE
 from registration_pipeline.orchestration.private_dagster import (
+    IJob,
+    InMemoryJob,
     LoadableTargetOrigin,
     ManagedGrpcPythonEnvCodeLocationOrigin,
     ModuleCodePointer,
@@ -24,7 +27,9 @@ from registration_pipeline.orchestration.private_dagster import (
     make_new_run_id,
 )
 from registration_pipeline.orchestration.runs.interrupted import InterruptibleRun, interruptible
+from registration_pipeline.orchestration.runs.pool_waits import while_pool_is_waited_for
 from registration_pipeline.orchestration.runs.processes import worker_tag
+from registration_pipeline.orchestration.runs.waits import run_of_a_command
 
 # The run's own log keeps everything; the terminal belongs to the command.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -35,13 +40,26 @@ class RunCrashedError(Exception):
     """A bug: a step ended with an exception that is not ours. The second argument is the traceback inside the run."""
 
 
-def run_job(instance: dg.DagsterInstance, job_name: str, run_config: Mapping[str, Any] | None = None) -> bool:
+def run_job(
+    instance: dg.DagsterInstance,
+    job_name: str,
+    run_config: Mapping[str, Any] | None = None,
+    *,
+    longest_wait: float | None = None,
+) -> bool:
     """Execute a job of the code location here and return whether it succeeded.
+
+    Args:
+        instance: Dagster's.
+        job_name: of the code location.
+        run_config: None: that of the job.
+        longest_wait: seconds that it may wait for its turn; None: until it comes.
 
     A run that ends because of our own errors, or because chunks failed, is passed to the listener and returns False.
 
     Raises:
         KeyboardInterrupt: the run was interrupted; it is canceled and its slot is free.
+        LeaseBusyError: it has waited for a slot of its pool for ``longest_wait``; it is canceled.
         RunCrashedError: something unforeseen went wrong inside the run.
     """
     job = _reconstructable(job_name)
@@ -57,8 +75,16 @@ def run_job(instance: dg.DagsterInstance, job_name: str, run_config: Mapping[str
             job_code_origin=job.get_python_origin(),
         )
         # Not ``execute_run``, which keeps every event until the end: two and their tables for each chunk.
-        events = execute_run_iterator(job, run, instance)
-        _raise_unforeseen(list(_errors(events, instance, interruptible_run)), run_id)
+        events = execute_run_iterator(_here(job, definition), run, instance)
+        watched = while_pool_is_waited_for(events, instance, run_id, longest_wait)
+        with run_of_a_command(longest_wait):
+            try:
+                found = list(_errors(watched, instance, interruptible_run))
+            except LeaseBusyError as busy:
+                interruptible_run.mark(instance, str(busy))  # before Dagster decides how the run ends
+                events.close()  # type: ignore[attr-defined]  # it is a generator
+                raise
+            _raise_unforeseen(found, run_id)
     ended = instance.get_run_by_id(run_id)
     return ended is not None and ended.is_success
 
@@ -93,6 +119,13 @@ def _raise_unforeseen(found: list[tuple[dg.DagsterEvent, Any]], run_id: str) -> 
 
 def _preset(definition: dg.JobDefinition) -> Mapping[str, Any]:
     return definition.run_config or {}
+
+
+def _here(job: ReconstructableJob, definition: dg.JobDefinition) -> IJob:
+    """Return the job with its steps in this process, whatever ``executor`` says: a command's listener hears of no others."""
+    if definition.executor_def is dg.in_process_executor:
+        return job
+    return InMemoryJob(definition.with_executor_def(dg.in_process_executor))
 
 
 def _reconstructable(job_name: str) -> ReconstructableJob:

@@ -5,21 +5,27 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.errors import LeaseBusyError, RegistrationPipelineError
 from registration_pipeline.foreign_text import kept_cause, masked, printable
+from registration_pipeline.orchestration.runs.waits import is_launched
 from registration_pipeline.project.listener import current_listener
 from registration_pipeline.tracing import fail_run
 
 
 @contextmanager
-def errors_as_failures() -> Iterator[None]:
+def errors_as_failures(*, hands_on: bool = False) -> Iterator[None]:
     """Turn our errors into a Dagster failure that says what to do and is not retried by Dagster.
 
     What else is raised is a bug, and Dagster keeps its text and those of its causes: secrets of others in them are masked.
+
+    Args:
+        hands_on: the caller hands on a launched run that has waited too long for another process, so that is not a failure.
     """
     try:
         yield
     except RegistrationPipelineError as error:
+        if hands_on and isinstance(error, LeaseBusyError) and is_launched():
+            raise
         current_listener().stopped(error)
         fail_run(error)
         raise dg.Failure(

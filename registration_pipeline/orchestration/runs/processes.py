@@ -19,6 +19,7 @@ import dagster as dg
 from registration_pipeline.orchestration.private_dagster import HIDDEN_TAG_PREFIX, RETRY_ON_FAILURE_TAG
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 from registration_pipeline.state.holder import Holder, ancestors, boot_id, pid_namespace
+from registration_pipeline.state.machine import hardware
 
 WORKER_TAG = f"{HIDDEN_TAG_PREFIX}registration_worker"
 """Hidden, because its value is JSON, which means nothing to a person who reads the list of runs."""
@@ -40,7 +41,7 @@ def worker_tag(run_id: str, pid: int | None = None) -> dict[str, str]:
     The run id is part of the value, because re-executing a run from the UI copies its tags.
     """
     worker = Holder.of(os.getpid() if pid is None else pid, datetime.now(UTC))
-    here = {"run": run_id, **worker.to_json(), "machine": _machine_id()}
+    here = {"run": run_id, **worker.to_json(), "machine": _machine_id(), "hardware": hardware()}
     return {WORKER_TAG: json.dumps(here)}
 
 
@@ -49,11 +50,12 @@ def is_worked_on_here(run: dg.DagsterRun) -> bool:
     return _is_recorded(run, os.getpid())
 
 
-def recorded_worker(run: dg.DagsterRun) -> tuple[Holder, str] | None:
-    """Return what a run's worker recorded of itself: its process, and its machine's id; None if it did not."""
+def recorded_worker(run: dg.DagsterRun) -> tuple[Holder, tuple[str, str]] | None:
+    """Return what a run's worker recorded of itself: its process, and its machine's id and cards; None if it did not."""
     try:
         value: Mapping[str, Any] = json.loads(run.tags.get(WORKER_TAG) or run.tags.get(_SHOWN_WORKER_TAG, "{}"))
-        return (Holder.from_json(value), str(value.get("machine", ""))) if value["run"] == run.run_id else None
+        machine = (str(value.get("machine", "")), str(value.get("hardware", "")))
+        return (Holder.from_json(value), machine) if value["run"] == run.run_id else None
     except (KeyError, TypeError, ValueError):
         return None  # of an older version, or of another run
 
@@ -64,8 +66,15 @@ def why_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str | None:
     if recorded is None:
         return None
     worker, machine = recorded
-    if worker.is_dead_for_certain() or WorkerLock(instance, run.run_id).is_abandoned():
-        return f"its process {worker.pid} is gone"
+    gone = f"its process {worker.pid} is gone"
+    if worker.is_dead_for_certain():
+        return gone
+    lock = WorkerLock(instance, run.run_id)
+    if not lock.is_abandoned(worker.host):
+        return None
+    # A disk that was copied while the run went on has the lock, too; but then it was started again.
+    if lock.is_with_the_runs or (worker.boot and worker.boot == boot_id()):
+        return gone
     return "the machine was restarted while it ran" if _was_restarted(worker, machine) else None
 
 
@@ -101,21 +110,23 @@ def _executing(instance: dg.DagsterInstance, run_id: str) -> set[int]:
 
 def _is_recorded(run: dg.DagsterRun, pid: int) -> bool:
     recorded = recorded_worker(run)
-    return recorded is not None and _identity(recorded[0]) == _identity(Holder.of(pid, datetime.now(UTC)))
+    return recorded is not None and _identity(recorded[0]) == _identity(Holder.seen(pid, datetime.now(UTC)))
 
 
 def _identity(worker: Holder) -> dict[str, Any]:
-    return {name: value for name, value in asdict(worker).items() if name != "since"}
+    return {name: value for name, value in asdict(worker).items() if name not in {"since", "mark"}}
 
 
-def _was_restarted(worker: Holder, machine: str) -> bool:
+def _was_restarted(worker: Holder, machine: tuple[str, str]) -> bool:
     """Return whether the worker ran on this machine itself before its last start; never said of containers.
 
-    Containers of two machines may have one host name, and often have no machine id or that of their image.
+    Containers of two machines may have one host name, and often have no machine id or that of their image. Machines that were
+    made from one image may share name and id, but not their network cards. The caller has found the worker's lock on this
+    machine's own disk.
     """
-    here = (socket.gethostname(), _machine_id(), _FIRST_NAMESPACE)
+    here = (socket.gethostname(), (_machine_id(), hardware()), _FIRST_NAMESPACE)
     is_here = (worker.host, machine, worker.namespace) == here and pid_namespace() == _FIRST_NAMESPACE
-    return is_here and bool(machine and worker.boot and boot_id()) and worker.boot != boot_id()
+    return is_here and all((*machine, worker.boot, boot_id())) and worker.boot != boot_id()
 
 
 def _machine_id() -> str:

@@ -99,6 +99,20 @@ def storage_trouble(error: BaseException) -> str | None:
     return None
 
 
+def is_cut_connection(error: BaseException) -> bool:
+    """Return whether a database in SQL ended the connection, or took none: what was asked may or may not have been done."""
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (OperationalError, InterfaceError)):
+            return True
+        if isinstance(cause, DBAPIError) and cause.connection_invalidated:
+            return True
+        cause = cause.__cause__
+    return False
+
+
 def _of_driver(text: str) -> str | None:
     found = _OF_A_DRIVER.match(text)
     if found is None or found[2] in _OUR_BUGS:
@@ -131,11 +145,17 @@ def _of_import(error: BaseException) -> str | None:
     module = module or (found[1] if found else None)
     if module is None or module.partition(".")[0] not in _DRIVERS:
         return None
-    with_dialect = " If it is psycopg2 that is installed, add `scheme: postgresql+psycopg2` to `postgres_db`."
-    return (
-        f"Dagster's database needs the Python module {module!r}, which can't be imported here. Install it where this command "
-        f"runs, in the version that fits Dagster's.{with_dialect if module == 'psycopg' else ''} {_AGAIN}"
+    with_dialect = (
+        " Dagster stores nothing with psycopg 3, which SQLAlchemy 2.1 takes for `postgresql://`: install "
+        "`registration-pipeline[postgres]`, which keeps SQLAlchemy below 2.1, or write `postgresql+psycopg2`, as "
+        "`scheme` of `postgres_db` or in the URL."
     )
+    what = (
+        with_dialect
+        if module == "psycopg"
+        else " Install it where this command runs, in the version that fits Dagster's."
+    )
+    return f"Dagster's database needs the Python module {module!r}, which can't be imported here.{what} {_AGAIN}"
 
 
 def _of_address(error: BaseException) -> str | None:

@@ -6,15 +6,22 @@ What does not belong here: which source gets which client (``stores.py``).
 from collections.abc import Mapping
 from typing import Any
 
+import requests
+from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from registration_pipeline.project.clients.azure_credential import PromptCredential
+from registration_pipeline.settings.azure_connection import connection_endpoint, connection_parts
 from registration_pipeline.settings.endpoints import azure_endpoint
 
 _RETRIES = 5
-_EMULATOR = {"accountname": "devstoreaccount1", "blobendpoint": "http://127.0.0.1:10000/devstoreaccount1"}
-"""What ``UseDevelopmentStorage=true`` stands for (Azure's "Configure a connection string for Azurite"); its key is public."""
+_CONNECTIONS = (
+    64  # as many as storage.concurrency may be; the session's own 10 would open others again for each request
+)
+_CONNECT_SECONDS, _READ_SECONDS = 10, 60
 
 
 def open_azure(account_url: str, credential: Any, *, retries: int = _RETRIES) -> BlobServiceClient:
@@ -28,11 +35,15 @@ def open_azure(account_url: str, credential: Any, *, retries: int = _RETRIES) ->
     Raises:
         ValueError: the credential is malformed.
     """
+    session = requests.Session()
+    for scheme in ("https://", "http://"):
+        # As the transport makes them itself, but for their number: retries are the client's, not the session's.
+        retry = Retry(total=False, redirect=False, raise_on_status=False)
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS, max_retries=retry))
     return BlobServiceClient(
         account_url=account_url,
         credential=credential,
-        connection_timeout=10,
-        read_timeout=60,
+        transport=RequestsTransport(session=session, connection_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS),
         retry_total=retries,
         # The client's own pauses, 15 s and then three times as long each, add up to seven minutes.
         initial_backoff=1,
@@ -64,8 +75,8 @@ def open_container(
     Raises:
         ValueError: the credential is malformed.
     """
-    connection = _connection(environ.get("AZURE_STORAGE_CONNECTION_STRING", ""), account)
-    url = endpoint_url or _endpoint(connection) or azure_endpoint(account)
+    connection = connection_parts(environ.get("AZURE_STORAGE_CONNECTION_STRING", ""), account)
+    url = endpoint_url or connection_endpoint(connection) or azure_endpoint(account)
     is_account = environ.get("AZURE_STORAGE_ACCOUNT", account) == account
     key = environ.get("AZURE_STORAGE_KEY") or environ.get("AZURE_STORAGE_ACCOUNT_KEY") if is_account else None
     sas = environ.get("AZURE_STORAGE_SAS_TOKEN") if is_account else None
@@ -79,22 +90,3 @@ def open_container(
     else:
         credential = PromptCredential(DefaultAzureCredential(), account)
     return open_azure(url, credential, retries=retries).get_container_client(container)
-
-
-def _connection(text: str, account: str) -> dict[str, str]:
-    """Return the parts of a connection string by lower-case name; nothing if it is of another account."""
-    parts = {
-        name.strip().lower(): value.strip() for name, _, value in (part.partition("=") for part in text.split(";"))
-    }
-    if parts.get("usedevelopmentstorage", "").lower() == "true":
-        parts = {**_EMULATOR, **parts}
-    return parts if parts.get("accountname", account) == account else {}
-
-
-def _endpoint(connection: Mapping[str, str]) -> str | None:
-    """Return where a connection string says that the account is, as Azure's own client reads it; None if it does not."""
-    if endpoint := connection.get("blobendpoint"):
-        return endpoint.rstrip("/")
-    if (suffix := connection.get("endpointsuffix")) and (account := connection.get("accountname")):
-        return f"{connection.get('defaultendpointsprotocol') or 'https'}://{account}.blob.{suffix}"
-    return None

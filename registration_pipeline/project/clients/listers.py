@@ -103,4 +103,6 @@ def _azure_lister(source: "SourceSettings", clients: "StoreClients") -> "ObjectL
     from registration_pipeline.inventory.azure.lister import AzureLister
 
     location, client = source.location, clients.azure(source)
-    return AzureLister(client, location.account, location.prefix, source=source.name)
+    return AzureLister(
+        client, location.account, location.prefix, source=source.name, concurrency=source.storage.concurrency
+    )

@@ -33,6 +33,7 @@ COMMANDS = (
     "probe",
     "rehearse",
     "report",
+    "runs",
     "sandbox",
     "schema",
     "state",

@@ -38,6 +38,7 @@ COMMANDS = {
     "schema, an argument": ("schema", ODD),
     "notify, an argument": ("notify", ODD),
     "state, pruned": ("state", ODD, "--prune", "5"),
+    "runs, a source": ("runs", ODD, "--prune", "5"),
     "no command": (ODD,),
     "an option": ("status", f"--{ODD}"),
     "rehearse, a source": ("rehearse", ODD),

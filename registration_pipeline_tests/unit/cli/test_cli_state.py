@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from registration_pipeline.project.project import utc_now
+from registration_pipeline.state.layout import links_summary_name, report_name
+from registration_pipeline.state.sealed import sealed_json
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import JournalEvent, JournalEventKind
 from registration_pipeline_tests.unit.cli.conftest import SOURCE
@@ -86,6 +89,36 @@ def test_damaged_and_missing_files_are_listed_with_what_to_do_and_nothing_is_cha
     assert workplace_files(kept) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        (
+            report_name(SOURCE, "20261127T020000000000Z", "json"),
+            sealed_json({"inventories": []}),
+            "Delete it: the next sync",
+        ),
+        (
+            links_summary_name(SOURCE, 3),
+            gzip.compress(sealed_json({"upto": 3}), mtime=0),
+            "Delete it: the next sync makes it again from the records",
+        ),
+    ],
+    ids=["the figures of a report", "the summary of links"],
+)
+def test_what_can_be_made_again_is_verified_too(kept: Workplace, name: str, content: bytes, advice: str) -> None:
+    path = kept.root / "state" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    assert kept.run("state", SOURCE, "--verify").status == 0
+    flip_a_bit(path)
+
+    said = kept.run("state", SOURCE, "--verify", "--json")
+
+    (row,) = said.document["damaged"]
+    assert (said.status, row["file"]) == (4, name)
+    assert row["to_do"].startswith(advice)
+
+
 STRAYS = ("{}/.DS_Store", "{}/._{}", "{}/.nfs0001", "{}/{}.bak", "{}/{} (copy).json", "{}/lost+found/#1")
 
 
@@ -162,7 +195,7 @@ def test_pruning_removes_inventories_that_nothing_needs_and_changes_no_number(wo
     old = sorted(path.name for path in (state_of(workplace) / "inventory").iterdir())[:2]
     said = workplace.run("state", SOURCE, "--prune", "30", "--json")
 
-    assert said.document == {"source": SOURCE, "removed": old}
+    assert said.document == {"source": SOURCE, "removed": old, "reports": []}
     assert [path.name for path in (state_of(workplace) / "inventory").iterdir() if any(path.iterdir())] == inventories[
         2:
     ]
@@ -175,6 +208,31 @@ def make_old(workplace: Workplace, inventories: list[str]) -> None:
     for name in inventories:
         folder = state_of(workplace) / "inventory" / name
         folder.rename(folder.with_name("2025" + name[4:]))
+
+
+def test_pruning_removes_old_failure_logs_and_audits_but_for_the_newest_of_each(kept: Workplace) -> None:
+    folder = state_of(kept)
+    for day in ("01", "02", "03"):
+        for name in (f"failure_log/202511{day}T020000000000Z.csv", f"failure_log/202511{day}T020000000000Z.parquet"):
+            (folder / "failure_log").mkdir(exist_ok=True)
+            (folder / name).write_bytes(b"")
+        for name in ("findings.csv", "findings.parquet", "_SUCCESS.json")[: 2 if day == "03" else 3]:
+            path = folder / "audit" / f"202511{day}T030000000000Z" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+    status, before = kept.run("status", "--json").document, set(workplace_files(kept))
+
+    young = kept.run("state", SOURCE, "--prune", "3000", "--json")
+    said = kept.run("state", SOURCE, "--prune", "30")
+
+    assert young.document["reports"] == []
+    assert "0 inventories, 4 failure log files and 1 audit removed" in said.words
+    gone = {path.relative_to(folder).as_posix() for path in before - set(workplace_files(kept))}
+    assert gone == {
+        *(f"failure_log/202511{day}T020000000000Z.{suffix}" for day in ("01", "02") for suffix in ("csv", "parquet")),
+        *(f"audit/20251101T030000000000Z/{name}" for name in ("findings.csv", "findings.parquet", "_SUCCESS.json")),
+    }
+    assert kept.run("status", "--json").document == status
 
 
 def test_the_newest_inventory_stays_however_old_it_is(workplace: Workplace) -> None:

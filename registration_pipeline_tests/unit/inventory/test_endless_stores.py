@@ -184,7 +184,7 @@ def azure_folders(name: str) -> bytes:
 @pytest.mark.parametrize("deeper", ["a/", "", "../"], ids=["ever deeper", "the same folder", "another place"])
 def test_folders_without_an_end_are_an_error(deeper: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("registration_pipeline.inventory.azure.lister._LONGEST_FOLDER", 40)
+    monkeypatch.setattr("registration_pipeline.inventory.azure.folders._LONGEST_FOLDER", 40)
 
     def answer(connection: Connection, request: bytes) -> None:
         asked = dict(parse_qsl(urlsplit(request.split()[1].decode()).query)).get("prefix", "")

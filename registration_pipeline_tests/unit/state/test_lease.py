@@ -16,26 +16,28 @@ from obstore.store import MemoryStore
 
 from registration_pipeline.errors import LeaseLostError, StoppedError
 from registration_pipeline.state.bucket import BucketStateStore
-from registration_pipeline.state.factory import open_state_store
 from registration_pipeline.state.holder import Holder, boot_id, process_start
 from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline_tests.state_places import BUCKETS
 from registration_pipeline_tests.unit.state.lease_world import FOLDER, START, World, abandoned, is_held
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline_tests.state_places import StateServers
 
 needs_proc = pytest.mark.skipif(not boot_id(), reason="there is no /proc here, so no death is certain")
 
 
-@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.slow)])
-def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> StateStore:
+@pytest.fixture(params=["local", "memory", *(pytest.param(name, marks=pytest.mark.slow) for name in BUCKETS)])
+def any_store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateStore:
     if request.param == "local":
         return LocalStateStore(tmp_path / "state")
     if request.param == "memory":
         return BucketStateStore(MemoryStore(), "memory://state")
-    return open_state_store(f"s3://{request.getfixturevalue('s3_bucket')().name}/some/prefix/")
+    servers: StateServers = request.getfixturevalue("state_servers")
+    return servers.place(request.param, tmp_path).use(monkeypatch).open()
 
 
 def test_the_life_of_a_lease_on_every_store(any_store: StateStore):
@@ -57,8 +59,6 @@ def test_the_life_of_a_lease_on_every_store(any_store: StateStore):
 
 
 def test_of_eight_that_begin_at_once_one_has_it_at_a_time(any_store: StateStore):
-    if any_store.uri.startswith("s3://"):
-        pytest.skip("moto looks and then puts without a lock, so it lets two win now and then where S3 can't")
     world = World(any_store)
     inside, together, terms = [], [], []
     barrier = threading.Barrier(8)

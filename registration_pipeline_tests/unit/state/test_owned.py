@@ -15,6 +15,8 @@ MADE = [
     layout.state_version_name("fleet"),
     layout.inventory_folder("fleet", WAVE) + "part-0f0f0f0f-00000.parquet",
     layout.inventory_folder("fleet", WAVE) + layout.COMMIT_MARKER,
+    layout.inventory_ranges_name("fleet", WAVE),
+    layout.inventory_range_name("fleet", WAVE, 17),
     layout.inventory_writer_name("fleet", WAVE),
     layout.plan_folder("fleet", f"{WAVE}-2") + layout.COMMIT_MARKER,
     layout.lineage_name("fleet", 1),

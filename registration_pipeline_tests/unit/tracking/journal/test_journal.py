@@ -13,6 +13,7 @@ from obstore.store import MemoryStore
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.state.bucket import BucketStateStore
+from registration_pipeline.state.sealed import open_sealed, sealed_json
 from registration_pipeline.tracking.journal.journal import Journal, decode_event, encode_event, entry_name
 from registration_pipeline.tracking.journal.states import (
     CLOSING_EVENTS,
@@ -171,6 +172,19 @@ def test_times_are_written_in_utc():
 def test_a_file_that_is_no_event_is_corrupt(data: bytes):
     with pytest.raises(StateCorruptError, match=r"fleet/journal/c1/0001-intent\.json is not a journal entry"):
         decode_event(data, name="fleet/journal/c1/0001-intent.json")
+
+
+@pytest.mark.parametrize(
+    "added",
+    [{"reviewed": True}, {"failures": [{"unit_id": "u", "shade": "blue"}]}],
+    ids=["of the entry", "of a failure"],
+)
+def test_an_entry_with_what_a_newer_version_added_is_not_called_damaged(added: dict[str, Any]):
+    written = event(JournalEventKind.INTENT)
+    data = sealed_json({**open_sealed(encode_event(written)), **added})
+
+    with pytest.raises(StateCorruptError, match=r"newer version: it has '\w+'.* Nothing is damaged: use the version"):
+        decode_event(data, name=entry_name("fleet", written))
 
 
 @pytest.fixture

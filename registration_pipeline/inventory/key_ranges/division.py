@@ -1,0 +1,115 @@
+"""Which key ranges an inventory is listed in: fixed once, in a file, so that every process of the run has the same.
+
+What does not belong here: where to divide (``quantiles.py`` and the listers), listing a range and the commit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from registration_pipeline.errors import StateConflictError, StateCorruptError, StateNotFoundError
+from registration_pipeline.state.layout import inventory_ranges_name
+from registration_pipeline.state.sealed import read_sealed, sealed_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from registration_pipeline.state.store import StateStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """The key ranges of an inventory that is being listed.
+
+    Args:
+        inventory_id: of the inventory.
+        source: the source's name.
+        run: whose processes list it.
+        boundaries: where the ranges but the last end, strictly increasing; each key belongs to the range that ends with it.
+        requests: made to the store to find them.
+        listing: what is listed and how.
+        started_at: UTC.
+    """
+
+    inventory_id: str
+    source: str
+    run: str
+    boundaries: tuple[str, ...]
+    requests: int
+    listing: str
+    started_at: datetime
+
+    @property
+    def ranges(self) -> int:
+        """How many there are; they are numbered from 0."""
+        return len(self.boundaries) + 1
+
+    def bounds(self, number: int) -> tuple[str | None, str | None]:
+        """Return the key after which a range begins and the one that it ends with; None: the first and the last."""
+        ends = (None, *self.boundaries, None)
+        return ends[number], ends[number + 1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that it has in its file."""
+        return {
+            "inventory_id": self.inventory_id,
+            "source": self.source,
+            "run": self.run,
+            "boundaries": list(self.boundaries),
+            "requests": self.requests,
+            "listing": self.listing,
+            "started_at": self.started_at.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read what ``to_json`` gives.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        boundaries = tuple(map(str, value["boundaries"]))
+        if list(boundaries) != sorted(set(boundaries)):
+            raise ValueError("boundaries that do not increase")
+        return cls(
+            inventory_id=str(value["inventory_id"]),
+            source=str(value["source"]),
+            run=str(value["run"]),
+            boundaries=boundaries,
+            requests=int(value["requests"]),
+            listing=str(value["listing"]),
+            started_at=datetime.fromisoformat(value["started_at"]),
+        )
+
+
+def fix_division(store: StateStore, division: Division) -> Division:
+    """Write a division, or return the one that another process of the run wrote first.
+
+    Raises:
+        StateError: the state can't be written.
+    """
+    name = inventory_ranges_name(division.source, division.inventory_id)
+    try:
+        store.create(name, sealed_json(division.to_json()))
+    except StateConflictError:
+        return read_division(store, division.source, division.inventory_id) or division
+    return division
+
+
+def read_division(store: StateStore, source: str, inventory_id: str) -> Division | None:
+    """Return the division of an inventory that is being listed; None: it has none (any more).
+
+    Raises:
+        StateCorruptError: its file is not what was written.
+    """
+    name = inventory_ranges_name(source, inventory_id)
+    try:
+        return Division.from_json(read_sealed(store, name))
+    except StateNotFoundError:
+        return None
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateCorruptError(
+            f"{store.location(name)} lacks or garbles {error}. Start a new run, which takes a new inventory."
+        ) from error

@@ -1,0 +1,106 @@
+"""The first stage of a source with ``key_ranges``: begun, listed range by range, and committed, each by any process of a run.
+
+What does not belong here: how that is done (``inventory/key_ranges``), and which steps do it (``orchestration``).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from registration_pipeline.counted import counted
+from registration_pipeline.project.listener import Log, ProgressReporter, current_listener, notice_and_log
+from registration_pipeline.project.project import Project, utc_now
+from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.listing import Listed, listed, warn_of_urls
+from registration_pipeline.tracing import traced
+
+if TYPE_CHECKING:
+    from registration_pipeline.inventory.key_ranges.division import Division
+
+
+@traced("stage", stage="inventory")
+def begin_inventory(
+    project: Project, source: SourceSettings, runs: Sequence[str], is_over: Callable[[str], bool], log: Log
+) -> "Division":
+    """Fix the key ranges of a new inventory, or return those that the run has fixed already.
+
+    Args:
+        project: the configuration.
+        source: which.
+        runs: ids: the run itself, and those that it goes on with.
+        is_over: says of the id of another run that nothing more comes of it.
+        log: takes a line.
+
+    Raises:
+        HaltError: the store can't be listed.
+        StateError: the state can't be read or written.
+    """
+    from registration_pipeline.inventory.key_ranges.listing import begin_listing
+
+    current_listener().stage_started(source.name, "inventory: key ranges", None)
+    warn_of_urls(source, log)
+    division = begin_listing(
+        lister=project.lister(source, notice_and_log(log)),
+        store=project.store,
+        source=source.name,
+        ranges=source.key_ranges,
+        runs=runs,
+        clock=utc_now,
+        is_over=is_over,
+    )
+    log(f"{counted(division.ranges, 'key range')} of {division.listing}")
+    return division
+
+
+@traced("stage", stage="inventory")
+def list_key_range(project: Project, source: SourceSettings, inventory_id: str, number: int, log: Log) -> None:
+    """List one key range; one that was listed already is not listed again.
+
+    Args:
+        project: the configuration.
+        source: which.
+        inventory_id: of the inventory that was begun.
+        number: of the range, from 0.
+        log: takes a line.
+
+    Raises:
+        HaltError: the store can't be listed; nothing was recorded of this range.
+        StateError: the state can't be written, or the inventory was given up.
+    """
+    from registration_pipeline.inventory.key_ranges.listing import list_range
+
+    current_listener().stage_started(source.name, f"inventory: key range {number + 1}", None)
+    done = list_range(
+        lister=project.lister(source, notice_and_log(log)),
+        store=project.store,
+        source=source.name,
+        inventory_id=inventory_id,
+        number=number,
+        progress=ProgressReporter(log),
+    )
+    keys = f", {done.first_key!r} to {done.last_key!r}" if done.objects else ""
+    log(f"key range {number + 1}: {counted(done.objects, 'object')}{keys}, {counted(done.requests, 'request')}")
+
+
+@traced("stage", stage="inventory")
+def commit_inventory(project: Project, source: SourceSettings, runs: Sequence[str], log: Log, warn: Log) -> Listed:
+    """Commit what a run listed in key ranges, or return what it has committed already.
+
+    Args:
+        project: the configuration.
+        source: which.
+        runs: as ``begin_inventory``.
+        log: takes a line.
+        warn: takes a line that a person should know.
+
+    Raises:
+        UsageError: the run lists nothing.
+        StateError: a range was not listed, or the state can't be read or written.
+    """
+    from registration_pipeline.inventory.inventory import recent_inventories
+    from registration_pipeline.inventory.key_ranges.commit import commit_listing
+
+    current_listener().stage_started(source.name, "inventory: commit", None)
+    inventory = commit_listing(store=project.store, source=source.name, runs=runs, clock=utc_now)
+    before = recent_inventories(project.store, source.name, 1, without={inventory.inventory_id})
+    expected = (before[0].objects or None) if before else None
+    return listed(project, source, inventory, expected=expected, log=log, warn=warn)

@@ -1,0 +1,132 @@
+"""Old runs leave Dagster's storage, and no chunk, asset or check shows anything else afterwards."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+
+from registration_pipeline.orchestration.partitions import update_partitions
+from registration_pipeline.orchestration.private_dagster import newest_check_runs, sql_event_log, sqlite_event_log
+from registration_pipeline.orchestration.runs.launch import run_job
+from registration_pipeline.orchestration.runs.pruning import delete_runs, old_runs
+from registration_pipeline.orchestration.runs.shown_partitions import shown_as_done
+from registration_pipeline.project.project import utc_now
+
+if TYPE_CHECKING:
+    from registration_pipeline.orchestration.names import SourceNames
+    from registration_pipeline_tests.orchestration.conftest import Pipeline, Shown
+
+
+def everything_shown(pipeline: Pipeline, instance: dg.DagsterInstance) -> tuple[object, ...]:
+    own = pipeline.own
+    chunks: list[Shown] = [pipeline.shown(instance, key) for key in (own.manifest, own.registration)]
+    newest = [
+        (key, event.run_id if event else None)
+        for key in (own.inventory, own.chunk_plan, own.failure_log)
+        for event in [instance.get_latest_materialization_event(key)]
+    ]
+    storage = sql_event_log(instance.event_log_storage)
+    assert storage is not None
+    return chunks, newest, shown_as_done(instance, own), newest_check_runs(storage)
+
+
+def runs_of(instance: dg.DagsterInstance) -> set[str]:
+    return {run.run_id for run in instance.get_runs()}
+
+
+def prune(pipeline: Pipeline, instance: dg.DagsterInstance, source: SourceNames | None = None) -> set[str]:
+    """Remove what may go of all runs that have ended by now."""
+    found = old_runs(instance, [source or pipeline.own], before=utc_now() + timedelta(seconds=1))
+    return set(delete_runs(instance, found.prunable))
+
+
+def events_of(instance: dg.DagsterInstance, run_id: str) -> Path:
+    storage = sqlite_event_log(instance.event_log_storage)
+    assert storage is not None
+    return Path(storage.path_for_shard(run_id))
+
+
+def test_what_is_shown_is_the_same_without_the_runs_that_nothing_shown_is_from(
+    pipeline: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    own = pipeline.own
+    pipeline.add_images(3)
+    pipeline.break_images(1)
+    assert not run_job(instance, own.sync_job)
+    first = runs_of(instance)
+    quiet = [run_job(instance, own.submit_job) for _ in range(2)]
+    assert run_job(instance, own.inventory_job)
+    before_last = runs_of(instance)
+    assert run_job(instance, own.sync_job)
+    assert quiet == [True, True]
+    shown = everything_shown(pipeline, instance)
+    assert pipeline.shown(instance, own.registration).counts == (2, 1, 0)
+    assert old_runs(instance, [own], before=utc_now() - timedelta(hours=1)).prunable == []
+
+    removed = prune(pipeline, instance)
+
+    # Two chunks are shown by the first sync, the third and the assets by the last one.
+    assert removed == before_last - first
+    assert everything_shown(pipeline, instance) == shown
+    assert not any(events_of(instance, run_id).exists() for run_id in removed)
+    assert all(events_of(instance, run_id).exists() for run_id in runs_of(instance))
+    assert prune(pipeline, instance) == set()
+
+    pipeline.fix_images()
+    assert run_job(instance, own.retry_job)
+    assert run_job(instance, own.sync_job)
+    assert pipeline.shown(instance, own.registration).counts == (3, 0, 0)
+    assert len(pipeline.urls()) == len(set(pipeline.urls())) == 3
+
+
+def test_the_runs_of_archived_chunks_may_go_and_a_chunk_that_comes_back_is_shown_by_the_next_sync(
+    pipeline: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    own = pipeline.own
+    pipeline.add_images(2)
+    assert run_job(instance, own.sync_job)
+    archived = pipeline.chunk_ids
+    (first,) = runs_of(instance)
+    pipeline.add_images(1, day="2026-11-21")
+    assert run_job(instance, own.sync_job)
+    assert prune(pipeline, instance) == set()
+    update_partitions(instance, own, pipeline.chunk_ids, archived)
+
+    assert prune(pipeline, instance) == {first}
+
+    update_partitions(instance, own, pipeline.chunk_ids)
+    assert pipeline.shown(instance, own.registration).counts == (1, 0, 0)
+    assert run_job(instance, own.sync_job)
+    assert pipeline.shown(instance, own.registration).counts == (3, 0, 0)
+    assert len(pipeline.urls()) == 3
+
+
+def test_runs_of_other_sources_and_of_a_backfill_that_runs_stay(
+    pipeline: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    own, tags = pipeline.own, {"registration/source": pipeline.own.source}
+    for chosen in ({}, {"registration/source": "another"}, tags, {**tags, "dagster/backfill": "going-on"}):
+        instance.create_run_for_job(job_def=_nothing, tags=chosen, status=dg.DagsterRunStatus.SUCCESS)
+    instance.add_backfill(
+        PartitionBackfill(
+            "going-on",
+            BulkActionStatus.REQUESTED,
+            from_failure=False,
+            tags={},
+            backfill_timestamp=time.time(),
+            asset_selection=[own.registration],
+        )
+    )
+
+    assert len(prune(pipeline, instance)) == 1
+    assert len(runs_of(instance)) == 3
+
+
+@dg.job
+def _nothing() -> None:
+    pass
