@@ -53,6 +53,9 @@ from dagster._core.execution.api import execute_run_iterator
 # Whether a backfill has ended.
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 
+# What an executor does with a step that asks to be tried again.
+from dagster._core.execution.retries import RetryMode
+
 # Opens an instance with settings on top of its dagster.yaml.
 from dagster._core.instance.ref import InstanceRef
 
@@ -125,6 +128,7 @@ __all__ = [
     "ReconstructableRepository",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "RetryMode",
     "SqlStorage",
     "StepMaterializationData",
     "WorkerStatus",

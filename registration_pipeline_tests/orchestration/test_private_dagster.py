@@ -27,6 +27,7 @@ from registration_pipeline.orchestration.private_dagster import (
     ModuleCodePointer,
     RemoteJobOrigin,
     RemoteRepositoryOrigin,
+    RetryMode,
     WorkerStatus,
     delete_dynamic_partitions,
     has_event_tags,
@@ -85,6 +86,7 @@ TESTED_BELOW = {
     "ModuleCodePointer",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
+    "RetryMode",
     "WorkerStatus",
     "delete_dynamic_partitions",
     "has_event_tags",
@@ -188,6 +190,10 @@ def test_ticks_of_a_schedule_begin_at_a_time_and_include_it() -> None:
     ticks = schedule_execution_time_iterator(datetime(2026, 11, 22, 2, 30, tzinfo=UTC).timestamp(), "30 2 * * *", "UTC")
 
     assert [next(ticks).isoformat() for _ in range(2)] == ["2026-11-22T02:30:00+00:00", "2026-11-23T02:30:00+00:00"]
+
+
+def test_what_is_done_with_retries_is_read_from_an_executors_config() -> None:
+    assert RetryMode.from_config({"enabled": {}}) is RetryMode.ENABLED
 
 
 def test_a_worker_runs_or_has_failed() -> None:
