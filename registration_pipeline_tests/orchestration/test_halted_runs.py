@@ -15,7 +15,8 @@ from registration_pipeline.errors import (
     RegistrationPipelineError,
 )
 from registration_pipeline.inventory.inventory import latest_inventory
-from registration_pipeline.orchestration.runs.launch import run_job
+from registration_pipeline.orchestration.resources import ProjectResource
+from registration_pipeline.orchestration.runs.launch import RunCrashedError, run_job
 from registration_pipeline.project.listener import SilentListener, listening
 from registration_pipeline_tests.in_process import forget_definitions
 
@@ -156,3 +157,14 @@ def test_a_run_uses_the_configuration_that_its_definitions_were_built_from(
     result = job.execute_in_process(instance=instance, raise_on_error=False)
 
     assert result.success
+
+
+def test_a_run_that_could_not_be_executed_at_all_is_an_error_of_the_command(
+    pipeline: Pipeline, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_: object) -> None:
+        raise OSError("database is locked")
+
+    monkeypatch.setattr(ProjectResource, "setup_for_execution", locked)
+    with pytest.raises(RunCrashedError, match="run "):
+        run_job(instance, pipeline.own.inventory_job)

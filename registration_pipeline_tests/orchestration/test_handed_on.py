@@ -236,9 +236,8 @@ def test_a_command_does_not_hand_on_it_ends_with_4_after_the_wait_that_was_asked
 
     assert ended.status == 4
     (error,) = json.loads(ended.out)["errors"]
-    assert error["message"].startswith(
-        "Source fleet-cameras is being submitted by pid 4711 on worker-b since 2026-11-27T00:00:00Z. This process has waited 0"
-    )
+    who = "Source fleet-cameras is being submitted by pid 4711 on worker-b since 2026-11-27T00:00:00Z. "
+    assert error["message"].startswith(f"{who}This process has waited ")
     (run,) = instance.get_runs()
     assert run.status is DagsterRunStatus.FAILURE
     assert work_of(run) is None
@@ -254,7 +253,7 @@ def test_a_command_waits_no_longer_for_a_run_of_its_own_instance(pipeline: Pipel
     storage.initialize_concurrency_limit_to_default(pipeline.own.pool)
     storage.claim_concurrency_slot(pipeline.own.pool, holder.run_id, "step")
 
-    with pytest.raises(LeaseBusyError, match=rf"by run {holder.run_id} of {pipeline.own.submit_job}\. .* waited 1 s"):
+    with pytest.raises(LeaseBusyError, match=rf"by run {holder.run_id} of {pipeline.own.submit_job}\. .* waited \d+ s"):
         run_job(instance, pipeline.own.sync_job, longest_wait=1)
 
     run = instance.get_runs(limit=1)[0]

@@ -115,6 +115,11 @@ def _raise_unforeseen(found: list[tuple[dg.DagsterEvent, Any]], run_id: str) -> 
             while cause.cause is not None:
                 cause = cause.cause
             raise RunCrashedError(f"{cause.message.strip()} (run {run_id})", "".join(cause.stack))
+    has_failed_step = any(event.is_step_failure for event, _ in found)
+    for event, error in found:
+        if event.event_type is dg.DagsterEventType.RUN_FAILURE and not has_failed_step:
+            # The run itself could not be executed, for example because the database was locked: nothing else says so.
+            raise RunCrashedError(f"{error.message.strip()} (run {run_id})", "".join(error.stack))
 
 
 def _preset(definition: dg.JobDefinition) -> Mapping[str, Any]:
