@@ -20,6 +20,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagster import DagsterEventType
+
 from benchmarks.celery_cluster import Cluster, Size, cluster
 from benchmarks.table import Table, machine, ratio
 
@@ -100,6 +102,12 @@ class Campaign:
                 time.sleep(_TICK)
             self._outcome.seconds = time.monotonic() - self._started
             self._outcome.runs = Counter(run.status.value for run in instance.get_runs())
+            for run in instance.get_runs():
+                if run.status.value == "FAILURE":
+                    why = [
+                        entry.message for entry in instance.all_logs(run.run_id, of_type=DagsterEventType.RUN_FAILURE)
+                    ]
+                    self.note(f"{run.job_name} failed: {' '.join(why)[:300]}")
 
     def note(self, text: str) -> None:
         """Keep what happened, with its time."""
@@ -132,14 +140,15 @@ class Campaign:
         return [source for source in self._cluster.size.names if source not in done]
 
 
-def measure(size: Size, folder: Path, *, has_faults: bool) -> Outcome:
-    """Run a campaign and compare state, Dagster and the sandbox."""
+def measure(size: Size, folder: Path, *, has_faults: bool, kills_worker: bool = True) -> Outcome:
+    """Run a campaign and compare state, Dagster and the sandbox; a killed worker costs a minute of waiting for its lease."""
     outcome = Outcome()
     with cluster(size, folder) as made:
         for number in range(size.workers):
             made.start_worker(number)
         campaign = Campaign(made, outcome)
-        campaign.run(_faults(made, campaign) if has_faults else [])
+        faults = _faults(made, campaign) if has_faults else []
+        campaign.run(faults if kills_worker else [fault for fault in faults if fault[1].__name__ != "kill_worker"])
         outcome.cpu = {name: _cpu_seconds(process.pid) for name, process in made.processes.items()}
         said = subprocess.run(
             [sys.executable, "-m", "benchmarks.celery_truth"],
@@ -196,19 +205,26 @@ def _cpu_seconds(leader: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def table_of(size: Size, *, has_faults: bool) -> Table:
-    """Measure one worker, all workers and, if wanted, all workers with faults."""
+def table_of(size: Size, *, has_faults: bool, has_others: bool = True) -> Table:
+    """Measure one worker and all workers, unless only faults are wanted, and all workers with faults, if they are wanted."""
     table = Table(
         f"celery_workers: {size.sources} sources with {size.all_objects:,} objects, jobs of {size.job_seconds} s",
         ("", "time", "objects/s", "beside one worker", "CPU workers", "CPU sandbox", "CPU all", "runs"),
     )
     one = replace(size, workers=1)
-    cases = [("one worker", one, False), (f"{size.workers} workers", size, False)]
+    cases = [("one worker", one, False), (f"{size.workers} workers", size, False)] if has_others else []
     cases += [(f"{size.workers} workers, with faults", size, True)] if has_faults else []
     first = None
     for name, chosen, faulty in cases:
         with tempfile.TemporaryDirectory(prefix="celery-") as folder:
             outcome = measure(chosen, Path(folder), has_faults=faulty)
+        print(
+            f"{name}: {outcome.seconds:.1f} s, {dict(outcome.runs)}",
+            *outcome.notes,
+            sep="\n  ",
+            file=sys.stderr,
+            flush=True,
+        )
         outcome.check(chosen)
         first = first or outcome.seconds
         table.add(
@@ -246,6 +262,7 @@ def main() -> None:
     parser.add_argument("--job-seconds", type=float, default=1.0)
     parser.add_argument("--lost-seconds", type=int, default=10)
     parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--only-faults", action="store_true", help="without the runs to compare with")
     parser.add_argument("--volatile-broker", action="store_true", help="Redis writes nothing to a file")
     chosen = parser.parse_args()
     size = Size(
@@ -258,7 +275,10 @@ def main() -> None:
         persistent_broker=not chosen.volatile_broker,
     )
     print(machine() + "\n", flush=True)
-    print(table_of(size, has_faults=chosen.faults).text(), flush=True)
+    print(
+        table_of(size, has_faults=chosen.faults or chosen.only_faults, has_others=not chosen.only_faults).text(),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -33,13 +33,13 @@ def executor_of(settings: Settings) -> dg.ExecutorDefinition:
 
 
 def _celery(chosen: ExecutorSettings) -> dg.ExecutorDefinition:
-    from dagster_celery import celery_executor
+    from registration_pipeline.orchestration.celery.executor import celery_steps
 
     assert chosen.celery is not None
     options = {"broker": chosen.celery.broker, "backend": chosen.celery.backend}
     # Without an address Celery reads CELERY_BROKER_URL and CELERY_RESULT_BACKEND, which win over these in any case.
     addresses = {name: secret.get_secret_value() for name, secret in options.items() if secret is not None}
-    return celery_executor.configured(addresses)
+    return celery_steps.configured(addresses)
 
 
 def _limited(executor: dg.ExecutorDefinition, chosen: ExecutorSettings) -> dg.ExecutorDefinition:

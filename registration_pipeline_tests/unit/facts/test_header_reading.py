@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -333,7 +334,7 @@ def test_key_ranges_that_were_read_by_themselves_are_not_read_again_by_the_readi
         reading = ObjectReading(
             kind=HEADER_KIND, store=clinic.store, source="clinic", reader=readers[number], clock=clinic.clock
         )
-        reading.read_part(lambda bounds=bounds: read_key_range(clinic.store, inventory, bounds))
+        reading.read_part(partial(read_key_range, clinic.store, inventory, bounds))
     assert latest_headers(clinic.store, "clinic") is None
 
     made = clinic.read(inventory, readers[3])

@@ -1,0 +1,161 @@
+"""What is known of a Celery task, asked of Celery on transports in memory; clusters: ``test_celery_cluster.py``."""
+
+import inspect
+import time
+import uuid
+from collections.abc import Iterator
+
+import dagster as dg
+import pytest
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from dagster_celery.executor import _submit_task
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+
+from registration_pipeline.orchestration.celery.executor import StepLostError, WatchedResult
+from registration_pipeline.orchestration.celery.launcher import RegistrationRunLauncher
+from registration_pipeline.orchestration.celery.signs import Signs
+from registration_pipeline.orchestration.private_dagster import WorkerStatus
+
+ADDRESSES = {"broker": "memory://", "backend": "cache+memory://"}
+STARTED = {"hostname": "worker-1@gone", "pid": 7}
+
+
+@pytest.fixture
+def app() -> Iterator[Celery]:
+    with Celery("tests", **ADDRESSES) as made:
+        yield made
+
+
+@pytest.fixture
+def one() -> str:
+    """The id of a task; what is stored in memory belongs to the process."""
+    return str(uuid.uuid4())
+
+
+class Clock:
+    """Seconds that a test lets go by."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def signs_of(app: Celery, clock: Clock, *, waits_in_queue: bool = False) -> Signs:
+    return Signs(app, lost_seconds=60, waits_in_queue=waits_in_queue, answer_seconds=0.01, clock=clock)
+
+
+def store(app: Celery, task_id: str, result: object, state: str) -> None:
+    app.backend.store_result(task_id, result, state)
+
+
+@pytest.mark.parametrize("state", ["SUCCESS", "FAILURE", "REVOKED"])
+def test_a_task_that_has_ended_is_not_lost(app: Celery, one: str, state: str) -> None:
+    store(app, one, RuntimeError("no") if state == "FAILURE" else 0, state)
+    sign = signs_of(app, Clock()).of(one)
+    assert (sign.ended_as, sign.is_lost) == (state, False)
+    assert state in str(sign)
+
+
+@pytest.mark.parametrize("is_stored", [True, False], ids=["its worker is known", "nothing is stored of it"])
+def test_a_task_without_a_sign_is_lost_after_a_while_and_says_where_it_was(
+    app: Celery, one: str, *, is_stored: bool
+) -> None:
+    clock = Clock()
+    signs = signs_of(app, clock)
+    if is_stored:
+        store(app, one, STARTED, "STARTED")
+    for clock.now in (0.0, 59.0):
+        assert not signs.of(one).is_lost
+    clock.now = 60.0
+    sign = signs.of(one)
+    assert sign.is_lost
+    assert "for 60 s there was no sign of it" in str(sign)
+    assert ("worker-1@gone" in str(sign)) is is_stored
+
+
+def test_a_step_may_wait_in_the_queue_for_as_long_as_it_takes(app: Celery, one: str) -> None:
+    clock = Clock()
+    signs = signs_of(app, clock, waits_in_queue=True)
+    for clock.now in (0.0, 1e6):
+        assert not signs.of(one).is_lost
+    store(app, one, STARTED, "STARTED")
+    assert not signs.of(one).is_lost
+    clock.now += 60
+    assert signs.of(one).is_lost
+
+
+def test_a_broker_that_does_not_answer_is_no_sign_either(one: str) -> None:
+    with Celery("tests", broker="redis://127.0.0.1:1/0", backend="cache+memory://") as app:
+        app.conf.broker_transport_options = {"max_retries": 0}
+        clock = Clock()
+        signs = signs_of(app, clock)
+        assert not signs.of(one).is_lost
+        clock.now = 60.0
+        assert signs.of(one).is_lost
+
+
+@pytest.mark.slow
+def test_a_worker_that_says_that_it_has_the_task_keeps_it_alive(app: Celery) -> None:
+    app.conf.worker_prefetch_multiplier = 1
+    clock = Clock()
+
+    @app.task(name="celery.ping")  # type: ignore[untyped-decorator]
+    def ping() -> str:
+        return "pong"
+
+    @app.task(name="wait", track_started=True)  # type: ignore[untyped-decorator]
+    def wait() -> None:
+        while clock.now < 1000:
+            time.sleep(0.01)
+
+    with start_worker(app, pool="threads", concurrency=2, perform_ping_check=False):
+        result = wait.delay()
+        signs = Signs(app, lost_seconds=60, waits_in_queue=False, answer_seconds=0.5, clock=clock)
+        deadline = time.monotonic() + 20
+        while result.state != "STARTED" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for clock.now in (0.0, 100.0, 500.0):
+            sign = signs.of(result.id)
+            assert (sign.ended_as, sign.is_lost) == (None, False)
+        clock.now = 2000.0
+        result.get(timeout=20)
+        assert signs.of(result.id).ended_as == "SUCCESS"
+
+
+def test_the_result_of_a_lost_step_is_an_error_and_that_of_another_its_events(
+    app: Celery, one: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registration_pipeline.orchestration.celery.executor._LOOK_SECONDS", 0.0)
+    clock = Clock()
+    signs = signs_of(app, clock, waits_in_queue=True)
+    lost, ended = (WatchedResult(app.AsyncResult(task_id), signs) for task_id in (one, f"{one}-ended"))
+    store(app, one, STARTED, "STARTED")
+    assert not lost.ready()
+    clock.now = 60.0
+    assert lost.ready()
+    with pytest.raises(StepLostError, match="worker-1@gone"):
+        lost.get()
+
+    assert not ended.ready()
+    store(app, f"{one}-ended", ["an event"], "SUCCESS")
+    assert ended.ready()
+    assert ended.get() == ["an event"]
+
+
+def test_the_launcher_leaves_runs_of_commands_alone_and_ends_those_whose_task_has_ended(one: str) -> None:
+    launcher = RegistrationRunLauncher(default_queue="dagster", lost_seconds=60, **ADDRESSES)
+    of_command = dg.DagsterRun("fleet_sync", run_id="a")
+    assert launcher.check_run_worker_health(of_command).status is WorkerStatus.RUNNING
+
+    of_worker = dg.DagsterRun("fleet_sync", run_id="b", tags={DAGSTER_CELERY_TASK_ID_TAG: one})
+    store(launcher.celery, one, 0, "SUCCESS")
+    health = launcher.check_run_worker_health(of_worker)
+    assert health.status is WorkerStatus.FAILED
+    assert health.msg == "its Celery task has ended as SUCCESS"
+
+
+def test_dagsters_way_to_submit_a_step_takes_what_the_executor_passes() -> None:
+    taken = list(inspect.signature(_submit_task).parameters)
+    assert taken == ["app", "plan_context", "step", "queue", "priority", "known_state"]
