@@ -14,6 +14,7 @@ NAMES = (
     *(
         "inventory",
         "listing",
+        "listing_clouds",
         "key_ranges",
         "plan",
         "manifests",

@@ -56,6 +56,13 @@ def listing_server(layout: str, objects: int, *, latency: float = 0) -> Iterator
 
 
 @contextmanager
+def listing_clouds_server(cloud: str, layout: str, objects: int, *, latency: float) -> Iterator[Server]:
+    """Run ``benchmarks.listing_clouds_server``, each page after ``latency`` seconds; facts: ``endpoint_url``, ``bucket``."""
+    with _server("benchmarks.listing_clouds_server", cloud, layout, str(objects), str(latency)) as server:
+        yield server
+
+
+@contextmanager
 def file_server(folder: Path, *, latency: float = 0) -> Iterator[Server]:
     """Run ``benchmarks.file_server``, each request after ``latency`` seconds; facts: ``endpoint_url``, ``bucket``."""
     with _server("benchmarks.file_server", str(folder), str(latency)) as server:

@@ -16,11 +16,19 @@ from registration_pipeline.cli.session import DONE, HALTED, open_project, open_s
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import UsageError
 from registration_pipeline.foreign_text import printable
-from registration_pipeline.planning.prune import prunable_inventories, prune_inventories
+from registration_pipeline.planning.prune import (
+    prunable_inventories,
+    prunable_reports,
+    prune_inventories,
+    prune_reports,
+)
 from registration_pipeline.project.project import utc_now
 from registration_pipeline.verification.state import verify_state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
     from registration_pipeline.state.store import StateStore
 
 
@@ -61,21 +69,41 @@ def _where(store: "StateStore", name: str) -> str:
 
 
 def prune_source(config: Path | None, name: str, *, days: int, yes: bool, as_json: bool) -> int:
-    """Remove the inventories of a source that nothing needs; on a terminal only after a person has agreed."""
+    """Remove what nothing needs of the inventories, failure logs and audits of a source; on a terminal only if agreed to."""
     project, source = open_source(config, name)
     before = utc_now() - timedelta(days=days)
     if not yes and not as_json and sys.stdin.isatty():
-        found = prunable_inventories(project.store, source.name, before=before)
-        for inventory_id in found:
-            say(escape(f"to be removed: {project.store.location(f'{source.name}/inventory/{inventory_id}/')}"))
-        question = f"Remove {counted(len(found), 'inventory')} of source {source.name}?"
-        if found and not typer.confirm(question, err=True):
-            raise UsageError("Nothing was removed, because it was not agreed to. Answer y, or give --yes.")
+        _ask(project.store, source.name, before)
     removed = prune_inventories(project.store, source.name, before=before)
+    reports = prune_reports(project.store, source.name, before=before)
     if as_json:
-        print_json({"source": source.name, "removed": removed})
+        print_json({"source": source.name, "removed": removed, "reports": reports})
         return DONE
     for inventory_id in removed:
         say(escape(f"removed {project.store.location(f'{source.name}/inventory/{inventory_id}/')}"))
-    say(f"{source.name}: {counted(len(removed), 'inventory')} removed.")
+    for report in reports:
+        say(escape(f"removed {project.store.location(report)}"))
+    say(f"{source.name}: {_counts(len(removed), reports)} removed.")
     return DONE
+
+
+def _ask(store: "StateStore", source: str, before: "datetime") -> None:
+    """List what would be removed, and let a person agree.
+
+    Raises:
+        UsageError: the person does not.
+    """
+    found = prunable_inventories(store, source, before=before)
+    reports = prunable_reports(store, source, before=before)
+    for name in (*(f"{source}/inventory/{inventory_id}/" for inventory_id in found), *reports):
+        say(escape(f"to be removed: {store.location(name)}"))
+    question = f"Remove {_counts(len(found), reports)} of source {source}?"
+    if (found or reports) and not typer.confirm(question, err=True):
+        raise UsageError("Nothing was removed, because it was not agreed to. Answer y, or give --yes.")
+
+
+def _counts(inventories: int, reports: "Sequence[str]") -> str:
+    audits = sum(name.endswith("/") for name in reports)
+    others = {"failure log file": len(reports) - audits, "audit": audits}
+    parts = [counted(inventories, "inventory"), *(counted(count, noun) for noun, count in others.items() if count)]
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if parts[1:] else parts[0]

@@ -1,18 +1,29 @@
-"""Removes inventories that nothing needs any more. What an inventory is, is in ``inventory``."""
+"""Removes inventories, failure logs and audits that nothing needs. What they are is in the packages of these names."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.ids import parse_inventory_id
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.planning.history import load_history
-from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder, inventory_writer_name
+from registration_pipeline.state.layout import (
+    COMMIT_MARKER,
+    audit_folder,
+    failure_log_folder,
+    inventory_folder,
+    inventory_writer_name,
+)
+from registration_pipeline.state.owned import own_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from registration_pipeline.state.store import StateStore
+
+_TIME_CHARACTERS: Final = len("20261121T020000")
 
 
 def prune_inventories(store: StateStore, source: str, *, before: datetime) -> list[str]:
@@ -56,6 +67,48 @@ def prunable_inventories(store: StateStore, source: str, *, before: datetime) ->
         and not store.exists(inventory_writer_name(source, inventory_id))
         and _began_before(inventory_id, before)
     ]
+
+
+def prunable_reports(store: StateStore, source: str, *, before: datetime) -> list[str]:
+    """Return the failure logs and audits of before a time, as names of files and of folders, which end in a slash.
+
+    The newest of each stays, of audits the newest that came to its end: the report page, messages and people read these.
+
+    Raises:
+        StateError: the state can't be read.
+    """
+    logs: dict[str, list[str]] = {}
+    for name in own_names(store, failure_log_folder(source)):
+        logs.setdefault(PurePosixPath(name).stem, []).append(name)
+    audits = store.folders(audit_folder(source))
+    whole = (audit_id for audit_id in reversed(audits) if store.exists(audit_folder(source, audit_id) + COMMIT_MARKER))
+    old_logs = _before(sorted(logs)[:-1], before)
+    old_audits = _before([one for one in audits if one < next(whole, "")], before) if audits else []
+    return [
+        *(name for log_id in old_logs for name in logs[log_id]),
+        *(audit_folder(source, audit_id) for audit_id in old_audits),
+    ]
+
+
+def prune_reports(store: StateStore, source: str, *, before: datetime) -> list[str]:
+    """Remove what ``prunable_reports`` names, and return it. Nothing is counted from any of it.
+
+    Raises:
+        StateError: the state can't be read or written.
+    """
+    removed = prunable_reports(store, source, before=before)
+    for name in removed:
+        is_audit = name.endswith("/")
+        if is_audit:
+            store.delete(name + COMMIT_MARKER)
+        for file in list(store.names(name)) if is_audit else [name]:
+            store.delete(file)
+    return removed
+
+
+def _before(ids: Iterable[str], before: datetime) -> list[str]:
+    """Return the ids, which begin with a time to the second as those of inventories do, of before a time."""
+    return [one for one in ids if _began_before(f"{one[:_TIME_CHARACTERS]}Z", before)]
 
 
 def _began_before(inventory_id: str, before: datetime) -> bool:

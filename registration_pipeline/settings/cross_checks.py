@@ -91,12 +91,8 @@ def _report_problems(source: SourceSettings) -> Iterator[Found]:
     if storage.inventory_report is not None and scheme not in REPORTING_SCHEMES:
         text = f"no inventory reports are read for {scheme}:// sources; remove the key to list the source"
         yield ("storage", "inventory_report"), text
-    if not storage.top_up:
-        return
-    if storage.inventory_report is None:
+    if storage.top_up and storage.inventory_report is None:
         yield ("storage", "top_up"), "tops up an inventory report; add storage.inventory_report, or remove the key"
-    elif scheme != SourceScheme.S3:
-        yield ("storage", "top_up"), "works for s3:// sources only in this version; remove the key"
 
 
 def _storage_problems(source: SourceSettings) -> Iterator[Found]:

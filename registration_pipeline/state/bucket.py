@@ -9,8 +9,10 @@ from __future__ import annotations
 import io
 import mmap
 import os
-import re
 import tempfile
+import threading
+import time
+from collections import OrderedDict
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -20,9 +22,7 @@ import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
-    PermissionDeniedError,
     PreconditionError,
-    UnauthenticatedError,
 )
 from obstore.store import MemoryStore
 
@@ -35,6 +35,13 @@ from registration_pipeline.errors import (
 from registration_pipeline.state.exclusive import require_exclusive_create
 from registration_pipeline.state.names import check_name, check_prefix
 from registration_pipeline.state.providers import open_provider
+from registration_pipeline.state.refusals import (
+    is_undecided,
+    is_without_bucket,
+    no_bucket_text,
+    refusal_text,
+    undecided_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,6 +55,8 @@ limit at 4 MB/s.
 Multipart uploads can't be conditional in object_store 0.12, so for a longer file the name is only checked beforehand.
 """
 
+_PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds between writes that S3 answered with 409 ConditionalRequestConflict: the name is perhaps not taken."""
 _READ_AHEAD_BYTES = 1 << 20
 _DOWNLOAD_CHUNK_BYTES = 8 << 20
 _RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=120)}
@@ -57,11 +66,10 @@ _BULK_CLIENT: ClientConfig = {"connect_timeout": timedelta(seconds=10), "timeout
 """For whole files, which may be large."""
 _MOST_READ_BYTES = 1 << 30
 """Of a file that is read into memory at once: markers and entries are kilobytes, a ledger's part some hundred megabytes."""
-_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
-_NO_ROOM = ("HTTP 507", "QuotaExceeded", "StorageFull")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_STATUS = re.compile(r"status code: (\d{3})")
-_ASKED = re.compile(r"Error performing [A-Z]+ (https?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
+_SMALL_BYTES = 4 << 10
+"""Entries of journals and leases are smaller, and are not asked for as local files."""
+_KEPT_BYTES = 16 << 20
+"""Manifests of a thousand objects have half a megabyte, and a few are under way at once."""
 
 
 class BucketStateStore:
@@ -79,6 +87,7 @@ class BucketStateStore:
     def __init__(self, store: ObjectStore, uri: str, *, bulk: ObjectStore | None = None) -> None:
         self._store, self._uri, self._bulk = store, uri.rstrip("/"), bulk
         self._is_exclusive = False
+        self._written = _Written()
 
     @property
     def uri(self) -> str:
@@ -88,6 +97,7 @@ class BucketStateStore:
     def create(self, name: str, data: bytes) -> None:
         """See ``StateStore.create``."""
         self._put(name, data)
+        self._written.keep(name, data)
 
     def create_from_file(self, name: str, path: Path) -> None:
         """See ``StateStore.create_from_file``. The file is mapped into memory, not read."""
@@ -151,6 +161,7 @@ class BucketStateStore:
 
     def delete(self, name: str) -> None:
         """See ``StateStore.delete``."""
+        self._written.forget(name)
         try:
             with self._translated(check_name(name)):
                 obstore.delete(self._store, name)
@@ -165,13 +176,21 @@ class BucketStateStore:
 
     @contextmanager
     def local_file(self, name: str) -> Iterator[Path]:
-        """See ``StateStore.local_file``; a copy in the temporary folder."""
+        """See ``StateStore.local_file``; a copy in the temporary folder, not asked for again if it was written just now.
+
+        A manifest is sent from a local file right after it was written, while the chunk occupies a slot.
+        """
         check_name(name)
+        written = self._written.get(name)
         with tempfile.TemporaryDirectory(prefix="registration-pipeline-") as folder:
             path = Path(folder) / PurePosixPath(name).name
             with self._translated(name), path.open("xb") as file:
-                for chunk in obstore.get(self._bulk or self._store, name).stream(min_chunk_size=_DOWNLOAD_CHUNK_BYTES):
-                    file.write(chunk)
+                if written is not None:
+                    file.write(written)
+                else:
+                    found = obstore.get(self._bulk or self._store, name)
+                    for chunk in found.stream(min_chunk_size=_DOWNLOAD_CHUNK_BYTES):
+                        file.write(chunk)
             yield path
 
     def require_exclusive_create(self) -> None:
@@ -190,8 +209,19 @@ class BucketStateStore:
             return memoryview(obstore.get_range(self._store, name, start=start, end=end))
 
     def _put(self, name: str, data: bytes | mmap.mmap, store: ObjectStore | None = None) -> None:
-        with self._translated(check_name(name)):
-            obstore.put(store or self._store, name, data, mode="create", use_multipart=False)
+        check_name(name)
+        for pause in (*_PAUSES, None):
+            with self._translated(name, is_write=True):
+                try:
+                    obstore.put(store or self._store, name, data, mode="create", use_multipart=False)
+                except AlreadyExistsError as error:
+                    if not is_undecided(error):
+                        raise
+                    if pause is None:
+                        raise StateError(undecided_text(self.location(name))) from None
+                else:
+                    return
+            time.sleep(pause or 0)
 
     def _put_multipart(self, name: str, path: Path) -> None:
         if self.exists(name):
@@ -204,41 +234,8 @@ class BucketStateStore:
     def _conflict_text(self, name: str) -> str:
         return f"{self.location(name)} exists already: another process wrote it first. Let it finish, then run again."
 
-    def _refusal_text(self, name: str, error: BaseError) -> str:
-        said = _said(error)
-        if _is_without_bucket(error):
-            return self._no_bucket_text()
-        # Without credentials the provider's metadata service answers 401 or 403, which obstore files as generic.
-        if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "HTTP 401" in said or "HTTP 403" in said:
-            return (
-                f"The store refuses access to {self.location(name)}{said}. The state needs permission to list, read, "
-                "write and delete there: renew the credentials in the environment or extend their policy."
-            )
-        if any(word in said for word in _NO_ROOM):
-            return (
-                f"The store has no room for {self.location(name)}{said}. Free space or raise the quota there, or set "
-                "`state` in registration.yaml to a place with room."
-            )
-        if "HTTP 429" in said or "HTTP 5" in said:
-            return (
-                f"The store did not serve {self.location(name)}{said}: it is busy or out of order, also when asked again. "
-                "Nothing is lost; run again when it works."
-            )
-        asked = _ASKED.search(str(error))
-        at = f" at {asked[1]}://{asked[2]}" if asked else ""
-        return (
-            f"The store{at} did not serve {self.location(name)}{said}. Check the network and `state` in registration.yaml; "
-            "for S3 also AWS_REGION and AWS_ENDPOINT_URL (plain http beyond this machine needs AWS_ALLOW_HTTP=true)."
-        )
-
-    def _no_bucket_text(self) -> str:
-        return (
-            f"The bucket of the state, {self._uri}, does not exist. Create it, or fix `state` in registration.yaml, or the "
-            "endpoint in the environment."
-        )
-
     @contextmanager
-    def _translated(self, name: str) -> Iterator[None]:
+    def _translated(self, name: str, *, is_write: bool = False) -> Iterator[None]:
         """Turn obstore's exceptions into ours.
 
         Only the service's code or HTTP status is quoted: obstore's own text holds request URLs and response bodies,
@@ -247,15 +244,15 @@ class BucketStateStore:
         try:
             yield
         except FileNotFoundError as error:
-            if not _is_without_bucket(error):
-                raise StateNotFoundError(
-                    f"The state has no {self.location(name)}. If it was moved or deleted, restore it from a backup."
-                ) from None
-            raise StateError(self._no_bucket_text()) from None
+            if is_write or is_without_bucket(error):
+                raise StateError(no_bucket_text(self._uri)) from None
+            raise StateNotFoundError(
+                f"The state has no {self.location(name)}. If it was moved or deleted, restore it from a backup."
+            ) from None
         except (AlreadyExistsError, PreconditionError):
             raise StateConflictError(self._conflict_text(name)) from None
         except BaseError as error:
-            raise StateError(self._refusal_text(name, error)) from None
+            raise StateError(refusal_text(self._uri, self.location(name), error)) from None
         except OSError as error:
             raise StateError(
                 f"{self.location(name)} can't be copied to this machine: {error.strerror or error}. Free space in the "
@@ -268,6 +265,30 @@ class BucketStateStore:
                 f"{self._uri} can't be asked with the provider's variables in the environment; check its endpoint",
                 key="state",
             ) from None
+
+
+class _Written:
+    """The contents of the files that were written last: they never change. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock, self._files, self._bytes = threading.Lock(), OrderedDict[str, bytes](), 0
+
+    def keep(self, name: str, data: bytes) -> None:
+        if not _SMALL_BYTES <= len(data) <= _KEPT_BYTES:
+            return
+        with self._lock:
+            self._files[name] = data
+            self._bytes += len(data)
+            while self._bytes > _KEPT_BYTES:
+                self._bytes -= len(self._files.popitem(last=False)[1])
+
+    def get(self, name: str) -> bytes | None:
+        with self._lock:
+            return self._files.get(name)
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._bytes -= len(self._files.pop(name, b""))
 
 
 class _RangeReader(io.RawIOBase):
@@ -301,21 +322,6 @@ class _RangeReader(io.RawIOBase):
         buffer[: len(data)] = data
         self._position += len(data)
         return len(data)
-
-
-def _is_without_bucket(error: BaseException) -> bool:
-    """Return whether the store said that there is no such bucket; a listing finds nothing missing but that."""
-    text = str(error)
-    is_missing_list = "list request" in text and "404" in _STATUS.findall(text)
-    return is_missing_list or not _NO_BUCKET.isdisjoint(_CODE.findall(text))
-
-
-def _said(error: BaseException) -> str:
-    text = str(error)
-    words = [*_CODE.findall(text)[:1], *(f"HTTP {status}" for status in _STATUS.findall(text)[:1])]
-    if not words and "error sending request" in text:
-        words = ["no connection"]
-    return f" ({', '.join(words)})" if words else ""
 
 
 def open_bucket_state_store(uri: str, environ: Mapping[str, str] = os.environ) -> BucketStateStore:

@@ -34,6 +34,7 @@ pytestmark = [
     pytest.mark.skipif(postgres_programs() is None, reason="Postgres is not installed (`make postgres`)"),
 ]
 SERVICES: dict[str, dict[str, Any]] = read_compose()["services"]
+DOCKER = FOLDER.parent / "docker"
 PASSWORD = "o:pen sesame"
 OBJECTS = 12
 SECONDS = 90
@@ -49,8 +50,9 @@ class Composed:
     def words(self, name: str, words: list[str]) -> list[str]:
         """Return a command line of a service as it is run here: paths, ports and programs of this machine."""
         assert name in SERVICES
-        there = [self._here(word) for word in words]
-        return [sys.executable if there[0] == "python" else str(Path(sys.executable).parent / there[0]), *there[1:]]
+        program, *options = (self._here(word) for word in words)
+        own = {"healthy": ["/bin/sh", str(DOCKER / "healthy")]}
+        return [*own.get(program, [str(Path(sys.executable).parent / program)]), *options]
 
     def environment(self, name: str) -> dict[str, str]:
         set_by_file = {key: self._here(value) for key, value in SERVICES[name]["environment"].items()}

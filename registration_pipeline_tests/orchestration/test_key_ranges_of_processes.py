@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.orchestration.conftest import Pipeline
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
 KEYS = [f"raw/camera-{number // 500:02d}/{number % 500:03d}.jpg" for number in range(6_000)]
 KILLED = "raw/camera-07/250.jpg"

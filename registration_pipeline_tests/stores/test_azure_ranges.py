@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.errors import ServiceUnavailableError
 from registration_pipeline.inventory.azure.lister import AzureLister
+from registration_pipeline.inventory.lister import DivisibleLister
 from registration_pipeline.project.clients.azure import open_container
 from registration_pipeline_tests.answers import server
 from registration_pipeline_tests.stores.azure_imitation import XML, flat, hierarchical
@@ -85,7 +87,7 @@ SEGMENTS = st.text(st.sampled_from("!-0a\ue000\U00010000"), min_size=1, max_size
 FILES = st.sets(st.lists(SEGMENTS, min_size=1, max_size=3).map("/".join))
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(names=FILES, page_size=st.integers(1, 3), says_kinds=st.booleans(), prefix=st.sampled_from(["", "a", "a/"]))
 @example(names={"!1", "!2", "!3", "a/x", "a/y", "a-b", "a-d"}, page_size=1, says_kinds=True, prefix="")
 @example(names={"!1", "!2", "!3", "a/x", "a/y", "a-b", "a-d"}, page_size=1, says_kinds=False, prefix="")
@@ -198,3 +200,66 @@ def test_azurite_starts_at_names_and_hostile_keys_are_those_of_azures_own_client
         assert requests.can_start_at("a-b")
 
     assert keys_of(lister) == sorted(bucket.keys(), key=str.encode)
+
+
+def keys_by_ranges(lister: AzureLister, borders: list[str]) -> list[str]:
+    ends = [None, *borders, None]
+    return [key for after, until in pairwise(ends) for key in keys_of(lister.between(after, until))]
+
+
+@settings(max_examples=4)
+@given(keys=NAMES, borders=NAMES, page_size=st.integers(1, 3))
+@example(
+    keys={"\U00010000", "\ue000", "a\U0010ffff", "a\ue000"}, borders={"a\uff21", "a\U00010000", "\uff21"}, page_size=1
+)
+def test_the_ranges_of_any_borders_make_the_whole_listing(keys: set[str], borders: set[str], page_size: int) -> None:
+    with server(flat(keys)) as endpoint:
+        assert keys_by_ranges(lister_at(endpoint, page_size=page_size, concurrency=2), sorted(borders)) == sorted(keys)
+
+
+@settings(max_examples=4)
+@given(names=FILES, borders=FILES, page_size=st.integers(1, 3))
+@example(names={"m/x", "m-6", "n"}, borders={"m-5"}, page_size=1)
+def test_the_ranges_of_a_hierarchical_namespace_make_the_whole_listing(
+    names: set[str], borders: set[str], page_size: int
+) -> None:
+    files = {name for name in names if not any(other.startswith(f"{name}/") for other in names)}
+    with server(hierarchical(files, says_kinds=True)) as endpoint:
+        assert keys_by_ranges(lister_at(endpoint, page_size=page_size, concurrency=2), sorted(borders)) == sorted(files)
+
+
+FOLDERED = {f"day-{day:02d}/{sign}{number}" for day in range(12) for sign in "a\U0001f600" for number in range(10)}
+
+
+@pytest.mark.parametrize(
+    ("answer", "keys"),
+    [
+        (flat(NUMBERED), set(NUMBERED)),
+        (flat({f"{key}\U0001f600" for key in NUMBERED}), {f"{key}\U0001f600" for key in NUMBERED}),
+        (hierarchical(FOLDERED, says_kinds=True), FOLDERED),
+        (hierarchical(FOLDERED), FOLDERED),
+    ],
+    ids=["flat", "wide", "folders", "folders of an older service"],
+)
+def test_a_container_is_divided_into_ranges_of_about_the_same_size(answer: Answering, keys: set[str]) -> None:
+    with server(answer) as endpoint:
+        lister = lister_at(endpoint, page_size=5, concurrency=2)
+        assert isinstance(lister, DivisibleLister)
+        borders = list(lister.boundaries(4))
+
+        assert 2 <= len(borders) <= 3
+        assert borders == sorted(set(borders))
+        ends = [None, *borders, None]
+        parts = [keys_of(lister.between(after, until)) for after, until in pairwise(ends)]
+
+    assert [key for part in parts for key in part] == sorted(keys)
+    assert max(map(len, parts)) < 0.6 * len(keys)
+
+
+def test_a_store_that_can_not_start_at_a_name_is_not_divided_and_its_ranges_are_exact_all_the_same() -> None:
+    answer = flat(NUMBERED)
+    with server(lambda query: answer({name: query[name] for name in query if name != "startFrom"})) as endpoint:
+        lister = lister_at(endpoint)
+
+        assert lister.boundaries(4) == []
+        assert keys_by_ranges(lister, [NUMBERED[70], "raw/b/x"]) == NUMBERED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.errors import ListingError, ServiceUnavailableError
 from registration_pipeline.inventory.gcs.lister import GCSLister
+from registration_pipeline.inventory.lister import DivisibleLister
 from registration_pipeline.project.clients.gcs import keep_connections, open_gcs
 from registration_pipeline_tests.answers import server
 from registration_pipeline_tests.stores.gcs_imitation import JSON, bucket_of
@@ -191,3 +193,25 @@ def test_a_token_that_expires_under_way_is_renewed_once_for_all_threads() -> Non
 
         assert keys_of(GCSLister(client, "bucket", page_size=10, concurrency=8, fan_out_after=1)) == NUMBERED
     assert credentials.renewed == 2
+
+
+@settings(max_examples=4)
+@given(keys=NAMES, borders=NAMES, page_size=st.integers(1, 3))
+def test_the_ranges_of_any_borders_make_the_whole_listing(keys: set[str], borders: set[str], page_size: int) -> None:
+    with server(bucket_of(keys)) as endpoint:
+        lister, ends = lister_at(endpoint, page_size=page_size, concurrency=2), [None, *sorted(borders), None]
+        listed = [key for after, until in pairwise(ends) for key in keys_of(lister.between(after, until))]
+
+    assert listed == sorted(keys)
+
+
+def test_a_bucket_is_divided_into_ranges_of_about_the_same_size() -> None:
+    with server(bucket_of(NUMBERED)) as endpoint:
+        lister = lister_at(endpoint, page_size=5, concurrency=2)
+        assert isinstance(lister, DivisibleLister)
+        borders = lister.boundaries(4)
+        parts = [keys_of(lister.between(after, until)) for after, until in pairwise([None, *borders, None])]
+
+    assert 2 <= len(borders) <= 3
+    assert [key for part in parts for key in part] == NUMBERED
+    assert max(map(len, parts)) < 0.6 * len(NUMBERED)

@@ -53,7 +53,7 @@ def state(  # noqa: PLR0917 - Typer's form of options
             metavar="DAYS",
             min=0,
             max=36_500,
-            help="Remove inventories older than this that nothing needs.",
+            help="Remove inventories, failure logs and audits older than this that nothing needs.",
             show_default=False,
         ),
     ] = None,
@@ -61,7 +61,7 @@ def state(  # noqa: PLR0917 - Typer's form of options
     config: ConfigOption = None,
     json: JsonOption = False,  # noqa: FBT002
 ) -> int:
-    """Check the pipeline's own records (the state) for damage, or remove old inventories.
+    """Check the pipeline's own records (the state) for damage, or remove what is old and not needed.
 
     Exit status 4: something is damaged or missing; the output says of each file what to do.
     """
@@ -70,7 +70,7 @@ def state(  # noqa: PLR0917 - Typer's form of options
     if verify == (prune is not None):
         raise UsageError(
             "Give --verify or --prune DAYS, one of them: --verify checks every file and changes nothing, --prune removes "
-            "inventories that began more than DAYS days ago and that nothing needs."
+            "inventories, failure logs and audits that are older than DAYS days and that nothing needs."
         )
     if prune is not None:
         return prune_source(chosen_config(config), source, days=prune, yes=yes, as_json=json)

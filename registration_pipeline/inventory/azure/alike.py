@@ -18,18 +18,30 @@ if TYPE_CHECKING:
 _MOST_SHAPES = 8  # a blob that is copied, archived or leased has fields that others lack
 _WANTED = (b"Content-Length", b"Last-Modified", b"Etag", b"AccessTier", b"Content-Type", b"VersionId", b"ResourceType")
 _REQUIRED = (b"Content-Length", b"Last-Modified")
+_TAG = rb"[A-Za-z_][\w.-]*"
 _EMPTY_OR = rb"(?:<%b ?/>|<%b>%b</%b>)?"
-_NAME = rb'<Name( Encoded="true"| Encoded="false")?>([^<]+)</Name>'
-_METADATA = rb"(?:<Metadata ?/>|<Metadata>(?:<[\w.:-]+>[^<]*</[\w.:-]+>|<[\w.:-]+ ?/>)*</Metadata>)?"
+_NAME = rb'<Name(?P<encoded> Encoded="true"| Encoded="false")?>(?P<name>[^<]+)</Name>'
+_METADATA = rb"(?:<Metadata ?/>|<Metadata>(?:<(?P<%b>" + _TAG + rb")>[^<]*</(?P=%b)>|<" + _TAG + rb" ?/>)*</Metadata>)?"
 _FOLDER = re.compile(
-    rb"<BlobPrefix>" + _NAME + rb"(?:<Properties>(?:<[\w-]+>[^<]*</[\w-]+>|<[\w-]+ ?/>)*</Properties>)?</BlobPrefix>\s*"
+    rb"<BlobPrefix>"
+    + _NAME
+    + rb"(?:<Properties>(?:<(?P<field>"
+    + _TAG
+    + rb")>[^<]*</(?P=field)>|<"
+    + _TAG
+    + rb" ?/>)*</Properties>)?"
+    + rb"</BlobPrefix>\s*"
 )
+_ANY_METADATA = re.compile(_METADATA % (b"key", b"key"))
+_FOLDERS = re.compile(rb"(?:" + _FOLDER.pattern + rb")*")
 _ENTRY = re.compile(rb"<Blob><Name[^>]*>[^<]*</Name>(.*?)<Properties>(.*?)</Properties>(.*?)</Blob>", re.DOTALL)
-_FIELD = re.compile(rb"<([\w-]+)(?: ?/>|>([^<]*)</\1>)")
+_FIELD = re.compile(rb"<(" + _TAG + rb")(?: ?/>|>([^<]*)</\1>)")
 _START = re.compile(rb"<Blob(?:Prefix)?>")
 # What an XML parser refuses, reads in another way, or takes for the beginning of something else than text.
+_DECLARATION = re.compile(rb"""<\?xml version=["']1\.0["'](?: encoding=["']utf-8["'])? ?\?>""", re.IGNORECASE)
 _CONTROLS = bytes({*range(0x20)} - set(b"\t\n"))
-_NOT_PLAIN = (b"\xef\xbf\xbe", b"\xef\xbf\xbf", b"<!", b"&#")
+_NOT_PLAIN = (b"\xef\xbf\xbe", b"\xef\xbf\xbf", b"<!")
+_STRANGE_ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos);)")
 _DIRECTORY = b"isfolder"  # in a name of metadata, in any case
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'"}
 _ENTITY = re.compile("&[^;]*;?")
@@ -45,7 +57,6 @@ class PageReader:
     def __init__(self) -> None:
         self._shape: Shape = ((), (), ())
         self._expression: re.Pattern[bytes] | None = None
-        self._captured: list[bytes] = []
 
     def read(self, content: bytes) -> AzurePage:
         """Read an answer.
@@ -65,7 +76,7 @@ class PageReader:
         if first is None or end < first.start() or not _is_plain(content):
             return None
         head, body, tail = content[: first.start()], content[first.start() : end], content[end:]
-        if b"encoding" in head.lower() and b"utf-8" not in head.lower():
+        if content.count(b"<?") != (_DECLARATION.match(content) is not None):
             return None
         entries, marker = read_frame(head + tail)
         if len(entries) or (entries.text or "").strip():
@@ -79,7 +90,7 @@ class PageReader:
             if self._expression is not None:
                 pieces: list[bytes] = self._expression.split(body)
                 step = self._expression.groups + 1
-                strange = next((between for between in pieces[::step] if not _FOLDER_RUN.fullmatch(between)), None)
+                strange = next((between for between in pieces[::step] if not _FOLDERS.fullmatch(between)), None)
                 if strange is None:
                     return pieces
             else:
@@ -99,14 +110,15 @@ class PageReader:
             return False
         parts = []
         for known, written in zip(self._shape, found.groups(), strict=True):
-            fields = _fields_of(re.sub(_METADATA, b"", written))
+            fields = _fields_of(_ANY_METADATA.sub(b"", written))
             merged = None if fields is None else _merged(known, fields)
             if merged is None:
                 return False
             parts.append(merged)
         before, properties, after = parts
         shape = (before, properties, after)
-        if shape == self._shape and self._expression is not None:
+        names = [*before, *properties, *after]
+        if len(set(names)) < len(names) or (shape == self._shape and self._expression is not None):
             return False
         self._shape = shape
         self._compile()
@@ -114,29 +126,32 @@ class PageReader:
 
     def _compile(self) -> None:
         before, properties, after = (b"".join(map(_pattern, part)) for part in self._shape)
-        self._captured = [field for part in self._shape for field in part if field in _WANTED]
+        metadata, more_metadata = (_METADATA % (group, group) for group in (b"key", b"other_key"))
         self._expression = re.compile(
             rb"<Blob>"
             + _NAME
             + before
-            + _METADATA
+            + metadata
             + rb"<Properties>"
             + properties
             + rb"</Properties>"
-            + _METADATA
+            + more_metadata
             + after
             + rb"</Blob>\s*"
         )
 
     def _page(self, pieces: Sequence[bytes], marker: str | None) -> AzurePage | None:
         assert self._expression is not None
-        step = self._expression.groups + 1
+        step, places = self._expression.groups + 1, self._expression.groupindex
         betweens = [between for between in pieces[::step] if between]
-        folders = [_text_of(*found) for between in betweens for found in _FOLDER.findall(between)]
-        keys = [_text_of(encoded, name) for encoded, name in zip(pieces[1::step], pieces[2::step], strict=True)]
-        raw = {field: pieces[3 + place :: step] for place, field in enumerate(self._captured)}
-        if keys and any(None in raw[field] or b"" in raw[field] for field in _REQUIRED):
-            return None  # the XML parser says which
+        folders = [
+            _text_of(found["encoded"], found["name"]) for between in betweens for found in _FOLDER.finditer(between)
+        ]
+        names = (pieces[places[group] :: step] for group in ("encoded", "name"))
+        keys = [_text_of(encoded, name) for encoded, name in zip(*names, strict=True)]
+        raw = {field: pieces[places[_group(field)] :: step] for field in _WANTED if _group(field) in places}
+        if any(not value or b"&" in value for field in _REQUIRED for value in raw.get(field, [b""] * len(keys))):
+            return None  # the XML parser says what is wrong
         nothing = (None,) * len(keys)
         kinds = set(raw.get(b"ResourceType", ())) - {None}
         if b"directory" in kinds:
@@ -153,17 +168,20 @@ class PageReader:
         return AzurePage(columns, folders, marker, is_hierarchical=is_hierarchical)
 
 
-_FOLDER_RUN = re.compile(rb"(?:" + _FOLDER.pattern + rb")*")
-
-
 def _is_plain(content: bytes) -> bool:
     if any(strange in content for strange in _NOT_PLAIN) or _DIRECTORY in content.lower():
+        return False
+    if _STRANGE_ENTITY.search(content):
         return False
     return len(content.translate(None, _CONTROLS)) == len(content)
 
 
+def _group(field: bytes) -> str:
+    return field.decode().replace("-", "_")
+
+
 def _pattern(field: bytes) -> bytes:
-    text = rb"([^<]*)" if field in _WANTED else rb"[^<]*"
+    text = rb"(?P<%b>[^<]*)" % _group(field).encode() if field in _WANTED else rb"[^<]*"
     return _EMPTY_OR % (field, field, text, field)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.inventory.azure.page import Blob, batch_of
+from registration_pipeline.inventory.azure.places import same_in_both
 from registration_pipeline.inventory.azure.walk import Entry, walk
 from registration_pipeline.inventory.bounds import endless_listing
 from registration_pipeline.inventory.ranges.folders_ahead import FoldersAhead
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _LONGEST_FOLDER = 4_096
 """Characters; names have 1,024 at the most (REST reference, "Naming and referencing containers, blobs, and metadata")."""
 
+_FOLDER_LEVELS = 4  # how deep the search for folders goes where each folder holds just one other
+_LEVEL_PAGES = 20  # of such a level that are read: 100,000 folders
 _ROWS = 5_000
 """A batch of a walk: as many as a page has."""
 
@@ -59,11 +62,14 @@ class Levels:
     Args:
         requests: of the container.
         source: the source's name, for error texts.
-        after: only folders with names greater than this are asked about; None for all.
+        after: folders in which all names are up to this are not asked about; None for all.
+        until: likewise those in which all names are greater.
     """
 
-    def __init__(self, requests: AzureRequests, *, source: str, after: str | None = None) -> None:
-        self._requests, self._source, self._after = requests, source, after
+    def __init__(
+        self, requests: AzureRequests, *, source: str, after: str | None = None, until: str | None = None
+    ) -> None:
+        self._requests, self._source, self._after, self._until = requests, source, after, until
         self._progress: dict[str, PageProgress] = {}
 
     def page(self, folder: str, marker: str | None) -> Level:
@@ -86,11 +92,18 @@ class Levels:
         return Level(page, [below for below in page.folders if self._is_wanted(below)], page.marker)
 
     def _is_wanted(self, folder: str) -> bool:
-        return self._after is None or folder > self._after or self._after.startswith(folder)
+        is_after = self._after is None or folder > self._after or self._after.startswith(folder)
+        return is_after and (self._until is None or folder <= self._until)
 
 
 def walked(
-    requests: AzureRequests, prefix: str, *, source: str, concurrency: int, after: str | None = None
+    requests: AzureRequests,
+    prefix: str,
+    *,
+    source: str,
+    concurrency: int,
+    after: str | None = None,
+    until: str | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a container that is listed folder by folder, many folders at once, in the order of keys.
 
@@ -100,21 +113,56 @@ def walked(
         source: the source's name, for error texts.
         concurrency: the most requests at once.
         after: only keys greater than this; None for all.
+        until: only keys not greater than this; None for all.
 
     Raises:
         HaltError: as ``AzureLister.list_objects``.
     """
-    levels = Levels(requests, source=source, after=after)
+    levels = Levels(requests, source=source, after=after, until=until)
     blobs: list[Blob] = []
     with FoldersAhead(levels.page, requests, concurrency=concurrency) as ahead:
         for name, blob in walk(lambda folder: (level.entries() for level in ahead.pages(folder)), prefix):
-            if after is None or name > after:
+            if (after is None or name > after) and (until is None or name <= until):
                 blobs.append(blob)
             if len(blobs) >= _ROWS:
                 yield rows_of(blobs)
                 blobs = []
     if blobs:
         yield rows_of(blobs)
+
+
+def dividing_folders(requests: AzureRequests, prefix: str, ranges: int) -> list[str]:
+    """Return at most ``ranges - 1`` names of folders, evenly spaced among those of the first level that has several.
+
+    Args:
+        requests: of the container.
+        prefix: of the listing.
+        ranges: how many parts are wanted.
+
+    Raises:
+        HaltError: it can't be listed.
+    """
+    folders: list[str] = []
+    for _ in range(_FOLDER_LEVELS):
+        folders = _folders_of(requests, prefix)
+        if len(folders) != 1 or folders[0] == prefix:
+            break
+        prefix = folders[0]
+    chosen = (
+        {same_in_both(folders[len(folders) * number // ranges]) for number in range(1, ranges)} if folders else set()
+    )
+    return sorted(chosen - {""})
+
+
+def _folders_of(requests: AzureRequests, prefix: str) -> list[str]:
+    """Return the folders of a level, or of its beginning where it is long, sorted."""
+    folders, marker = list[str](), None
+    for _ in range(_LEVEL_PAGES):
+        page = requests.level(prefix, marker)
+        folders += page.folders
+        if (marker := page.marker) is None:
+            break
+    return sorted(folders)
 
 
 def rows_of(blobs: Sequence[Blob]) -> pa.RecordBatch:

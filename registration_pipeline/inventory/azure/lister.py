@@ -7,14 +7,20 @@ which names (``ranges/``), the order of names (``places.py``, ``order.py``), the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from copy import copy
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from registration_pipeline.errors import ListingError
-from registration_pipeline.inventory.azure.folders import walked
+from registration_pipeline.inventory.azure.folders import dividing_folders, walked
 from registration_pipeline.inventory.azure.order import RowOrder
-from registration_pipeline.inventory.azure.places import UnitKeySpace
+from registration_pipeline.inventory.azure.places import BEYOND, UnitKeySpace, same_in_both
 from registration_pipeline.inventory.azure.requests import AzureRequests, OtherOrderError
 from registration_pipeline.inventory.bounds import PAGE_SECONDS
+from registration_pipeline.inventory.ranges.boundaries import find_boundaries
 from registration_pipeline.inventory.ranges.fan_out import (
     CONCURRENCY,
     FAN_OUT_PAGES,
@@ -22,11 +28,11 @@ from registration_pipeline.inventory.ranges.fan_out import (
     one_page_after_the_other,
 )
 from registration_pipeline.inventory.ranges.lister import KeyRange
+from registration_pipeline.tables.columns import texts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    import pyarrow as pa
     from azure.storage.blob import ContainerClient
 
 MOST_HELD = 1_000_000
@@ -34,7 +40,7 @@ MOST_HELD = 1_000_000
 
 
 class AzureLister:
-    """``ObjectLister`` of the blobs of a container below a prefix.
+    """``DivisibleLister`` of the blobs of a container below a prefix.
 
     A container whose store can start a listing at a name (``startFrom``, from version 2026-02-06 of the service on) is listed
     in many ranges at once. Any other is listed page after page: a request of Azure's older versions shows what is below a
@@ -69,9 +75,12 @@ class AzureLister:
     ) -> None:
         self._prefix, self._source, self._concurrency = prefix, source, concurrency
         self._fan_out_after = FAN_OUT_PAGES * page_size if fan_out_after is None else fan_out_after
-        self._requests = AzureRequests(
-            client, account, prefix, source=source, page_size=page_size, page_seconds=page_seconds
+        self._new_requests = partial(
+            AzureRequests, client, account, prefix, source=source, page_size=page_size, page_seconds=page_seconds
         )
+        self._requests = self._new_requests()
+        self._after: str | None = None
+        self._until: str | None = None
 
     @property
     def requests(self) -> int:
@@ -83,6 +92,27 @@ class AzureLister:
         """The container, the account, the prefix and the API."""
         return self._requests.what()
 
+    def boundaries(self, ranges: int) -> Sequence[str]:
+        """See ``DivisibleLister.boundaries``; they are at the same place in both orders, Azure's and that of keys."""
+        with self._requests as requests:
+            try:
+                first = requests.page()
+                if first.last is None or first.token is None or not requests.can_start_at(first.last):
+                    return []
+                if requests.is_hierarchical:
+                    return dividing_folders(requests, self._prefix, ranges)
+                found = find_boundaries(requests, ranges)
+            except OtherOrderError:
+                return dividing_folders(requests, self._prefix, ranges)
+        return sorted({same_in_both(place) for place in found} - {""})
+
+    def between(self, after: str | None, until: str | None) -> Self:
+        """See ``DivisibleLister.between``; its requests are counted on their own."""
+        lister = copy(self)
+        lister._requests = self._new_requests()  # noqa: SLF001 - of this class
+        lister._after, lister._until = after, until  # noqa: SLF001 - of this class
+        return lister
+
     def list_objects(self) -> Iterator[pa.RecordBatch]:
         """See ``ObjectLister.list_objects``; a batch is a page, or what of it belongs to the range that it was asked for.
 
@@ -93,22 +123,50 @@ class AzureLister:
             ServiceUnavailableError: the endpoint does not answer, after the client's retries.
             ListingError: the answer can't be recorded exactly.
         """
-        last: str | None = None
+        last = self._after
         order = RowOrder()
-        with self._requests:
+        with self._requests as requests:
             try:
-                for batch in self._in_azures_order(KeyRange("", None)):
-                    for ready in order.push(batch):
+                if self._after is not None:
+                    requests.notice_hierarchy()
+                    if requests.is_hierarchical:  # what is between two names there begins before the first of them
+                        raise OtherOrderError  # noqa: TRY301 - the same is found on the way
+                for batch in self._in_azures_order(self._range()):
+                    for ready in order.push(self._of_range(batch)):
                         last = ready.column("key")[-1].as_py()
                         yield ready
                     self._check_held(order.held)
             except OtherOrderError:
                 # Before the first folder both orders are the same. What is held back is listed again.
                 yield from walked(
-                    self._requests, self._prefix, source=self._source, concurrency=self._concurrency, after=last
+                    requests,
+                    self._prefix,
+                    source=self._source,
+                    concurrency=self._concurrency,
+                    after=last,
+                    until=self._until,
                 )
                 return
             yield from order.finish()
+
+    def _range(self) -> KeyRange:
+        """Return a range of places that holds all keys of this lister's range, and perhaps others."""
+        if self._until is None:
+            end = None
+        else:
+            end = same_in_both(self._until)
+            end += BEYOND if end != self._until else ""
+        return KeyRange(same_in_both(self._after or ""), end)
+
+    def _of_range(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        keys, after, until = batch.column("key"), self._after, self._until
+        # Arrow compares the UTF-8 bytes.
+        if after is not None and after != same_in_both(after):
+            batch = batch.filter(pc.greater(keys, texts([after])[0]))
+            keys = batch.column("key")
+        if until is not None and until != same_in_both(until):
+            batch = batch.filter(pc.less_equal(keys, texts([until])[0]))
+        return batch
 
     def _in_azures_order(self, of: KeyRange) -> Iterator[pa.RecordBatch]:
         requests, space = self._requests, UnitKeySpace(self._requests.prefix)

@@ -119,7 +119,7 @@ def read_frame(content: bytes) -> tuple[ET.Element, str | None]:
     """
     try:
         root = ET.fromstring(content)  # noqa: S314 - expat itself limits what entities may grow to
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError) as error:  # no XML, or in an encoding that Python does not know
         raise ValueError(f"not XML: {error}") from None
     entries = root.find("Blobs")
     if root.tag != "EnumerationResults" or entries is None:

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 _WIDE = re.compile("[\U00010000-\U0010ffff]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _UNPAIRED = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|[\U00010000-\U0010ffff]")
+_BEYOND_UNITS = re.compile("[\U00010000-\U0010ffff]")
 _SURROGATES, _TRAILING, _BITS = 0xD800, 0xDC00, 10
 _WIDE_BYTE = re.compile(b"[\xf0-\xf4]")
-_OTHER_ORDER = re.compile("[\ue000-\U0010ffff]")
+_OTHER_ORDER = re.compile("[\ud800-\U0010ffff]")
 
 BEYOND = "\U0010ffff"
-"""Greater than any code unit."""
+"""As a place: after all names that begin with what is before it."""
 
 
 def place_of(key: str) -> str:
@@ -36,8 +37,17 @@ def key_at(place: str) -> str:
     return place if place.isascii() else _PAIR.sub(_character_of, place)
 
 
+def askable(place: str) -> str:
+    """Return the place of a name near a text that may not be one: without half a character, and with no unit that is none."""
+    if place.isascii():
+        return place
+    place = _BEYOND_UNITS.sub("\uffff", place)
+    found = _UNPAIRED.search(place)
+    return place if found is None else place[: found.start()]
+
+
 def same_in_both(key: str) -> str:
-    """Return the longest beginning of a key whose place among all keys is the same in UTF-16 and in UTF-8."""
+    """Return a beginning of a key, or of a place, that is at the same place among all keys in UTF-16 and in UTF-8."""
     found = _OTHER_ORDER.search(key)
     return key if found is None else key[: found.start()]
 

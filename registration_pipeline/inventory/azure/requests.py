@@ -20,7 +20,7 @@ from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import HaltError, ListingError
 from registration_pipeline.inventory.azure.alike import PageReader
 from registration_pipeline.inventory.azure.errors import azure_errors
-from registration_pipeline.inventory.azure.places import has_wide, key_at, place_of
+from registration_pipeline.inventory.azure.places import askable, has_wide, key_at, place_of
 from registration_pipeline.inventory.bounds import PAGE_SECONDS, PageLimit, endless_listing
 from registration_pipeline.inventory.ranges.page import Page
 
@@ -105,13 +105,15 @@ class AzureRequests:
         """Return the page that follows a place or a token, or the first one.
 
         Args:
-            after: only blobs of a greater place; the empty text is before all.
+            after: only blobs of a greater place; the empty text is before all. Of a text that is not the place of a name, the
+                nearest one that is.
             token: of the page before; then ``after`` is its last place, and only checked.
 
         Raises:
             HaltError: as ``AzureLister.list_objects``.
             OtherOrderError: the page can't be part of a listing in the order of places.
         """
+        after = askable(after)
         # A marker is for the request that it came from, so each carries where its chain of pages began.
         start, _, marker = token.rpartition(_JOINT) if token is not None else (after, "", "")
         content = self._ask(self._prefix, marker=marker or None, start=start)

@@ -50,11 +50,13 @@ class WhenToStart:
         processes: at the most; None: one for each core, and none on a machine with one.
         after_pages: not before there were as many.
         busy: nor before this process used so much of one core since then.
+        is_awaited: the listing waits until they have started, as benchmarks and tests need it.
     """
 
     processes: int | None = None
     after_pages: int = 100
     busy: float = 0.6
+    is_awaited: bool = False
 
 
 def cores() -> int:
@@ -107,7 +109,10 @@ class PageProcesses:
             if used < self._when.busy * seconds:
                 return
             self._is_started = True
-        threading.Thread(target=self._start, name="s3-listing-start", daemon=True).start()
+        starting = threading.Thread(target=self._start, name="s3-listing-start", daemon=True)
+        starting.start()
+        if self._when.is_awaited:
+            starting.join()
 
     def take(self) -> Channel | None:
         """Return a channel that is not in use; None as long as there is none. Give it back."""

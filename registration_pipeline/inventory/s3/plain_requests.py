@@ -63,6 +63,8 @@ class PlainRequests:
 
     Attributes:
         signing: learns from the pages that the client is asked for.
+        made: how many requests were sent this way, in this listing.
+        made_elsewhere: how many of them by other processes.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class PlainRequests:
         self._limit, self._concurrency, self._when = limit, concurrency, when
         self._of_thread: threading.local
         self._lines: list[Line] = []
-        self._failures = 0
+        self._lock = threading.Lock()
+        self._failures = self.made = self.made_elsewhere = 0
         self._first_thread = 0
         self._reader: Executor
         self._processes: PageProcesses
@@ -83,7 +86,8 @@ class PlainRequests:
         Args:
             reader: where pages are read, but for those that the present thread asks for.
         """
-        self._reader, self._first_thread, self._failures = reader, threading.get_ident(), 0
+        self._reader, self._first_thread = reader, threading.get_ident()
+        self._failures = self.made = self.made_elsewhere = 0
         self._of_thread = threading.local()  # one limit for each, so that thousands of pages leave nothing to watch
         self._processes = PageProcesses(self._concurrency, self._when)
         self.signing.__enter__()
@@ -122,6 +126,9 @@ class PlainRequests:
                     status, page = channel.ask(request, limit)
             finally:
                 self._processes.give_back(channel)
+        with self._lock:
+            self.made += 1
+            self.made_elsewhere += channel is not None
         self._note(status, page)
         return Attempt(page, status, 1)
 

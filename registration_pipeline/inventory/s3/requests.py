@@ -104,6 +104,11 @@ class S3Requests:
         self._reader.shutdown(wait=False, cancel_futures=True)
 
     @property
+    def plain(self) -> PlainRequests:
+        """Those that are made without the client."""
+        return self._plain
+
+    @property
     def was_throttled(self) -> bool:
         """Whether the store asked this thread, on its last request, to go slower."""
         return bool(getattr(self._answer, "was_throttled", False))

@@ -35,8 +35,8 @@ _BEFORE_SEND: Final = f"before-send.s3.{OPERATION}"
 _PLACES: Final = frozenset({"start-after", "continuation-token"})
 """Parameters of the query that differ from page to page."""
 
-_OF_ONE_REQUEST: Final = frozenset({"authorization", "x-amz-date", "amz-sdk-invocation-id"})
-"""Headers that differ from request to request."""
+_OF_ONE_REQUEST: Final = frozenset({"authorization", "x-amz-date", "x-amz-security-token", "amz-sdk-invocation-id"})
+"""Headers that differ from request to request: the signer's, and a number."""
 
 _RANDOM: Final = random.Random()  # noqa: S311 - ids for the store's support, not secrets
 _UNCHECKED: Final = (ssl.CERT_NONE, "CERT_NONE")

@@ -50,7 +50,7 @@ def old_runs(instance: dg.DagsterInstance, sources: Collection[SourceNames], *, 
 
     Args:
         instance: Dagster's.
-        sources: whose runs; those of other projects that share the instance are left alone.
+        sources: whose runs; those of other projects that share the instance stay.
         before: aware.
 
     Raises:

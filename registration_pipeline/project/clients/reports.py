@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 from registration_pipeline.settings.report_address import parse_report_location
 
 if TYPE_CHECKING:
+    from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.reports.lister import ReportLister
     from registration_pipeline.inventory.reports.manifest import ReportService
     from registration_pipeline.inventory.reports.place import ReportPlace
-    from registration_pipeline.inventory.reports.top_up import TopUp
+    from registration_pipeline.inventory.reports.top_up import FolderProbe, TopUp
     from registration_pipeline.project.clients.stores import StoreClients
     from registration_pipeline.settings import SourceSettings
+
+    _Folders = tuple[FolderProbe, Callable[[str], ObjectLister]]
 
 
 def make_report_lister(
@@ -42,7 +45,7 @@ def make_report_lister(
         max_age=timedelta(days=source.storage.report_max_age_days),
         source=source.name,
         notify=notify,
-        top_up=_top_up(source, clients) if source.storage.top_up else None,
+        top_up=_top_up(source, clients, environ) if source.storage.top_up else None,
     )
 
 
@@ -90,16 +93,55 @@ def _service(source: "SourceSettings", clients: "StoreClients") -> "ReportServic
     return AmazonReports(location.bucket, location.prefix, source=source.name, filters=filters)
 
 
-def _top_up(source: "SourceSettings", clients: "StoreClients") -> "TopUp":
+def _top_up(source: "SourceSettings", clients: "StoreClients", environ: Mapping[str, str]) -> "TopUp":
     from registration_pipeline.inventory.reports.top_up import TopUp
+    from registration_pipeline.project.clients.listers import extra
+
+    location: Any = source.location
+    if location.scheme == "gs":
+        with extra("gcs", source):
+            probe, lister_of = _google_folders(source, clients, environ)
+    elif location.scheme == "az":
+        with extra("azure", source):
+            probe, lister_of = _azure_folders(source, clients)
+    else:
+        probe, lister_of = _amazon_folders(source, clients)
+    return TopUp(probe, lister_of, location.prefix)
+
+
+def _amazon_folders(source: "SourceSettings", clients: "StoreClients") -> "_Folders":
     from registration_pipeline.inventory.s3.folder_probe import S3FolderProbe
     from registration_pipeline.inventory.s3.lister import S3Lister
 
-    client, location = clients.s3(source), source.location
-    return TopUp(
-        S3FolderProbe(client, location.bucket, source=source.name),
-        lambda prefix: S3Lister(
-            client, location.bucket, prefix, source=source.name, concurrency=source.storage.concurrency
-        ),
-        location.prefix,
+    client, bucket = clients.s3(source), source.location.bucket
+    settings: Any = {"source": source.name, "concurrency": source.storage.concurrency}
+    return S3FolderProbe(client, bucket, source=source.name), lambda prefix: S3Lister(
+        client, bucket, prefix, **settings
     )
+
+
+def _google_folders(source: "SourceSettings", clients: "StoreClients", environ: Mapping[str, str]) -> "_Folders":
+    from registration_pipeline.inventory.gcs.folder_probe import GCSFolderProbe
+    from registration_pipeline.inventory.gcs.lister import GCSLister
+    from registration_pipeline.inventory.gcs.requests import GCSRequests
+    from registration_pipeline.project.clients.gcs import keep_connections
+
+    client, bucket = clients.gcs(source), source.location.bucket
+    keep_connections(client, source.storage.concurrency)
+    payer = _google_payer(source, clients, environ) if source.storage.requester_pays else None
+    settings: Any = {"source": source.name, "user_project": payer}
+    probe = GCSFolderProbe(GCSRequests(client, bucket, source.location.prefix, **settings), source=source.name)
+    concurrency = source.storage.concurrency
+    return probe, lambda prefix: GCSLister(client, bucket, prefix, concurrency=concurrency, **settings)
+
+
+def _azure_folders(source: "SourceSettings", clients: "StoreClients") -> "_Folders":
+    from registration_pipeline.inventory.azure.folder_probe import AzureFolderProbe
+    from registration_pipeline.inventory.azure.lister import AzureLister
+    from registration_pipeline.inventory.azure.requests import AzureRequests
+
+    client, account = clients.azure(source), source.location.account
+    requests = AzureRequests(client, account, source.location.prefix, source=source.name)
+    settings: Any = {"source": source.name, "concurrency": source.storage.concurrency}
+    probe = AzureFolderProbe(requests, source=source.name)
+    return probe, lambda prefix: AzureLister(client, account, prefix, **settings)

@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from dataclasses import fields as members_of
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import StateConflictError, StateCorruptError
+from registration_pipeline.state.ahead import read_all
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import journal_folder, journal_name, journal_summary_folder, owner_of
 from registration_pipeline.state.owned import own_names
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 # Entries of one attempt in the order in which they can happen, because file names sort otherwise.
 _ORDER = {kind: position for position, kind in enumerate(JournalEventKind)}
 _EMPTY: tuple[object, ...] = (None, (), {})
+
+# Chunks whose entries are read together: some hundred small files.
+_CHUNKS_AHEAD = 256
 
 # Lines that may be written every night: it takes a tenth of a second.
 _SMALL = 8_192
@@ -224,13 +228,14 @@ class Journal:
     ) -> tuple[dict[str, FoldedChunk], StateCorruptError | None]:
         folded = dict[str, FoldedChunk]()
         try:
-            for chunk_id, names in self._chunks():
-                before = known.get(chunk_id)
-                if before is not None and before.names == names:
-                    folded[chunk_id] = before
-                    continue
-                events, said_by = self._without_failures(summary, chunk_id, names)
-                folded[chunk_id] = FoldedChunk(names, fold_events(chunk_id, events), said_by)
+            chunks = self._chunks()
+            while some := dict(islice(chunks, _CHUNKS_AHEAD)):
+                asked = [pair for pair in some.items() if (one := known.get(pair[0])) is None or one.names != pair[1]]
+                read = {
+                    chunk_id: FoldedChunk(some[chunk_id], fold_events(chunk_id, events), said_by)
+                    for chunk_id, events, said_by in self._without_failures(summary, asked)
+                }
+                folded |= {chunk_id: read.get(chunk_id) or known[chunk_id] for chunk_id in some}
         except StateCorruptError as error:
             return folded, error
         return folded, None
@@ -259,10 +264,10 @@ class Journal:
         """Yield what a new summary says. It is not written if what it was copied from turns out to be damaged at its end."""
         said_by = {one.summary for one in folded.values()}
         with SummaryReader(self._store, self._source, only=said_by) as summary:
-            for chunk_id, one in folded.items():
-                if not one.progress.is_attempt_open:
-                    events, _ = self._without_failures(summary, chunk_id, one.names)
-                    yield chunk_id, one.names, list(map(_fields_of, events))
+            concluded = ((chunk_id, one.names) for chunk_id, one in folded.items() if not one.progress.is_attempt_open)
+            while some := list(islice(concluded, _CHUNKS_AHEAD)):
+                for chunk_id, events, _ in self._without_failures(summary, some):
+                    yield chunk_id, folded[chunk_id].names, list(map(_fields_of, events))
             for name in sorted(summary.damaged()):
                 raise damaged(self._store, name, "is damaged: its lines do not match their checksum")
 
@@ -275,15 +280,33 @@ class Journal:
             yield chunk_id, tuple(intern(parts[2]) for parts in owned)
 
     def _without_failures(
-        self, summary: SummaryReader, chunk_id: str, names: Sequence[str]
-    ) -> tuple[list[JournalEvent], str | None]:
-        """Return what the entries say, and the name of the summary that said it."""
-        known = summary.entries(chunk_id, names)
-        with suppress(ValueError, KeyError, TypeError):  # damaged: the journal is the truth
-            if known is not None:
-                return [_event_of(dict(fields)) for fields in known[1]], known[0]
-        folder = journal_folder(self._source, chunk_id)
-        return [replace(event, failures=()) for event in self._read(folder + name for name in names)], None
+        self, summary: SummaryReader, chunks: Sequence[tuple[str, Sequence[str]]]
+    ) -> Iterator[tuple[str, list[JournalEvent], str | None]]:
+        """Yield of chunks what their entries say, and the name of the summary that said it.
+
+        What no summary says is read for all of them together: in a bucket each entry is a request.
+        """
+        said = {chunk_id: _of_summary(summary.entries(chunk_id, names)) for chunk_id, names in chunks}
+        missing = [(chunk_id, names) for chunk_id, names in chunks if said[chunk_id] is None]
+        wanted = [journal_folder(self._source, chunk_id) + name for chunk_id, names in missing for name in names]
+        read = zip(wanted, read_all(self._store, wanted), strict=True)
+        for chunk_id, names in chunks:
+            known = said.pop(chunk_id)
+            if known is None:
+                events = in_order(decode_event(data, name=name) for name, data in islice(read, len(names)))
+                yield chunk_id, [replace(event, failures=()) for event in events], None
+            else:
+                yield chunk_id, *known
 
     def _read(self, names: Iterable[str]) -> list[JournalEvent]:
-        return in_order([decode_event(self._store.read(name), name=name) for name in names])
+        wanted = list(names)
+        entries = zip(wanted, read_all(self._store, wanted), strict=True)
+        return in_order(decode_event(data, name=name) for name, data in entries)
+
+
+def _of_summary(known: tuple[str, list[dict[str, Any]]] | None) -> tuple[list[JournalEvent], str] | None:
+    """Return the events of a summary's line and the summary; None: there is none, or it is damaged and the journal is read."""
+    with suppress(ValueError, KeyError, TypeError):
+        if known is not None:
+            return [_event_of(dict(fields)) for fields in known[1]], known[0]
+    return None

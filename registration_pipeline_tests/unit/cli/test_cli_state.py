@@ -195,7 +195,7 @@ def test_pruning_removes_inventories_that_nothing_needs_and_changes_no_number(wo
     old = sorted(path.name for path in (state_of(workplace) / "inventory").iterdir())[:2]
     said = workplace.run("state", SOURCE, "--prune", "30", "--json")
 
-    assert said.document == {"source": SOURCE, "removed": old}
+    assert said.document == {"source": SOURCE, "removed": old, "reports": []}
     assert [path.name for path in (state_of(workplace) / "inventory").iterdir() if any(path.iterdir())] == inventories[
         2:
     ]
@@ -208,6 +208,31 @@ def make_old(workplace: Workplace, inventories: list[str]) -> None:
     for name in inventories:
         folder = state_of(workplace) / "inventory" / name
         folder.rename(folder.with_name("2025" + name[4:]))
+
+
+def test_pruning_removes_old_failure_logs_and_audits_but_for_the_newest_of_each(kept: Workplace) -> None:
+    folder = state_of(kept)
+    for day in ("01", "02", "03"):
+        for name in (f"failure_log/202511{day}T020000000000Z.csv", f"failure_log/202511{day}T020000000000Z.parquet"):
+            (folder / "failure_log").mkdir(exist_ok=True)
+            (folder / name).write_bytes(b"")
+        for name in ("findings.csv", "findings.parquet", "_SUCCESS.json")[: 2 if day == "03" else 3]:
+            path = folder / "audit" / f"202511{day}T030000000000Z" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+    status, before = kept.run("status", "--json").document, set(workplace_files(kept))
+
+    young = kept.run("state", SOURCE, "--prune", "3000", "--json")
+    said = kept.run("state", SOURCE, "--prune", "30")
+
+    assert young.document["reports"] == []
+    assert "0 inventories, 4 failure log files and 1 audit removed" in said.words
+    gone = {path.relative_to(folder).as_posix() for path in before - set(workplace_files(kept))}
+    assert gone == {
+        *(f"failure_log/202511{day}T020000000000Z.{suffix}" for day in ("01", "02") for suffix in ("csv", "parquet")),
+        *(f"audit/20251101T030000000000Z/{name}" for name in ("findings.csv", "findings.parquet", "_SUCCESS.json")),
+    }
+    assert kept.run("status", "--json").document == status
 
 
 def test_the_newest_inventory_stays_however_old_it_is(workplace: Workplace) -> None:
