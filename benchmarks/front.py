@@ -82,7 +82,7 @@ class Front:
         self.rewrite, self.complete = rewrite, complete
         handler = type("Handler", (_Handler,), {"front": self})
         self._server = _Server(("127.0.0.1", 0), handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}{self.to.path}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def __enter__(self) -> Self:

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import tomllib
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
@@ -43,12 +46,24 @@ _HEAD = """\
 def groups() -> dict[str, list[str]]:
     """Return the requirements of pyproject.toml by what needs them."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = {
-        name: wanted
-        for name, wanted in project["project"]["optional-dependencies"].items()
-        if name not in NOT_IN_IMAGES
+    optional = project["project"]["optional-dependencies"]
+    extras = {name: wanted for name, wanted in optional.items() if name not in NOT_IN_IMAGES}
+    own = project["project"]["name"]
+    return {
+        ALWAYS: project["project"]["dependencies"],
+        BUILD: project["build-system"]["requires"],
+        **{name: list(_without_own(wanted, own, optional)) for name, wanted in extras.items()},
     }
-    return {ALWAYS: project["project"]["dependencies"], BUILD: project["build-system"]["requires"], **extras}
+
+
+def _without_own(wanted: Iterable[str], own: str, optional: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield requirements, and for an extra of our own what that needs."""
+    for requirement in wanted:
+        if requirement.startswith(f"{own}["):
+            for extra in requirement.removeprefix(f"{own}[").removesuffix("]").split(","):
+                yield from _without_own(optional[extra.strip()], own, optional)
+        else:
+            yield requirement
 
 
 def write() -> None:
@@ -56,11 +71,12 @@ def write() -> None:
     needed: defaultdict[str, set[str]] = defaultdict(set)
     digests: defaultdict[str, set[str]] = defaultdict(set)
     for group, requirements in groups().items():
-        besides = [] if group == BUILD else groups()[ALWAYS]
-        for platform in PLATFORMS:
-            for pin, digest in _files([*besides, *requirements], platform):
-                needed[pin].add(group)
-                digests[pin].add(digest)
+        wanted = [*([] if group == BUILD else groups()[ALWAYS]), *requirements]
+        with ThreadPoolExecutor() as both:  # of the platforms; pip's own work is most of the time
+            for files in both.map(partial(_files, wanted), PLATFORMS):
+                for pin, digest in files:
+                    needed[pin].add(group)
+                    digests[pin].add(digest)
     always = {pin for pin, found in needed.items() if ALWAYS in found}
     lines = [
         " ".join(
@@ -76,8 +92,8 @@ def _shown(found: Iterable[str], is_always: bool) -> list[str]:  # noqa: FBT001
     return sorted(group for group in found if not is_always or group in {ALWAYS, BUILD})
 
 
-def _files(requirements: Sequence[str], platform: str) -> Iterator[tuple[str, str]]:
-    """Yield the version and the digest of each file that a platform needs."""
+def _files(requirements: Sequence[str], platform: str) -> list[tuple[str, str]]:
+    """Return the version and the digest of each file that a platform needs."""
     tags = [f"manylinux_2_{minor}_{platform}" for minor in range(_GLIBC, _OLDEST_GLIBC - 1, -1)]
     older = [
         f"manylinux2014_{platform}",
@@ -103,9 +119,14 @@ def _files(requirements: Sequence[str], platform: str) -> Iterator[tuple[str, st
         environ = {name: value for name, value in os.environ.items() if name != "PIP_FIND_LINKS"}
         environ["PIP_CONFIG_FILE"] = os.devnull
         found = subprocess.run([*command, *requirements], check=True, stdout=subprocess.PIPE, env=environ)
-    for one in json.loads(found.stdout)["install"]:
-        pin = f"{one['metadata']['name'].lower().replace('_', '-').replace('.', '-')}=={one['metadata']['version']}"
-        yield pin, one["download_info"]["archive_info"]["hashes"]["sha256"]
+    return [
+        (_pin(one["metadata"]), one["download_info"]["archive_info"]["hashes"]["sha256"])
+        for one in json.loads(found.stdout)["install"]
+    ]
+
+
+def _pin(metadata: Mapping[str, str]) -> str:
+    return f"{re.sub(r'[-_.]+', '-', metadata['name']).lower()}=={metadata['version']}"
 
 
 def choose(wanted: Sequence[str]) -> Iterator[str]:
@@ -116,7 +137,7 @@ def choose(wanted: Sequence[str]) -> Iterator[str]:
     """
     lines = [line for line in LOCK.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     by_line = {line: set(line.partition(" # ")[2].split()) for line in lines}
-    known = set().union(*by_line.values())
+    known = groups().keys()
     if unknown := set(wanted) - known:
         extras = ", ".join(sorted(known - {ALWAYS, BUILD}))
         raise SystemExit(f"EXTRAS has {', '.join(sorted(unknown))}, which an image can't have; known are {extras}")

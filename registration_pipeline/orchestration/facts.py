@@ -3,13 +3,14 @@
 What does not belong here: which facts are needed, and reading them (``project/facts`` and below).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from registration_pipeline.orchestration import metadata, names
 from registration_pipeline.orchestration.asset_specs import declared
+from registration_pipeline.orchestration.fact_ranges import divide_op, range_op
 from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.provenance import made_now
@@ -103,16 +104,22 @@ def _asset(stage: FactStage, own: SourceNames) -> dg.AssetsDefinition:
     return facts
 
 
-def build_fact_ops(source: SourceSettings, own: SourceNames) -> list[dg.OpDefinition]:
-    """Return the steps of a sync between inventory and plan."""
-    before = {"listed": dg.In(dg.Nothing)}
-    return [_op(stage, source, own, f"read_{stage.name}", again=False, ins=before) for stage in steps_of(source)]
+Compose = Callable[..., Any]
+"""Adds the steps of a stage to the graph in whose body it is called, and returns the output of the last; takes ``listed``, the
+output of the step before them, unless they are the first."""
 
 
-def build_probe_job(source: SourceSettings, own: SourceNames, tags: dict[str, str]) -> dg.JobDefinition:
+def build_fact_ops(source: SourceSettings, own: SourceNames) -> list[Compose]:
+    """Return what composes the steps of a sync between inventory and plan."""
+    return [_steps(stage, source, own, "read", again=False, is_first=False) for stage in steps_of(source)]
+
+
+def build_probe_job(
+    source: SourceSettings, own: SourceNames, tags: dict[str, str], executor: dg.ExecutorDefinition
+) -> dg.JobDefinition:
     """Return the job that reads facts and does nothing else; every source has it."""
     first, *others = (
-        _op(stage, source, own, f"probe_{stage.name}", again=True, ins={"listed": dg.In(dg.Nothing)} if place else {})
+        _steps(stage, source, own, "probe", again=True, is_first=not place)
         for place, stage in enumerate(probed(source))
     )
 
@@ -120,7 +127,7 @@ def build_probe_job(source: SourceSettings, own: SourceNames, tags: dict[str, st
         name=own.probe_job,
         tags=tags,
         description=f"Headers, media and metadata of the objects of {source.uri}.",
-        executor_def=dg.in_process_executor,
+        executor_def=executor,
     )
     def probe() -> None:
         done = first()
@@ -128,6 +135,20 @@ def build_probe_job(source: SourceSettings, own: SourceNames, tags: dict[str, st
             done = read(listed=done)
 
     return probe
+
+
+def _steps(
+    stage: FactStage, source: SourceSettings, own: SourceNames, verb: str, *, again: bool, is_first: bool
+) -> Compose:
+    """Return what composes the steps of one stage: a step for each key range before the one that commits, or that alone."""
+    ins = {} if is_first else {"listed": dg.In(dg.Nothing)}
+    name = f"{verb}_{stage.name}"
+    if source.key_ranges == 1 or not stage.is_divisible:
+        return _op(stage, source, own, name, again=again, ins=ins)
+    begin = divide_op(own, stage.name, f"divide_{name}", ins)
+    one = range_op(own, stage, f"{name}_of_key_range", again=again)
+    commit = _op(stage, source, own, name, again=again, ins={"listed": dg.In(dg.Nothing)})
+    return lambda **listed: commit(listed=begin(**listed).map(lambda part: one(key_range=part)).collect())
 
 
 def _op(

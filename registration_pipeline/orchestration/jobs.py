@@ -93,7 +93,7 @@ def build_jobs(source: SourceSettings, own: SourceNames, executor: dg.ExecutorDe
         _listing_job(own, listing, tags, inventory, executor)
         if is_spread
         else _asset_job(own.inventory_job, own.inventory, tags, inventory),
-        build_probe_job(source, own, tags),
+        build_probe_job(source, own, tags, executor),
         _asset_job(own.plan_job, own.chunk_plan, tags, f"Chunks of new objects of {source.uri}. Sends nothing."),
         build_audit_job(own, tags),
     ]

@@ -6,7 +6,7 @@ does not belong here: what is done with them.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 # An instance whose dagster.yaml has a value of the wrong type raises this, which is not a DagsterError.
 from dagster._check import CheckError
@@ -148,6 +148,7 @@ __all__ = [
     "schedule_execution_time_iterator",
     "sql_event_log",
     "sqlite_event_log",
+    "submit_celery_step",
 ]
 
 NO_CAPTURE = {
@@ -172,6 +173,13 @@ def sql_event_log(storage: object) -> "SqlEventLogStorage | None":
     from dagster._core.storage.event_log import SqlEventLogStorage
 
     return storage if isinstance(storage, SqlEventLogStorage) else None
+
+
+def submit_celery_step(app: Any, *arguments: Any) -> Any:
+    """Give a step to Celery's workers, and return what its result is read from; imported here because it is an extra's."""
+    from dagster_celery.executor import _submit_task
+
+    return _submit_task(app, *arguments)  # type: ignore[no-untyped-call]
 
 
 def sqlite_event_log(storage: object) -> "SqliteEventLogStorage | None":

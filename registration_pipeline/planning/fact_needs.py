@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.inventory.inventory import read_inventory
+from registration_pipeline.inventory.key_ranges.reading import read_key_range
 from registration_pipeline.planning.exclusion import Exclusion
 from registration_pipeline.planning.grouping.rules import GroupRules
 from registration_pipeline.planning.header_needs import is_readable
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.inventory.key_ranges.reading import KeyBounds
     from registration_pipeline.objects import MediaKind
     from registration_pipeline.planning.grouping.rules import Member
     from registration_pipeline.planning.history import PlanHistory
@@ -52,14 +54,18 @@ def objects_with_metadata(
 
 
 def objects_to_probe(
-    store: StateStore, source: SourceSettings, inventory: Inventory, history: PlanHistory
+    store: StateStore,
+    source: SourceSettings,
+    inventory: Inventory,
+    history: PlanHistory,
+    bounds: KeyBounds | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the objects in no wave whose media metadata a manifest has a place for, likewise.
+    """Yield the objects in no wave whose media metadata a manifest has a place for, likewise; only those within bounds.
 
     In JSON these are single images, videos, audio, PDFs and texts; with ``submit_as: data_items`` members of units, too.
     """
     needs = _Needs(source)
-    for batch in _objects(store, inventory, history):
+    for batch in _objects(store, inventory, history, bounds):
         wanted = needs.of(batch, to_probe=True)
         if wanted.num_rows:
             yield wanted
@@ -78,13 +84,16 @@ def has_block(source: SourceSettings, groups: GroupRules, kind: MediaKind | None
     return of_unit is not None and media_block(of_unit, source.submit_as) is not None
 
 
-def _objects(store: StateStore, inventory: Inventory, history: PlanHistory | None) -> Iterator[pa.RecordBatch]:
+def _objects(
+    store: StateStore, inventory: Inventory, history: PlanHistory | None, bounds: KeyBounds | None = None
+) -> Iterator[pa.RecordBatch]:
     """Yield the objects that are in no wave; without a history all."""
+    rows = read_inventory(store, inventory) if bounds is None else read_key_range(store, inventory, bounds)
     if history is None:
-        yield from (batch for batch in read_inventory(store, inventory) if batch.num_rows)
+        yield from (batch for batch in rows if batch.num_rows)
         return
     ledger = Ledger(store, history.runs)
-    for batch in read_inventory(store, inventory):
+    for batch in rows:
         for match in ledger.match(batch) if batch.num_rows else ():
             unplanned = match.rows.filter(pc.invert(match.known))
             if unplanned.num_rows:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from registration_pipeline.ids import rules_digest
 from registration_pipeline.inventory.inventory import read_inventory
+from registration_pipeline.inventory.key_ranges.reading import read_key_range
 from registration_pipeline.inventory.schema import NAME_NOT_UTF8
 from registration_pipeline.limits import ARCHIVED_STORAGE_CLASSES
 from registration_pipeline.objects import MediaKind
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.inventory.key_ranges.reading import KeyBounds
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
@@ -49,7 +51,11 @@ def holds_dicom(store: StateStore, source: SourceSettings, inventory: Inventory)
 
 
 def objects_without_header(
-    store: StateStore, source: SourceSettings, inventory: Inventory, history: PlanHistory
+    store: StateStore,
+    source: SourceSettings,
+    inventory: Inventory,
+    history: PlanHistory,
+    bounds: KeyBounds | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the objects whose unit only their header says, and that are in no wave: rows of the inventory, sorted by key.
 
@@ -60,10 +66,11 @@ def objects_without_header(
         source: its rules.
         inventory: of the source.
         history: what was planned so far.
+        bounds: of the keys; None: all.
     """
     needs = _Needs(source)
     ledger = Ledger(store, history.runs)
-    for batch in read_inventory(store, inventory):
+    for batch in read_inventory(store, inventory) if bounds is None else read_key_range(store, inventory, bounds):
         wanted = batch.filter(needs.mask(batch)) if batch.num_rows else batch
         for match in ledger.match(wanted) if wanted.num_rows else ():
             unplanned = match.rows.filter(pc.invert(match.known))

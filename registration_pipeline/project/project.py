@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from registration_pipeline.facts.reader import ObjectReader
     from registration_pipeline.facts.reading.reading import Reading, ReadingProgress
     from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.inventory.key_ranges.reading import KeyBounds
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
     from registration_pipeline.planning.history import PlanHistory
@@ -217,6 +218,23 @@ class Project:
         from registration_pipeline.project.facts.media import SourceMedia
 
         return SourceMedia(self.store, source, lambda: self.reader(source), utc_now).read(progress, again=again)
+
+    def read_facts_between(
+        self,
+        source: SourceSettings,
+        name: str,
+        bounds: "KeyBounds",
+        progress: "Callable[[ReadingProgress], None] | None" = None,
+        *,
+        again: bool = False,
+    ) -> "ReadingProgress | None":
+        """Read the headers or media of a key range, for ``read_headers`` or ``read_media``; None: there is nothing to read."""
+        from registration_pipeline.project.facts.headers import SourceHeaders
+        from registration_pipeline.project.facts.media import SourceMedia
+
+        made_of = (self.store, source, lambda: self.reader(source), utc_now)
+        facts = SourceHeaders(*made_of) if name == "headers" else SourceMedia(*made_of)
+        return facts.read_part(bounds, progress, again=again)
 
     def read_metadata(
         self,

@@ -5,7 +5,7 @@ What does not belong here: comparing (``audit/audit.py``), and what is shown of 
 
 import threading
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.counted import counted
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
@@ -52,19 +52,8 @@ def audit_source(
         notify=notice_and_log(log),
     )
     finder.refuse_gone()
-    lease = (
-        nullcontext()
-        if adopted is None
-        else hold_lease(
-            project.store,
-            source.name,
-            clock=utc_now,
-            notify=notice_and_log(log),
-            stop=stop,
-            longest_wait=project.longest_wait,
-        )
-    )
-    with lease as held:
+    waiting: dict[str, Any] = {"notify": notice_and_log(log), "stop": stop, "longest_wait": project.longest_wait}
+    with nullcontext() if adopted is None else hold_lease(project.store, source.name, clock=utc_now, **waiting) as held:
         report = compare(
             store=project.store,
             source=source.name,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registration_pipeline.counted import counted
+from registration_pipeline.errors import UsageError
 from registration_pipeline.project.listener import Log, ProgressReporter, current_listener, notice_and_log
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import MediaMetadata, SourceSettings
@@ -27,12 +28,14 @@ class FactStage:
         is_step: whether it is a step of its own; if not, the plan reads what turns out to be needed.
         read: reads what is not known; None: there was nothing to read.
         held: what is held while a part of it can't be read.
+        is_divisible: whether it reads each object by itself, so that several processes can each read a key range.
     """
 
     name: str
     is_step: Callable[[SourceSettings], bool]
     read: "Callable[[Project, SourceSettings, ProgressReporter, bool], Reading | None]"
     held: str
+    is_divisible: bool = False
 
 
 STAGES: tuple[FactStage, ...] = (
@@ -41,12 +44,14 @@ STAGES: tuple[FactStage, ...] = (
         is_step=lambda source: asks_for_headers(source.groups),
         read=lambda project, source, report, again: project.read_headers(source, report, again=again),
         held="These objects, and all units that they may be in,",
+        is_divisible=True,
     ),
     FactStage(
         name="media",
         is_step=lambda source: source.media_metadata is MediaMetadata.PROBE,
         read=lambda project, source, report, again: project.read_media(source, report, again=again),
         held="These objects, and the units that they are in,",
+        is_divisible=True,
     ),
     FactStage(
         name="metadata",
@@ -66,6 +71,21 @@ def steps_of(source: SourceSettings) -> tuple[FactStage, ...]:
 def probed(source: SourceSettings) -> tuple[FactStage, ...]:
     """Return the stages that a probe runs: headers always, because whether they are needed shows in the bucket."""
     return tuple(stage for stage in STAGES if stage.name == "headers" or stage.is_step(source))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRangeOfInventory:
+    """One of several key ranges of an inventory that hold equally many objects.
+
+    Args:
+        inventory_id: of the inventory.
+        number: of the range, from 0.
+        ranges: how many there are.
+    """
+
+    inventory_id: str
+    number: int
+    ranges: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +129,52 @@ def read_stage(
     reading = _read(stage, project, source, log, again=again)
     facts = reading.facts if reading else latest_facts(project.store, source.name, stage.name)
     return FactsRead(facts, reading)
+
+
+def divide_reading(project: Project, source: SourceSettings) -> "tuple[str, int]":
+    """Return the inventory whose objects are read in key ranges, and how many.
+
+    Raises:
+        UsageError: there is no inventory.
+    """
+    from registration_pipeline.inventory.inventory import latest_inventory
+    from registration_pipeline.inventory.key_ranges.reading import ranges_of
+
+    inventory = latest_inventory(project.store, source.name)
+    if inventory is None:
+        raise UsageError(
+            f"Source {source.name} has no inventory: run `registration-pipeline inventory {source.name}` first"
+        )
+    return inventory.inventory_id, ranges_of(inventory, source.key_ranges)
+
+
+def read_key_range(
+    stage: FactStage, project: Project, source: SourceSettings, part: KeyRangeOfInventory, log: Log, *, again: bool
+) -> None:
+    """Read what is not known of one key range, for the stage itself, which commits it.
+
+    Args:
+        stage: which; it is divisible.
+        project: the configuration.
+        source: which.
+        part: which key range.
+        log: takes a line.
+        again: as ``read_stage``.
+
+    Raises:
+        UsageError: the inventory was removed.
+        HaltError: the store can't be read. What was read is kept.
+    """
+    from registration_pipeline.inventory.inventory import inventory_of
+    from registration_pipeline.inventory.key_ranges.reading import bounds_of
+
+    current_listener().stage_started(source.name, f"{stage.name}: key range {part.number + 1} of {part.ranges}", None)
+    inventory = inventory_of(project.store, source.name, part.inventory_id)
+    if inventory is None:
+        raise UsageError(f"The inventory {part.inventory_id} of source {source.name} was removed. Start a new run.")
+    bounds = bounds_of(project.store, inventory, part.number, part.ranges)
+    progress = project.read_facts_between(source, stage.name, bounds, ProgressReporter(log), again=again)
+    log(f"{stage.name}: {progress or 'nothing to read'}")
 
 
 def _read(stage: FactStage, project: Project, source: SourceSettings, log: Log, *, again: bool) -> "Reading | None":

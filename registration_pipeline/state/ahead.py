@@ -1,6 +1,6 @@
 """Reading many small files of the state, several at once where each is a request.
 
-What does not belong here: what the files say, and writing: the order of writes is a promise of whoever writes.
+What does not belong here: what the files say, and writing: the order of writes is a promise of the writer.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One source at a time in an Encord folder that several share: an entry that names the lease which it belongs to.
 
-Whoever has something in doubt in a folder waits until the folder is quiet, and takes what appears there as evidence. Two
+A source that has something in doubt in a folder waits until the folder is quiet, and takes what appears there as evidence. Two
 sources that register there at the same time would keep each other from that. So a source that is submitted takes the folder,
 too: always after its own lease, so that no two wait for each other.
 

@@ -84,8 +84,8 @@ def _config(scheme: str, account: str | None, endpoint: str, environ: Mapping[st
     if scheme == "gs":
         # Over plain http Google's own client sends no token either. obstore asks for one all the same when it writes, unless
         # a service account says that it needs none (with `skip_signature` it leaves it out of reads only).
-        nobody = {"client_email": "", "private_key": "", "private_key_id": "", "disable_oauth": True}
-        key = {"service_account_key": json.dumps(nobody | {"gcs_base_url": endpoint})}
+        without_key = {"client_email": "", "private_key": "", "private_key_id": "", "disable_oauth": True}
+        key = {"service_account_key": json.dumps(without_key | {"gcs_base_url": endpoint})}
         return {"base_url": endpoint, **(key if endpoint.startswith("http://") else {})} if endpoint else {}
     if scheme == "az":
         return _azure_config(account or "", endpoint, environ)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(postgres_programs() is None, reason="Postgres is not installed (`make postgres`)"),
 ]
 SERVICES: dict[str, dict[str, Any]] = read_compose()["services"]
 DOCKER = FOLDER.parent / "docker"
 PASSWORD = "o:pen sesame"
 OBJECTS = 12
-SECONDS = 90
+SECONDS = 180
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +171,10 @@ def test_a_sync_launched_in_the_web_server_registers_every_object_and_all_servic
             wait_until(lambda: _status_of(composed, run_id) in {"SUCCESS", "FAILURE"}, "the run ends")
 
             assert _status_of(composed, run_id) == "SUCCESS"
-            assert composed.is_healthy("code")
-            assert composed.is_healthy("web")
-            assert composed.is_healthy("daemon")
+            with ThreadPoolExecutor() as pool:
+                assert dict(zip(processes, pool.map(composed.is_healthy, processes), strict=True)) == dict.fromkeys(
+                    ("code", "web", "daemon"), True
+                )
             assert sum(project.registered().values()) == len(project.registered()) == OBJECTS
             assert not files_with(PASSWORD, tmp_path / "etc/registration", tmp_path / "var")
             assert all(process.poll() is None for process in processes.values())

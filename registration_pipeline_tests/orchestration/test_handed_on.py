@@ -26,6 +26,7 @@ from registration_pipeline.project.project import utc_now
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.lease import hold_lease
 from registration_pipeline.state.version import ensure_layout
+from registration_pipeline_tests.in_process import run_here
 from registration_pipeline_tests.orchestration.conftest import SOURCE
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def test_many_that_waited_are_continued_by_one_run_when_it_is_their_turn(
         assert found.tags[WAITS_TAG] == f"continued by run {continued.run_id}"
 
 
+@pytest.mark.slow
 def test_a_run_that_continues_and_has_to_wait_again_is_continued_in_its_turn(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
@@ -163,6 +165,7 @@ def test_a_run_that_continues_and_has_to_wait_again_is_continued_in_its_turn(
     assert pipeline.status.registered == 1
 
 
+@pytest.mark.slow
 def test_a_host_that_is_silent_is_not_waited_for_and_one_that_beats_is(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
@@ -207,6 +210,7 @@ def test_partitions_that_waited_are_named_again_and_are_not_failed(
     assert pipeline.shown(instance, pipeline.own.registration).materialized == {first, second}
 
 
+@pytest.mark.slow
 def test_the_tags_of_a_run_that_was_executed_again_are_not_its_own(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
@@ -223,17 +227,22 @@ def test_the_tags_of_a_run_that_was_executed_again_are_not_its_own(
     assert copy.run_id not in str(request.tags)
 
 
-def test_a_command_does_not_hand_on_it_waits_as_long_as_it_was_asked_to(
-    pipeline: Pipeline, instance: DagsterInstance, capsys: pytest.CaptureFixture[str]
+def test_a_command_does_not_hand_on_it_ends_with_4_after_the_wait_that_was_asked_for(
+    pipeline: Pipeline, instance: DagsterInstance
 ) -> None:
-    del capsys
     pipeline.add_images(1)
     with submitted_elsewhere(pipeline):
-        assert not run_job(instance, pipeline.own.sync_job, longest_wait=0)
+        ended = run_here(pipeline.root, "sync", "--wait", "0", "--json")
 
+    assert ended.status == 4
+    (error,) = json.loads(ended.out)["errors"]
+    assert error["message"].startswith(
+        "Source fleet-cameras is being submitted by pid 4711 on worker-b since 2026-11-27T00:00:00Z. This process has waited 0"
+    )
     (run,) = instance.get_runs()
     assert run.status is DagsterRunStatus.FAILURE
     assert work_of(run) is None
+    assert list(failed_runs(instance, [pipeline.own], utc_now() - timedelta(hours=1))) == []  # no message is sent
 
 
 def test_a_command_waits_no_longer_for_a_run_of_its_own_instance(pipeline: Pipeline, instance: DagsterInstance) -> None:

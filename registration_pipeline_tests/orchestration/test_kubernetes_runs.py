@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.orchestration.conftest import MakePipeline, Pipeline
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NAMESPACE = "registration"
 IMAGES = 4
@@ -93,9 +93,9 @@ def test_a_run_in_a_pod_is_terminated_and_the_next_one_registers_the_rest_once(
         assert container["args"][:3] == ["dagster", "api", "execute_run"]
 
         pod = cluster.start(name, pipeline.root)
-        pipeline.wait_until(pipeline.sandbox.jobs, seconds=90, what="the first upload job")
+        pipeline.wait_until(pipeline.sandbox.jobs, seconds=200, what="the first upload job")
         assert instance.run_launcher.terminate(first)
-        said = pod.communicate(timeout=60)[1]
+        said = pod.communicate(timeout=120)[1]
 
         assert cluster.deleted == [name]
         assert status_of(instance, first) is DagsterRunStatus.CANCELED, said[-2_000:]

@@ -14,6 +14,7 @@ from dagster import AssetKey, DagsterEvent, DagsterInstance, DagsterRun, job
 from dagster._core.definitions.dependency import NodeHandle
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_representation.external_data import asset_node_snaps_from_repo
+from dagster_celery import executor as celery_executor
 
 from registration_pipeline.orchestration import private_dagster
 from registration_pipeline.orchestration.private_dagster import (
@@ -21,6 +22,8 @@ from registration_pipeline.orchestration.private_dagster import (
     NO_CAPTURE,
     AssetLayer,
     CheckError,
+    IJob,
+    InMemoryJob,
     InstanceRef,
     LoadableTargetOrigin,
     ManagedGrpcPythonEnvCodeLocationOrigin,
@@ -55,6 +58,7 @@ TAGS = {
     "RESUME_RETRY_TAG": "dagster/is_resume_retry",
     "RETRY_NUMBER_TAG": "dagster/retry_number",
     "RETRY_ON_FAILURE_TAG": "dagster/retry_on_asset_or_op_failure",
+    "ROOT_RUN_ID_TAG": "dagster/root_run_id",
     "WILL_RETRY_TAG": "dagster/will_retry",
 }
 PARAMETERS = {
@@ -80,6 +84,8 @@ TESTED_BELOW = {
     "CheckTarget",
     "DagsterExecutionInterruptedError",
     "DefinitionsLoadContext",
+    "IJob",
+    "InMemoryJob",
     "InstanceRef",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
@@ -96,6 +102,7 @@ TESTED_BELOW = {
     "running_backfills",
     "sql_event_log",
     "sqlite_event_log",
+    "submit_celery_step",
 }
 TESTED_BY_PRUNING = {"SqlStorage", "delete_events_of_run", "newest_check_runs", "newest_runs"}
 """In ``test_pruned_runs.py``: what is left and what is gone after them."""
@@ -194,6 +201,28 @@ def test_ticks_of_a_schedule_begin_at_a_time_and_include_it() -> None:
 
 def test_what_is_done_with_retries_is_read_from_an_executors_config() -> None:
     assert RetryMode.from_config({"enabled": {}}) is RetryMode.ENABLED
+
+
+def test_a_job_in_memory_is_what_a_run_can_be_executed_with() -> None:
+    @job
+    def nothing() -> None:
+        pass
+
+    held = InMemoryJob(nothing)
+
+    assert isinstance(held, IJob)
+    assert held.get_definition() is nothing
+
+
+def test_a_step_is_given_to_celery_by_an_application_and_what_its_loop_passes() -> None:
+    assert [*inspect.signature(celery_executor._submit_task).parameters] == [
+        "app",
+        "plan_context",
+        "step",
+        "queue",
+        "priority",
+        "known_state",
+    ]
 
 
 def test_a_worker_runs_or_has_failed() -> None:

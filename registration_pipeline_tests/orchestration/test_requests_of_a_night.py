@@ -93,3 +93,32 @@ def test_a_night_with_new_objects_lists_the_journals_before_and_after_its_submis
 
     assert (busy["journal/"], store.listed["journal/"]) == (2, 1)
     assert len(pipeline.urls()) == 3
+
+
+MOST_OF_A_QUIET_NIGHT = {"PUT": 12, "GET": 24, "HEAD": 4, "LIST": 40, "DELETE": 2}
+"""What docs/deployment/state-in-a-bucket.md prices."""
+MOST_OF_A_NIGHT_WITH_1_000_NEW = {"PUT": 32, "GET": 48, "HEAD": 16, "LIST": 80, "DELETE": 8}
+
+
+@pytest.mark.slow
+def test_a_night_asks_no_more_than_the_docs_price(
+    pipeline: Pipeline, empty_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(empty_home, pipeline.root / ".dagster")
+    store = CountingStore()
+    monkeypatch.setattr("registration_pipeline.state.factory.open_state_store", lambda _: store)
+    pipeline.configure(chunk_size={"images": 1_000})
+    counted = {}
+    for night, new in {"first": 3, "quiet": 0, "busy": 1_000}.items():
+        pipeline.add_images(new, day=night)
+        store.reset()
+        assert run_command(["sync"]) == 0
+        counted[night] = dict(store.requests)
+    over = {
+        night: counted[night]
+        for night, most in (("quiet", MOST_OF_A_QUIET_NIGHT), ("busy", MOST_OF_A_NIGHT_WITH_1_000_NEW))
+        if any(number > most.get(kind, 0) for kind, number in counted[night].items())
+    }
+
+    assert over == {}
+    assert len(pipeline.urls()) == 1_003

@@ -36,6 +36,7 @@ EVERY_STAGE = {
     "upsert_metadata": True,
     "metadata": [{"pattern": "site-(?P<site>[a-z]+)/"}],
     "media_metadata": "probe",
+    "key_ranges": 2,
     "groups": [{"match": "scans/**", "as": "dicom_series", "by": "headers"}],
 }
 

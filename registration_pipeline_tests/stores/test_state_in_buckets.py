@@ -1,4 +1,4 @@
-"""A state in the buckets of four servers that others wrote: upgrades, deaths, lost conditions, and what is said then."""
+"""A state in buckets of four servers that others wrote: upgrades, deaths, lost conditions, and what is said then."""
 
 from __future__ import annotations
 

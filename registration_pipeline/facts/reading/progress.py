@@ -13,7 +13,7 @@ import json
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError, StateError, StateNotFoundError
 from registration_pipeline.ids import inventory_id as id_of_time
@@ -49,6 +49,8 @@ _SETS_KEPT: Final = 2
 """Committed ones: the newest, and the one before it, which a plan that has begun may still read."""
 
 _STEM: Final = "progress"
+_FIRST, _LAST = "first_key", "last_key"
+"""What the document of a part also says of it; those of earlier versions lack it."""
 
 
 def claim_reading(store: StateStore, source: str, name: str, now: datetime) -> str:
@@ -121,7 +123,8 @@ class ProgressLog:
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Take rows of the kind's schema; write those that are a part."""
-        self._pending.append(rows)
+        if rows.num_rows:
+            self._pending.append(rows)
         self._rows, self._bytes = self._rows + rows.num_rows, self._bytes + rows.nbytes
         is_full = self._rows >= self._part_rows or self._bytes >= _PART_BYTES
         if is_full or self._monotonic() - self._written_at >= self._part_seconds:
@@ -134,7 +137,11 @@ class ProgressLog:
                 for rows in self._pending:
                     writer.write(rows)
                 (part,) = writer.finish()
-            self._files.store.create(_document_of(part.name), sealed_json(part.to_json()))
+            keys = {
+                _FIRST: self._pending[0].column("key")[0].as_py(),
+                _LAST: self._pending[-1].column("key")[-1].as_py(),
+            }
+            self._files.store.create(_document_of(part.name), sealed_json({**part.to_json(), **keys}))
         self._pending, self._written_at = [], self._monotonic()
         self._rows = self._bytes = 0
 
@@ -142,7 +149,9 @@ class ProgressLog:
 def unfinished_readings(
     store: StateStore, source: str, kind: FactKind[Any], *, but: str
 ) -> list[Iterator[pa.RecordBatch]]:
-    """Return the rows of each reading that was never committed, as the kind's schema and sorted by key; the newest first.
+    """Return the rows of readings that were never committed, as the kind's schema and sorted by key; the newest first.
+
+    Readings whose keys don't overlap, such as those of the key ranges of a source, come as one.
 
     Args:
         store: the state.
@@ -159,8 +168,35 @@ def unfinished_readings(
         for facts_id in sorted(folders, reverse=True)
         if facts_id != but and not _is_committed(folders[facts_id])
     ]
-    parts = [_parts(store, folders[facts_id]) for facts_id in unfinished]
-    return [_rows(store, some, kind.schema) for some in parts if some]
+    chains: list[list[_Progress]] = []
+    for progress in filter(None, (_progress(store, folders[facts_id]) for facts_id in unfinished)):
+        chain = next((one for one in chains if not any(progress.overlaps(other) for other in one)), None)
+        if chain is None:
+            chains.append([progress])
+        else:
+            chain.append(progress)
+    return [
+        _rows(store, [part for one in sorted(chain, key=lambda one: one.first_key) for part in one.parts], kind.schema)
+        for chain in chains
+    ]
+
+
+class _Progress(NamedTuple):
+    """The progress of one reading; without keys it overlaps with every other.
+
+    Args:
+        parts: in the order of their keys.
+        first_key: of them.
+        last_key: likewise.
+    """
+
+    parts: Sequence[Part]
+    first_key: str
+    last_key: str
+
+    def overlaps(self, other: _Progress) -> bool:
+        has_keys = self.last_key and other.last_key
+        return not has_keys or (self.first_key <= other.last_key and other.first_key <= self.last_key)
 
 
 def _rows(store: StateStore, parts: Sequence[Part], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -170,18 +206,24 @@ def _rows(store: StateStore, parts: Sequence[Part], schema: pa.Schema) -> Iterat
         yield batch
 
 
-def _parts(store: StateStore, names: Sequence[str]) -> list[Part]:
-    """Return the parts of one reading in the order of their keys; those that can't be relied on are left out."""
+def _progress(store: StateStore, names: Sequence[str]) -> _Progress | None:
+    """Return the progress of one reading, without the parts that can't be relied on; None: there is none."""
     found: list[Part] = []
+    keys: list[tuple[str, str]] = []
     present = {*names}
     for name in sorted(name for name in names if name.rsplit("/", 1)[-1].startswith(_STEM) and name.endswith(".json")):
         try:
-            part = Part.from_json(open_sealed(store.read(name)))
+            document = open_sealed(store.read(name))
+            part = Part.from_json(document)
         except (StateNotFoundError, ValueError, KeyError, TypeError):
             continue
         if part.name in present:
             found.append(part)
-    return found
+            keys.append((str(document.get(_FIRST, "")), str(document.get(_LAST, ""))))
+    if not found:
+        return None
+    has_keys = all(last for _, last in keys)
+    return _Progress(found, keys[0][0] if has_keys else "", keys[-1][1] if has_keys else "")
 
 
 def clear_away(store: StateStore, source: str, name: str, facts_id: str, now: datetime) -> None:

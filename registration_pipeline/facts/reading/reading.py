@@ -158,6 +158,35 @@ class ObjectReading(Generic[T]):
             give_up_claim(self._store, self._source, self._kind.name, facts_id)
             raise
 
+    def read_part(self, candidates: Callable[[], Iterable[pa.RecordBatch]]) -> ReadingProgress:
+        """Read what is not known yet of some objects, and keep it for the reading of all of them, which commits it.
+
+        Args:
+            candidates: as ``read``; they may be a key range of all.
+
+        Raises:
+            ServiceUnavailableError: as ``read``. What was read is kept.
+            HaltError: what the reader raises.
+            StateError: the state can't be read or written.
+        """
+        facts_id = claim_reading(self._store, self._source, self._kind.name, self._clock())
+        try:
+            try:
+                return self._keep(facts_id, candidates(), is_trusted=True)
+            except StateCorruptError:
+                return self._keep(facts_id, candidates(), is_trusted=False)
+        finally:
+            give_up_claim(self._store, self._source, self._kind.name, facts_id)
+
+    def _keep(self, facts_id: str, candidates: Iterable[pa.RecordBatch], *, is_trusted: bool) -> ReadingProgress:
+        run, runs = self._run(facts_id, is_trusted=is_trusted)
+        log = self._log(facts_id)
+        with closing(self._rows(run, runs, log, candidates)) as rows:
+            for _ in rows:
+                pass
+        log.flush()
+        return run.progress
+
     def _attempt(
         self,
         facts_id: str,
@@ -167,6 +196,23 @@ class ObjectReading(Generic[T]):
         always: bool,
         is_trusted: bool,
     ) -> Reading:
+        kind = self._kind
+        previous = latest_reading(self._store, self._source, kind.name, kind.schema)
+        run, runs = self._run(facts_id, is_trusted=is_trusted)
+        with (
+            FactsWriter(self._store, self._source, kind.name, facts_id, kind.schema) as writer,
+            closing(self._rows(run, runs, self._log(facts_id), candidates)) as found,
+        ):
+            for rows in found:
+                writer.write(rows)
+            facts = None
+            if always or run.progress.objects or (previous is not None and previous.rows):
+                facts = writer.commit(made_at=self._clock(), notes={**notes, **_noted(run.progress, kind)})
+        clear_away(self._store, self._source, kind.name, facts_id, self._clock())
+        return Reading(facts, run.progress)
+
+    def _run(self, facts_id: str, *, is_trusted: bool) -> tuple[_Run[T], list[Iterator[pa.RecordBatch]]]:
+        """Return a pass over the objects, and the readings that know some of them."""
         kind = self._kind
         previous = latest_reading(self._store, self._source, kind.name, kind.schema)
         runs = [] if previous is None else [read_facts(self._store, previous)]
@@ -181,27 +227,34 @@ class ObjectReading(Generic[T]):
             report=self._report,
             monotonic=self._monotonic,
         )
-        log = ProgressLog(
-            self._store, self._source, kind, facts_id, part_rows=self._part_objects, monotonic=self._monotonic
+        return run, runs
+
+    def _log(self, facts_id: str) -> ProgressLog:
+        return ProgressLog(
+            self._store, self._source, self._kind, facts_id, part_rows=self._part_objects, monotonic=self._monotonic
         )
+
+    def _rows(
+        self,
+        run: _Run[T],
+        runs: Sequence[Iterator[pa.RecordBatch]],
+        log: ProgressLog,
+        candidates: Iterable[pa.RecordBatch],
+    ) -> Generator[pa.RecordBatch, None, None]:
+        """Yield the rows of all objects, and keep those that are read now as progress."""
+        kind = self._kind
         with (
-            FactsWriter(self._store, self._source, kind.name, facts_id, kind.schema) as writer,
             kind.session(),
             _threads(self._threads, kind.name) as pool,
             closing(run.rows(candidates, Known(kind, runs), pool)) as found,
         ):
             try:
                 for rows, read_now in found:
-                    writer.write(rows)
+                    yield rows
                     log.add(read_now)
             except BaseException:
                 log.flush()  # an interruption, or a store that is down, must not cost what was read
                 raise
-            facts = None
-            if always or run.progress.objects or (previous is not None and previous.rows):
-                facts = writer.commit(made_at=self._clock(), notes={**notes, **_noted(run.progress, kind)})
-        clear_away(self._store, self._source, kind.name, facts_id, self._clock())
-        return Reading(facts, run.progress)
 
 
 def _noted(progress: ReadingProgress, kind: FactKind[Any]) -> dict[str, object]:

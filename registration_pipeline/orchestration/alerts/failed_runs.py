@@ -6,10 +6,12 @@ What does not belong here: runs whose objects Encord refused. Those came to thei
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
+from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration.names import LIST_STEP, SUBMIT_STEP, SourceNames
 
 CLOCKS_DIFFER = timedelta(minutes=5)
@@ -126,6 +128,8 @@ def _cause(event: dg.DagsterEvent) -> tuple[str, bool] | None:
     data = event.step_failure_data
     failure = data.user_failure_data
     if failure is not None:
+        if _value(failure.metadata.get("error")) == LeaseBusyError.__name__:
+            return None  # another process submits the source: nothing is wrong
         return (failure.description or "", False) if "exit_status" in failure.metadata else None
     error = data.error
     while error is not None and error.cause is not None:
@@ -135,6 +139,10 @@ def _cause(event: dg.DagsterEvent) -> tuple[str, bool] | None:
     if error.cls_name == _INTERRUPTED:
         return "it was interrupted by a signal (SIGTERM)", True
     return f"An unexpected error, which is a bug: {error.message.strip()}", False
+
+
+def _value(shown: dg.MetadataValue[Any] | None) -> object:
+    return None if shown is None else shown.value
 
 
 def _cause_of_run(instance: dg.DagsterInstance, run_id: str) -> tuple[str, bool]:

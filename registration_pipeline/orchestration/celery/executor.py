@@ -9,11 +9,11 @@ from typing import Any
 
 import dagster as dg
 from dagster_celery.core_execution_loop import core_celery_execution_loop
-from dagster_celery.executor import CELERY_CONFIG, CeleryExecutor, _submit_task
+from dagster_celery.executor import CELERY_CONFIG, CeleryExecutor
 
 from registration_pipeline.orchestration.celery.options import OPTIONS, STEPS_QUEUE
 from registration_pipeline.orchestration.celery.signs import LOST_SECONDS, Sign, Signs
-from registration_pipeline.orchestration.private_dagster import RetryMode
+from registration_pipeline.orchestration.private_dagster import RetryMode, submit_celery_step
 
 _LOOK_SECONDS = 15.0
 """Between two questions for a task: Dagster asks for its result every second."""
@@ -69,7 +69,7 @@ class WatchingExecutor(CeleryExecutor):
 
         def submit(app: Any, *arguments: Any) -> WatchedResult:
             asked = signs.setdefault(id(app), Signs(app, lost_seconds=self.lost_seconds, waits_in_queue=True))
-            return WatchedResult(_submit_task(app, *arguments), asked)  # type: ignore[no-untyped-call]
+            return WatchedResult(submit_celery_step(app, *arguments), asked)
 
         loop: Any = core_celery_execution_loop
         yield from loop(plan_context, execution_plan, step_execution_fn=submit)

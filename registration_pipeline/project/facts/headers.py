@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from registration_pipeline.facts.reader import ObjectReader
     from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.inventory.key_ranges.reading import KeyBounds
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
@@ -66,6 +67,32 @@ class SourceHeaders:
             HaltError: the store can't be read.
             StateError: the state can't be read or written.
         """
+        asked = self._asked(progress, again=again)
+        if asked is None:
+            return None
+        reading, candidates, notes = asked
+        return reading.read(candidates, notes, always=asks_for_headers(self._source.groups))
+
+    def read_part(
+        self, bounds: "KeyBounds", progress: Callable[[ReadingProgress], None] | None = None, *, again: bool = False
+    ) -> ReadingProgress | None:
+        """Read what ``read`` would read of a key range, and keep it for that; None: there is nothing to read.
+
+        Args:
+            bounds: of the range.
+            progress: called with how far it is.
+            again: as ``read``.
+
+        Raises:
+            HaltError: as ``read``.
+        """
+        asked = self._asked(progress, again=again, bounds=bounds)
+        return asked[0].read_part(asked[1]) if asked else None
+
+    def _asked(
+        self, progress: Callable[[ReadingProgress], None] | None, *, again: bool, bounds: "KeyBounds | None" = None
+    ) -> "tuple[ObjectReading[Any], _Candidates, dict[str, object]] | None":
+        """Return what reads, what of, and what is noted of it; None: there is nothing to read."""
         inventory = latest_inventory(self._store, self._source.name)
         if inventory is None:
             raise UsageError(
@@ -85,15 +112,13 @@ class SourceHeaders:
             threads=self._source.storage.concurrency,
             progress=progress,
         )
-        notes = {
+        notes: dict[str, object] = {
             "inventory_id": inventory.inventory_id,
             "listing_digest": inventory.digest,
             "needs_digest": needs_digest(self._source),
             "planned": history.number,
         }
-        return reading.read(
-            _Candidates(self._store, self._source, inventory), notes, always=asks_for_headers(self._source.groups)
-        )
+        return reading, _Candidates(self._store, self._source, inventory, bounds), notes
 
     def _may_lack(self, inventory: "Inventory", history: "PlanHistory", previous: "FactSet | None") -> bool:
         """Return False if the headers of all objects of the inventory are known for certain."""
@@ -118,14 +143,16 @@ class SourceHeaders:
 class _Candidates:
     """The objects that need their header; the second time without what may be damaged of the first."""
 
-    def __init__(self, store: "StateStore", source: "SourceSettings", inventory: "Inventory") -> None:
-        self._store, self._source, self._inventory = store, source, inventory
+    def __init__(
+        self, store: "StateStore", source: "SourceSettings", inventory: "Inventory", bounds: "KeyBounds | None"
+    ) -> None:
+        self._store, self._source, self._inventory, self._bounds = store, source, inventory, bounds
         self._is_trusted = True
 
     def __call__(self) -> "Iterator[pa.RecordBatch]":
         history = load_history(self._store, self._source.name, is_trusted=self._is_trusted)
         self._is_trusted = False
-        for batch in objects_without_header(self._store, self._source, self._inventory, history):
+        for batch in objects_without_header(self._store, self._source, self._inventory, history, self._bounds):
             require_library(self._source)  # only now: without objects that need it, it may be missing
             yield batch
 

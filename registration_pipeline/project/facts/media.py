@@ -5,7 +5,7 @@ What does not belong here: which objects are probed (``planning/fact_needs.py``)
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.facts.media.kind import media_kind
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.facts.reader import ObjectReader
     from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.inventory.key_ranges.reading import KeyBounds
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
@@ -62,6 +63,29 @@ class SourceMedia:
             HaltError: the store can't be read.
             StateError: the state can't be read or written.
         """
+        asked = self._asked(progress, again=again)
+        return asked[0].read(asked[1], asked[2]) if asked else None
+
+    def read_part(
+        self, bounds: "KeyBounds", progress: Callable[[ReadingProgress], None] | None = None, *, again: bool = False
+    ) -> ReadingProgress | None:
+        """Probe what ``read`` would probe of a key range, and keep it for that; None: there is nothing to read.
+
+        Args:
+            bounds: of the range.
+            progress: called with how far it is.
+            again: as ``read``.
+
+        Raises:
+            HaltError: as ``read``.
+        """
+        asked = self._asked(progress, again=again, bounds=bounds)
+        return asked[0].read_part(asked[1]) if asked else None
+
+    def _asked(
+        self, progress: Callable[[ReadingProgress], None] | None, *, again: bool, bounds: "KeyBounds | None" = None
+    ) -> "tuple[ObjectReading[Any], _Candidates, dict[str, Any]] | None":
+        """Return what probes, what of, and what is noted of it; None: there is nothing to read."""
         name = self._source.name
         inventory = latest_inventory(self._store, name)
         if inventory is None:
@@ -71,7 +95,7 @@ class SourceMedia:
         before = latest_reading(self._store, name, MEDIA, MEDIA_SCHEMA)
         if before is not None and not again and is_current(before, notes):
             return None
-        candidates = _Candidates(self._store, self._source, inventory, history)
+        candidates = _Candidates(self._store, self._source, inventory, history, bounds)
         reading = ObjectReading(
             kind=media_kind(candidates.kind_of),
             store=self._store,
@@ -81,21 +105,27 @@ class SourceMedia:
             threads=self._source.storage.concurrency,
             progress=progress,
         )
-        return reading.read(candidates, notes)
+        return reading, candidates, notes
 
 
 class _Candidates:
     """The objects to probe, and what they are. Only one batch is remembered: the next one is asked for after it."""
 
     def __init__(
-        self, store: "StateStore", source: "SourceSettings", inventory: "Inventory", history: "PlanHistory"
+        self,
+        store: "StateStore",
+        source: "SourceSettings",
+        inventory: "Inventory",
+        history: "PlanHistory",
+        bounds: "KeyBounds | None",
     ) -> None:
         self._store, self._source, self._inventory, self._history = store, source, inventory, history
+        self._bounds = bounds
         self._find_kinds = KindFinder(source.kinds, source.location.below_prefix).kinds
         self._kinds: dict[str, MediaKind] = {}
 
     def __call__(self) -> "Iterator[pa.RecordBatch]":
-        for batch in objects_to_probe(self._store, self._source, self._inventory, self._history):
+        for batch in objects_to_probe(self._store, self._source, self._inventory, self._history, self._bounds):
             keys: list[str] = batch.column("key").to_pylist()
             kinds = self._find_kinds(keys, values_of(batch, "content_type"))
             # What has no kind by its name and is needed all the same is taken by a rule that asks for DICOM headers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from registration_pipeline.facts.headers.schema import HEADER_SCHEMA, INVALID, U
 from registration_pipeline.facts.reading.progress import unfinished_readings
 from registration_pipeline.facts.reading.reading import ObjectReading
 from registration_pipeline.facts.sets import facts_schema, latest_facts, write_facts
+from registration_pipeline.inventory.key_ranges.reading import bounds_of, read_key_range
 from registration_pipeline.state.layout import facts_folder
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline_tests.dicom_files import PATIENT, image, uid, written
@@ -303,19 +305,46 @@ def test_progress_is_reported_as_it_goes_on(clinic: Clinic) -> None:
     assert said[-1].requests == 30
 
 
-def test_unfinished_readings_are_newest_first(clinic: Clinic) -> None:
+def unfinished(clinic: Clinic) -> list[list[str]]:
+    runs = unfinished_readings(clinic.store, "clinic", HEADER_KIND, but="")
+    return [[row["key"] for batch in run for row in batch.to_pylist()] for run in runs]
+
+
+def test_unfinished_readings_whose_keys_overlap_are_newest_first_and_others_come_as_one(clinic: Clinic) -> None:
     fill(clinic, 4)
     for series in (1, 2):
         with pytest.raises(CredentialsError):
             clinic.read(
                 reader=WatchedReader(clinic.bucket, {f"000{series + 1}.dcm": CredentialsError("x")}), range_objects=1
             )
+    assert unfinished(clinic) == [["0000.dcm", "0001.dcm", "0002.dcm"]]
 
-    runs = [
-        [row["key"] for batch in run for row in batch.to_pylist()]
-        for run in unfinished_readings(clinic.store, "clinic", HEADER_KIND, but="")
+    clinic.put("0001.dcm", series=9)
+    with pytest.raises(CredentialsError):
+        clinic.read(reader=WatchedReader(clinic.bucket, {"0003.dcm": CredentialsError("x")}), range_objects=1)
+    assert unfinished(clinic) == [["0001.dcm", "0002.dcm"], ["0000.dcm", "0001.dcm"]]
+
+
+def test_key_ranges_that_were_read_by_themselves_are_not_read_again_by_the_reading_of_all(clinic: Clinic) -> None:
+    fill(clinic, 9)
+    inventory = clinic.listed()
+    readers = [WatchedReader(clinic.bucket) for _ in range(4)]
+    for number in (2, 0, 1, 1):
+        bounds = bounds_of(clinic.store, inventory, number, 3)
+        reading = ObjectReading(
+            kind=HEADER_KIND, store=clinic.store, source="clinic", reader=readers[number], clock=clinic.clock
+        )
+        reading.read_part(partial(read_key_range, clinic.store, inventory, bounds))
+    assert latest_headers(clinic.store, "clinic") is None
+
+    made = clinic.read(inventory, readers[3])
+
+    assert [{*reader.keys} for reader in readers[:3]] == [
+        {f"000{number}.dcm" for number in numbers} for numbers in ((0, 1, 2), (3, 4, 5), (6, 7, 8))
     ]
-    assert runs == [["0002.dcm"], ["0000.dcm", "0001.dcm"]]
+    assert readers[3].keys == []
+    assert [*clinic.rows(made)] == [f"000{number}.dcm" for number in range(9)]
+    assert {name.rpartition("/")[2].partition("-")[0] for name in files_of(clinic)} == {"_SUCCESS.json", "part"}
 
 
 @settings(max_examples=25, deadline=None)

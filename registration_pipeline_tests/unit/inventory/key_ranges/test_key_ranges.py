@@ -21,6 +21,7 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.inventory.inventory import latest_inventory, take_inventory
 from registration_pipeline.inventory.key_ranges.listing import read_range
+from registration_pipeline.inventory.key_ranges.reading import KeyBounds, read_key_range
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.layout import inventory_folder, inventory_range_name, inventory_writer_name
@@ -293,3 +294,17 @@ def test_ranges_meet_without_gap_or_overlap(store: BucketStateStore) -> None:
 
     assert (bounds[0][0], bounds[-1][1]) == (None, None)
     assert all(one[1] == other[0] for one, other in pairwise(bounds))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sets(KEYS, min_size=1, max_size=40), st.none() | KEYS, st.none() | KEYS)
+def test_a_key_range_of_an_inventory_is_its_rows_within_bounds(
+    keys: set[str], after: str | None, until: str | None
+) -> None:
+    store = new_store()
+    made = in_key_ranges(store, KeysLister([*keys], sorted(keys)[::7]), ranges=9)
+
+    batches = read_key_range(store, made, KeyBounds(after, until))
+
+    found = [key for batch in batches for key in batch.column("key").to_pylist()]
+    assert found == [key for key in sorted(keys) if (after is None or key > after) and (until is None or key <= until)]
