@@ -15,7 +15,7 @@ MEMORY = $(shell test -w /dev/shm && test "$$(df --output=avail /dev/shm | tail 
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := setup
-.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-airflow test-ui soak lint format check-definitions docs bench lock chromium media-tools postgres redis clean
+.PHONY: setup setup-dev emulators demo dev test test-fast test-slow test-airflow test-ui soak lint format check-definitions docs bench lock chromium media-tools postgres redis faketime clean
 
 setup: $(VENV)/.installed  ## the environment to run the product and the demo
 setup-dev: $(VENV)/.installed-dev  ## the same with test and lint tools
@@ -59,7 +59,7 @@ test-fast: setup-dev  ## no servers, no crashes
 	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'not slow and not ui' -n 3 --dist worksteal
 
 test-slow: export MAKE_DEMO := $(MAKE)
-test-slow: setup-dev emulators media-tools postgres redis  ## real servers, crashes, the demo, thousands of objects
+test-slow: setup-dev emulators media-tools postgres redis faketime  ## real servers, crashes, the demo, thousands of objects
 	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'slow and not ui' -n 5 --dist loadfile --no-loadscope-reorder --durations=10
 
 test-airflow: setup-dev $(AIRFLOW)/.installed  ## the example's DAG in a real Airflow 3; minutes, and not part of .ci/run
@@ -75,7 +75,7 @@ test-ui: setup-dev chromium  ## the Dagster UI in Chromium
 
 soak: export TEST_DOSES := soak
 soak: export HYPOTHESIS_PROFILE := thorough
-soak: setup-dev emulators media-tools postgres redis  ## before a release: every campaign at length, about an hour; prints what it counted
+soak: setup-dev emulators media-tools postgres redis faketime  ## before a release: every campaign at length, about an hour; prints what it counted
 	$(BIN)/python -m pytest -q -m '(soak or hypothesis) and not ui' -n 4 --dist load --durations=10
 
 lint: setup-dev  ## ruff and mypy strict
@@ -127,6 +127,10 @@ postgres:  ## what teams keep Dagster's events in; a test and a benchmark start 
 redis:  ## the broker between Celery workers; tests start one of their own
 	@command -v redis-server >/dev/null || { apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } \
 	  || { echo 'Install Redis (Debian package redis-server) for the slow tests.' >&2; exit 1; }
+
+faketime:  ## clocks that are wrong, for the campaign of two hosts
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq faketime >/dev/null; } \
+	  || { echo 'Install Debian package faketime for the slow tests.' >&2; exit 1; }
 
 clean:  ## remove the environment and the demo
 	rm -rf $(VENV) $(EMULATORS) $(AIRFLOW) $(DEMO_DIR) site .mypy_cache .ruff_cache .pytest_cache .hypothesis
