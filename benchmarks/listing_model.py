@@ -140,7 +140,7 @@ def list_pages(watch: Stopwatch, *, endpoint_url: str, bucket: str, folder: str,
 
     from registration_pipeline.inventory.inventory import take_inventory
     from registration_pipeline.inventory.s3.lister import FAN_OUT_AFTER, S3Lister
-    from registration_pipeline.inventory.s3.page_processes import WhenToStart
+    from registration_pipeline.inventory.s3.processes.pool import WhenToStart
     from registration_pipeline.project.clients.s3 import open_s3
     from registration_pipeline.state.local import LocalStateStore
 

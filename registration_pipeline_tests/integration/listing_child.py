@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from registration_pipeline.inventory.s3.lister import S3Lister
-from registration_pipeline.inventory.s3.page_processes import WhenToStart
+from registration_pipeline.inventory.s3.processes.pool import WhenToStart
 from registration_pipeline.project.clients.s3 import open_s3
 
 if __name__ == "__main__":

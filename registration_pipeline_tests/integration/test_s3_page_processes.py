@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from registration_pipeline.errors import CredentialsError, HaltError, ListingError, ServiceUnavailableError
 from registration_pipeline.inventory.bounds import PageLimit
 from registration_pipeline.inventory.s3.lister import S3Lister
-from registration_pipeline.inventory.s3.page_processes import PageProcesses, WhenToStart, cores
-from registration_pipeline.inventory.s3.plain_page import plain_page
-from registration_pipeline.inventory.s3.wire import Destination, SignedRequest
+from registration_pipeline.inventory.s3.plain.page import plain_page
+from registration_pipeline.inventory.s3.plain.wire import Destination, SignedRequest
+from registration_pipeline.inventory.s3.processes.pool import PageProcesses, WhenToStart, cores
 from registration_pipeline_tests.hostile_http import HostileServer
 from registration_pipeline_tests.integration.listing_store import ListingStore, Reply, error_body, running
 from registration_pipeline_tests.stores.hostile_keys import HOSTILE_KEYS

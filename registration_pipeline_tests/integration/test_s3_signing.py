@@ -256,7 +256,7 @@ def test_certificates_of_an_authority_of_ones_own_are_checked(
     monkeypatch: pytest.MonkeyPatch,
     is_elsewhere: bool,  # noqa: FBT001
 ) -> None:
-    from registration_pipeline.inventory.s3.page_processes import WhenToStart
+    from registration_pipeline.inventory.s3.processes.pool import WhenToStart
 
     store = ListingStore(KEYS)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -11,7 +11,7 @@ import pytest
 
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
 from registration_pipeline.inventory.s3.lister import S3Lister
-from registration_pipeline.inventory.s3.page_processes import WhenToStart
+from registration_pipeline.inventory.s3.processes.pool import WhenToStart
 from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.project.clients.s3 import make_s3_client
 from registration_pipeline.settings import SourceSettings, StorageSettings, UrlStyle

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from mypy_boto3_s3 import S3Client
 
-    from registration_pipeline.inventory.s3.page_processes import WhenToStart
+    from registration_pipeline.inventory.s3.processes.pool import WhenToStart
 
 CONCURRENCY = 16
 """Requests at once: S3 serves 5,500 a second for each prefix (user guide, "Optimizing Amazon S3 performance")."""

@@ -1,6 +1,6 @@
 """Asks an S3 bucket for single pages of ListObjectsV2, from any place, and checks each for itself.
 
-What does not belong here: reading a page's XML (``page.py``), plain pages (``plain_requests.py``) and which pages are asked
+What does not belong here: reading a page's XML (``page.py``), plain pages (``plain/requests.py``) and which pages are asked
 for (``ranges/``).
 """
 
@@ -28,8 +28,8 @@ from registration_pipeline.inventory.s3.page import (
     contents_by_parser,
     take_contents,
 )
-from registration_pipeline.inventory.s3.page_processes import WhenToStart
-from registration_pipeline.inventory.s3.plain_requests import PlainRequests
+from registration_pipeline.inventory.s3.plain.requests import PlainRequests
+from registration_pipeline.inventory.s3.processes.pool import WhenToStart
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 
 import urllib3.exceptions
 
-from registration_pipeline.inventory.s3.messages import NO_ANSWER
-from registration_pipeline.inventory.s3.page_processes import PageProcesses
-from registration_pipeline.inventory.s3.plain_page import PlainPage, plain_page
-from registration_pipeline.inventory.s3.signed import Signing
-from registration_pipeline.inventory.s3.wire import OK, Line
+from registration_pipeline.inventory.s3.plain.page import PlainPage, plain_page
+from registration_pipeline.inventory.s3.plain.signing import Signing
+from registration_pipeline.inventory.s3.plain.wire import OK, Line
+from registration_pipeline.inventory.s3.processes.messages import NO_ANSWER
+from registration_pipeline.inventory.s3.processes.pool import PageProcesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
     from registration_pipeline.inventory.bounds import PageLimit
-    from registration_pipeline.inventory.s3.page_processes import WhenToStart
-    from registration_pipeline.inventory.s3.wire import SignedRequest
+    from registration_pipeline.inventory.s3.plain.wire import SignedRequest
+    from registration_pipeline.inventory.s3.processes.pool import WhenToStart
 
 _REFUSED: Final = range(300, 500)
 _TOO_MANY_REQUESTS: Final = 429

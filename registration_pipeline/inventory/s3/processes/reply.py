@@ -10,7 +10,7 @@ import io
 import re
 from typing import Any, Final
 
-from registration_pipeline.inventory.s3.messages import NO_ANSWER
+from registration_pipeline.inventory.s3.processes.messages import NO_ANSWER
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)

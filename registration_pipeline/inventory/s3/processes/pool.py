@@ -1,6 +1,6 @@
 """The processes that fetch and read pages for a listing, one for each core, and the sockets to them.
 
-What does not belong here: what they do (``page_process.py``), and which pages are asked for (``ranges/``).
+What does not belong here: what they do (``worker.py``), and which pages are asked for (``ranges/``).
 
 They are started while the listing goes on, once it has kept this process busy for a while: a small bucket, or one that
 answers slowly, is listed without them. Each is a new interpreter, so that nothing of this process (threads, locks,
@@ -23,19 +23,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from registration_pipeline.errors import HaltError
-from registration_pipeline.inventory.s3.messages import NO_ANSWER, READY, receive_reply, send_task
-from registration_pipeline.inventory.s3.plain_page import PlainPage
+from registration_pipeline.inventory.s3.plain.page import PlainPage
+from registration_pipeline.inventory.s3.processes.messages import NO_ANSWER, READY, receive_reply, send_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from registration_pipeline.inventory.bounds import PageLimit
-    from registration_pipeline.inventory.s3.wire import SignedRequest
+    from registration_pipeline.inventory.s3.plain.wire import SignedRequest
 
 MOST_PROCESSES: Final = 4
 """More would wait for the one that signs requests, and orders and writes the pages (``benchmarks/listing_model.py``)."""
 
-_MODULE: Final = "registration_pipeline.inventory.s3.page_process"
+_MODULE: Final = "registration_pipeline.inventory.s3.processes.worker"
 _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 2.0
 _MEMORY: Final = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}

@@ -1,6 +1,6 @@
 """What the process that lists and those that read pages for it send each other, over pairs of sockets.
 
-What does not belong here: the processes themselves (``page_process.py``, ``page_processes.py``).
+What does not belong here: the processes themselves (``worker.py``, ``pool.py``).
 
 There is a pair for each request at once. A task is JSON: a signed request and its limits. A reply is a status, JSON and, for a
 plain page, its rows as Arrow's IPC. Lengths come first. Neither credentials nor names of files go over, but for that of the

@@ -1,7 +1,7 @@
-"""A process that fetches and reads pages: ``python -m registration_pipeline.inventory.s3.page_process PARENT SOCKET…``.
+"""A process that fetches and reads pages: ``python -m registration_pipeline.inventory.s3.processes.worker PARENT SOCKET…``.
 
 What does not belong here: signing and deciding what is listed, which the process that started it does
-(``page_processes.py``). This one has no credentials, and gets requests that are signed.
+(``pool.py``). This one has no credentials, and gets requests that are signed.
 
 One thread serves all sockets: threads that take turns within Arrow took half of the time. It ends with the other process:
 when its standard input ends, or when it has another parent.
@@ -20,10 +20,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-from registration_pipeline.inventory.s3.messages import NO_ANSWER, READY, receive_task, send_reply
-from registration_pipeline.inventory.s3.plain_page import plain_page
-from registration_pipeline.inventory.s3.raw_reply import RawReply
-from registration_pipeline.inventory.s3.wire import OK, SignedRequest, connected, written
+from registration_pipeline.inventory.s3.plain.page import plain_page
+from registration_pipeline.inventory.s3.plain.wire import OK, SignedRequest, connected, written
+from registration_pipeline.inventory.s3.processes.messages import NO_ANSWER, READY, receive_task, send_reply
+from registration_pipeline.inventory.s3.processes.reply import RawReply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

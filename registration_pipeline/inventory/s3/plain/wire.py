@@ -1,6 +1,6 @@
 """One signed request for a page sent over a connection that is kept, and its answer: nothing that needs credentials.
 
-What does not belong here: signing (``signed.py``) and reading the page (``plain_page.py``). Where the answer is not a plain
+What does not belong here: signing (``signing.py``) and reading the page (``page.py``). Where the answer is not a plain
 200 the caller asks again through boto3's client, which knows what to do about redirects, errors and repetitions.
 """
 

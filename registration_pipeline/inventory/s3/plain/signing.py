@@ -21,7 +21,7 @@ from uuid import UUID
 from botocore.awsrequest import AWSRequest
 from botocore.utils import percent_encode_sequence
 
-from registration_pipeline.inventory.s3.wire import Destination, SignedRequest
+from registration_pipeline.inventory.s3.plain.wire import Destination, SignedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

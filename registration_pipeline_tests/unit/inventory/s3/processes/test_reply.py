@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registration_pipeline.inventory.s3.raw_reply import RawReply
+from registration_pipeline.inventory.s3.processes.reply import RawReply
 
 WIDE = 1 << 20
 BODIES = st.one_of(st.binary(max_size=300), st.lists(st.sampled_from([b"0\r\n\r\n", b"\r\n", b"x"])).map(b"".join))
