@@ -5,14 +5,12 @@ What does not belong here: what the files say, and writing: the order of writes 
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from concurrent.futures import Future
 
     from registration_pipeline.state.store import StateStore
 
@@ -20,6 +18,8 @@ _AT_ONCE: Final = 16
 """Requests under way; S3 serves 5,500 reads a second below one prefix (its user guide, "Optimizing performance")."""
 _FEW: Final = 4
 """Fewer are not worth starting threads."""
+_WINDOW: Final = 256
+"""Files that are read before the first of them is yielded: kilobytes each."""
 
 
 def read_all(store: StateStore, names: Iterable[str]) -> Iterator[bytes]:
@@ -37,16 +37,15 @@ def read_all(store: StateStore, names: Iterable[str]) -> Iterator[bytes]:
         yield from map(store.read, names)
         return
     left = iter(names)
-    first = list(islice(left, _FEW))
-    if len(first) < _FEW:
-        yield from map(store.read, first)
-        return
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="read-state") as pool:
-        asked: deque[Future[bytes]] = deque(pool.submit(store.read, name) for name in first)
-        try:
-            while asked:
-                asked.extend(pool.submit(store.read, name) for name in islice(left, _AT_ONCE - len(asked)))
-                yield asked.popleft().result()
-        finally:
+    while window := list(islice(left, _WINDOW)):
+        if len(window) < _FEW:
+            yield from map(store.read, window)
+            continue
+        # Nothing is yielded while the threads live: where a caller stops in the middle, Python may end this generator in any
+        # thread at any moment, also in one that holds what ending threads needs (seen: a process that hung for ever).
+        with ThreadPoolExecutor(min(_AT_ONCE, len(window)), thread_name_prefix="read-state") as pool:
+            asked = [pool.submit(store.read, name) for name in window]
+            wait(asked, return_when=FIRST_EXCEPTION)
             for future in asked:
                 future.cancel()
+        yield from (future.result() for future in asked)

@@ -2,13 +2,14 @@
 
 Names and ids do not prove on which machine one is: cloned machines share host name and machine id, and those that were cloned
 while they ran share the boot id, the name spaces and the process ids, too. A mark proves it: a file that a process has made
-in the memory of its own machine, at the time of its claim. No other machine has it.
+in the memory of its own machine, shortly before its claim. No other machine has it.
 
 What does not belong here: processes (``holder.py``), and what is concluded from them.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import time
@@ -18,9 +19,13 @@ from pathlib import Path
 MEMORY = Path("/dev/shm")  # noqa: S108 - the point is that all processes of the machine see it
 """Where a file is in the memory of the machine, and ends with it."""
 
-_PREFIX = "registration-pipeline-"
+_PREFIX = "registration-pipeline-mark-"
+_SHARED_SECONDS = 600
+"""A machine that is cloned within this time after a claim, while the process goes on in both, can't be distinguished."""
 _KEPT_SECONDS = 7 * 86_400
 """A mark that is gone makes others wait longer, and nothing else."""
+_MARKS: dict[int, tuple[str, float]] = {}
+"""By process, as a child that was forked has this, too: its newest mark, and when it was made."""
 
 _LOCAL = frozenset(
     {"bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "overlay", "reiserfs", "tmpfs", "xfs", "zfs"}
@@ -33,7 +38,14 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def leave_mark() -> str:
-    """Make a mark and return its name; empty where the machine's memory can't hold one."""
+    """Make a mark and return its name; empty where the machine's memory can't hold one.
+
+    Claims of a process within ten minutes share one: a process may make thousands of claims.
+    """
+    now = time.monotonic()
+    mark, made_at = _MARKS.get(os.getpid(), ("", 0.0))
+    if mark and now - made_at < _SHARED_SECONDS and (MEMORY / f"{_PREFIX}{mark}").exists():
+        return mark
     if file_system_of(MEMORY) != "tmpfs":
         return ""
     _remove_old_marks()
@@ -42,6 +54,7 @@ def leave_mark() -> str:
         (MEMORY / f"{_PREFIX}{mark}").touch(mode=0o644, exist_ok=False)
     except OSError:
         return ""
+    _MARKS[os.getpid()] = (mark, now)
     return mark
 
 

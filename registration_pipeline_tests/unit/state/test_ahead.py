@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import obstore
 import pytest
 from obstore.store import MemoryStore
@@ -24,6 +26,14 @@ def test_files_come_in_the_order_that_was_asked_for(store: BucketStateStore, num
     wanted = [place * 7 % 50 for place in range(number)]
 
     assert list(read_all(store, (f"fleet/{one:02d}" for one in wanted))) == [f"{one}".encode() for one in wanted]
+
+
+def test_no_thread_lives_while_the_caller_has_the_files(store: BucketStateStore) -> None:
+    read = read_all(store, [f"fleet/{number:02d}" for number in range(50)])
+
+    next(read)
+
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("read-state")] == []
 
 
 def test_a_missing_file_is_an_error_after_those_before_it(store: BucketStateStore) -> None:
