@@ -15,8 +15,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
 
 from benchmarks.servers import announce, farewell
 
@@ -27,7 +27,7 @@ BUCKET = "state"
 _HOST = "127.0.0.1"
 
 
-class KeepingHandler(WSGIRequestHandler):
+class KeepingHandler(MotoRequestHandler):
     """Keeps connections open, as the real store does."""
 
     protocol_version = "HTTP/1.1"

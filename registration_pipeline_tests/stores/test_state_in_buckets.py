@@ -170,7 +170,7 @@ def test_check_says_what_is_wrong_with_a_place(
 
 def answering(status: int, code: str) -> Callable[[Connection, bytes], None]:
     body = f"<Error><Code>{code}</Code></Error>".encode()
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return lambda connection, _: connection.send(head.encode() + body)
 
 
@@ -206,7 +206,7 @@ def test_a_write_that_s3_did_not_decide_is_repeated(monkeypatch: pytest.MonkeyPa
         if answers:
             answers.pop()(connection, request)
         else:
-            connection.send(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 0\r\n\r\n')
+            connection.send(b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n')
 
     with HostileServer(once) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
