@@ -32,7 +32,8 @@ def test_each_object_is_registered_once_and_shown_so_whatever_fails(tmp_path: Pa
     size = (
         Size(sources=10, objects=2_000, chunk_size=100, workers=3, job_seconds=1.0)
         if IS_SOAK
-        else Size(sources=2, objects=1_000, chunk_size=100, workers=2, job_seconds=0.5)
+        # Three rounds of jobs, each longer than a restart of the broker: a round ends with each part of the failures.
+        else Size(sources=2, objects=1_000, chunk_size=100, workers=2, job_seconds=4.0)
     )
     outcome = measure(size, tmp_path, has_faults=True, kills_worker=IS_SOAK)
     outcome.check(size)
