@@ -14,6 +14,8 @@ NAMES = (
     *(
         "inventory",
         "listing",
+        "listing_model",
+        "many_keys",
         "listing_clouds",
         "key_ranges",
         "plan",

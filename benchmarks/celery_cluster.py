@@ -44,6 +44,7 @@ _SOURCE = """\
     chunk_size: {{images: {chunk_size}}}
     max_in_flight: 8
     settle_seconds: 5
+    key_ranges: {key_ranges}
     schedule: null
 """
 
@@ -60,6 +61,7 @@ class Size:
         workers: Celery workers, one run at a time each.
         lost_seconds: the launcher's option; the shipped value is for machines that boot.
         persistent_broker: whether Redis writes its tasks to a file.
+        key_ranges: steps that list a source.
     """
 
     sources: int
@@ -69,6 +71,7 @@ class Size:
     workers: int = 3
     lost_seconds: int = 10
     persistent_broker: bool = True
+    key_ranges: int = 1
 
     @property
     def names(self) -> list[str]:
@@ -141,19 +144,12 @@ class Cluster:
             )
 
     def start_worker(self, number: int) -> None:
-        """Start a Celery worker, as docs/deployment/celery.md says."""
-        app = "registration_pipeline.orchestration.celery.app"
-        options = [
-            "--concurrency",
-            "1",
-            "--hostname",
-            f"worker-{number}@%h",
-            "--queues",
-            "dagster",
-            "--loglevel",
-            "INFO",
-        ]
-        self.start(f"worker-{number}", "celery", "-A", app, "worker", *options)
+        """Start a Celery worker for runs, and one for steps if there are any, as docs/deployment/celery.md says."""
+        for kind, queue in (("worker", "dagster"), ("steps", "dagster-steps")):
+            if kind == "worker" or self.size.key_ranges > 1:
+                app = "registration_pipeline.orchestration.celery.app"
+                options = ["--concurrency", "1", "--hostname", f"{kind}-{number}@%h", "--queues", queue]
+                self.start(f"{kind}-{number}", "celery", "-A", app, "worker", *options, "--loglevel", "INFO")
 
     def start_services(self) -> None:
         """Start code server, daemon and web server."""
@@ -231,7 +227,12 @@ class Cluster:
 
     def _registration(self) -> str:
         endpoint = self.listing.facts["endpoint_url"]
-        chosen = {"region": _REGION, "endpoint": endpoint, "chunk_size": self.size.chunk_size}
+        chosen = {
+            "region": _REGION,
+            "endpoint": endpoint,
+            "chunk_size": self.size.chunk_size,
+            "key_ranges": self.size.key_ranges,
+        }
         sources = "".join(_SOURCE.format(name=name, **chosen) for name in self.size.names)
         return f"state: s3://{STATE_BUCKET}/state\nexecutor: celery\nsources:\n{sources}"
 

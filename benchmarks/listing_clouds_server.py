@@ -108,9 +108,10 @@ def azure_page(bucket: CloudBucket, asked: Mapping[str, str], *, is_hierarchical
     found = bucket.below(prefix)
     start = max(found.start, bucket.starting_at(asked.get("startFrom", "")), int(asked.get("marker") or "0"))
     yield _HEAD.format(bucket=BUCKET, prefix=prefix, most=most).encode()
-    folders = list(bucket.folders(Range(start, found.end), prefix, most)) if asked.get("delimiter") else []
-    if folders and folders[0] != prefix:
-        for folder in folders:
+    # A level of these layouts has folders or objects, never both.
+    has_folders = found.start < found.end and "/" in bucket.key_of(found.start)[len(prefix) :]
+    if asked.get("delimiter") and has_folders:
+        for folder in bucket.folders(Range(start, found.end), prefix, most):
             yield f"<BlobPrefix><Name>{folder}</Name></BlobPrefix>".encode()
         yield b"</Blobs><NextMarker /></EnumerationResults>"
         return

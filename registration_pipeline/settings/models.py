@@ -228,7 +228,7 @@ class SourceSettings(YamlModel):
         max_attempts: how often a chunk with failures that may pass by themselves is tried before its retries are exhausted.
         job_timeout_seconds: an upload job that takes longer is cancelled.
         min_age_seconds: younger objects wait for the next sync.
-        key_ranges: in how many steps a run lists the source, so that ``executor`` can spread them over workers; 1: in one.
+        key_ranges: in how many steps a run lists the source and reads its headers and media, for ``executor`` to spread.
         schedule: cron of the nightly sync; None switches it off. By default a minute between 02:00 and 02:59 that follows from
             the name, so that many sources do not start at once.
         timezone: in which the schedule is read.

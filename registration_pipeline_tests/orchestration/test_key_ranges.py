@@ -39,7 +39,7 @@ DAYS = ("2026-11-20", "2026-11-21", "2026-11-22")
 @pytest.fixture
 def divided(pipeline: Pipeline) -> Pipeline:
     """A source of three folders that is listed in three key ranges."""
-    pipeline.configure(key_ranges=3)
+    pipeline.configure(key_ranges=3, media_metadata="probe")
     for day in DAYS:
         pipeline.add_images(2, day=day)
     return pipeline
@@ -70,6 +70,8 @@ def test_a_sync_lists_each_range_in_a_step_and_says_everything_once(
     assert [step for step in steps_of(instance, run) if step.startswith(RANGE_STEP)] == [
         f"{RANGE_STEP}[{key}]" for key in ranges
     ]
+    # So few objects are read in one range.
+    assert f"fleet_cameras_read_media_of_key_range[{inventory.inventory_id}_00000_of_1]" in steps_of(instance, run)
     for kind in (DagsterEventType.ASSET_MATERIALIZATION_PLANNED, DagsterEventType.ASSET_MATERIALIZATION):
         keys = [event.asset_key for event in events_of(instance, run, kind)]
         assert keys.count(divided.own.inventory) == 1, kind

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.errors import ListingError, ServiceUnavailableError
 from registration_pipeline.inventory.gcs.lister import GCSLister
+from registration_pipeline.inventory.gcs.requests import GCSRequests
 from registration_pipeline.inventory.lister import DivisibleLister
 from registration_pipeline.project.clients.gcs import keep_connections, open_gcs
 from registration_pipeline_tests.answers import server
@@ -162,6 +163,17 @@ def test_a_page_that_can_not_be_right_is_refused(names: list[str], words: str) -
     prefix = "raw/" if names == ["other"] else ""
     with server(lambda _: (200, body, JSON)) as endpoint, pytest.raises(ListingError, match=words):
         keys_of(lister_at(endpoint, prefix=prefix))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [{"prefixes": [5]}, {"prefixes": ["\ud800/"]}, {"items": {"name": "a"}}, {"prefixes": "a/"}, {"nextPageToken": 5}],
+    ids=["a number", "half a character", "items that are none", "a text", "a token that is none"],
+)
+def test_a_level_that_google_would_not_send_is_refused(page: dict[str, Any]) -> None:
+    body = json.dumps({"kind": "storage#objects", **page})
+    with server(lambda _: (200, body, JSON)) as endpoint, pytest.raises(ListingError, match="does not speak Google"):
+        GCSRequests(open_gcs(endpoint_url=endpoint), "bucket").level("", None)
 
 
 class Expiring(Credentials):

@@ -10,7 +10,10 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
+from registration_pipeline.inventory.s3.lister import S3Lister
+from registration_pipeline.inventory.s3.page_processes import WhenToStart
 from registration_pipeline.project.clients.listers import make_lister
+from registration_pipeline.project.clients.s3 import make_s3_client
 from registration_pipeline.settings import SourceSettings, StorageSettings, UrlStyle
 from registration_pipeline.settings.cross_checks import URL_STYLES
 from registration_pipeline.state.local import LocalStateStore
@@ -78,6 +81,23 @@ def test_an_inventory_holds_the_keys_of_the_store_byte_for_byte(store: Store, tm
 
     assert [key.encode() for key in listed] == sorted(key.encode() for key in store.held)
     assert sorted(listed) == sorted(bucket.keys())
+
+
+def test_processes_that_read_pages_of_s3_hold_the_keys_byte_for_byte(store: Store) -> None:
+    if not store.uri.startswith("s3://"):
+        pytest.skip("only listings of S3 have such processes")
+    name, bucket = store.bucket()
+    put_all(bucket, store.held)
+    client = make_s3_client(source_of(store, name).storage)
+    when = WhenToStart(1, after_pages=1, busy=0.0, is_awaited=True)
+    lister = S3Lister(client, name, page_size=4, concurrency=3, fan_out_after=16, when=when)
+
+    listed = [key for batch in lister.list_objects() for key in batch.column("key").to_pylist()]
+
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=name)
+    assert listed == [entry["Key"] for page in pages for entry in page["Contents"]]
+    assert [key.encode() for key in listed] == sorted(key.encode() for key in store.held)
+    assert lister._requests.plain.made_elsewhere > len(listed) / 4 / 3
 
 
 def test_the_keys_that_a_store_can_not_hold_are_those_that_it_is_said_not_to_hold(store: Store) -> None:

@@ -54,7 +54,18 @@ def read_answer(content: bytes) -> Answer:
     if not isinstance(page, dict) or page.get("kind") != "storage#objects":
         # Any object without items would else pass for an empty bucket.
         raise NotGoogleError
-    return Answer(page.get("items") or (), page.get("prefixes") or (), page.get("nextPageToken") or None)
+    items, folders, token = (page.get(name) for name in ("items", "prefixes", "nextPageToken"))
+    if not all(part is None or isinstance(part, list) for part in (items, folders)) or not isinstance(
+        token, str | None
+    ):
+        raise NotGoogleError
+    if not all(isinstance(folder, str) and _is_unicode(folder) for folder in folders or ()):
+        raise NotGoogleError
+    return Answer(items or (), folders or (), token or None)
+
+
+def _is_unicode(text: str) -> bool:
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def rows_of(items: Sequence[dict[str, Any]]) -> pa.RecordBatch:

@@ -11,7 +11,7 @@ import dagster as dg
 from dagster_celery.core_execution_loop import core_celery_execution_loop
 from dagster_celery.executor import CELERY_CONFIG, CeleryExecutor
 
-from registration_pipeline.orchestration.celery.options import OPTIONS
+from registration_pipeline.orchestration.celery.options import OPTIONS, STEPS_QUEUE
 from registration_pipeline.orchestration.celery.signs import LOST_SECONDS, Sign, Signs
 from registration_pipeline.orchestration.private_dagster import RetryMode, submit_celery_step
 
@@ -50,7 +50,8 @@ class WatchedResult:
         """
         if not self._result.ready():
             raise StepLostError(str(self._sign))
-        return self._result.get()
+        # Celery refuses to wait in a task, as which the run is executed; this does not wait any more.
+        return self._result.get(disable_sync_subtasks=False)
 
     def revoke(self) -> None:
         """Take the task back, if no worker has begun with it."""
@@ -86,7 +87,7 @@ def celery_steps(init_context: dg.InitExecutorContext) -> WatchingExecutor:
         retries=RetryMode.from_config(config["retries"]),
         broker=config.get("broker"),
         backend=config.get("backend"),
-        config_source={**OPTIONS, **(config.get("config_source") or {})},
+        config_source={**OPTIONS, "task_default_queue": STEPS_QUEUE, **(config.get("config_source") or {})},
         include=config.get("include"),
     )
     made.lost_seconds = config["lost_seconds"]

@@ -9,6 +9,9 @@ from typing import Any
 PUBLISH_SECONDS = 60
 """How long a run waits for a broker that restarts before its launch has failed."""
 
+STEPS_QUEUE = "dagster-steps"
+"""Steps have a queue, and workers, of their own: a run waits for its steps, and runs on all workers would wait for ever."""
+
 _STEP_SECONDS = 5
 
 OPTIONS: dict[str, Any] = {
