@@ -138,7 +138,7 @@ def divide_reading(project: Project, source: SourceSettings) -> "tuple[str, int]
         UsageError: there is no inventory.
     """
     from registration_pipeline.inventory.inventory import require_inventory
-    from registration_pipeline.inventory.key_ranges.reading import ranges_of
+    from registration_pipeline.inventory.key_ranges.quantiles import ranges_of
 
     inventory = require_inventory(project.store, source.name)
     return inventory.inventory_id, ranges_of(inventory, source.key_ranges)
