@@ -91,8 +91,6 @@ JSON = st.recursive(
     lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=3), below, max_size=3),
     max_leaves=8,
 )
-
-
 ITEM_KEYS = st.sampled_from(["objectUrl", "title", "clientMetadata", "objectUrl_0", "objectUrl_1", "imageMetadata"])
 
 

@@ -15,12 +15,9 @@ from registration_pipeline.errors import ConfigurationError
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.facts.tables.conftest import Tables
 
-
 FRAMES = pa.schema(
     [("key", pa.string()), ("frame", pa.int32()), ("e", pa.list_(pa.float32())), ("g", pa.list_(pa.float64(), 1))]
 )
-
-
 frame_rows = st.fixed_dictionaries(
     {
         "key": st.sampled_from(["a", "b", "c"]),

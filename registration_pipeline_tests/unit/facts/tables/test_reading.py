@@ -22,18 +22,13 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.unit.facts.tables.conftest import Tables
 
-
 KEYS = ("a", "b", "raw/ü.jpg", "z", "Z", "é", "e\u0301", "")
-
-
 RowsOfFiles = list[list[dict[str, Any]]]
 
 
 scalars = (
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=5)
 )
-
-
 lines = st.fixed_dictionaries(
     {"key": st.sampled_from(KEYS)},
     optional={
@@ -106,8 +101,6 @@ columns = st.fixed_dictionaries(
         "l": st.none() | st.lists(st.none() | st.integers(-9, 9), max_size=3),
     }
 )
-
-
 PARQUET = pa.schema(
     [("key", pa.string()), ("n", pa.int64()), ("f", pa.float64()), ("t", pa.string()), ("l", pa.list_(pa.int32()))]
 )

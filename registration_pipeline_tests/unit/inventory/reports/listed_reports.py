@@ -28,12 +28,8 @@ if TYPE_CHECKING:
 
     from registration_pipeline.errors import HaltError
 
-
 BUCKET = "fleet-bucket"
-
-
 TONIGHT = SNAPSHOT + timedelta(hours=25)
-
 
 HOSTILE = [
     *("a b", "a+b", "a%2Fb", "a%", "%41", "é composed", "e\u0301", "\U0001f600.png", "dbl//x", "/lead", "marker/"),
