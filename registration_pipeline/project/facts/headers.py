@@ -9,6 +9,7 @@ from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.facts.headers.dicom import missing_library
 from registration_pipeline.facts.headers.kind import HEADER_KIND
 from registration_pipeline.facts.headers.schema import UNREADABLE, latest_headers
+from registration_pipeline.inventory.inventory import require_inventory
 from registration_pipeline.planning.decision import digest_rules
 from registration_pipeline.planning.header_needs import holds_dicom, needs_digest, objects_without_header
 from registration_pipeline.planning.history import load_history
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 class SourceHeaders(SourceFacts):
     """The headers of one source; arguments are those of ``SourceFacts``."""
 
-    def _to_read(self, inventory: "Inventory", bounds: "KeyBounds | None", *, again: bool) -> ToRead | None:
+    def _to_read(self, bounds: "KeyBounds | None", *, again: bool) -> ToRead | None:
+        inventory = require_inventory(self._store, self._source.name)
         history, previous = load_history(self._store, self._source.name), latest_headers(self._store, self._source.name)
         if not (again or self._may_lack(inventory, history, previous)):
             return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from registration_pipeline.facts.media.kind import media_kind
 from registration_pipeline.facts.media.schema import MEDIA, MEDIA_SCHEMA
 from registration_pipeline.facts.reading.spec import latest_reading
+from registration_pipeline.inventory.inventory import require_inventory
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.planning.fact_needs import objects_to_probe
 from registration_pipeline.planning.history import load_history
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 class SourceMedia(SourceFacts):
     """The media metadata of one source; arguments are those of ``SourceFacts``."""
 
-    def _to_read(self, inventory: "Inventory", bounds: "KeyBounds | None", *, again: bool) -> ToRead | None:
+    def _to_read(self, bounds: "KeyBounds | None", *, again: bool) -> ToRead | None:
         name = self._source.name
+        inventory = require_inventory(self._store, name)
         history = load_history(self._store, name)
         notes = facts_notes(self._source, inventory, history)
         before = latest_reading(self._store, name, MEDIA, MEDIA_SCHEMA)

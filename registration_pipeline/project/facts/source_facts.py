@@ -11,14 +11,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from registration_pipeline.facts.reading.reading import ObjectReading, Reading, ReadingProgress
-from registration_pipeline.inventory.inventory import require_inventory
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from registration_pipeline.facts.reader import ObjectReader
     from registration_pipeline.facts.reading.spec import FactKind
-    from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.key_ranges.reading import KeyBounds
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
@@ -61,8 +59,8 @@ class SourceFacts(ABC):
         self._store, self._source, self._reader, self._clock = store, source, reader, clock
 
     @abstractmethod
-    def _to_read(self, inventory: "Inventory", bounds: "KeyBounds | None", *, again: bool) -> ToRead | None:
-        """Return what the next plan needs of an inventory and is not known; None: there is nothing to read."""
+    def _to_read(self, bounds: "KeyBounds | None", *, again: bool) -> ToRead | None:
+        """Return what the next plan needs of the latest inventory and is not known; None: there is nothing to read."""
 
     def read(self, progress: Callable[[ReadingProgress], None] | None = None, *, again: bool = False) -> Reading | None:
         """Read what planning the latest inventory needs and is not known; None: there is nothing to read.
@@ -77,7 +75,7 @@ class SourceFacts(ABC):
             HaltError: the store can't be read.
             StateError: the state can't be read or written.
         """
-        found = self._to_read(require_inventory(self._store, self._source.name), None, again=again)
+        found = self._to_read(None, again=again)
         if found is None:
             return None
         return self._reading(found, progress).read(found.candidates, found.notes, always=found.always)
@@ -95,7 +93,7 @@ class SourceFacts(ABC):
         Raises:
             HaltError: as ``read``.
         """
-        found = self._to_read(require_inventory(self._store, self._source.name), bounds, again=again)
+        found = self._to_read(bounds, again=again)
         return None if found is None else self._reading(found, progress).read_part(found.candidates)
 
     def _reading(self, found: ToRead, progress: Callable[[ReadingProgress], None] | None) -> ObjectReading[Any]:
