@@ -18,7 +18,7 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.tracing import span, traced
 
 if TYPE_CHECKING:
-    from registration_pipeline.planning.upserts.plan import UpsertPlan
+    from registration_pipeline.planning.upserts.request import UpsertPlan
     from registration_pipeline.submission.datasets.linking import LinkTotals
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.tracking.due import ChunkTask
