@@ -14,6 +14,8 @@ def disorder(keys: pa.StringArray) -> tuple[str, str] | None:
 
     Arrow compares the UTF-8 bytes, which is also the order of code points that Python compares by.
     """
+    if not len(keys):
+        return None
     increasing = pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))
     if pc.all(increasing, min_count=0).as_py():
         return None
