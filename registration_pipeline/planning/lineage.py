@@ -16,6 +16,7 @@ from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import Wave, is_wave_id, load_wave, wave_files, wave_order
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, census_folder, lineage_name, plan_folder
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.sealed import sealed_json
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def discard_uncommitted(store: StateStore, history: PlanHistory, wave: Wave) -> 
         for wave_id in store.folders(folder_of(wave.source)):
             if wave_id in done or not is_wave_id(wave_id) or wave_order(wave_id) > newest:
                 continue
-            for name in list(store.names(folder_of(wave.source, wave_id))):
+            for name in list(own_names(store, folder_of(wave.source, wave_id))):
                 if name not in kept and name.endswith(".parquet"):
                     store.delete(name)
                     removed += 1
