@@ -58,7 +58,7 @@ def test_names_hold_a_nonce_and_count_up_per_stem(store: StateStore) -> None:
 
     assert re.fullmatch(r"fleet/plan/20261121T020000Z/part-[0-9a-f]{8}-00000\.parquet", names[0])
     assert names[1].endswith("-00001.parquet")
-    assert re.fullmatch(r"fleet/plan/w1/chunks-[0-9a-f]{8}-00000\.parquet", names[2])
+    assert re.fullmatch(r"fleet/plan/20261121T020000Z/chunks-[0-9a-f]{8}-00000\.parquet", names[2])
     assert other.new_name("part", "parquet") not in names
 
 
