@@ -347,7 +347,7 @@ def test_a_note_that_arrives_after_its_process_gave_up_names_parts_that_are_ther
     late, lister = Late(), KeysLister(LETTERS, ENDS)
     division = begin(store, lister)
     with pytest.raises(StateError, match="no answer"):
-        list_one(late, lister, division, 0)  # type: ignore[arg-type]
+        list_one(late, lister, division, 0)
     for name, data in late.late:
         store.create(name, data)
 
