@@ -120,7 +120,8 @@ def _list_range(own: SourceNames) -> dg.OpDefinition:
 def _commit(own: SourceNames) -> dg.OpDefinition:
     @dg.op(
         name=f"{own.ident}_{names.LIST_STEP}",
-        description="Makes one inventory of the key ranges that were listed, after reading all of its rows once more.",
+        description="Makes one inventory of the key ranges that were listed, after reading all of its rows once more. A range "
+        "that had no step, because the run was interrupted and repeated, is listed first.",
         pool=own.listing_pool,
         ins={"listed": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
@@ -133,7 +134,8 @@ def _commit(own: SourceNames) -> dg.OpDefinition:
         with errors_as_failures():
             opened, current = load_source(context, own)
             runs = runs_gone_on_with(context)
-            found = commit_inventory(opened, current, runs, context.log.info, context.log.warning)
+            is_over = run_is_over(context.instance)
+            found = commit_inventory(opened, current, runs, context.log.info, context.log.warning, is_over=is_over)
             report = inventory_report(opened, current, own, found)
         for check in report.checks:
             event: Any = check.as_event(context.instance)  # Dagster takes it, and its annotation lacks it
