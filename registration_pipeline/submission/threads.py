@@ -61,7 +61,7 @@ class GeneratorThreads:
         """Let a thread do some work."""
         future = self._pool.submit(work)
         self._under_way.add(future)  # type: ignore[arg-type]  # its result is of no interest there
-        future.add_done_callback(self._under_way.discard)  # type: ignore[arg-type]
+        future.add_done_callback(self._under_way.discard)
         return future
 
     def _begin(self) -> None:
