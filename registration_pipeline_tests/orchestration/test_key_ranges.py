@@ -23,6 +23,7 @@ from registration_pipeline.orchestration.private_dagster import (
     RESUME_RETRY_TAG,
     RETRY_NUMBER_TAG,
     ROOT_RUN_ID_TAG,
+    DagsterExecutionInterruptedError,
     InMemoryJob,
 )
 from registration_pipeline.orchestration.runs.goes_on import other_listings, run_is_over, runs_gone_on_with
@@ -202,6 +203,32 @@ def test_a_run_whose_ranges_another_one_has_cleared_away_lists_all_again_from_it
     again = repeated(instance, failed)
 
     assert_listed(divided, 7, again)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_a_command_that_is_interrupted_in_a_range_ends_there_and_is_finished_from_its_failure(
+    divided: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[LocalLister] = []
+    whole = LocalLister.list_objects
+
+    def interrupted(self: LocalLister) -> Iterator[pa.RecordBatch]:
+        listed.append(self)
+        if len(listed) == 2:
+            raise DagsterExecutionInterruptedError  # as Ctrl-C does in a step
+        yield from whole(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalLister, "list_objects", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(instance, divided.own.inventory_job)
+    ended = newest_run(instance)
+    assert (len(listed), ended.status) == (2, DagsterRunStatus.CANCELED)
+
+    repeated(instance, ended)
+
+    assert_listed(divided, 6, ended.run_id)
 
 
 def begun_by(pipeline: Pipeline, run: str) -> None:
