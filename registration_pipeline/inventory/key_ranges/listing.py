@@ -234,6 +234,18 @@ def read_range(store: StateStore, source: str, inventory_id: str, number: int) -
     return read_record(store, inventory_range_name(source, inventory_id, number), ListedRange.from_json)
 
 
+def missing_ranges(store: StateStore, division: Division) -> list[int]:
+    """Return the numbers of the ranges that were not listed, by one listing of the inventory's folder.
+
+    Raises:
+        StateError: the state can't be read.
+    """
+    source, inventory_id = division.source, division.inventory_id
+    present = {*store.names(inventory_folder(source, inventory_id))}
+    names = (inventory_range_name(source, inventory_id, number) for number in range(division.ranges))
+    return [number for number, name in enumerate(names) if name not in present]
+
+
 def _note(store: StateStore, source: str, inventory_id: str, listed: ListedRange) -> ListedRange:
     """Say that a range was listed; of two processes that listed it the first is believed."""
     try:
