@@ -22,6 +22,7 @@ from registration_pipeline.planning.header_needs import (
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.planning.object_facts import PlanFacts
 from registration_pipeline.settings.units import asks_for_headers
+from registration_pipeline.state.ahead import both
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,12 +94,16 @@ class SourceHeaders:
         self, progress: Callable[[ReadingProgress], None] | None, *, again: bool, bounds: "KeyBounds | None" = None
     ) -> "tuple[ObjectReading[Any], _Candidates, dict[str, object]] | None":
         """Return what reads, what of, and what is noted of it; None: there is nothing to read."""
-        inventory = latest_inventory(self._store, self._source.name)
+        store, name = self._store, self._source.name
+        inventory, (history, previous) = both(
+            store,
+            lambda: latest_inventory(store, name),
+            lambda: both(store, lambda: load_history(store, name), lambda: latest_headers(store, name)),
+        )
         if inventory is None:
             raise UsageError(
                 f"Source {self._source.name} has no inventory: run `registration-pipeline inventory {self._source.name}` first"
             )
-        history, previous = load_history(self._store, self._source.name), latest_headers(self._store, self._source.name)
         if not (again or self._may_lack(inventory, history, previous)):
             return None
         if previous is None and not holds_dicom(self._store, self._source, inventory):
@@ -128,7 +133,8 @@ class SourceHeaders:
             return (
                 wave is None
                 or wave.listing_digest != inventory.digest
-                or wave.rules_digest != digest_rules(self._source, PlanFacts.of(self._store, self._source))
+                or wave.rules_digest
+                != digest_rules(self._source, PlanFacts.of(self._store, self._source, has_headers=False))
             )
         notes: Any = previous.notes
         # With a plan that lost waves, objects are unplanned again whose headers have dropped out of the set.

@@ -192,3 +192,23 @@ def test_what_was_folded_before_the_summary_does_not_keep_it_from_being_written_
 
     assert Journal(store, "fleet").summarise()
     assert not Journal(store, "fleet").summarise()
+
+
+def test_a_snapshot_is_as_of_the_next_term_and_of_no_other(store: ListingStore) -> None:
+    with submission(store):
+        pass
+    seen = snapshot(store, {})
+
+    with submission(store) as next_one:
+        assert seen.is_as_of(next_one.term)
+        assert not snapshot(store, {}).is_as_of(next_one.term), "read while the lease was held"
+    with submission(store) as later:
+        assert not seen.is_as_of(later.term), "another one was between the two"
+    assert not seen.is_as_of(None)
+
+
+def test_a_snapshot_of_a_state_that_was_never_submitted_is_as_of_the_first_term(store: ListingStore) -> None:
+    seen = snapshot(store, {})
+
+    with submission(store) as first:
+        assert seen.is_as_of(first.term)
