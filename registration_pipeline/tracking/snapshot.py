@@ -81,7 +81,7 @@ def read_snapshot(
     source: str,
     *,
     history: PlanHistory | None = None,
-    known: Mapping[str, FoldedChunk] | None = None,
+    before: SourceSnapshot | None = None,
 ) -> SourceSnapshot:
     """Read the state of a source.
 
@@ -89,12 +89,15 @@ def read_snapshot(
         store: the state.
         source: its name.
         history: what was planned, if it was read a moment ago.
-        known: journals of an earlier snapshot; only those that have other entries by now are read.
+        before: an earlier snapshot; the plan is read if there are other waves by now, and journals that have other entries.
 
     Raises:
         StateCorruptError: a file of the state is damaged.
     """
     stamp = _stamp(store, source)
+    known = before.journals if before is not None else None
+    if before is not None and history is None and before.stamp.waves == stamp.waves:
+        return replace(before, journals=Journal(store, source).fold_all(known), stamp=stamp)
     history = history or load_history(store, source)
     chunks, journals = both(
         store, lambda: load_chunks_of(store, history), lambda: Journal(store, source).fold_all(known)
@@ -120,7 +123,7 @@ def current_snapshot(
     before = held.get(place)
     if history is None and before is not None and before.stamp.is_quiet and before.stamp == _stamp(store, source):
         return before
-    snapshot = read_snapshot(store, source, history=history, known=before.journals if before else None)
+    snapshot = read_snapshot(store, source, history=history, before=before)
     held.clear()  # a process that works on many sources keeps no more than one
     held[place] = snapshot
     return snapshot

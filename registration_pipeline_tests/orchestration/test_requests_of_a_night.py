@@ -111,9 +111,9 @@ def test_a_night_with_new_objects_lists_the_journals_before_and_after_its_submis
     assert opened.total() == 4, "by the command, and once for all steps of its run"
 
 
-MOST_OF_A_QUIET_NIGHT = {"PUT": 12, "GET": 24, "HEAD": 4, "LIST": 40, "DELETE": 2}
+MOST_OF_A_QUIET_NIGHT = {"PUT": 12, "GET": 20, "HEAD": 4, "LIST": 38, "DELETE": 2}
 """What docs/deployment/state-in-a-bucket.md prices."""
-MOST_OF_A_NIGHT_WITH_1_000_NEW = {"PUT": 32, "GET": 48, "HEAD": 16, "LIST": 80, "DELETE": 8}
+MOST_OF_A_NIGHT_WITH_1_000_NEW = {"PUT": 32, "GET": 32, "HEAD": 12, "LIST": 60, "DELETE": 8}
 
 
 @pytest.mark.slow

@@ -279,7 +279,7 @@ class Journal:
         named = [name for name in present if found[name]]
         kept = named[: len(named) + 1 - runs_to_merge([*(found[name] for name in named), found[None]], small=_SMALL)]
         lines = self._lines({chunk_id: one for chunk_id, one in folded.items() if one.summary not in kept})
-        write_summary(self._store, self._source, lines, replaces=[name for name in present if name not in kept])
+        write_summary(self._store, self._source, lines, present=present, kept=kept)
         return True
 
     def _lines(self, folded: Mapping[str, FoldedChunk]) -> Iterator[tuple[str, Sequence[str], list[dict[str, Any]]]]:

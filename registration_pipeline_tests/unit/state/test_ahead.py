@@ -10,6 +10,7 @@ import pytest
 from obstore.store import MemoryStore
 
 from registration_pipeline.errors import StateNotFoundError
+from registration_pipeline.state import bucket as bucket_module
 from registration_pipeline.state.ahead import both, each, read_all
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.local import LocalStateStore
@@ -113,3 +114,43 @@ def test_on_a_disk_calls_come_one_after_the_other(tmp_path: Path) -> None:
     assert both(disk, lambda: seen.append(threading.current_thread().name), lambda: seen.append("second"))
     assert each(disk, seen.append, ["third", "fourth"])
     assert seen == [threading.current_thread().name, "second", "third", "fourth"]
+
+
+def test_a_part_that_was_written_just_now_is_opened_without_a_request(tmp_path: Path) -> None:
+    store, path = BucketStateStore(MemoryStore(), "memory://state"), tmp_path / "part"
+    path.write_bytes(b"p" * 5_000)
+    store.create_from_file("fleet/plan/part.parquet", path)
+    obstore.delete(store._store, "fleet/plan/part.parquet")
+
+    with store.open("fleet/plan/part.parquet") as file:
+        assert file.read() == path.read_bytes()
+    store.delete("fleet/plan/part.parquet")
+    with pytest.raises(StateNotFoundError):
+        store.open("fleet/plan/part.parquet")
+
+
+def test_a_large_part_is_not_kept_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket_module, "_KEPT_FILE_BYTES", 4_999)
+    store, path = BucketStateStore(MemoryStore(), "memory://state"), tmp_path / "part"
+    path.write_bytes(b"p" * 5_000)
+    store.create_from_file("fleet/plan/part.parquet", path)
+    obstore.delete(store._store, "fleet/plan/part.parquet")
+
+    with pytest.raises(StateNotFoundError):
+        store.open("fleet/plan/part.parquet")
+
+
+def test_what_is_kept_in_memory_stays_below_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was used last stays; the same name once more, after it was deleted, counts once."""
+    monkeypatch.setattr(bucket_module, "_KEPT_BYTES", 15_000)
+    store = BucketStateStore(MemoryStore(), "memory://state")
+    for number in (1, 2, 3):
+        store.create(f"fleet/{number}", b"x" * 5_000)
+    with store.open("fleet/1") as file:
+        file.read()
+    store.create("fleet/4", b"x" * 5_000)
+
+    for number in (1, 2, 3, 4):
+        obstore.delete(store._store, f"fleet/{number}")
+    kept = [number for number in (1, 2, 3, 4) if store._written.get(f"fleet/{number}") is not None]
+    assert kept == [1, 3, 4]

@@ -151,7 +151,7 @@ def test_journals_that_were_written_are_neither_read_again_nor_other_than_read(f
         fleet.register(concluded=concluded)
     store = Asked(fleet)
 
-    known = read_snapshot(store, "fleet", known=held[fleet.store.uri, "fleet"].journals)
+    known = read_snapshot(store, "fleet", before=held[fleet.store.uri, "fleet"])
     assert store.read_of["journal"] == 0
 
     read = read_snapshot(fleet.store, "fleet")
