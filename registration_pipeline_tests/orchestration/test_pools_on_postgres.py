@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from threading import Barrier
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -13,8 +14,8 @@ import sqlalchemy as db
 
 from benchmarks.postgres_server import postgres_programs, postgres_server
 from registration_pipeline import build_definitions
-from registration_pipeline.orchestration.names import ConfigurationNames, SourceNames
-from registration_pipeline.orchestration.private_dagster import InstanceRef
+from registration_pipeline.orchestration.names import SOURCE_TAG, ConfigurationNames, SourceNames
+from registration_pipeline.orchestration.private_dagster import CheckError, InstanceRef, RetryMode
 from registration_pipeline.orchestration.runs.pools import ensure_pools
 from registration_pipeline.orchestration.runs.stale_runs import build_stale_run_sensor
 from registration_pipeline_tests.orchestration.test_embedding import settings_of
@@ -129,3 +130,19 @@ def test_the_sensor_makes_the_pools_of_runs_whose_steps_have_processes_of_their_
     build_stale_run_sensor(ConfigurationNames(), ["scans"]).evaluate_tick(dg.build_sensor_context(instance=host))
 
     assert limits(host, "scans") == dict.fromkeys(("encord_submission", "listing"), (3, True, 3))
+
+
+def test_the_executor_for_celery_makes_the_pools_before_it_asks_for_a_place(
+    open_host: Callable[[int], dg.DagsterInstance],
+) -> None:
+    pytest.importorskip("dagster_celery")
+    from registration_pipeline.orchestration.celery.executor import WatchingExecutor
+
+    host = open_host(1)
+    run = dg.DagsterRun(job_name="reels_sync", tags={SOURCE_TAG: "reels"})
+    executor = WatchingExecutor(retries=RetryMode.ENABLED)  # type: ignore[no-untyped-call]
+
+    with pytest.raises(CheckError):  # it goes on to the steps, which are not given here
+        next(executor.execute(SimpleNamespace(instance=host, dagster_run=run), None))
+
+    assert limits(host, "reels") == dict.fromkeys(("encord_submission", "listing"), (1, True, 1))
