@@ -38,7 +38,7 @@ class Doses:
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
         model_examples: examples of the submission's state machine, of each seed.
         model_seeds: at least this many seeds of it; seeds go on until enough events of its list were seen.
-        upsert_examples: examples of the state machine of upserts; the fast tier runs 8 others.
+        upsert_examples: examples of the state machine of upserts; the fast tier runs 4 others.
         audit_worlds: folders in Encord and states beside them that are audited, each beside a model; all six findings come
             at least twice in 40.
         adopted_worlds: of these, adopted and synced.
