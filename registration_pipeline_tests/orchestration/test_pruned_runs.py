@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
 from registration_pipeline.orchestration.partitions import update_partitions
@@ -51,6 +52,7 @@ def events_of(instance: dg.DagsterInstance, run_id: str) -> Path:
     return Path(storage.path_for_shard(run_id))
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_the_same_without_the_runs_that_nothing_shown_is_from(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:
@@ -84,6 +86,7 @@ def test_what_is_shown_is_the_same_without_the_runs_that_nothing_shown_is_from(
     assert len(pipeline.urls()) == len(set(pipeline.urls())) == 3
 
 
+@pytest.mark.slow
 def test_the_runs_of_archived_chunks_may_go_and_a_chunk_that_comes_back_is_shown_by_the_next_sync(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:
