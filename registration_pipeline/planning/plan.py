@@ -7,6 +7,7 @@ What does not belong here: the single decisions (``decision.py``), cutting (``ch
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError, UsageError
@@ -111,19 +112,15 @@ def plan_source(
         StateConflictError: other planners committed first, again and again.
         StateCorruptError: a committed file is missing or unreadable.
     """
-    facts, history = both(
-        store,
-        lambda: PlanFacts.of(store, source, headers=headers, metadata=metadata, media=media),
-        lambda: _whole_history(store, source.name, is_trusted=True, restores=not dry_run),
-    )
+    read_facts = partial(PlanFacts.of, store, source, headers=headers, metadata=metadata, media=media)
+    facts, history = both(store, read_facts, partial(_whole_history, store, source.name, restores=not dry_run))
     digest, is_trusted = digest_rules(source, facts), True
     for attempt in range(_MOST_ATTEMPTS):
         if attempt:
             history = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run)
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
         planned = inventory or _newest_inventory(store, source.name, history.latest)
-        existing = _existing_wave(store, history, planned, digest)
-        if existing is not None:
+        if (existing := _existing_wave(store, history, planned, digest)) is not None:
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
         run = _run(store, source, planned, history, facts=facts, limits=limits, progress=progress)
         try:
@@ -134,10 +131,9 @@ def plan_source(
                 raise
             is_trusted = False  # its files are damaged, or two other planners have replaced it meanwhile
             continue
-        uri_before = _other_uri(history.latest, source)
         if dry_run or commit_wave(store, wave, history.number + 1):
-            history = history if dry_run else _followed_by(store, history, wave, compacts=compacts)
-            return Plan(wave, run.chunks, history, created=not dry_run, uri_before=uri_before)
+            new = history if dry_run else _followed_by(store, history, wave, compacts=compacts)
+            return Plan(wave, run.chunks, new, created=not dry_run, uri_before=_other_uri(history.latest, source))
     raise _outpaced(source)
 
 
@@ -162,7 +158,7 @@ def _outpaced(source: SourceSettings) -> StateConflictError:
     )
 
 
-def _whole_history(store: StateStore, source: str, *, is_trusted: bool, restores: bool) -> PlanHistory:
+def _whole_history(store: StateStore, source: str, *, is_trusted: bool = True, restores: bool) -> PlanHistory:
     history = load_history(store, source, is_trusted=is_trusted)
     if restores:
         restore_markers(store, history)
