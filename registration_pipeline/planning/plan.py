@@ -117,8 +117,7 @@ def plan_source(
         if attempt:
             history, newest = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run), None
         planned = inventory or _newest_inventory(store, source.name, history.latest, newest)
-        existing = _existing_wave(store, history, planned, digest)
-        if existing is not None:
+        if (existing := _existing_wave(store, history, planned, digest)) is not None:
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
         run = _run(store, source, planned, history, facts=facts, limits=limits, progress=progress)
         try:
@@ -129,10 +128,9 @@ def plan_source(
                 raise
             is_trusted = False  # its files are damaged, or two other planners have replaced it meanwhile
             continue
-        uri_before = _other_uri(history.latest, source)
         if dry_run or commit_wave(store, wave, history.number + 1):
-            history = history if dry_run else _followed_by(store, history, wave, compacts=compacts)
-            return Plan(wave, run.chunks, history, created=not dry_run, uri_before=uri_before)
+            new = history if dry_run else _followed_by(store, history, wave, compacts=compacts)
+            return Plan(wave, run.chunks, new, created=not dry_run, uri_before=_other_uri(history.latest, source))
     raise _outpaced(source)
 
 
@@ -169,7 +167,7 @@ def _outpaced(source: SourceSettings) -> StateConflictError:
     )
 
 
-def _whole_history(store: StateStore, source: str, *, is_trusted: bool, restores: bool) -> PlanHistory:
+def _whole_history(store: StateStore, source: str, *, is_trusted: bool = True, restores: bool) -> PlanHistory:
     history = load_history(store, source, is_trusted=is_trusted)
     if restores:
         restore_markers(store, history)
