@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.errors import StateCorruptError, UsageError
 from registration_pipeline.ids import is_inventory_id
 from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.digest import ListingDigest
@@ -151,6 +151,18 @@ def _write_listing(
 def latest_inventory(store: StateStore, source: str) -> Inventory | None:
     """Return the newest committed inventory of a source, or None."""
     return next(_newest_first(store, source), None)
+
+
+def require_inventory(store: StateStore, source: str) -> Inventory:
+    """Return the newest committed inventory of a source.
+
+    Raises:
+        UsageError: it has none.
+    """
+    inventory = latest_inventory(store, source)
+    if inventory is None:
+        raise UsageError(f"Source {source} has no inventory: run `registration-pipeline inventory {source}` first")
+    return inventory
 
 
 def recent_inventories(store: StateStore, source: str, most: int, without: Container[str] = ()) -> list[Inventory]:

@@ -100,7 +100,8 @@ def _acquired(files: LeaseFiles, turn: Turn, holder: Holder) -> Lease:
             if lease.acquire():
                 turn.end()
                 return lease
-            turn.pause()
+            observer.check()  # who was first: a whole pause without a word could be all that it takes
+            turn.pause(None if observer.is_over else observer)
         else:
             turn.pause(observer)
 

@@ -27,4 +27,4 @@ def test_upserts_over_any_sequence_of_events() -> None:
 @pytest.mark.slow
 @pytest.mark.soak
 def test_upserts_over_many_sequences_of_events() -> None:
-    run_state_machine_as_test(UpsertMachine, settings=settings(PROFILE, max_examples=DOSES.model_examples))
+    run_state_machine_as_test(UpsertMachine, settings=settings(PROFILE, max_examples=DOSES.upsert_examples))
