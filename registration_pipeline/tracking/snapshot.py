@@ -151,7 +151,7 @@ def written_journals(held: Held, place: str, source: str) -> Iterator[Callable[[
         yield take
     finally:
         if (before := held.get((place, source))) is not None:
-            # Not current any more: the next one who asks for the snapshot lists the journals again.
+            # Not current any more: the next one that asks for the snapshot lists the journals again.
             stamp = replace(before.stamp, is_quiet=False)
             held[place, source] = replace(before, journals={**before.journals, **written}, stamp=stamp)
 
