@@ -58,6 +58,7 @@ class Size:
         objects: of each source.
         chunk_size: objects of an upload job.
         job_seconds: how long an upload job takes in Encord.
+        jobs_at_once: how many of all sources Encord works on at once; a source has up to eight open.
         workers: Celery workers, one run at a time each.
         lost_seconds: the launcher's option; the shipped value is for machines that boot.
         persistent_broker: whether Redis writes its tasks to a file.
@@ -68,6 +69,7 @@ class Size:
     objects: int
     chunk_size: int = 500
     job_seconds: float = 0.5
+    jobs_at_once: int = 8
     workers: int = 3
     lost_seconds: int = 10
     persistent_broker: bool = True
@@ -271,7 +273,9 @@ def cluster(size: Size, folder: Path) -> Iterator[Cluster]:
             folder=folder,
             postgres=stack.enter_context(postgres(free_port())),
             redis=stack.enter_context(redis_server(is_persistent=size.persistent_broker)),
-            sandbox=stack.enter_context(sandbox_server(folder / "sandbox", job_seconds=size.job_seconds, workers=8)),
+            sandbox=stack.enter_context(
+                sandbox_server(folder / "sandbox", job_seconds=size.job_seconds, workers=size.jobs_at_once)
+            ),
             listing=stack.enter_context(listing_server("deep", size.objects)),
             state_endpoint="",
             code_port=free_port(),

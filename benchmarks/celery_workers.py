@@ -87,6 +87,7 @@ class Campaign:
             for source in size.names:
                 self._launch(source)
             while True:
+                self._outcome.connections = max(self._outcome.connections, self._cluster.postgres.connections())
                 for share, fault in [one for one in faults if self._registered() >= one[0] * chunks]:
                     faults.remove((share, fault))
                     fault()
@@ -118,7 +119,6 @@ class Campaign:
 
     def _registered(self) -> int:
         ((count,),) = self._cluster.postgres.ask(_REGISTERED)
-        self._outcome.connections = max(self._outcome.connections, self._cluster.postgres.connections())
         return int(count)
 
     def _has_ended(self, instance: Any) -> bool:
@@ -208,7 +208,8 @@ def _cpu_seconds(leader: int) -> float:
 def table_of(size: Size, *, has_faults: bool, has_others: bool = True) -> Table:
     """Measure one worker and all workers, unless only faults are wanted, and all workers with faults, if they are wanted."""
     table = Table(
-        f"celery_workers: {size.sources} sources with {size.all_objects:,} objects, jobs of {size.job_seconds} s",
+        f"celery_workers: {size.sources} sources with {size.all_objects:,} objects, jobs of {size.job_seconds} s, "
+        f"{size.jobs_at_once} at once",
         ("", "time", "objects/s", "beside one worker", "CPU workers", "CPU sandbox", "CPU all", "runs"),
     )
     one = replace(size, workers=1)
@@ -260,6 +261,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--chunk-size", type=int, default=500)
     parser.add_argument("--job-seconds", type=float, default=1.0)
+    parser.add_argument("--jobs-at-once", type=int, default=8, help="upload jobs that the sandbox works on at once")
     parser.add_argument("--lost-seconds", type=int, default=10)
     parser.add_argument("--faults", action="store_true")
     parser.add_argument("--only-faults", action="store_true", help="without the runs to compare with")
@@ -270,6 +272,7 @@ def main() -> None:
         objects=chosen.objects // chosen.sources,
         chunk_size=chosen.chunk_size,
         job_seconds=chosen.job_seconds,
+        jobs_at_once=chosen.jobs_at_once,
         workers=chosen.workers,
         lost_seconds=chosen.lost_seconds,
         persistent_broker=not chosen.volatile_broker,

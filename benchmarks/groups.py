@@ -7,17 +7,17 @@ The last plan has five times as many objects, all of them scattered members.
 from __future__ import annotations
 
 import re
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.measure import run_stage, tree_size
+from benchmarks.measure import run_stage
 from benchmarks.project import SOURCE, environment, load_project, write_configuration
 from benchmarks.synthetic import MODIFIED_AT, e_tag_of
 from benchmarks.table import Table, figures, megabytes
+from benchmarks.temporary_peak import TemporaryPeak
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -96,7 +96,7 @@ def plan(watch: Stopwatch) -> None:
     import registration_pipeline.planning.plan  # before the clock starts
 
     project, source = load_project()
-    with _TemporaryPeak() as peak, watch:
+    with TemporaryPeak() as peak, watch:
         made = project.plan(source)
     watch.facts.update(units=sum(chunk.units for chunk in made.chunks), temporary_bytes=peak.bytes)
     del registration_pipeline
@@ -167,29 +167,3 @@ class _Lister:
             return f"rigs/{member // MEMBERS_PER_GROUP:07d}/{member % MEMBERS_PER_GROUP:04d}.png"
         groups = self._members // MEMBERS_PER_GROUP
         return f"rigs/{member // groups:04d}/{member % groups:07d}.png"
-
-
-class _TemporaryPeak:
-    """The most bytes that lay in the temporary folder, seen every tenth of a second."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        import tempfile
-
-        while not self._ended.wait(0.1):
-            try:
-                self.bytes = max(self.bytes, tree_size(Path(tempfile.gettempdir()))[1])
-            except FileNotFoundError:  # removed while it was measured
-                continue

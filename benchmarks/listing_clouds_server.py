@@ -6,23 +6,15 @@ the client. What does not belong here: signatures and odd keys, for which the te
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import os
-import random
 import sys
-import threading
-from bisect import bisect_left
+from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
-from benchmarks.listing_server import BUCKET, LAYOUTS, Bucket, Range
-from benchmarks.servers import announce, farewell
+from benchmarks.listing_server import BUCKET, Answer, Bucket, Range, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_BLOCK, _BASES = 1_000, 64
 _GOOGLE_PAGE, _AZURE_PAGE = 1_000, 5_000
 
 # The fields that an inventory asks for. Google's own client gets no more here, though it asks for all: in its favour.
@@ -49,43 +41,7 @@ _HEAD = (
 )
 
 
-class CloudBucket(Bucket):
-    """A ``Bucket`` whose entries are written as one of the clouds writes them."""
-
-    def __init__(self, layout: str, objects: int, entry: str) -> None:
-        self._entry, self._key_at = entry, entry.replace("{{", "{").index("{key}")
-        super().__init__(layout, objects)
-
-    def starting_at(self, key: str) -> int:
-        """Return the number of the first object whose key is not less."""
-        return bisect_left(range(self.objects), key, key=self.key_of)
-
-    def _block(self, block: int) -> bytearray:
-        data = bytearray(self._bases[block % _BASES])
-        leading = f"{block * _BLOCK:0{len(self._digits)}d}"[: len(self._digits) - 3]
-        for place, digit in zip(self._digits, leading, strict=False):
-            data[self._key_at + place :: self._width] = digit.encode() * _BLOCK
-        return data
-
-    def _render_bases(self) -> tuple[int, list[bytes]]:
-        chance = random.Random(2026)
-        bases = []
-        for _ in range(_BASES):
-            entries = [
-                self._entry.format(
-                    key=self.key_of(row),
-                    day=chance.randrange(10, 29),
-                    md5=base64.b64encode(chance.randbytes(16)).decode(),
-                    size=chance.randrange(100_000, 1_000_000),
-                    kind="",
-                )
-                for row in range(_BLOCK)
-            ]
-            bases.append("".join(entries).encode())
-        return len(bases[0]) // _BLOCK, bases
-
-
-def google_page(bucket: CloudBucket, asked: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+def google_page(bucket: Bucket, asked: Mapping[str, str]) -> Iterator[bytes | memoryview]:
     """Yield the parts of the answer to one ``Objects: list`` request."""
     prefix, most = asked.get("prefix", ""), min(int(asked.get("maxResults", _GOOGLE_PAGE)), _GOOGLE_PAGE)
     found = bucket.below(prefix)
@@ -102,7 +58,7 @@ def google_page(bucket: CloudBucket, asked: Mapping[str, str]) -> Iterator[bytes
     yield b"]}"
 
 
-def azure_page(bucket: CloudBucket, asked: Mapping[str, str], *, is_hierarchical: bool) -> Iterator[bytes | memoryview]:
+def azure_page(bucket: Bucket, asked: Mapping[str, str], *, is_hierarchical: bool) -> Iterator[bytes | memoryview]:
     """Yield the parts of the answer to one List Blobs request."""
     prefix, most = asked.get("prefix", ""), min(int(asked.get("maxresults", _AZURE_PAGE)), _AZURE_PAGE)
     found = bucket.below(prefix)
@@ -123,69 +79,23 @@ def azure_page(bucket: CloudBucket, asked: Mapping[str, str], *, is_hierarchical
     yield f"</Blobs>{marker}</EnumerationResults>".encode()
 
 
-class Answers(asyncio.Protocol):
-    """One connection: GET requests in, pages out, after a latency."""
-
-    def __init__(self, bucket: CloudBucket, cloud: str, latency: float) -> None:
-        self._bucket, self._cloud, self._latency, self._received = bucket, cloud, latency, b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See ``asyncio.Protocol``."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """See ``asyncio.Protocol``; a client sends its next request when it has the answer."""
-        self._received += data
-        head, end, rest = self._received.partition(b"\r\n\r\n")
-        if not end:
-            return
-        self._received = rest
-        path, _, query = head.split(b" ", 2)[1].decode("ascii").partition("?")
-        asyncio.get_running_loop().call_later(self._latency, self._answer, path, dict(parse_qsl(query)))
-
-    def _answer(self, path: str, asked: Mapping[str, str]) -> None:
-        if self._cloud == "google":
-            is_list = path.endswith("/o")
-            body = (
-                list(google_page(self._bucket, asked)) if is_list else [b'{"kind":"storage#bucket","name":"benchmark"}']
-            )
-            kind = "application/json"
-        else:
-            body = list(azure_page(self._bucket, asked, is_hierarchical=self._cloud == "azure folders"))
-            kind = "application/xml"
-        length = sum(map(len, body))
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
-        self._transport.writelines([head.encode(), *body])
-
-
-async def _serve(
-    bucket: CloudBucket, cloud: str, latency: float, started: threading.Event, facts: dict[str, str]
-) -> None:
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Answers(bucket, cloud, latency), "127.0.0.1", 0)
-    facts["endpoint_url"] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    started.set()
-    async with server:
-        await server.serve_forever()
+def google_answer(bucket: Bucket, path: str, asked: Mapping[str, str]) -> Answer:
+    """Return the answer to a request of Google's client, which also asks for the bucket itself."""
+    about_bucket = [b'{"kind":"storage#bucket","name":"benchmark"}']
+    return Answer("application/json", google_page(bucket, asked) if path.endswith("/o") else about_bucket)
 
 
 def main(cloud: str, layout: str, objects: str, latency: str) -> None:
-    """Serve until standard input is closed; the latency is in seconds."""
-    assert layout in LAYOUTS
-    entry = _GOOGLE if cloud == "google" else _AZURE
-    if cloud == "azure folders":
-        entry = entry.replace("{kind}", "<ResourceType>file</ResourceType>")
-    started, facts = threading.Event(), dict[str, str]()
-    bucket = CloudBucket(layout, int(objects), entry)
-    threading.Thread(
-        target=asyncio.run, args=(_serve(bucket, cloud, float(latency), started, facts),), daemon=True
-    ).start()
-    started.wait()
-    announce(bucket=BUCKET, **facts)
-    farewell()
-    sys.stdout.flush()
-    os._exit(0)  # whatever connections are still open
+    """Serve a bucket of ``google``, ``azure`` or ``azure folders``; the latency is in seconds."""
+    if cloud == "google":
+        serve(partial(google_answer, Bucket(layout, int(objects), _GOOGLE)), float(latency))
+    is_hierarchical = cloud == "azure folders"
+    kind = "<ResourceType>file</ResourceType>" if is_hierarchical else ""
+    bucket = Bucket(layout, int(objects), _AZURE.replace("{kind}", kind))
+    serve(
+        lambda _, asked: Answer("application/xml", azure_page(bucket, asked, is_hierarchical=is_hierarchical)),
+        float(latency),
+    )
 
 
 if __name__ == "__main__":

@@ -9,19 +9,20 @@ is used (``bucket_server.py``).
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import random
 import sys
 import threading
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeAlias
 from urllib.parse import parse_qsl, quote_plus
 
 from benchmarks.servers import announce, farewell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 BUCKET = "benchmark"
 LAYOUTS = {
@@ -55,10 +56,17 @@ class Range:
 
 
 class Bucket:
-    """Objects ``0`` to ``objects - 1`` with keys of one layout, and pages of them as XML."""
+    """Objects ``0`` to ``objects - 1`` with keys of one layout, and pages of them.
 
-    def __init__(self, layout: str, objects: int) -> None:
+    Args:
+        layout: of ``LAYOUTS``.
+        objects: how many.
+        entry: what a store writes of one of them; it is filled with ``str.format``.
+    """
+
+    def __init__(self, layout: str, objects: int, entry: str = _ENTRY) -> None:
         self._pattern, self.objects = LAYOUTS[layout], objects
+        self._entry, self._key_at = entry, entry.replace("{{", "{").index("{key}")
         self._digits = [place for place, character in enumerate(self._pattern) if character == "#"]
         self._width, self._bases = self._render_bases()
 
@@ -73,6 +81,10 @@ class Bucket:
         """Return the number of the first object whose key is greater."""
         return bisect_right(range(self.objects), key, key=self.key_of)
 
+    def starting_at(self, key: str) -> int:
+        """Return the number of the first object whose key is not less."""
+        return bisect_left(range(self.objects), key, key=self.key_of)
+
     def below(self, prefix: str) -> Range:
         """Return the objects whose keys start with a prefix."""
         numbers = range(self.objects)
@@ -80,7 +92,7 @@ class Bucket:
         return Range(start, bisect_left(numbers, prefix + _BEYOND, key=self.key_of))
 
     def entries(self, start: int, end: int) -> Iterator[memoryview]:
-        """Yield the XML of objects, at most a block at a time."""
+        """Yield what is written of objects, at most a block at a time."""
         while start < end:
             block, row = divmod(start, _BLOCK)
             rows = min(_BLOCK - row, end - start)
@@ -102,7 +114,7 @@ class Bucket:
         data = bytearray(self._bases[block % _BASES])
         leading = f"{block * _BLOCK:0{len(self._digits)}d}"[: len(self._digits) - 3]
         for place, digit in zip(self._digits, leading, strict=False):
-            data[len("<Contents><Key>") + place :: self._width] = digit.encode() * _BLOCK
+            data[self._key_at + place :: self._width] = digit.encode() * _BLOCK
         return data
 
     def _render_bases(self) -> tuple[int, list[bytes]]:
@@ -110,10 +122,11 @@ class Bucket:
         bases = []
         for _ in range(_BASES):
             entries = [
-                _ENTRY.format(
+                self._entry.format(
                     key=self.key_of(row),
-                    day=chance.randrange(1, 29),
+                    day=chance.randrange(10, 29),
                     e_tag=f"{chance.getrandbits(128):032x}",
+                    md5=base64.b64encode(chance.randbytes(16)).decode(),
                     size=chance.randrange(100_000, 1_000_000),
                 )
                 for row in range(_BLOCK)
@@ -122,11 +135,27 @@ class Bucket:
         return len(bases[0]) // _BLOCK, bases
 
 
-class Answers(asyncio.Protocol):
+class Answer(NamedTuple):
+    """What is sent back.
+
+    Args:
+        kind: its content type.
+        parts: its body.
+    """
+
+    kind: str
+    parts: Iterable[bytes | memoryview]
+
+
+Answering: TypeAlias = "Callable[[str, Mapping[str, str]], Answer]"
+"""Makes the answer to a request of its path and its query."""
+
+
+class Connection(asyncio.Protocol):
     """One connection: GET requests in, pages out, after a latency."""
 
-    def __init__(self, bucket: Bucket, latency: float) -> None:
-        self._bucket, self._latency, self._received = bucket, latency, b""
+    def __init__(self, answer: Answering, latency: float) -> None:
+        self._make_answer, self._latency, self._received = answer, latency, b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See ``asyncio.Protocol``."""
@@ -140,17 +169,18 @@ class Answers(asyncio.Protocol):
         if not end:
             return
         self._received = rest
-        _, _, query = head.split(b" ", 2)[1].decode("ascii").partition("?")
+        path, _, query = head.split(b" ", 2)[1].decode("ascii").partition("?")
         asked = dict(parse_qsl(query))
         if self._latency:
-            asyncio.get_running_loop().call_later(self._latency, self._answer, asked)
+            asyncio.get_running_loop().call_later(self._latency, self._answer, path, asked)
         else:
-            self._answer(asked)
+            self._answer(path, asked)
 
-    def _answer(self, asked: Mapping[str, str]) -> None:
-        body = list(page(self._bucket, asked))
+    def _answer(self, path: str, asked: Mapping[str, str]) -> None:
+        answer = self._make_answer(path, asked)
+        body = list(answer.parts)
         length = sum(map(len, body))
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: {length}\r\n\r\n"
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {answer.kind}\r\nContent-Length: {length}\r\n\r\n"
         self._transport.writelines([head.encode(), *body])
 
 
@@ -178,24 +208,30 @@ def page(bucket: Bucket, asked: Mapping[str, str]) -> Iterator[bytes | memoryvie
     yield b"</ListBucketResult>"
 
 
-async def _serve(bucket: Bucket, latency: float, started: threading.Event, facts: dict[str, str]) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Answers(bucket, latency), "127.0.0.1", 0)
+async def _serve(answer: Answering, latency: float, started: threading.Event, facts: dict[str, str]) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(answer, latency), "127.0.0.1", 0)
     facts["endpoint_url"] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     started.set()
     async with server:
         await server.serve_forever()
 
 
-def main(layout: str, objects: str, latency: str) -> None:
-    """Serve until standard input is closed; the latency is in seconds."""
+def serve(answer: Answering, latency: float) -> NoReturn:
+    """Serve until standard input is closed, each answer after so many seconds, and end the process."""
     started, facts = threading.Event(), dict[str, str]()
-    serving = _serve(Bucket(layout, int(objects)), float(latency), started, facts)
+    serving = _serve(answer, latency, started, facts)
     threading.Thread(target=asyncio.run, args=(serving,), daemon=True).start()
     started.wait()
     announce(bucket=BUCKET, **facts)
     farewell()
     sys.stdout.flush()
     os._exit(0)  # whatever connections are still open
+
+
+def main(layout: str, objects: str, latency: str) -> None:
+    """Serve a bucket of S3; the latency is in seconds."""
+    bucket = Bucket(layout, int(objects))
+    serve(lambda _, asked: Answer("application/xml", page(bucket, asked)), float(latency))
 
 
 if __name__ == "__main__":

@@ -8,16 +8,15 @@ numbers of 32 bits become JSON, and what a table of them takes.
 from __future__ import annotations
 
 import json
-import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.measure import run_stage, tree_size
 from benchmarks.project import SOURCE, environment, load_project, write_configuration
 from benchmarks.synthetic import SyntheticLister, key_of
 from benchmarks.table import Table, figures, megabytes, rate
+from benchmarks.temporary_peak import TemporaryPeak
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -141,7 +140,7 @@ def read(watch: Stopwatch) -> None:
 
     project, source = load_project()
     before = tree_size(Path(project.settings.state))[1]
-    with _TemporaryPeak() as disk, watch:
+    with TemporaryPeak() as disk, watch:
         facts = _facts(project, source)
     watch.facts["rows"] = facts.rows
     watch.facts["temporary_bytes"] = disk.bytes
@@ -166,7 +165,7 @@ def merge(watch: Stopwatch) -> None:
     assert inventory is not None
     before, found = tree_size(Path(project.settings.state))[1], 0
     with (
-        _TemporaryPeak() as disk,
+        TemporaryPeak() as disk,
         watch,
         FactsWriter(project.store, SOURCE, "merged", "1", VALUES_SCHEMA) as writer,
     ):
@@ -266,30 +265,3 @@ def _table_path() -> Path:
     project, _ = load_project()
     folder: Path = project.settings.path.parent
     return folder / "table.parquet"
-
-
-class _TemporaryPeak:
-    """The most bytes that lay in the temporary folder, seen every tenth of a second."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.1):
-            self.bytes = max(self.bytes, self._seen())
-
-    def _seen(self) -> int:
-        try:
-            return tree_size(Path(tempfile.gettempdir()))[1]
-        except FileNotFoundError:  # removed while it was measured
-            return 0

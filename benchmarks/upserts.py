@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from benchmarks.measure import Stopwatch
-    from registration_pipeline.planning.upserts.plan import UpsertRequest
+    from registration_pipeline.planning.upserts.request import UpsertRequest
 
 _BATCH: Final = 65_536
 _SETTINGS: Final = "    metadata:\n      - {table: /nowhere/labels.parquet, key: image}\n    upsert_metadata: true\n"
@@ -139,7 +139,8 @@ def conclude(watch: Stopwatch, *, of_upserts: bool) -> None:
 
 def plan_pass(watch: Stopwatch) -> None:
     """Stage: compare everything, and commit the wave."""
-    from registration_pipeline.planning.upserts.plan import is_due, plan_upserts
+    from registration_pipeline.planning.upserts.plan import plan_upserts
+    from registration_pipeline.planning.upserts.request import is_due
 
     project, _ = load_project()
     with watch:
@@ -151,7 +152,7 @@ def plan_pass(watch: Stopwatch) -> None:
 
 def ask_whether_due(watch: Stopwatch) -> None:
     """Stage: what a night costs in which nothing changed."""
-    from registration_pipeline.planning.upserts.plan import is_due
+    from registration_pipeline.planning.upserts.request import is_due
 
     with watch:
         due = is_due(_request(), has_retries=False)
@@ -162,7 +163,7 @@ def _request() -> UpsertRequest:
     from registration_pipeline.facts.metadata.metadata_set import METADATA
     from registration_pipeline.facts.sets import latest_facts
     from registration_pipeline.objects import MediaKind
-    from registration_pipeline.planning.upserts.plan import UpsertRequest
+    from registration_pipeline.planning.upserts.request import UpsertRequest
     from registration_pipeline.project.project import utc_now
     from registration_pipeline.state.layout import upserts_source
     from registration_pipeline.tracking.upserts import RegistrationView, retry_policy, upsert_view

@@ -11,11 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from registration_pipeline.cli.failure_output import print_failures
 from registration_pipeline.cli.output import (
     LONGEST_SHOWN,
     is_stdout_ascii,
     notice,
-    print_failures,
     print_json,
     print_plan,
     print_status,

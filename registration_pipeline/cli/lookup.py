@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from registration_pipeline.cli.missing_source import require_source
-from registration_pipeline.cli.output import print_json, say, stdout
+from registration_pipeline.cli.output import cell, print_json, say, stdout
 from registration_pipeline.cli.session import DONE, open_project, open_source
 from registration_pipeline.counted import counted
-from registration_pipeline.foreign_text import printable
 from registration_pipeline.tracking.chunk_list import ChunkInfo, list_chunks
 from registration_pipeline.tracking.search.find import ObjectFinder
 from registration_pipeline.tracking.search.found import Attempt, FoundObject, Place
@@ -48,7 +46,7 @@ def _list_chunks(chunks: Sequence[ChunkInfo]) -> None:
             f"{counted(chunk.units, 'unit')}, {counted(chunk.objects, 'object')}, {counted(chunk.attempts, 'attempt')}"
         )
         job = f", job {chunk.job_id}" if chunk.job_id else ""
-        said = f": {_cell(_said_of(chunk))}" if _said_of(chunk) else ""
+        said = f": {cell(_said_of(chunk))}" if _said_of(chunk) else ""
         say(f"{chunk.chunk_id}: {chunk.state.replace('_', ' ')}, {counts}{job}{said}")
 
 
@@ -65,7 +63,7 @@ def _print_chunks(chunks: Sequence[ChunkInfo]) -> None:
         said = _said_of(chunk)
         numbers = (f"{chunk.units:,}", f"{chunk.objects:,}")
         cells = (chunk.chunk_id, chunk.kind, *numbers, chunk.state, f"{chunk.attempts:,}", chunk.job_id or "", said)
-        table.add_row(*(_cell(cell) for cell in cells))
+        table.add_row(*map(cell, cells))
     stdout().print(table)
 
 
@@ -89,11 +87,11 @@ def find_objects(config: Path | None, name: str, keys: Sequence[str], *, as_json
 
 
 def _print_object(found: FoundObject) -> None:
-    say(f"{_cell(found.key)}: [bold]{found.place.value.replace('_', ' ')}[/bold]: {_cell(found.explanation)}.")
+    say(f"{cell(found.key)}: [bold]{found.place.value.replace('_', ' ')}[/bold]: {cell(found.explanation)}.")
     for name, value in _facts_of(found):
-        say(f"  {name}: {_cell(value)}")
+        say(f"  {name}: {cell(value)}")
     for attempt in found.history:
-        say(f"  attempt {attempt.number}, {_time(attempt)}: {_cell(_outcome_of(attempt))}")
+        say(f"  attempt {attempt.number}, {_time(attempt)}: {cell(_outcome_of(attempt))}")
 
 
 def _facts_of(found: FoundObject) -> list[tuple[str, str]]:
@@ -124,7 +122,3 @@ def _outcome_of(attempt: Attempt) -> str:
     if attempt.is_registered is not None:
         return ("registered" if attempt.is_registered else f"failed, {attempt.reason}") + job + said
     return attempt.event.replace("_", " ") + job + said
-
-
-def _cell(text: str) -> str:
-    return escape(printable(text).replace("\n", "\\n"))

@@ -20,15 +20,13 @@ from registration_pipeline.cli.modes import MODES, log_line
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.foreign_text import printable
-from registration_pipeline.objects import remedy_of
 from registration_pipeline.orchestration.metadata import shown_value
 from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.plan import Plan
 from registration_pipeline.planning.suffixes import REST
-from registration_pipeline.planning.upserts.plan import UpsertPlan
+from registration_pipeline.planning.upserts.request import UpsertPlan
 from registration_pipeline.planning.wave import PlannedChunk
 from registration_pipeline.project.preflight import Finding
-from registration_pipeline.tracking.failures.files import FailureRow, FailureTally
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.status import SourceStatus
 
@@ -62,14 +60,13 @@ _UPSERT_LABELS = {
     ),
 }
 """What is said of one unit, and of several."""
+
 _COUNTS = ("objects", "excluded", "rejected", "registered", "pending", "failed", "changed", "deleted", "quarantined")
 _NOT_PLAIN = re.compile(r"[^\n -~]+")
 LONGEST_SHOWN = 20
 _MOST_SUFFIXES = 5
-_LONG_KEY = 40
 _NO_UNITS = "Excluded and rejected objects are in no unit, so the units do not add up to the objects."
 _PIPE_COLUMNS = 140
-_TABLE_COLUMNS = 120
 
 
 class _Console(Console):
@@ -134,7 +131,7 @@ def notice(text: str, level: str | None = None, *, source: str | None = None) ->
         stderr().print(escape(printable(text)))
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
     """Return a value that comes from outside as a table cell: one line, no markup, no control characters."""
     return escape(printable(str(value)).replace("\n", "\\n"))
 
@@ -178,7 +175,7 @@ def _add_rejected(table: Table, statuses: Sequence[SourceStatus]) -> None:
         counts = (status.accepted_rejected for status in statuses)
         table.add_row("rejected, reason accepted", *("-" if count is None else f"{count:,}" for count in counts))
     if any(status.rejected_suffixes for status in statuses):
-        table.add_row("unsupported types", *(_cell(_by_suffix(status.rejected_suffixes)) for status in statuses))
+        table.add_row("unsupported types", *(cell(_by_suffix(status.rejected_suffixes)) for status in statuses))
 
 
 def _status_table(statuses: Sequence[SourceStatus]) -> Table:
@@ -237,7 +234,7 @@ def print_plan(source: str, plan: Plan, listed_at: datetime | None, *, dry_run: 
     say(escape(f"{source}: {what}.{newer}"))
     _print_counts(counts)
     for warning in plan.warnings.lines() if dry_run else ():  # the run of a plan has shown its own
-        say(f"  [yellow]warning[/yellow]: {_cell(warning)}")
+        say(f"  [yellow]warning[/yellow]: {cell(warning)}")
     _print_chunks(plan.chunks)
 
 
@@ -250,7 +247,7 @@ def print_upserts(plan: UpsertPlan) -> None:
         if found[name]:
             say(f"  upserts: {counted(found[name], 'unit')} {one if found[name] == 1 else several}")
         for unit in plan.invalid if name == "invalid" else ():
-            say(f"    {_cell(unit.key)}: {unit.reason}: {_cell(unit.message or '')}")
+            say(f"    {cell(unit.key)}: {unit.reason}: {cell(unit.message or '')}")
     if not plan.samples:
         return
     table = Table()
@@ -258,7 +255,7 @@ def print_upserts(plan: UpsertPlan) -> None:
         table.add_column(name, overflow="fold")
     for sample in plan.samples:
         values = (sample.key, sample.change.name, shown_value(sample.change.before), shown_value(sample.change.after))
-        table.add_row(*map(_cell, values))
+        table.add_row(*map(cell, values))
     stdout().print(table)
 
 
@@ -285,9 +282,9 @@ def _print_counts(counts: PlanCounts) -> None:
     for reason, count in sorted(counts.rejected_by_reason.items()):
         say(f"  rejected objects: {count:,} {reason}")
     if counts.rejected_suffixes:
-        say(f"  unsupported types by suffix: {_cell(_by_suffix(counts.rejected_suffixes))}")
+        say(f"  unsupported types by suffix: {cell(_by_suffix(counts.rejected_suffixes))}")
     for rule, count in sorted(counts.excluded_by_rule.items()):
-        say(f"  excluded objects: {count:,} by {_cell(rule)}")
+        say(f"  excluded objects: {count:,} by {cell(rule)}")
 
 
 def _print_chunks(chunks: Sequence[PlannedChunk]) -> None:
@@ -298,7 +295,7 @@ def _print_chunks(chunks: Sequence[PlannedChunk]) -> None:
         for chunk in chunks[:LONGEST_SHOWN]:
             table.add_row(
                 *(chunk.chunk_id, chunk.kind.value),
-                *(f"{chunk.units:,}", f"{chunk.objects:,}", f"{chunk.bytes:,}", _cell(chunk.first_key)),
+                *(f"{chunk.units:,}", f"{chunk.objects:,}", f"{chunk.bytes:,}", cell(chunk.first_key)),
             )
         stdout().print(table)
     if len(chunks) > LONGEST_SHOWN:
@@ -322,88 +319,3 @@ def print_findings(findings: Iterable[Finding]) -> None:
         mark = mark if finding.was_checked else "[yellow]not checked[/yellow]"
         source = f"{escape(finding.source)}: " if finding.source else ""
         say(f"{source}{finding.what}: {mark}: {escape(printable(finding.detail))}")
-
-
-def print_failures(tally: FailureTally, statuses: Iterable[SourceStatus]) -> None:
-    """Print the first failures as a table and say how to get all of them; ``statuses`` explain what no failure means."""
-    if not tally.rows:
-        for status in statuses:
-            say(f"{status.source}: {_without_failures(status)}")
-        return
-    show = _list_failures if stdout().width < _TABLE_COLUMNS else _print_failure_table
-    show(tally)
-    if tally.rows > tally.shown:
-        say(f"… and {counted(tally.rows - tally.shown, 'more row')}: --out FILE.csv writes all of them.")
-    for reason, rows in sorted(tally.reasons.items()):
-        say(f"{reason}: {_behind_rows(rows, tally.objects_by_reason[reason])}, {remedy_of(reason)}")
-
-
-def _print_failure_table(tally: FailureTally) -> None:
-    table = Table(title=_title_of(tally), title_justify="left", title_style="bold")
-    for name in ("source", "key", "objects", "stage", "reason", "message"):
-        table.add_column(name, overflow="fold")
-    for row in tally.sample:
-        others = tally.others(row)
-        key = row.key + (_others_of(row, others) if others else "")
-        values = (row.source, key, f"{row.objects + others:,}", row.stage, row.reason, _without_key(row))
-        table.add_row(*(_cell(value or "") for value in values))
-    stdout().print(table)
-
-
-def _list_failures(tally: FailureTally) -> None:
-    """Print each key on a line of its own: six columns of a narrow table would break it into pieces."""
-    say(_title_of(tally))
-    for row in tally.sample:
-        others = tally.others(row)
-        more = f" and {counted(row.objects - 1, 'more object')} of its unit" if row.objects > 1 else ""
-        say(_cell(row.key + (_others_of(row, others) if others else more)))
-        say(f"    {row.source}, {row.stage}: {row.reason}: {_cell(_without_key(row))}")
-
-
-def _others_of(row: FailureRow, others: int) -> str:
-    """Name the objects that have the same reason as the one of the row, because they are of one unit."""
-    return f" and {counted(others, 'other object')} of unit {row.group_key!r}"
-
-
-def _without_key(row: FailureRow) -> str:
-    """Return the message without the key and the URL of the object if they are long: the row has the key already."""
-    message = row.message or ""
-    for text, name in ((row.object_url, "<URL>"), (row.key, "<key>")):
-        if text and len(text) > _LONG_KEY:
-            message = message.replace(text, name)
-    return message
-
-
-def _behind_rows(rows: int, objects: int) -> str:
-    """Say how many objects are behind rows of the failure log; most are one object each."""
-    return f"{objects:,}" if rows == objects else f"{counted(objects, 'object')} in {counted(rows, 'row')}"
-
-
-def _title_of(tally: FailureTally) -> str:
-    """Say what the rows of a failure log are about."""
-    said = [not_linked(tally.unlinked)] if tally.unlinked else []
-    if tally.upsert_units:
-        said.insert(0, f"new metadata of {counted(tally.upsert_units, 'unit')} is not sent")
-    return "; ".join([*([not_registered(tally.objects)] if tally.objects or not said else []), *said])
-
-
-def not_registered(count: int) -> str:
-    """Say how many objects are not registered."""
-    return f"{counted(count, 'object')} {'is' if count == 1 else 'are'} not registered"
-
-
-def not_linked(count: int) -> str:
-    """Say how many registered units could not be linked to a dataset."""
-    return f"{counted(count, 'unit')} {'is' if count == 1 else 'are'} registered and could not be linked to the dataset"
-
-
-def _without_failures(status: SourceStatus) -> str:
-    if status.inventory_id is None:
-        return (
-            f"nothing is planned yet; `registration-pipeline sync {status.source}` lists the bucket and registers its "
-            "objects."
-        )
-    if status.pending:
-        pending = f"{counted(status.pending, 'object')} {'is' if status.pending == 1 else 'are'} pending"
-        return f"nothing failed, and {pending}; the next sync submits what is due."
-    return "every object that should be registered is registered."

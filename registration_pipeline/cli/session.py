@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from registration_pipeline.cli.errors import print_error
+from registration_pipeline.cli.failure_output import not_linked, not_registered
 from registration_pipeline.cli.interrupt import at_forced_end, at_interrupt
 from registration_pipeline.cli.modes import MODES
-from registration_pipeline.cli.output import not_linked, not_registered, notice
+from registration_pipeline.cli.output import notice
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import LeaseBusyError, RegistrationPipelineError, UsageError
 from registration_pipeline.project.project import Project

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.errors import StateCorruptError
+from registration_pipeline.errors import StateCorruptError, UsageError
 from registration_pipeline.ids import is_inventory_id
 from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.digest import ListingDigest
@@ -90,6 +90,7 @@ def take_inventory(
     source: str,
     clock: Callable[[], datetime],
     progress: Callable[[ListingProgress], None] | None = None,
+    expected: int | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Inventory:
     """List a source and commit what was found.
@@ -103,6 +104,7 @@ def take_inventory(
         source: the source's name.
         clock: gives the aware time.
         progress: called with the progress of the listing after every batch.
+        expected: objects of the inventory before, for the progress; None: not known.
         monotonic: seconds that never go back.
 
     Raises:
@@ -113,8 +115,7 @@ def take_inventory(
     """
     started_at = clock().astimezone(UTC)
     ensure_layout(store, source, started_at)
-    last = latest_inventory(store, source) if progress else None
-    reporter = ListingReporter(lister, progress, monotonic, expected=last.objects if last else None)
+    reporter = ListingReporter(lister, progress, monotonic, expected=expected)
     with claimed_inventory_id(store, source, started_at) as inventory_id:
         files = FileSet(store, inventory_folder(source, inventory_id))
         parts, totals, digest = _write_listing(lister, files, reporter)
@@ -150,6 +151,18 @@ def _write_listing(
 def latest_inventory(store: StateStore, source: str) -> Inventory | None:
     """Return the newest committed inventory of a source, or None."""
     return next(_newest_first(store, source), None)
+
+
+def require_inventory(store: StateStore, source: str) -> Inventory:
+    """Return the newest committed inventory of a source.
+
+    Raises:
+        UsageError: it has none.
+    """
+    inventory = latest_inventory(store, source)
+    if inventory is None:
+        raise UsageError(f"Source {source} has no inventory: run `registration-pipeline inventory {source}` first")
+    return inventory
 
 
 def recent_inventories(store: StateStore, source: str, most: int, without: Container[str] = ()) -> list[Inventory]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from registration_pipeline.errors import ListingError
+from registration_pipeline.inventory.key_order import disorder
 
 
 class ListingTotals:
@@ -47,11 +48,8 @@ class ListingTotals:
         first = keys[0].as_py()
         if self.last_key is not None and not self.last_key < first:
             raise self._disorder(self.last_key, first)
-        # Arrow compares the UTF-8 bytes, which is also the order of code points that Python compares by.
-        increasing = pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))
-        if not pc.all(increasing, min_count=0).as_py():
-            fault = pc.index(increasing, pa.scalar(value=False)).as_py()
-            raise self._disorder(keys[fault].as_py(), keys[fault + 1].as_py())
+        if (pair := disorder(keys)) is not None:
+            raise self._disorder(*pair)
         self.first_key = first if self.first_key is None else self.first_key
         self.last_key = keys[-1].as_py()
         self._check_range()

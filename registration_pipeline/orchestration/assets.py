@@ -25,12 +25,13 @@ from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,
-    failure_log_stage,
+    failure_log_report,
     inventory_stage,
     plan_stage,
 )
 from registration_pipeline.orchestration.upserts import build_upserts_asset
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.submission import write_failure_log
 
 # In a run of this many a chunk costs Dagster some ms of CPU, against 4 s with a run each (benchmark `orchestration`), and a
 # crash repeats no more than this.
@@ -97,7 +98,9 @@ def _failure_log(own: SourceNames) -> dg.AssetsDefinition:
     @hosted(own, "failure_log")
     def failure_log(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         with errors_as_failures():
-            return _result(failure_log_stage(*load_source(context, own), context.log.info))
+            project, source = load_source(context, own)
+            written = write_failure_log(project, source, context.log.info)
+            return _result(failure_log_report(project, source, context.log.info, written))
 
     return failure_log
 

@@ -1,40 +1,43 @@
 """One run over many chunks, the same for a backfill, a job and the command line: manifests, registrations, checks.
 
-What belongs here is the order of the stages and which chunks a run means; the stages themselves are in ``stages.py``.
+What belongs here is which chunks a run means, and its checks. What does not belong here: the order of the stages
+(``registration_pipeline/stages/submission.py``), and what is shown of each (``stages.py``).
 """
 
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 
 from registration_pipeline.errors import UsageError
 from registration_pipeline.orchestration.chunk_checks import chunk_checks
-from registration_pipeline.orchestration.dataset import check_after_halt, dataset_stage, has_dataset
 from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.partitions import add_partitions, unknown_partitions
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent
 from registration_pipeline.orchestration.runs.failures import failure_of
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
+from registration_pipeline.orchestration.runs.waits import is_launched
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     ManifestTally,
-    StageReport,
-    failure_log_stage,
+    RegistrationSteps,
     manifest_stage,
-    registration_stage,
+    registration_events,
 )
 from registration_pipeline.project.listener import current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.project.selection import due_chunks, named_chunks
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.submission import ChunksConcluded, Step, register_chunks, submit_chunks
 
 if TYPE_CHECKING:
-    from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.tracking.due import ChunkTask
+
+ChunkEvents: TypeAlias = "Generator[ChunkEvent, None, Sequence[ChunkResult]]"
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class ChunkRun:
         *,
         total: int,
         checks: list[CheckReport],
-    ) -> "Generator[ChunkEvent, None, list[ChunkResult]]":
+    ) -> ChunkEvents:
         """Yield the events of the selected assets, add to ``checks``, and return the results with failures.
 
         Args:
@@ -124,9 +127,38 @@ class ChunkRun:
             LeaseBusyError: a launched run has waited too long for another process; the caller hands it on.
         """
         manifests = ManifestTally(self.project, self.own) if self.own.manifest in selected else None
+        events: ChunkEvents
+        if self.own.registration in selected or manifests is None:
+            stage = register_chunks(
+                self.project, self.source, tasks, total=total, log=self.log.info, with_manifests=manifests is not None
+            )
+            events = self._registration(stage, total, manifests)
+        else:
+            events = self._manifests(tasks, manifests)
+        return self._checked(events, manifests, checks)
+
+    def registered(self, steps: Generator[Step, None, None], *, total: int, checks: list[CheckReport]) -> ChunkEvents:
+        """Yield the events of a run's manifests and registrations; what it does after them is still in ``steps`` then.
+
+        Args:
+            steps: what ``submit`` yields.
+            total: how many chunks they are.
+            checks: see ``register``; so is what is returned and raised.
+        """
+        manifests = ManifestTally(self.project, self.own)
+        return self._checked(self._registration(_chunks_of(steps), total, manifests), manifests, checks)
+
+    def _registration(self, stage: RegistrationSteps, total: int, manifests: ManifestTally | None) -> ChunkEvents:
+        return registration_events(self.project.store, self.own, stage, total=total, manifests=manifests, log=self.log)
+
+    def _manifests(self, tasks: "Iterable[ChunkTask]", manifests: ManifestTally) -> ChunkEvents:
+        yield from manifest_stage(self.project, self.source, manifests, [task.chunk for task in tasks])
+        return ()
+
+    def _checked(self, events: ChunkEvents, manifests: ManifestTally | None, checks: list[CheckReport]) -> ChunkEvents:
         with errors_as_failures(hands_on=True):
             try:
-                failed = yield from self._worked_on(tasks, selected, total, manifests)
+                failed = yield from events
             except Exception:
                 with suppress(Exception):  # the halt is what must be said, and it may be that the state can't be read
                     checks.extend(chunk_checks(self.project, self.source, self.own, manifests))
@@ -134,41 +166,22 @@ class ChunkRun:
             checks.extend(chunk_checks(self.project, self.source, self.own, manifests))
         return failed
 
-    def _worked_on(
-        self,
-        tasks: "Iterable[ChunkTask]",
-        selected: Collection[dg.AssetKey],
-        total: int,
-        manifests: ManifestTally | None,
-    ) -> "Generator[ChunkEvent, None, list[ChunkResult]]":
-        if self.own.registration in selected or manifests is None:
-            return (
-                yield from registration_stage(
-                    self.project, self.source, self.own, tasks, total=total, manifests=manifests, log=self.log
-                )
-            )
-        yield from manifest_stage(self.project, self.source, manifests, [task.chunk for task in tasks])
-        return []
-
-    def link(self, *, retry_failed: bool, checks: list[CheckReport]) -> "tuple[StageReport | None, dg.Failure | None]":
-        """Link what is registered to the source's dataset.
-
-        Args:
-            retry_failed: also what could not be linked before.
-            checks: takes the result of the check when linking halts; else it is in what is shown.
-
-        Returns:
-            what to show, or the failure that ends the run once its failure log is written. Both None: there is no dataset.
-        """
-        if not has_dataset(self.source):
-            return None, None
-        try:
-            with errors_as_failures(hands_on=True):
-                stage = dataset_stage(self.project, self.source, self.own, self.log.info, retry_failed=retry_failed)
-                return stage, None
-        except dg.Failure as halted:
-            checks.extend(check_after_halt(self.project, self.source, self.own))
-            return None, halted
+    def submit(
+        self, tasks: "Iterable[ChunkTask]", *, total: int, is_named: bool, retry_failed: bool, force: bool
+    ) -> Generator[Step, None, None]:
+        """Yield what the run does with chunks and after them; arguments and errors are those of ``submit_chunks``."""
+        return submit_chunks(
+            self.project,
+            self.source,
+            tasks,
+            total=total,
+            log=self.log.info,
+            is_named=is_named,
+            retry_failed=retry_failed,
+            force=force,
+            with_manifests=True,
+            hands_on=is_launched(),
+        )
 
     def alert(self, run_id: str, *, has_listed: bool, has_failure_log: bool = True) -> None:
         """Send a message if the end of the run is news; see ``project/alerts.py``."""
@@ -179,7 +192,21 @@ class ChunkRun:
             self.project, self.source, warn, run_id=run_id, has_listed=has_listed, has_failure_log=has_failure_log
         )
 
-    def failure_log(self) -> StageReport:
-        """Write the source's failure log."""
-        with errors_as_failures():
-            return failure_log_stage(self.project, self.source, self.log.info)
+
+def _chunks_of(
+    steps: Generator[Step, None, None],
+) -> "Generator[ReadyChunk | ChunkResult, None, Sequence[ChunkResult]]":
+    """Yield the chunks of a run until each has its verdict, and return those with failures.
+
+    Ended in the middle, it ends the run, so that no thread goes on while a caller stores what was done.
+    """
+    from registration_pipeline.submission.result import ChunkResult, ReadyChunk
+
+    try:
+        while not isinstance(step := next(steps), ChunksConcluded):
+            assert isinstance(step, ReadyChunk | ChunkResult)
+            yield step
+    except BaseException:
+        steps.close()
+        raise
+    return step.failed

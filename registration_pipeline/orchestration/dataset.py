@@ -17,10 +17,9 @@ from registration_pipeline.orchestration.names import SourceNames
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.stages import CheckReport, StageReport
-from registration_pipeline.project.listener import Log
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
-from registration_pipeline.stages.submission import link_dataset
+from registration_pipeline.stages.submission import DatasetLinked, link_dataset
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.datasets.linking import LinkTotals
@@ -32,19 +31,8 @@ def has_dataset(source: SourceSettings) -> bool:
     return source.dataset is not None
 
 
-def dataset_stage(
-    project: Project, source: SourceSettings, own: SourceNames, log: Log, *, retry_failed: bool = False
-) -> StageReport:
-    """Link what is registered and not linked yet, and describe what is linked.
-
-    Args:
-        project: the configuration.
-        source: which; it has a dataset.
-        own: its names.
-        log: takes a line.
-        retry_failed: also what could not be linked before.
-    """
-    linked = link_dataset(project, source, log, retry_failed=retry_failed)
+def dataset_report(project: Project, source: SourceSettings, own: SourceNames, linked: DatasetLinked) -> StageReport:
+    """Return what to show of a dataset after linking."""
     return StageReport(
         _metadata(project, source, linked.counts, linked.totals), (_complete(source, own, linked.counts),)
     )
@@ -109,7 +97,7 @@ def build_dataset_asset(own: SourceNames) -> dg.AssetsDefinition:
             project, source = load_source(context, own)
         try:
             with errors_as_failures():
-                report = dataset_stage(project, source, own, context.log.info)
+                report = dataset_report(project, source, own, link_dataset(project, source, context.log.info))
         except dg.Failure:
             yield from (check.as_result() for check in check_after_halt(project, source, own))
             raise

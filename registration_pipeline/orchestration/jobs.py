@@ -6,6 +6,7 @@ and checks are the same. What does not belong here: what starts the jobs (``auto
 """
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -14,8 +15,8 @@ from pydantic import Field
 from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.audit import build_audit_job
-from registration_pipeline.orchestration.chunk_run import ChunkRun
-from registration_pipeline.orchestration.dataset import has_dataset
+from registration_pipeline.orchestration.chunk_run import ChunkEvents, ChunkRun
+from registration_pipeline.orchestration.dataset import check_after_halt, dataset_report, has_dataset
 from registration_pipeline.orchestration.facts import asset_keys, build_fact_ops, build_probe_job
 from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.key_ranges import listing_steps
@@ -25,21 +26,29 @@ from registration_pipeline.orchestration.provenance import made_now
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.chunk_events import ChunkEvent, stored_in_batches
 from registration_pipeline.orchestration.runs.handed_on import Work, hand_on
-from registration_pipeline.orchestration.runs.listener import errors_as_failures
+from registration_pipeline.orchestration.runs.listener import errors_as_failures, stopping_failure
 from registration_pipeline.orchestration.runs.planned_events import announce, announced
 from registration_pipeline.orchestration.runs.processes import OWN_RETRIES_TAG
 from registration_pipeline.orchestration.runs.shown_partitions import shown_as_done
 from registration_pipeline.orchestration.stages import (
     CheckReport,
     StageReport,
+    failure_log_report,
     inventory_stage,
     plan_stage,
 )
-from registration_pipeline.orchestration.upserts import upsert_events
+from registration_pipeline.orchestration.upserts import upsert_event, upsert_failure
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.stages.submission import (
+    DatasetLinked,
+    FailureLogBegins,
+    FailureLogWritten,
+    LinkingHalted,
+    Step,
+    UpsertsSent,
+)
 
 if TYPE_CHECKING:
-    from registration_pipeline.submission.result import ChunkResult
     from registration_pipeline.tracking.due import ChunkTask
 
 _FAILS = (
@@ -264,21 +273,23 @@ def _register_op(own: SourceNames) -> dg.OpDefinition:
         run = ChunkRun.open(context, own)
         retry_failed = config.failed or _is_retried_by_a_person(context.run)
         tasks, unknown = _chosen(context, run, config, retry_failed=retry_failed)
-        not_sent = None
+        steps = run.submit(
+            announced(context, own.registration, tasks),
+            total=len(tasks),
+            is_named=bool(config.chunks),
+            retry_failed=retry_failed,
+            force=config.force,
+        )
         try:
-            failed = yield from _register(context, run, tasks)
-            if not config.chunks:
-                upserts = upsert_events(run.project, run.source, own, context, failed=retry_failed, force=config.force)
-                not_sent = yield from upserts
-            halted = yield from _link(context, run, retry_failed=retry_failed)
+            with closing(steps):
+                failed = yield from _register(context, run, tasks, steps)
+                halted, not_sent = yield from _follow(context, run, steps)
         except LeaseBusyError as busy:
             work = Work(
                 tuple(config.chunks), failed=retry_failed, force=config.force, due=config.due, folder=busy.folder
             )
             hand_on(context, own, work, busy)
             return
-        announce(context, own.failure_log)
-        yield from _events(context, own, "failure_log", run.failure_log())
         if halted is None:  # what halts a run is reported by what watches it
             run.alert(context.run_id, has_listed=context.job_name not in (own.submit_job, own.retry_job))
         if (failure := halted or run.failure(failed, unknown) or not_sent) is not None:
@@ -298,30 +309,41 @@ def _chosen(
 
 
 def _register(
-    context: dg.OpExecutionContext, run: ChunkRun, tasks: "list[ChunkTask]"
-) -> "Generator[ChunkEvent, None, list[ChunkResult]]":
-    """Register the chunks, log the checks however that ends, and return the results with failures."""
-    own = run.own
+    context: dg.OpExecutionContext, run: ChunkRun, tasks: "list[ChunkTask]", steps: Generator[Step, None, None]
+) -> ChunkEvents:
+    """Show the registration of the chunks, log the checks however that ends, and return the results with failures."""
     checks: list[CheckReport] = []
-    announced_tasks = announced(context, own.registration, tasks)
     try:
-        registered = run.register(announced_tasks, {own.manifest, own.registration}, total=len(tasks), checks=checks)
+        registered = run.registered(steps, total=len(tasks), checks=checks)
         with run.showing(context.instance, tasks):
             return (yield from stored_in_batches(context, registered))
     finally:
         _log_checks(context, checks)
 
 
-def _link(
-    context: dg.OpExecutionContext, run: ChunkRun, *, retry_failed: bool
-) -> Generator[dg.AssetMaterialization, None, dg.Failure | None]:
-    """Link what is registered to the dataset, and return the failure that ends the run after its failure log, if any."""
-    after_halt: list[CheckReport] = []
-    linked, halted = run.link(retry_failed=retry_failed, checks=after_halt)
-    _log_checks(context, after_halt)
-    if linked is not None:
-        yield from _events(context, run.own, "dataset", linked)
-    return halted
+def _follow(
+    context: dg.OpExecutionContext, run: ChunkRun, steps: Generator[Step, None, None]
+) -> "Generator[ChunkEvent, None, tuple[dg.Failure | None, dg.Failure | None]]":
+    """Show what the run does after its chunks; return what halted linking, and the failure of upserts, if any."""
+    project, source, own = run.project, run.source, run.own
+    halted = not_sent = None
+    with errors_as_failures(hands_on=True):
+        for step in steps:
+            match step:
+                case UpsertsSent():
+                    yield upsert_event(project, own, context.instance, step)
+                    not_sent = upsert_failure(source, step.counts)
+                case DatasetLinked():
+                    yield from _events(context, own, "dataset", dataset_report(project, source, own, step))
+                case LinkingHalted():
+                    halted = stopping_failure(step.error)
+                    _log_checks(context, check_after_halt(project, source, own))
+                case FailureLogBegins():
+                    announce(context, own.failure_log)
+                case FailureLogWritten():
+                    report = failure_log_report(project, source, context.log.info, step)
+                    yield from _events(context, own, "failure_log", report)
+    return halted, not_sent
 
 
 def _is_retried_by_a_person(run: dg.DagsterRun) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.orchestration.partitions import PartitionUpdate
     from registration_pipeline.planning.plan import Plan
-    from registration_pipeline.planning.upserts.plan import UpsertPlan
+    from registration_pipeline.planning.upserts.request import UpsertPlan
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult

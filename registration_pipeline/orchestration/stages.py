@@ -4,10 +4,10 @@ Assets and the ops of jobs call the same functions, so that a run is the same ho
 turning results into metadata and checks; deciding belongs to the core.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
@@ -31,15 +31,16 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.stages.listing import Listed, list_source
 from registration_pipeline.stages.planning import plan_latest
 from registration_pipeline.stages.steps import Steps
-from registration_pipeline.stages.submission import register_chunks, write_failure_log
+from registration_pipeline.stages.submission import FailureLogWritten
 
 if TYPE_CHECKING:
     from registration_pipeline.manifest.files import Manifest
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
-    from registration_pipeline.submission.result import ChunkResult
-    from registration_pipeline.tracking.due import ChunkTask
+    from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.tracking.snapshot import SourceSnapshot
+
+RegistrationSteps: TypeAlias = "Generator[ReadyChunk | ChunkResult, None, Sequence[ChunkResult]]"
 
 _LOG_SECONDS = 30.0
 _MOST_INVALID_SHOWN = 100
@@ -197,9 +198,8 @@ def _schema_check(source: SourceSettings, own: SourceNames, rejected: Mapping[st
     )
 
 
-def failure_log_stage(project: Project, source: SourceSettings, log: Log) -> StageReport:
-    """Write the source's failure log from the state."""
-    written = write_failure_log(project, source, log)
+def failure_log_report(project: Project, source: SourceSettings, log: Log, written: FailureLogWritten) -> StageReport:
+    """Return what to show of a failure log, and log how much of the source is registered."""
     counts = written.status
     eligible = counted(counts.objects - counts.excluded, "object")
     log(f"source {source.name}: {counts.registered:,} of {eligible} registered")
@@ -247,34 +247,31 @@ def manifest_stage(
         listener.advanced(done)
 
 
-def registration_stage(
-    project: Project,
-    source: SourceSettings,
+def registration_events(
+    store: "StateStore",
     own: SourceNames,
-    tasks: "Iterable[ChunkTask]",
+    stage: "RegistrationSteps",
     *,
     total: int,
     manifests: ManifestTally | None,
     log: dg.DagsterLogManager,
-) -> Generator[dg.AssetMaterialization | dg.AssetObservation, None, list["ChunkResult"]]:
-    """Register the chunks: a materialization for each that went through, an observation for each that did not.
+) -> "Generator[dg.AssetMaterialization | dg.AssetObservation, None, Sequence[ChunkResult]]":
+    """Show the registration of chunks: a materialization for each that went through, an observation for each that did not.
 
     Args:
-        project: the configuration.
-        source: where the chunks belong.
-        own: its names.
-        tasks: the chunks, started one by one as there is room for them.
-        total: how many they are.
-        manifests: the event of each chunk's manifest comes too, right before the chunk is sent; None: manifests are made and
-            not shown.
+        store: where the chunks are kept.
+        own: the names of their source.
+        stage: yields each chunk with its verdict and, with ``manifests``, also with its manifest right before it is sent;
+            returns those with failures.
+        total: how many chunks there are.
+        manifests: takes the manifests, whose events come too; None: manifests are made and not shown.
         log: of the run; a chunk with failures is an error in it. Its last line says how many objects are registered.
 
     Returns:
-        The results with failures; the first ``metadata.SAMPLE_ROWS`` of them with their samples.
+        What ``stage`` returns.
     """
     from registration_pipeline.submission.result import ReadyChunk
 
-    stage = register_chunks(project, source, tasks, total=total, log=log.info, with_manifests=manifests is not None)
     objects = registered = 0
     with closing(Steps(stage)) as found:
         for one in found:
@@ -285,7 +282,7 @@ def registration_stage(
             objects, registered = objects + one.chunk.objects, registered + one.registered_objects
             if one.has_failures:
                 log.error(failure_line(one))
-            yield registration_event(project.store, own, one)
+            yield registration_event(store, own, one)
     outcome = f"this run: {registered:,} of {counted(objects, 'object')} registered, in {counted(total, 'chunk')}"
     log.info(outcome)
     return found.end

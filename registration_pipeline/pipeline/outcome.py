@@ -16,8 +16,7 @@ from registration_pipeline.project.alerts import alert_end, alert_trouble
 from registration_pipeline.project.exit_status import exit_status_of
 from registration_pipeline.project.project import utc_now
 from registration_pipeline.project.selection import due_chunks, named_chunks
-from registration_pipeline.stages.steps import Steps
-from registration_pipeline.stages.submission import FailureLogWritten, submit_chunks
+from registration_pipeline.stages.submission import ChunksConcluded, FailureLogWritten, LinkingHalted, submit_chunks
 from registration_pipeline.submission.result import ChunkResult
 from registration_pipeline.tracking.due import named_tasks
 from registration_pipeline.tracking.status import chunk_statuses
@@ -81,17 +80,23 @@ def submit(
         retry_failed=failed,
         force=force,
     )
-    registered, written = 0, None
-    with closing(Steps(steps)) as seen:
-        for step in seen:
-            if isinstance(step, FailureLogWritten):
-                written = step
-            elif isinstance(step, ChunkResult):
-                registered += step.registered_objects if step.is_new else 0
-                if step.has_failures:
-                    log_error(_failure_line(step))
-    if seen.end.halted is not None:
-        raise seen.end.halted
+    registered, concluded, halted, written = 0, None, None, None
+    with closing(steps):
+        for step in steps:
+            match step:
+                case ChunkResult():
+                    registered += step.registered_objects if step.is_new else 0
+                    if step.has_failures:
+                        log_error(_failure_line(step))
+                case ChunksConcluded():
+                    concluded = step
+                case LinkingHalted():
+                    halted = step.error
+                case FailureLogWritten():
+                    written = step
+    if halted is not None:
+        raise halted
+    assert concluded is not None
     assert written is not None
     parquet, csv, page = map(project.store.location, written.names)
     return SyncResult(
@@ -100,7 +105,7 @@ def submit(
         status=written.status,
         chunks=len(tasks),
         registered_objects=registered,
-        failed_chunks=tuple(map(_failed_chunk, seen.end.failed)),
+        failed_chunks=tuple(map(_failed_chunk, concluded.failed)),
         failure_log=(parquet, csv),
         report=page,
     )

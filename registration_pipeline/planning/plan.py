@@ -20,6 +20,7 @@ from registration_pipeline.planning.object_facts import PlanFacts
 from registration_pipeline.planning.planning_run import PlanningRun
 from registration_pipeline.planning.warnings import PlanWarnings
 from registration_pipeline.planning.wave import PlannedChunk, Wave, read_chunks
+from registration_pipeline.state.ahead import both
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
 
@@ -110,10 +111,15 @@ def plan_source(
         StateConflictError: other planners committed first, again and again.
         StateCorruptError: a committed file is missing or unreadable.
     """
-    facts = PlanFacts.of(store, source, headers=headers, metadata=metadata, media=media)
+    facts, history = both(
+        store,
+        lambda: PlanFacts.of(store, source, headers=headers, metadata=metadata, media=media),
+        lambda: _whole_history(store, source.name, is_trusted=True, restores=not dry_run),
+    )
     digest, is_trusted = digest_rules(source, facts), True
-    for _ in range(_MOST_ATTEMPTS):
-        history = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run)
+    for attempt in range(_MOST_ATTEMPTS):
+        if attempt:
+            history = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run)
         # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
         planned = inventory or _newest_inventory(store, source.name, history.latest)
         existing = _existing_wave(store, history, planned, digest)
@@ -136,9 +142,12 @@ def plan_source(
 
 
 def _followed_by(store: StateStore, history: PlanHistory, wave: Wave, *, compacts: bool) -> PlanHistory:
-    discard_uncommitted(store, history, wave)
-    history = history.followed_by(wave)
-    return compact(store, history, history.number) if compacts else history
+    followed = history.followed_by(wave)
+
+    def compacted() -> PlanHistory:
+        return compact(store, followed, followed.number) if compacts else followed
+
+    return both(store, lambda: discard_uncommitted(store, history, wave), compacted)[1]
 
 
 def _other_uri(latest: Wave | None, source: SourceSettings) -> str | None:

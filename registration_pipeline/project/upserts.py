@@ -14,7 +14,7 @@ from registration_pipeline.state.layout import upserts_source
 
 if TYPE_CHECKING:
     from registration_pipeline.facts.sets import FactSet
-    from registration_pipeline.planning.upserts.plan import UpsertPlan, UpsertRequest
+    from registration_pipeline.planning.upserts.request import UpsertPlan, UpsertRequest
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.tracking.journal.states import JournalEvent
     from registration_pipeline.tracking.upserts import UpsertView
@@ -66,7 +66,7 @@ class SourceUpserts:
         Raises:
             HaltError: nothing more may be sent.
         """
-        from registration_pipeline.planning.upserts.plan import is_due
+        from registration_pipeline.planning.upserts.request import is_due
         from registration_pipeline.submission.upserts.run import send_upserts
 
         metadata, view = self._metadata(), self.view()
@@ -92,7 +92,7 @@ class SourceUpserts:
         self, metadata: "FactSet", view: "UpsertView", *, failed: bool = False, force: bool = False
     ) -> "UpsertRequest":
         from registration_pipeline.objects import MediaKind
-        from registration_pipeline.planning.upserts.plan import UpsertRequest
+        from registration_pipeline.planning.upserts.request import UpsertRequest
         from registration_pipeline.tracking.upserts import RegistrationView, retry_policy
 
         snapshot = self.project.snapshot(self.source)

@@ -137,14 +137,10 @@ def divide_reading(project: Project, source: SourceSettings) -> "tuple[str, int]
     Raises:
         UsageError: there is no inventory.
     """
-    from registration_pipeline.inventory.inventory import latest_inventory
-    from registration_pipeline.inventory.key_ranges.reading import ranges_of
+    from registration_pipeline.inventory.inventory import require_inventory
+    from registration_pipeline.inventory.key_ranges.quantiles import ranges_of
 
-    inventory = latest_inventory(project.store, source.name)
-    if inventory is None:
-        raise UsageError(
-            f"Source {source.name} has no inventory: run `registration-pipeline inventory {source.name}` first"
-        )
+    inventory = require_inventory(project.store, source.name)
     return inventory.inventory_id, ranges_of(inventory, source.key_ranges)
 
 

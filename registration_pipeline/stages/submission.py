@@ -1,6 +1,7 @@
 """The stages from a plan to the failure log, in their order: registration, upserts, dataset, failure log.
 
-What does not belong here: which chunks a run means (``project/selection.py``), and events of Dagster.
+Commands, ``Pipeline`` and Dagster's jobs run ``submit_chunks``, and differ in what they show of its steps. What does not
+belong here: which chunks a run means (``project/selection.py``), and events of Dagster.
 """
 
 from collections.abc import Generator, Iterable, Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from registration_pipeline.counted import counted
-from registration_pipeline.errors import RegistrationPipelineError
+from registration_pipeline.errors import LeaseBusyError, RegistrationPipelineError
 from registration_pipeline.project.listener import Log, current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.project.submitting import register
@@ -17,7 +18,7 @@ from registration_pipeline.settings import SourceSettings
 from registration_pipeline.tracing import span, traced
 
 if TYPE_CHECKING:
-    from registration_pipeline.planning.upserts.plan import UpsertPlan
+    from registration_pipeline.planning.upserts.request import UpsertPlan
     from registration_pipeline.submission.datasets.linking import LinkTotals
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
     from registration_pipeline.tracking.due import ChunkTask
@@ -30,6 +31,17 @@ SAMPLE_ROWS = 10
 """Rows of a failure log that are kept to be shown."""
 
 _DATASET = "dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunksConcluded:
+    """Every chunk of a run has its verdict.
+
+    Args:
+        failed: the chunks with failures; the first ``SAMPLE_ROWS`` of them have their samples.
+    """
+
+    failed: "Sequence[ChunkResult]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,22 @@ class DatasetLinked:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkingHalted:
+    """No more can be linked to the source's dataset now; the failure log is written all the same.
+
+    Args:
+        error: why.
+    """
+
+    error: RegistrationPipelineError
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLogBegins:
+    """All that a run sends is sent, and its failure log is written next."""
+
+
+@dataclass(frozen=True, slots=True)
 class FailureLogWritten:
     """A failure log of the whole source.
 
@@ -75,23 +103,11 @@ class FailureLogWritten:
     names: Sequence[str]
 
 
-Step: TypeAlias = "ReadyChunk | ChunkResult | UpsertsSent | DatasetLinked | FailureLogWritten"
+Step: TypeAlias = (
+    "ReadyChunk | ChunkResult | ChunksConcluded | UpsertsSent | DatasetLinked | LinkingHalted | FailureLogBegins "
+    "| FailureLogWritten"
+)
 """What a run over chunks yields, as it comes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """How a run over chunks ended.
-
-    Args:
-        failed: the chunks with failures; the first ``SAMPLE_ROWS`` of them have their samples.
-        upserts: None: the source has none, or chunks were named.
-        halted: what stopped the linking; the failure log was written all the same.
-    """
-
-    failed: "Sequence[ChunkResult]"
-    upserts: UpsertsSent | None = None
-    halted: RegistrationPipelineError | None = None
 
 
 def submit_chunks(
@@ -105,7 +121,8 @@ def submit_chunks(
     retry_failed: bool = False,
     force: bool = False,
     with_manifests: bool = False,
-) -> Generator[Step, None, Submitted]:
+    hands_on: bool = False,
+) -> Generator[Step, None, None]:
     """Register chunks, send metadata that changed, link what is registered to the dataset, and write the failure log.
 
     Args:
@@ -118,25 +135,32 @@ def submit_chunks(
         retry_failed: also upserts and links that failed before.
         force: also upserts that were tried as often as is allowed.
         with_manifests: yield each chunk with its manifest too, right before it is sent.
+        hands_on: the caller lets another run go on when a lease is busy for too long, so that linking raises that, too.
 
     Raises:
         HaltError: nothing more can be sent; the journal says where to go on. No failure log was written.
+        LeaseBusyError: another process works for the source or in its folder. No failure log was written.
         StateError: the state can't be read or written.
     """
     failed = yield from register_chunks(project, source, tasks, total=total, log=log, with_manifests=with_manifests)
-    upserts, halted = None, None
+    yield ChunksConcluded(failed)
     if source.upsert_metadata and not is_named:
-        upserts = send_upserts(project, source, log, failed=retry_failed, force=force)
-        yield upserts
+        yield send_upserts(project, source, log, failed=retry_failed, force=force)
     if source.dataset is not None:
-        try:
-            linked = link_dataset(project, source, log, retry_failed=retry_failed)
-        except RegistrationPipelineError as error:
-            halted = error
-        else:
-            yield linked
+        yield _linked_or_halted(project, source, log, retry_failed=retry_failed, hands_on=hands_on)
+    yield FailureLogBegins()
     yield write_failure_log(project, source, log)
-    return Submitted(failed, upserts, halted)
+
+
+def _linked_or_halted(
+    project: Project, source: SourceSettings, log: Log, *, retry_failed: bool, hands_on: bool
+) -> DatasetLinked | LinkingHalted:
+    try:
+        return link_dataset(project, source, log, retry_failed=retry_failed)
+    except RegistrationPipelineError as error:
+        if hands_on and isinstance(error, LeaseBusyError):
+            raise
+        return LinkingHalted(error)
 
 
 def register_chunks(
@@ -253,23 +277,27 @@ def write_failure_log(project: Project, source: SourceSettings, log: Log) -> Fai
     Raises:
         StateError: the state can't be read or written.
     """
+    from registration_pipeline.inventory.inventory import latest_inventory
     from registration_pipeline.report.gather import breakdown_of
     from registration_pipeline.report.nightly import keep_nightly_report
+    from registration_pipeline.state.ahead import both
     from registration_pipeline.tracking.failures.log import write_source_failure_log
     from registration_pipeline.tracking.journal.journal import Journal
 
     current_listener().stage_started(source.name, "failure log", None)
     breakdown = breakdown_of(source)
     log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
-    snapshot = project.snapshot(source)
-    rows = breakdown.watch(project.failures(source, snapshot))
+    snapshot, inventory = both(
+        project.store, lambda: project.snapshot(source), lambda: latest_inventory(project.store, source.name)
+    )
+    rows = breakdown.watch(project.failures(source, snapshot, inventory=inventory))
     written = write_source_failure_log(project.store, source.name, log_id, rows)
     tally = breakdown.tally
     unlinked = f"; not linked: {counted(tally.unlinked, 'unit')}" if tally.unlinked else ""
     log(f"not registered: {counted(tally.objects, 'object')}{unlinked}: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
     Journal(project.store, source.name).summarise(snapshot.journals)
-    status = project.status(source, snapshot)
+    status = project.status(source, snapshot, inventory=inventory)
     current_listener().counted(status)
     page = keep_nightly_report(
         project,

@@ -5,7 +5,7 @@ The order of acts for one chunk is in ``chunk.py``.
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from registration_pipeline.submission.chunk import ChunkSubmission
 from registration_pipeline.submission.doubt import MOST_IN_A_ROW
 from registration_pipeline.submission.result import ChunkResult, InDoubt, ReadyChunk
 from registration_pipeline.submission.settle import wait_for_quiet
+from registration_pipeline.submission.threads import GeneratorThreads
 from registration_pipeline.tracing import span
 
 if TYPE_CHECKING:
@@ -145,11 +146,11 @@ def _run(
     at_once, waiting, is_held_back = context.slots.most + context.ahead, iter(work), False
     running: set[Future[_Prepared | ChunkResult | InDoubt]] = set()
     halted: HaltError | None = None
-    with ThreadPoolExecutor(at_once, thread_name_prefix="submission") as pool:
+    with GeneratorThreads(at_once, "submission") as threads:
         try:
             while True:
                 if halted is None and not is_held_back:
-                    running.update(_submitted(pool, islice(waiting, at_once - len(running))))
+                    running.update(_submitted(threads, islice(waiting, at_once - len(running))))
                 if not running:
                     break
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -166,7 +167,7 @@ def _run(
                         continue
                     yield found.shown if isinstance(found, _Prepared) else found
                     if isinstance(found, _Prepared) and halted is None:
-                        running.update(_submitted(pool, [found.send]))
+                        running.update(_submitted(threads, [found.send]))
         except BaseException:
             context.stop.set()  # the caller stops early or something unexpected came up: threads end at their next step
             raise
@@ -174,6 +175,6 @@ def _run(
         raise halted
 
 
-def _submitted(pool: ThreadPoolExecutor, work: Iterable[Work]) -> Iterator[Future[_Prepared | ChunkResult | InDoubt]]:
-    """Give work to the pool, each with the caller's context: spans are below the present one in every thread."""
-    return (pool.submit(copy_context().run, one) for one in work)
+def _submitted(threads: GeneratorThreads, work: Iterable[Work]) -> Iterator[Future[_Prepared | ChunkResult | InDoubt]]:
+    """Give work to the threads, each with the caller's context: spans are below the present one in every thread."""
+    return (threads.submit(partial(copy_context().run, one)) for one in work)

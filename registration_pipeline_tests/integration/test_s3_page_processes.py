@@ -27,7 +27,7 @@ from registration_pipeline.inventory.s3.processes.pool import PageProcesses, Whe
 from registration_pipeline_tests.hostile_http import HostileServer
 from registration_pipeline_tests.integration.listing_store import ListingStore, Reply, error_body, running
 from registration_pipeline_tests.stores.hostile_keys import HOSTILE_KEYS
-from registration_pipeline_tests.unit.inventory.ranges.test_range_lister import HOSTILE
+from registration_pipeline_tests.unit.inventory.ranges.paged_stores import HOSTILE
 from registration_pipeline_tests.unit.inventory.s3.test_page import edited_pages, entries, page_of
 
 if TYPE_CHECKING:

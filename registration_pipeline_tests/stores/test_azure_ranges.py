@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,19 +17,23 @@ from registration_pipeline.project.clients.azure import open_container
 from registration_pipeline_tests.answers import server
 from registration_pipeline_tests.stores.azure_imitation import XML, flat, hierarchical
 from registration_pipeline_tests.stores.hostile_keys import HOSTILE_KEYS
+from registration_pipeline_tests.stores.listings import (
+    NUMBERED,
+    Throttling,
+    counted,
+    keys_by_ranges,
+    keys_of,
+    meeting,
+    parts_of,
+)
 from registration_pipeline_tests.stores.processes import AZURITE_ACCOUNT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from registration_pipeline_tests.answers import Answer
     from registration_pipeline_tests.stores.hostile_stores import Store
-
-    Answering = Callable[[dict[str, str]], Answer]
+    from registration_pipeline_tests.stores.listings import Answering
 
 pytestmark = pytest.mark.slow
-
-NUMBERED = [f"raw/{folder}/img_{number:04d}.jpg" for folder in "abc" for number in range(100)]
 
 
 def lister_at(endpoint: str, **options: Any) -> AzureLister:
@@ -38,18 +41,6 @@ def lister_at(endpoint: str, **options: Any) -> AzureLister:
     return AzureLister(
         client, "account1", source="fleet", **({"page_size": 10, "concurrency": 8, "fan_out_after": 1} | options)
     )
-
-
-def keys_of(lister: AzureLister) -> list[str]:
-    return [key for batch in lister.list_objects() for key in batch.column("key").to_pylist()]
-
-
-def counted(answer: Answering, asked: list[dict[str, str]]) -> Answering:
-    def counting(query: dict[str, str]) -> Answer:
-        asked.append(query)
-        return answer(query)
-
-    return counting
 
 
 def listed_by_azure(endpoint: str, prefix: str = "") -> list[str]:
@@ -123,15 +114,7 @@ def test_a_hierarchical_namespace_without_folders_is_listed_in_ranges() -> None:
 @pytest.mark.parametrize("answer", [flat(NUMBERED), hierarchical(set(NUMBERED))], ids=["ranges", "folders"])
 def test_requests_are_made_at_once_and_few_are_wasted(answer: Answering) -> None:
     asked: list[dict[str, str]] = []
-    counting, all_here = counted(answer, asked), threading.Barrier(3)
-
-    def meet(query: dict[str, str]) -> Answer:
-        result = counting(query)
-        if 9 <= len(asked) < 12:  # the listing ends only if three requests are really made at once
-            all_here.wait(20)
-        return result
-
-    with server(meet) as endpoint:
+    with server(meeting(answer, asked, threads=3, after=9)) as endpoint:
         lister = lister_at(endpoint, concurrency=3)
 
         assert keys_of(lister) == NUMBERED
@@ -158,23 +141,11 @@ def test_a_store_that_can_not_start_at_a_name_is_listed_page_by_page(deaf_by: st
 
 @pytest.mark.parametrize("answer", [flat(NUMBERED), hierarchical(set(NUMBERED))], ids=["ranges", "folders"])
 def test_a_store_that_throttles_gets_fewer_requests_and_everything_is_listed(answer: Answering) -> None:
-    refused, under_way, lock = [0], [0], threading.Lock()
+    store = Throttling(answer, (503, "", XML | {"x-ms-error-code": "ServerBusy"}))
 
-    def refuse(query: dict[str, str]) -> Answer:
-        with lock:
-            under_way[0] += 1
-            is_refused = under_way[0] > 2 and refused[0] < 12
-            refused[0] += is_refused
-        try:
-            threading.Event().wait(0.005)
-            return (503, "", XML | {"x-ms-error-code": "ServerBusy"}) if is_refused else answer(query)
-        finally:
-            with lock:
-                under_way[0] -= 1
-
-    with server(refuse) as endpoint:
+    with server(store) as endpoint:
         assert keys_of(lister_at(endpoint)) == NUMBERED
-    assert refused[0]
+    assert store.refused
 
 
 @pytest.mark.parametrize("answer", [flat(NUMBERED), hierarchical(set(NUMBERED))], ids=["ranges", "folders"])
@@ -202,11 +173,6 @@ def test_azurite_starts_at_names_and_hostile_keys_are_those_of_azures_own_client
     assert keys_of(lister) == sorted(bucket.keys(), key=str.encode)
 
 
-def keys_by_ranges(lister: AzureLister, borders: list[str]) -> list[str]:
-    ends = [None, *borders, None]
-    return [key for after, until in pairwise(ends) for key in keys_of(lister.between(after, until))]
-
-
 @settings(max_examples=4)
 @given(keys=NAMES, borders=NAMES, page_size=st.integers(1, 3))
 @example(
@@ -214,7 +180,7 @@ def keys_by_ranges(lister: AzureLister, borders: list[str]) -> list[str]:
 )
 def test_the_ranges_of_any_borders_make_the_whole_listing(keys: set[str], borders: set[str], page_size: int) -> None:
     with server(flat(keys)) as endpoint:
-        assert keys_by_ranges(lister_at(endpoint, page_size=page_size, concurrency=2), sorted(borders)) == sorted(keys)
+        assert keys_by_ranges(lister_at(endpoint, page_size=page_size, concurrency=2), borders) == sorted(keys)
 
 
 @settings(max_examples=4)
@@ -225,7 +191,7 @@ def test_the_ranges_of_a_hierarchical_namespace_make_the_whole_listing(
 ) -> None:
     files = {name for name in names if not any(other.startswith(f"{name}/") for other in names)}
     with server(hierarchical(files, says_kinds=True)) as endpoint:
-        assert keys_by_ranges(lister_at(endpoint, page_size=page_size, concurrency=2), sorted(borders)) == sorted(files)
+        assert keys_by_ranges(lister_at(endpoint, page_size=page_size, concurrency=2), borders) == sorted(files)
 
 
 FOLDERED = {f"day-{day:02d}/{sign}{number}" for day in range(12) for sign in "a\U0001f600" for number in range(10)}
@@ -249,8 +215,7 @@ def test_a_container_is_divided_into_ranges_of_about_the_same_size(answer: Answe
 
         assert 2 <= len(borders) <= 3
         assert borders == sorted(set(borders))
-        ends = [None, *borders, None]
-        parts = [keys_of(lister.between(after, until)) for after, until in pairwise(ends)]
+        parts = parts_of(lister, borders)
 
     assert [key for part in parts for key in part] == sorted(keys)
     assert max(map(len, parts)) < 0.6 * len(keys)

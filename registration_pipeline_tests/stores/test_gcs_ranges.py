@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,15 +21,20 @@ from registration_pipeline.project.clients.gcs import keep_connections, open_gcs
 from registration_pipeline_tests.answers import server
 from registration_pipeline_tests.stores.gcs_imitation import JSON, bucket_of
 from registration_pipeline_tests.stores.hostile_keys import HOSTILE_KEYS
+from registration_pipeline_tests.stores.listings import (
+    NUMBERED,
+    Throttling,
+    counted,
+    keys_by_ranges,
+    keys_of,
+    meeting,
+    parts_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from registration_pipeline_tests.answers import Answer
 
 pytestmark = pytest.mark.slow
-
-NUMBERED = [f"raw/{folder}/img_{number:04d}.jpg" for folder in "abc" for number in range(100)]
 
 
 def lister_at(endpoint: str, **options: Any) -> GCSLister:
@@ -38,20 +42,6 @@ def lister_at(endpoint: str, **options: Any) -> GCSLister:
     keep_connections(client, 8)
     options = {"page_size": 10, "concurrency": 8, "fan_out_after": 1, "retry_seconds": 0.2} | options
     return GCSLister(client, "bucket", source="fleet", **options)
-
-
-def keys_of(lister: GCSLister) -> list[str]:
-    return [key for batch in lister.list_objects() for key in batch.column("key").to_pylist()]
-
-
-def counted(
-    answer: Callable[[dict[str, str]], Answer], asked: list[dict[str, str]]
-) -> Callable[[dict[str, str]], Answer]:
-    def counting(query: dict[str, str]) -> Answer:
-        asked.append(query)
-        return answer(query)
-
-    return counting
 
 
 def listed_by_google(endpoint: str, prefix: str = "") -> list[str]:
@@ -88,15 +78,7 @@ def test_any_keys_come_once_and_in_order(keys: set[str], page_size: int) -> None
 
 def test_pages_are_asked_for_at_once_and_few_are_wasted() -> None:
     asked: list[dict[str, str]] = []
-    answer, all_here = counted(bucket_of(NUMBERED), asked), threading.Barrier(4)
-
-    def meet(query: dict[str, str]) -> Answer:
-        result = answer(query)
-        if 8 <= len(asked) < 12:  # the listing ends only if four requests are really made at once
-            all_here.wait(20)
-        return result
-
-    with server(meet) as endpoint:
+    with server(meeting(bucket_of(NUMBERED), asked, threads=4, after=8)) as endpoint:
         lister = lister_at(endpoint, concurrency=4)
 
         assert keys_of(lister) == NUMBERED
@@ -104,25 +86,13 @@ def test_pages_are_asked_for_at_once_and_few_are_wasted() -> None:
 
 
 def test_a_store_that_throttles_gets_fewer_requests_and_everything_is_listed() -> None:
-    answer, refused, under_way, lock = bucket_of(NUMBERED), [0], [0], threading.Lock()
-    busy = json.dumps({"error": {"code": 429, "message": "slow down"}})
+    busy = (429, json.dumps({"error": {"code": 429, "message": "slow down"}}), JSON)
+    store = Throttling(bucket_of(NUMBERED), busy)
 
-    def refuse(query: dict[str, str]) -> Answer:
-        with lock:
-            under_way[0] += 1
-            is_refused = under_way[0] > 2 and refused[0] < 12
-            refused[0] += is_refused
-        try:
-            threading.Event().wait(0.005)
-            return (429, busy, JSON) if is_refused else answer(query)
-        finally:
-            with lock:
-                under_way[0] -= 1
-
-    with server(refuse) as endpoint:
+    with server(store) as endpoint:
         # No repetition of the library's own: the lister asks for the page again, with fewer at once.
         assert keys_of(lister_at(endpoint, retry_seconds=0.001)) == NUMBERED
-    assert refused[0]
+    assert store.refused
 
 
 def test_a_store_that_is_busy_for_good_halts() -> None:
@@ -211,10 +181,7 @@ def test_a_token_that_expires_under_way_is_renewed_once_for_all_threads() -> Non
 @given(keys=NAMES, borders=NAMES, page_size=st.integers(1, 3))
 def test_the_ranges_of_any_borders_make_the_whole_listing(keys: set[str], borders: set[str], page_size: int) -> None:
     with server(bucket_of(keys)) as endpoint:
-        lister, ends = lister_at(endpoint, page_size=page_size, concurrency=2), [None, *sorted(borders), None]
-        listed = [key for after, until in pairwise(ends) for key in keys_of(lister.between(after, until))]
-
-    assert listed == sorted(keys)
+        assert keys_by_ranges(lister_at(endpoint, page_size=page_size, concurrency=2), borders) == sorted(keys)
 
 
 def test_a_bucket_is_divided_into_ranges_of_about_the_same_size() -> None:
@@ -222,7 +189,7 @@ def test_a_bucket_is_divided_into_ranges_of_about_the_same_size() -> None:
         lister = lister_at(endpoint, page_size=5, concurrency=2)
         assert isinstance(lister, DivisibleLister)
         borders = lister.boundaries(4)
-        parts = [keys_of(lister.between(after, until)) for after, until in pairwise([None, *borders, None])]
+        parts = parts_of(lister, borders)
 
     assert 2 <= len(borders) <= 3
     assert [key for part in parts for key in part] == NUMBERED

@@ -15,7 +15,8 @@ from registration_pipeline.facts.metadata.values import canonical
 from registration_pipeline.facts.sets import latest_facts, write_facts
 from registration_pipeline.limits import MANIFEST_LIMITS, EncordPlan
 from registration_pipeline.objects import MediaKind
-from registration_pipeline.planning.upserts.plan import UpsertPlan, UpsertRequest, plan_upserts
+from registration_pipeline.planning.upserts.plan import plan_upserts
+from registration_pipeline.planning.upserts.request import UpsertPlan, UpsertRequest
 from registration_pipeline.settings.metadata import OWN_PREFIX
 from registration_pipeline.state.layout import upserts_source
 from registration_pipeline.submission.result import ChunkResult

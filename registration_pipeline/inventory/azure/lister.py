@@ -7,9 +7,8 @@ which names (``ranges/``), the order of names (``places.py``, ``order.py``), the
 
 from __future__ import annotations
 
-from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +20,7 @@ from registration_pipeline.inventory.azure.places import BEYOND, UnitKeySpace, s
 from registration_pipeline.inventory.azure.requests import AzureRequests, OtherOrderError
 from registration_pipeline.inventory.bounds import PAGE_SECONDS
 from registration_pipeline.inventory.ranges.boundaries import find_boundaries
+from registration_pipeline.inventory.ranges.bucket import BucketLister
 from registration_pipeline.inventory.ranges.fan_out import (
     CONCURRENCY,
     FAN_OUT_PAGES,
@@ -39,7 +39,7 @@ MOST_HELD = 1_000_000
 """Rows that may wait for their turn, about 1 GB; see ``KeyOrder``."""
 
 
-class AzureLister:
+class AzureLister(BucketLister[AzureRequests]):
     """``DivisibleLister`` of the blobs of a container below a prefix.
 
     A container whose store can start a listing at a name (``startFrom``, from version 2026-02-06 of the service on) is listed
@@ -73,24 +73,12 @@ class AzureLister:
         fan_out_after: int | None = None,
         page_seconds: float = PAGE_SECONDS,
     ) -> None:
-        self._prefix, self._source, self._concurrency = prefix, source, concurrency
-        self._fan_out_after = FAN_OUT_PAGES * page_size if fan_out_after is None else fan_out_after
-        self._new_requests = partial(
+        self._prefix, self._source = prefix, source
+        new_requests = partial(
             AzureRequests, client, account, prefix, source=source, page_size=page_size, page_seconds=page_seconds
         )
-        self._requests = self._new_requests()
-        self._after: str | None = None
-        self._until: str | None = None
-
-    @property
-    def requests(self) -> int:
-        """How many requests were made so far, repeated ones included."""
-        return self._requests.made
-
-    @property
-    def description(self) -> str:
-        """The container, the account, the prefix and the API."""
-        return self._requests.what()
+        first = FAN_OUT_PAGES * page_size if fan_out_after is None else fan_out_after
+        super().__init__(new_requests, concurrency=concurrency, fan_out_after=first)
 
     def boundaries(self, ranges: int) -> Sequence[str]:
         """See ``DivisibleLister.boundaries``; they are at the same place in both orders, Azure's and that of keys."""
@@ -105,13 +93,6 @@ class AzureLister:
             except OtherOrderError:
                 return dividing_folders(requests, self._prefix, ranges)
         return sorted({same_in_both(place) for place in found} - {""})
-
-    def between(self, after: str | None, until: str | None) -> Self:
-        """See ``DivisibleLister.between``; its requests are counted on their own."""
-        lister = copy(self)
-        lister._requests = self._new_requests()  # noqa: SLF001 - of this class
-        lister._after, lister._until = after, until  # noqa: SLF001 - of this class
-        return lister
 
     def list_objects(self) -> Iterator[pa.RecordBatch]:
         """See ``ObjectLister.list_objects``; a batch is a page, or what of it belongs to the range that it was asked for.

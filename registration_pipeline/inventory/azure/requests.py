@@ -6,27 +6,23 @@ What does not belong here: reading a page's XML (``page.py``, ``alike.py``), whi
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-import pyarrow.compute as pc
 from azure.core.exceptions import HttpResponseError, IncompleteReadError, ServiceResponseError
 from azure.core.rest import HttpRequest
 
-from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import HaltError, ListingError
 from registration_pipeline.inventory.azure.alike import PageReader
 from registration_pipeline.inventory.azure.errors import azure_errors
 from registration_pipeline.inventory.azure.places import askable, has_wide, key_at, place_of
-from registration_pipeline.inventory.bounds import PAGE_SECONDS, PageLimit, endless_listing
+from registration_pipeline.inventory.bounds import PAGE_SECONDS, PageLimit
+from registration_pipeline.inventory.key_order import disorder
 from registration_pipeline.inventory.ranges.page import Page
+from registration_pipeline.inventory.ranges.requests import Chain, PageRequests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import pyarrow as pa
     from azure.core.rest import HttpResponse
     from azure.storage.blob import ContainerClient
@@ -39,17 +35,15 @@ _STARTING_VERSION = "2026-02-06"
 _TRIES_OF_A_BODY = 3
 """The client repeats a request whose reply does not begin; a reply that is cut midway is read here, and asked for again."""
 
-_SLOWER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 _MOST_EMPTY = 10  # pages without blobs that are read to see where a listing starts
-_JOINT = "\0"  # between the start of a chain of pages and Azure's marker, which XML could not hold
 
 
 class OtherOrderError(Exception):
     """The container has directories, or does not list in the order of UTF-16: folders must be walked."""
 
 
-class AzureRequests:
-    """Asks for pages of one container and prefix, from several threads at once. A ``PageSource`` of places.
+class AzureRequests(PageRequests):
+    """Asks for pages of one container and prefix, from several threads at once; keys of a ``PageSource`` are places here.
 
     Args:
         client: of the container; it owns credentials, endpoint, retries and timeouts.
@@ -61,8 +55,6 @@ class AzureRequests:
 
     Attributes:
         prefix: the place of the prefix.
-        made: how many requests were sent, repeated ones included.
-        on_throttle: called in the thread of a request that the store answered with 429 or 503.
         is_hierarchical: an answer showed that the account has a hierarchical namespace.
     """
 
@@ -76,30 +68,13 @@ class AzureRequests:
         page_size: int = 5000,
         page_seconds: float = PAGE_SECONDS,
     ) -> None:
-        self._client, self._account, self._prefix, self.prefix = client, account, prefix, place_of(prefix)
-        self._source, self._page_size = source, page_size
+        super().__init__("azure", place_of(prefix), source)
+        self._client, self._account, self._prefix, self._page_size = client, account, prefix, page_size
         self._container, self._page_seconds = client.container_name, page_seconds
         parts = urlsplit(client.url)  # its query may be a SAS
         self._endpoint = f"{parts.scheme}://{parts.netloc}"
         self._version = str(client.api_version)
-        self._pages, self._progress = PageReader(), PageProgress()
-        self._reader: ThreadPoolExecutor
-        self._lock, self._mine = threading.Lock(), threading.local()
-        self.made, self.is_hierarchical = 0, False
-        self.on_throttle: Callable[[], None] = lambda: None
-
-    def __enter__(self) -> Self:
-        # One thread reads the pages of all: each thread that uses Arrow keeps some 8 MB for what it may need again.
-        self._reader = ThreadPoolExecutor(1, "azure-listing-reader")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._reader.shutdown(wait=False, cancel_futures=True)
-
-    @property
-    def was_throttled(self) -> bool:
-        """Whether the store asked this thread, on its last request, to go slower."""
-        return bool(getattr(self._mine, "was_throttled", False))
+        self._pages, self.is_hierarchical = PageReader(), False
 
     def page(self, *, after: str = "", token: str | None = None) -> Page:
         """Return the page that follows a place or a token, or the first one.
@@ -114,25 +89,18 @@ class AzureRequests:
             OtherOrderError: the page can't be part of a listing in the order of places.
         """
         after = askable(after)
-        # A marker is for the request that it came from, so each carries where its chain of pages began.
-        start, _, marker = token.rpartition(_JOINT) if token is not None else (after, "", "")
-        content = self._ask(self._prefix, marker=marker or None, start=start)
-        return self._reader.submit(self._read, content, start, after=after, token=token).result()
+        chain = Chain.of(after, token)
+        content = self._ask(self._prefix, marker=chain.token or None, start=chain.start)
+        return self._read_apart(self._read, content, chain, after=after, token=token)
 
-    def _read(self, content: bytes, start: str, *, after: str, token: str | None) -> Page:
+    def _read(self, content: bytes, chain: Chain, *, after: str, token: str | None) -> Page:
         answer = self._answer(content)
         if answer.has_directories:
             raise OtherOrderError
-        following = None if answer.marker is None else f"{start}{_JOINT}{answer.marker}"
-        if following is not None:
-            # In whichever range: places increase strictly, so only pages without any can go on for ever.
-            problem = self._progress.problem_with_page(is_empty=answer.is_empty)
-            if following == token:
-                problem = "it names a next page that was read before"
-            if problem:
-                raise endless_listing(self.what(), problem, self._source)
+        following = chain.following(answer.marker)
+        self._require_progress(following, token, is_empty=answer.is_empty)
         batch, keys = self._batch(answer), answer.columns[0]
-        if keys and token is None and start and place_of(str(keys[0])) == start:
+        if keys and token is None and after and place_of(str(keys[0])) == after:
             batch, keys = batch.slice(1), keys[1:]  # Azure starts with the name that it is given
         if not keys:
             return Page(batch, None, None, following, place_of)
@@ -233,14 +201,11 @@ class AzureRequests:
 
     def _notice_answer(self, answer: Any) -> None:
         """Take note of an answer; the client calls this for every try."""
-        with self._lock:
-            self.made += 1
-        if answer.http_response.status_code in _SLOWER:
-            self._mine.was_throttled = True
-            self.on_throttle()
+        self._count()
+        self._note_status(answer.http_response.status_code)
 
     def _answered(self, content: bytes) -> AzurePage:
-        return self._reader.submit(self._answer, content).result()
+        return self._read_apart(self._answer, content)
 
     def _answer(self, content: bytes) -> AzurePage:
         try:
@@ -273,8 +238,7 @@ class AzureRequests:
         keys = page.batch.column("key")
         if not page.first > after:
             raise OtherOrderError
-        is_increasing = pc.all(pc.less(keys.slice(0, len(keys) - 1), keys.slice(1)), min_count=0).as_py()
-        if not is_increasing or has_wide(page.batch):  # else the order of UTF-8 is that of UTF-16
+        if disorder(keys) is not None or has_wide(page.batch):  # else the order of UTF-8 is that of UTF-16
             places = [place_of(key) for key in keys.to_pylist()]
             if not all(map(str.__lt__, places, places[1:])):
                 raise OtherOrderError

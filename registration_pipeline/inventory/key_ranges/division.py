@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from registration_pipeline.errors import StateConflictError, StateCorruptError, StateNotFoundError
+from registration_pipeline.errors import StateConflictError
+from registration_pipeline.inventory.key_ranges.records import read_record
 from registration_pipeline.state.layout import inventory_ranges_name
-from registration_pipeline.state.sealed import read_sealed, sealed_json
+from registration_pipeline.state.sealed import sealed_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,12 +105,4 @@ def read_division(store: StateStore, source: str, inventory_id: str) -> Division
     Raises:
         StateCorruptError: its file is not what was written.
     """
-    name = inventory_ranges_name(source, inventory_id)
-    try:
-        return Division.from_json(read_sealed(store, name))
-    except StateNotFoundError:
-        return None
-    except (KeyError, TypeError, ValueError) as error:
-        raise StateCorruptError(
-            f"{store.location(name)} lacks or garbles {error}. Start a new run, which takes a new inventory."
-        ) from error
+    return read_record(store, inventory_ranges_name(source, inventory_id), Division.from_json)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from registration_pipeline.errors import StateConflictError, StateCorruptError, StateError, StateNotFoundError
+from registration_pipeline.errors import StateConflictError, StateError
 from registration_pipeline.inventory.claim import claim_for_run, claims_of_runs, give_up_claim
 from registration_pipeline.inventory.inventory import inventory_of, latest_inventory, recent_inventories
 from registration_pipeline.inventory.key_ranges.division import Division, fix_division, read_division
 from registration_pipeline.inventory.key_ranges.quantiles import LEAST_OBJECTS, boundaries_for
+from registration_pipeline.inventory.key_ranges.records import read_record
 from registration_pipeline.inventory.lister import DivisibleLister
 from registration_pipeline.inventory.progress import ListingReporter
 from registration_pipeline.inventory.schema import DISTINCT_COLUMNS, INVENTORY_SCHEMA
@@ -22,7 +23,7 @@ from registration_pipeline.inventory.totals import ListingTotals
 from registration_pipeline.state.layout import inventory_folder, inventory_range_name
 from registration_pipeline.state.markers import FileSet
 from registration_pipeline.state.parquet import ParquetPartWriter, Part
-from registration_pipeline.state.sealed import read_sealed, sealed_json
+from registration_pipeline.state.sealed import sealed_json
 from registration_pipeline.state.version import ensure_layout
 
 if TYPE_CHECKING:
@@ -230,15 +231,19 @@ def read_range(store: StateStore, source: str, inventory_id: str, number: int) -
     Raises:
         StateCorruptError: what says so is damaged.
     """
-    name = inventory_range_name(source, inventory_id, number)
-    try:
-        return ListedRange.from_json(read_sealed(store, name))
-    except StateNotFoundError:
-        return None
-    except (KeyError, TypeError, ValueError) as error:
-        raise StateCorruptError(
-            f"{store.location(name)} lacks or garbles {error}. Start a new run, which takes a new inventory."
-        ) from error
+    return read_record(store, inventory_range_name(source, inventory_id, number), ListedRange.from_json)
+
+
+def missing_ranges(store: StateStore, division: Division) -> list[int]:
+    """Return the numbers of the ranges that were not listed, by one listing of the inventory's folder.
+
+    Raises:
+        StateError: the state can't be read.
+    """
+    source, inventory_id = division.source, division.inventory_id
+    present = {*store.names(inventory_folder(source, inventory_id))}
+    names = (inventory_range_name(source, inventory_id, number) for number in range(division.ranges))
+    return [number for number, name in enumerate(names) if name not in present]
 
 
 def _note(store: StateStore, source: str, inventory_id: str, listed: ListedRange) -> ListedRange:

@@ -48,7 +48,18 @@ def boundaries_for(
         return ()
     if newest is None or not newest.objects:
         return lister.boundaries(ranges)
-    return quantiles(store, newest.parts, min(ranges, max(1, newest.objects // least_objects)))
+    return quantiles(store, newest.parts, ranges_of(newest, ranges, least_objects=least_objects))
+
+
+def ranges_of(inventory: Inventory, most: int, *, least_objects: int = LEAST_OBJECTS) -> int:
+    """Return into how many key ranges it is worth to divide the objects of an inventory.
+
+    Args:
+        inventory: which.
+        most: ranges.
+        least_objects: in a range.
+    """
+    return max(1, min(most, inventory.objects // least_objects))
 
 
 def quantiles(store: StateStore, parts: Sequence[Part], ranges: int) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 
-from registration_pipeline.inventory.key_ranges.quantiles import LEAST_OBJECTS, quantiles
+from registration_pipeline.inventory.key_ranges.quantiles import quantiles
 from registration_pipeline.state.parquet import open_part, vouched_for
 
 if TYPE_CHECKING:
@@ -32,17 +32,6 @@ class KeyBounds(NamedTuple):
 
     after: str | None = None
     until: str | None = None
-
-
-def ranges_of(inventory: Inventory, most: int, *, least_objects: int = LEAST_OBJECTS) -> int:
-    """Return into how many key ranges it is worth to divide the objects of an inventory.
-
-    Args:
-        inventory: which.
-        most: ranges.
-        least_objects: in a range.
-    """
-    return max(1, min(most, inventory.objects // least_objects))
 
 
 def bounds_of(store: StateStore, inventory: Inventory, number: int, ranges: int) -> KeyBounds:
@@ -84,7 +73,7 @@ def read_key_range(store: StateStore, inventory: Inventory, bounds: KeyBounds) -
 
 def _may_hold(file: pq.ParquetFile, group: int, bounds: KeyBounds) -> bool:
     """Return False if the statistics of a row group say that it has no key within bounds."""
-    statistics = file.metadata.row_group(group).column(0).statistics
+    statistics = file.metadata.row_group(group).column(0).statistics  # of the key
     if statistics is None or not statistics.has_min_max:
         return True
     is_before = bounds.after is not None and statistics.max <= bounds.after

@@ -8,23 +8,22 @@ walk waits for is listed whatever is in memory.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from registration_pipeline.errors import HaltError, ServiceUnavailableError
+from registration_pipeline.errors import ServiceUnavailableError
+from registration_pipeline.inventory.ranges.threads import ListingThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from registration_pipeline.inventory.ranges.threads import Throttled
+
 WINDOW_ENTRIES = 60_000
 """Objects and folders in memory from which on only the folder that is waited for is listed: some 30 MB."""
-
-_JOIN_SECONDS = 5.0
-_WATCH_SECONDS = 1.0
 
 
 class FolderPage(Protocol):
@@ -42,16 +41,6 @@ class FolderPage(Protocol):
         """Return how many objects and folders it names."""
 
 
-class Throttled(Protocol):
-    """What knows whether the store asks to go slower, for example ``AzureRequests``."""
-
-    on_throttle: Callable[[], None]
-
-    @property
-    def was_throttled(self) -> bool:
-        """Whether the last request of this thread was answered with "slower, please"."""
-
-
 Answer = TypeVar("Answer", bound=FolderPage)
 
 
@@ -65,7 +54,7 @@ class _Folder(Generic[Answer]):
     is_done: bool = False
 
 
-class FoldersAhead(Generic[Answer]):
+class FoldersAhead(ListingThreads, Generic[Answer]):
     """Lists folders with up to ``concurrency`` requests at once. A context manager: leaving it ends all.
 
     Args:
@@ -83,36 +72,12 @@ class FoldersAhead(Generic[Answer]):
         concurrency: int,
         window_entries: int = WINDOW_ENTRIES,
     ) -> None:
-        self._ask, self._throttled, self._window = ask, throttled, window_entries
+        super().__init__(throttled, concurrency)
+        self._ask, self._window = ask, window_entries
         self._folders: dict[str, _Folder[Answer]] = {}
         self._next: list[tuple[str, str]] = []
         self._wanted = ""
-        self._concurrency = self._limit = concurrency
-        self._active = self._held = self._started = self._halved_at = self._smooth = 0
-        self._is_stopped, self._failure = False, list[BaseException]()
-        self._began = threading.local()
-        lock = threading.Lock()
-        self._work, self._output = threading.Condition(lock), threading.Condition(lock)
-        self._threads = [
-            threading.Thread(target=self._work_until_stopped, name=f"listing-{number}", daemon=True)
-            for number in range(concurrency)
-        ]
-
-    def __enter__(self) -> Self:
-        self._throttled.on_throttle = self._slow_down
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._work:
-            self._is_stopped = True
-            self._work.notify_all()
-        deadline = time.monotonic() + _JOIN_SECONDS
-        for thread in self._threads:
-            # A request that hangs is not waited for: its thread ends with the client's timeout, or with the process.
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._throttled.on_throttle = lambda: None
+        self._held = 0
 
     def pages(self, folder: str) -> Iterator[Answer]:
         """Yield the pages of a folder, each once.
@@ -133,8 +98,7 @@ class FoldersAhead(Generic[Answer]):
             folder, self._wanted = self._folders[name], name
             self._work.notify_all()
             while True:
-                if self._failure:
-                    raise self._failure[0]
+                self._raise_failure()
                 if folder.pages:
                     page = folder.pages.popleft()
                     self._held -= len(page)
@@ -143,9 +107,7 @@ class FoldersAhead(Generic[Answer]):
                 if folder.is_done:
                     del self._folders[name]
                     return None
-                if not any(thread.is_alive() for thread in self._threads):
-                    raise HaltError("The threads that listed the bucket died. Nothing was recorded. Run again.")
-                self._output.wait(_WATCH_SECONDS)
+                self._wait_for_output()
 
     # What follows runs in the threads, or with the lock held.
 
@@ -154,31 +116,14 @@ class FoldersAhead(Generic[Answer]):
             self._folders[name] = _Folder(name, name)
             heappush(self._next, (name, name))
 
-    def _work_until_stopped(self) -> None:
-        try:
-            while (folder := self._next_folder()) is not None:
-                self._list_page(folder)
-        except BaseException as error:  # noqa: BLE001 - raised again where the pages are read
-            with self._work:
-                self._failure.append(error)
-                self._work.notify_all()
-                self._output.notify_all()
+    def _choose(self) -> Callable[[], None] | None:
+        folder = self._next_folder()
+        if folder is None:
+            return None
+        folder.is_busy = True
+        return partial(self._list_page, folder)
 
     def _next_folder(self) -> _Folder[Answer] | None:
-        """Wait for a folder to ask about; None when all is to end."""
-        with self._work:
-            while not self._is_stopped and not self._failure:
-                folder = self._choose() if self._active < self._limit else None
-                if folder is not None:
-                    folder.is_busy = True
-                    self._active += 1
-                    self._started += 1
-                    self._began.at = self._started
-                    return folder
-                self._work.wait()
-            return None
-
-    def _choose(self) -> _Folder[Answer] | None:
         wanted = self._folders.get(self._wanted)
         if wanted is not None and not wanted.pages and not wanted.is_busy and not wanted.is_done:
             return wanted
@@ -194,7 +139,7 @@ class FoldersAhead(Generic[Answer]):
             page = self._ask(folder.name, folder.marker)
         except ServiceUnavailableError:
             with self._work:
-                if not self._throttled.was_throttled or (self._limit == 1 and self._active == 1):
+                if not self._may_ask_again():
                     raise
                 folder.is_busy = False  # once more, with fewer at once
                 self._active -= 1
@@ -208,9 +153,7 @@ class FoldersAhead(Generic[Answer]):
 
     def _record(self, folder: _Folder[Answer], page: Answer) -> None:
         self._active -= 1
-        self._smooth += 1
-        if self._smooth >= self._limit < self._concurrency:
-            self._limit, self._smooth = self._limit + 1, 0
+        self._went_well()
         folder.pages.append(page)
         self._held += len(page)
         for name in page.folders:
@@ -220,9 +163,3 @@ class FoldersAhead(Generic[Answer]):
             # What follows is after the folders of this page, or a folder of many pages would fill the memory alone.
             folder.place = max(folder.place, *page.folders) if page.folders else folder.place
             heappush(self._next, (folder.place, folder.name))
-
-    def _slow_down(self) -> None:
-        """Halve the number of requests at once; what was asked before the last time says nothing new."""
-        with self._work:
-            if self._began.at > self._halved_at:
-                self._limit, self._smooth, self._halved_at = max(1, self._limit // 2), 0, self._started

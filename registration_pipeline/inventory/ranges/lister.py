@@ -10,13 +10,12 @@ sooner. Then it is the ranges in front that are split, so that all requests work
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 from registration_pipeline.errors import HaltError, ServiceUnavailableError
+from registration_pipeline.inventory.ranges.threads import ListingThreads, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,25 +32,18 @@ _WORTH_SPLITTING = 4.0  # pages that a range should still have; a split costs up
 _WORTH_WITH_MUCH_IN_MEMORY = 8.0  # then nothing waits for the rows, and only the number of requests counts
 _FREE_MISSES = 32  # guesses that may find nothing at first: halving six digits and a few letters takes some 25
 _FOLDER_LEVELS = 4  # how deep the search for folders goes where each folder holds just one other
-_JOIN_SECONDS = 5.0
-_WATCH_SECONDS = 1.0
 
 
-class PageSource(Protocol):
+class PageSource(Throttled, Protocol):
     """Where pages come from, for example ``S3Requests``; each method may be called by many threads."""
 
     prefix: str
-    on_throttle: Callable[[], None]
 
     def page(self, *, after: str = "", token: str | None = None) -> Page:
         """Return the page that follows."""
 
     def folders(self, prefix: str) -> list[str]:
         """Return the common prefixes below a prefix, as far as one request shows them."""
-
-    @property
-    def was_throttled(self) -> bool:
-        """Whether the last request of this thread was answered with "slower, please"."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +69,7 @@ class KeyRange:
     is_done: bool = False
 
 
-class RangeLister:
+class RangeLister(ListingThreads):
     """Lists everything after a position with up to ``concurrency`` requests at once. A context manager: leaving it ends all.
 
     Args:
@@ -97,37 +89,12 @@ class RangeLister:
         concurrency: int,
         window_bytes: int = WINDOW_BYTES,
     ) -> None:
+        super().__init__(requests, concurrency)
         self._requests, self._space, self._window = requests, space, window_bytes
         self._ranges = [first]
-        self._concurrency = self._limit = concurrency
-        self._active = self._waiting = self._buffered = self._listed = self._missed = 0
-        self._started = self._halved_at = self._smooth = 0
+        self._buffered = self._listed = self._missed = 0
         self._has_searched_folders, self._may_split = False, False
         self._might_split = False  # something came to pass since no range could be split
-        self._is_stopped, self._failure = False, list[BaseException]()
-        self._began = threading.local()
-        lock = threading.Lock()
-        self._work, self._output = threading.Condition(lock), threading.Condition(lock)
-        self._threads = [
-            threading.Thread(target=self._work_until_done, name=f"listing-{number}", daemon=True)
-            for number in range(concurrency)
-        ]
-
-    def __enter__(self) -> Self:
-        self._requests.on_throttle = self._slow_down
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._work:
-            self._is_stopped = True
-            self._work.notify_all()
-        deadline = time.monotonic() + _JOIN_SECONDS
-        for thread in self._threads:
-            # A request that hangs is not waited for: its thread ends with the client's timeout, or with the process.
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._requests.on_throttle = lambda: None
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows in key order.
@@ -142,8 +109,7 @@ class RangeLister:
         """Wait for rows of the first range and return them; None at the end."""
         with self._output:
             while True:
-                if self._failure:
-                    raise self._failure[0]
+                self._raise_failure()
                 while self._ranges and self._ranges[0].is_done and not self._ranges[0].batches:
                     del self._ranges[0]
                 if not self._ranges:
@@ -157,39 +123,12 @@ class RangeLister:
                     self._might_split = self._may_split
                     self._work.notify(len(ready))  # each makes room for another page
                     return ready
-                if not first.is_done and not any(thread.is_alive() for thread in self._threads):
-                    raise HaltError("The threads that listed the bucket died. Nothing was recorded. Run again.")
-                self._output.wait(_WATCH_SECONDS)
+                self._wait_for_output()
 
     # What follows runs in the threads.
 
-    def _work_until_done(self) -> None:
-        try:
-            while (task := self._next_task()) is not None:
-                task()
-        except BaseException as error:  # noqa: BLE001 - raised again where the rows are read
-            with self._work:
-                self._failure.append(error)
-                self._work.notify_all()
-                self._output.notify_all()
-
-    def _next_task(self) -> Callable[[], None] | None:
-        """Wait for something to do; None when there is nothing more."""
-        with self._work:
-            while True:
-                if self._is_stopped or self._failure or all(known.is_done for known in self._ranges):
-                    self._work.notify_all()
-                    return None
-                task = self._choose() if self._active < self._limit else None
-                if task is not None:
-                    self._active += 1
-                    self._started += 1
-                    self._began.at = self._started
-                    self._wake_another()
-                    return task
-                self._waiting += 1
-                self._work.wait()
-                self._waiting -= 1
+    def _is_over(self) -> bool:
+        return super()._is_over() or all(known.is_done for known in self._ranges)
 
     def _wake_another(self) -> None:
         """Wake one more thread if there is work for it; it wakes the next. Waking all took more time than reading a page."""
@@ -269,7 +208,7 @@ class RangeLister:
             page = self._requests.page(after=of.position, token=of.token)
         except ServiceUnavailableError:
             with self._work:
-                if not self._requests.was_throttled or (self._limit == 1 and self._active == 1):
+                if not self._may_ask_again():
                     raise
                 of.is_busy = False  # once more, with fewer at once, by this thread or another
                 self._active -= 1
@@ -300,17 +239,9 @@ class RangeLister:
             of.bytes += batch.nbytes
             self._buffered += batch.nbytes
         self._listed += 1
-        self._smooth += 1
-        if self._smooth >= self._limit < self._concurrency:
-            self._limit, self._smooth = self._limit + 1, 0
+        self._went_well()
 
     def _notify_range_before(self, missed: KeyRange) -> None:
         place = self._ranges.index(missed)
         if place:
             self._ranges[place - 1].is_end_empty = True
-
-    def _slow_down(self) -> None:
-        """Halve the number of requests at once; what was asked before the last time says nothing new."""
-        with self._work:
-            if self._began.at > self._halved_at:
-                self._limit, self._smooth, self._halved_at = max(1, self._limit // 2), 0, self._started

@@ -1,6 +1,6 @@
 """One page of ListObjectsV2 as columns: the ``<Contents>`` part of its XML is read here, everything else by botocore.
 
-What does not belong here: asking for pages (``requests.py``) and their order (``ranges.py``).
+What does not belong here: asking for pages (``requests.py``) and which are asked for (``ranges/``).
 
 botocore makes Python objects of every field, which takes over twenty times as long as the request. Entries that are all
 written alike are cut out as columns (``entries.py``). Where some lack a field, one regular expression reads those that

@@ -7,18 +7,15 @@ for (``ranges/``).
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote_to_bytes
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ListingError
-from registration_pipeline.inventory.bounds import PAGE_SECONDS, endless_listing
+from registration_pipeline.inventory.bounds import PAGE_SECONDS
+from registration_pipeline.inventory.ranges.checks import PageChecks
 from registration_pipeline.inventory.ranges.page import Page
+from registration_pipeline.inventory.ranges.requests import PageRequests
 from registration_pipeline.inventory.s3.errors import s3_errors
 from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.s3.page import (
@@ -32,8 +29,7 @@ from registration_pipeline.inventory.s3.plain.requests import PlainRequests
 from registration_pipeline.inventory.s3.processes.pool import WhenToStart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    import pyarrow as pa
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
 
@@ -45,10 +41,10 @@ if TYPE_CHECKING:
 _BEFORE_PARSE = "before-parse.*.ListObjectsV2"
 _RECEIVED = "response-received.s3.ListObjectsV2"
 _END = b"</ListBucketResult>"
-_OK, _TOO_MANY_REQUESTS, _SERVER_ERROR, _UNAVAILABLE = 200, 429, 500, 503
+_OK, _SERVER_ERROR = 200, 500
 
 
-class S3Requests:
+class S3Requests(PageRequests):
     """Asks for pages of one bucket and prefix, from several threads at once.
 
     Args:
@@ -61,10 +57,6 @@ class S3Requests:
         concurrency: requests at once, at the most.
         when: other processes fetch pages too.
 
-    Attributes:
-        prefix: as given.
-        made: how many requests were sent, those that botocore repeats included.
-        on_throttle: called in the thread of a request that the store answered with 429 or 503.
     """
 
     def __init__(
@@ -79,19 +71,16 @@ class S3Requests:
         concurrency: int = 1,
         when: WhenToStart | None = None,
     ) -> None:
-        self._page_seconds, self._pages = page_seconds, PageProgress()
-        self._client, self._bucket, self.prefix = client, bucket, prefix
-        self._source, self._page_size = source, page_size
-        self._reader: ThreadPoolExecutor
+        super().__init__("s3", prefix, source)
+        self._client, self._bucket = client, bucket
+        self._page_size, self._page_seconds = page_size, page_seconds
         self._answer = threading.local()  # what the handlers saw of the request that this thread makes
-        self._lock = threading.Lock()
-        self.made = 0
-        self.on_throttle: Callable[[], None] = lambda: None
+        known = " (S3 directory buckets, for one, have no order)"
+        self._checks = PageChecks(self.what(), source, prefix, known)
         self._plain = PlainRequests(client, self._limit, concurrency=concurrency, when=when or WhenToStart())
 
     def __enter__(self) -> Self:
-        # One thread reads the pages of all: each thread that uses Arrow keeps some 8 MB for what it may need again.
-        self._reader = ThreadPoolExecutor(1, "s3-listing-reader")
+        super().__enter__()
         self._client.meta.events.register_first(_BEFORE_PARSE, self._take_contents)
         self._client.meta.events.register(_RECEIVED, self._notice_answer)
         self._plain.open(self._reader)
@@ -101,29 +90,16 @@ class S3Requests:
         self._client.meta.events.unregister(_BEFORE_PARSE, self._take_contents)
         self._client.meta.events.unregister(_RECEIVED, self._notice_answer)
         self._plain.close()
-        self._reader.shutdown(wait=False, cancel_futures=True)
+        super().__exit__()
 
     @property
     def plain(self) -> PlainRequests:
         """Those that are made without the client."""
         return self._plain
 
-    @property
-    def was_throttled(self) -> bool:
-        """Whether the store asked this thread, on its last request, to go slower."""
-        return bool(getattr(self._answer, "was_throttled", False))
-
     def page(self, *, after: str = "", token: str | None = None) -> Page:
-        """Return the page that follows a key or a token, or the first one.
-
-        Args:
-            after: only keys greater than this; the empty text is before all.
-            token: of the page before; then ``after`` is its last key, and only checked.
-
-        Raises:
-            HaltError: as ``S3Lister.list_objects``.
-        """
-        self._answer.was_throttled = False
+        """See ``PageRequests.page``."""
+        self._mine.was_throttled = False
         place = {"continuation-token": token} if token is not None else {"start-after": after} if after else {}
         plain = self._plain.page(place)
         if plain.requests:
@@ -140,10 +116,10 @@ class S3Requests:
         contents: Contents | None = self._answer.contents
         if contents is None:  # the handler of the page was not called
             raise ListingError(
-                f"{self._what()} can't be read by this version of botocore. Install botocore 1.40 or later."
+                f"{self.what()} can't be read by this version of botocore. Install botocore 1.40 or later."
             )
         self._plain.signing.learn(self._answer.connection)
-        return self._reader.submit(self._read, contents, answer, after=after, token=token).result()
+        return self._read_apart(self._read, contents, answer, after=after, token=token)
 
     def _read(self, contents: Contents, answer: ListObjectsV2OutputTypeDef, *, after: str, token: str | None) -> Page:
         batch = self._batch(contents, is_url_encoded=answer.get("EncodingType") == "url")
@@ -153,37 +129,28 @@ class S3Requests:
         if batch.num_rows == 0:
             return self._checked(Page(batch, None, None, following), after, token)
         keys = batch.column("key")
-        self._check_order(keys)
+        self._checks.require_order(keys)
         return self._checked(Page(batch, keys[0].as_py(), keys[-1].as_py(), following), after, token)
 
     def _checked(self, page: Page, after: str, token: str | None) -> Page:
         """Check what a page whose own keys are in order says of its place."""
         if page.token is not None and page.token == token:
             raise self._stuck()
-        # In whichever range: keys increase strictly, so only pages without any can go on for ever.
-        if page.token is not None and (problem := self._pages.problem_with_page(is_empty=page.first is None)):
-            raise endless_listing(self._what(), problem, self._source)
-        if page.first is None or page.last is None:
-            return page
-        self._check_place(page.first, after, is_after_token=token is not None)
-        if not page.first.startswith(self.prefix) or not page.last.startswith(self.prefix):
-            raise ListingError(
-                f"{self._what()}: the store answered with keys that do not start with the prefix, from {page.first!r} to "
-                f"{page.last!r}. {self._broken()}"
-            )
+        self._require_progress(page.token, token, is_empty=page.first is None)
+        self._checks.require_place(page, after, is_after_token=token is not None)
         return page
 
     def _stuck(self) -> ListingError:
         return ListingError(
-            f"{self._what()}: the store says that there is more, but not where to go on. {self._broken()}"
+            f"{self.what()}: the store says that there is more, but not where to go on. {self._checks.broken()}"
         )
 
-    def folders(self, prefix: str) -> list[str]:
-        """Return the common prefixes up to the next slash, of the first page, for deciding where to split.
+    def what(self) -> str:
+        """Return what is listed, for people."""
+        return f"s3://{self._bucket}/{self.prefix} via ListObjectsV2"
 
-        Raises:
-            HaltError: as ``page``. A policy may well forbid it: s3:prefix and s3:delimiter are conditions of S3's policies.
-        """
+    def folders(self, prefix: str) -> list[str]:
+        """See ``PageRequests.folders``. A policy may well forbid it: it can depend on s3:prefix and s3:delimiter."""
         answer = self._list(Prefix=prefix, Delimiter="/")
         is_url_encoded = answer.get("EncodingType") == "url"
         found = [entry.get("Prefix", "") for entry in answer.get("CommonPrefixes", ())]
@@ -192,7 +159,7 @@ class S3Requests:
 
     def _list(self, **asked: Any) -> ListObjectsV2OutputTypeDef:
         request = {"Bucket": self._bucket, "Prefix": self.prefix, "EncodingType": "url", **asked}
-        self._answer.contents, self._answer.was_throttled, self._answer.is_mine = None, False, True
+        self._answer.contents, self._mine.was_throttled, self._answer.is_mine = None, False, True
         limit = self._limit()
         try:
             with limit, s3_errors(bucket=self._bucket, source=self._source):
@@ -220,7 +187,7 @@ class S3Requests:
             response_dict["status_code"] = _SERVER_ERROR
             return
         if body.rstrip().endswith(_END):
-            self._answer.contents, response_dict["body"] = self._reader.submit(take_contents, body).result()
+            self._answer.contents, response_dict["body"] = self._read_apart(take_contents, body)
             return
         # A connection cut midway is not noticed by botocore's HTTP client, which switches off the check of Content-Length.
         # What is not whole XML is left to botocore, whose own handler makes an error of it that is retried.
@@ -234,11 +201,8 @@ class S3Requests:
         self._note_request(response_dict["status_code"] if response_dict else 0)
 
     def _note_request(self, status: int) -> None:
-        with self._lock:
-            self.made += 1
-        if status in (_TOO_MANY_REQUESTS, _UNAVAILABLE):
-            self._answer.was_throttled = True
-            self.on_throttle()
+        self._count()
+        self._note_status(status)
 
     def _batch(self, contents: Contents, *, is_url_encoded: bool) -> pa.RecordBatch:
         try:
@@ -252,39 +216,7 @@ class S3Requests:
             raise self._unreadable(error) from None
 
     def _limit(self) -> PageLimit:
-        return s3_limit(self._what(), self._source, seconds=self._page_seconds)
-
-    def _check_order(self, keys: pa.StringArray) -> None:
-        # Arrow compares the UTF-8 bytes, which is also the order of code points that Python compares by.
-        if not pc.all(pc.less(keys.slice(0, len(keys) - 1), keys.slice(1)), min_count=0).as_py():
-            raise ListingError(f"{self._what()} does not list in key order: {self._pair(keys)}. {self._broken()}")
-
-    def _check_place(self, first: str, after: str, *, is_after_token: bool) -> None:
-        if first > after:
-            return
-        if is_after_token:
-            raise ListingError(
-                f"{self._what()} lists a page again or out of order: {first!r} comes after {after!r}. {self._broken()}"
-            )
-        raise ListingError(
-            f"{self._what()}: the store was asked for keys after {after!r} and answered with {first!r}, so it can't be "
-            f"listed in many places at once. Set `sources.{self._source}.storage.concurrency` to 1."
-        )
-
-    def _pair(self, keys: pa.StringArray) -> str:
-        increasing = pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))
-        fault = pc.index(increasing, pa.scalar(value=False)).as_py()
-        return f"{keys[fault + 1].as_py()!r} comes after {keys[fault].as_py()!r}"
+        return s3_limit(self.what(), self._source, seconds=self._page_seconds)
 
     def _unreadable(self, error: PageError) -> ListingError:
-        return ListingError(f"{self._what()} answered with a page that can't be read: {error}. {self._broken()}")
-
-    def _what(self) -> str:
-        return f"s3://{self._bucket}/{self.prefix} via ListObjectsV2"
-
-    def _broken(self) -> str:
-        return (
-            "Nothing was recorded. Run again; if it happens again, the store's listing can't be relied on (S3 directory "
-            "buckets, for one, have no order): ask its vendor, or point "
-            f"`sources.{self._source}.uri` elsewhere."
-        )
+        return ListingError(f"{self.what()} answered with a page that can't be read: {error}. {self._checks.broken()}")

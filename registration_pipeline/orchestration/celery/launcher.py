@@ -36,7 +36,8 @@ class RegistrationRunLauncher(CeleryRunLauncher):
     def config_type(cls) -> dict[str, Any]:
         """Return Dagster's options and ours."""
         options: Any = super().config_type()
-        how_long = Field(IntSource, is_required=False, default_value=LOST_SECONDS, description="See the class.")
+        what = "Seconds without a sign of a run from any worker, after which it is lost."
+        how_long = Field(IntSource, is_required=False, default_value=LOST_SECONDS, description=what)
         return {**options, "lost_seconds": how_long}
 
     @classmethod

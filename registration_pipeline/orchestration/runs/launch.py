@@ -49,13 +49,13 @@ def run_job(
 ) -> bool:
     """Execute a job of the code location here and return whether it succeeded.
 
+    A run that ends because of our own errors, or because chunks failed, is passed to the listener and returns False.
+
     Args:
         instance: Dagster's.
         job_name: of the code location.
         run_config: None: that of the job.
         longest_wait: seconds that it may wait for its turn; None: until it comes.
-
-    A run that ends because of our own errors, or because chunks failed, is passed to the listener and returns False.
 
     Raises:
         KeyboardInterrupt: the run was interrupted; it is canceled and its slot is free.

@@ -26,15 +26,22 @@ def errors_as_failures(*, hands_on: bool = False) -> Iterator[None]:
     except RegistrationPipelineError as error:
         if hands_on and isinstance(error, LeaseBusyError) and is_launched():
             raise
-        current_listener().stopped(error)
-        fail_run(error)
-        raise dg.Failure(
-            description=printable(masked(str(error))),
-            metadata={"error": type(error).__name__, "exit_status": error.exit_status},
-            allow_retries=False,
-        ) from kept_cause(error)
+        raise stopping_failure(error) from kept_cause(error)
     except Exception as error:
         if kept_cause(error) is not None:
             raise
         text = f"{type(error).__name__}: {masked(str(error))}"
         raise RuntimeError(text).with_traceback(error.__traceback__) from None
+
+
+def stopping_failure(error: RegistrationPipelineError) -> dg.Failure:
+    """Return the failure of a run that an error of ours stops, and let who watches the run know of it."""
+    current_listener().stopped(error)
+    fail_run(error)
+    failure = dg.Failure(
+        description=printable(masked(str(error))),
+        metadata={"error": type(error).__name__, "exit_status": error.exit_status},
+        allow_retries=False,
+    )
+    failure.__cause__ = kept_cause(error)  # also where it is raised later
+    return failure

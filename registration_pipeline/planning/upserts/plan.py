@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -23,6 +23,7 @@ from registration_pipeline.planning.history import compact
 from registration_pipeline.planning.lineage import commit_wave, discard_uncommitted, restore_markers
 from registration_pipeline.planning.media_blocks import media_bytes
 from registration_pipeline.planning.upserts.compare import Comparison
+from registration_pipeline.planning.upserts.counting import count_unit, settle, uncount
 from registration_pipeline.planning.upserts.decide import (
     Answer,
     Candidate,
@@ -30,8 +31,8 @@ from registration_pipeline.planning.upserts.decide import (
     candidates,
     decide,
     joined_units,
-    lost_fields,
 )
+from registration_pipeline.planning.upserts.request import InvalidUnit, Sample, UpsertPlan, UpsertRequest
 from registration_pipeline.planning.upserts.rows import ChunkRows, SentUnit, placed_rows
 from registration_pipeline.planning.upserts.schema import CANDIDATE_SCHEMA
 from registration_pipeline.planning.upserts.sent import SentStream, compact_sent
@@ -44,18 +45,13 @@ from registration_pipeline.tables.external_sort import ExternalSort
 
 if TYPE_CHECKING:
     from collections import Counter
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from registration_pipeline.facts.sets import FactSet
-    from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.planning.history import PlanHistory
-    from registration_pipeline.planning.upserts.registered import Registrations, RetryPolicy, UpsertOutcomes
-    from registration_pipeline.planning.upserts.texts import FieldChange
     from registration_pipeline.planning.upserts.writer import UpsertWriter
-    from registration_pipeline.planning.wave import PlannedChunk
-    from registration_pipeline.settings.metadata import SubmitAs
     from registration_pipeline.state.store import StateStore
+
 
 MOST_SAMPLES: Final = 20
 """Fields that are shown as a sample of what changes."""
@@ -66,97 +62,11 @@ MOST_INVALID: Final = 5
 _SORT_BYTES: Final = 64 << 20
 _SLACK_BYTES: Final = 16
 """What a unit may take more than is counted: the id of the chunk that registered it may be longer than that of the upsert."""
+
 _SLACK_OF_ALL: Final = 64
 """The flag at the top of the manifest."""
+
 _BY_CHUNK: Final = ("kind", "chunk_id", "unit_index", "position")
-
-
-class Sample(NamedTuple):
-    """One field that an upsert changes.
-
-    Args:
-        key: of the unit's first object.
-        change: the field.
-    """
-
-    key: str
-    change: FieldChange
-
-
-class InvalidUnit(NamedTuple):
-    """A registered unit whose metadata is invalid or can't be read.
-
-    Args:
-        key: of its first object.
-        reason: a ``RejectionReason``.
-        message: what the set of facts says.
-    """
-
-    key: str
-    reason: str
-    message: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpsertRequest:
-    """What upserts are planned from.
-
-    Args:
-        source: its name.
-        sizes: the most units in a chunk, per kind.
-        limits: what Encord accepts in one manifest.
-        submit_as: the form in which manifests are sent.
-        metadata: the set of facts with the metadata of objects.
-        registrations: which units are registered.
-        history: of the upserts so far.
-        outcomes: what became of those.
-        policy: about failures.
-        clock: UTC.
-    """
-
-    source: str
-    sizes: Mapping[MediaKind, int]
-    limits: ManifestLimits
-    submit_as: SubmitAs
-    metadata: FactSet
-    registrations: Registrations
-    history: PlanHistory
-    outcomes: UpsertOutcomes
-    policy: RetryPolicy
-    clock: Callable[[], datetime]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UpsertPlan:
-    """What a pass came to.
-
-    Args:
-        wave: with the counts of units in ``upserts``.
-        chunks: of the wave.
-        samples: some of the fields that change.
-        invalid: some of the units whose metadata is invalid or can't be read.
-        history: of the upserts, with the wave if it was committed.
-    """
-
-    wave: Wave
-    chunks: tuple[PlannedChunk, ...]
-    samples: tuple[Sample, ...]
-    invalid: tuple[InvalidUnit, ...]
-    history: PlanHistory
-
-
-def is_due(request: UpsertRequest, *, has_retries: bool) -> bool:
-    """Return whether a pass may come to anything that the newest wave did not; nothing is read for it.
-
-    Args:
-        request: what would be planned from.
-        has_retries: the newest wave left units that may be sent again though nothing has changed.
-    """
-    latest = request.history.latest
-    if latest is None or has_retries or request.policy.failed or request.policy.force:
-        return True
-    compared = (latest.upserts.get("metadata"), latest.upserts.get("registrations"))
-    return compared != (request.metadata.digest, request.registrations.digest)
 
 
 def plan_upserts(store: StateStore, request: UpsertRequest, *, dry_run: bool = False) -> UpsertPlan:
@@ -280,7 +190,7 @@ class _Pass:
             yield list(self._undecided(candidates(singles), comparison.counts, writer))
         batch: list[Candidate] = []
         for unit in joined_units(members.tables()):
-            _count_unit(unit, comparison.counts)
+            count_unit(unit, comparison.counts)
             batch += self._undecided([unit], comparison.counts, writer)
             if len(batch) == 1_024:  # noqa: PLR2004
                 yield batch
@@ -293,7 +203,7 @@ class _Pass:
             if decision.answer in (Answer.SEND, Answer.ASK):
                 yield unit
             else:
-                _settle(unit, decision, counts, writer)
+                settle(unit, decision, counts, writer)
 
     def _decide(self, unit: Candidate, item: str | None = None) -> Decision:
         chunk = self.request.registrations.chunks[unit.chunk_id]
@@ -318,10 +228,10 @@ class _Pass:
             item = items.get(rows.unit_ids[unit.unit_index])
             if item is None:
                 counts["not_registered"] += 1
-                _uncount(unit, counts)
+                uncount(unit, counts)
                 continue
             decision = self._decide(unit, item)
-            _settle(unit, decision, counts, writer)
+            settle(unit, decision, counts, writer)
             if decision.answer is Answer.INVALID:
                 writer.write_kept(self._kept(unit, rows))
             if decision.answer is Answer.SEND:
@@ -382,32 +292,3 @@ class _Pass:
         room = MOST_SAMPLES - len(self._samples)
         self._samples += [Sample(keys[0], change) for change in decision.fields[:room]]
         return SentUnit(unit.unit_index, len(keys), unit_index, text, row)
-
-
-def _count_unit(unit: Candidate, counts: Counter[str]) -> None:
-    """Count a unit of several objects, as single ones are counted by column."""
-    counts["failed"] += unit.failed_attempt is not None
-    counts["done"] += unit.failed_attempt is None and unit.done_attempt is not None
-    counts["unknown"] += unit.is_known is None
-
-
-def _uncount(unit: Candidate, counts: Counter[str]) -> None:
-    """Take a unit out of the counts of those whose last upsert was done or failed."""
-    if unit.failed_attempt is not None:
-        counts["failed"] -= 1
-    elif unit.done_attempt is not None:
-        counts["done"] -= 1
-
-
-def _settle(unit: Candidate, decision: Decision, counts: Counter[str], writer: UpsertWriter) -> None:
-    """Correct the counts of units whose last upsert was done or failed, and note what stays failed."""
-    if decision.answer is Answer.KEEP and unit.failed_chunk is not None:
-        writer.write_kept({"key": unit.key, "chunk_id": unit.failed_chunk})
-    elif decision.answer is Answer.NOTHING:
-        counts["removed"] += lost_fields(unit, decision)
-        if unit.failed_attempt is not None:  # it is as it was again
-            counts["failed"] -= 1
-            counts["done"] += unit.done_attempt is not None
-    elif decision.answer in (Answer.SEND, Answer.INVALID):
-        _uncount(unit, counts)
-        counts["invalid"] += decision.answer is Answer.INVALID

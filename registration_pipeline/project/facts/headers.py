@@ -1,32 +1,28 @@
-"""The stage that reads headers, for a loaded source: whether there is anything to read, and reading it.
+"""The stage that reads headers, for a loaded source: whether there is anything to read, and what.
 
-What does not belong here: which objects need their header (``planning/header_needs.py``) and reading (``facts/headers``).
+What does not belong here: which objects need their header (``planning/header_needs.py``) and reading one (``facts/headers``).
 """
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.errors import ConfigurationError, UsageError
+from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.facts.headers.dicom import missing_library
 from registration_pipeline.facts.headers.kind import HEADER_KIND
 from registration_pipeline.facts.headers.schema import UNREADABLE, latest_headers
-from registration_pipeline.facts.reading.reading import ObjectReading, Reading, ReadingProgress
-from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.inventory.inventory import require_inventory
 from registration_pipeline.planning.decision import digest_rules
-from registration_pipeline.planning.header_needs import (
-    holds_dicom,
-    needs_digest,
-    objects_without_header,
-)
+from registration_pipeline.planning.header_needs import holds_dicom, needs_digest, objects_without_header
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.planning.object_facts import PlanFacts
+from registration_pipeline.project.facts.source_facts import SourceFacts, ToRead
 from registration_pipeline.settings.units import asks_for_headers
+from registration_pipeline.state.ahead import both
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
 
-    from registration_pipeline.facts.reader import ObjectReader
     from registration_pipeline.facts.sets import FactSet
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.inventory.key_ranges.reading import KeyBounds
@@ -35,90 +31,28 @@ if TYPE_CHECKING:
     from registration_pipeline.state.store import StateStore
 
 
-class SourceHeaders:
-    """The headers of one source.
+class SourceHeaders(SourceFacts):
+    """The headers of one source; arguments are those of ``SourceFacts``."""
 
-    Args:
-        store: the state.
-        source: its settings.
-        reader: makes the reader of its objects; called only if there is something to read.
-        clock: gives the aware time.
-    """
-
-    def __init__(
-        self,
-        store: "StateStore",
-        source: "SourceSettings",
-        reader: "Callable[[], ObjectReader]",
-        clock: Callable[[], datetime],
-    ) -> None:
-        self._store, self._source, self._reader, self._clock = store, source, reader, clock
-
-    def read(self, progress: Callable[[ReadingProgress], None] | None = None, *, again: bool = False) -> Reading | None:
-        """Read the headers that the latest inventory needs and that are not known; None: there is nothing to read.
-
-        Args:
-            progress: called with how far it is.
-            again: also if they were read for this inventory; what could not be read is tried once more.
-
-        Raises:
-            UsageError: there is no inventory.
-            ConfigurationError: the library that reads headers is not installed.
-            HaltError: the store can't be read.
-            StateError: the state can't be read or written.
-        """
-        asked = self._asked(progress, again=again)
-        if asked is None:
-            return None
-        reading, candidates, notes = asked
-        return reading.read(candidates, notes, always=asks_for_headers(self._source.groups))
-
-    def read_part(
-        self, bounds: "KeyBounds", progress: Callable[[ReadingProgress], None] | None = None, *, again: bool = False
-    ) -> ReadingProgress | None:
-        """Read what ``read`` would read of a key range, and keep it for that; None: there is nothing to read.
-
-        Args:
-            bounds: of the range.
-            progress: called with how far it is.
-            again: as ``read``.
-
-        Raises:
-            HaltError: as ``read``.
-        """
-        asked = self._asked(progress, again=again, bounds=bounds)
-        return asked[0].read_part(asked[1]) if asked else None
-
-    def _asked(
-        self, progress: Callable[[ReadingProgress], None] | None, *, again: bool, bounds: "KeyBounds | None" = None
-    ) -> "tuple[ObjectReading[Any], _Candidates, dict[str, object]] | None":
-        """Return what reads, what of, and what is noted of it; None: there is nothing to read."""
-        inventory = latest_inventory(self._store, self._source.name)
-        if inventory is None:
-            raise UsageError(
-                f"Source {self._source.name} has no inventory: run `registration-pipeline inventory {self._source.name}` first"
-            )
-        history, previous = load_history(self._store, self._source.name), latest_headers(self._store, self._source.name)
+    def _to_read(self, bounds: "KeyBounds | None", *, again: bool) -> ToRead | None:
+        store, name = self._store, self._source.name
+        inventory, (history, previous) = both(
+            store,
+            lambda: require_inventory(store, name),
+            lambda: both(store, lambda: load_history(store, name), lambda: latest_headers(store, name)),
+        )
         if not (again or self._may_lack(inventory, history, previous)):
             return None
         if previous is None and not holds_dicom(self._store, self._source, inventory):
             return None
-        reading = ObjectReading(
-            kind=HEADER_KIND,
-            store=self._store,
-            source=self._source.name,
-            reader=self._reader(),
-            clock=self._clock,
-            threads=self._source.storage.concurrency,
-            progress=progress,
-        )
-        notes: dict[str, object] = {
+        notes = {
             "inventory_id": inventory.inventory_id,
             "listing_digest": inventory.digest,
             "needs_digest": needs_digest(self._source),
             "planned": history.number,
         }
-        return reading, _Candidates(self._store, self._source, inventory, bounds), notes
+        candidates = _Candidates(self._store, self._source, inventory, bounds)
+        return ToRead(HEADER_KIND, candidates, notes, always=asks_for_headers(self._source.groups))
 
     def _may_lack(self, inventory: "Inventory", history: "PlanHistory", previous: "FactSet | None") -> bool:
         """Return False if the headers of all objects of the inventory are known for certain."""
@@ -128,7 +62,8 @@ class SourceHeaders:
             return (
                 wave is None
                 or wave.listing_digest != inventory.digest
-                or wave.rules_digest != digest_rules(self._source, PlanFacts.of(self._store, self._source))
+                or wave.rules_digest
+                != digest_rules(self._source, PlanFacts.of(self._store, self._source, has_headers=False))
             )
         notes: Any = previous.notes
         # With a plan that lost waves, objects are unplanned again whose headers have dropped out of the set.

@@ -6,7 +6,6 @@ What does not belong here: reading one entry, and merging (``facts``); which obj
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from registration_pipeline.errors import UsageError
 from registration_pipeline.facts.metadata.making import make_metadata
 from registration_pipeline.facts.metadata.metadata_set import METADATA
 from registration_pipeline.facts.metadata.value_sets import entry_set_name
@@ -14,7 +13,7 @@ from registration_pipeline.facts.object_metadata.reading import read_object_meta
 from registration_pipeline.facts.reading.reading import Reading, ReadingProgress
 from registration_pipeline.facts.sets import latest_facts
 from registration_pipeline.facts.sidecars.reading import read_sidecars
-from registration_pipeline.inventory.inventory import latest_inventory
+from registration_pipeline.inventory.inventory import require_inventory
 from registration_pipeline.planning.fact_needs import objects_with_metadata
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.project.facts.current import facts_notes, is_current
@@ -55,9 +54,7 @@ class SourceMetadata:
             StateError: the state can't be read or written.
         """
         store, name = self._project.store, self._source.name
-        inventory = latest_inventory(store, name)
-        if inventory is None:
-            raise UsageError(f"Source {name} has no inventory: run `registration-pipeline inventory {name}` first")
+        inventory = require_inventory(store, name)
         history, previous = load_history(store, name), latest_facts(store, name, METADATA)
         counted = _Counted(progress)
         inputs = [

@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.objects import FailureReason
-from registration_pipeline.planning.upserts.plan import is_due, plan_upserts
+from registration_pipeline.planning.upserts.plan import plan_upserts
+from registration_pipeline.planning.upserts.request import is_due
 from registration_pipeline.submission.registrar import stream_chunks
 from registration_pipeline.submission.result import ChunkResult
 from registration_pipeline.submission.upserts.effect import UpsertEffect
@@ -19,7 +20,7 @@ from registration_pipeline.tracking.upserts import upsert_view
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from registration_pipeline.planning.upserts.plan import UpsertPlan, UpsertRequest
+    from registration_pipeline.planning.upserts.request import UpsertPlan, UpsertRequest
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.result import ReadyChunk

@@ -13,9 +13,11 @@ from registration_pipeline.audit.rows import AuditFinding
 from registration_pipeline.errors import PermissionDeniedError, TransientError, UsageError
 from registration_pipeline.state.layout import audit_folder
 from registration_pipeline.submission.testing import StartScript
+from registration_pipeline_tests.unit.audit.encord_of_fleet import EncordOfFleet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 A, B, C = "raw/a.jpg", "raw/b.jpg", "raw/c.jpg"
 
@@ -299,23 +301,13 @@ def test_items_of_a_chunk_that_is_being_submitted_are_no_findings(new_fleet: Any
     assert (report.is_clean, report.items, report.under_way, report.adopted_units) == (True, 1, 1, 0)
 
 
-class _Encord:
-    """A fleet's Encord, for tests that change one call of it."""
-
-    def __init__(self, fleet: Any) -> None:
-        self._inner = fleet.encord
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
 def test_a_submission_that_begins_while_the_folder_is_listed_makes_no_findings(
     fleet_of: Callable[..., Any], auditor_of: Any
 ):
     fleet = fleet_of()
     encord = fleet.encord
 
-    class Submitting(_Encord):
+    class Submitting(EncordOfFleet):
         def items_page(self, folder: str, token: str | None) -> Any:
             if token is None:
                 fleet.register()
@@ -330,7 +322,7 @@ def test_a_page_that_fails_is_asked_for_again_and_not_the_whole_listing(register
     encord, asked = registered.fleet.encord, []
     encord.page_size = 1
 
-    class Failing(_Encord):
+    class Failing(EncordOfFleet):
         def items_page(self, folder: str, token: str | None) -> Any:
             asked.append(token)
             if asked.count("1") == 1 and token == "1":
@@ -350,7 +342,7 @@ def test_an_item_that_two_pages_show_counts_once(registered: Any):
 
 
 def test_a_folder_that_may_not_be_seen_halts_and_leaves_no_report(registered: Any):
-    class Refusing(_Encord):
+    class Refusing(EncordOfFleet):
         def count_items(self, folder: str) -> int:
             raise PermissionDeniedError(f"folder {folder}")
 
@@ -382,71 +374,3 @@ def test_a_folder_that_was_never_made_is_nothing_to_list(fleet_of: Callable[...,
     report = auditor_of(fleet_of()).audit()
 
     assert (report.is_clean, report.folders, report.items, report.objects) == (True, (), 0, 3)
-
-
-class TestLookups:
-    """Many items that no listed folder shows."""
-
-    @pytest.fixture
-    def many(self, fleet_of: Callable[..., Any], auditor_of: Any) -> Any:
-        fleet = fleet_of(*(f"{number:02d}.jpg" for number in range(40)), chunk_size={"images": 10})
-        fleet.register()
-        return auditor_of(fleet)
-
-    def keys(self, *numbers: int) -> list[str]:
-        return [f"raw/{number:02d}.jpg" for number in numbers]
-
-    def test_batches_that_were_moved_together_cost_one_request_each(self, many: Any):
-        for key in self.keys(*range(40)):
-            many.move(key, "archive")
-        encord = _Counting(many.fleet)
-
-        report = many.audit(gateway=encord, limits=AuditLimits(lookup_batch=10))
-
-        assert (report.findings["moved"], report.looked_up, encord.lookups) == (40, 40, 4)
-
-    def test_refused_batches_are_halved_down_to_the_missing_ones(self, many: Any):
-        for key in self.keys(*range(20)):
-            many.move(key, "archive")
-        for key in self.keys(3, 17):
-            many.remove(key)
-
-        found = many.found(limits=AuditLimits(lookup_batch=20))
-
-        assert [key for finding, key in found if finding == "missing"] == self.keys(3, 17)
-        assert len([key for finding, key in found if finding == "moved"]) == 18
-
-    def test_what_the_limit_leaves_out_is_counted_and_said(self, many: Any):
-        for key in self.keys(*range(40)):
-            many.remove(key)
-        encord = _Counting(many.fleet)
-
-        report = many.audit(gateway=encord, limits=AuditLimits(lookup_requests=7, lookup_batch=10))
-
-        assert (report.findings["missing"], encord.lookups) == (40, 7)
-        assert report.looked_up + report.not_looked_up == 40
-        assert report.not_looked_up > 0
-        rows = many.rows(limits=AuditLimits(lookup_requests=0))
-        assert {row.detail for row in rows} == {"not searched for in other folders: the limit of look-ups was reached"}
-
-    def test_a_single_refusal_is_confirmed_before_an_item_counts_as_missing(self, many: Any):
-        many.move(self.keys(5)[0], "archive")
-
-        class Wavering(_Counting):
-            def folders_of_items(self, uuids: Any) -> Any:
-                found = super().folders_of_items(uuids)
-                return None if self.lookups % 3 else found
-
-        assert many.found(gateway=Wavering(many.fleet)) == [("moved", self.keys(5)[0])]
-
-
-class _Counting(_Encord):
-    """Encord, counting look-ups."""
-
-    def __init__(self, fleet: Any) -> None:
-        super().__init__(fleet)
-        self.lookups = 0
-
-    def folders_of_items(self, uuids: Any) -> Any:
-        self.lookups += 1
-        return self._inner.folders_of_items(uuids)

@@ -1,9 +1,12 @@
+"""A manifest is validated: each rule of Encord's, its place, and what is said.
+
+What does not belong here: client metadata (``test_validate_metadata.py``) and changes at random (``test_mutations.py``).
+"""
+
 from __future__ import annotations
 
-import copy
-import functools
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,41 +14,8 @@ from hypothesis import strategies as st
 
 from registration_pipeline.limits import MAX_GROWTH, ManifestLimits
 from registration_pipeline.manifest import items
-from registration_pipeline.manifest.validate import Violation, validate_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def item(name: str = "a", **keys: Any) -> dict[str, Any]:
-    return {"objectUrl": f"s3://bucket/{name}", "title": name, **keys}
-
-
-def manifest(**keys: Any) -> bytes:
-    return json.dumps({"skip_duplicate_urls": True, **keys}).encode()
-
-
-def found(data: bytes, limits: ManifestLimits | None = None) -> list[str]:
-    return [str(violation) for violation in validate_manifest(data, limits)]
-
-
-EVERY_KIND = manifest(
-    images=[
-        item("i", clientMetadata={"a": 1}, createVideo=False, imageMetadata={"mimeType": "image/png", "fileSize": 3}),
-        item("j"),
-    ],
-    videos=[item("v", videoMetadata={"fps": 29.97, "duration": 3, "mime_type": "video/mp4"})],
-    audio=[item("s", audioMetadata={"duration_seconds": 1.5, "codec": "flac"})],
-    pdfs=[item("p", pdfMetadata={"fileSize": 1, "numPages": 2})],
-    text=[item("t", textMetadata={"fileSize": 1, "mime_type": "text/plain"})],
-    nifti=[item("n")],
-    image_groups=[
-        {"title": "g", "createVideo": False, "clientMetadata": {}}
-        | {f"objectUrl_{number}": f"https://b.example/g{number}" for number in range(12)}
-    ],
-    dicom_series=[{"title": "d", "objectUrl_0": "s3://bucket/d0", "objectUrl_1": "s3://bucket/d1"}],
-    upsert_metadata=True,
-)
+from registration_pipeline.manifest.validate import validate_manifest
+from registration_pipeline_tests.unit.manifest.manifests import EVERY_KIND, found, item, manifest
 
 
 def test_every_kind_and_key_of_the_format_is_accepted() -> None:
@@ -364,92 +334,6 @@ def test_every_violation_is_reported_not_just_the_first() -> None:
         "text[0].title",
         "text[0].objectUrl",
     ]
-
-
-def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    below = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(deeper for key, child in below for deeper in _paths(child, (*path, key)))]
-
-
-def _parent(document: Any, path: tuple[Any, ...]) -> Any:
-    for step in path[:-1]:
-        document = document[step]
-    return document
-
-
-def _rename(document: Any, path: tuple[Any, ...]) -> bool:
-    """Rename a key that the table knows; metadata of the user's may be called anything."""
-    if "clientMetadata" in path[:-1] or not isinstance(path[-1], str):
-        return False
-    parent = _parent(document, path)
-    parent[path[-1] + "X"] = parent.pop(path[-1])
-    return True
-
-
-def _retype(document: Any, path: tuple[Any, ...]) -> bool:
-    """Put a value where no key of the table takes it."""
-    if "clientMetadata" in path[:-1]:
-        return False
-    _parent(document, path)[path[-1]] = None
-    return True
-
-
-def _remove_required(document: Any, path: tuple[Any, ...]) -> bool:
-    if path[-1] not in {"objectUrl", "title", "objectUrl_0", "objectUrl_3", "skip_duplicate_urls"}:
-        return False
-    del _parent(document, path)[path[-1]]
-    return True
-
-
-def _repeat_item(document: Any, path: tuple[Any, ...]) -> bool:
-    parent = _parent(document, path)
-    if not isinstance(parent, list):
-        return False
-    parent.append(copy.deepcopy(parent[path[-1]]))
-    return True
-
-
-@functools.cache
-def _mutable(mutate: Callable[[Any, tuple[Any, ...]], bool]) -> list[tuple[Any, ...]]:
-    """Return where a mutation does something; found once, not for each example."""
-    document = json.loads(EVERY_KIND)
-    return [path for path in _paths(document)[1:] if mutate(copy.deepcopy(document), path)]
-
-
-@pytest.mark.parametrize("mutate", [_rename, _retype, _remove_required, _repeat_item])
-@given(data=st.data())
-def test_any_single_mutation_of_a_valid_manifest_is_found(
-    mutate: Callable[[Any, tuple[Any, ...]], bool], data: st.DataObject
-) -> None:
-    document = json.loads(EVERY_KIND)
-    mutate(document, data.draw(st.sampled_from(_mutable(mutate))))
-
-    assert validate_manifest(json.dumps(document).encode()) != []
-
-
-@given(
-    st.binary() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(str).map(str.encode)
-)
-def test_no_bytes_make_the_validation_raise(data: bytes) -> None:
-    assert all(isinstance(violation, Violation) for violation in validate_manifest(data))
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=3), below, max_size=3),
-    max_leaves=8,
-)
-ITEM_KEYS = st.sampled_from(["objectUrl", "title", "clientMetadata", "objectUrl_0", "objectUrl_1", "imageMetadata"])
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["images", "image_groups", "nifti", "skip_duplicate_urls"]),
-        JSON | st.lists(st.dictionaries(ITEM_KEYS, JSON, max_size=4), max_size=3),
-    )
-)
-def test_no_json_makes_the_validation_raise(document: dict[str, Any]) -> None:
-    assert all(violation.where for violation in validate_manifest(json.dumps(document).encode()))
 
 
 def test_a_group_that_does_not_say_whether_it_is_a_sequence_may_not_be_what_was_meant() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from registration_pipeline.manifest.validate import validate_manifest
-from registration_pipeline_tests.unit.manifest.test_validate import found, item, manifest
+from registration_pipeline_tests.unit.manifest.manifests import found, item, manifest
 
 
 def video(encord: Any) -> bytes:

@@ -180,3 +180,47 @@ def test_of_two_writers_of_one_ledger_one_wins(bucket: Any) -> None:
     marker = "cams/ledger/00000003/_SUCCESS.json"
     assert bucket.store.read(marker) == before[marker]
     assert_says_what_the_waves_say(bucket)
+
+
+class Earlier:
+    """A store whose listings of some folders show at first what they showed before the last night.
+
+    Args:
+        store: the state.
+        before: its names then.
+        late: the folders whose first listing was answered before that night.
+    """
+
+    def __init__(self, store: Any, before: set[str], late: set[str]) -> None:
+        self._store, self._before, self._late = store, before, set(late)
+
+    def names(self, prefix: str) -> Any:
+        kind = prefix.split("/")[1]
+        if kind not in self._late:
+            return self._store.names(prefix)
+        self._late.remove(kind)
+        return iter([name for name in self._store.names(prefix) if name in self._before])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("nights", [1, 2, 4])
+@pytest.mark.parametrize(
+    "late",
+    [{"plan"}, {"lineage"}, {"ledger"}, {"plan", "lineage"}, {"ledger", "plan"}, {"ledger", "lineage"}],
+    ids=lambda late: "+".join(sorted(late)),
+)
+def test_folders_that_are_listed_while_a_wave_is_committed_hold_no_damage(
+    bucket: Any, late: set[str], nights: int
+) -> None:
+    """Each listing shows the folder as it was before or after that wave: what comes of it is a history of one of the two."""
+    for number in range(nights - 1):
+        night(bucket, number)
+    before, said_before = {*bucket.store.names("cams/")}, load_history(bucket.store, "cams")
+    night(bucket, nights - 1)
+
+    found = load_history(Earlier(bucket.store, before, late), "cams")
+
+    assert found.wave_ids in (said_before.wave_ids, load_history(bucket.store, "cams").wave_ids)
+    assert [*load_chunks_of(bucket.store, found)] == [*load_chunks(bucket.store, "cams")][: len(found.wave_ids)]

@@ -1,65 +1,30 @@
-"""Wrong configurations: each is refused with its place, the remedy, and no secret."""
+"""Wrong configurations: each is refused with its place, the remedy, and no secret.
+
+What does not belong here: where objects, reports and the state are (``test_wrong_places.py``).
+"""
 
 from __future__ import annotations
 
-import re
 import textwrap
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
 from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.settings import load_settings
+from registration_pipeline_tests.unit.settings.wrong_configurations import (
+    GOOD,
+    SECRET,
+    Wrong,
+    assert_refused,
+    with_key,
+    with_storage,
+    with_top,
+    with_uri,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SECRET = "tell-nobody-4711"
-GOOD = """\
-sources:
-  fleet:
-    uri: s3://fleet-bucket/raw/
-    storage:
-      region: eu-west-2
-    encord: {integration: prod}
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wrong:
-    """One wrong configuration; ``places`` are (line, dotted key), ``says`` are parts of the message."""
-
-    text: str
-    places: tuple[tuple[int, str], ...]
-    says: tuple[str, ...] = ()
-    environ: dict[str, str] = field(default_factory=dict)
-
-
-def with_key(line: str, *, key: str, says: str, environ: dict[str, str] | None = None) -> Wrong:
-    """The good configuration with one more line for its source, which is wrong."""
-    places = ((7, f"sources.fleet.{key}"),)
-    return Wrong(text=f"{GOOD}    {line}\n", places=places, says=(says,), environ=environ or {})
-
-
-def with_storage(storage: str, *, line: int = 5, key: str, says: str, style: str = "", uri: str = "") -> Wrong:
-    """The good configuration with another store."""
-    text = GOOD.replace("region: eu-west-2", storage)
-    text = text.replace("s3://fleet-bucket/raw/", uri) if uri else text
-    text += f"    url_style: {style}\n" if style else ""
-    return Wrong(text=text, places=((line, f"sources.fleet.{key}"),), says=(says,))
-
-
-def with_uri(uri: str, says: str) -> Wrong:
-    """The good configuration with another URI."""
-    text = GOOD.replace("s3://fleet-bucket/raw/", uri)
-    return Wrong(text=text, places=((3, "sources.fleet.uri"),), says=(says,))
-
-
-def with_top(line: str, *, key: str, says: str, environ: dict[str, str] | None = None) -> Wrong:
-    """The good configuration with a wrong first line."""
-    return Wrong(text=f"{line}\n{GOOD}", places=((1, key),), says=(says,), environ=environ or {})
-
 
 TWO = GOOD + textwrap.indent(
     "other:\n  uri: s3://fleet-bucket/raw/\n  storage: {region: eu-west-2}\n  encord: {folder: fleet, integration: i}\n",
@@ -67,25 +32,6 @@ TWO = GOOD + textwrap.indent(
 )
 
 WRONG = {
-    "report nowhere": with_storage("inventory_report: reports/", key="storage.inventory_report", says="must be s3://"),
-    "report with an account on S3": with_storage(
-        "inventory_report: s3://a@b/x", key="storage.inventory_report", says="must be s3://"
-    ),
-    "report of a directory": with_storage(
-        "inventory_report: /reports", key="storage.inventory_report", says="no inventory reports", uri="file:///data/"
-    ),
-    "top-up without a report": with_storage(
-        "{region: eu-west-2, top_up: true}", key="storage.top_up", says="add storage.inventory_report"
-    ),
-    "versions beside a report": with_storage(
-        "{region: eu-west-2, versions: true, inventory_report: s3://reports/}",
-        key="storage.versions",
-        says="has no effect on inventory reports",
-    ),
-    "top-up that is no switch": with_storage("top_up: maybe", key="storage.top_up", says="must be true or false"),
-    "reports may be 0 days old": with_storage(
-        "report_max_age_days: 0", key="storage.report_max_age_days", says="must be 1 or more"
-    ),
     "syntax error": Wrong(text="sources:\n  fleet: [a\n", places=((3, ""),), says=("not valid YAML",)),
     "tab": Wrong(text=f"sources:\n\tfleet: {SECRET}\n", places=((2, ""),), says=("not valid YAML", "'\\t'")),
     "control character": Wrong(text=f"{GOOD}    # \x01\n", places=((7, ""),), says=("control character",)),
@@ -213,49 +159,6 @@ WRONG = {
     "interpolated style that is none": with_key(
         "url_style: ${STYLE}", key="url_style", says="must be one of", environ={"STYLE": SECRET}
     ),
-    "interpolated state that is none": with_top(
-        "state: ftp://${STATE}", key="state", says="must be a path", environ={"STATE": SECRET}
-    ),
-    "upper case in a bucket of Google's": with_uri("gs://Bucket/raw/", "not a bucket name"),
-    "underscore in a bucket of OBS": with_uri("obs://my_bucket/raw/", "not a bucket name"),
-    "container without account": with_uri("az://box/raw/", "write az://container@account/prefix/"),
-    "account without container": with_uri("az://@account/raw/", "write az://container@account/prefix/"),
-    "container with two hyphens in a row": with_uri("az://a--box@account/", "not a container name"),
-    "account that is a host": with_uri("az://box@account.blob.core.windows.net/", "not a storage account"),
-    "scheme in upper case": with_uri("GS://bucket/raw/", "must be s3://bucket/prefix/"),
-    "unknown scheme": with_uri("http://bucket/raw/", "must be s3://bucket/prefix/"),
-    "no scheme": with_uri("fleet-bucket/raw", "must be s3://bucket/prefix/"),
-    "no bucket": with_uri("s3:///raw/", "the bucket is missing"),
-    "bad bucket": with_uri("s3://fleet bucket/raw/", "not a bucket name"),
-    "relative directory": with_uri("file://data/media", "three slashes"),
-    "directory that is not UTF-8": with_uri("file:///data/%FF", "percent-escapes are not UTF-8"),
-    "directory with a zero byte": with_uri("file:///data/%00", "zero byte"),
-    "presigned source": with_uri(
-        f"s3://fleet-bucket/raw?X-Amz-Credential=me&X-Amz-Signature={SECRET}", "a query (what follows a ?)"
-    ),
-    "signed folder of a source": with_uri(f"gs://bucket/raw/?X-Goog-Signature={SECRET}", "a query"),
-    "SAS of a container": with_uri(f"az://box@account/raw?sv=2024-01-01&sig={SECRET}/x", "a query"),
-    "query without a prefix": with_uri(f"s3://fleet-bucket?X-Amz-Signature={SECRET}", "not a bucket name"),
-    "version in a source": with_uri(f"obs://bucket/raw?versionId={SECRET}", "a query"),
-    "fragment of a source": with_uri(f"s3://fleet-bucket/raw#{SECRET}", "a fragment (what follows a #)"),
-    "token in a fragment": with_uri(f"s3://fleet-bucket/raw#access_token={SECRET}/", "a fragment"),
-    "password in a source": with_uri(f"s3://me:{SECRET}@fleet-bucket/raw/", "not a bucket name"),
-    "user of a source": with_uri(f"gs://{SECRET}@bucket/raw/", "not a bucket name"),
-    "password of a container": with_uri(f"az://box:{SECRET}@account/raw/", "not a container name"),
-    "query of a directory": with_uri(f"file:///data/raw?sig={SECRET}", "%3F"),
-    "fragment of a directory": with_uri(f"file:///data/raw#{SECRET}", "%23"),
-    "presigned report": with_storage(
-        f"inventory_report: 's3://reports/x?X-Amz-Signature={SECRET}'", key="storage.inventory_report", says="a query"
-    ),
-    "report with a fragment": with_storage(
-        f"inventory_report: 'gs://reports/x#{SECRET}'",
-        key="storage.inventory_report",
-        says="a fragment",
-        uri="gs://bucket/",
-    ),
-    "report in a signed directory": with_storage(
-        f"inventory_report: 'file:///reports?sig={SECRET}'", key="storage.inventory_report", says="%3F"
-    ),
     "no integration": Wrong(
         text=GOOD.replace("encord: {integration: prod}", "encord: {folder: f}"),
         places=((6, "sources.fleet.encord.integration"),),
@@ -266,115 +169,9 @@ WRONG = {
         places=((6, "sources.fleet.encord.folder"),),
         says=(),
     ),
-    "virtual-hosted without region": with_storage(
-        "profile: prod", line=4, key="storage.region", says="add storage.region: the bucket's region"
-    ),
-    "path without region": with_storage(
-        "profile: prod", line=4, key="storage.region", says="add storage.region", style="path"
-    ),
-    "mrap without access point": with_storage(
-        "region: eu-west-2", line=4, key="storage.access_point_arn", says="add its ARN", style="mrap"
-    ),
-    "access point that is none": with_storage(
-        "access_point_arn: arn:aws:s3:eu-west-2:123:accesspoint/x", key="storage.access_point_arn", says="multi-region"
-    ),
-    "endpoint with a password": with_storage(
-        f"endpoint_url: https://me:{SECRET}@host", key="storage.endpoint_url", says="without user name"
-    ),
-    "endpoint without scheme": with_storage(
-        "endpoint_url: 127.0.0.1:9000", key="storage.endpoint_url", says="http://host:port"
-    ),
-    "endpoint with a port that is none": with_storage(
-        "endpoint_url: http://host:99999", key="storage.endpoint_url", says="http://host:port"
-    ),
-    "file style for a bucket": with_storage(
-        "region: eu-west-2", line=7, key="url_style", says="file is not for s3:// sources", style="file"
-    ),
-    "bucket style for a directory": with_storage(
-        "region: eu-west-2", line=7, key="url_style", says="leave the key out", style="path", uri="file:///data/"
-    ),
     "style that there is not": with_key("url_style: web", key="url_style", says="must be one of 'virtual-hosted'"),
     "style of another store": with_key(
         "url_style: azure", key="url_style", says="azure is not for s3:// sources; use virtual-hosted, path, s3 or mrap"
-    ),
-    "S3's style for Google's": with_storage(
-        "endpoint_url: http://host",
-        line=7,
-        key="url_style",
-        says="use https, gs or path",
-        style="s3",
-        uri="gs://bucket/",
-    ),
-    "path in Azure without endpoint": with_storage(
-        "region: a",
-        line=4,
-        key="storage.endpoint_url",
-        says="leave url_style out",
-        style="path",
-        uri="az://box@account/",
-    ),
-    "OBS without region": with_storage(
-        "profile: prod", line=4, key="storage.region", says="add storage.region, e.g. eu-de", uri="obs://bucket/"
-    ),
-    "obs style with an endpoint and no region": with_storage(
-        "endpoint_url: http://host",
-        line=4,
-        key="storage.region",
-        says="url_style obs needs it",
-        style="obs",
-        uri="obs://bucket/",
-    ),
-    "obs style with another cloud's endpoint": with_storage(
-        "{region: eu-de, endpoint_url: https://obs.ap-southeast-1.myhuaweicloud.com}",
-        line=7,
-        key="url_style",
-        says="storage.endpoint_url lists another one; use path",
-        style="obs",
-        uri="obs://bucket/",
-    ),
-    "s3 style with another store's endpoint": with_storage(
-        "endpoint_url: https://store.example", line=7, key="url_style", says="storage.endpoint_url", style="s3"
-    ),
-    "access point with another store's endpoint": with_storage(
-        "{endpoint_url: https://store.example, access_point_arn: 'arn:aws:s3::1:accesspoint/a.mrap'}",
-        line=7,
-        key="url_style",
-        says="storage.endpoint_url",
-        style="mrap",
-    ),
-    "azure style in another of Azure's clouds": with_storage(
-        "endpoint_url: https://account.blob.core.chinacloudapi.cn",
-        line=7,
-        key="url_style",
-        says="storage.endpoint_url",
-        style="azure",
-        uri="az://box@account/",
-    ),
-    "gs style with an emulator": with_storage(
-        "endpoint_url: http://127.0.0.1:9000",
-        line=7,
-        key="url_style",
-        says="storage.endpoint_url",
-        style="gs",
-        uri="gs://bucket/",
-    ),
-    "requester pays in Azure": with_storage(
-        "requester_pays: true", key="storage.requester_pays", says="s3:// and gs://", uri="az://box@account/"
-    ),
-    "scheme that is not known": with_uri("ftp://bucket/raw/", "ftp:// is none of these"),
-    "scheme that is not known, of the state": with_top("state: hdfs://host/x", key="state", says="hdfs:// is none"),
-    "AWS profile for Google's": with_storage(
-        "profile: prod",
-        key="storage.profile",
-        says="credentials of gs:// come from the environment",
-        uri="gs://bucket/",
-    ),
-    "virtual-hosted with an old bucket name": with_storage(
-        "region: eu-west-2\n    url_style: virtual-hosted",
-        line=6,
-        key="url_style",
-        says="use path",
-        uri="s3://Fleet_Bucket/",
     ),
     "two sources with one target": Wrong(
         text=TWO, places=((7, "sources.other"),), says=("same uri and encord.folder as source 'fleet'",)
@@ -383,46 +180,6 @@ WRONG = {
     "domain without scheme": with_top("encord: {domain: api.encord.com}", key="encord.domain", says="https://host"),
     "key in the encord section": with_top(
         f"encord: {{ssh_key: {SECRET}}}", key="encord.ssh_key", says="known here: domain"
-    ),
-    "state of an unknown kind": with_top("state: obs://bucket/x", key="state", says="must be a path"),
-    "state without bucket": with_top("state: s3://", key="state", says="bucket"),
-    "presigned state": with_top(
-        f"state: s3://bucket/state?X-Amz-Signature={SECRET}", key="state", says="a query (what follows a ?)"
-    ),
-    "state with a SAS": with_top(f"state: az://box@account/state?sig={SECRET}", key="state", says="a query"),
-    "state with a query and no prefix": with_top(f"state: gs://bucket?sig={SECRET}", key="state", says="a query"),
-    "state with a fragment": with_top(f"state: s3://bucket/state#{SECRET}/x", key="state", says="a fragment"),
-    "state of a signed file": with_top(f"state: file:///data/x?sig={SECRET}", key="state", says="%3F"),
-    "state with a password": with_top(f"state: gs://me:{SECRET}@bucket/x", key="state", says="not a bucket name"),
-    "state with a user": with_top(f"state: s3://{SECRET}@bucket/x", key="state", says="not a bucket name"),
-    "state in a container with a password": with_top(
-        f"state: az://box:{SECRET}@account/x", key="state", says="not a container name"
-    ),
-    "signed state without a scheme": with_top(
-        f"state: bucket/state?X-Amz-Signature={SECRET}", key="state", says="holds a signature"
-    ),
-    "connection string as the state": with_top(
-        f"state: AccountName=account;AccountKey={SECRET}", key="state", says="holds a signature"
-    ),
-    "state behind a web address": with_top(
-        f"state: https://me:{SECRET}@host/x?sig={SECRET}", key="state", says="must be a path"
-    ),
-    "state is a number": with_top("state: 5", key="state", says="must be text"),
-    "state inside the source": Wrong(
-        text=f"state: s3://fleet-bucket/raw/state\n{GOOD}",
-        places=((4, "sources.fleet.uri"),),
-        says=("the state lies inside this source",),
-    ),
-    "state inside the container": Wrong(
-        text=f"state: az://box@account/raw/state\n{GOOD}".replace("s3://fleet-bucket/", "az://box@account/"),
-        places=((4, "sources.fleet.uri"),),
-        says=("the state lies inside this source",),
-    ),
-    "state inside the directory": Wrong(
-        text="state: ./bucket/x/../state\nsources: {local: {uri: 'file://${FOLDER}/bucket/'}}\n",
-        places=((2, "sources.local.uri"),),
-        says=("the state lies inside this source",),
-        environ={"FOLDER": "{folder}"},
     ),
     "several at once": Wrong(
         text=(
@@ -450,25 +207,7 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_a_wrong_configuration_names_file_line_and_key_of_every_problem(wrong: Wrong, tmp_path: Path) -> None:
-    file = tmp_path / "registration.yaml"
-    file.write_text(wrong.text, encoding="utf-8")
-    with pytest.raises(ConfigurationError) as raised:
-        load_settings(file, {name: value.replace("{folder}", str(tmp_path)) for name, value in wrong.environ.items()})
-    message = str(raised.value)
-    assert raised.value.exit_status == 2
-    found = [
-        (int(place["line"]), place["key"] or "")
-        for line in message.splitlines()
-        if (place := re.match(rf"{re.escape(str(file))}:(?P<line>\d+): (?:(?P<key>[\w.\-]+(?:\[\d+\])?): )?", line))
-    ]
-    # A syntax error has no key; what stands there is the problem's first words.
-    found = [(line, "" if key.startswith("not ") else key) for line, key in found]
-    assert sorted(found) == sorted(wrong.places)
-    assert len(message.splitlines()) == len(wrong.places)
-    for part in wrong.says:
-        assert part in message
-    assert SECRET not in message
-    assert SECRET not in repr(raised.value.__cause__)
+    assert_refused(wrong, tmp_path)
 
 
 def test_a_single_problem_gives_file_line_and_key_as_attributes(tmp_path: Path) -> None:
@@ -477,101 +216,3 @@ def test_a_single_problem_gives_file_line_and_key_as_attributes(tmp_path: Path) 
     with pytest.raises(ConfigurationError) as raised:
         load_settings(file, {})
     assert (raised.value.file, raised.value.line, raised.value.key) == (str(file), 7, "sources.fleet.schedule")
-
-
-@pytest.mark.parametrize(
-    ("make", "says"),
-    [
-        pytest.param(lambda _: None, "the configuration file does not exist", id="missing"),
-        pytest.param(lambda file: file.mkdir(), "can't be read", id="a folder"),
-        pytest.param(lambda file: file.write_bytes(b"state: x\n# \xff\n"), "registration.yaml:2: ", id="not UTF-8"),
-    ],
-)
-def test_a_file_that_can_not_be_read_is_named(tmp_path: Path, make: object, says: str) -> None:
-    assert callable(make)
-    file = tmp_path / "registration.yaml"
-    make(file)
-    with pytest.raises(ConfigurationError) as raised:
-        load_settings(None, {"REGISTRATION_CONFIG": str(file)})
-    assert raised.value.exit_status == 2
-    assert says in str(raised.value)
-    assert str(file) in str(raised.value)
-
-
-def test_the_file_that_a_missing_one_is_to_become_is_right(tmp_path: Path) -> None:
-    file = tmp_path / "registration.yaml"
-    with pytest.raises(ConfigurationError) as raised:
-        load_settings(file, {})
-    told = str(raised.value)
-    file.write_text(told[told.index("\nsources:") : told.index("\n(")], encoding="utf-8")
-    assert list(load_settings(file, {}).sources) == ["my-source"]
-
-
-GIVEN = {
-    "a number": ("max_in_flight: 0", "max_in_flight: must be 1 or more (given: '0')"),
-    "a number in words": ("max_in_flight: many", "max_in_flight: must be a whole number (given: 'many')"),
-    "a time": ("settle_seconds: 1:30", "(given: '1:30')"),
-    "a cron": ('schedule: "0 25 * * *"', "(given: '0 25 * * *')"),
-    "a word for a cron": ("schedule: nightly", "(given: 'nightly')"),
-    "a style": ("url_style: virtualhosted", "'file' (given: 'virtualhosted')"),
-    "a time zone": ("timezone: Europe/Berlyn", "did you mean Europe/Berlin? (given: 'Europe/Berlyn')"),
-    "a kind": ('kinds: [{match: "*.dat", kind: picture}]', "(given: 'picture')"),
-    "a switch": ('upsert_metadata: "yes"', "upsert_metadata: must be true or false (given: 'yes')"),
-}
-
-
-@pytest.mark.parametrize(("line", "says"), GIVEN.values(), ids=GIVEN)
-def test_the_value_that_was_given_is_named(tmp_path: Path, line: str, says: str) -> None:
-    file = tmp_path / "registration.yaml"
-    file.write_text(f"{GOOD}    {line}\n")
-    with pytest.raises(ConfigurationError) as raised:
-        load_settings(file, {})
-    assert str(raised.value).endswith(says) or says in str(raised.value)
-    assert str(raised.value).startswith(f"{file}:7: sources.fleet.")
-
-
-NOT_GIVEN = {
-    "from the environment": "schedule: ${NIGHTLY}",
-    "partly from the environment": "schedule: x${NIGHTLY}",
-    "in a place of free text": f"max_in_flight: {SECRET}",
-    "longer than any name": f"schedule: {'x' * 41}",
-    "nothing": "max_in_flight: null",
-}
-
-
-@pytest.mark.parametrize("line", NOT_GIVEN.values(), ids=NOT_GIVEN)
-def test_what_may_be_private_is_not_quoted(tmp_path: Path, line: str) -> None:
-    file = tmp_path / "registration.yaml"
-    file.write_text(f"{GOOD}    {line}\n")
-    with pytest.raises(ConfigurationError) as raised:
-        load_settings(file, {"NIGHTLY": "secret"})
-    assert "given" not in str(raised.value)
-    assert "secret" not in str(raised.value)
-
-
-SWITCHES = {
-    "upsert_metadata": "upsert_metadata: {}",
-    "strict_client_only": "strict_client_only: {}",
-    "storage.top_up": "storage: {{region: eu-west-2, inventory_report: s3://reports/x/, top_up: {}}}",
-    "storage.versions": "storage: {{region: eu-west-2, versions: {}}}",
-    "storage.requester_pays": "storage: {{region: eu-west-2, requester_pays: {}}}",
-    "metadata[0].object_metadata": "metadata: [{{object_metadata: {}}}]",
-}
-
-
-@pytest.mark.parametrize("written", ["yes", '"yes"', "1", '"on"', '"True"', "maybe", "0.0", "[true]"])
-@pytest.mark.parametrize(("key", "line"), SWITCHES.items(), ids=SWITCHES)
-def test_a_switch_is_true_or_false_and_nothing_like_it(tmp_path: Path, key: str, line: str, written: str) -> None:
-    good = GOOD.replace("    storage:\n      region: eu-west-2\n", "") if key.startswith("storage") else GOOD
-    file = tmp_path / "registration.yaml"
-    file.write_text(f"{good}    {line.format(written)}\n")
-    with pytest.raises(ConfigurationError) as raised:
-        load_settings(file, {})
-    assert f"sources.fleet.{key}: must be true or false" in str(raised.value)
-
-
-@pytest.mark.parametrize("written", ["true", '"true"', "${ON}", "${ON:-false}", "${OFF:-true}"])
-def test_a_switch_may_come_from_the_environment(tmp_path: Path, written: str) -> None:
-    file = tmp_path / "registration.yaml"
-    file.write_text(f"{GOOD}    strict_client_only: {written}\n    media_metadata: probe\n")
-    assert load_settings(file, {"ON": "true"}).sources["fleet"].strict_client_only is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from typing import Any
@@ -170,6 +171,42 @@ def test_a_caller_that_stops_early_ends_the_threads_quickly(fleet: Any, gateway:
     assert threading.active_count() == before
     fleet.register()
     fleet.assert_exactly_once()
+
+
+@pytest.mark.timeout(20)
+def test_a_stream_that_ends_where_a_thread_is_started_waits_for_nothing_that_is_held_there(fleet: Any):
+    """The garbage collector may end it there; every thread needs that lock to end."""
+    results = fleet.registering(gateway=EndlessGateway(fleet.encord), max_in_flight=4, retry=RetryPolicy())
+    next(results)
+
+    with threading._active_limbo_lock:  # type: ignore[attr-defined]
+        results.close()
+
+    fleet.register()
+    fleet.assert_exactly_once()
+
+
+def test_a_stream_that_one_of_its_own_threads_ends_does_not_wait_for_itself(fleet: Any):
+    ended: queue.SimpleQueue[float] = queue.SimpleQueue()
+
+    class Ending(EndlessGateway):
+        """Whichever thread polls a job that does not end drops the stream, as the garbage collector may there."""
+
+        def poll_job(self, **arguments: Any) -> JobReport:
+            report = super().poll_job(**arguments)
+            if report is PENDING and is_given.wait(10) and lock.acquire(blocking=False):
+                began = time.monotonic()
+                results.close()
+                ended.put(time.monotonic() - began)
+            return report
+
+    is_given, lock = threading.Event(), threading.Lock()
+    results = fleet.registering(gateway=Ending(fleet.encord), max_in_flight=4, retry=RetryPolicy())
+    next(results)
+
+    is_given.set()
+
+    assert ended.get(timeout=10) < 5
 
 
 def test_chunks_in_doubt_wait_for_all_others_and_then_for_quiet(fleet: Any):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 from xml.etree import ElementTree as ET
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from registration_pipeline.inventory.key_order import disorder
 from registration_pipeline.inventory.s3.page import PageError, take_contents
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 
@@ -74,7 +74,7 @@ def plain_page(body: bytes) -> PlainPage | None:
     following = said.get("NextContinuationToken")
     if not len(keys):
         return PlainPage(batch, None, None, following)
-    if not pc.all(pc.less(keys.slice(0, len(keys) - 1), keys.slice(1)), min_count=0).as_py():
+    if disorder(keys) is not None:
         return None
     return PlainPage(batch, keys[0].as_py(), keys[-1].as_py(), following)
 

@@ -48,8 +48,8 @@ class WhenToStart:
 
     Args:
         processes: at the most; None: one for each core, and none on a machine with one.
-        after_pages: not before there were as many.
-        busy: nor before this process used so much of one core since then.
+        after_pages: not before this process has fetched as many.
+        busy: nor before it used so much of one core while it fetched as many, from 0 to 1.
         is_awaited: the listing waits until they have started, as benchmarks and tests need it.
     """
 
@@ -69,7 +69,7 @@ def cores() -> int:
 
 
 class PageProcesses:
-    """Processes that fetch pages. A context manager: leaving it ends them.
+    """Processes that fetch pages; ``close`` ends them.
 
     Args:
         concurrency: requests at once, of all processes together.

@@ -93,27 +93,29 @@ class _Conversation:
     def read(self) -> None:
         """Read what the store sent so far, and reply once it is all."""
         try:
-            while piece := self._store.recv(_PIECE):
-                if self._reply is None or self._reply.take(piece):
-                    break
-            else:
-                self._end()
-                return
+            is_whole = self._receive()
         except (BlockingIOError, ssl.SSLWantReadError):
-            return
+            return  # the rest is still to come
         except OSError:
-            piece = b""
-        if self._reply is None or not piece or self._reply.is_too_large:
-            self._lose()
-        else:
+            is_whole = False
+        if is_whole:
             self._finish()
+        else:
+            self._lose()
 
-    def _end(self) -> None:
-        """Take note that the store closed the connection."""
-        if self._reply is not None and self._reply.ends_here():
-            self._finish()
-        else:
-            self._lose()
+    def _receive(self) -> bool:
+        """Return whether the reply is whole; False if it will not be, or if nothing was asked.
+
+        Raises:
+            BlockingIOError, SSLWantReadError: there is more to come.
+            OSError: the connection is lost.
+        """
+        while piece := self._store.recv(_PIECE):
+            if self._reply is None:
+                return False
+            if self._reply.take(piece):
+                return not self._reply.is_too_large
+        return self._reply is not None and self._reply.ends_here()  # the store closed the connection
 
     def _lose(self) -> None:
         """Give the connection up, and the request that was sent over it, if there is one."""

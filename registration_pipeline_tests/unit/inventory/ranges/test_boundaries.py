@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.errors import PermissionDeniedError
 from registration_pipeline.inventory.ranges.boundaries import find_boundaries
-from registration_pipeline_tests.unit.inventory.ranges.test_range_lister import HOSTILE, Store
+from registration_pipeline_tests.unit.inventory.ranges.paged_stores import HOSTILE, Store
 
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 
