@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from registration_pipeline.errors import StateConflictError, StateError
+from registration_pipeline.errors import StateConflictError, StateError, UsageError
 from registration_pipeline.inventory.claim import claim_for_run, claims_of_runs, give_up_claim
 from registration_pipeline.inventory.inventory import inventory_of, latest_inventory, recent_inventories
 from registration_pipeline.inventory.key_ranges.division import Division, fix_division, read_division
@@ -137,6 +137,7 @@ def begin_listing(
 
     Raises:
         HaltError: the store can't be listed.
+        UsageError: the run has fixed those of another listing.
         StateLayoutError: the state was written by another version.
         StateError: the state can't be read or written.
     """
@@ -145,6 +146,7 @@ def begin_listing(
     claims = claims_of_runs(store, source)
     inventory_id = next((claims[run] for run in runs if run in claims), None)
     if inventory_id is not None and (fixed := read_division(store, source, inventory_id)) is not None:
+        _require_same_listing(fixed, lister)
         return fixed
     if inventory_id is None:  # else a process of the run died before it fixed them
         known = {} if is_over is None else {"is_over": is_over}
@@ -179,7 +181,7 @@ def list_range(
     number: int,
     progress: Callable[[ListingProgress], None] | None = None,
 ) -> ListedRange:
-    """List one key range and note that it was listed; one that was listed already is not listed again.
+    """List one key range and note that it was listed; one that was listed already is not listed again if its rows are there.
 
     What a process that died left of the range is never read, and cleared away by the commit.
 
@@ -193,14 +195,20 @@ def list_range(
 
     Raises:
         ListingError: the keys are not strictly increasing, or not of the range.
+        UsageError: the ranges were fixed for another listing.
         HaltError: what the lister raises.
         StateConflictError: the inventory was given up: its run was over, or it took longer than ``claim.ABANDONED_AFTER``.
         StateError: the state can't be read or written.
     """
     done = read_range(store, source, inventory_id, number)
     if done is not None:
-        return done
+        if all(store.exists(part.name) for part in done.parts):
+            return done
+        # Nothing can be read of it any more, so it was not listed. Of two processes that find that out one may remove the
+        # other's new note: then the range is listed once more, or the commit asks for it.
+        store.delete(inventory_range_name(source, inventory_id, number))
     division = _require_division(store, source, inventory_id)
+    _require_same_listing(division, lister)
     after, until = division.bounds(number)
     if isinstance(lister, DivisibleLister):
         lister = lister.between(after, until)
@@ -222,7 +230,7 @@ def list_range(
             parts=writer.finish(),
         )
         _require_division(store, source, inventory_id)
-        return _note(store, source, inventory_id, listed)
+    return _note(store, source, inventory_id, listed)
 
 
 def read_range(store: StateStore, source: str, inventory_id: str, number: int) -> ListedRange | None:
@@ -247,17 +255,32 @@ def missing_ranges(store: StateStore, division: Division) -> list[int]:
 
 
 def _note(store: StateStore, source: str, inventory_id: str, listed: ListedRange) -> ListedRange:
-    """Say that a range was listed; of two processes that listed it the first is believed."""
+    """Say that a range was listed; of two processes that listed it the first is believed.
+
+    A write whose answer was lost may have been done, or be done later. So its parts are removed only if another process's
+    note is there; else the commit removes those that no note names.
+    """
     try:
         store.create(inventory_range_name(source, inventory_id, listed.number), sealed_json(listed.to_json()))
-    except StateConflictError:
+    except StateError:
         first = read_range(store, source, inventory_id, listed.number)
         if first is None:
             raise
-        for part in listed.parts:
-            store.delete(part.name)
-        return first
-    return listed
+    else:
+        return listed
+    for name in {part.name for part in listed.parts} - {part.name for part in first.parts}:
+        store.delete(name)
+    return first
+
+
+def _require_same_listing(division: Division, lister: ObjectLister) -> None:
+    """Refuse to list a part of something else: a setting was changed, or is another one where this process is."""
+    if lister.description != division.listing:
+        raise UsageError(
+            f"Run {division.run} began to list {division.listing}, and here source {division.source} is "
+            f"{lister.description}: `sources.{division.source}` was changed since, or differs between the workers. Nothing "
+            "was listed. Start a new run, which takes a new inventory; or undo the change."
+        )
 
 
 def _require_division(store: StateStore, source: str, inventory_id: str) -> Division:
