@@ -122,6 +122,7 @@ def begin_listing(
     clock: Callable[[], datetime],
     is_over: RunIsOver | None = None,
     least_objects: int = LEAST_OBJECTS,
+    listed_in: str = "",
 ) -> Division:
     """Fix the key ranges of a new inventory, or return those that the run has fixed already.
 
@@ -134,8 +135,10 @@ def begin_listing(
         clock: gives the aware time.
         is_over: what runs that are over left is cleared away.
         least_objects: in a range, by the inventory before.
+        listed_in: the store, by the name that is the same for all of its endpoints; empty: not known.
 
     Raises:
+        ConfigurationError: the run has fixed those of another place.
         HaltError: the store can't be listed.
         StateLayoutError: the state was written by another version.
         StateError: the state can't be read or written.
@@ -145,6 +148,7 @@ def begin_listing(
     claims = claims_of_runs(store, source)
     inventory_id = next((claims[run] for run in runs if run in claims), None)
     if inventory_id is not None and (fixed := read_division(store, source, inventory_id)) is not None:
+        fixed.require_same_place(lister.description, listed_in)
         return fixed
     if inventory_id is None:  # else a process of the run died before it fixed them
         known = {} if is_over is None else {"is_over": is_over}
@@ -166,6 +170,7 @@ def begin_listing(
             requests=lister.requests,
             listing=lister.description,
             started_at=started_at,
+            listed_in=listed_in,
         ),
     )
 
@@ -178,6 +183,7 @@ def list_range(
     inventory_id: str,
     number: int,
     progress: Callable[[ListingProgress], None] | None = None,
+    listed_in: str = "",
 ) -> ListedRange:
     """List one key range and note that it was listed; one that was listed already is not listed again.
 
@@ -190,8 +196,10 @@ def list_range(
         inventory_id: of the inventory that was begun.
         number: of the range, from 0.
         progress: called with the progress of this range after every batch.
+        listed_in: as ``begin_listing``.
 
     Raises:
+        ConfigurationError: the inventory was begun in another place.
         ListingError: the keys are not strictly increasing, or not of the range.
         HaltError: what the lister raises.
         StateConflictError: the inventory was given up: its run was over, or it took longer than ``claim.ABANDONED_AFTER``.
@@ -201,6 +209,7 @@ def list_range(
     if done is not None:
         return done
     division = _require_division(store, source, inventory_id)
+    division.require_same_place(lister.description, listed_in)
     after, until = division.bounds(number)
     if isinstance(lister, DivisibleLister):
         lister = lister.between(after, until)
