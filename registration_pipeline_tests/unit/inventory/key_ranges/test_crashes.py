@@ -129,9 +129,9 @@ def test_a_write_whose_answer_is_lost_costs_a_repetition_at_the_most(name: str, 
     lister = KeysLister(KEYS, ENDS)
 
     try:
-        made = steps(losing, lister)  # type: ignore[arg-type]
+        made = steps(losing, lister)
     except StateError:
-        made = steps(losing, lister)  # type: ignore[arg-type]
+        made = steps(losing, lister)
 
     folder = inventory_folder("fleet", made.inventory_id)
     assert losing.is_over
