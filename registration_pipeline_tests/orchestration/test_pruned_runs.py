@@ -58,6 +58,7 @@ def events_of(instance: dg.DagsterInstance, run_id: str) -> Path:
     return Path(storage.path_for_shard(run_id))
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_the_same_without_the_runs_that_nothing_shown_is_from(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:
@@ -91,6 +92,7 @@ def test_what_is_shown_is_the_same_without_the_runs_that_nothing_shown_is_from(
     assert len(pipeline.urls()) == len(set(pipeline.urls())) == 3
 
 
+@pytest.mark.slow
 def test_the_runs_of_archived_chunks_may_go_and_a_chunk_that_comes_back_is_shown_by_the_next_sync(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from registration_pipeline.errors import StateConflictError, StateError, UsageError
+from registration_pipeline.errors import StateConflictError, StateError
 from registration_pipeline.inventory.claim import claim_for_run, claims_of_runs, give_up_claim
 from registration_pipeline.inventory.inventory import inventory_of, latest_inventory, recent_inventories
 from registration_pipeline.inventory.key_ranges.division import Division, fix_division, read_division
@@ -122,6 +122,7 @@ def begin_listing(
     clock: Callable[[], datetime],
     is_over: RunIsOver | None = None,
     least_objects: int = LEAST_OBJECTS,
+    listed_in: str = "",
 ) -> Division:
     """Fix the key ranges of a new inventory, or return those that the run has fixed already.
 
@@ -134,10 +135,11 @@ def begin_listing(
         clock: gives the aware time.
         is_over: what runs that are over left is cleared away.
         least_objects: in a range, by the inventory before.
+        listed_in: the store, by the name that is the same for all of its endpoints; empty: not known.
 
     Raises:
+        ConfigurationError: the run has fixed those of another place.
         HaltError: the store can't be listed.
-        UsageError: the run has fixed those of another listing.
         StateLayoutError: the state was written by another version.
         StateError: the state can't be read or written.
     """
@@ -146,7 +148,7 @@ def begin_listing(
     claims = claims_of_runs(store, source)
     inventory_id = next((claims[run] for run in runs if run in claims), None)
     if inventory_id is not None and (fixed := read_division(store, source, inventory_id)) is not None:
-        _require_same_listing(fixed, lister)
+        fixed.require_same_place(lister.description, listed_in)
         return fixed
     if inventory_id is None:  # else a process of the run died before it fixed them
         known = {} if is_over is None else {"is_over": is_over}
@@ -168,6 +170,7 @@ def begin_listing(
             requests=lister.requests,
             listing=lister.description,
             started_at=started_at,
+            listed_in=listed_in,
         ),
     )
 
@@ -180,6 +183,7 @@ def list_range(
     inventory_id: str,
     number: int,
     progress: Callable[[ListingProgress], None] | None = None,
+    listed_in: str = "",
 ) -> ListedRange:
     """List one key range and note that it was listed; one that was listed already is not listed again if its rows are there.
 
@@ -192,10 +196,11 @@ def list_range(
         inventory_id: of the inventory that was begun.
         number: of the range, from 0.
         progress: called with the progress of this range after every batch.
+        listed_in: as ``begin_listing``.
 
     Raises:
+        ConfigurationError: the inventory was begun in another place.
         ListingError: the keys are not strictly increasing, or not of the range.
-        UsageError: the ranges were fixed for another listing.
         HaltError: what the lister raises.
         StateConflictError: the inventory was given up: its run was over, or it took longer than ``claim.ABANDONED_AFTER``.
         StateError: the state can't be read or written.
@@ -208,7 +213,7 @@ def list_range(
         # other's new note: then the range is listed once more, or the commit asks for it.
         store.delete(inventory_range_name(source, inventory_id, number))
     division = _require_division(store, source, inventory_id)
-    _require_same_listing(division, lister)
+    division.require_same_place(lister.description, listed_in)
     after, until = division.bounds(number)
     if isinstance(lister, DivisibleLister):
         lister = lister.between(after, until)
@@ -242,6 +247,18 @@ def read_range(store: StateStore, source: str, inventory_id: str, number: int) -
     return read_record(store, inventory_range_name(source, inventory_id, number), ListedRange.from_json)
 
 
+def missing_ranges(store: StateStore, division: Division) -> list[int]:
+    """Return the numbers of the ranges that were not listed, by one listing of the inventory's folder.
+
+    Raises:
+        StateError: the state can't be read.
+    """
+    source, inventory_id = division.source, division.inventory_id
+    present = {*store.names(inventory_folder(source, inventory_id))}
+    names = (inventory_range_name(source, inventory_id, number) for number in range(division.ranges))
+    return [number for number, name in enumerate(names) if name not in present]
+
+
 def _note(store: StateStore, source: str, inventory_id: str, listed: ListedRange) -> ListedRange:
     """Say that a range was listed; of two processes that listed it the first is believed.
 
@@ -259,16 +276,6 @@ def _note(store: StateStore, source: str, inventory_id: str, listed: ListedRange
     for name in {part.name for part in listed.parts} - {part.name for part in first.parts}:
         store.delete(name)
     return first
-
-
-def _require_same_listing(division: Division, lister: ObjectLister) -> None:
-    """Refuse to list a part of something else: a setting was changed, or is another one where this process is."""
-    if lister.description != division.listing:
-        raise UsageError(
-            f"Run {division.run} began to list {division.listing}, and here source {division.source} is "
-            f"{lister.description}: `sources.{division.source}` was changed since, or differs between the workers. Nothing "
-            "was listed. Start a new run, which takes a new inventory; or undo the change."
-        )
 
 
 def _require_division(store: StateStore, source: str, inventory_id: str) -> Division:

@@ -13,7 +13,9 @@ from dagster_celery.executor import CELERY_CONFIG, CeleryExecutor
 
 from registration_pipeline.orchestration.celery.options import OPTIONS, STEPS_QUEUE
 from registration_pipeline.orchestration.celery.signs import LOST_SECONDS, Sign, Signs
+from registration_pipeline.orchestration.names import SOURCE_TAG
 from registration_pipeline.orchestration.private_dagster import RetryMode, submit_celery_step
+from registration_pipeline.orchestration.runs.pools import ensure_pools
 
 _LOOK_SECONDS = 15.0
 """Between two questions for a task: Dagster asks for its result every second."""
@@ -65,6 +67,9 @@ class WatchingExecutor(CeleryExecutor):
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         """Execute the steps, and yield their events."""
+        # This process asks for the places of the steps in pools, and has no resources, which would make the pools.
+        source = plan_context.dagster_run.tags.get(SOURCE_TAG)
+        ensure_pools(plan_context.instance, [] if source is None else [source])
         signs: dict[int, Signs] = {}
 
         def submit(app: Any, *arguments: Any) -> WatchedResult:

@@ -74,14 +74,15 @@ def hand_on(
         f"{busy} This run gives its worker back. Its chunks are as they were, and the sensor {sensor_name(own)} starts a run "
         "that goes on when it is their turn; where no daemon runs, the next sync does."
     )
-    document = json.dumps({"run": context.run_id, **asdict(work)})
+    run_id = context.run.run_id
+    document = json.dumps({"run": run_id, **asdict(work)})
     waited_for = printable(f"{busy.holder}")
-    context.instance.add_run_tags(context.run_id, {_WORK_TAG: document, _SHOWN_TAG: waited_for, WAITS_TAG: own.ident})
+    context.instance.add_run_tags(run_id, {_WORK_TAG: document, _SHOWN_TAG: waited_for, WAITS_TAG: own.ident})
     context.log.warning(said)
     is_own_job = context.job_name in (*own.sync_jobs, own.submit_job, own.retry_job)
     if not is_own_job or context.job_def.executor_def.name != _ONE_PROCESS:
         return
-    run = context.instance.get_run_by_id(context.run_id)
+    run = context.instance.get_run_by_id(run_id)
     if run is not None and run.status is not DagsterRunStatus.CANCELING:
         context.instance.report_run_canceling(run, message=said)
     raise HandedOnError(said)

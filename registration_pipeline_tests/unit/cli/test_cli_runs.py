@@ -21,6 +21,7 @@ def in_a_year(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "utc_now", lambda: now)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("in_a_year")
 def test_old_runs_leave_dagster_but_for_those_that_anything_shown_is_from(workplace: Workplace) -> None:
     workplace.put("a.jpg")

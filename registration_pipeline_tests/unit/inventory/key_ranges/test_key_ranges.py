@@ -153,28 +153,6 @@ def test_a_store_that_lists_other_keys_than_it_was_asked_for_is_refused(store: B
         list_one(store, Careless(LETTERS), division, 1)
 
 
-def test_ranges_of_one_listing_are_not_listed_in_another(store: BucketStateStore) -> None:
-    class Elsewhere(KeysLister):
-        @property
-        def description(self) -> str:
-            return "keys in another memory"
-
-    lister, elsewhere = KeysLister(LETTERS, ENDS), Elsewhere(LETTERS, ENDS)
-    division = begin(store, lister)
-    list_one(store, lister, division, 0)
-
-    said = r"Run run-1 began to list keys in memory, and here source fleet is keys in another memory: `sources\.fleet`"
-    with pytest.raises(UsageError, match=said):
-        list_one(store, elsewhere, division, 1)
-    with pytest.raises(UsageError, match=said):
-        begin(store, elsewhere)
-
-    assert elsewhere.asked == []
-    for number in range(1, 4):
-        list_one(store, lister, division, number)
-    assert commit(store).objects == len(LETTERS)
-
-
 def test_a_source_that_can_not_be_divided_has_one_range(store: BucketStateStore) -> None:
     class Report:
         requests, description = 7, "a report"
