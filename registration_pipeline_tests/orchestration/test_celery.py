@@ -160,17 +160,19 @@ def test_a_worker_that_says_that_it_has_the_task_keeps_it_alive(app: Celery) -> 
     with start_worker(app, pool="threads", concurrency=2, perform_ping_check=False):
         result = wait.delay()
         signs = Signs(app, lost_seconds=60, queue=None, answer_seconds=0.5, clock=clock)
-        of_steps = Signs(app, lost_seconds=60, queue="celery", answer_seconds=0.5, clock=clock)
+        of_steps = Signs(app, lost_seconds=60, queue="celery", answer_seconds=2, clock=clock)
         deadline = time.monotonic() + 20
-        while result.state != "STARTED" and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for clock.now in (0.0, 100.0, 500.0):
-            sign = signs.of(result.id)
-            assert (sign.ended_as, sign.is_lost) == (None, False)
-        result.forget()
-        for clock.now in (600.0, 700.0):
-            assert (result.state, of_steps.of(result.id).is_lost) == ("PENDING", False)
-        clock.now = 2000.0
+        try:
+            while result.state != "STARTED" and time.monotonic() < deadline:
+                time.sleep(0.02)
+            for clock.now in (0.0, 100.0, 500.0):
+                sign = signs.of(result.id)
+                assert (sign.ended_as, sign.is_lost) == (None, False)
+            result.forget()
+            for clock.now in (600.0, 700.0):
+                assert (result.state, of_steps.of(result.id).is_lost) == ("PENDING", False)
+        finally:
+            clock.now = 2000.0
         result.get(timeout=20)
         assert signs.of(result.id).ended_as == "SUCCESS"
 

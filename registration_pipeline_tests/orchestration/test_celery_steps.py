@@ -86,21 +86,21 @@ def end() -> None:
     pass
 
 
-@dg.job(executor_def=celery_steps.configured({**BROKER, "lost_seconds": 1}))
+@dg.job(executor_def=celery_steps.configured({**BROKER, "lost_seconds": 5}))
 def spread() -> None:
     end(begin().map(work).collect())
 
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A worker for steps in this process, asked without waiting."""
+    """A worker for steps in this process that answers while it works."""
     monkeypatch.setattr(executor, "_LOOK_SECONDS", 0.2)
     monkeypatch.setattr(signs, "_FRESH_SECONDS", 0.2)
-    monkeypatch.setattr(executor, "Signs", partial(Signs, answer_seconds=0.2))
+    monkeypatch.setattr(executor, "Signs", partial(Signs, answer_seconds=0.5))
     app = make_app({**BROKER, "config_source": {**OPTIONS, "task_default_queue": STEPS_QUEUE}})  # type: ignore[no-untyped-call]
     app.conf.task_queues = None
     create_task(app)  # type: ignore[no-untyped-call]
-    with start_worker(app, pool="solo", queues=[STEPS_QUEUE], perform_ping_check=False):
+    with start_worker(app, pool="threads", concurrency=1, queues=[STEPS_QUEUE], perform_ping_check=False):
         yield
 
 
