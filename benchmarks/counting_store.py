@@ -86,7 +86,7 @@ class CountingStore(BucketStateStore):
 
     def open(self, name: str) -> Any:
         """See ``StateStore.open``."""
-        self.requests["HEAD"] += 1
+        self.requests["HEAD"] += self._written.get(name) is None
         return super().open(name)
 
     def read_range(self, name: str, start: int, end: int) -> memoryview:
@@ -97,7 +97,7 @@ class CountingStore(BucketStateStore):
     @contextmanager
     def local_file(self, name: str) -> Iterator[Path]:
         """See ``StateStore.local_file``."""
-        self.requests["GET"] += 1
+        self.requests["GET"] += self._written.get(name) is None
         with super().local_file(name) as path:
             yield path
 

@@ -6,6 +6,8 @@ What does not belong here: fixtures of one stage; those live beside its tests.
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
 import os
 import shutil
 import signal
@@ -22,7 +24,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from mypy_boto3_s3 import S3Client
 
@@ -34,22 +36,30 @@ SLOW_FOLDERS: Final = tuple(
     Path(__file__).parent / name for name in ("contract", "e2e", "integration", "orchestration/ui", "stores")
 )
 
-# What takes longest, in this order.
+# What takes longest, in this order: a file is one piece of work, and none of these may begin when the others have ended.
 LONGEST: Final = (
-    "test_crash_run.py",
-    "test_demo_command.py",
     "test_fault_run.py",
-    "test_model.py",
-    "test_backfills.py",
-    "test_cli_interrupt.py",
-    "test_killed_daemon.py",
+    "test_nightly_sync.py",
     "test_command_runs_in_the_ui.py",
-    "test_asset_graph.py",
+    "test_demo_command.py",
+    "test_model.py",
+    "test_crash_run.py",
+    "test_killed_daemon.py",
     "test_two_syncs.py",
+    "test_asset_graph.py",
+    "test_backfills.py",
+    "test_celery_cluster.py",
+    "test_cli_interrupt.py",
+    "test_interrupted_command.py",
+    "test_two_hosts.py",
     "test_sync_thousands.py",
+    "test_upsert_model.py",
     "test_cli_flipped_bits.py",
     "test_flipped_bits_of_states.py",
     "test_interrupted_listing.py",
+    "test_cut_off_host.py",
+    "test_compose_processes.py",
+    "test_restored_backup.py",
     "test_manifest_agreement.py",
     "test_manifest_agreement_can_fail.py",
 )
@@ -87,6 +97,27 @@ def servers_that_stop_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uvicorn.server, "asyncio", types.SimpleNamespace(**(vars(asyncio) | {"sleep": sleep})))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrations_read_once() -> Iterator[None]:
+    """Dagster executes all its migration scripts again for each database of each instance and of each run that it opens."""
+    from alembic.script import ScriptDirectory
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", functools.cache(ScriptDirectory.from_config))
+        yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Search no garbage while everything is imported and collected, nor ever after among that: it lives to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

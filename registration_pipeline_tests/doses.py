@@ -24,21 +24,29 @@ VARIABLE: Final = "TEST_DOSES"
 class Doses:
     """One length of all campaigns.
 
+    A small dose goes through the whole of its campaign once: what it says here is what it shows.
+
     Args:
-        kills: kills of the whole process group of a sync.
+        kills: kills of the whole process group of a sync; 12 fell into five of its six parts.
         kill_moments: kills of one registering process.
         pauses: of the whole process group of a sync, each until another one has taken over and finished.
         host_events: kills, pauses and jumps of the clock of one of two hosts that sync all the time.
-        fault_objects: objects registered while Encord fails, in 50 chunks.
+        fault_objects: objects registered while Encord fails, in 50 chunks at any length: requests fail, not objects, and
+            2,000 met 92 failures in 60 jobs and three syncs where 5,000 met 121.
         fault_seeds: random seeds of those failures, a whole registration each.
         http_manifests: random manifests sent to the sandbox over HTTP.
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
         model_examples: examples of the submission's state machine, of each seed.
-        model_seeds: at least this many seeds of it.
+        model_seeds: at least this many seeds of it; seeds go on until enough events of its list were seen.
+        upsert_examples: examples of the state machine of upserts; the fast tier runs 4 others.
+        audit_worlds: folders in Encord and states beside them that are audited, each beside a model; all six findings come
+            at least twice in 40.
+        adopted_worlds: of these, adopted and synced.
+        lease_plays: interleavings of processes that want one lease; the fast tier plays 15 others.
         link_stories: stories of nights of linking items to datasets, with kills and lost replies.
         plan_stories: stories of nights of a bucket with groups, each beside a model of the plan.
         metadata_examples: sources with any entries of metadata, each beside a model of what they come to.
-        flipped_bits: bits that are flipped in each kind of file of a state, one at a time.
+        flipped_bits: bits that are flipped in each kind of file of a state, one at a time; with 1 each kind of file has one.
         one_in_syncs: every how-many-th of these states is also synced.
         chunks: upload jobs of one run whose partitions are counted.
         hostile_files: media files made from good ones, that are probed.
@@ -55,8 +63,12 @@ class Doses:
     one_in: int
     model_examples: int
     model_seeds: int
+    upsert_examples: int
     plan_stories: int
     metadata_examples: int
+    audit_worlds: int
+    adopted_worlds: int
+    lease_plays: int
     link_stories: int
     flipped_bits: int
     one_in_syncs: int
@@ -66,20 +78,24 @@ class Doses:
 
 
 PUSH: Final = Doses(
-    kills=15,
+    kills=12,
     kill_moments=8,
     pauses=2,
     host_events=2,
-    fault_objects=5_000,
+    fault_objects=2_000,
     fault_seeds=1,
     http_manifests=500,
     one_in=8,
-    model_examples=100,
+    model_examples=50,
     model_seeds=1,
+    upsert_examples=30,
     plan_stories=40,
     metadata_examples=60,
+    audit_worlds=40,
+    adopted_worlds=16,
+    lease_plays=150,
     link_stories=20,
-    flipped_bits=2,
+    flipped_bits=1,
     one_in_syncs=4,
     chunks=12,
     hostile_files=1_000,
@@ -96,8 +112,12 @@ SOAK: Final = Doses(
     one_in=1,
     model_examples=100,
     model_seeds=7,
+    upsert_examples=100,
     plan_stories=600,
     metadata_examples=2_000,
+    audit_worlds=1_000,
+    adopted_worlds=400,
+    lease_plays=4_000,
     link_stories=1_000,
     flipped_bits=30,
     one_in_syncs=1,

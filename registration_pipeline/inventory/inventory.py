@@ -90,6 +90,7 @@ def take_inventory(
     source: str,
     clock: Callable[[], datetime],
     progress: Callable[[ListingProgress], None] | None = None,
+    expected: int | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Inventory:
     """List a source and commit what was found.
@@ -103,6 +104,7 @@ def take_inventory(
         source: the source's name.
         clock: gives the aware time.
         progress: called with the progress of the listing after every batch.
+        expected: objects of the inventory before, for the progress; None: not known.
         monotonic: seconds that never go back.
 
     Raises:
@@ -113,8 +115,7 @@ def take_inventory(
     """
     started_at = clock().astimezone(UTC)
     ensure_layout(store, source, started_at)
-    last = latest_inventory(store, source) if progress else None
-    reporter = ListingReporter(lister, progress, monotonic, expected=last.objects if last else None)
+    reporter = ListingReporter(lister, progress, monotonic, expected=expected)
     with claimed_inventory_id(store, source, started_at) as inventory_id:
         files = FileSet(store, inventory_folder(source, inventory_id))
         parts, totals, digest = _write_listing(lister, files, reporter)

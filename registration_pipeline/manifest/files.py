@@ -51,6 +51,7 @@ def ensure_manifest(
     limits: ManifestLimits | None = None,
     needs_media_metadata: bool = False,
     upsert: bool = False,
+    is_new: bool = False,
 ) -> Manifest:
     """Make the manifest of a chunk if it is missing, else verify that it is what making it again would give.
 
@@ -64,13 +65,14 @@ def ensure_manifest(
         limits: what Encord accepts in one manifest, by the plan that was bought; None: the widest plan's.
         needs_media_metadata: as in ``validate_manifest``.
         upsert: the chunk sends metadata to items that are there.
+        is_new: it is probably missing; only what is asked first depends on it.
 
     Raises:
         StateCorruptError: the file is there with other bytes, or the plan of the chunk is damaged.
     """
     data = render_manifest(chunk.chunk_id, units or read_chunk_units(store, source, chunk), upsert=upsert)
     name = manifest_name(source, chunk.chunk_id)
-    if _stored(store, name, data) != data:
+    if (_created if is_new else _stored)(store, name, data) != data:
         raise StateCorruptError(
             f"{store.location(name)} is not what chunk {chunk.chunk_id} was planned as: the manifest or the "
             "plan was changed. If this version should write manifests differently, the chunk may have been submitted "
@@ -111,7 +113,11 @@ def _stored(store: StateStore, name: str, data: bytes) -> bytes:
     try:
         return store.read(name)
     except StateNotFoundError:
-        pass
+        return _created(store, name, data)
+
+
+def _created(store: StateStore, name: str, data: bytes) -> bytes:
+    """Put ``data`` under the name if it is free, and return what is there then."""
     try:
         store.create(name, data)
     except StateConflictError:

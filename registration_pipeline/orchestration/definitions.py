@@ -105,7 +105,7 @@ def define(
         jobs=jobs,
         schedules=[schedule for schedule in schedules if schedule is not None],
         sensors=[
-            build_stale_run_sensor(shared),
+            build_stale_run_sensor(shared, tuple(settings.sources)),
             build_continuing_sensor(partial(Project.of, settings), [own for _, own in sources], shared, jobs),
             build_follow_up_sensor([own for _, own in sources], shared),
             *build_alert_sensor(settings, shared, [own for _, own in sources], has_schedules=has_schedules),

@@ -5,6 +5,7 @@ key of a step is the inventory's id and the number of its range. What does not b
 and what executes the steps (``engines.py``).
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,16 +14,33 @@ import dagster as dg
 from registration_pipeline.orchestration import names
 from registration_pipeline.orchestration.hosted import hosted
 from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.private_dagster import DagsterExecutionInterruptedError
 from registration_pipeline.orchestration.provenance import made_now
 from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.goes_on import other_listings, run_is_over, runs_gone_on_with
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announce
+from registration_pipeline.orchestration.runs.waits import is_launched
 from registration_pipeline.orchestration.stages import inventory_report
 from registration_pipeline.project.listener import notice_and_log
 from registration_pipeline.stages.key_ranges import begin_inventory, commit_inventory, list_key_range
 
-CRASHES = dg.RetryPolicy(max_retries=3, delay=1)
+
+class CrashPolicy(dg.RetryPolicy):
+    """Repeats a step whose process was killed or ended, and not one of a command that a person interrupts.
+
+    Dagster repeats both: the command would go on as if nothing had happened, until it is interrupted once more.
+    """
+
+    def calculate_delay(self, attempt_num: int) -> int | float:
+        """Return the seconds until the next attempt; Dagster asks for them where it handles what ended this one."""
+        error = sys.exception()
+        if isinstance(error, (DagsterExecutionInterruptedError, KeyboardInterrupt)) and not is_launched():
+            raise error
+        return super().calculate_delay(attempt_num)
+
+
+CRASHES = CrashPolicy(max_retries=3, delay=1)
 """Of a step whose process was killed: what it had finished is not done again. Our own errors are never retried by Dagster."""
 
 _WAIT_SECONDS = 30
@@ -120,7 +138,8 @@ def _list_range(own: SourceNames) -> dg.OpDefinition:
 def _commit(own: SourceNames) -> dg.OpDefinition:
     @dg.op(
         name=f"{own.ident}_{names.LIST_STEP}",
-        description="Makes one inventory of the key ranges that were listed, after reading all of its rows once more.",
+        description="Makes one inventory of the key ranges that were listed, after reading all of its rows once more. A range "
+        "that had no step, because the run was interrupted and repeated, is listed first.",
         pool=own.listing_pool,
         ins={"listed": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
@@ -133,7 +152,8 @@ def _commit(own: SourceNames) -> dg.OpDefinition:
         with errors_as_failures():
             opened, current = load_source(context, own)
             runs = runs_gone_on_with(context)
-            found = commit_inventory(opened, current, runs, context.log.info, context.log.warning)
+            is_over = run_is_over(context.instance)
+            found = commit_inventory(opened, current, runs, context.log.info, context.log.warning, is_over=is_over)
             report = inventory_report(opened, current, own, found)
         for check in report.checks:
             event: Any = check.as_event(context.instance)  # Dagster takes it, and its annotation lacks it

@@ -196,6 +196,11 @@ class SourceNames:
         return f"{_LISTING}/{self.source}"
 
     @property
+    def pools(self) -> tuple[str, str]:
+        """All pools of the source."""
+        return self.pool, self.listing_pool
+
+    @property
     def sync_job(self) -> str:
         """Inventory to failure log in one run."""
         return f"{self.ident}_sync"

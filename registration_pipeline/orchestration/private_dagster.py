@@ -140,6 +140,7 @@ __all__ = [
     "get_input_event_pointer_tag",
     "has_event_tags",
     "ids_of_stored_events",
+    "initialize_pool",
     "make_new_run_id",
     "newest_check_runs",
     "newest_runs",
@@ -213,6 +214,24 @@ def postgres_event_log(storage: object) -> "SqlEventLogStorage | None":
     """Return the storage if it is that of dagster-postgres, whose library is not loaded for this question."""
     sql = sql_event_log(storage)
     return sql if sql is not None and type(sql).__module__.startswith("dagster_postgres.") else None
+
+
+def initialize_pool(storage: "SqlEventLogStorage", pool: str, limit: int) -> None:
+    """Make a pool in Postgres with the default limit, or give one that has an earlier default limit this one."""
+    from dagster._core.storage.event_log.schema import ConcurrencyLimitsTable
+    from sqlalchemy.dialects.postgresql import insert
+
+    columns = ConcurrencyLimitsTable.c
+    made = insert(ConcurrencyLimitsTable).values(concurrency_key=pool, limit=limit, using_default_limit=True)
+    changed = made.on_conflict_do_update(
+        index_elements=[columns.concurrency_key],
+        set_={"limit": limit},
+        where=columns.using_default_limit & (columns.limit != limit),
+    )
+    with storage.index_transaction() as connection:
+        # The row is locked until the places are there, too: another process waits for both.
+        if connection.execute(changed.returning(columns.id)).first() is not None:
+            storage._allocate_concurrency_slots(connection, pool, limit)  # noqa: SLF001 - there is no other
 
 
 def ids_of_stored_events(storage: "SqlEventLogStorage", events: "Sequence[dg.EventLogEntry]") -> list[int]:

@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from registration_pipeline.orchestration.names import SOURCE_TAG, SourceNames
+from registration_pipeline.orchestration.runs.pools import ensure_pools
 from registration_pipeline.orchestration.runs.processes import record_worker
 from registration_pipeline.orchestration.runs.waits import longest_wait
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
@@ -43,14 +44,19 @@ class ProjectResource(dg.ConfigurableResource):
     """``dagster_azure.blob.AzureBlobStorageResource``: lists the sources in ``az://`` that are in its account."""
     _held: dict[Any, Any] = PrivateAttr(default_factory=dict)  # what the last step read of the state (Project.held)
 
+    _store: Any = PrivateAttr(default=None)  # of the steps of a run: another one would open connections of its own
+    _checked: set[str] = PrivateAttr(default_factory=set)  # sources whose layout this process has checked in the run
     _lock: WorkerLock | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Record which process works on the run: every run begins with its resources, however it was started."""
+        """Record which process works on the run, and make its pools: it begins with its resources, however it was started."""
+        self._store, self._checked = None, set()
         if context.instance is not None and context.run is not None:
             self._lock = record_worker(context.instance, context.run)
         if context.run is not None:
             source = context.run.tags.get(SOURCE_TAG)
+            if context.instance is not None:
+                ensure_pools(context.instance, self.settings.sources if source is None else [source])
             begin_run(os.environ, source=source, run_id=context.run.run_id, job_name=context.run.job_name)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002 - Dagster's signature
@@ -62,7 +68,8 @@ class ProjectResource(dg.ConfigurableResource):
     def load_source(self, name: str, of_host: Mapping[str, Any] | None = None) -> tuple[Project, SourceSettings]:
         """Return the configuration with the environment of this process, and one of its sources.
 
-        Whatever runs for a source begins here, so this is where the layout of its state is checked.
+        Whatever runs for a source begins here, so this is where the layout of its state is checked, by the first step that a
+        process executes of a run.
 
         Args:
             name: of the source.
@@ -75,7 +82,12 @@ class ProjectResource(dg.ConfigurableResource):
         clients = ResourceClients(SettingsClients(os.environ), **storage)
         project = Project(self.settings, os.environ, clients=clients, held=self._held, longest_wait=longest_wait())
         source = project.source(name)
-        ensure_layout(project.store, name, utc_now())
+        if self._store is None:
+            self._store = project.store
+        vars(project)["store"] = self._store  # a cached property
+        if name not in self._checked:
+            ensure_layout(project.store, name, utc_now())
+            self._checked.add(name)
         return project, source
 
 

@@ -14,7 +14,8 @@ of the lineage, and that of the plan.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError
 from registration_pipeline.planning.ledger import Run, merged_runs
@@ -29,6 +30,7 @@ from registration_pipeline.planning.wave import (
     read_lineage,
     wave_order,
 )
+from registration_pipeline.state.ahead import both, each
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, ledger_folder, lineage_folder, plan_folder
 from registration_pipeline.state.markers import FileSet, read_marker
@@ -118,28 +120,83 @@ def load_history(store: StateStore, source: str, *, is_trusted: bool = True) -> 
     Raises:
         StateCorruptError: an entry of the lineage or a commit marker is damaged, or a file that is named there is missing.
     """
-    # In this order: a wave that is committed meanwhile has its files before its entry, and its entry before the ledger.
-    ledger = list(own_names(store, ledger_folder(source)))
-    entries = {_number_of(name): name for name in own_names(store, lineage_folder(source))}
-    present = {*own_names(store, plan_folder(source))}
-    history = (_compacted(store, source, ledger, [*entries]) if is_trusted else None) or PlanHistory(source=source)
-    unread = [name for number, name in entries.items() if number > history.number]
-    later = read_lineage(store, unread, after=history.wave_ids[-1] if history.wave_ids else None)
-    marked = {wave_id for wave_id in _folders(present) if plan_folder(source, wave_id) + COMMIT_MARKER in present}
-    # Also waves of which there is only the marker: the lineage was removed, or another process commits at this moment.
-    later |= marked_waves(store, source, marked - {*history.wave_ids}, later)
-    for wave_id in sorted(later, key=wave_order):
-        history = history.followed_by(later[wave_id])
-    missing = _missing(history, present)
+    found = _Folders.at_once(store, source)
+    history, missing = _history_of(store, source, found, is_trusted=is_trusted)
+    if missing is not None or found.is_torn or history.without_marker:
+        found = _Folders.in_order(store, source)
+        history, missing = _history_of(store, source, found, is_trusted=is_trusted)
     if missing is not None and history.is_compacted:
         return load_history(store, source, is_trusted=False)
     if missing is not None:
         raise damaged(store, missing, "is missing, though the lineage has its wave")
-    return replace(
+    return history
+
+
+class _Folders(NamedTuple):
+    """What lies in the folders that a history is read from.
+
+    A wave that is committed has its files before its entry in the lineage, and its entry before the ledger. So listed in this
+    order nothing seems to be missing of a wave that is committed meanwhile; listed at the same moment, it may.
+
+    Args:
+        ledgers: names in the folder of compacted ledgers.
+        newest: what the newest of them says; None: there is none, or it is damaged.
+        entries: names in the lineage, by number.
+        plan: names in the plan.
+    """
+
+    ledgers: list[str]
+    newest: PlanHistory | None
+    entries: dict[int, str]
+    plan: set[str]
+
+    @classmethod
+    def in_order(cls, store: StateStore, source: str) -> Self:
+        return cls(*_ledgers(store, source), _entries(store, source), {*own_names(store, plan_folder(source))})
+
+    @classmethod
+    def at_once(cls, store: StateStore, source: str) -> Self:
+        ledgers, (entries, plan) = both(
+            store,
+            lambda: _ledgers(store, source),
+            lambda: both(store, lambda: _entries(store, source), lambda: {*own_names(store, plan_folder(source))}),
+        )
+        return cls(*ledgers, entries, plan)
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether there is a ledger of a wave that the lineage does not have."""
+        return self.newest is not None and self.newest.number > max(self.entries, default=0)
+
+
+def _ledgers(store: StateStore, source: str) -> tuple[list[str], PlanHistory | None]:
+    names = list(own_names(store, ledger_folder(source)))
+    marker = next((name for name in reversed(names) if name.endswith(COMMIT_MARKER)), None)
+    newest = None if marker is None else _read(store, marker)
+    return names, newest and replace(newest, number=int(str(marker).rsplit("/", 2)[-2]))
+
+
+def _entries(store: StateStore, source: str) -> dict[int, str]:
+    return {_number_of(name): name for name in own_names(store, lineage_folder(source))}
+
+
+def _history_of(store: StateStore, source: str, found: _Folders, *, is_trusted: bool) -> tuple[PlanHistory, str | None]:
+    """Return the history that the folders hold, and a file that is missing, if one is."""
+    history = (_compacted(source, found) if is_trusted else None) or PlanHistory(source=source)
+    unread = [name for number, name in found.entries.items() if number > history.number]
+    later = read_lineage(store, unread, after=history.wave_ids[-1] if history.wave_ids else None)
+    marked = {wave_id for wave_id in _folders(found.plan) if plan_folder(source, wave_id) + COMMIT_MARKER in found.plan}
+    # Also waves of which there is only the marker: the lineage was removed, or another process commits at this moment.
+    later |= marked_waves(store, source, marked - {*history.wave_ids}, later)
+    for wave_id in sorted(later, key=wave_order):
+        history = history.followed_by(later[wave_id])
+    missing = _missing(history, found.plan)
+    history = replace(
         history,
-        number=max(entries, default=0),
+        number=max(found.entries, default=0),
         without_marker=tuple(wave_id for wave_id in history.wave_ids if wave_id not in marked),
     )
+    return history, missing
 
 
 def _number_of(name: str) -> int:
@@ -234,23 +291,14 @@ def _one_after_the_other(store: StateStore, runs: Sequence[Run]) -> Iterator[pa.
     return (batch for run in runs for batch in read_parts(store, run, CHUNK_SCHEMA.names))
 
 
-def _compacted(store: StateStore, source: str, names: Sequence[str], numbers: Sequence[int]) -> PlanHistory | None:
-    """Return what the newest compacted ledger says; None unless its files and its waves are all there.
-
-    Args:
-        store: the state.
-        source: its name.
-        names: in the folder of ledgers.
-        numbers: of the entries of the lineage.
-    """
-    markers = [name for name in names if name.endswith(COMMIT_MARKER)]
-    history = _read(store, markers[-1]) if markers else None
-    if history is None or not {name for name in _files(history) if name.startswith(ledger_folder(source))} <= {*names}:
+def _compacted(source: str, found: _Folders) -> PlanHistory | None:
+    """Return what the newest compacted ledger says; None unless its files and its waves are all there."""
+    history, folder = found.newest, ledger_folder(source)
+    if history is None or not {name for name in _files(history) if name.startswith(folder)} <= {*found.ledgers}:
         return None
     # Fewer: a wave was removed from the lineage, to have it planned again. More: it is a copy of an older ledger.
-    number = int(markers[-1].rsplit("/", 2)[-2])
-    counted = sum(one <= number for one in numbers)
-    return replace(history, number=number) if len(history.wave_ids) == counted and number in numbers else None
+    counted = sum(one <= history.number for one in found.entries)
+    return history if len(history.wave_ids) == counted and history.number in found.entries else None
 
 
 def _read(store: StateStore, marker: str) -> PlanHistory | None:
@@ -297,7 +345,6 @@ def _remove_outdated(store: StateStore, source: str) -> None:
     """Remove what the newest ledgers do not name; files behind the newest belong to a writer that is at work."""
     names = list(own_names(store, ledger_folder(source)))
     markers = [name for name in names if name.endswith(COMMIT_MARKER)][-_KEPT:]
-    kept = {*markers, *(name for marker in markers for name in _files(_read(store, marker)))}
-    for name in names:
-        if name not in kept and name < markers[-1]:
-            store.delete(name)
+    said = each(store, partial(_read, store), markers)
+    kept = {*markers, *(name for history in said for name in _files(history))}
+    each(store, store.delete, [name for name in names if name not in kept and name < markers[-1]])

@@ -10,15 +10,19 @@ marker is lost later, the next planner writes it. Nothing that the lineage names
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import Wave, is_wave_id, load_wave, wave_files, wave_order
+from registration_pipeline.state.ahead import each
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, census_folder, lineage_name, plan_folder
 from registration_pipeline.state.sealed import sealed_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.state.store import StateStore
 
@@ -82,16 +86,16 @@ def discard_uncommitted(store: StateStore, history: PlanHistory, wave: Wave) -> 
     finished = [one for one in (history.latest, wave) if one is not None]
     kept = {part.name for one in finished for part in wave_files(one)}
     done = {*history.wave_ids} - {one.wave_id for one in finished}
-    removed = 0
-    for folder_of in (plan_folder, census_folder):
-        for wave_id in store.folders(folder_of(wave.source)):
-            if wave_id in done or not is_wave_id(wave_id) or wave_order(wave_id) > newest:
-                continue
-            for name in list(store.names(folder_of(wave.source, wave_id))):
-                if name not in kept and name.endswith(".parquet"):
-                    store.delete(name)
-                    removed += 1
-    return removed
+
+    def leftovers(folder_of: Callable[..., str]) -> list[str]:
+        wave_ids = store.folders(folder_of(wave.source))
+        searched = [one for one in wave_ids if one not in done and is_wave_id(one) and wave_order(one) <= newest]
+        names = each(store, lambda wave_id: list(store.names(folder_of(wave.source, wave_id))), searched)
+        return [name for name in chain(*names) if name not in kept and name.endswith(".parquet")]
+
+    found = [*chain(*each(store, leftovers, (plan_folder, census_folder)))]
+    each(store, store.delete, found)
+    return len(found)
 
 
 def _publish_marker(store: StateStore, wave: Wave) -> None:

@@ -67,14 +67,17 @@ class PlanFacts:
         headers: FactSet | None = None,
         metadata: FactSet | None = None,
         media: FactSet | None = None,
+        has_headers: bool = True,
     ) -> PlanFacts:
         """Return the sets that are given, and the latest ones of the others that the source has a use for.
+
+        With ``has_headers`` False it is known that there is no set of headers.
 
         Client metadata that were merged under other settings are not used: their objects wait for those of today.
         """
         name = source.name
         return cls(
-            headers or latest_facts(store, name, HEADERS),
+            headers or (latest_facts(store, name, HEADERS) if has_headers else None),
             (metadata or _latest_metadata(store, source)) if source.metadata else None,
             (media or latest_facts(store, name, MEDIA)) if source.media_metadata is MediaMetadata.PROBE else None,
         )

@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.schema import CHUNK_SCHEMA, PLAN_SCHEMA
 from registration_pipeline.planning.units import UNIT_COLUMNS, ChunkUnits
 from registration_pipeline.planning.warnings import PlanWarnings
+from registration_pipeline.state.ahead import each
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, lineage_folder, plan_folder
 from registration_pipeline.state.markers import read_marker
@@ -257,11 +259,12 @@ def marked_waves(
         StateCorruptError: a commit marker is damaged, or is not what the lineage says.
     """
     found: dict[str, Wave] = {}
-    for wave_id in wave_ids:
-        name = plan_folder(source, wave_id) + COMMIT_MARKER
-        marker = read_marker(store, plan_folder(source, wave_id))
+    wanted = list(wave_ids)
+    markers = each(store, lambda wave_id: read_marker(store, plan_folder(source, wave_id)), wanted)
+    for wave_id, marker in zip(wanted, markers, strict=True):
         if marker is None:
             continue
+        name = plan_folder(source, wave_id) + COMMIT_MARKER
         found[wave_id] = _wave_of(store, name, marker)
         if recorded.get(wave_id, found[wave_id]) != found[wave_id]:
             raise damaged(store, name, "is not what the lineage says of its wave")
@@ -281,8 +284,8 @@ def read_lineage(store: StateStore, names: Iterable[str], *, after: str | None =
     """
     waves: dict[str, Wave] = {}
     before = "the compacted ledger"
-    for name in names:
-        wave = read_entry(store, name)
+    wanted = list(names)
+    for name, wave in zip(wanted, each(store, partial(read_entry, store), wanted), strict=True):
         if after is not None and wave_order(wave.wave_id) <= wave_order(after):
             problem = (
                 f"it has wave {wave.wave_id}, and {before} has {after}: one of them is a copy, or they were exchanged"
@@ -328,13 +331,15 @@ def read_chunks(store: StateStore, files: Iterable[Part]) -> Iterator[PlannedChu
             yield PlannedChunk(wave_id=row["chunk_id"].rpartition(f"-{kind}-")[0], kind=kind, **row)
 
 
-def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> ChunkUnits:
+def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk, wave: Wave | None = None) -> ChunkUnits:
     """Return the units of a chunk in the order of ``unit_index``, reading only the row groups that hold or can hold them.
+
+    ``wave`` is the one that planned the chunk, if its marker was read already.
 
     Raises:
         StateCorruptError: the wave is not committed, or its parts hold another number of units than the chunk has.
     """
-    wave = wave_of(store, source, chunk)
+    wave = wave or wave_of(store, source, chunk)
     tables = [_rows_of(table, chunk.chunk_id) for table in _groups_of(store, wave, chunk, _UNIT_ROWS)]
     units = ChunkUnits(pa.concat_tables(tables) if tables else PLAN_SCHEMA.empty_table())
     if len(units) != chunk.units or units.objects != chunk.objects:
@@ -348,12 +353,7 @@ def read_chunk_units(store: StateStore, source: str, chunk: PlannedChunk) -> Chu
 
 
 def read_unit_indexes(store: StateStore, wave: Wave, chunk: PlannedChunk) -> pa.Table:
-    """Return ``key`` and ``unit_index`` of every object of a chunk, in any order.
-
-    Args:
-        store: the state.
-        wave: that planned the chunk.
-        chunk: which.
+    """Return ``key`` and ``unit_index`` of every object of a chunk, which that wave planned, in any order.
 
     Raises:
         StateCorruptError: a file of the wave is missing or unreadable.

@@ -94,7 +94,7 @@ def link_source(
                 threads=source.max_in_flight,
             )
             # Read once more: another process may have registered and linked while this one waited for the lease.
-            current = read_snapshot(project.store, source.name, known=snapshot.journals)
+            current = read_snapshot(project.store, source.name, before=snapshot)
             return DatasetLinking(context).run(_progresses(current), retry_failed=retry_failed)
     finally:
         stop.set()

@@ -185,12 +185,19 @@ class Project:
         source: SourceSettings,
         progress: "Callable[[ListingProgress], None] | None" = None,
         notify: Callable[[str], None] = lambda _: None,
+        *,
+        expected: int | None = None,
     ) -> "Inventory":
-        """List the source into a new inventory."""
+        """List the source into a new inventory; ``expected`` are the objects of the one before, for the progress."""
         from registration_pipeline.inventory.inventory import take_inventory
 
         return take_inventory(
-            lister=self.lister(source, notify), store=self.store, source=source.name, clock=utc_now, progress=progress
+            lister=self.lister(source, notify),
+            store=self.store,
+            source=source.name,
+            clock=utc_now,
+            progress=progress,
+            expected=expected,
         )
 
     def read_headers(
@@ -272,18 +279,25 @@ class Project:
 
         return current_snapshot(self.store, source.name, self.held, history=history)
 
-    def status(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "SourceStatus":
+    def status(
+        self,
+        source: SourceSettings,
+        snapshot: "SourceSnapshot | None" = None,
+        *,
+        inventory: "Inventory | None" = None,
+    ) -> "SourceStatus":
         """Count the objects of the source's latest inventory by state, planned or not.
 
         Args:
             source: which.
             snapshot: of a moment ago; by default the current one.
+            inventory: the newest one, if it was read a moment ago.
         """
         from registration_pipeline.tracking.latest_view import view_of_latest
         from registration_pipeline.tracking.status import source_status
 
         snapshot = snapshot or self.snapshot(source)
-        with view_of_latest(self.store, source, snapshot, self.manifest_limits) as (view, seen):
+        with view_of_latest(self.store, source, snapshot, self.manifest_limits, inventory=inventory) as (view, seen):
             status = source_status(
                 view, source.name, seen, max_attempts=source.max_attempts, accepted=source.accept_rejected
             )
@@ -305,13 +319,19 @@ class Project:
 
         return SourceUpserts(self, source)
 
-    def failures(self, source: SourceSettings, snapshot: "SourceSnapshot | None" = None) -> "Iterator[FailureRow]":
+    def failures(
+        self,
+        source: SourceSettings,
+        snapshot: "SourceSnapshot | None" = None,
+        *,
+        inventory: "Inventory | None" = None,
+    ) -> "Iterator[FailureRow]":
         """Yield what is not registered, upserted or linked, and why; arguments as ``status``."""
         from registration_pipeline.tracking.failures.log import source_failures
         from registration_pipeline.tracking.latest_view import view_of_latest
 
         snapshot = snapshot or self.snapshot(source)
-        with view_of_latest(self.store, source, snapshot, self.manifest_limits) as (view, seen):
+        with view_of_latest(self.store, source, snapshot, self.manifest_limits, inventory=inventory) as (view, seen):
             yield from source_failures(view, source.name, seen)
         if source.upsert_metadata:
             yield from self.upserts(source).view().failures(source.name)

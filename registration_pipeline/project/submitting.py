@@ -15,12 +15,11 @@ from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings, encord_domain
 
 if TYPE_CHECKING:
-    from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.context import SubmissionContext
     from registration_pipeline.submission.prior_items import PriorItems
     from registration_pipeline.submission.result import ChunkResult, ReadyChunk
-    from registration_pipeline.submission.target import Target
     from registration_pipeline.tracking.due import ChunkTask
+    from registration_pipeline.tracking.snapshot import SourceSnapshot
 
 _LONGEST_SLICE_SECONDS = 10
 
@@ -48,15 +47,20 @@ def register(
         HaltError: nothing more may be sent.
     """
     from registration_pipeline.submission.registrar import stream_chunks
+    from registration_pipeline.tracking.snapshot import written_journals
 
     waiting = iter(tasks)
     first = next(waiting, None)
     if first is None:
         return
     with submitting(project, source, notify) as opened:
-        prior = _prior_items(project, source, opened.target, opened.retry, notify)
-        context = replace(opened, prior=prior)
-        yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
+        seen = project.held.get((project.store.uri, source.name))
+        prior = _prior_items(project, source, opened, seen)
+        with written_journals(project.held, project.store.uri, source.name) as concluded:
+            context = replace(opened, prior=prior, concluded=concluded)
+            if seen is not None and seen.is_as_of(opened.lease_term):
+                context = replace(context, untouched=lambda chunk_id: chunk_id not in seen.journals)
+            yield from stream_chunks(context, chain([first], waiting), with_manifests=with_manifests)
 
 
 @contextmanager
@@ -113,6 +117,7 @@ def submitting(
             retry=retry,
             stop=stop,
             may_send=lease.check,
+            lease_term=lease.term,
             slots=Slots(source.max_in_flight, lambda: pace.throttles),
             notify=notify,
             slice_seconds=min(_LONGEST_SLICE_SECONDS, settings.encord.timeout_seconds // 2),
@@ -122,27 +127,28 @@ def submitting(
 
 
 def _prior_items(
-    project: Project, source: SourceSettings, target: "Target", retry: "RetryPolicy", notify: Callable[[str], None]
+    project: Project, source: SourceSettings, context: "SubmissionContext", seen: "SourceSnapshot | None"
 ) -> "PriorItems | None":
     """Return what the folder held before the source's first upload; nothing of this costs a request later on."""
     from registration_pipeline.submission.prior_items import PriorItemsFinder, was_sent_to
     from registration_pipeline.tracking.journal.journal import Journal
     from registration_pipeline.urls import object_url
 
+    folder_uuid = context.target.folder_uuid
+
     def has_sent() -> bool:
-        seen = project.held.get((project.store.uri, source.name))
         # What was read before the lease was held can only have become more; it mostly settles it.
-        return (seen is not None and was_sent_to(target.folder_uuid, seen.journals)) or was_sent_to(
-            target.folder_uuid, Journal(project.store, source.name).fold_all()
-        )
+        if seen is not None and (seen.is_as_of(context.lease_term) or was_sent_to(folder_uuid, seen.journals)):
+            return was_sent_to(folder_uuid, seen.journals)
+        return was_sent_to(folder_uuid, Journal(project.store, source.name).fold_all())
 
     return PriorItemsFinder(
         store=project.store,
         source=source.name,
-        target=target,
+        target=context.target,
         url_prefix=object_url(source, source.location.prefix),
         gateway=project.gateway,
-        retry=retry,
+        retry=context.retry,
         has_sent=has_sent,
-        notify=notify,
+        notify=context.notify,
     ).find()

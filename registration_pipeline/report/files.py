@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateConflictError
 from registration_pipeline.report.page import render
+from registration_pipeline.state.ahead import each
 from registration_pipeline.state.layout import report_name, reports_folder
 from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.sealed import sealed_json
@@ -41,14 +42,14 @@ def keep_report(store: StateStore, source: str, log_id: str, report: Report) -> 
     """
     (figures,) = report.sources
     page = report_name(source, log_id, "html")
-    for name, data in (
-        (report_name(source, log_id, "json"), sealed_json(figures.as_json())),
-        (page, page_bytes(report)),
-    ):
+
+    def write(file: tuple[str, bytes]) -> None:
         with suppress(StateConflictError):  # two runs at the same microsecond: either's report is right
-            store.create(name, data)
-    for old in sorted(own_names(store, reports_folder(source)))[: -2 * KEPT]:
-        store.delete(old)
+            store.create(*file)
+
+    files = [(report_name(source, log_id, "json"), sealed_json(figures.as_json())), (page, page_bytes(report))]
+    each(store, write, files)  # neither says anything of the other
+    each(store, store.delete, sorted(own_names(store, reports_folder(source)))[: -2 * KEPT])
     return page
 
 

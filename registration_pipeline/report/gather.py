@@ -14,6 +14,7 @@ from registration_pipeline.project.project import utc_now
 from registration_pipeline.report.breakdown import FailureBreakdown
 from registration_pipeline.report.data import AuditFigures, Report, SourceReport
 from registration_pipeline.report.history import INVENTORIES, day_figures, inventory_figures
+from registration_pipeline.state.ahead import both
 from registration_pipeline.state.layout import audit_folder
 from registration_pipeline.state.markers import read_marker
 
@@ -76,6 +77,11 @@ def gather_source(
             pass
         failures = breakdown.figures()
     jobs, days = day_figures(snapshot, ZoneInfo(source.timezone))
+    inventories, audit = both(
+        project.store,
+        lambda: inventory_figures(project.store, source.name, most_read=most_read),
+        lambda: latest_audit(project.store, source.name),
+    )
     return SourceReport(
         source=source.name,
         uri=source.uri,
@@ -84,10 +90,10 @@ def gather_source(
         stale_after_hours=source.freshness_hours,
         status=status or project.status(source, snapshot),
         failures=failures,
-        inventories=inventory_figures(project.store, source.name, most_read=most_read),
+        inventories=inventories,
         days=days,
         jobs=jobs,
-        audit=latest_audit(project.store, source.name),
+        audit=audit,
     )
 
 

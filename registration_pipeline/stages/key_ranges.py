@@ -10,8 +10,10 @@ from registration_pipeline.counted import counted
 from registration_pipeline.project.listener import Log, ProgressReporter, current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline.settings.addresses import SourceScheme
 from registration_pipeline.stages.listing import Listed, listed, warn_of_urls
 from registration_pipeline.tracing import traced
+from registration_pipeline.urls import stores_of_urls
 
 if TYPE_CHECKING:
     from registration_pipeline.inventory.key_ranges.division import Division
@@ -39,6 +41,7 @@ def begin_inventory(
     current_listener().stage_started(source.name, "inventory: key ranges", None)
     warn_of_urls(source, log)
     division = begin_listing(
+        listed_in=_store_of(source),
         lister=project.lister(source, notice_and_log(log)),
         store=project.store,
         source=source.name,
@@ -55,6 +58,8 @@ def begin_inventory(
 def list_key_range(project: Project, source: SourceSettings, inventory_id: str, number: int, log: Log) -> None:
     """List one key range; one that was listed already is not listed again.
 
+    Nothing is listed of an inventory that was given up before, or is committed: the step that commits knows what to do then.
+
     Args:
         project: the configuration.
         source: which.
@@ -63,13 +68,19 @@ def list_key_range(project: Project, source: SourceSettings, inventory_id: str, 
         log: takes a line.
 
     Raises:
+        ConfigurationError: the inventory was begun in another place than the source is in now.
         HaltError: the store can't be listed; nothing was recorded of this range.
-        StateError: the state can't be written, or the inventory was given up.
+        StateError: the state can't be written, or the inventory was given up meanwhile.
     """
+    from registration_pipeline.inventory.key_ranges.division import read_division
     from registration_pipeline.inventory.key_ranges.listing import list_range
 
+    if read_division(project.store, source.name, inventory_id) is None:
+        log(f"key range {number + 1}: inventory {inventory_id} is not being listed any more")
+        return
     current_listener().stage_started(source.name, f"inventory: key range {number + 1}", None)
     done = list_range(
+        listed_in=_store_of(source),
         lister=project.lister(source, notice_and_log(log)),
         store=project.store,
         source=source.name,
@@ -82,8 +93,19 @@ def list_key_range(project: Project, source: SourceSettings, inventory_id: str, 
 
 
 @traced("stage", stage="inventory")
-def commit_inventory(project: Project, source: SourceSettings, runs: Sequence[str], log: Log, warn: Log) -> Listed:
+def commit_inventory(
+    project: Project,
+    source: SourceSettings,
+    runs: Sequence[str],
+    log: Log,
+    warn: Log,
+    *,
+    is_over: Callable[[str], bool],
+) -> Listed:
     """Commit what a run listed in key ranges, or return what it has committed already.
+
+    A range that no step has listed is listed first: Dagster, when it repeats a run from its failure, does not repeat steps of
+    ranges that had not begun. Where the run's inventory was given up meanwhile, that is a whole new one.
 
     Args:
         project: the configuration.
@@ -91,16 +113,51 @@ def commit_inventory(project: Project, source: SourceSettings, runs: Sequence[st
         runs: as ``begin_inventory``.
         log: takes a line.
         warn: takes a line that a person should know.
+        is_over: as ``begin_inventory``.
 
     Raises:
-        UsageError: the run lists nothing.
-        StateError: a range was not listed, or the state can't be read or written.
+        ConfigurationError: as ``list_key_range``; nothing is committed.
+        HaltError: the store can't be listed; what was listed is recorded.
+        StateError: the state can't be read or written.
     """
     from registration_pipeline.inventory.inventory import recent_inventories
     from registration_pipeline.inventory.key_ranges.commit import commit_listing
 
+    _list_what_is_missing(project, source, runs, is_over, log)
     current_listener().stage_started(source.name, "inventory: commit", None)
     inventory = commit_listing(store=project.store, source=source.name, runs=runs, clock=utc_now)
     before = recent_inventories(project.store, source.name, 1, without={inventory.inventory_id})
     expected = (before[0].objects or None) if before else None
     return listed(project, source, inventory, expected=expected, log=log, warn=warn)
+
+
+def _list_what_is_missing(
+    project: Project, source: SourceSettings, runs: Sequence[str], is_over: Callable[[str], bool], log: Log
+) -> None:
+    from registration_pipeline.inventory.inventory import Inventory
+    from registration_pipeline.inventory.key_ranges.listing import find_listing, missing_ranges
+
+    found = find_listing(project.store, source.name, runs)
+    if isinstance(found, Inventory):
+        return
+    notify = notice_and_log(log)
+    if found is None:
+        notify(f"{source.name}: what the run began to list was given up meanwhile; this step lists all of it again.")
+    division = found or begin_inventory(project, source, runs, is_over, log)
+    # Also where no range is missing: what follows in the run makes URLs from the settings of now.
+    division.require_same_place(project.lister(source).description, _store_of(source))
+    missing = missing_ranges(project.store, division)
+    if found is not None and missing:
+        count = counted(len(missing), "key range")
+        notify(
+            f"{source.name}: the run was interrupted before {count} of {division.ranges} had a step; this step lists the rest."
+        )
+    for number in missing:
+        list_key_range(project, source, division.inventory_id, number, log)
+
+
+def _store_of(source: SourceSettings) -> str:
+    """Return the store that the source is listed in: that of its URLs, because every other one is refused (decision 027)."""
+    if source.location.scheme is SourceScheme.FILE:
+        return ""  # the path is in the description of the listing
+    return " or ".join(sorted(stores_of_urls(source)))

@@ -57,7 +57,7 @@ def list_source(project: Project, source: SourceSettings, log: Log, warn: Log | 
     expected = (previous.objects or None) if previous else None
     current_listener().stage_started(source.name, "inventory", expected, unit="expected object")
     warn_of_urls(source, warn)
-    inventory = project.take_inventory(source, ProgressReporter(log), notice_and_log(log))
+    inventory = project.take_inventory(source, ProgressReporter(log), notice_and_log(log), expected=expected)
     return listed(project, source, inventory, expected=expected, log=log, warn=warn)
 
 

@@ -277,23 +277,27 @@ def write_failure_log(project: Project, source: SourceSettings, log: Log) -> Fai
     Raises:
         StateError: the state can't be read or written.
     """
+    from registration_pipeline.inventory.inventory import latest_inventory
     from registration_pipeline.report.gather import breakdown_of
     from registration_pipeline.report.nightly import keep_nightly_report
+    from registration_pipeline.state.ahead import both
     from registration_pipeline.tracking.failures.log import write_source_failure_log
     from registration_pipeline.tracking.journal.journal import Journal
 
     current_listener().stage_started(source.name, "failure log", None)
     breakdown = breakdown_of(source)
     log_id = utc_now().strftime("%Y%m%dT%H%M%S%fZ")
-    snapshot = project.snapshot(source)
-    rows = breakdown.watch(project.failures(source, snapshot))
+    snapshot, inventory = both(
+        project.store, lambda: project.snapshot(source), lambda: latest_inventory(project.store, source.name)
+    )
+    rows = breakdown.watch(project.failures(source, snapshot, inventory=inventory))
     written = write_source_failure_log(project.store, source.name, log_id, rows)
     tally = breakdown.tally
     unlinked = f"; not linked: {counted(tally.unlinked, 'unit')}" if tally.unlinked else ""
     log(f"not registered: {counted(tally.objects, 'object')}{unlinked}: {project.store.location(written[1])}")
     # Here, because everything else that happens at the end only reads.
     Journal(project.store, source.name).summarise(snapshot.journals)
-    status = project.status(source, snapshot)
+    status = project.status(source, snapshot, inventory=inventory)
     current_listener().counted(status)
     page = keep_nightly_report(
         project,

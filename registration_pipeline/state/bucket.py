@@ -70,6 +70,8 @@ _SMALL_BYTES = 4 << 10
 """Entries of journals and leases are smaller, and are not asked for as local files."""
 _KEPT_BYTES = 16 << 20
 """Manifests of a thousand objects have half a megabyte, and a few are under way at once."""
+_KEPT_FILE_BYTES = 8 << 20
+"""Of one file: an inventory, or a plan, of a quarter of a million objects."""
 
 
 class BucketStateStore:
@@ -110,6 +112,8 @@ class BucketStateStore:
         else:
             with path.open("rb") as file:
                 self._put(name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), self._bulk)
+        if _SMALL_BYTES <= size <= _KEPT_FILE_BYTES:
+            self._written.keep(name, path.read_bytes())
 
     def read(self, name: str) -> bytes:
         """See ``StateStore.read``."""
@@ -169,7 +173,12 @@ class BucketStateStore:
             return
 
     def open(self, name: str) -> IO[bytes]:
-        """See ``StateStore.open``; reads ranges, 1 MiB ahead."""
+        """See ``StateStore.open``; reads ranges, 1 MiB ahead. What was written just now is not asked for.
+
+        Inventories and plans are read a moment after they were written, and more than once. Digests are compared all the same.
+        """
+        if (written := self._written.get(name)) is not None:
+            return io.BytesIO(written)
         with self._translated(check_name(name)):
             size = obstore.head(self._store, name)["size"]
         return io.BufferedReader(_RangeReader(self, name, size), _READ_AHEAD_BYTES)
@@ -268,7 +277,7 @@ class BucketStateStore:
 
 
 class _Written:
-    """The contents of the files that were written last: they never change. Safe to share between threads."""
+    """The contents of files that were written, those that were used last: they never change. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock, self._files, self._bytes = threading.Lock(), OrderedDict[str, bytes](), 0
@@ -277,13 +286,15 @@ class _Written:
         if not _SMALL_BYTES <= len(data) <= _KEPT_BYTES:
             return
         with self._lock:
+            self._bytes += len(data) - len(self._files.pop(name, b""))
             self._files[name] = data
-            self._bytes += len(data)
             while self._bytes > _KEPT_BYTES:
                 self._bytes -= len(self._files.popitem(last=False)[1])
 
     def get(self, name: str) -> bytes | None:
         with self._lock:
+            if name in self._files:
+                self._files.move_to_end(name)
             return self._files.get(name)
 
     def forget(self, name: str) -> None:

@@ -100,7 +100,8 @@ def _acquired(files: LeaseFiles, turn: Turn, holder: Holder) -> Lease:
             if lease.acquire():
                 turn.end()
                 return lease
-            turn.pause()
+            observer.check()  # who was first: a whole pause without a word could be all that it takes
+            turn.pause(None if observer.is_over else observer)
         else:
             turn.pause(observer)
 
@@ -133,6 +134,7 @@ class Lease:
         self._files, self._monotonic, self._seconds = files, turn.monotonic, turn.lease_seconds
         self._nonce = secrets.token_hex(8)
         self._beat = self._tried = 0
+        self._seen: set[tuple[int, int]] = set()
         self._lock = threading.Lock()
         self._valid_until = 0.0
         self._lost: str | None = "it was never acquired"
@@ -166,7 +168,7 @@ class Lease:
         with self._lock:
             self._lost, self._valid_until = None, began + _VALID_SHARE * self._seconds
         with suppress(StateError):
-            self._files.delete(mark for mark in self._files.marks() if mark[0] < self.term)
+            self._files.delete([mark for mark in self._seen if mark[0] < self.term])
         return True
 
     def start_renewing(self) -> None:
@@ -232,7 +234,7 @@ class Lease:
         self._tried += 1
         if not self._files.create_beat(self._claim(), self.term, self._tried):
             return "another process wrote in its term"
-        marks = self._files.marks()
+        marks = self._seen = self._files.marks()
         newest = newest_of(marks)
         why = None
         if newest != Sight(self.term, self._tried, is_released=False):

@@ -12,6 +12,7 @@ waiting for quiet is ``registrar.py``, waiting for a job ``job_wait.py``, reachi
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -27,13 +28,12 @@ from registration_pipeline.errors import (
 from registration_pipeline.manifest.files import Manifest, check_sent_before
 from registration_pipeline.objects import KINDS
 from registration_pipeline.planning.halves import halve
-from registration_pipeline.planning.wave import read_chunk_units
 from registration_pipeline.settings.metadata import SubmitAs
 from registration_pipeline.submission.doubt import Doubt, next_doubt
 from registration_pipeline.submission.evidence import prior_evidence, with_what_stays
 from registration_pipeline.submission.gateway import JobStatus
 from registration_pipeline.submission.job_wait import JobWait, asked_once_more
-from registration_pipeline.submission.record import ChunkRecord
+from registration_pipeline.submission.record import BegunByAnotherError, ChunkRecord
 from registration_pipeline.submission.result import ChunkResult, InDoubt, joined_doubts, result_from_verdict
 from registration_pipeline.submission.split import ADOPTED_PRIOR, NOT_SENT, PARTLY_PRIOR, PartOf
 from registration_pipeline.submission.verdicts import (
@@ -105,7 +105,15 @@ class ChunkSubmission:
         Raises:
             HaltError: nothing more may be sent; the journal holds where to go on.
         """
-        progress = self._record.load()
+        go_on = partial(self._advance_from, after_attempt=after_attempt, is_fresh=is_fresh, is_forced=is_forced)
+        if self._record.begin_untouched():
+            with suppress(BegunByAnotherError):  # what that one wrote says how to go on
+                return go_on(self._record.progress)
+        return go_on(self._record.load())
+
+    def _advance_from(
+        self, progress: ChunkProgress, *, after_attempt: int | None, is_fresh: bool, is_forced: bool
+    ) -> ChunkResult | InDoubt:
         is_retry = progress.attempt == after_attempt and (is_forced or progress.state in FAILED_STATES)
         if progress.state.is_open or is_retry or progress.verdict is None or not progress.state.is_concluded:
             return self._go_on(progress, is_fresh=is_fresh and is_retry)
@@ -400,5 +408,5 @@ class ChunkSubmission:
 
     def _units(self) -> ChunkUnits:
         if self._members is None:
-            self._members = read_chunk_units(self.context.store, self.context.source, self.chunk)
+            self._members = self.context.units_of(self.chunk)
         return self._members

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from registration_pipeline.submission.context import SubmissionContext
 
 
+class BegunByAnotherError(Exception):
+    """A chunk that was known to have no journal has one: a process that had lost the lease wrote to it. Nothing was sent."""
+
+
 @dataclass(slots=True)
 class ChunkRecord:
     """The journal of one chunk or part; short-lived, one thread."""
@@ -28,9 +32,19 @@ class ChunkRecord:
     """Whether an attempt was open when the journal was read: files of it may be there that no verdict names."""
     trace_id: str | None = None
     """Of the call to Encord that the next entries are about; an intent is before any call."""
+    _is_assumed: bool = False
+
+    def begin_untouched(self) -> bool:
+        """Begin without reading the journal, where it is known to be empty; False: it has to be read.
+
+        The first entry raises ``BegunByAnotherError`` if it is not empty after all.
+        """
+        self._is_assumed = self.context.untouched(self.chunk_id)
+        return self._is_assumed
 
     def load(self) -> ChunkProgress:
         """Read the journal."""
+        self._is_assumed = False
         self.events = self.context.journal.events(self.chunk_id)
         self.has_leftovers = self.progress.is_attempt_open
         return self.progress
@@ -51,6 +65,7 @@ class ChunkRecord:
 
         Raises:
             StoppedError: another process wrote it.
+            BegunByAnotherError: the same, where the journal was not read before.
         """
         event = JournalEvent(
             kind=kind,
@@ -61,10 +76,15 @@ class ChunkRecord:
             **facts,  # type: ignore[arg-type]  # the dataclass checks the names; the values come from typed callers
         )
         try:
-            self.context.journal.append(event)
+            event = self.context.journal.append(event)
         except StateConflictError as error:
+            if self._is_assumed:
+                raise BegunByAnotherError from error
             raise self._overtaken(str(error)) from error
+        self._is_assumed = False
         self.events.append(event)
+        if kind is JournalEventKind.VERDICT:
+            self.context.concluded(self.chunk_id, self.events)
         return event
 
     def earlier(self) -> ChunkOutcomes:

@@ -1,8 +1,8 @@
 """Threads of a generator, which end with it: also where its caller stops in the middle and the garbage collector ends it.
 
 That may be in any thread at any moment, also in one that is starting a thread: it then holds a lock that every thread needs to
-end, and whoever waits for the end of another one waits for ever. So what ends in the middle waits for the work that is under
-way, which a stop has made short, and for the threads themselves no longer than a moment.
+end, so a thread that waits there for the end of others waits for ever. So what ends in the middle waits for the work that is
+under way, which a stop has made short, and for the threads themselves no longer than a moment.
 
 What does not belong here: what the threads do, and what stops them.
 """

@@ -5,13 +5,12 @@ What does not belong here: what the rows mean (``wave.py``, ``ledger.py``) and w
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from contextlib import ExitStack
 from functools import cache, partial
-from typing import TYPE_CHECKING, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from registration_pipeline.state.parquet import Part, open_part, read_groups, vouched_for
+from registration_pipeline.tables.recent import Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
     from registration_pipeline.state.store import StateStore
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 _Bounds: TypeAlias = tuple[str, str] | None
 """The first and last key of a row group; None where its statistics don't say."""
 
@@ -30,8 +27,6 @@ _KEY_COLUMN: Final = 0
 _PARTS_IN_HAND: Final = 64
 _GROUPS_IN_HAND: Final = 4
 """Neighbouring chunks share row groups, and several chunks are under way at once. A group of a plan has some thousand rows."""
-_MAKERS: Final = 16
-"""Values that are made at the same time, at most; different keys mostly don't wait for each other."""
 
 
 class GroupReader:
@@ -43,9 +38,9 @@ class GroupReader:
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = list(columns)
-        self._bounds: _Recent[tuple[str, str], list[_Bounds]] = _Recent(_PARTS_IN_HAND)
-        self._sizes: _Recent[tuple[str, str], list[int]] = _Recent(_PARTS_IN_HAND)
-        self._tables: _Recent[tuple[str, str, int], pa.Table] = _Recent(_GROUPS_IN_HAND)
+        self._bounds: Recent[tuple[str, str], list[_Bounds]] = Recent(_PARTS_IN_HAND)
+        self._sizes: Recent[tuple[str, str], list[int]] = Recent(_PARTS_IN_HAND)
+        self._tables: Recent[tuple[str, str, int], pa.Table] = Recent(_GROUPS_IN_HAND)
 
     def groups(self, store: StateStore, part: Part, *, first_key: str, last_key: str) -> Iterator[pa.Table]:
         """Yield the row groups of a part that can hold keys from ``first_key`` to ``last_key``, both included.
@@ -125,43 +120,6 @@ class GroupReader:
         file = opened()
         with vouched_for(store, part):
             return file.read_row_group(group, columns=self._columns, use_threads=False)
-
-
-class _Recent(Generic[Key, Value]):
-    """The values that were used last, at most ``size`` of them."""
-
-    def __init__(self, size: int) -> None:
-        self._size, self._values = size, OrderedDict[Key, Value]()
-        self._lock = threading.Lock()
-        self._makers = tuple(threading.Lock() for _ in range(_MAKERS))
-
-    def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """Return the value of a key; ``make`` is called if it is not in hand.
-
-        One thread makes it for all that ask at once: chunks that begin together lie in the same row group, and each of their
-        threads would hold a copy while it decodes it.
-        """
-        value = self._known(key)
-        if value is None:
-            with self._makers[hash(key) % _MAKERS]:
-                value = self._known(key)
-                if value is None:
-                    value = self._put(key, make())
-        return value
-
-    def _known(self, key: Key) -> Value | None:
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def _put(self, key: Key, value: Value) -> Value:
-        with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            if len(self._values) > self._size:
-                self._values.popitem(last=False)
-        return value
 
 
 def read_sorted(store: StateStore, part: Part, *, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
+    from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.limits import ManifestLimits
     from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
@@ -37,13 +38,22 @@ def view_of_latest(
     source: SourceSettings,
     snapshot: SourceSnapshot,
     limits: ManifestLimits = MANIFEST_LIMITS[EncordPlan.ENTERPRISE],
+    *,
+    inventory: Inventory | None = None,
 ) -> Iterator[tuple[StateStore, SourceSnapshot]]:
     """Give the state to count over, and its snapshot: those given when the newest inventory is planned, as it usually is.
 
     Otherwise planning it costs as much as ``plan --dry-run``, and its files go to a temporary folder that is removed at the
     end of the ``with`` block.
+
+    Args:
+        store: the state.
+        source: which.
+        snapshot: of the state.
+        limits: what Encord accepts in one manifest.
+        inventory: the newest one, if it was read a moment ago.
     """
-    inventory = latest_inventory(store, source.name)
+    inventory = inventory or latest_inventory(store, source.name)
     latest = snapshot.history.latest
     if inventory is None or (latest is not None and latest.inventory_id >= inventory.inventory_id):
         yield store, snapshot

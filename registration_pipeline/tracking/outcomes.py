@@ -349,6 +349,15 @@ def read_outcomes(store: StateStore, source: str, verdict: JournalEvent) -> Chun
         data = store.read(name)
     except StateNotFoundError:
         return _outcomes_from_journal(store, source, verdict)
+    return open_outcomes(store, name, data)
+
+
+def open_outcomes(store: StateStore, name: str, data: bytes) -> ChunkOutcomes:
+    """Return the outcomes in the content of a file of that name.
+
+    Raises:
+        StateCorruptError: it is damaged.
+    """
     check_outcomes(store, name, data)
     try:
         # Neither pq.read_table nor threads: Arrow's threads may drop the last reference to what a Python file gave them when

@@ -8,20 +8,23 @@ other wave, no other term of the lease, and no process holds it: two listings of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from registration_pipeline.planning.history import PlanHistory, load_chunks_of, load_history
+from registration_pipeline.state.ahead import both
 from registration_pipeline.state.layout import plan_folder
 from registration_pipeline.state.lease import newest_term
-from registration_pipeline.tracking.journal.journal import FoldedChunk, Journal
+from registration_pipeline.tracking.journal.journal import MOST_KEPT, FoldedChunk, Journal, fold_written
 from registration_pipeline.tracking.journal.states import ChunkProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
+    from registration_pipeline.tracking.journal.states import JournalEvent
 
 Held: TypeAlias = "dict[tuple[str, str], SourceSnapshot]"
 """The snapshot that a run or a command has read last, by the state's place and the source; one at most."""
@@ -60,6 +63,13 @@ class SourceSnapshot:
     journals: Mapping[str, FoldedChunk]
     stamp: Stamp
 
+    def is_as_of(self, term: int | None) -> bool:
+        """Return whether the journals are as they were when a term of the lease began: no term was between the two.
+
+        Only a process that has lost its lease and does not know it yet may have written since.
+        """
+        return self.stamp.is_quiet and term == self.stamp.term + 1
+
     def progress_of(self, chunk_id: str) -> ChunkProgress:
         """Return the state of a chunk."""
         folded = self.journals.get(chunk_id)
@@ -71,7 +81,7 @@ def read_snapshot(
     source: str,
     *,
     history: PlanHistory | None = None,
-    known: Mapping[str, FoldedChunk] | None = None,
+    before: SourceSnapshot | None = None,
 ) -> SourceSnapshot:
     """Read the state of a source.
 
@@ -79,20 +89,20 @@ def read_snapshot(
         store: the state.
         source: its name.
         history: what was planned, if it was read a moment ago.
-        known: journals of an earlier snapshot; only those that have other entries by now are read.
+        before: an earlier snapshot; the plan is read if there are other waves by now, and journals that have other entries.
 
     Raises:
         StateCorruptError: a file of the state is damaged.
     """
     stamp = _stamp(store, source)
+    known = before.journals if before is not None else None
+    if before is not None and history is None and before.stamp.waves == stamp.waves:
+        return replace(before, journals=Journal(store, source).fold_all(known), stamp=stamp)
     history = history or load_history(store, source)
-    return SourceSnapshot(
-        source=source,
-        history=history,
-        chunks=load_chunks_of(store, history),
-        journals=Journal(store, source).fold_all(known),
-        stamp=stamp,
+    chunks, journals = both(
+        store, lambda: load_chunks_of(store, history), lambda: Journal(store, source).fold_all(known)
     )
+    return SourceSnapshot(source=source, history=history, chunks=chunks, journals=journals, stamp=stamp)
 
 
 def current_snapshot(
@@ -113,12 +123,41 @@ def current_snapshot(
     before = held.get(place)
     if history is None and before is not None and before.stamp.is_quiet and before.stamp == _stamp(store, source):
         return before
-    snapshot = read_snapshot(store, source, history=history, known=before.journals if before else None)
+    snapshot = read_snapshot(store, source, history=history, before=before)
     held.clear()  # a process that works on many sources keeps no more than one
     held[place] = snapshot
     return snapshot
 
 
+@contextmanager
+def written_journals(held: Held, place: str, source: str) -> Iterator[Callable[[str, Sequence[JournalEvent]], None]]:
+    """Take the journals that the block writes, and leave them with the snapshot that is held.
+
+    The next listing compares them with the entries that are there, as it does with all that was read before; those of a chunk
+    that has just these entries are not read again.
+
+    Args:
+        held: of the run or command.
+        place: of the state.
+        source: its name.
+    """
+    written = dict[str, FoldedChunk]()
+
+    def take(chunk_id: str, events: Sequence[JournalEvent]) -> None:
+        folded = fold_written(source, chunk_id, events)
+        written[chunk_id] = folded if len(written) < MOST_KEPT else folded._replace(events=None)
+
+    try:
+        yield take
+    finally:
+        if (before := held.get((place, source))) is not None:
+            # Not current any more: the next one that asks for the snapshot lists the journals again.
+            stamp = replace(before.stamp, is_quiet=False)
+            held[place, source] = replace(before, journals={**before.journals, **written}, stamp=stamp)
+
+
 def _stamp(store: StateStore, source: str) -> Stamp:
-    term, is_quiet = newest_term(store, source)
-    return Stamp(waves=tuple(store.folders(plan_folder(source))), term=term, is_quiet=is_quiet)
+    (term, is_quiet), waves = both(
+        store, lambda: newest_term(store, source), lambda: store.folders(plan_folder(source))
+    )
+    return Stamp(waves=tuple(waves), term=term, is_quiet=is_quiet)

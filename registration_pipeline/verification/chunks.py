@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from contextlib import suppress
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StateCorruptError, StateNotFoundError
 from registration_pipeline.manifest.render import render_manifest
 from registration_pipeline.planning.halves import read_units
+from registration_pipeline.state.ahead import is_asked_by_requests
 from registration_pipeline.state.layout import failures_name, is_upserts, journal_folder, manifest_name, outcomes_name
 from registration_pipeline.state.owned import is_own
 from registration_pipeline.tracking.failures.files import COLUMNS, STAGE_REGISTRATION, STAGE_UPSERT
@@ -27,12 +29,13 @@ from registration_pipeline.tracking.journal.journal import (
 )
 from registration_pipeline.tracking.journal.states import JournalEventKind, fold_events
 from registration_pipeline.tracking.journal.summary import SummaryReader, summarised_entries
-from registration_pipeline.tracking.outcomes import check_outcomes, read_outcomes
+from registration_pipeline.tracking.outcomes import check_outcomes, open_outcomes
+from registration_pipeline.verification.reading import LARGE_FILES, read_each
 from registration_pipeline.verification.report import Damage
 from registration_pipeline.verification.reports import pair_damage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.tracking.journal.states import JournalEvent
@@ -51,6 +54,7 @@ class ChunkVerifier:
     def __init__(self, store: StateStore, names: Sequence[str], report: StateReport) -> None:
         self._store, self._names, self._report = store, names, report
         self._present = {*names}
+        self._read_ahead = dict[str, bytes]()
         self._source = report.source
         self.outcomes = set[str]()
         """The names that verdicts vouch for."""
@@ -60,8 +64,7 @@ class ChunkVerifier:
         folder, sent = journal_folder(self._source), dict[str, str]()
         journals = (name for name in self._names if name.startswith(folder))
         with SummaryReader(self._store, self._source) as summary:
-            for chunk_id, owned in groupby(journals, key=lambda name: name.rsplit("/", 2)[1]):
-                names = list(owned)
+            for chunk_id, names in self._ahead(groupby(journals, key=lambda name: name.rsplit("/", 2)[1])):
                 events = self._events(chunk_id, names)
                 if events is None:
                     continue
@@ -76,6 +79,28 @@ class ChunkVerifier:
         self._find_lost_entries()
         self._verify_manifests(sent)
 
+    def _ahead(self, journals: Iterable[tuple[str, Iterator[str]]]) -> Iterator[tuple[str, list[str]]]:
+        """Yield chunks and the names of their entries; of a bucket entries and outcomes of the next ones are read together."""
+        chunks = ((chunk_id, list(owned)) for chunk_id, owned in journals)
+        if not is_asked_by_requests(self._store):
+            yield from chunks
+            return
+        while some := list(islice(chunks, LARGE_FILES)):
+            wanted = [name for chunk_id, names in some for name in (*names, *self._outcomes_of(chunk_id))]
+            read = read_each(self._store, wanted, ahead=len(wanted))
+            self._read_ahead = {name: data for name, data in read if data is not None}
+            yield from some
+        self._read_ahead = {}
+
+    def _outcomes_of(self, chunk_id: str) -> Sequence[str]:
+        folder = outcomes_name(self._source, chunk_id, "")
+        first = bisect_left(self._names, folder)
+        return self._names[first : bisect_left(self._names, f"{folder}\U0010ffff", first)]
+
+    def _read(self, name: str) -> bytes:
+        data = self._read_ahead.pop(name, None)
+        return self._store.read(name) if data is None else data
+
     def _find_lost_entries(self) -> None:
         for summary, chunk_id, entries in summarised_entries(self._store, self._source):
             for name in (journal_folder(self._source, chunk_id) + entry for entry in entries):
@@ -87,7 +112,7 @@ class ChunkVerifier:
         events = []
         for name in names:
             try:
-                data = self._store.read(name)
+                data = self._read(name)
                 self._report.bytes += len(data)
                 events.append(decode_event(data, name=name))
             except StateCorruptError as error:
@@ -116,7 +141,7 @@ class ChunkVerifier:
         name = outcomes_name(self._source, verdict.chunk_id, verdict.outcomes or "")
         self.outcomes.add(name)
         try:
-            check_outcomes(self._store, name, data := self._store.read(name))
+            check_outcomes(self._store, name, data := self._read(name))
             self._report.bytes += len(data)
         except StateNotFoundError:
             self._report.add(Damage(name, "is missing, though the journal names it"))
@@ -124,7 +149,7 @@ class ChunkVerifier:
         except StateCorruptError:
             self._report.add(Damage(name, "is damaged: its content does not match the digest in its name"))
             return
-        outcomes = read_outcomes(self._store, self._source, verdict)
+        outcomes = open_outcomes(self._store, name, data)
         failed = len(outcomes.failed)
         if (len(outcomes) - failed, failed) != (verdict.registered, verdict.failed):
             self._report.add(Damage(name, "holds other numbers of registered and failed objects than its verdict"))
@@ -140,9 +165,10 @@ class ChunkVerifier:
     def _verify_manifests(self, sent: dict[str, str]) -> None:
         """Compare each manifest with what was sent, or else with what its plan gives."""
         folder = manifest_name(self._source, "").removesuffix(".json")
-        for name in (name for name in self._names if name.startswith(folder)):
+        manifests = (name for name in self._names if name.startswith(folder))
+        for name, content in read_each(self._store, manifests, ahead=LARGE_FILES):
             chunk_id = name.removeprefix(folder).removesuffix(".json")
-            data = self._store.read(name)
+            data = self._store.read(name) if content is None else content
             self._report.bytes += len(data)
             if chunk_id in sent:
                 is_same = hashlib.sha256(data).hexdigest() == sent[chunk_id]

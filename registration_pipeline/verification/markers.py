@@ -25,6 +25,7 @@ from registration_pipeline.state.layout import (
 )
 from registration_pipeline.state.parquet import Part
 from registration_pipeline.state.sealed import open_sealed
+from registration_pipeline.verification.reading import SMALL_FILES, check_each, read_each
 from registration_pipeline.verification.report import Damage
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ def verify_markers(store: StateStore, names: Sequence[str], report: StateReport)
         report: takes what is damaged.
     """
     found, folder = Markers(), lineage_folder(report.source)
-    for name in names:
-        if name.endswith(f"/{COMMIT_MARKER}") or name.startswith(folder):
-            _read_document(store, name, found, report)
+    documents = (name for name in names if name.endswith(f"/{COMMIT_MARKER}") or name.startswith(folder))
+    for name, data in read_each(store, documents):
+        if data is not None:  # else it was replaced since it was listed
+            _take_document(name, data, found, report)
     _compare_lineage(found, report)
     _compare_order(found, report)
     if not {*store.names(folder)}.difference(names):  # else a wave was committed while its marker was listed
@@ -76,20 +78,22 @@ def verify_markers(store: StateStore, names: Sequence[str], report: StateReport)
     if not is_upserts(report.source):  # they are of no inventory
         _compare_inventory(found, names, report)
     present = {*names}
-    for name, (part, named_by) in sorted(found.parts.items()):
-        damage = _part_damage(store, part, named_by) if name in present else _missing(store, name, named_by)
+
+    def damage_of(one: tuple[Part, str]) -> Damage | None:
+        part, named_by = one
+        return _part_damage(store, *one) if part.name in present else _missing(store, part.name, named_by)
+
+    parts = (found.parts[name] for name in sorted(found.parts))
+    for (part, _), damage in check_each(store, damage_of, parts, ahead=SMALL_FILES):
         report.bytes += part.bytes
         if damage is not None:
             report.add(damage)
     return found
 
 
-def _read_document(store: StateStore, name: str, found: Markers, report: StateReport) -> None:
+def _take_document(name: str, data: bytes, found: Markers, report: StateReport) -> None:
     try:
-        data = store.read(name)
         document = open_sealed(data)
-    except StateNotFoundError:
-        return  # replaced since it was listed
     except ValueError as error:
         report.add(Damage(name, f"is damaged: {error}"))
         return

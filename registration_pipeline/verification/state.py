@@ -7,7 +7,7 @@ import json
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from registration_pipeline.errors import StateCorruptError, StateNotFoundError
+from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.notify.records import AlertRecords
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.state.identity import identity_problem
@@ -28,10 +28,12 @@ from registration_pipeline.state.sealed import open_sealed
 from registration_pipeline.state.version import require_layout
 from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.links.ledger import LinkRecords
+from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline.tracking.status import source_status
 from registration_pipeline.tracking.upserts import upsert_view
 from registration_pipeline.verification.chunks import ChunkVerifier, report_pairs
 from registration_pipeline.verification.markers import verify_markers
+from registration_pipeline.verification.reading import LARGE_FILES, check_each, read_each
 from registration_pipeline.verification.report import Damage, StateReport
 from registration_pipeline.verification.reports import pair_damage
 
@@ -95,8 +97,8 @@ def _verify_lineage(store: StateStore, names: Sequence[str], report: StateReport
 
 def _verify_reports(store: StateStore, names: Sequence[str], report: StateReport) -> None:
     for folder in (f"{report.source}/failure_log/", audit_folder(report.source)):
-        for parquet, text in report_pairs(names, folder):
-            damage = None if parquet in report.damaged else pair_damage(store, parquet, text)
+        sound = (pair for pair in report_pairs(names, folder) if pair[0] not in report.damaged)
+        for _, damage in check_each(store, lambda pair: pair_damage(store, *pair), sound):
             if damage is not None:
                 report.add(damage)
 
@@ -104,13 +106,13 @@ def _verify_reports(store: StateStore, names: Sequence[str], report: StateReport
 def _verify_figures(store: StateStore, names: Sequence[str], report: StateReport) -> None:
     """Read the figures of every report, which the next one begins with; its page has no digest, and nothing reads it."""
     folder = reports_folder(report.source)
-    for name in (name for name in names if name.startswith(folder) and name.endswith(".json")):
-        try:
-            data = store.read(name)
-            report.bytes += len(data)
-            open_sealed(data)
-        except StateNotFoundError:
+    figures = (name for name in names if name.startswith(folder) and name.endswith(".json"))
+    for name, data in read_each(store, figures):
+        if data is None:
             continue  # the newest are kept
+        report.bytes += len(data)
+        try:
+            open_sealed(data)
         except ValueError as error:
             report.add(Damage(name, f"is damaged: {error}"))
 
@@ -118,11 +120,9 @@ def _verify_figures(store: StateStore, names: Sequence[str], report: StateReport
 def _verify_json(store: StateStore, names: Sequence[str], report: StateReport) -> None:
     """See that claims can be understood; they have no digest, and one that can't be understood makes others wait longer."""
     folders = (lease_folder(report.source), inventory_writers_folder(report.source))
-    for name in (name for name in names if name.startswith(folders)):
+    for name, data in read_each(store, (name for name in names if name.startswith(folders))):
         try:
-            json.loads(store.read(name))
-        except StateNotFoundError:
-            continue
+            json.loads(data or b"{}")
         except ValueError as error:
             report.add(Damage(name, f"is damaged: {error}"))
 
@@ -130,21 +130,20 @@ def _verify_json(store: StateStore, names: Sequence[str], report: StateReport) -
 def _verify_links(store: StateStore, names: Sequence[str], report: StateReport) -> None:
     """Read every record of links, and the summaries of them, which can be made again."""
     folder = links_folder(report.source)
-    for name in (name for name in names if name.startswith(folder) and name.endswith(".json.gz")):
-        try:
-            data = store.read(name)
-            report.bytes += len(data)
-            open_sealed(gzip.decompress(data))
-        except StateNotFoundError:
+    summaries = (name for name in names if name.startswith(folder) and name.endswith(".json.gz"))
+    for name, data in read_each(store, summaries, ahead=LARGE_FILES):
+        if data is None:
             continue  # replaced since it was listed
+        report.bytes += len(data)
+        try:
+            open_sealed(gzip.decompress(data))
         except (ValueError, OSError, EOFError, zlib.error) as error:
             report.add(Damage(name, f"is damaged: {error}", "Delete it: the next sync makes it again from the records"))
     entries = [name for name in names if name.startswith(folder) and name.endswith(".json")]
-    for name in entries:
+    for name, data in read_each(store, entries):
+        report.bytes += len(data or b"")
         try:
-            data = store.read(name)
-            report.bytes += len(data)
-            open_sealed(data)
+            open_sealed(data if data is not None else store.read(name))
         except ValueError as error:
             report.add(Damage(name, f"is damaged: {error}"))
     if entries and not report.damaged:
@@ -158,11 +157,10 @@ def _verify_alerts(store: StateStore, names: Sequence[str], report: StateReport)
     """Read every record of a message, and the failures that the newest one names."""
     folder = alerts_folder(report.source)
     entries = [name for name in names if name.startswith(folder) and name.endswith(".json")]
-    for name in entries:
+    for name, data in read_each(store, entries):
+        report.bytes += len(data or b"")
         try:
-            data = store.read(name)
-            report.bytes += len(data)
-            problem = identity_problem(name, open_sealed(data))
+            problem = identity_problem(name, open_sealed(data if data is not None else store.read(name)))
         except ValueError as error:
             problem = f"is damaged: {error}"
         if problem is not None:
@@ -188,8 +186,9 @@ def _compare_numbers(store: StateStore, report: StateReport) -> None:
     folder = f"{report.source}/"
     try:
         load_history(store, report.source, is_trusted=False)
-        said = source_status(store, report.source).disagreements
-        for _ in source_failures(store, report.source):
+        snapshot = read_snapshot(store, report.source)
+        said = source_status(store, report.source, snapshot).disagreements
+        for _ in source_failures(store, report.source, snapshot):
             pass
         view = upsert_view(store, upserts_source(report.source))
         for _ in view.failures(report.source):

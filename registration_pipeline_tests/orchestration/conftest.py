@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import shutil
 import subprocess
@@ -18,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import dagster as dg
 import pytest
 import yaml
-from alembic.script import ScriptDirectory
 from dagster._core.definitions.partitions.context import partition_loading_context
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
@@ -217,14 +215,6 @@ def make_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
 def pipeline(make_pipeline: MakePipeline) -> Pipeline:
     """A pipeline whose source is empty and whose upload jobs take no time."""
     return make_pipeline()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def migrations_read_once() -> Iterator[None]:
-    """Dagster executes all its migration scripts again for each of the databases of each instance that it opens."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ScriptDirectory, "from_config", functools.cache(ScriptDirectory.from_config))
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 from dagster import DagsterEventType, DagsterRun, DagsterRunStatus
+from dagster._core.execution.api import create_execution_plan, execute_plan
+from dagster._core.execution.plan.state import KnownExecutionState
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG
 
 from registration_pipeline.definitions import defs
@@ -17,7 +19,13 @@ from registration_pipeline.inventory.key_ranges.listing import begin_listing
 from registration_pipeline.inventory.local import LocalLister
 from registration_pipeline.orchestration import key_ranges
 from registration_pipeline.orchestration.key_ranges import mapping_key
-from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG
+from registration_pipeline.orchestration.private_dagster import (
+    RESUME_RETRY_TAG,
+    RETRY_NUMBER_TAG,
+    ROOT_RUN_ID_TAG,
+    DagsterExecutionInterruptedError,
+    InMemoryJob,
+)
 from registration_pipeline.orchestration.runs.goes_on import other_listings, run_is_over, runs_gone_on_with
 from registration_pipeline.orchestration.runs.launch import run_job
 from registration_pipeline.project.listener import SilentListener, listening
@@ -58,6 +66,7 @@ def steps_of(instance: dg.DagsterInstance, run: DagsterRun) -> list[str]:
     return [str(event.step_key) for event in events_of(instance, run, DagsterEventType.STEP_SUCCESS)]
 
 
+@pytest.mark.slow
 def test_a_sync_lists_each_range_in_a_step_and_says_everything_once(
     divided: Pipeline, instance: dg.DagsterInstance
 ) -> None:
@@ -120,6 +129,107 @@ def test_a_run_that_is_re_executed_from_its_failure_lists_only_what_is_missing(
     assert listed[1:].count(listed[1]) == 2
     assert len(listed) == len({*listed}) + 1
     assert claims_of_runs(divided.project.store, SOURCE) == {}
+
+
+def lost_after(pipeline: Pipeline, instance: dg.DagsterInstance, ranges: int = 0) -> DagsterRun:
+    """Execute the first step of a run, and those of its first ranges; then it counts as failed: its worker is gone."""
+    job = pipeline.definitions.resolve_job_def(pipeline.own.inventory_job)
+    run = instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
+    begin, known = "fleet_cameras_begin_inventory", KnownExecutionState()
+    steps = [begin]
+    execute_plan(create_execution_plan(job, step_keys_to_execute=steps), InMemoryJob(job), instance, run)
+    if ranges:
+        inventory_id = claims_of_runs(pipeline.project.store, SOURCE)[run.run_id]
+        keys = [mapping_key(inventory_id, number) for number in range(3)]
+        known = KnownExecutionState(dynamic_mappings={begin: {"result": keys}})
+        steps = [f"{RANGE_STEP}[{key}]" for key in keys[:ranges]]
+        plan = create_execution_plan(job, step_keys_to_execute=steps, known_state=known)
+        execute_plan(plan, InMemoryJob(job), instance, run)
+    instance.report_run_failed(run)
+    return run
+
+
+def repeated(instance: dg.DagsterInstance, run: DagsterRun, *, is_from_failure: bool = True) -> str:
+    """Repeat a run in the way that a person or Dagster does, and return the id of the new run, which succeeded."""
+    options = dg.ReexecutionOptions(parent_run_id=run.run_id)
+    again = dg.ReexecutionOptions.from_failure(run.run_id, instance) if is_from_failure else options
+    result = dg.execute_job(dg.reconstructable(inventory_job), instance=instance, reexecution_options=again)
+    assert result.success
+    return result.run_id
+
+
+def assert_listed(pipeline: Pipeline, objects: int, run_id: str) -> None:
+    inventory = latest_inventory(pipeline.project.store, SOURCE)
+    assert inventory is not None
+    assert (inventory.objects, inventory.run) == (objects, run_id)
+    assert claims_of_runs(pipeline.project.store, SOURCE) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize(
+    ("ranges", "is_from_failure"),
+    [(0, True), (1, True), (0, False)],
+    ids=["before the first, from its failure", "after the first, from its failure", "before the first, all of it"],
+)
+def test_a_run_that_was_lost_before_its_ranges_had_steps_is_finished_when_it_is_repeated(
+    divided: Pipeline,
+    instance: dg.DagsterInstance,
+    ranges: int,
+    is_from_failure: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    lost = lost_after(divided, instance, ranges)
+    assert [*claims_of_runs(divided.project.store, SOURCE)] == [lost.run_id]
+
+    again = repeated(instance, lost, is_from_failure=is_from_failure)
+
+    assert_listed(divided, 6, lost.run_id if is_from_failure else again)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_a_run_whose_ranges_another_one_has_cleared_away_lists_all_again_from_its_failure(
+    divided: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: LocalLister) -> Iterator[pa.RecordBatch]:
+        raise ServiceUnavailableError(f"{self} is away")
+
+    with monkeypatch.context() as away:
+        away.setattr(LocalLister, "list_objects", failing)
+        assert not run_job(instance, divided.own.inventory_job)
+    failed = newest_run(instance)
+    assert run_job(instance, divided.own.inventory_job)
+    divided.add_images(1, day="2026-11-23")
+
+    again = repeated(instance, failed)
+
+    assert_listed(divided, 7, again)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_a_command_that_is_interrupted_in_a_range_ends_there_and_is_finished_from_its_failure(
+    divided: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[LocalLister] = []
+    whole = LocalLister.list_objects
+
+    def interrupted(self: LocalLister) -> Iterator[pa.RecordBatch]:
+        listed.append(self)
+        if len(listed) == 2:
+            raise DagsterExecutionInterruptedError  # as Ctrl-C does in a step
+        yield from whole(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalLister, "list_objects", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(instance, divided.own.inventory_job)
+    ended = newest_run(instance)
+    assert (len(listed), ended.status) == (2, DagsterRunStatus.CANCELED)
+
+    repeated(instance, ended)
+
+    assert_listed(divided, 6, ended.run_id)
 
 
 def begun_by(pipeline: Pipeline, run: str) -> None:

@@ -14,6 +14,7 @@ from dagster import AssetKey, DagsterEvent, DagsterInstance, DagsterRun, job
 from dagster._core.definitions.dependency import NodeHandle
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_representation.external_data import asset_node_snaps_from_repo
+from dagster._core.storage.event_log.schema import ConcurrencyLimitsTable
 from dagster_celery import executor as celery_executor
 
 from registration_pipeline.orchestration import private_dagster
@@ -35,6 +36,7 @@ from registration_pipeline.orchestration.private_dagster import (
     delete_dynamic_partitions,
     has_event_tags,
     ids_of_stored_events,
+    initialize_pool,
     make_new_run_id,
     postgres_event_log,
     running_backfills,
@@ -97,6 +99,7 @@ TESTED_BELOW = {
     "delete_dynamic_partitions",
     "has_event_tags",
     "ids_of_stored_events",
+    "initialize_pool",
     "make_new_run_id",
     "postgres_event_log",
     "running_backfills",
@@ -304,6 +307,17 @@ def test_a_local_instance_hands_on_free_slots(instance: DagsterInstance) -> None
     assert storage.supports_global_concurrency_limits
     assert list(inspect.signature(storage.has_unassigned_slots).parameters) == ["concurrency_key"]
     assert list(inspect.signature(storage.assign_pending_steps).parameters) == ["concurrency_keys"]
+
+
+def test_a_pool_has_a_limit_that_may_be_the_default_and_places(instance: DagsterInstance) -> None:
+    """Made in a real database in ``test_pools_on_postgres.py``."""
+    storage = sql_event_log(instance.event_log_storage)
+    assert storage is not None
+
+    assert {"concurrency_key", "limit", "using_default_limit"} <= {*ConcurrencyLimitsTable.c.keys()}
+    allocate = storage._allocate_concurrency_slots
+    assert list(inspect.signature(allocate).parameters) == ["conn", "concurrency_key", "num"]
+    assert list(inspect.signature(initialize_pool).parameters) == ["storage", "pool", "limit"]
 
 
 def test_postgres_is_known_by_its_class_and_takes_a_batch(instance: DagsterInstance) -> None:

@@ -228,7 +228,7 @@ def test_a_queued_run_that_no_one_dequeues_stays_and_blocks_nothing(
 
 def test_the_sensor_clears_and_says_what(pipeline: Pipeline, instance: DagsterInstance, gone: int) -> None:
     run = a_run(pipeline, instance, DagsterRunStatus.STARTED, pid=gone)
-    sensor = build_stale_run_sensor(ConfigurationNames())
+    sensor = build_stale_run_sensor(ConfigurationNames(), [pipeline.own.source])
 
     first = sensor.evaluate_tick(build_sensor_context(instance=instance))
     second = sensor.evaluate_tick(build_sensor_context(instance=instance))

@@ -17,6 +17,7 @@ from registration_pipeline.submission import registrar
 from registration_pipeline.submission.calls.retry import RetryPolicy
 from registration_pipeline.submission.calls.slots import Slots
 from registration_pipeline.submission.prior_items import PriorItemsFinder, was_sent_to
+from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.urls import object_url
 
 if TYPE_CHECKING:
@@ -139,6 +140,8 @@ class Process:
     def _register(self) -> None:
         world, variant = self.world, self.world.variant
         tasks = self.choose()
+        # Older than what the product goes by, which reads it again if another process had the lease since.
+        known = {*Journal(world.store, world.fleet.source.name).chunk_ids()}
         self.pause("its lease")
         with self._lease() as self.lease:
             context = world.fleet.context(
@@ -147,6 +150,7 @@ class Process:
                 retry=RetryPolicy(sleep=self.sleep, jitter=lambda _low, high: high),
                 sleep=self.sleep,
                 may_send=self.may_send,
+                untouched=lambda chunk_id: chunk_id not in known,
                 slots=Slots(1),
                 ahead=0,  # one thread, so that what happens when is decided by the test alone
                 settle_seconds=variant.settle_seconds,

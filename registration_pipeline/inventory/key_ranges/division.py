@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from registration_pipeline.errors import StateConflictError
+from registration_pipeline.errors import ConfigurationError, StateConflictError
 from registration_pipeline.inventory.key_ranges.records import read_record
 from registration_pipeline.state.layout import inventory_ranges_name
 from registration_pipeline.state.sealed import sealed_json
@@ -32,6 +32,7 @@ class Division:
         requests: made to the store to find them.
         listing: what is listed and how.
         started_at: UTC.
+        listed_in: the store, by the name that is the same for all of its endpoints; empty: not noted.
     """
 
     inventory_id: str
@@ -41,6 +42,7 @@ class Division:
     requests: int
     listing: str
     started_at: datetime
+    listed_in: str = ""
 
     @property
     def ranges(self) -> int:
@@ -52,6 +54,33 @@ class Division:
         ends = (None, *self.boundaries, None)
         return ends[number], ends[number + 1]
 
+    def require_same_place(self, listing: str, listed_in: str) -> None:
+        """Refuse to go on in another place than the inventory was begun in: it would be a mix of two listings.
+
+        Workers read the configuration when a step begins, and it may have been changed since the run began, or differ between
+        them.
+
+        Args:
+            listing: what this process would list and how.
+            listed_in: in which store; empty: not known.
+
+        Raises:
+            ConfigurationError: says what the inventory was begun with, what this process has, and what to do.
+        """
+        is_other_store = bool(self.listed_in and listed_in) and self.listed_in != listed_in
+        if self.listing == listing and not is_other_store:
+            return
+        began, now = self.listing, listing
+        if is_other_store:
+            began, now = f"{began} in {self.listed_in}", f"{now} in {listed_in}"
+        raise ConfigurationError(
+            f"the source was changed since run {self.run} began inventory {self.inventory_id}, or this worker has another "
+            f"configuration. Begun: {began}. Here, now: {now}. Nothing of the other place was recorded. To keep what is "
+            "listed, set `uri` and `storage` back, on all workers, and re-execute the run from its failure. To list what is "
+            "set now, start a new run",
+            key=f"sources.{self.source}",
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the form that it has in its file."""
         return {
@@ -62,6 +91,7 @@ class Division:
             "requests": self.requests,
             "listing": self.listing,
             "started_at": self.started_at.isoformat(),
+            "listed_in": self.listed_in,
         }
 
     @classmethod
@@ -82,6 +112,7 @@ class Division:
             requests=int(value["requests"]),
             listing=str(value["listing"]),
             started_at=datetime.fromisoformat(value["started_at"]),
+            listed_in=str(value.get("listed_in", "")),
         )
 
 

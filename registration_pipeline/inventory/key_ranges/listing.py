@@ -122,6 +122,7 @@ def begin_listing(
     clock: Callable[[], datetime],
     is_over: RunIsOver | None = None,
     least_objects: int = LEAST_OBJECTS,
+    listed_in: str = "",
 ) -> Division:
     """Fix the key ranges of a new inventory, or return those that the run has fixed already.
 
@@ -134,8 +135,10 @@ def begin_listing(
         clock: gives the aware time.
         is_over: what runs that are over left is cleared away.
         least_objects: in a range, by the inventory before.
+        listed_in: the store, by the name that is the same for all of its endpoints; empty: not known.
 
     Raises:
+        ConfigurationError: the run has fixed those of another place.
         HaltError: the store can't be listed.
         StateLayoutError: the state was written by another version.
         StateError: the state can't be read or written.
@@ -145,6 +148,7 @@ def begin_listing(
     claims = claims_of_runs(store, source)
     inventory_id = next((claims[run] for run in runs if run in claims), None)
     if inventory_id is not None and (fixed := read_division(store, source, inventory_id)) is not None:
+        fixed.require_same_place(lister.description, listed_in)
         return fixed
     if inventory_id is None:  # else a process of the run died before it fixed them
         known = {} if is_over is None else {"is_over": is_over}
@@ -166,6 +170,7 @@ def begin_listing(
             requests=lister.requests,
             listing=lister.description,
             started_at=started_at,
+            listed_in=listed_in,
         ),
     )
 
@@ -178,8 +183,9 @@ def list_range(
     inventory_id: str,
     number: int,
     progress: Callable[[ListingProgress], None] | None = None,
+    listed_in: str = "",
 ) -> ListedRange:
-    """List one key range and note that it was listed; one that was listed already is not listed again.
+    """List one key range and note that it was listed; one that was listed already is not listed again if its rows are there.
 
     What a process that died left of the range is never read, and cleared away by the commit.
 
@@ -190,8 +196,10 @@ def list_range(
         inventory_id: of the inventory that was begun.
         number: of the range, from 0.
         progress: called with the progress of this range after every batch.
+        listed_in: as ``begin_listing``.
 
     Raises:
+        ConfigurationError: the inventory was begun in another place.
         ListingError: the keys are not strictly increasing, or not of the range.
         HaltError: what the lister raises.
         StateConflictError: the inventory was given up: its run was over, or it took longer than ``claim.ABANDONED_AFTER``.
@@ -199,8 +207,13 @@ def list_range(
     """
     done = read_range(store, source, inventory_id, number)
     if done is not None:
-        return done
+        if all(store.exists(part.name) for part in done.parts):
+            return done
+        # Nothing can be read of it any more, so it was not listed. Of two processes that find that out one may remove the
+        # other's new note: then the range is listed once more, or the commit asks for it.
+        store.delete(inventory_range_name(source, inventory_id, number))
     division = _require_division(store, source, inventory_id)
+    division.require_same_place(lister.description, listed_in)
     after, until = division.bounds(number)
     if isinstance(lister, DivisibleLister):
         lister = lister.between(after, until)
@@ -222,7 +235,7 @@ def list_range(
             parts=writer.finish(),
         )
         _require_division(store, source, inventory_id)
-        return _note(store, source, inventory_id, listed)
+    return _note(store, source, inventory_id, listed)
 
 
 def read_range(store: StateStore, source: str, inventory_id: str, number: int) -> ListedRange | None:
@@ -234,18 +247,35 @@ def read_range(store: StateStore, source: str, inventory_id: str, number: int) -
     return read_record(store, inventory_range_name(source, inventory_id, number), ListedRange.from_json)
 
 
+def missing_ranges(store: StateStore, division: Division) -> list[int]:
+    """Return the numbers of the ranges that were not listed, by one listing of the inventory's folder.
+
+    Raises:
+        StateError: the state can't be read.
+    """
+    source, inventory_id = division.source, division.inventory_id
+    present = {*store.names(inventory_folder(source, inventory_id))}
+    names = (inventory_range_name(source, inventory_id, number) for number in range(division.ranges))
+    return [number for number, name in enumerate(names) if name not in present]
+
+
 def _note(store: StateStore, source: str, inventory_id: str, listed: ListedRange) -> ListedRange:
-    """Say that a range was listed; of two processes that listed it the first is believed."""
+    """Say that a range was listed; of two processes that listed it the first is believed.
+
+    A write whose answer was lost may have been done, or be done later. So its parts are removed only if another process's
+    note is there; else the commit removes those that no note names.
+    """
     try:
         store.create(inventory_range_name(source, inventory_id, listed.number), sealed_json(listed.to_json()))
-    except StateConflictError:
+    except StateError:
         first = read_range(store, source, inventory_id, listed.number)
         if first is None:
             raise
-        for part in listed.parts:
-            store.delete(part.name)
-        return first
-    return listed
+    else:
+        return listed
+    for name in {part.name for part in listed.parts} - {part.name for part in first.parts}:
+        store.delete(name)
+    return first
 
 
 def _require_division(store: StateStore, source: str, inventory_id: str) -> Division:

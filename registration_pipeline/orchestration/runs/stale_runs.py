@@ -6,7 +6,7 @@ start of a command clears such runs, a thread does so while a command waits for 
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from dagster import DagsterRunStatus, RunsFilter
 from registration_pipeline.orchestration.names import ConfigurationNames
 from registration_pipeline.orchestration.private_dagster import sql_event_log
 from registration_pipeline.orchestration.runs.pool_waits import waits_of_this_process
+from registration_pipeline.orchestration.runs.pools import ensure_pools
 from registration_pipeline.orchestration.runs.processes import why_gone
 from registration_pipeline.orchestration.runs.worker_lock import WorkerLock
 
@@ -113,8 +114,16 @@ def clearing_stale_runs(
         thread.join()
 
 
-def build_stale_run_sensor(shared: ConfigurationNames) -> dg.SensorDefinition:
-    """Return the sensor that clears stale runs wherever a daemon runs; several of them do no harm."""
+def build_stale_run_sensor(shared: ConfigurationNames, sources: Collection[str]) -> dg.SensorDefinition:
+    """Return the sensor that clears stale runs wherever a daemon runs; several of them do no harm.
+
+    It makes the pools of the sources, too: a run whose steps have processes of their own asks for its first place in a process
+    that has no resources, which could do so.
+
+    Args:
+        shared: the names of what the configuration has once.
+        sources: the names of its sources.
+    """
 
     @dg.sensor(
         name=shared.sensor("clear_stale_runs"),
@@ -124,6 +133,7 @@ def build_stale_run_sensor(shared: ConfigurationNames) -> dg.SensorDefinition:
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         cleared = clear_stale_runs(context.instance)
+        ensure_pools(context.instance, sources)
         return dg.SkipReason("; ".join(f"run {one.run_id}: {one.why}" for one in cleared) or "No stale run.")
 
     return sensor

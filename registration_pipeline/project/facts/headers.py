@@ -16,6 +16,7 @@ from registration_pipeline.planning.history import load_history
 from registration_pipeline.planning.object_facts import PlanFacts
 from registration_pipeline.project.facts.source_facts import SourceFacts, ToRead
 from registration_pipeline.settings.units import asks_for_headers
+from registration_pipeline.state.ahead import both
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +35,12 @@ class SourceHeaders(SourceFacts):
     """The headers of one source; arguments are those of ``SourceFacts``."""
 
     def _to_read(self, bounds: "KeyBounds | None", *, again: bool) -> ToRead | None:
-        inventory = require_inventory(self._store, self._source.name)
-        history, previous = load_history(self._store, self._source.name), latest_headers(self._store, self._source.name)
+        store, name = self._store, self._source.name
+        inventory, (history, previous) = both(
+            store,
+            lambda: require_inventory(store, name),
+            lambda: both(store, lambda: load_history(store, name), lambda: latest_headers(store, name)),
+        )
         if not (again or self._may_lack(inventory, history, previous)):
             return None
         if previous is None and not holds_dicom(self._store, self._source, inventory):
@@ -57,7 +62,8 @@ class SourceHeaders(SourceFacts):
             return (
                 wave is None
                 or wave.listing_digest != inventory.digest
-                or wave.rules_digest != digest_rules(self._source, PlanFacts.of(self._store, self._source))
+                or wave.rules_digest
+                != digest_rules(self._source, PlanFacts.of(self._store, self._source, has_headers=False))
             )
         notes: Any = previous.notes
         # With a plan that lost waves, objects are unplanned again whose headers have dropped out of the set.

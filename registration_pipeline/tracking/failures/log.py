@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import StateConflictError
 from registration_pipeline.planning.wave import read_census
+from registration_pipeline.state.ahead import each
 from registration_pipeline.state.layout import failure_log_name, failures_name
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.tracking.failures.files import (
@@ -191,16 +192,21 @@ def write_source_failure_log(store: StateStore, source: str, log_id: str, rows: 
     Streams: ``rows`` is read once, and a batch of them is in memory at a time.
     """
     names = [failure_log_name(source, log_id, suffix) for suffix in ("parquet", "csv")]
-    _write(store, names, rows)
+    _write(store, names, rows, is_alone=True)
     return names
 
 
-def _write(store: StateStore, names: Sequence[str], rows: Iterable[FailureRow]) -> None:
+def _write(store: StateStore, names: Sequence[str], rows: Iterable[FailureRow], *, is_alone: bool = False) -> None:
+    """Write both files; ``is_alone``: nothing is written after them that vouches for them, so that their order is free."""
     with tempfile.TemporaryDirectory(prefix="registration-", ignore_cleanup_errors=True) as folder:
         paths = [Path(folder) / name.rsplit("/", 1)[-1] for name in names]
         with temporary_space("The failure log", Path(folder)):
             write_failures(rows, paths)
-        for name, path in zip(names, paths, strict=True):
+        pairs = list(zip(names, paths, strict=True))
+        if is_alone:
+            each(store, lambda pair: _publish(store, *pair), pairs)
+            return
+        for name, path in pairs:
             _publish(store, name, path)
 
 

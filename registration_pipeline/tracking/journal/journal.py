@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from dataclasses import fields as members_of
 from datetime import UTC, datetime
+from functools import partial
 from itertools import groupby, islice
 from operator import itemgetter
 from sys import intern
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import StateConflictError, StateCorruptError
-from registration_pipeline.state.ahead import read_all
+from registration_pipeline.state.ahead import both, is_asked_by_requests, read_all
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import journal_folder, journal_name, journal_summary_folder, owner_of
 from registration_pipeline.state.owned import own_names
@@ -46,6 +47,9 @@ _EMPTY: tuple[object, ...] = (None, (), {})
 
 # Chunks whose entries are read together: some hundred small files.
 _CHUNKS_AHEAD = 256
+
+MOST_KEPT: Final = 4_096
+"""Chunks whose entries are kept in memory until they are summarised, some 2 KB each; those of others are read again."""
 
 # Lines that may be written every night: it takes a tenth of a second.
 _SMALL = 8_192
@@ -151,11 +155,27 @@ class FoldedChunk(NamedTuple):
         names: the base names of its entries.
         progress: what they come to.
         summary: the name of the summary that holds just these entries; None: no summary did.
+        events: what the entries say, without ``failures``, of some chunks that no summary has yet; None: they are read again
+            to be summarised.
     """
 
     names: tuple[str, ...]
     progress: ChunkProgress
     summary: str | None
+    events: tuple[JournalEvent, ...] | None = None
+
+
+def fold_written(source: str, chunk_id: str, events: Sequence[JournalEvent]) -> FoldedChunk:
+    """Return the journal of a chunk as listing and reading it would give it, from entries that this process knows.
+
+    Args:
+        source: its name.
+        chunk_id: the chunk, or part of one.
+        events: all that happened to it, in order, as ``Journal`` returned them.
+    """
+    names = tuple(sorted(intern(entry_name(source, event).rsplit("/", 1)[-1]) for event in events))
+    kept = tuple(replace(event, failures=()) for event in events)
+    return FoldedChunk(names, fold_events(chunk_id, kept), None, kept)
 
 
 class Journal:
@@ -165,8 +185,8 @@ class Journal:
         self._store = store
         self._source = source
 
-    def append(self, event: JournalEvent) -> None:
-        """Make the event durable.
+    def append(self, event: JournalEvent) -> JournalEvent:
+        """Make the event durable, and return it as it will be read.
 
         Raises:
             StateConflictError: this attempt has that event already, or is closed: another process works on the chunk.
@@ -180,6 +200,7 @@ class Journal:
             # A store that repeats a write whose reply was lost finds its own file there.
             if self._store.read(name) != data:
                 raise
+        return decode_event(data, name=name)
 
     def progress(self, chunk_id: str) -> ChunkProgress:
         """Return the state of one chunk."""
@@ -213,8 +234,9 @@ class Journal:
         """
         without = set[str]()
         while True:
-            with SummaryReader(self._store, self._source, without) as summary:
-                folded, trouble = self._fold(summary, known or {})
+            reader, chunks = both(self._store, partial(SummaryReader, self._store, self._source, without), self._chunks)
+            with reader as summary:
+                folded, trouble = self._fold(summary, chunks, known or {})
                 wrong = summary.damaged()
             if not wrong:
                 break
@@ -224,17 +246,17 @@ class Journal:
         return folded
 
     def _fold(
-        self, summary: SummaryReader, known: Mapping[str, FoldedChunk]
+        self, summary: SummaryReader, chunks: Iterator[tuple[str, tuple[str, ...]]], known: Mapping[str, FoldedChunk]
     ) -> tuple[dict[str, FoldedChunk], StateCorruptError | None]:
-        folded = dict[str, FoldedChunk]()
+        folded, kept = dict[str, FoldedChunk](), 0
         try:
-            chunks = self._chunks()
             while some := dict(islice(chunks, _CHUNKS_AHEAD)):
                 asked = [pair for pair in some.items() if (one := known.get(pair[0])) is None or one.names != pair[1]]
-                read = {
-                    chunk_id: FoldedChunk(some[chunk_id], fold_events(chunk_id, events), said_by)
-                    for chunk_id, events, said_by in self._without_failures(summary, asked)
-                }
+                read = dict[str, FoldedChunk]()
+                for chunk_id, events, said_by in self._without_failures(summary, asked):
+                    is_kept = said_by is None and (kept := kept + 1) <= MOST_KEPT
+                    progress = fold_events(chunk_id, events)
+                    read[chunk_id] = FoldedChunk(some[chunk_id], progress, said_by, tuple(events) if is_kept else None)
                 folded |= {chunk_id: read.get(chunk_id) or known[chunk_id] for chunk_id in some}
         except StateCorruptError as error:
             return folded, error
@@ -257,27 +279,30 @@ class Journal:
         named = [name for name in present if found[name]]
         kept = named[: len(named) + 1 - runs_to_merge([*(found[name] for name in named), found[None]], small=_SMALL)]
         lines = self._lines({chunk_id: one for chunk_id, one in folded.items() if one.summary not in kept})
-        write_summary(self._store, self._source, lines, replaces=[name for name in present if name not in kept])
+        write_summary(self._store, self._source, lines, present=present, kept=kept)
         return True
 
     def _lines(self, folded: Mapping[str, FoldedChunk]) -> Iterator[tuple[str, Sequence[str], list[dict[str, Any]]]]:
         """Yield what a new summary says. It is not written if what it was copied from turns out to be damaged at its end."""
         said_by = {one.summary for one in folded.values()}
         with SummaryReader(self._store, self._source, only=said_by) as summary:
-            concluded = ((chunk_id, one.names) for chunk_id, one in folded.items() if not one.progress.is_attempt_open)
+            concluded = ((chunk_id, one) for chunk_id, one in folded.items() if not one.progress.is_attempt_open)
             while some := list(islice(concluded, _CHUNKS_AHEAD)):
-                for chunk_id, events, _ in self._without_failures(summary, some):
-                    yield chunk_id, folded[chunk_id].names, list(map(_fields_of, events))
+                asked = [(chunk_id, one.names) for chunk_id, one in some if one.events is None]
+                read = self._without_failures(summary, asked)
+                for chunk_id, one in some:
+                    events = next(read)[1] if one.events is None else one.events
+                    yield chunk_id, one.names, list(map(_fields_of, events))
             for name in sorted(summary.damaged()):
                 raise damaged(self._store, name, "is damaged: its lines do not match their checksum")
 
     def _chunks(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield every chunk with the base names of its entries, in the order in which the state lists them."""
+        """Return every chunk with the base names of its entries, in the order in which the state lists them.
+
+        A bucket is listed now, and not when the first chunk is asked for; its names are all in memory in any case.
+        """
         names = own_names(self._store, journal_folder(self._source))
-        split = (name.rsplit("/", 2) for name in names)
-        for chunk_id, owned in groupby(split, key=itemgetter(1)):
-            # A handful of names, the same in every chunk.
-            yield chunk_id, tuple(intern(parts[2]) for parts in owned)
+        return _by_chunk([*names] if is_asked_by_requests(self._store) else names)
 
     def _without_failures(
         self, summary: SummaryReader, chunks: Sequence[tuple[str, Sequence[str]]]
@@ -302,6 +327,13 @@ class Journal:
         wanted = list(names)
         entries = zip(wanted, read_all(self._store, wanted), strict=True)
         return in_order(decode_event(data, name=name) for name, data in entries)
+
+
+def _by_chunk(names: Iterable[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    split = (name.rsplit("/", 2) for name in names)
+    for chunk_id, owned in groupby(split, key=itemgetter(1)):
+        # A handful of names, the same in every chunk.
+        yield chunk_id, tuple(intern(parts[2]) for parts in owned)
 
 
 def _of_summary(known: tuple[str, list[dict[str, Any]]] | None) -> tuple[list[JournalEvent], str] | None:

@@ -24,7 +24,7 @@ from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.temporary import temporary_space
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 
     from registration_pipeline.state.store import StateStore
 
@@ -52,9 +52,10 @@ class SummaryReader:
         store: StateStore,
         source: str,
         without: Container[str] = (),
-        only: Container[str | None] | None = None,
+        only: Collection[str | None] | None = None,
     ) -> None:
-        present = own_names(store, journal_summary_folder(source))
+        # Of chunks that are in no summary none is wanted, and then none is searched for.
+        present = own_names(store, journal_summary_folder(source)) if only is None or any(only) else ()
         self.names = [name for name in present if name not in without and (only is None or name in only)]
         self._stack = ExitStack()
         # Of two that have the same chunk, the newer one is more likely to have all its entries.
@@ -153,13 +154,22 @@ def _is_line(value: Any) -> bool:
     )
 
 
-def write_summary(store: StateStore, source: str, lines: Iterable[Line], *, replaces: Iterable[str]) -> None:
+def write_summary(
+    store: StateStore, source: str, lines: Iterable[Line], *, present: Sequence[str], kept: Container[str]
+) -> None:
     """Write a new summary and remove those that it replaces. Of two writers one wins, and either's is right.
+
+    Args:
+        store: the state.
+        source: its name.
+        lines: what it says.
+        present: the summaries that are there.
+        kept: those of them that stay.
 
     Raises:
         StateError: the state can't be written.
     """
-    newest = max(own_names(store, journal_summary_folder(source)), default="/0.")
+    newest = max(present, default="/0.")
     number = 1 + int(newest.rsplit("/", 1)[-1].split(".")[0])
     with tempfile.TemporaryDirectory(prefix="registration-pipeline-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "summary"
@@ -173,8 +183,9 @@ def write_summary(store: StateStore, source: str, lines: Iterable[Line], *, repl
             store.create_from_file(journal_summary_name(source, number), path)
         except StateConflictError:
             return
-    for name in replaces:
-        store.delete(name)
+    for name in present:
+        if name not in kept:
+            store.delete(name)
 
 
 def _write_lines(file: IO[bytes] | gzip.GzipFile, lines: Iterable[Line]) -> None:

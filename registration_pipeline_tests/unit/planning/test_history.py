@@ -180,3 +180,71 @@ def test_of_two_writers_of_one_ledger_one_wins(bucket: Any) -> None:
     marker = "cams/ledger/00000003/_SUCCESS.json"
     assert bucket.store.read(marker) == before[marker]
     assert_says_what_the_waves_say(bucket)
+
+
+class Earlier:
+    """A store whose listings of some folders show at first what they showed before the last night.
+
+    Args:
+        store: the state.
+        before: its names then.
+        late: the folders whose first listing was answered before that night.
+    """
+
+    def __init__(self, store: Any, before: set[str], late: set[str]) -> None:
+        self._store, self._before, self._late = store, before, set(late)
+
+    def names(self, prefix: str) -> Any:
+        kind = prefix.split("/")[1]
+        if kind not in self._late:
+            return self._store.names(prefix)
+        self._late.remove(kind)
+        return iter([name for name in self._store.names(prefix) if name in self._before])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("nights", [1, 2, 4])
+@pytest.mark.parametrize(
+    "late",
+    [{"plan"}, {"lineage"}, {"ledger"}, {"plan", "lineage"}, {"ledger", "plan"}, {"ledger", "lineage"}],
+    ids=lambda late: "+".join(sorted(late)),
+)
+def test_folders_that_are_listed_while_a_wave_is_committed_hold_no_damage(
+    bucket: Any, late: set[str], nights: int
+) -> None:
+    """Each listing shows the folder as it was before or after that wave: what comes of it is a history of one of the two."""
+    for number in range(nights - 1):
+        night(bucket, number)
+    before, said_before = {*bucket.store.names("cams/")}, load_history(bucket.store, "cams")
+    night(bucket, nights - 1)
+
+    found = load_history(Earlier(bucket.store, before, late), "cams")
+
+    assert found.wave_ids in (said_before.wave_ids, load_history(bucket.store, "cams").wave_ids)
+    assert [*load_chunks_of(bucket.store, found)] == [*load_chunks(bucket.store, "cams")][: len(found.wave_ids)]
+
+
+def test_an_inventory_that_was_taken_and_planned_while_the_waves_were_read_is_the_newest(bucket: Any) -> None:
+    """It was not there yet when inventories were listed: planning the one before would be refused as outdated."""
+    night(bucket, 0)
+    (first,) = bucket.store.folders("cams/inventory/")
+    night(bucket, 1)
+
+    class Late(Earlier):
+        listed = 0
+
+        def folders(self, prefix: str) -> Any:
+            self.listed += prefix == "cams/inventory/"
+            is_early = self.listed == 1 and prefix == "cams/inventory/"
+            return [first] if is_early else self._store.folders(prefix)
+
+    store = Late(bucket.store, set(), set())
+    plan = bucket.plan(store=store)
+
+    assert (plan.wave.inventory_id, plan.created, store.listed) == (
+        bucket.store.folders("cams/inventory/")[-1],
+        False,
+        2,
+    )

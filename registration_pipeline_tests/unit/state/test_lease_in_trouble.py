@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from obstore.store import MemoryStore
 
-from registration_pipeline.errors import LeaseLostError, StateError, StoppedError
+from registration_pipeline.errors import LeaseBusyError, LeaseLostError, StateError, StoppedError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder, boot_id
 from registration_pipeline.state.lease import steady_seconds
@@ -220,6 +220,33 @@ def test_of_two_that_both_saw_it_expire_one_gets_it(world: World):
         world.meanwhile = meanwhile
         with pytest.raises(StoppedError), world.lease("worker-2", store=Overtaken(), stop=stop):
             raise AssertionError("two hold it")
+
+
+@pytest.mark.parametrize("longest", [None, 0.0], ids=["for ever", "not at all"])
+def test_of_two_that_begin_at_once_the_second_says_for_whom_it_waits_or_gives_up_at_once(
+    world: World, longest: float | None
+):
+    with ExitStack() as stack:
+        rivals: list[Lease] = []
+
+        class Overtaken:
+            def create(self, name: str, data: bytes) -> None:
+                if not rivals and "/00000001-" in name:
+                    rivals.append(stack.enter_context(world.lease("worker-3")))
+                world.store.create(name, data)
+
+            def __getattr__(self, attribute: str) -> Any:
+                return getattr(world.store, attribute)
+
+        stop = threading.Event()
+        world.meanwhile = stop.set
+        ended = pytest.raises(StoppedError if longest is None else LeaseBusyError)
+        with ended as error, world.lease("worker-2", store=Overtaken(), stop=stop, longest_wait=longest):
+            raise AssertionError("two hold it")
+
+    said = str(error.value) if world.told == [] else world.told[0]
+    assert "Source fleet is being submitted by pid 4711 on worker-3" in said
+    assert world.now == (5.0 if longest is None else 0.0)
 
 
 def test_a_taker_that_slept_over_a_whole_term_does_not_get_it_again(world: World):

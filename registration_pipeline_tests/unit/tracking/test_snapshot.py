@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.state.lease import hold_lease
 from registration_pipeline.tracking.journal.journal import Journal
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from registration_pipeline.planning.history import PlanHistory
     from registration_pipeline.tracking.snapshot import Held, SourceSnapshot
 
 NIGHTS = st.lists(
@@ -192,3 +194,47 @@ def test_what_was_folded_before_the_summary_does_not_keep_it_from_being_written_
 
     assert Journal(store, "fleet").summarise()
     assert not Journal(store, "fleet").summarise()
+
+
+def test_a_snapshot_is_as_of_the_next_term_and_of_no_other(store: ListingStore) -> None:
+    with submission(store):
+        pass
+    seen = snapshot(store, {})
+
+    with submission(store) as next_one:
+        assert seen.is_as_of(next_one.term)
+        assert not snapshot(store, {}).is_as_of(next_one.term), "read while the lease was held"
+    with submission(store) as later:
+        assert not seen.is_as_of(later.term), "another one was between the two"
+    assert not seen.is_as_of(None)
+
+
+def test_a_snapshot_of_a_state_that_was_never_submitted_is_as_of_the_first_term(store: ListingStore) -> None:
+    seen = snapshot(store, {})
+
+    with submission(store) as first:
+        assert seen.is_as_of(first.term)
+
+
+def test_the_plan_is_read_again_only_if_there_are_other_waves(
+    store: ListingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: Held = {}
+    first = snapshot(store, held)
+    read: list[str] = []
+
+    def loading(store: ListingStore, source: str) -> PlanHistory:
+        read.append(source)
+        return load_history(store, source)
+
+    monkeypatch.setattr("registration_pipeline.tracking.snapshot.load_history", loading)
+
+    with submission(store):
+        write(store, "c-90000", [(INTENT, JOB, VERDICT)])
+    later = snapshot(store, held)
+    assert (later.history is first.history, "c-90000" in later.journals, read) == (True, True, [])
+
+    store.create("fleet/plan/20261122T020000Z/_SUCCESS.json", b"{}")
+    with suppress(StateCorruptError):
+        snapshot(store, held)
+    assert read == ["fleet"]

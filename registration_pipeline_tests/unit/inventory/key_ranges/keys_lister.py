@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class KeysLister:
         page_size: keys of a batch.
         fails_at: the listing of this key fails.
         asked: the ranges that were listed.
+        description: what is listed.
     """
 
     keys: Sequence[str]
@@ -44,17 +45,14 @@ class KeysLister:
     asked: list[tuple[str | None, str | None]] = field(default_factory=list)
     range: tuple[str | None, str | None] = (None, None)
     requests: int = 0
-
-    @property
-    def description(self) -> str:
-        return "keys in memory"
+    description: str = "keys in memory"
 
     def boundaries(self, ranges: int) -> Sequence[str]:
         self.requests += 1
         return self.ends[: ranges - 1]
 
     def between(self, after: str | None, until: str | None) -> ObjectLister:
-        return KeysLister(self.keys, self.ends, self.page_size, self.fails_at, self.asked, (after, until))
+        return replace(self, range=(after, until), requests=0)
 
     def list_objects(self) -> Iterator[pa.RecordBatch]:
         self.asked.append(self.range)
