@@ -30,7 +30,7 @@ def prune_inventories(store: StateStore, source: str, *, before: datetime) -> li
     """Remove the inventories that began before a time, but for the newest one and the one that was planned last.
 
     Status, audits and the next plan read only these two. The marker goes first: without it the rest is never read, and a
-    process that dies here leaves what the next call removes.
+    process that dies here leaves what the next call removes. Files that are not the pipeline's stay.
 
     Args:
         store: the state.
@@ -47,7 +47,7 @@ def prune_inventories(store: StateStore, source: str, *, before: datetime) -> li
     for inventory_id in removed:
         folder = inventory_folder(source, inventory_id)
         store.delete(folder + COMMIT_MARKER)
-        for name in list(store.names(folder)):
+        for name in list(own_names(store, folder)):
             store.delete(name)
     return removed
 
@@ -64,8 +64,9 @@ def prunable_inventories(store: StateStore, source: str, *, before: datetime) ->
         inventory_id
         for inventory_id in store.folders(inventory_folder(source))
         if inventory_id not in needed
-        and not store.exists(inventory_writer_name(source, inventory_id))
         and _began_before(inventory_id, before)
+        and not store.exists(inventory_writer_name(source, inventory_id))
+        and any(own_names(store, inventory_folder(source, inventory_id)))
     ]
 
 
@@ -80,7 +81,7 @@ def prunable_reports(store: StateStore, source: str, *, before: datetime) -> lis
     logs: dict[str, list[str]] = {}
     for name in own_names(store, failure_log_folder(source)):
         logs.setdefault(PurePosixPath(name).stem, []).append(name)
-    audits = store.folders(audit_folder(source))
+    audits = sorted({PurePosixPath(name).parent.name for name in own_names(store, audit_folder(source))})
     whole = (audit_id for audit_id in reversed(audits) if store.exists(audit_folder(source, audit_id) + COMMIT_MARKER))
     old_logs = _before(sorted(logs)[:-1], before)
     old_audits = _before([one for one in audits if one < next(whole, "")], before) if audits else []
@@ -91,7 +92,7 @@ def prunable_reports(store: StateStore, source: str, *, before: datetime) -> lis
 
 
 def prune_reports(store: StateStore, source: str, *, before: datetime) -> list[str]:
-    """Remove what ``prunable_reports`` names, and return it. Nothing is counted from any of it.
+    """Remove what ``prunable_reports`` names, and return it. Nothing is counted from any of it. Files of others stay.
 
     Raises:
         StateError: the state can't be read or written.
@@ -101,7 +102,7 @@ def prune_reports(store: StateStore, source: str, *, before: datetime) -> list[s
         is_audit = name.endswith("/")
         if is_audit:
             store.delete(name + COMMIT_MARKER)
-        for file in list(store.names(name)) if is_audit else [name]:
+        for file in list(own_names(store, name)) if is_audit else [name]:
             store.delete(file)
     return removed
 
