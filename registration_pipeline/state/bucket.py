@@ -247,8 +247,7 @@ class BucketStateStore:
     def _translated(self, name: str, *, is_write: bool = False) -> Iterator[None]:
         """Turn obstore's exceptions into ours.
 
-        Only the service's code or HTTP status is quoted: obstore's own text holds request URLs and response bodies,
-        which can hold signatures and key ids.
+        What is quoted of them is said in ``refusals.py``.
         """
         try:
             yield

@@ -1,7 +1,8 @@
 """What a bucket's refusal says, and what to do about it, from obstore's exceptions.
 
-Only the service's code or HTTP status is quoted: obstore's own text holds request URLs and response bodies, which can hold
-signatures and key ids. What does not belong here: which exception of ours it becomes (``bucket.py``).
+Only the service's code or HTTP status is quoted, and the key of an object that can't be listed: obstore's own text holds
+request URLs and response bodies, which can hold signatures and key ids. What does not belong here: which exception of ours it
+becomes (``bucket.py``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
 if TYPE_CHECKING:
     from obstore.exceptions import BaseError
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 _NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
 _NO_ROOM: Final = ("HTTP 507", "QuotaExceeded", "StorageFull")
 _OTHER_REGION: Final = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException")
+_OVER: Final = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")  # of S3, with HTTP 400
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _ASKED: Final = re.compile(r"Error performing [A-Z]+ (https?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
+_ODD_KEY: Final = re.compile(r'Path "(.*?)"(?: contained empty path segment|: Encountered illegal)', re.DOTALL)
 _VARIABLES: Final = {
     "s3": "AWS_REGION and AWS_ENDPOINT_URL (plain http beyond this machine needs AWS_ALLOW_HTTP=true)",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, and STORAGE_EMULATOR_HOST, which leads to another server than Google's",
@@ -83,6 +86,12 @@ def refusal_text(uri: str, location: str, error: BaseError) -> str:
             f"There are no credentials for {location} in the environment, and this machine's own identity can't be asked"
             f"{said}. Set {_CREDENTIALS.get(scheme, 'them')}, or run where a service account or managed identity is attached."
         )
+    if isinstance(error, InvalidPathError) and (found := _ODD_KEY.search(text)):
+        return (
+            f"{location} can't be listed, because the bucket has an object with the key {found[1]!r}, which the state can't "
+            "have: an empty, '.' or '..' segment, or control characters. The pipeline did not write it and nothing reads it. "
+            "Delete this object with the store's console or command line, then run again; the state itself is not damaged."
+        )
     return _specific(location, text, said) or _general(location, scheme, error, said)
 
 
@@ -90,6 +99,11 @@ def _specific(location: str, text: str, said: str) -> str | None:
     """Return what is said where the service's code says what is wrong."""
     if "RequestTimeTooSkewed" in said:
         return f"The store refuses access to {location}{said}: this machine's clock is wrong. Set it, best by NTP."
+    if any(code in said for code in _OVER):
+        return (
+            f"The store refuses the credentials for {location}{said}: they are over or not valid. Log in again, or renew "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN in the environment."
+        )
     if any(code in said for code in _OTHER_REGION) or "incorrectly configured region" in text:
         return f"The bucket of {location} is in another region{said}. Set AWS_REGION to the region of the bucket."
     if any(word in said for word in _NO_ROOM):
