@@ -27,18 +27,22 @@ class Doses:
     A small dose goes through the whole of its campaign once: what it says here is what it shows.
 
     Args:
-        kills: kills of the whole process group of a sync; 12 fall into each part of it, in rounds of units of every kind.
+        kills: kills of the whole process group of a sync; 12 fell into five of its six parts.
         kill_moments: kills of one registering process.
         pauses: of the whole process group of a sync, each until another one has taken over and finished.
         host_events: kills, pauses and jumps of the clock of one of two hosts that sync all the time.
-        fault_objects: objects registered while Encord fails, in 50 chunks at any length: requests fail, not objects, so that
-            2,000 meet as many failures of each kind as 5,000 do.
+        fault_objects: objects registered while Encord fails, in 50 chunks at any length: requests fail, not objects, and
+            2,000 met 92 failures in 60 jobs and three syncs where 5,000 met 121.
         fault_seeds: random seeds of those failures, a whole registration each.
         http_manifests: random manifests sent to the sandbox over HTTP.
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
         model_examples: examples of the submission's state machine, of each seed.
         model_seeds: at least this many seeds of it; seeds go on until enough events of its list were seen.
-        upsert_examples: examples of the state machine of upserts; the fast tier runs 8 others.
+        upsert_examples: examples of the state machine of upserts; the fast tier runs 4 others.
+        audit_worlds: folders in Encord and states beside them that are audited, each beside a model; all six findings come
+            at least twice in 40.
+        adopted_worlds: of these, adopted and synced.
+        lease_plays: interleavings of processes that want one lease; the fast tier plays 15 others.
         link_stories: stories of nights of linking items to datasets, with kills and lost replies.
         plan_stories: stories of nights of a bucket with groups, each beside a model of the plan.
         metadata_examples: sources with any entries of metadata, each beside a model of what they come to.
@@ -62,6 +66,9 @@ class Doses:
     upsert_examples: int
     plan_stories: int
     metadata_examples: int
+    audit_worlds: int
+    adopted_worlds: int
+    lease_plays: int
     link_stories: int
     flipped_bits: int
     one_in_syncs: int
@@ -84,6 +91,9 @@ PUSH: Final = Doses(
     upsert_examples=30,
     plan_stories=40,
     metadata_examples=60,
+    audit_worlds=40,
+    adopted_worlds=16,
+    lease_plays=150,
     link_stories=20,
     flipped_bits=1,
     one_in_syncs=4,
@@ -105,6 +115,9 @@ SOAK: Final = Doses(
     upsert_examples=100,
     plan_stories=600,
     metadata_examples=2_000,
+    audit_worlds=1_000,
+    adopted_worlds=400,
+    lease_plays=4_000,
     link_stories=1_000,
     flipped_bits=30,
     one_in_syncs=1,

@@ -34,9 +34,15 @@ def prune_runs(config: Path | None, names: list[str], *, days: int, yes: bool, a
                 raise UsageError("Nothing was removed, because it was not agreed to. Answer y, or give --yes.")
         removed = list(delete_runs(instance, found.prunable))
     if as_json:
-        print_json({"removed": removed, "needed": found.needed})
+        print_json({"removed": removed, "needed": found.needed, "waiting": found.waiting})
         return DONE
     say(f"{counted(len(removed), 'run')} of Dagster's history removed; the state was not changed.")
-    if found.needed:
-        say(f"{counted(found.needed, 'old run')} kept: what Dagster shows of an asset or of a chunk is from there.")
+    if shown := found.needed - found.waiting:
+        say(f"{counted(shown, 'old run')} kept: what Dagster shows of an asset or of a chunk is from there.")
+    if found.waiting:
+        say(
+            f"{counted(found.waiting, 'old run')} kept: what they were to register waits to be continued, which the sensor "
+            "continue_waiting_runs of Dagster's daemon does, or a run that has not ended goes on with them. "
+            "`dagster run delete RUN_ID` gives one up."
+        )
     return DONE

@@ -7,6 +7,7 @@ What does not belong here: the single decisions (``decision.py``), cutting (``ch
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from registration_pipeline.errors import StateConflictError, StateCorruptError, UsageError
@@ -98,9 +99,7 @@ def plan_source(
         source: its rules.
         clock: for ``planned_at``.
         inventory: what to plan; the latest one by default.
-        headers: what is known of headers; the latest set by default.
-        metadata: client metadata of objects; likewise.
-        media: media metadata of objects; likewise.
+        headers, metadata, media: what is known of objects beyond their listing; the latest set of each by default.
         limits: what Encord accepts in one manifest.
         dry_run: decide and count, but write nothing.
         compacts: write the compacted ledger afterwards; without, later nights read more files.
@@ -111,19 +110,14 @@ def plan_source(
         StateConflictError: other planners committed first, again and again.
         StateCorruptError: a committed file is missing or unreadable.
     """
-    facts, history = both(
-        store,
-        lambda: PlanFacts.of(store, source, headers=headers, metadata=metadata, media=media),
-        lambda: _whole_history(store, source.name, is_trusted=True, restores=not dry_run),
-    )
+    read_facts = partial(PlanFacts.of, store, source, headers=headers, metadata=metadata, media=media)
+    facts, history, newest = _read_together(store, source.name, read_facts, inventory, restores=not dry_run)
     digest, is_trusted = digest_rules(source, facts), True
     for attempt in range(_MOST_ATTEMPTS):
         if attempt:
-            history = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run)
-        # Looked up after the waves: another sync may commit a later inventory and plan it at any moment.
-        planned = inventory or _newest_inventory(store, source.name, history.latest)
-        existing = _existing_wave(store, history, planned, digest)
-        if existing is not None:
+            history, newest = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run), None
+        planned = inventory or _newest_inventory(store, source.name, history.latest, newest)
+        if (existing := _existing_wave(store, history, planned, digest)) is not None:
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
         run = _run(store, source, planned, history, facts=facts, limits=limits, progress=progress)
         try:
@@ -134,11 +128,22 @@ def plan_source(
                 raise
             is_trusted = False  # its files are damaged, or two other planners have replaced it meanwhile
             continue
-        uri_before = _other_uri(history.latest, source)
         if dry_run or commit_wave(store, wave, history.number + 1):
-            history = history if dry_run else _followed_by(store, history, wave, compacts=compacts)
-            return Plan(wave, run.chunks, history, created=not dry_run, uri_before=uri_before)
+            new = history if dry_run else _followed_by(store, history, wave, compacts=compacts)
+            return Plan(wave, run.chunks, new, created=not dry_run, uri_before=_other_uri(history.latest, source))
     raise _outpaced(source)
+
+
+def _read_together(
+    store: StateStore, source: str, read_facts: Callable[[], PlanFacts], inventory: Inventory | None, *, restores: bool
+) -> tuple[PlanFacts, PlanHistory, Inventory | None]:
+    """Return facts, history and, unless an inventory is given, the newest one: of a bucket, read at the same time."""
+    (facts, newest), history = both(
+        store,
+        lambda: both(store, read_facts, lambda: inventory or latest_inventory(store, source)),
+        lambda: _whole_history(store, source, is_trusted=True, restores=restores),
+    )
+    return facts, history, newest
 
 
 def _followed_by(store: StateStore, history: PlanHistory, wave: Wave, *, compacts: bool) -> PlanHistory:
@@ -162,7 +167,7 @@ def _outpaced(source: SourceSettings) -> StateConflictError:
     )
 
 
-def _whole_history(store: StateStore, source: str, *, is_trusted: bool, restores: bool) -> PlanHistory:
+def _whole_history(store: StateStore, source: str, *, is_trusted: bool = True, restores: bool) -> PlanHistory:
     history = load_history(store, source, is_trusted=is_trusted)
     if restores:
         restore_markers(store, history)
@@ -205,7 +210,13 @@ def _groupings(source: SourceSettings, latest: Wave | None) -> tuple[str, ...]:
     return (GroupRules(source.model_copy(update={"groups": (), "kinds": ()})).digest(),)
 
 
-def _newest_inventory(store: StateStore, source: str, latest: Wave | None) -> Inventory:
+def _newest_inventory(store: StateStore, source: str, latest: Wave | None, found: Inventory | None) -> Inventory:
+    """Return the newest inventory; what was found while the waves were read counts unless a wave is of a later one.
+
+    Another sync may commit a later inventory and plan it at any moment. So it is looked up after the waves then.
+    """
+    if found is not None and (latest is None or found.inventory_id >= latest.inventory_id):
+        return found
     inventory = latest_inventory(store, source)
     if latest is not None and (inventory is None or inventory.inventory_id < latest.inventory_id):
         missing = inventory_folder(source, latest.inventory_id) + COMMIT_MARKER

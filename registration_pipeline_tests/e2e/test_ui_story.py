@@ -28,6 +28,7 @@ from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.settings import load_settings
 from registration_pipeline.state.factory import open_state_store
 from registration_pipeline.tracking.status import SourceStatus, source_status
+from registration_pipeline_tests.orchestration.ui.conftest import QUICK_DAEMON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ class Story:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
-            time.sleep(1)
+            time.sleep(0.5)
 
     def runs(self) -> list[dict[str, Any]]:
         """Ask the UI's own server for all runs."""
@@ -91,6 +92,7 @@ def story(tmp_path: Path) -> Iterator[Story]:
             "ENCORD_DOMAIN": sandbox.url,
             "ENCORD_SSH_KEY_FILE": str(sandbox.private_key_path),
             "NO_PROXY": "127.0.0.1,localhost",
+            "PYTHONPATH": os.pathsep.join([str(QUICK_DAEMON), os.environ.get("PYTHONPATH", "")]),
         }
         command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
         log = (tmp_path / "dev.log").open("w")

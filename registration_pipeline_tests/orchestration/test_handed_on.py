@@ -119,6 +119,7 @@ def test_the_run_is_canceled_its_chunks_are_not_failed_and_no_message_is_sent(
     assert pipeline.sandbox.jobs() == []
 
 
+@pytest.mark.slow
 def test_many_that_waited_are_continued_by_one_run_when_it_is_their_turn(
     pipeline: Pipeline, instance: DagsterInstance
 ) -> None:

@@ -66,6 +66,7 @@ def steps_of(instance: dg.DagsterInstance, run: DagsterRun) -> list[str]:
     return [str(event.step_key) for event in events_of(instance, run, DagsterEventType.STEP_SUCCESS)]
 
 
+@pytest.mark.slow
 def test_a_sync_lists_each_range_in_a_step_and_says_everything_once(
     divided: Pipeline, instance: dg.DagsterInstance
 ) -> None:

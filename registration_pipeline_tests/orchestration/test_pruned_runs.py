@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 
+from registration_pipeline.orchestration.automation.continuing import _waiting
+from registration_pipeline.orchestration.names import SOURCE_TAG
 from registration_pipeline.orchestration.partitions import update_partitions
 from registration_pipeline.orchestration.private_dagster import newest_check_runs, sql_event_log, sqlite_event_log
+from registration_pipeline.orchestration.runs import handed_on as handed
+from registration_pipeline.orchestration.runs.handed_on import Work
 from registration_pipeline.orchestration.runs.launch import run_job
-from registration_pipeline.orchestration.runs.pruning import delete_runs, old_runs
+from registration_pipeline.orchestration.runs.pruning import OldRuns, delete_runs, old_runs
 from registration_pipeline.orchestration.runs.shown_partitions import shown_as_done
 from registration_pipeline.project.project import utc_now
 
@@ -51,6 +58,7 @@ def events_of(instance: dg.DagsterInstance, run_id: str) -> Path:
     return Path(storage.path_for_shard(run_id))
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_the_same_without_the_runs_that_nothing_shown_is_from(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:
@@ -84,6 +92,7 @@ def test_what_is_shown_is_the_same_without_the_runs_that_nothing_shown_is_from(
     assert len(pipeline.urls()) == len(set(pipeline.urls())) == 3
 
 
+@pytest.mark.slow
 def test_the_runs_of_archived_chunks_may_go_and_a_chunk_that_comes_back_is_shown_by_the_next_sync(
     pipeline: Pipeline, instance: dg.DagsterInstance
 ) -> None:
@@ -125,6 +134,64 @@ def test_runs_of_other_sources_and_of_a_backfill_that_runs_stay(
 
     assert len(prune(pipeline, instance)) == 1
     assert len(runs_of(instance)) == 3
+
+
+def ended_run(
+    pipeline: Pipeline, instance: dg.DagsterInstance, tags: dict[str, str] | None = None, **made: Any
+) -> dg.DagsterRun:
+    """Return a run of the source; it has ended, unless another status is given."""
+    return instance.create_run_for_job(
+        job_def=_nothing,
+        tags={SOURCE_TAG: pipeline.own.source, **(tags or {})},
+        **{"status": dg.DagsterRunStatus.CANCELED, **made},
+    )
+
+
+def handed_on(pipeline: Pipeline, instance: dg.DagsterInstance) -> str:
+    """Return the id of a run that gave its worker back while another host submits."""
+    run = ended_run(pipeline, instance)
+    work = json.dumps({"run": run.run_id, **asdict(Work(chunks=("c1",), force=True))})
+    instance.add_run_tags(run.run_id, {handed.WAITS_TAG: pipeline.own.ident, handed._WORK_TAG: work})
+    return run.run_id
+
+
+def test_runs_that_wait_to_be_continued_stay_until_that_is_done(
+    pipeline: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    own = pipeline.own
+    first, second = handed_on(pipeline, instance), handed_on(pipeline, instance)
+    other = ended_run(pipeline, instance).run_id
+
+    assert prune(pipeline, instance) == {other}
+    assert {*_waiting(instance, own)} == {first, second}
+
+    done = dg.DagsterRunStatus.SUCCESS
+    tags = {handed.CONTINUES_TAG: own.ident, handed.RUNS_TAG: json.dumps([first])}
+    continuing = ended_run(pipeline, instance, tags, status=done).run_id
+    found = old_runs(instance, [own], before=utc_now() + timedelta(seconds=1))
+
+    assert found == OldRuns([], 3, 3)  # without the last one, the first would be continued once more
+    assert {*_waiting(instance, own)} == {second}
+    assert prune(pipeline, instance) == {first, continuing}
+
+
+@pytest.mark.parametrize(
+    "status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED], ids=lambda it: it.value
+)
+def test_the_runs_that_an_unfinished_run_was_made_from_stay(
+    pipeline: Pipeline, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    first = ended_run(pipeline, instance).run_id
+    second = ended_run(pipeline, instance, parent_run_id=first, root_run_id=first).run_id
+    aside = ended_run(pipeline, instance, parent_run_id=first, root_run_id=first).run_id
+    third = ended_run(pipeline, instance, parent_run_id=second, root_run_id=first, status=status)
+
+    found = old_runs(instance, [pipeline.own], before=utc_now() + timedelta(seconds=1))
+
+    assert found == OldRuns([aside], 2, 2)
+    assert {*delete_runs(instance, [aside, second, first])} == {aside}
+    instance.report_run_canceled(third)
+    assert prune(pipeline, instance) == {first, second, third.run_id}
 
 
 @dg.job

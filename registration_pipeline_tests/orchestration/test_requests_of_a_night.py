@@ -44,6 +44,7 @@ def together(requests: Counter[str]) -> int:
     return sum(requests.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("configured")
 def test_a_quiet_night_asks_as_much_after_many_nights_as_after_few() -> None:
     few, many = quiet_night(after=3), quiet_night(after=25)
@@ -52,6 +53,7 @@ def test_a_quiet_night_asks_as_much_after_many_nights_as_after_few() -> None:
     assert few.listed["journal/"] == many.listed["journal/"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("configured")
 def test_with_more_chunks_only_the_one_listing_of_the_journals_grows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting_store, "PAGE_NAMES", 20)
@@ -79,6 +81,7 @@ def test_a_plan_and_a_compacted_ledger_read_no_old_marker() -> None:
     assert [name for name in read if "/plan/" in name] == []
 
 
+@pytest.mark.slow
 def test_a_night_with_new_objects_lists_the_journals_before_and_after_its_submission(
     pipeline: Pipeline, empty_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,7 +124,11 @@ def read_frame(content: bytes) -> tuple[ET.Element, str | None]:
     entries = root.find("Blobs")
     if root.tag != "EnumerationResults" or entries is None:
         raise ValueError("no EnumerationResults with Blobs")
-    return entries, root.findtext("NextMarker") or None
+    markers = root.findall("NextMarker")
+    if len(markers) != 1:
+        # Azure writes an empty one behind the last page's entries. A page that was cut and closed again on its way has none.
+        raise ValueError(f"{len(markers) or 'no'} NextMarker")
+    return entries, markers[0].text or None
 
 
 def _name(entry: ET.Element) -> str:

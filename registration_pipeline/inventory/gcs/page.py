@@ -54,10 +54,8 @@ def read_answer(content: bytes) -> Answer:
     if not isinstance(page, dict) or page.get("kind") != "storage#objects":
         # Any object without items would else pass for an empty bucket.
         raise NotGoogleError
-    items, folders, token = (page.get(name) for name in ("items", "prefixes", "nextPageToken"))
-    if not all(part is None or isinstance(part, list) for part in (items, folders)) or not isinstance(
-        token, str | None
-    ):
+    items, folders, token = page.get("items"), page.get("prefixes"), page.get("nextPageToken", "")
+    if not all(part is None or isinstance(part, list) for part in (items, folders)) or not isinstance(token, str):
         raise NotGoogleError
     if not all(isinstance(folder, str) and _is_unicode(folder) for folder in folders or ()):
         raise NotGoogleError

@@ -185,7 +185,7 @@ def list_range(
     progress: Callable[[ListingProgress], None] | None = None,
     listed_in: str = "",
 ) -> ListedRange:
-    """List one key range and note that it was listed; one that was listed already is not listed again.
+    """List one key range and note that it was listed; one that was listed already is not listed again if its rows are there.
 
     What a process that died left of the range is never read, and cleared away by the commit.
 
@@ -207,7 +207,11 @@ def list_range(
     """
     done = read_range(store, source, inventory_id, number)
     if done is not None:
-        return done
+        if all(store.exists(part.name) for part in done.parts):
+            return done
+        # Nothing can be read of it any more, so it was not listed. Of two processes that find that out one may remove the
+        # other's new note: then the range is listed once more, or the commit asks for it.
+        store.delete(inventory_range_name(source, inventory_id, number))
     division = _require_division(store, source, inventory_id)
     division.require_same_place(lister.description, listed_in)
     after, until = division.bounds(number)
@@ -231,7 +235,7 @@ def list_range(
             parts=writer.finish(),
         )
         _require_division(store, source, inventory_id)
-        return _note(store, source, inventory_id, listed)
+    return _note(store, source, inventory_id, listed)
 
 
 def read_range(store: StateStore, source: str, inventory_id: str, number: int) -> ListedRange | None:
@@ -256,17 +260,22 @@ def missing_ranges(store: StateStore, division: Division) -> list[int]:
 
 
 def _note(store: StateStore, source: str, inventory_id: str, listed: ListedRange) -> ListedRange:
-    """Say that a range was listed; of two processes that listed it the first is believed."""
+    """Say that a range was listed; of two processes that listed it the first is believed.
+
+    A write whose answer was lost may have been done, or be done later. So its parts are removed only if another process's
+    note is there; else the commit removes those that no note names.
+    """
     try:
         store.create(inventory_range_name(source, inventory_id, listed.number), sealed_json(listed.to_json()))
-    except StateConflictError:
+    except StateError:
         first = read_range(store, source, inventory_id, listed.number)
         if first is None:
             raise
-        for part in listed.parts:
-            store.delete(part.name)
-        return first
-    return listed
+    else:
+        return listed
+    for name in {part.name for part in listed.parts} - {part.name for part in first.parts}:
+        store.delete(name)
+    return first
 
 
 def _require_division(store: StateStore, source: str, inventory_id: str) -> Division:

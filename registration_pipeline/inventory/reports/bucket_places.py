@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from registration_pipeline.bounds.paging import PageProgress
-from registration_pipeline.errors import NotFoundError, PermissionDeniedError, ServiceUnavailableError
+from registration_pipeline.errors import ListingError, NotFoundError, PermissionDeniedError, ServiceUnavailableError
 from registration_pipeline.inventory.bounds import endless_listing
 from registration_pipeline.inventory.reports.place import CHUNK_BYTES, Level, missing_file, setting
+from registration_pipeline.inventory.s3.ends import UnclearEndError, require_clear_ends
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
 from registration_pipeline.inventory.s3.limits import s3_limit
 
@@ -43,6 +44,7 @@ class S3Place:
     def __init__(self, client: S3Client, bucket: str, start: str = "", *, source: str = "<name>") -> None:
         self._client, self._bucket, self.start, self._source = client, bucket, start, source
         self.requests = 0
+        require_clear_ends(client)
 
     def location(self, name: str) -> str:
         """See ``ReportPlace.location``."""
@@ -99,6 +101,11 @@ class S3Place:
         with s3_errors(bucket=self._bucket, source=self._source):
             try:
                 yield
+            except UnclearEndError as error:
+                raise ListingError(
+                    f"{self.location(name)} can't be listed: {error}. Run again; if it happens again, the store that "
+                    f"answers for `{key}` can't be relied on: ask its vendor."
+                ) from None
             except ClientError as error:
                 code = str(error.response.get("Error", {}).get("Code", ""))
                 if code == "NoSuchBucket":

@@ -16,6 +16,7 @@ from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.bounds import endless_listing
 from registration_pipeline.inventory.reports.top_up import FolderPage
 from registration_pipeline.inventory.reports.values import ValueProblemError, decoded_key
+from registration_pipeline.inventory.s3.ends import require_clear_ends
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
 from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.schema import inventory_batch
@@ -39,6 +40,7 @@ class S3FolderProbe:
     def __init__(self, client: S3Client, bucket: str, *, source: str = "<name>", page_size: int = 1000) -> None:
         self._client, self._bucket, self._source, self._page_size = client, bucket, source, page_size
         self.requests = 0
+        require_clear_ends(client)
 
     def pages(self, folder: str) -> Iterator[FolderPage]:
         """See ``FolderProbe.pages``."""

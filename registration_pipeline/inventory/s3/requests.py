@@ -16,6 +16,7 @@ from registration_pipeline.inventory.bounds import PAGE_SECONDS
 from registration_pipeline.inventory.ranges.checks import PageChecks
 from registration_pipeline.inventory.ranges.page import Page
 from registration_pipeline.inventory.ranges.requests import PageRequests
+from registration_pipeline.inventory.s3.ends import read_frame
 from registration_pipeline.inventory.s3.errors import s3_errors
 from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.s3.page import (
@@ -112,20 +113,22 @@ class S3Requests(PageRequests):
     def _page_by_client(self, after: str, token: str | None) -> Page:
         where = {"ContinuationToken": token} if token is not None else {"StartAfter": after} if after else {}
         self._plain.signing.follow()
-        answer = self._list(MaxKeys=self._page_size, **where)
+        self._list(MaxKeys=self._page_size, **where)
         contents: Contents | None = self._answer.contents
-        if contents is None:  # the handler of the page was not called
+        rest: bytes | None = self._answer.rest
+        if contents is None or rest is None:  # the handler of the page was not called
             raise ListingError(
                 f"{self.what()} can't be read by this version of botocore. Install botocore 1.40 or later."
             )
         self._plain.signing.learn(self._answer.connection)
-        return self._read_apart(self._read, contents, answer, after=after, token=token)
+        return self._read_apart(self._read, contents, rest, after=after, token=token)
 
-    def _read(self, contents: Contents, answer: ListObjectsV2OutputTypeDef, *, after: str, token: str | None) -> Page:
-        batch = self._batch(contents, is_url_encoded=answer.get("EncodingType") == "url")
-        following = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
-        if answer.get("IsTruncated") and not following:
-            raise self._stuck()
+    def _read(self, contents: Contents, rest: bytes, *, after: str, token: str | None) -> Page:
+        try:
+            frame = read_frame(rest)
+        except PageError as error:
+            raise self._unreadable(error) from None
+        batch, following = self._batch(contents, is_url_encoded=frame.is_url_encoded), frame.following
         if batch.num_rows == 0:
             return self._checked(Page(batch, None, None, following), after, token)
         keys = batch.column("key")
@@ -159,7 +162,8 @@ class S3Requests(PageRequests):
 
     def _list(self, **asked: Any) -> ListObjectsV2OutputTypeDef:
         request = {"Bucket": self._bucket, "Prefix": self.prefix, "EncodingType": "url", **asked}
-        self._answer.contents, self._mine.was_throttled, self._answer.is_mine = None, False, True
+        self._answer.contents = self._answer.rest = None
+        self._mine.was_throttled, self._answer.is_mine = False, True
         limit = self._limit()
         try:
             with limit, s3_errors(bucket=self._bucket, source=self._source):
@@ -180,19 +184,21 @@ class S3Requests(PageRequests):
         """Handle botocore's event: take the entries out of the body, so that botocore has little left to parse."""
         if not getattr(self._answer, "is_mine", False) or response_dict["status_code"] != _OK:
             return
-        self._answer.contents = None  # of an earlier try
+        self._answer.contents = self._answer.rest = None  # of an earlier try
         body: bytes = response_dict["body"]
         if not body:
             # Cut right after the headers. botocore would read that as an empty page; a 500 it tries again.
             response_dict["status_code"] = _SERVER_ERROR
             return
         if body.rstrip().endswith(_END):
-            self._answer.contents, response_dict["body"] = self._read_apart(take_contents, body)
+            self._answer.contents, self._answer.rest = self._read_apart(take_contents, body)
+            response_dict["body"] = self._answer.rest
             return
         # A connection cut midway is not noticed by botocore's HTTP client, which switches off the check of Content-Length.
         # What is not whole XML is left to botocore, whose own handler makes an error of it that is retried.
         with suppress(PageError):
-            self._answer.contents, response_dict["body"] = contents_by_parser(body)
+            self._answer.contents, self._answer.rest = contents_by_parser(body)
+            response_dict["body"] = self._answer.rest
 
     def _notice_answer(self, response_dict: dict[str, Any] | None, **_: object) -> None:
         """Handle botocore's event, which comes for every try: the store may ask to go slower."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.bounds import endless_listing
+from registration_pipeline.inventory.s3.ends import require_clear_ends
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
 from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.schema import inventory_batch
@@ -47,6 +48,7 @@ class S3VersionLister:
         self._client, self._bucket, self._prefix = client, bucket, prefix
         self._source, self._page_size = source, page_size
         self.requests = 0
+        require_clear_ends(client)
 
     @property
     def description(self) -> str:

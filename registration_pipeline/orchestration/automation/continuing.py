@@ -19,13 +19,17 @@ from dagster import RunsFilter
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.orchestration.names import REGISTER_OP, SOURCE_TAG, ConfigurationNames, SourceNames
-from registration_pipeline.orchestration.private_dagster import HIDDEN_TAG_PREFIX
-from registration_pipeline.orchestration.runs.handed_on import WAITS_TAG, Work, work_of
+from registration_pipeline.orchestration.runs.handed_on import (
+    CONTINUES_TAG,
+    RUNS_TAG,
+    WAITS_TAG,
+    Work,
+    continued_runs,
+    work_of,
+)
 from registration_pipeline.project.project import Project
 from registration_pipeline.project.turns import occupied_by
 
-_CONTINUES_TAG = f"{HIDDEN_TAG_PREFIX}registration_continues"
-_RUNS_TAG = f"{HIDDEN_TAG_PREFIX}registration_continued_runs"
 _SILENT_SECONDS = 75.0
 """Without a beat: more than the time of a lease. The run that is started then watches for itself before it sends."""
 _MOST_RUNS = 1_000
@@ -103,8 +107,8 @@ def _waiting(instance: dg.DagsterInstance, own: SourceNames) -> dict[str, Work]:
         return {}
     by_run = {
         run_id: run.run_id
-        for run in instance.get_runs(RunsFilter(tags={_CONTINUES_TAG: own.ident}), limit=_MOST_RUNS)
-        for run_id in json.loads(run.tags.get(_RUNS_TAG, "[]"))
+        for run in instance.get_runs(RunsFilter(tags={CONTINUES_TAG: own.ident}), limit=_MOST_RUNS)
+        for run_id in continued_runs(run)
     }
     waiting = {}
     for run in found:
@@ -149,5 +153,5 @@ def _requests(own: SourceNames, waiting: Mapping[str, Work]) -> Iterator[dg.RunR
             run_key=f"{own.ident}/{hashlib.sha256(run_ids.encode()).hexdigest()[:32]}",
             job_name=own.submit_job,
             run_config={"ops": {f"{own.ident}_{REGISTER_OP}": {"config": config}}},
-            tags={SOURCE_TAG: own.source, _CONTINUES_TAG: own.ident, _RUNS_TAG: run_ids},
+            tags={SOURCE_TAG: own.source, CONTINUES_TAG: own.ident, RUNS_TAG: run_ids},
         )

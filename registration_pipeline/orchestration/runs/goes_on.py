@@ -46,6 +46,16 @@ def _is_continued(run: dg.DagsterRun) -> bool:
     return is_part or run.tags.get(RESUME_RETRY_TAG) == "true" or RETRY_NUMBER_TAG in run.tags
 
 
+def ancestors_of_unfinished_runs(instance: dg.DagsterInstance) -> set[str]:
+    """Return the ids of the runs that runs which have not ended were made from: these may go on with them."""
+    found, below = set[str](), instance.get_runs(RunsFilter(statuses=_UNFINISHED))
+    while below:
+        above = {run_id for run in below for run_id in (run.parent_run_id, run.root_run_id) if run_id} - found
+        found |= above
+        below = [run for run_id in above if (run := instance.get_run_by_id(run_id)) is not None]
+    return found
+
+
 def run_is_over(instance: dg.DagsterInstance) -> Callable[[str], bool]:
     """Return what says of a run's id that it has ended and no other run goes on with it; one that is not known may live."""
 

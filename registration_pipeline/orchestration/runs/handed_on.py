@@ -7,12 +7,12 @@ docs/decisions/057-several-hosts.md.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import dagster as dg
-from dagster import DagsterRunStatus
+from dagster import DagsterRunStatus, RunsFilter
 
 from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.foreign_text import printable
@@ -21,6 +21,11 @@ from registration_pipeline.orchestration.private_dagster import HIDDEN_TAG_PREFI
 
 WAITS_TAG = f"{HIDDEN_TAG_PREFIX}registration_waits"
 """The ident of the source for which a run waits to be continued; something else once it is."""
+
+CONTINUES_TAG = f"{HIDDEN_TAG_PREFIX}registration_continues"
+"""The ident of the source whose waiting runs a run continues."""
+RUNS_TAG = f"{HIDDEN_TAG_PREFIX}registration_continued_runs"
+"""Their ids, as JSON."""
 
 _WORK_TAG = f"{HIDDEN_TAG_PREFIX}registration_handed_on"
 _SHOWN_TAG = "registration/waited_for"
@@ -98,6 +103,23 @@ def work_of(run: dg.DagsterRun) -> Work | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def waiting_runs(instance: dg.DagsterInstance, own: SourceNames) -> list[dg.DagsterRun]:
+    """Return the runs of a source that are to be continued, also those that a run continues already and that do not say so."""
+    found = instance.get_runs(RunsFilter(tags={WAITS_TAG: own.ident}))
+    return [run for run in found if work_of(run) is not None]
+
+
+def continuing_runs(instance: dg.DagsterInstance, own: SourceNames, waiting: Collection[str]) -> set[str]:
+    """Return the ids of the runs that continue one of some runs: without them, it would be continued once more."""
+    found = instance.get_runs(RunsFilter(tags={CONTINUES_TAG: own.ident}))
+    return {run.run_id for run in found if not {*waiting}.isdisjoint(continued_runs(run))}
+
+
+def continued_runs(run: dg.DagsterRun) -> list[str]:
+    """Return the ids of the runs that a run continues."""
+    return [str(run_id) for run_id in json.loads(run.tags.get(RUNS_TAG, "[]"))]
 
 
 def sensor_name(own: SourceNames) -> str:

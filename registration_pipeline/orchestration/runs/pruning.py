@@ -22,6 +22,8 @@ from registration_pipeline.orchestration.private_dagster import (
     running_backfills,
     sql_event_log,
 )
+from registration_pipeline.orchestration.runs.goes_on import ancestors_of_unfinished_runs
+from registration_pipeline.orchestration.runs.handed_on import continuing_runs, waiting_runs
 
 _ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 _PAGE = 500
@@ -35,10 +37,12 @@ class OldRuns:
     Args:
         prunable: those that nothing shown is from, the newest first.
         needed: how many others there are.
+        waiting: how many of these are to be continued, or are what a run that has not ended goes on with.
     """
 
     prunable: list[str]
     needed: int
+    waiting: int
 
 
 def old_runs(instance: dg.DagsterInstance, sources: Collection[SourceNames], *, before: datetime) -> OldRuns:
@@ -46,7 +50,8 @@ def old_runs(instance: dg.DagsterInstance, sources: Collection[SourceNames], *, 
 
     Needed are, of every asset and of every partition that it has today: the runs of the newest materialization, of the newest
     observation, and of a newer plan to materialize it (then it shows as failed). So are the runs of the newest evaluation
-    of each check, and those of backfills that have not ended.
+    of each check, and those of backfills that have not ended. Runs that wait to be continued stay, because nothing else says
+    what they were to register, and so do those that unfinished runs were made from.
 
     Args:
         instance: Dagster's.
@@ -62,25 +67,40 @@ def old_runs(instance: dg.DagsterInstance, sources: Collection[SourceNames], *, 
     for key in instance.all_asset_keys():
         if key.path[0] in ours:
             needed |= _shown_runs(instance, storage, key)
+    waiting = _waited_for(instance, sources) | ancestors_of_unfinished_runs(instance)
     unfinished = {backfill.backfill_id for backfill in running_backfills(instance)}
     found = [run for run in _ended_runs(instance, before) if _is_of(run, ours)]
     prunable = [
-        run.run_id for run in found if run.run_id not in needed and run.tags.get(BACKFILL_ID_TAG) not in unfinished
+        run.run_id
+        for run in found
+        if run.run_id not in needed | waiting and run.tags.get(BACKFILL_ID_TAG) not in unfinished
     ]
-    return OldRuns(prunable, len(found) - len(prunable))
+    return OldRuns(prunable, len(found) - len(prunable), sum(run.run_id in waiting for run in found))
 
 
 def delete_runs(instance: dg.DagsterInstance, run_ids: Collection[str]) -> Iterator[str]:
-    """Delete runs with their events and captured output, and yield the id of each that is gone.
+    """Delete runs with their events and captured output, and yield the id of each that is gone; meanwhile needed ones stay.
 
     The run goes first: without it nothing shows its events, and a process that dies here leaves rows that nothing reads.
     """
     storage = _storage(instance)
+    needed = ancestors_of_unfinished_runs(instance)  # a person may have thought about it for long
     for run_id in run_ids:
+        if run_id in needed:
+            continue
         instance.run_storage.delete_run(run_id)
         delete_events_of_run(storage, run_id)
         instance.compute_log_manager.delete_logs(prefix=[run_id])
         yield run_id
+
+
+def _waited_for(instance: dg.DagsterInstance, sources: Collection[SourceNames]) -> set[str]:
+    """Return the runs that wait to be continued, and those that continue one of them, which does not say so yet."""
+    found = set[str]()
+    for own in sources:
+        waiting = {run.run_id for run in waiting_runs(instance, own)}
+        found |= waiting | continuing_runs(instance, own, waiting)
+    return found
 
 
 def _storage(instance: dg.DagsterInstance) -> SqlStorage:

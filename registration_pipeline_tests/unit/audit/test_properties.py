@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.audit.audit import AuditLimits
+from registration_pipeline_tests.doses import DOSES
 
 if TYPE_CHECKING:
     from registration_pipeline.submission.gateway import RemoteItem
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 FOLDERS = ("fleet", "second", "archive")  # two of the source, and one that no one lists
 SIZES = st.integers(0, 4)
@@ -154,7 +155,7 @@ def owner_of(fleet: Any, outcomes: dict[str, Any], item: RemoteItem) -> str | No
     return owner.objects[0].key if owner else None
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=DOSES.audit_worlds, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds_of(hands))
 def test_the_audit_finds_what_a_comparison_of_everything_with_everything_finds(
     new_fleet: Any, auditor_of: Any, world: dict[str, Any]
@@ -167,7 +168,7 @@ def test_the_audit_finds_what_a_comparison_of_everything_with_everything_finds(
     assert Counter((row.finding, row.key, row.item_uuid) for row in rows) == expected_findings(audit)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=DOSES.adopted_worlds, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds_of(sendable_hands))
 def test_adopting_and_syncing_any_world_makes_no_new_duplicate_and_leaves_nothing_unregistered(
     new_fleet: Any, auditor_of: Any, world: dict[str, Any]

@@ -18,12 +18,13 @@ from registration_pipeline.audit.report import audit_findings
 from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import MediaKind
 from registration_pipeline.submission.gateway import RemoteItem
+from registration_pipeline_tests.doses import DOSES
 from registration_pipeline_tests.planned_units import GROUP_KINDS, Group, plan_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 HOME, ARCHIVE = "fleet", "archive"  # the source's folder, and one that no audit lists
 
@@ -233,7 +234,7 @@ class Model:
         self.found[finding, key or group.keys[0], group.unit_id, len(group.keys), item_uuid] += 1
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=DOSES.audit_worlds, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn=worlds)
 def test_an_audit_of_groups_finds_what_a_model_in_dictionaries_finds_and_counts_nothing_twice(
     new_fleet: Any, auditor_of: Any, drawn: dict[str, Any]
@@ -254,7 +255,7 @@ def test_an_audit_of_groups_finds_what_a_model_in_dictionaries_finds_and_counts_
     assert report.registered_objects == sum(len(group.keys) for group in registered)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=DOSES.adopted_worlds, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drawn=worlds)
 def test_adopting_groups_leaves_only_what_no_unit_is_and_takes_nothing_for_a_unit_that_is_not_it(
     new_fleet: Any, auditor_of: Any, drawn: dict[str, Any]

@@ -112,6 +112,7 @@ def test_failures_that_are_not_tried_again_have_their_reason(
     assert ("`registration-pipeline failures fleet-cameras` says which" in said.words) is (line is not None)
 
 
+@pytest.mark.slow
 def test_changed_metadata_and_links_are_counted(workplace: Workplace) -> None:
     settings: dict[str, Any] = {
         "metadata": [{"sidecar": ".json"}],

@@ -218,6 +218,7 @@ BESIDES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("besides", BESIDES.values(), ids=BESIDES)
 @pytest.mark.parametrize(("settings", "environ", "says"), WRONG_AT_ENCORD.values(), ids=WRONG_AT_ENCORD)
 def test_what_is_wrong_at_encord_is_found_before_the_bucket_is_listed(  # noqa: PLR0917 - a case has three parts

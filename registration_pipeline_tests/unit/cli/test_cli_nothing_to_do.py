@@ -88,6 +88,7 @@ def test_a_sync_that_halts_before_the_listing_shows_no_numbers_and_names_the_sou
     assert said.out == ""
 
 
+@pytest.mark.slow
 def test_chunks_that_are_registered_are_not_sent_again_and_named(workplace: Workplace) -> None:
     workplace.put("a.jpg")
     workplace.register()

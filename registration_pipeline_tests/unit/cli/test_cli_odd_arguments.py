@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.cli.conftest import Workplace
 
@@ -63,6 +65,7 @@ def test_a_name_that_is_not_utf8_is_found_as_the_inventory_spells_it_beside_othe
     assert found == [("a.jpg", "pending"), (r"latin\xe9.png", "rejected")]
 
 
+@pytest.mark.slow
 def test_no_argument_that_is_not_utf8_is_a_bug(workplace: Workplace) -> None:
     put_odd(workplace)
     ended = {}

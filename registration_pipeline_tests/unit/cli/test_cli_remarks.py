@@ -69,6 +69,7 @@ def test_a_pattern_that_takes_back_is_named() -> None:
     assert "the first key as 'cam1/a.jpg', and it is left out because of: include \"!cam1/**\"" in said
 
 
+@pytest.mark.slow
 def test_check_plan_and_dry_runs_say_that_include_matches_nothing(workplace: Workplace) -> None:
     workplace.put("cam1/a.jpg", "cam1/b.jpg", "thumbs/c.jpg")
     workplace.configure(include=["raw/**"])

@@ -224,3 +224,27 @@ def test_folders_that_are_listed_while_a_wave_is_committed_hold_no_damage(
 
     assert found.wave_ids in (said_before.wave_ids, load_history(bucket.store, "cams").wave_ids)
     assert [*load_chunks_of(bucket.store, found)] == [*load_chunks(bucket.store, "cams")][: len(found.wave_ids)]
+
+
+def test_an_inventory_that_was_taken_and_planned_while_the_waves_were_read_is_the_newest(bucket: Any) -> None:
+    """It was not there yet when inventories were listed: planning the one before would be refused as outdated."""
+    night(bucket, 0)
+    (first,) = bucket.store.folders("cams/inventory/")
+    night(bucket, 1)
+
+    class Late(Earlier):
+        listed = 0
+
+        def folders(self, prefix: str) -> Any:
+            self.listed += prefix == "cams/inventory/"
+            is_early = self.listed == 1 and prefix == "cams/inventory/"
+            return [first] if is_early else self._store.folders(prefix)
+
+    store = Late(bucket.store, set(), set())
+    plan = bucket.plan(store=store)
+
+    assert (plan.wave.inventory_id, plan.created, store.listed) == (
+        bucket.store.folders("cams/inventory/")[-1],
+        False,
+        2,
+    )

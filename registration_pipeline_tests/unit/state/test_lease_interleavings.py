@@ -19,6 +19,7 @@ from registration_pipeline.errors import StateError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.lease import hold_lease
+from registration_pipeline_tests.doses import DOSES
 from registration_pipeline_tests.unit.state.lease_world import START, is_held
 
 if TYPE_CHECKING:
@@ -217,8 +218,10 @@ def test_never_do_two_hold_it_and_the_next_one_always_gets_it(actions: list[Any]
 
 
 @pytest.mark.slow
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
 @PLAYS
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=DOSES.lease_plays, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_never_do_two_hold_it_and_the_next_one_always_gets_it_at_length(actions: list[Any], beats: list[int]):
     play(actions, beats)
 

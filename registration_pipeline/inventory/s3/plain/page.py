@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
-from xml.etree import ElementTree as ET
 
 import pyarrow as pa
 
 from registration_pipeline.inventory.key_order import disorder
+from registration_pipeline.inventory.s3.ends import read_frame
 from registration_pipeline.inventory.s3.page import PageError, take_contents
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _END = b"</ListBucketResult>"
-_ROOT = "ListBucketResult"
-_TRUE, _FALSE = "true", "false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,35 +62,13 @@ def plain_page(body: bytes) -> PlainPage | None:
         return None
     try:
         contents, rest = take_contents(body)
-        said = _said(rest)
-        if said is None:
-            return None
-        batch = contents.to_batch(is_url_encoded=said.get("EncodingType") == "url")
-    except (PageError, ET.ParseError):
+        frame = read_frame(rest)
+        batch = contents.to_batch(is_url_encoded=frame.is_url_encoded)
+    except PageError:
         return None
     keys = batch.column("key")
-    following = said.get("NextContinuationToken")
     if not len(keys):
-        return PlainPage(batch, None, None, following)
+        return PlainPage(batch, None, None, frame.following)
     if disorder(keys) is not None:
         return None
-    return PlainPage(batch, keys[0].as_py(), keys[-1].as_py(), following)
-
-
-def _said(rest: bytes) -> dict[str, str] | None:
-    """Return the texts of what a page says beside its entries; None if it contradicts itself or is not a page."""
-    root = ET.fromstring(rest)  # noqa: S314 - botocore parses the same bytes with the same parser
-    if root.tag.rpartition("}")[2] != _ROOT:
-        return None
-    said: dict[str, str] = {}
-    for child in root:
-        name = child.tag.rpartition("}")[2]
-        if name in said:
-            return None
-        said[name] = child.text or ""
-    is_last = {_TRUE: False, _FALSE: True}.get(said.get("IsTruncated", ""))
-    if is_last is None or bool(said.get("NextContinuationToken")) is is_last:
-        return None
-    if is_last:
-        said.pop("NextContinuationToken", None)
-    return said
+    return PlainPage(batch, keys[0].as_py(), keys[-1].as_py(), frame.following)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from obstore.store import MemoryStore
 
+from registration_pipeline.errors import StateConflictError, StateError
 from registration_pipeline.inventory.inventory import take_inventory
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.layout import inventory_folder
@@ -21,6 +22,8 @@ from registration_pipeline_tests.unit.inventory.key_ranges.keys_lister import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from registration_pipeline.inventory.inventory import Inventory
     from registration_pipeline.state.store import StateStore
 
@@ -41,6 +44,29 @@ PHASES = [
     )
     for moment in ("before", "after")
 ]
+
+
+class LosesAnAnswer:
+    """A ``StateStore`` that does the first creation of a name and answers something else."""
+
+    def __init__(self, inner: StateStore, name: str, answer: StateError) -> None:
+        self._inner, self._name, self._answer, self.is_over = inner, name, answer, False
+
+    def create(self, name: str, data: bytes) -> None:
+        self._inner.create(name, data)
+        self._lose(name)
+
+    def create_from_file(self, name: str, path: Path) -> None:
+        self._inner.create_from_file(name, path)
+        self._lose(name)
+
+    def _lose(self, name: str) -> None:
+        if self._name in name and not self.is_over:
+            self.is_over = True
+            raise self._answer
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self._inner, attribute)
 
 
 class DyingInTheEnd:
@@ -87,6 +113,32 @@ def test_after_a_crash_at(name: str, number: int, moment: str) -> None:
     assert {*store.names("fleet/")} == {"fleet/state.json", f"{folder}_SUCCESS.json", *(one.name for one in made.parts)}
     if name != "_SUCCESS.json":
         assert len(second.asked) == 4 - len(noted)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(StateConflictError("exists already"), id="the repeated write finds the first"),
+        pytest.param(StateError("The store did not serve it (HTTP 503)."), id="no answer came"),
+    ],
+)
+@pytest.mark.parametrize("name", [*dict.fromkeys(str(phase.values[0]) for phase in PHASES)])
+def test_a_write_whose_answer_is_lost_costs_a_repetition_at_the_most(name: str, answer: StateError) -> None:
+    store = BucketStateStore(MemoryStore(), "memory://state")
+    losing = LosesAnAnswer(store, name, answer)
+    lister = KeysLister(KEYS, ENDS)
+
+    try:
+        made = steps(losing, lister)
+    except StateError:
+        made = steps(losing, lister)
+
+    folder = inventory_folder("fleet", made.inventory_id)
+    assert losing.is_over
+    assert rows_of(store, made) == expected_rows()
+    assert {*store.names(folder)} == {f"{folder}_SUCCESS.json", *(one.name for one in made.parts)}
+    if name.startswith("range-"):
+        assert len(lister.asked) == 4
 
 
 @pytest.mark.parametrize("number", range(1, 7))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +17,7 @@ from registration_pipeline.errors import (
     ServiceUnavailableError,
     StateConflictError,
     StateCorruptError,
+    StateError,
     UsageError,
 )
 from registration_pipeline.inventory.inventory import latest_inventory, take_inventory
@@ -286,6 +287,53 @@ def test_a_part_that_was_removed_is_not_committed(store: BucketStateStore) -> No
 
     with pytest.raises(StateConflictError, match="was removed before it was committed"):
         commit(store)
+
+
+def test_a_range_whose_part_was_removed_is_listed_again_and_no_other(store: BucketStateStore) -> None:
+    lister = KeysLister(LETTERS, ENDS)
+    division = begin(store, lister)
+    for number in range(4):
+        list_one(store, lister, division, number)
+    listed = read_range(store, "fleet", division.inventory_id, 1)
+    assert listed is not None
+    store.delete(listed.parts[0].name)
+    lister.asked.clear()
+
+    for number in range(4):
+        list_one(store, lister, division, number)
+
+    assert lister.asked == [division.bounds(1)]
+    assert commit(store).digest == at_once(new_store(), KeysLister(LETTERS)).digest
+
+
+def test_a_note_that_arrives_after_its_process_gave_up_names_parts_that_are_there(store: BucketStateStore) -> None:
+    class Late:
+        """Says that a note can't be written, and writes it later."""
+
+        def __init__(self) -> None:
+            self.late: list[tuple[str, bytes]] = []
+
+        def create(self, name: str, data: bytes) -> None:
+            if "/range-" in name:
+                self.late.append((name, data))
+                raise StateError("no answer")
+            store.create(name, data)
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(store, attribute)
+
+    late, lister = Late(), KeysLister(LETTERS, ENDS)
+    division = begin(store, lister)
+    with pytest.raises(StateError, match="no answer"):
+        list_one(late, lister, division, 0)
+    for name, data in late.late:
+        store.create(name, data)
+
+    for number in range(4):
+        list_one(store, lister, division, number)
+
+    assert commit(store).objects == len(LETTERS)
+    assert len(lister.asked) == 4
 
 
 def test_ranges_meet_without_gap_or_overlap(store: BucketStateStore) -> None:

@@ -1,0 +1,105 @@
+"""Which pages of S3, Google and Azure say that they are the last one; all others with that place left open are refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from registration_pipeline.inventory.azure.alike import PageReader
+from registration_pipeline.inventory.azure.page import read_page
+from registration_pipeline.inventory.gcs.page import NotGoogleError, read_answer
+from registration_pipeline.inventory.s3.ends import UnclearEndError, read_frame
+from registration_pipeline.inventory.s3.plain.page import plain_page
+
+TOKEN = "<NextContinuationToken>20</NextContinuationToken>"
+ENTRY = "<Contents><Key>a</Key><LastModified>2026-11-21T02:00:00.000Z</LastModified><Size>1</Size></Contents>"
+CLEAR = {
+    "last": ("<IsTruncated>false</IsTruncated>", None),
+    "last, with an empty token": ("<IsTruncated>false</IsTruncated><NextContinuationToken/>", None),
+    "more": (f"<IsTruncated>true</IsTruncated>{TOKEN}", "20"),
+    "more, behind the token": (f"{TOKEN}<IsTruncated>true</IsTruncated>", "20"),
+}
+UNCLEAR = {
+    "nothing": "",
+    "a token alone": TOKEN,
+    "empty": f"<IsTruncated></IsTruncated>{TOKEN}",
+    "empty, without a token": "<IsTruncated/>",
+    "another writing": f"<IsTruncated>True</IsTruncated>{TOKEN}",
+    "another writing of the end": "<IsTruncated>False</IsTruncated>",
+    "a number": f"<IsTruncated>1</IsTruncated>{TOKEN}",
+    "a number for the end": "<IsTruncated>0</IsTruncated>",
+    "the end and a token": f"<IsTruncated>false</IsTruncated>{TOKEN}",
+    "more and no token": "<IsTruncated>true</IsTruncated>",
+    "more and an empty token": "<IsTruncated>true</IsTruncated><NextContinuationToken/>",
+    "both": f"<IsTruncated>true</IsTruncated><IsTruncated>false</IsTruncated>{TOKEN}",
+    "two tokens": f"<IsTruncated>true</IsTruncated>{TOKEN}{TOKEN.replace('20', '40')}",
+    "elsewhere": "<Other><IsTruncated>false</IsTruncated></Other>",
+}
+
+
+def s3_page(said: str, entries: str = "", space: str = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"') -> bytes:
+    return f"<ListBucketResult{space}><Name>b</Name>{entries}{said}</ListBucketResult>".encode()
+
+
+@pytest.mark.parametrize(("said", "following"), CLEAR.values(), ids=CLEAR)
+@pytest.mark.parametrize("space", ["", ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'], ids=["bare", "named"])
+def test_a_page_of_s3_that_says_so_is_the_last_or_has_a_next_one(said: str, following: str | None, space: str) -> None:
+    plain = plain_page(s3_page(said, ENTRY, space))
+
+    assert read_frame(s3_page(said, space=space)).following == following
+    assert plain is not None
+    assert (plain.first, plain.following) == ("a", following)
+
+
+@pytest.mark.parametrize("said", UNCLEAR.values(), ids=UNCLEAR)
+def test_a_page_of_s3_that_leaves_open_whether_there_is_more_is_not_read(said: str) -> None:
+    assert plain_page(s3_page(said, ENTRY)) is None
+    with pytest.raises(UnclearEndError):
+        read_frame(s3_page(said))
+
+
+BLOB = (
+    "<Blob><Name>a</Name><Properties><Last-Modified>Sat, 21 Nov 2026 02:00:00 GMT</Last-Modified>"
+    "<Content-Length>5</Content-Length></Properties></Blob>"
+)
+READERS = {"expression": PageReader().read, "parser": read_page}
+
+
+def azure_page(said: str) -> bytes:
+    return f"<EnumerationResults><Blobs>{BLOB}</Blobs>{said}</EnumerationResults>".encode()
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize(
+    ("said", "marker"),
+    [("<NextMarker />", None), ("<NextMarker></NextMarker>", None), ("<NextMarker>2!</NextMarker>", "2!")],
+    ids=["last", "last, in another writing", "more"],
+)
+def test_a_page_of_azure_says_where_the_next_one_begins(read: Any, said: str, marker: str | None) -> None:
+    assert read(azure_page(said)).marker == marker
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize(
+    "said", ["", "<nextMarker/>", "<NextMarker/><NextMarker>2!</NextMarker>"], ids=["nothing", "another name", "both"]
+)
+def test_a_page_of_azure_that_leaves_open_whether_there_is_more_is_not_read(read: Any, said: str) -> None:
+    with pytest.raises(ValueError, match="NextMarker"):
+        read(azure_page(said))
+
+
+@pytest.mark.parametrize(
+    ("said", "token"),
+    [({}, None), ({"nextPageToken": ""}, None), ({"nextPageToken": "t"}, "t")],
+    ids=["last", "last, with an empty token", "more"],
+)
+def test_a_page_of_google_says_where_the_next_one_begins(said: dict[str, object], token: str | None) -> None:
+    assert read_answer(json.dumps({"kind": "storage#objects", **said}).encode()).token == token
+
+
+@pytest.mark.parametrize("token", [None, 5, True, ["t"], {"t": 1}], ids=repr)
+def test_a_page_of_google_whose_token_is_not_text_is_not_read(token: object) -> None:
+    with pytest.raises(NotGoogleError):
+        read_answer(json.dumps({"kind": "storage#objects", "nextPageToken": token}).encode())
