@@ -30,7 +30,7 @@ def prune_inventories(store: StateStore, source: str, *, before: datetime) -> li
     """Remove the inventories that began before a time, but for the newest one and the one that was planned last.
 
     Status, audits and the next plan read only these two. The marker goes first: without it the rest is never read, and a
-    process that dies here leaves what the next call removes. Files that are not the pipeline's stay.
+    process that dies here leaves what the next call removes. What others have put into a folder stays (``left_in``).
 
     Args:
         store: the state.
@@ -52,6 +52,15 @@ def prune_inventories(store: StateStore, source: str, *, before: datetime) -> li
     return removed
 
 
+def left_in(store: StateStore, folders: Iterable[str]) -> list[str]:
+    """Return the names below some folders that were pruned: of files that the pipeline did not write.
+
+    Raises:
+        StateError: the state can't be listed.
+    """
+    return [name for folder in folders for name in store.names(folder)]
+
+
 def prunable_inventories(store: StateStore, source: str, *, before: datetime) -> list[str]:
     """Return the ids of the inventories that ``prune_inventories`` would remove, the oldest first.
 
@@ -64,9 +73,9 @@ def prunable_inventories(store: StateStore, source: str, *, before: datetime) ->
         inventory_id
         for inventory_id in store.folders(inventory_folder(source))
         if inventory_id not in needed
-        and _began_before(inventory_id, before)
         and not store.exists(inventory_writer_name(source, inventory_id))
-        and any(own_names(store, inventory_folder(source, inventory_id)))
+        and _began_before(inventory_id, before)
+        and _has_own(store, inventory_folder(source, inventory_id))
     ]
 
 
@@ -81,18 +90,19 @@ def prunable_reports(store: StateStore, source: str, *, before: datetime) -> lis
     logs: dict[str, list[str]] = {}
     for name in own_names(store, failure_log_folder(source)):
         logs.setdefault(PurePosixPath(name).stem, []).append(name)
-    audits = sorted({PurePosixPath(name).parent.name for name in own_names(store, audit_folder(source))})
+    audits = store.folders(audit_folder(source))
     whole = (audit_id for audit_id in reversed(audits) if store.exists(audit_folder(source, audit_id) + COMMIT_MARKER))
     old_logs = _before(sorted(logs)[:-1], before)
     old_audits = _before([one for one in audits if one < next(whole, "")], before) if audits else []
+    folders = (audit_folder(source, audit_id) for audit_id in old_audits)
     return [
         *(name for log_id in old_logs for name in logs[log_id]),
-        *(audit_folder(source, audit_id) for audit_id in old_audits),
+        *(folder for folder in folders if _has_own(store, folder)),
     ]
 
 
 def prune_reports(store: StateStore, source: str, *, before: datetime) -> list[str]:
-    """Remove what ``prunable_reports`` names, and return it. Nothing is counted from any of it. Files of others stay.
+    """Remove what ``prunable_reports`` names, and return it. Nothing is counted from any of it.
 
     Raises:
         StateError: the state can't be read or written.
@@ -105,6 +115,10 @@ def prune_reports(store: StateStore, source: str, *, before: datetime) -> list[s
         for file in list(own_names(store, name)) if is_audit else [name]:
             store.delete(file)
     return removed
+
+
+def _has_own(store: StateStore, folder: str) -> bool:
+    return next(own_names(store, folder), None) is not None
 
 
 def _before(ids: Iterable[str], before: datetime) -> list[str]:

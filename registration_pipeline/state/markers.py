@@ -89,7 +89,7 @@ def read_marker(store: StateStore, folder: str) -> dict[str, Any] | None:
 
 
 def discard_leftovers(store: StateStore, folder: str) -> int:
-    """Remove what a writer that died left in ``folder``; a committed folder and files of others are not changed.
+    """Remove what a writer that died left in ``folder``, and nothing that others put there; a committed one is not changed.
 
     Returns:
         how many files were removed.

@@ -1,8 +1,7 @@
 """What a bucket's refusal says, and what to do about it, from obstore's exceptions.
 
-Only the service's code or HTTP status is quoted, and the key of an object that can't be listed: obstore's own text holds
-request URLs and response bodies, which can hold signatures and key ids. What does not belong here: which exception of ours it
-becomes (``bucket.py``).
+Only the service's code or HTTP status is quoted: obstore's own text holds request URLs and response bodies, which can hold
+signatures and key ids. What does not belong here: which exception of ours it becomes (``bucket.py``).
 """
 
 from __future__ import annotations
@@ -18,11 +17,12 @@ if TYPE_CHECKING:
 _NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
 _NO_ROOM: Final = ("HTTP 507", "QuotaExceeded", "StorageFull")
 _OTHER_REGION: Final = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException")
-_OVER: Final = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")  # of S3, with HTTP 400
+_RENEW: Final = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+"""Of AWS, with status 400 (S3 API reference, "Error responses"); the first begins ExpiredTokenException, too."""
+_STRANGE_NAME: Final = re.compile(r'invalid path: (?:Error parsing )?Path "(.*?)"(?: contained|: )', re.DOTALL)
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _ASKED: Final = re.compile(r"Error performing [A-Z]+ (https?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
-_ODD_KEY: Final = re.compile(r'Path "(.*?)"(?: contained empty path segment|: Encountered illegal)', re.DOTALL)
 _VARIABLES: Final = {
     "s3": "AWS_REGION and AWS_ENDPOINT_URL (plain http beyond this machine needs AWS_ALLOW_HTTP=true)",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS, and STORAGE_EMULATOR_HOST, which leads to another server than Google's",
@@ -86,23 +86,22 @@ def refusal_text(uri: str, location: str, error: BaseError) -> str:
             f"There are no credentials for {location} in the environment, and this machine's own identity can't be asked"
             f"{said}. Set {_CREDENTIALS.get(scheme, 'them')}, or run where a service account or managed identity is attached."
         )
-    if isinstance(error, InvalidPathError) and (found := _ODD_KEY.search(text)):
+    if isinstance(error, InvalidPathError) and (strange := _STRANGE_NAME.search(text)) is not None:
         return (
-            f"{location} can't be listed, because the bucket has an object with the key {found[1]!r}, which the state can't "
-            "have: an empty, '.' or '..' segment, or control characters. The pipeline did not write it and nothing reads it. "
-            "Delete this object with the store's console or command line, then run again; the state itself is not damaged."
+            f"{location} can't be listed: the bucket has an object {strange[1]!r}, which is a name that can't be asked for. "
+            "This program did not write it. Delete that object with the tools of the store (`aws s3 rm`), then run again."
         )
-    return _specific(location, text, said) or _general(location, scheme, error, said)
+    return _specific(location, scheme, text, said) or _general(location, scheme, error, said)
 
 
-def _specific(location: str, text: str, said: str) -> str | None:
+def _specific(location: str, scheme: str, text: str, said: str) -> str | None:
     """Return what is said where the service's code says what is wrong."""
     if "RequestTimeTooSkewed" in said:
         return f"The store refuses access to {location}{said}: this machine's clock is wrong. Set it, best by NTP."
-    if any(code in said for code in _OVER):
+    if any(code in said for code in _RENEW):
         return (
-            f"The store refuses the credentials for {location}{said}: they are over or not valid. Log in again, or renew "
-            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN in the environment."
+            f"The store refuses access to {location}{said}: the credentials in the environment are not valid any more. "
+            f"Renew {_CREDENTIALS.get(scheme, 'them')}, and AWS_SESSION_TOKEN where they have one, then run again."
         )
     if any(code in said for code in _OTHER_REGION) or "incorrectly configured region" in text:
         return f"The bucket of {location} is in another region{said}. Set AWS_REGION to the region of the bucket."

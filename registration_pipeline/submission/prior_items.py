@@ -181,7 +181,7 @@ class PriorItemsFinder:
     def _clear_strays(self, folder: str, parts: Sequence[Part]) -> None:
         """Remove what processes left that ended before their commit; not earlier, for another one may be about to commit."""
         kept = {folder + COMMIT_MARKER, *(part.name for part in parts)}
-        for name in set(own_names(self.store, folder)) - kept:
+        for name in {*own_names(self.store, folder)} - kept:
             self.store.delete(name)
 
     def _stored(self, folder: str) -> tuple[Part, ...] | None:
