@@ -248,16 +248,34 @@ def read_range(store: StateStore, source: str, inventory_id: str, number: int) -
     return read_record(store, inventory_range_name(source, inventory_id, number), ListedRange.from_json)
 
 
+def _listed_before(store: StateStore, source: str, inventory_id: str, number: int) -> ListedRange | None:
+    """Return a range that was listed; None: it was not, or its rows are gone, and now its note is, too.
+
+    Of two processes that find rows gone one may remove the other's new note: then the range is listed once more.
+    """
+    done = read_range(store, source, inventory_id, number)
+    if done is None or all(store.exists(part.name) for part in done.parts):
+        return done
+    store.delete(inventory_range_name(source, inventory_id, number))
+    return None
+
+
 def missing_ranges(store: StateStore, division: Division) -> list[int]:
-    """Return the numbers of the ranges that were not listed, by one listing of the inventory's folder.
+    """Return the numbers of the ranges that were not listed, or whose rows are gone, by one listing of the inventory's folder.
 
     Raises:
         StateError: the state can't be read.
     """
     source, inventory_id = division.source, division.inventory_id
     present = {*store.names(inventory_folder(source, inventory_id))}
-    names = (inventory_range_name(source, inventory_id, number) for number in range(division.ranges))
-    return [number for number, name in enumerate(names) if name not in present]
+
+    def is_there(number: int) -> bool:
+        if inventory_range_name(source, inventory_id, number) not in present:
+            return False
+        listed = read_range(store, source, inventory_id, number)
+        return listed is not None and present.issuperset(part.name for part in listed.parts)
+
+    return [number for number in range(division.ranges) if not is_there(number)]
 
 
 def _listed_before(store: StateStore, source: str, inventory_id: str, number: int) -> ListedRange | None:
