@@ -70,7 +70,9 @@ def advice_for(name: str) -> str:
 MISSING: Final = "is missing"
 """How the problem begins of a file that a listing does not have; see ``damaged``."""
 LEFT_OUT: Final = "is there, but a listing of its folder left it out"
-ADVICE_LEFT_OUT: Final = "Nothing has to be restored: run again. If that lasts, find out what answers instead of the store, e.g. the page of a proxy"
+ADVICE_LEFT_OUT: Final = (
+    "Nothing has to be restored: run again. If that lasts, find out what answers instead of the store, e.g. a proxy"
+)
 
 
 def damaged(store: StateStore, name: str, problem: str) -> StateCorruptError:
