@@ -278,16 +278,6 @@ def missing_ranges(store: StateStore, division: Division) -> list[int]:
     return [number for number in range(division.ranges) if not is_there(number)]
 
 
-def _listed_before(store: StateStore, source: str, inventory_id: str, number: int) -> ListedRange | None:
-    done = read_range(store, source, inventory_id, number)
-    if done is None or all(store.exists(part.name) for part in done.parts):
-        return done
-    # Nothing can be read of it any more, so it was not listed. Of two processes that find that out one may remove the
-    # other's new note: then the range is listed once more, or the commit asks for it.
-    store.delete(inventory_range_name(source, inventory_id, number))
-    return None
-
-
 def _note(store: StateStore, source: str, inventory_id: str, listed: ListedRange) -> ListedRange:
     """Say that a range was listed; of two processes that listed it the first is believed.
 

@@ -6,6 +6,7 @@ Files are created once, so nothing is planned or sent twice because of it; these
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,10 +48,10 @@ def store() -> Forgetful:
     store = Forgetful(MemoryStore(), "memory://state")
     source = SourceSettings(name="fleet", uri="s3://bucket/", url_style="s3")
     for night in range(2):
-        at = NOON + timedelta(days=night)
+        clock = partial(NOON.__add__, timedelta(days=night))
         keys = [f"{number}.jpg" for number in range(night + 1)]
-        take_inventory(lister=KeysLister(keys), store=store, source="fleet", clock=lambda at=at: at)
-        plan_source(store=store, source=source, clock=lambda at=at: at + timedelta(hours=1))
+        take_inventory(lister=KeysLister(keys), store=store, source="fleet", clock=clock)
+        plan_source(store=store, source=source, clock=clock)
     return store
 
 

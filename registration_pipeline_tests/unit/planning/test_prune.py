@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import obstore
@@ -44,8 +45,9 @@ def in_a_bucket(_: Path) -> Put:
 def test_files_of_others_are_left_where_they_are(place: Callable[[Path], Put], tmp_path: Path) -> None:
     store, put = place(tmp_path)
     for day in range(3):
-        at = NOON + timedelta(days=day)
-        take_inventory(lister=KeysLister(["a"]), store=store, source="fleet", clock=lambda at=at: at)
+        take_inventory(
+            lister=KeysLister(["a"]), store=store, source="fleet", clock=partial(NOON.__add__, timedelta(days=day))
+        )
     reports = [f"failure_log/202611{day}T020000000000Z.csv" for day in (21, 22)]
     reports += [
         f"audit/202611{day}T030000000000Z/{name}" for day in (21, 22) for name in ("_SUCCESS.json", "findings.csv")
