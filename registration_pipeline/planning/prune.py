@@ -67,11 +67,14 @@ def prunable_inventories(store: StateStore, source: str, *, before: datetime) ->
     Raises:
         StateError: the state can't be read.
     """
+    present = store.folders(inventory_folder(source))
     newest, latest = latest_inventory(store, source), load_history(store, source).latest
-    needed = {newest.inventory_id if newest else None, latest.inventory_id if latest else None}
+    if newest is None:
+        return []  # none is committed; or a listing left them out, and the newest must not be removed because of it
+    needed = {newest.inventory_id, latest.inventory_id if latest else None}
     return [
         inventory_id
-        for inventory_id in store.folders(inventory_folder(source))
+        for inventory_id in present
         if inventory_id not in needed
         and not store.exists(inventory_writer_name(source, inventory_id))
         and _began_before(inventory_id, before)
