@@ -80,11 +80,10 @@ class ProjectResource(dg.ConfigurableResource):
         """
         storage = {"s3": self.s3, "gcs": self.gcs, "azure": self.azure, **(of_host or {})}
         clients = ResourceClients(SettingsClients(os.environ), **storage)
-        project = Project(self.settings, os.environ, clients=clients, held=self._held, longest_wait=longest_wait())
+        known = {"clients": clients, "held": self._held, "opened": self._store, "longest_wait": longest_wait()}
+        project = Project(self.settings, os.environ, **known)
         source = project.source(name)
-        if self._store is None:
-            self._store = project.store
-        vars(project)["store"] = self._store  # a cached property
+        self._store = project.store
         if name not in self._checked:
             ensure_layout(project.store, name, utc_now())
             self._checked.add(name)

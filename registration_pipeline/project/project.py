@@ -54,6 +54,7 @@ class Project:
         clients: give the clients that list the sources; None: those of their settings and of the environment.
         held: what was read of the state last; the steps of a run hand it on.
         longest_wait: seconds that a submission waits for another process before it gives up; None: until it is its turn.
+        opened: the store of the state, where it is open already; None: it is opened when it is needed.
     """
 
     settings: Settings
@@ -61,6 +62,7 @@ class Project:
     clients: "StoreClients | None" = None
     held: "Held" = field(repr=False, compare=False, default_factory=dict)
     longest_wait: float | None = None
+    opened: "StateStore | None" = field(repr=False, compare=False, default=None)
 
     @classmethod
     def load(cls, config: Path | None = None, environ: Mapping[str, str] | None = None) -> "Project":
@@ -82,7 +84,7 @@ class Project:
         """The state."""
         from registration_pipeline.state.factory import open_state_store
 
-        return open_state_store(self.settings.state)
+        return self.opened or open_state_store(self.settings.state)
 
     @cached_property
     def gateway(self) -> "RegistrationGateway":
