@@ -19,8 +19,8 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 
 from benchmarks.celery_cluster import SHIPPED
 from benchmarks.redis_server import RedisServer, free_port, redis_program, redis_server
-from registration_pipeline.errors import ServiceUnavailableError
-from registration_pipeline.orchestration.celery.broker import ask_broker
+from registration_pipeline.errors import ConfigurationError, ServiceUnavailableError
+from registration_pipeline.orchestration.celery.broker import address_of, ask_broker
 from registration_pipeline.orchestration.celery.launcher import RegistrationRunLauncher, RunNotSentError
 from registration_pipeline.orchestration.preflight import run_all_checks
 from registration_pipeline.orchestration.private_dagster import (
@@ -253,3 +253,42 @@ def test_check_counts_the_workers_of_the_queues_that_the_source_needs(
         both = celery_finding(tmp_path, key_ranges=4)
         assert both.is_remark
         assert "; 1 worker on the queue dagster; 0 workers on the queue dagster-steps; steps wait" in both.detail
+
+
+@pytest.mark.parametrize(
+    ("broker", "says"),
+    [
+        (None, "the environment variable CELERY_BROKER_URL is not set; set it as on the machine of the daemon"),
+        (f"carrier-pigeon://:{SECRET}@loft/0", "has an address that Celery can't use (KeyError: 'No such transport"),
+        (f"redis://:{SECRET}@host:a-port/0", "has an address that Celery can't use (ValueError"),
+    ],
+    ids=["unset", "unknown", "no port"],
+)
+def test_check_names_an_address_that_is_missing_or_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broker: str | None, says: str
+) -> None:
+    monkeypatch.delenv("CELERY_BROKER_URL", raising=False)
+    if broker is not None:
+        monkeypatch.setenv("CELERY_BROKER_URL", broker)
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", BACKEND)
+
+    found = celery_finding(tmp_path)
+
+    assert isinstance(found.error, ConfigurationError)
+    assert says in found.detail
+    assert SECRET not in found.detail
+
+
+@pytest.mark.parametrize(
+    ("urls", "said"),
+    [
+        (f"redis://:{SECRET}@host:6379/0?password={SECRET}", "redis://host:6379/0"),
+        (f"sentinel://:{SECRET}@a:1;sentinel://:{SECRET}@b:2", "sentinel://a:1;sentinel://b:2"),
+        (f"db+postgresql://dagster:{SECRET}@db:5432/results", "db+postgresql://db:5432/results"),
+        (f"redis://:/{SECRET}?{SECRET}@host:6379/0", "redis://host:6379/0"),
+        ("memory://", "memory://"),
+    ],
+    ids=["Redis", "several", "Postgres", "not encoded", "memory"],
+)
+def test_an_address_is_shown_without_credentials(urls: str, said: str) -> None:
+    assert address_of(urls) == said

@@ -4,7 +4,6 @@ What does not belong here: what follows for a run (``launcher.py``) or for a pre
 """
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from kombu.exceptions import OperationalError
 
@@ -44,7 +43,8 @@ def ask_broker(app: Any, seconds: float = BROKER_SECONDS) -> None:
         raise SilentBrokerError(str(error).rstrip(".") or type(error).__name__) from None
 
 
-def address_of(url: str) -> str:
-    """Return where a broker or a result backend is: its URL without user, password and options."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def address_of(urls: str) -> str:
+    """Return where a broker or a result backend is: its URL, or several behind ``;``, without users, passwords and options."""
+    # Not by the rules of URLs: with a password that is not encoded as it should be, these would show a part of it.
+    parts = [url.partition("://") for url in urls.split(";")]
+    return ";".join(f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}" for scheme, _, rest in parts)
