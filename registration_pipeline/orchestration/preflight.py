@@ -115,7 +115,9 @@ def _celery(project: Project, source: SourceSettings, asked: AskedServices) -> s
         if use.queue is not None:
             workers = found.listening.get(use.queue, 0)
             said[f"{counted(workers, 'worker')} on the queue {use.queue}"] = None
-            lonely += [f"{use.waiting} wait until a worker is started with `--queues {use.queue}`"] * (not workers)
+            lonely += [f"until a worker is started with `--queues {use.queue}`, {use.waiting} {use.until}"] * (
+                not workers
+            )
     return Remark("; ".join([*said, *lonely])) if lonely else "; ".join(said)
 
 

@@ -24,12 +24,14 @@ class CeleryUse:
         app: Celery's.
         queue: where the source's tasks wait for a worker; None: it has none there.
         waiting: what waits there.
+        until: what it does as long as no worker listens.
     """
 
     setting: str
     app: Any
     queue: str | None
     waiting: str
+    until: str
 
 
 def use_of_launcher(instance: InstanceRef, source: SourceSettings) -> CeleryUse | None:
@@ -38,7 +40,8 @@ def use_of_launcher(instance: InstanceRef, source: SourceSettings) -> CeleryUse 
     if not isinstance(launcher, CeleryRunLauncher):
         return None
     queue = source.run_tags.get(DAGSTER_CELERY_QUEUE_TAG, launcher.default_queue)
-    return CeleryUse("run_launcher.config of dagster.yaml", launcher.celery, queue, "runs")
+    until = "fail after run_monitoring.start_timeout_seconds"
+    return CeleryUse("run_launcher.config of dagster.yaml", launcher.celery, queue, "runs", until)
 
 
 def use_of_executor(settings: Settings, source: SourceSettings) -> CeleryUse | None:
@@ -50,4 +53,4 @@ def use_of_executor(settings: Settings, source: SourceSettings) -> CeleryUse | N
     addresses = {name: secret.get_secret_value() if secret else None for name, secret in options.items()}
     app: Any = make_app({**addresses, "config_source": dict(OPTIONS)})  # type: ignore[no-untyped-call]
     queue = source.op_tags.get(DAGSTER_CELERY_QUEUE_TAG, STEPS_QUEUE) if source.key_ranges > 1 else None
-    return CeleryUse("executor of registration.yaml", app, queue, "steps")
+    return CeleryUse("executor of registration.yaml", app, queue, "steps", "wait")
