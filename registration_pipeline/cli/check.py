@@ -7,7 +7,7 @@ from pathlib import Path
 from registration_pipeline.cli.output import print_findings, print_json, say
 from registration_pipeline.cli.session import DONE, open_project
 from registration_pipeline.counted import counted
-from registration_pipeline.orchestration.preflight import run_all_checks
+from registration_pipeline.orchestration.preflight import AskedServices, run_all_checks
 from registration_pipeline.project.preflight import SAME_FOR_ALL, Finding
 
 
@@ -18,8 +18,9 @@ def check_sources(config: Path | None, names: Sequence[str], *, as_json: bool) -
     lines: list[Finding] = []
     sources = project.chosen(names)
     shown = set[tuple[str, str]]()
+    asked: AskedServices = {}
     for source in sources:
-        for finding in run_all_checks(project, source):
+        for finding in run_all_checks(project, source, asked):
             findings.append(finding)
             said = (finding.what, finding.detail)
             if as_json or said in shown:

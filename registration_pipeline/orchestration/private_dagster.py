@@ -44,6 +44,9 @@ from dagster._core.definitions.reconstruct import ReconstructableJob, Reconstruc
 # Ends a step as an interruption does: a run that was marked as canceling is canceled then.
 from dagster._core.errors import DagsterExecutionInterruptedError
 
+# Raised by a launcher, it is one of the two errors after which the daemon puts a run back into the queue.
+from dagster._core.errors import DagsterUserCodeUnreachableError as UnreachableError
+
 # What a "planned" event, a materialization and an observation hold, for events that are stored in batches.
 from dagster._core.events import AssetMaterializationPlannedData, AssetObservationData, StepMaterializationData
 
@@ -59,8 +62,8 @@ from dagster._core.execution.retries import RetryMode
 # Opens an instance with settings on top of its dagster.yaml.
 from dagster._core.instance.ref import InstanceRef
 
-# What a launcher says of the worker of a run.
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+# What a launcher is given, and says of the worker of a run.
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 
 # Where the UI finds the job of a run again: code location, repository, job.
 from dagster._core.remote_origin import (
@@ -121,6 +124,7 @@ __all__ = [
     "IJob",
     "InMemoryJob",
     "InstanceRef",
+    "LaunchRunContext",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
     "ModuleCodePointer",
@@ -131,6 +135,7 @@ __all__ = [
     "RetryMode",
     "SqlStorage",
     "StepMaterializationData",
+    "UnreachableError",
     "WorkerStatus",
     "delete_dynamic_partitions",
     "delete_events_of_run",

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 INSTANCE = "Dagster instance"
-"""What the shell checks besides."""
-SAME_FOR_ALL = frozenset({"configuration", "state", "messages", INSTANCE})
+CELERY = "Celery"
+"""What the shell checks besides; Celery where it starts runs or executes steps."""
+SAME_FOR_ALL = frozenset({"configuration", "state", "messages", INSTANCE, CELERY})
 """What is checked for all sources at once, as far as the answer is the same."""
 _TRIES = 3  # a person waits for a preflight
 _AGAIN = "Check again later."

@@ -15,6 +15,7 @@ from dagster._core.definitions.dependency import NodeHandle
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dagster._core.remote_representation.external_data import asset_node_snaps_from_repo
 from dagster._core.storage.event_log.schema import ConcurrencyLimitsTable
+from dagster._daemon.run_coordinator import queued_run_coordinator_daemon
 from dagster_celery import executor as celery_executor
 
 from registration_pipeline.orchestration import private_dagster
@@ -89,12 +90,14 @@ TESTED_BELOW = {
     "IJob",
     "InMemoryJob",
     "InstanceRef",
+    "LaunchRunContext",
     "LoadableTargetOrigin",
     "ManagedGrpcPythonEnvCodeLocationOrigin",
     "ModuleCodePointer",
     "RemoteJobOrigin",
     "RemoteRepositoryOrigin",
     "RetryMode",
+    "UnreachableError",
     "WorkerStatus",
     "delete_dynamic_partitions",
     "has_event_tags",
@@ -232,6 +235,14 @@ def test_a_step_is_given_to_celery_by_an_application_and_what_its_loop_passes() 
 
 def test_a_worker_runs_or_has_failed() -> None:
     assert {status.value for status in (WorkerStatus.RUNNING, WorkerStatus.FAILED)} == {"RUNNING", "FAILED"}
+
+
+def test_an_error_of_a_launcher_puts_a_run_back_into_the_queue() -> None:
+    """Done by the daemon in ``test_celery_broker.py``."""
+    daemon = inspect.getsource(queued_run_coordinator_daemon)
+
+    assert private_dagster.UnreachableError.__name__ in daemon
+    assert list(inspect.signature(private_dagster.LaunchRunContext).parameters) == ["dagster_run", "workspace"]
 
 
 def test_a_run_may_have_an_id_made_before_it() -> None:

@@ -1,21 +1,43 @@
 """Starts runs as tasks of Celery workers, and says of a run whether its worker still has it.
 
 Dagster's launcher believes what is stored of the task, so that a run whose machine is gone would never end and keep its places
-in pools; it takes a task whose result was lost or has expired for dead; and it fails for runs that a command executes itself.
-What does not belong here: what is done with a run whose worker is gone: Dagster's ``run_monitoring`` marks it as failed, and
-``run_retries`` repeats it.
+in pools; it takes a task whose result was lost or has expired for dead; it fails for runs that a command executes itself; and
+a run that it can't send, because the broker is away, has failed for good: ours stays in the queue, for as long as
+``run_queue`` of ``dagster.yaml`` says. What does not belong here: what is done with a run whose worker is gone: Dagster's
+``run_monitoring`` marks it as failed, and ``run_retries`` repeats it.
 """
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from dagster import DagsterRun, Field, IntSource
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
+from registration_pipeline.orchestration.celery.broker import (
+    SilentBrokerError,
+    address_of,
+    ask_broker,
+    broker_errors,
+)
 from registration_pipeline.orchestration.celery.options import OPTIONS
 from registration_pipeline.orchestration.celery.signs import LOST_SECONDS, Signs
-from registration_pipeline.orchestration.private_dagster import CheckRunHealthResult, WorkerStatus
+from registration_pipeline.orchestration.private_dagster import (
+    CheckRunHealthResult,
+    LaunchRunContext,
+    UnreachableError,
+    WorkerStatus,
+)
+
+_WHAT_TO_DO = (
+    "Start it, or correct the address (run_launcher.config.broker of dagster.yaml, CELERY_BROKER_URL). Until then the run is "
+    "put back into the queue, up to run_queue.max_user_code_failure_retries times; a run that has failed after that has to be "
+    "launched again"
+)
+
+
+class RunNotSentError(UnreachableError):
+    """The broker does not answer. Dagster's daemon puts a run back into its queue for errors of this kind only."""
 
 
 class RegistrationRunLauncher(CeleryRunLauncher):
@@ -44,6 +66,28 @@ class RegistrationRunLauncher(CeleryRunLauncher):
     def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> Self:
         """See ``ConfigurableClass``."""
         return cls(inst_data=inst_data, **config_value)
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Send the run to the workers.
+
+        Raises:
+            RunNotSentError: the broker does not answer.
+        """
+        broker = address_of(self.celery.connection_for_write().as_uri())
+        try:
+            # Before the sending, which waits longer, and after which a task may be there although no answer came.
+            ask_broker(self.celery)
+            super().launch_run(context)
+        except SilentBrokerError as error:
+            self._keep(context.dagster_run, f"The Celery broker {broker} does not answer ({error}): nothing was sent.")
+        except broker_errors(self.celery) as error:
+            sent = "whether the run was sent is not known. If it is sent twice, one of the two is executed."
+            self._keep(context.dagster_run, f"The Celery broker {broker} has stopped answering ({error}): {sent}")
+
+    def _keep(self, run: DagsterRun, what: str) -> NoReturn:
+        said = f"{what} {_WHAT_TO_DO}."
+        self._instance.report_engine_event(said, run)
+        raise RunNotSentError(said) from None
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Return whether a worker has the run; Dagster asks for each that has started."""

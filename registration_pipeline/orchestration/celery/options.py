@@ -7,7 +7,7 @@ docs/deployment/celery.md. What does not belong here: addresses, which are ``CEL
 from typing import Any
 
 PUBLISH_SECONDS = 60
-"""How long a run waits for a broker that restarts before its launch has failed."""
+"""How long it is tried to send a run or a step to a broker that restarts meanwhile."""
 
 STEPS_QUEUE = "dagster-steps"
 """Steps have a queue, and workers, of their own: a run waits for its steps, and runs on all workers would wait for ever."""
