@@ -35,6 +35,12 @@ STAGES = ("inventory", "chunk_plan", "manifest", "registration", "failure_log")
 SECRET = "https://hooks.slack.example/T-4711-SECRET"
 
 
+@pytest.fixture(autouse=True)
+def no_load_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster leaves the load of a code location set that a command in this process has begun; then building belongs to that."""
+    monkeypatch.setattr(DefinitionsLoadContext, "_instance", None)
+
+
 def settings_of(folder: Path, *sources: str, **more: object) -> Settings:
     """Write and load a configuration with these sources, each in a folder of its own."""
     for name in sources:
