@@ -11,7 +11,7 @@ from registration_pipeline.errors import ConfigurationError
 from registration_pipeline.orchestration.engine_tags import kubernetes_tags, refuse_wrong_tags
 from registration_pipeline.orchestration.runs.instance import dagster_home, home_of_another
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
-from registration_pipeline.orchestration.runs.storage_trouble import silent_storage
+from registration_pipeline.orchestration.runs.storage_trouble import is_sqlite, silent_storage
 from registration_pipeline.project.preflight import INSTANCE, Finding, run_checks
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
@@ -19,6 +19,8 @@ from registration_pipeline.state.trial import try_folder
 
 _DAGSTER_SECONDS = 10.0
 """Dagster's storages try to connect for up to a minute; a person waits for a preflight."""
+_SQLITE_SECONDS = 30.0
+"""Files need no try to connect; they are only slow, where the machine is busy."""
 
 
 def run_all_checks(project: Project, source: SourceSettings) -> Iterator[Finding]:
@@ -44,9 +46,10 @@ def _dagster(project: Project) -> str:
             "that can",
             key="DAGSTER_HOME",
         ) from error
+    seconds = _SQLITE_SECONDS if is_sqlite(home) else _DAGSTER_SECONDS
     try:
-        said = within(_DAGSTER_SECONDS, lambda: ask_instance(project.settings, project.environ))
+        said = within(seconds, lambda: ask_instance(project.settings, project.environ))
     except TooLongError:
-        raise silent_storage(home, _DAGSTER_SECONDS) from None
+        raise silent_storage(home, seconds) from None
     warning = home_of_another(project.settings, project.environ)
     return f"{said}; but {warning}" if warning else said
