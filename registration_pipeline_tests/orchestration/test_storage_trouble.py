@@ -178,7 +178,7 @@ SILENT = {
     "a server": ("storage: {postgres: {postgres_db: {}}}", "database did not answer within 10 s. Start it, or"),
     "a server for runs": (
         "run_storage: {module: dagster_postgres, class: PostgresRunStorage}\n"
-        + "schedule_storage: {module: dagster, class: SqliteScheduleStorage}",
+        "schedule_storage: {module: dagster, class: SqliteScheduleStorage}",
         "database did not answer within 10 s. Start it, or",
     ),
 }
