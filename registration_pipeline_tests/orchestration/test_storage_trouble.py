@@ -177,8 +177,7 @@ SILENT = {
     "SQLite": ("storage: {sqlite: {base_dir: /data}}", "SQLite files could not be opened within 10 s"),
     "a server": ("storage: {postgres: {postgres_db: {}}}", "database did not answer within 10 s. Start it, or"),
     "a server for runs": (
-        "run_storage: {module: dagster_postgres, class: PostgresRunStorage}\n"
-        "schedule_storage: {module: dagster, class: SqliteScheduleStorage}",
+        yaml.safe_dump({"run_storage": {"module": "dagster_postgres"}, "schedule_storage": {"class": "SqliteStorage"}}),
         "database did not answer within 10 s. Start it, or",
     ),
 }
