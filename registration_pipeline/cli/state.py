@@ -17,12 +17,14 @@ from registration_pipeline.counted import counted
 from registration_pipeline.errors import UsageError
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.planning.prune import (
+    left_in,
     prunable_inventories,
     prunable_reports,
     prune_inventories,
     prune_reports,
 )
 from registration_pipeline.project.project import utc_now
+from registration_pipeline.state.layout import inventory_folder
 from registration_pipeline.verification.state import verify_state
 
 if TYPE_CHECKING:
@@ -76,13 +78,17 @@ def prune_source(config: Path | None, name: str, *, days: int, yes: bool, as_jso
         _ask(project.store, source.name, before)
     removed = prune_inventories(project.store, source.name, before=before)
     reports = prune_reports(project.store, source.name, before=before)
+    folders = [inventory_folder(source.name, inventory_id) for inventory_id in removed]
+    foreign = left_in(project.store, [*folders, *(name for name in reports if name.endswith("/"))])
     if as_json:
-        print_json({"source": source.name, "removed": removed, "reports": reports})
+        print_json({"source": source.name, "removed": removed, "reports": reports, "foreign": foreign})
         return DONE
     for inventory_id in removed:
         say(escape(f"removed {project.store.location(f'{source.name}/inventory/{inventory_id}/')}"))
     for report in reports:
         say(escape(f"removed {project.store.location(report)}"))
+    for theirs in foreign:
+        say(escape(printable(f"{_where(project.store, theirs)} stays: it is not a file of the pipeline. Delete it.")))
     say(f"{source.name}: {_counts(len(removed), reports)} removed.")
     return DONE
 

@@ -149,6 +149,7 @@ __all__ = [
     "schedule_execution_time_iterator",
     "sql_event_log",
     "sqlite_event_log",
+    "step_failure",
     "submit_celery_step",
 ]
 
@@ -174,6 +175,25 @@ def sql_event_log(storage: object) -> "SqlEventLogStorage | None":
     from dagster._core.storage.event_log import SqlEventLogStorage
 
     return storage if isinstance(storage, SqlEventLogStorage) else None
+
+
+def step_failure(plan_context: Any, step: Any, kind: str, message: str) -> str:
+    """Store that a step has failed of which no process is left that could say so, and return the event as a worker does.
+
+    Args:
+        plan_context: of the executor.
+        step: of the plan.
+        kind: the name of the error's class.
+        message: what has happened.
+    """
+    from dagster import DagsterEvent
+    from dagster._core.execution.plan.objects import StepFailureData
+    from dagster._serdes import serialize_value
+    from dagster_shared.error import SerializableErrorInfo
+
+    error = SerializableErrorInfo(message, [], kind)
+    failure = StepFailureData(error=error, user_failure_data=None)  # type: ignore[no-untyped-call]
+    return serialize_value(DagsterEvent.step_failure_event(plan_context.for_step(step), failure))
 
 
 def submit_celery_step(app: Any, *arguments: Any) -> Any:

@@ -18,6 +18,7 @@ from registration_pipeline.planning.wave import Wave, is_wave_id, load_wave, wav
 from registration_pipeline.state.ahead import each
 from registration_pipeline.state.damage import damaged
 from registration_pipeline.state.layout import COMMIT_MARKER, census_folder, lineage_name, plan_folder
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.sealed import sealed_json
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def discard_uncommitted(store: StateStore, history: PlanHistory, wave: Wave) -> 
     def leftovers(folder_of: Callable[..., str]) -> list[str]:
         wave_ids = store.folders(folder_of(wave.source))
         searched = [one for one in wave_ids if one not in done and is_wave_id(one) and wave_order(one) <= newest]
-        names = each(store, lambda wave_id: list(store.names(folder_of(wave.source, wave_id))), searched)
+        names = each(store, lambda wave_id: list(own_names(store, folder_of(wave.source, wave_id))), searched)
         return [name for name in chain(*names) if name not in kept and name.endswith(".parquet")]
 
     found = [*chain(*each(store, leftovers, (plan_folder, census_folder)))]

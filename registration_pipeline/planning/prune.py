@@ -30,7 +30,7 @@ def prune_inventories(store: StateStore, source: str, *, before: datetime) -> li
     """Remove the inventories that began before a time, but for the newest one and the one that was planned last.
 
     Status, audits and the next plan read only these two. The marker goes first: without it the rest is never read, and a
-    process that dies here leaves what the next call removes.
+    process that dies here leaves what the next call removes. What others have put into a folder stays (``left_in``).
 
     Args:
         store: the state.
@@ -47,9 +47,18 @@ def prune_inventories(store: StateStore, source: str, *, before: datetime) -> li
     for inventory_id in removed:
         folder = inventory_folder(source, inventory_id)
         store.delete(folder + COMMIT_MARKER)
-        for name in list(store.names(folder)):
+        for name in list(own_names(store, folder)):
             store.delete(name)
     return removed
+
+
+def left_in(store: StateStore, folders: Iterable[str]) -> list[str]:
+    """Return the names below some folders that were pruned: of files that the pipeline did not write.
+
+    Raises:
+        StateError: the state can't be listed.
+    """
+    return [name for folder in folders for name in store.names(folder)]
 
 
 def prunable_inventories(store: StateStore, source: str, *, before: datetime) -> list[str]:
@@ -58,14 +67,18 @@ def prunable_inventories(store: StateStore, source: str, *, before: datetime) ->
     Raises:
         StateError: the state can't be read.
     """
+    present = store.folders(inventory_folder(source))
     newest, latest = latest_inventory(store, source), load_history(store, source).latest
-    needed = {newest.inventory_id if newest else None, latest.inventory_id if latest else None}
+    if newest is None:
+        return []  # none is committed; or a listing left them out, and the newest must not be removed because of it
+    needed = {newest.inventory_id, latest.inventory_id if latest else None}
     return [
         inventory_id
-        for inventory_id in store.folders(inventory_folder(source))
+        for inventory_id in present
         if inventory_id not in needed
         and not store.exists(inventory_writer_name(source, inventory_id))
         and _began_before(inventory_id, before)
+        and _has_own(store, inventory_folder(source, inventory_id))
     ]
 
 
@@ -84,9 +97,10 @@ def prunable_reports(store: StateStore, source: str, *, before: datetime) -> lis
     whole = (audit_id for audit_id in reversed(audits) if store.exists(audit_folder(source, audit_id) + COMMIT_MARKER))
     old_logs = _before(sorted(logs)[:-1], before)
     old_audits = _before([one for one in audits if one < next(whole, "")], before) if audits else []
+    folders = (audit_folder(source, audit_id) for audit_id in old_audits)
     return [
         *(name for log_id in old_logs for name in logs[log_id]),
-        *(audit_folder(source, audit_id) for audit_id in old_audits),
+        *(folder for folder in folders if _has_own(store, folder)),
     ]
 
 
@@ -101,9 +115,13 @@ def prune_reports(store: StateStore, source: str, *, before: datetime) -> list[s
         is_audit = name.endswith("/")
         if is_audit:
             store.delete(name + COMMIT_MARKER)
-        for file in list(store.names(name)) if is_audit else [name]:
+        for file in list(own_names(store, name)) if is_audit else [name]:
             store.delete(file)
     return removed
+
+
+def _has_own(store: StateStore, folder: str) -> bool:
+    return next(own_names(store, folder), None) is not None
 
 
 def _before(ids: Iterable[str], before: datetime) -> list[str]:

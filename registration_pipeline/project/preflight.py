@@ -4,6 +4,7 @@ What belongs here is the list of checks that need no Dagster; errors and their w
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ _AGAIN = "Check again later."
 """What to do about an Encord that does not respond: a check has nothing that could be lost."""
 _CHECK_SECONDS = {"state": 15.0, "bucket": 25.0}
 """For each check as a whole, whatever the services behind it do: a source whose services are all silent takes 90 s."""
+_LISTING_SECONDS = 5.0
+"""For listing the state: a part of its seconds."""
 _ENCORD_SECONDS = 20.0
 """For asking Encord again, besides the time that one reply may take."""
 _ENCORD_UNREACHABLE = (ServiceUnavailableError, CredentialsError, ConfigurationError)
@@ -154,6 +157,9 @@ def _state(project: Project, source: SourceSettings) -> str:
     if "://" in uri:
         project.store.require_exclusive_create()
         try_writing(project.store)
+        # An object whose key can't be listed would halt every command. What takes longer to list is many files.
+        with suppress(TooLongError):
+            within(_LISTING_SECONDS, lambda: list(project.store.names(f"{source.name}/")))
         return f"{uri} can be read and written, and creates a file only once"
     try_writing(project.store)
     return f"{uri} can be read and written"

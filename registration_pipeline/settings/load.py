@@ -390,6 +390,8 @@ def _nearest(key: str, known: Sequence[str]) -> list[str]:
 
 
 def _unknown_key(key: str, known: Sequence[str]) -> str:
+    if not known:
+        return "unknown key; there is nothing to set here: remove it"
     nearest = _nearest(key, known)
     hint = f"did you mean '{nearest[0]}'?" if nearest else f"known here: {', '.join(known)}"
     return f"unknown key; {hint}"

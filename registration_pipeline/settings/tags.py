@@ -54,14 +54,12 @@ def tag_text(value: Any) -> str:
         value: text, a number, true or false, or lists and mappings of these.
 
     Raises:
-        ValueError: it is null, or holds something that JSON does not have.
+        ValueError: it is null, or holds something that JSON does not have, or text that is not Unicode.
     """
     if value is None:
         raise ValueError("has no value; give one, or leave the tag out")
-    if isinstance(value, str):
-        return value
-    _refuse_what_json_lacks(value)
-    return json.dumps(value)
+    _refuse_what_is_not_kept(value)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 Tags = dict[str, Annotated[str, BeforeValidator(tag_text)]]
@@ -97,11 +95,24 @@ def _problem(setting: str, key: str, value: str) -> str | None:
     )
 
 
-def _refuse_what_json_lacks(value: Any) -> None:
+def _refuse_what_is_not_kept(value: Any) -> None:
+    if isinstance(value, str):
+        _refuse_half_characters(value)
     if isinstance(value, date):
         raise ValueError("holds a date, which JSON does not have; put it in quotes")  # noqa: TRY004 - pydantic takes these
     if isinstance(value, float) and not isfinite(value):
         raise ValueError("holds a number that JSON does not have; write a finite one")
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
-    for one in inner:
-        _refuse_what_json_lacks(one)
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    for one in value if isinstance(value, (list, tuple)) else ():
+        _refuse_what_is_not_kept(one)
+
+
+def _refuse_half_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(text[error.start]):04x}"
+        raise ValueError(
+            f"holds {half}, half of a character, which no database keeps; write the character itself"
+        ) from None

@@ -150,7 +150,8 @@ def _list_what_is_missing(
     if found is not None and missing:
         count = counted(len(missing), "key range")
         notify(
-            f"{source.name}: the run was interrupted before {count} of {division.ranges} had a step; this step lists the rest."
+            f"{source.name}: the run was interrupted before {count} of {division.ranges} had a step, or files were removed; "
+            "this step lists what is missing."
         )
     for number in missing:
         list_key_range(project, source, division.inventory_id, number, log)

@@ -33,7 +33,7 @@ from registration_pipeline.errors import (
     StateNotFoundError,
 )
 from registration_pipeline.state.exclusive import require_exclusive_create
-from registration_pipeline.state.names import check_name, check_prefix
+from registration_pipeline.state.names import check_name, check_prefix, is_legal
 from registration_pipeline.state.providers import open_provider
 from registration_pipeline.state.refusals import (
     is_undecided,
@@ -161,7 +161,7 @@ class BucketStateStore:
         check_prefix(prefix)
         with self._translated(prefix):
             found = obstore.list_with_delimiter(self._store, prefix)["common_prefixes"]
-        return sorted(PurePosixPath(folder).name for folder in found)
+        return sorted(filter(is_legal, (PurePosixPath(folder).name for folder in found)))
 
     def delete(self, name: str) -> None:
         """See ``StateStore.delete``."""
@@ -247,8 +247,7 @@ class BucketStateStore:
     def _translated(self, name: str, *, is_write: bool = False) -> Iterator[None]:
         """Turn obstore's exceptions into ours.
 
-        Only the service's code or HTTP status is quoted: obstore's own text holds request URLs and response bodies,
-        which can hold signatures and key ids.
+        What is quoted of them is said in ``refusals.py``.
         """
         try:
             yield

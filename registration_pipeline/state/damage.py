@@ -67,13 +67,26 @@ def advice_for(name: str) -> str:
     return advice.format(source=owner.partition("/")[0])
 
 
+MISSING: Final = "is missing"
+"""How the problem begins of a file that a listing does not have; see ``damaged``."""
+LEFT_OUT: Final = "is there, but a listing of its folder left it out"
+ADVICE_LEFT_OUT: Final = (
+    "Nothing has to be restored: run again. If that lasts, find out what answers instead of the store, e.g. a proxy"
+)
+
+
 def damaged(store: StateStore, name: str, problem: str) -> StateCorruptError:
     """Return the error for a file that is not what was written.
+
+    A file that is missing is asked for once more by its name, before a person is sent to a backup: to a listing, whatever XML
+    answers with status 200 is an empty folder, e.g. the page of a proxy.
 
     Args:
         store: the state.
         name: of the file.
         problem: what is wrong, as the end of a sentence that begins with the file: ``is damaged: …``, ``is missing``.
     """
+    if problem.startswith(MISSING) and store.exists(name):
+        return StateCorruptError(f"{store.location(name)} {LEFT_OUT}. {ADVICE_LEFT_OUT}.")
     listed = _VERIFY.format(source=name.partition("/")[0])
     return StateCorruptError(f"{store.location(name)} {problem}. {advice_for(name)}. {listed}.")

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 import pyarrow as pa
 
 from registration_pipeline.errors import StateConflictError, StateError, StateNotFoundError
-from registration_pipeline.state.names import TEMPORARY_PREFIX, check_name, check_prefix
+from registration_pipeline.state.names import TEMPORARY_PREFIX, check_name, check_prefix, is_legal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ class LocalStateStore:
         """See ``StateStore.folders``. A folder without files counts as absent, as it does in a bucket."""
         check_prefix(prefix)
         folder = f"{self._root}/{prefix}"
-        below = [name for name in _entries(folder) if name.endswith("/")]
+        below = [name for name in _entries(folder) if name.endswith("/") and is_legal(name[:-1])]
         return sorted(name[:-1] for name in below if any(_walk(folder + name, name)))
 
     def delete(self, name: str) -> None:

@@ -89,13 +89,13 @@ def read_marker(store: StateStore, folder: str) -> dict[str, Any] | None:
 
 
 def discard_leftovers(store: StateStore, folder: str) -> int:
-    """Remove what a writer that died left in ``folder``; a committed folder is not changed.
+    """Remove what a writer that died left in ``folder``, and nothing that others put there; a committed one is not changed.
 
     Returns:
         how many files were removed.
     """
     removed = 0
-    for name in list(store.names(folder)):
+    for name in list(own_names(store, folder)):
         if store.exists(folder + COMMIT_MARKER):
             break
         store.delete(name)

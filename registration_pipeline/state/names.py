@@ -27,6 +27,15 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_legal(name: str) -> bool:
+    """Return whether ``check_name`` accepts a name; others are of files that something else put into the state."""
+    try:
+        check_name(name)
+    except ValueError:
+        return False
+    return True
+
+
 def check_prefix(prefix: str) -> str:
     """Return ``prefix`` if it names a folder: empty for the whole state, else a legal name and a ``/``.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import InvalidPathError, PermissionDeniedError, UnauthenticatedError
 
 if TYPE_CHECKING:
     from obstore.exceptions import BaseError
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _NO_BUCKET: Final = {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}
 _NO_ROOM: Final = ("HTTP 507", "QuotaExceeded", "StorageFull")
 _OTHER_REGION: Final = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException")
+_RENEW: Final = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired")
+"""Of AWS, with status 400 (S3 API reference, "Error responses"); the first begins ExpiredTokenException, too."""
+_STRANGE_NAME: Final = re.compile(r'invalid path: (?:Error parsing )?Path "(.*?)"(?: contained|: )', re.DOTALL)
 _CODE: Final = re.compile(r"<Code>(\w+)</Code>")
 _STATUS: Final = re.compile(r"status code: (\d{3})")
 _ASKED: Final = re.compile(r"Error performing [A-Z]+ (https?)://(?:[^/?#\s@]*@)?([^/?#\s@]+)")
@@ -83,13 +86,23 @@ def refusal_text(uri: str, location: str, error: BaseError) -> str:
             f"There are no credentials for {location} in the environment, and this machine's own identity can't be asked"
             f"{said}. Set {_CREDENTIALS.get(scheme, 'them')}, or run where a service account or managed identity is attached."
         )
-    return _specific(location, text, said) or _general(location, scheme, error, said)
+    if isinstance(error, InvalidPathError) and (strange := _STRANGE_NAME.search(text)) is not None:
+        return (
+            f"{location} can't be listed: the bucket has an object {strange[1]!r}, which is a name that can't be asked for. "
+            "This program did not write it. Delete that object with the tools of the store (`aws s3 rm`), then run again."
+        )
+    return _specific(location, scheme, text, said) or _general(location, scheme, error, said)
 
 
-def _specific(location: str, text: str, said: str) -> str | None:
+def _specific(location: str, scheme: str, text: str, said: str) -> str | None:
     """Return what is said where the service's code says what is wrong."""
     if "RequestTimeTooSkewed" in said:
         return f"The store refuses access to {location}{said}: this machine's clock is wrong. Set it, best by NTP."
+    if any(code in said for code in _RENEW):
+        return (
+            f"The store refuses access to {location}{said}: the credentials in the environment are not valid any more. "
+            f"Renew {_CREDENTIALS.get(scheme, 'them')}, and AWS_SESSION_TOKEN where they have one, then run again."
+        )
     if any(code in said for code in _OTHER_REGION) or "incorrectly configured region" in text:
         return f"The bucket of {location} is in another region{said}. Set AWS_REGION to the region of the bucket."
     if any(word in said for word in _NO_ROOM):

@@ -52,7 +52,7 @@ class StateStore(Protocol):
         """Yield every name below the folder ``prefix`` (which ends in ``/``), recursively, sorted."""
 
     def folders(self, prefix: str) -> list[str]:
-        """Return the names of the folders directly below ``prefix``, sorted, without slashes."""
+        """Return the names of the folders directly below ``prefix``, sorted, without slashes; none that is not legal."""
 
     def delete(self, name: str) -> None:
         """Remove a leftover that no commit marker vouches for; silent when it is gone already."""

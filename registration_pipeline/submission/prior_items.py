@@ -23,6 +23,7 @@ from registration_pipeline.ids import objects_digest
 from registration_pipeline.objects import KINDS
 from registration_pipeline.state.layout import COMMIT_MARKER, prior_items_folder
 from registration_pipeline.state.markers import FileSet, read_marker
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.parquet import ParquetPartWriter, Part
 from registration_pipeline.state.temporary import temporary_space
 from registration_pipeline.submission.unit_errors import decoded
@@ -180,7 +181,7 @@ class PriorItemsFinder:
     def _clear_strays(self, folder: str, parts: Sequence[Part]) -> None:
         """Remove what processes left that ended before their commit; not earlier, for another one may be about to commit."""
         kept = {folder + COMMIT_MARKER, *(part.name for part in parts)}
-        for name in set(self.store.names(folder)) - kept:
+        for name in {*own_names(self.store, folder)} - kept:
             self.store.delete(name)
 
     def _stored(self, folder: str) -> tuple[Part, ...] | None:

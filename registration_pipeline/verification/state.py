@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from registration_pipeline.errors import StateCorruptError
 from registration_pipeline.notify.records import AlertRecords
 from registration_pipeline.planning.history import load_history
+from registration_pipeline.state.damage import ADVICE_LEFT_OUT, LEFT_OUT, MISSING
 from registration_pipeline.state.identity import identity_problem
 from registration_pipeline.state.layout import (
     alerts_folder,
@@ -70,6 +71,9 @@ def verify_state(store: StateStore, source: str) -> StateReport:
     below = StateReport(upserts)
     _verify_lineage(store, [name for name in names if owner_of(name)[0] == upserts], below)
     report.include(below)
+    for name, damage in report.damaged.items():
+        if damage.problem.startswith(MISSING) and store.exists(name):
+            report.damaged[name] = Damage(name, LEFT_OUT, ADVICE_LEFT_OUT)
     if not report.damaged:
         _compare_numbers(store, report)
     return report

@@ -140,8 +140,9 @@ def test_a_long_file_goes_up_in_parts_and_still_conflicts(
 
 def test_trouble_while_parquet_is_read_keeps_its_own_class(tmp_path: Path) -> None:
     pq.write_table(pa.table({"key": [str(index) * 20 for index in range(200_000)]}), tmp_path / "t.parquet")
-    store = BucketStateStore(MemoryStore(), "memory://state")
-    store.create_from_file("t.parquet", tmp_path / "t.parquet")
+    bucket = MemoryStore()
+    BucketStateStore(bucket, "memory://state").create_from_file("t.parquet", tmp_path / "t.parquet")
+    store = BucketStateStore(bucket, "memory://state")  # of another process: what it wrote itself it has in memory
 
     with store.open("t.parquet") as file:
         parquet = pq.ParquetFile(file)

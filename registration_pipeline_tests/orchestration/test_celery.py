@@ -16,7 +16,7 @@ from celery.result import denied_join_result
 from dagster_celery.executor import _submit_task
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from registration_pipeline.orchestration.celery.executor import StepLostError, WatchedResult
+from registration_pipeline.orchestration.celery.executor import WatchedResult
 from registration_pipeline.orchestration.celery.launcher import RegistrationRunLauncher
 from registration_pipeline.orchestration.celery.signs import Signs
 from registration_pipeline.orchestration.private_dagster import WorkerStatus
@@ -46,8 +46,8 @@ class Clock:
         return self.now
 
 
-def signs_of(app: Celery, clock: Clock, *, waits_in_queue: bool = False) -> Signs:
-    return Signs(app, lost_seconds=60, waits_in_queue=waits_in_queue, answer_seconds=0.01, clock=clock)
+def signs_of(app: Celery, clock: Clock, *, queue: str | None = None) -> Signs:
+    return Signs(app, lost_seconds=60, queue=queue, answer_seconds=0.01, clock=clock)
 
 
 def store(app: Celery, task_id: str, result: object, state: str) -> None:
@@ -79,15 +79,58 @@ def test_a_task_without_a_sign_is_lost_after_a_while_and_says_where_it_was(
     assert ("worker-1@gone" in str(sign)) is is_stored
 
 
-def test_a_step_may_wait_in_the_queue_for_as_long_as_it_takes(app: Celery, one: str) -> None:
+def test_a_step_may_wait_in_the_queue_for_as_long_as_it_takes_and_is_lost_when_it_is_gone_from_there(
+    app: Celery, one: str
+) -> None:
     clock = Clock()
-    signs = signs_of(app, clock, waits_in_queue=True)
+    signs = signs_of(app, clock, queue=one)
+    app.send_task("step", task_id=one, queue=one)
     for clock.now in (0.0, 1e6):
         assert not signs.of(one).is_lost
+    with app.connection_for_write() as connection:
+        assert connection.default_channel.queue_purge(one) == 1
+    for clock.now in (2e6, 2e6 + 59):
+        assert not signs.of(one).is_lost
+    clock.now = 2e6 + 60
+    sign = signs.of(one)
+    assert sign.is_lost
+    assert f"neither in the broker's queue {one} nor at any worker that answers" in str(sign)
+
+
+def test_a_step_is_lost_when_the_broker_has_no_such_queue(app: Celery, one: str) -> None:
+    clock = Clock()
+    signs = signs_of(app, clock, queue=f"never-declared-{one}")
+    for clock.now in (0.0, 59.0):
+        assert not signs.of(one).is_lost
+    clock.now = 60.0
+    assert signs.of(one).is_lost
+
+
+def test_of_a_broker_that_only_counts_any_task_in_the_queue_may_be_the_step(app: Celery, one: str) -> None:
+    clock = Clock()
+    signs = signs_of(app, clock, queue=one)
+    app.send_task("step", task_id=f"{one}-another", queue=one)
+    for clock.now in (0.0, 1e6):
+        assert not signs.of(one).is_lost
+
+
+def test_a_step_that_has_begun_is_lost_with_its_worker(app: Celery, one: str) -> None:
+    clock = Clock()
+    signs = signs_of(app, clock, queue=one)
+    app.send_task("step", task_id=f"{one}-another", queue=one)
     store(app, one, STARTED, "STARTED")
     assert not signs.of(one).is_lost
     clock.now += 60
     assert signs.of(one).is_lost
+
+
+def test_a_step_is_not_lost_while_the_broker_does_not_answer(one: str) -> None:
+    with Celery("tests", broker="redis://127.0.0.1:1/0", backend="cache+memory://") as app:
+        app.conf.broker_transport_options = {"max_retries": 0}
+        clock = Clock()
+        signs = signs_of(app, clock, queue="dagster-steps")
+        for clock.now in (0.0, 1e6):
+            assert not signs.of(one).is_lost
 
 
 def test_a_broker_that_does_not_answer_is_no_sign_either(one: str) -> None:
@@ -116,31 +159,37 @@ def test_a_worker_that_says_that_it_has_the_task_keeps_it_alive(app: Celery) -> 
 
     with start_worker(app, pool="threads", concurrency=2, perform_ping_check=False):
         result = wait.delay()
-        signs = Signs(app, lost_seconds=60, waits_in_queue=False, answer_seconds=0.5, clock=clock)
+        signs = Signs(app, lost_seconds=60, queue=None, answer_seconds=0.5, clock=clock)
+        of_steps = Signs(app, lost_seconds=60, queue="celery", answer_seconds=2, clock=clock)
         deadline = time.monotonic() + 20
-        while result.state != "STARTED" and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for clock.now in (0.0, 100.0, 500.0):
-            sign = signs.of(result.id)
-            assert (sign.ended_as, sign.is_lost) == (None, False)
-        clock.now = 2000.0
+        try:
+            while result.state != "STARTED" and time.monotonic() < deadline:
+                time.sleep(0.02)
+            for clock.now in (0.0, 100.0, 500.0):
+                sign = signs.of(result.id)
+                assert (sign.ended_as, sign.is_lost) == (None, False)
+            result.forget()
+            for clock.now in (600.0, 700.0):
+                assert (result.state, of_steps.of(result.id).is_lost) == ("PENDING", False)
+        finally:
+            clock.now = 2000.0
         result.get(timeout=20)
         assert signs.of(result.id).ended_as == "SUCCESS"
 
 
-def test_the_result_of_a_lost_step_is_an_error_and_that_of_another_its_events(
+def test_the_result_of_a_lost_step_is_its_failure_and_that_of_another_its_events(
     app: Celery, one: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("registration_pipeline.orchestration.celery.executor._LOOK_SECONDS", 0.0)
     clock = Clock()
-    signs = signs_of(app, clock, waits_in_queue=True)
-    lost, ended = (WatchedResult(app.AsyncResult(task_id), signs) for task_id in (one, f"{one}-ended"))
+    signs = signs_of(app, clock, queue="dagster-steps")
+    lost, ended = (WatchedResult(app.AsyncResult(task_id), signs, str.upper) for task_id in (one, f"{one}-ended"))
     store(app, one, STARTED, "STARTED")
     assert not lost.ready()
     clock.now = 60.0
     assert lost.ready()
-    with pytest.raises(StepLostError, match="worker-1@gone"):
-        lost.get()
+    (failure,) = lost.get()
+    assert "WORKER-1@GONE. RE-EXECUTE THE RUN FROM ITS FAILURE" in failure
 
     assert not ended.ready()
     store(app, f"{one}-ended", ["an event"], "SUCCESS")

@@ -77,13 +77,28 @@ def rows_of(items: Sequence[dict[str, Any]]) -> pa.RecordBatch:
     """
     time = INVENTORY_SCHEMA.field("last_modified").type
     columns = [
-        texts([item["name"] for item in items]),
-        int64s(int(item["size"]) for item in items),
-        _times([item["updated"] for item in items], time),
+        texts([_text(item["name"]) for item in items]),
+        int64s(_size(item["size"]) for item in items),
+        _times([_text(item["updated"]) for item in items], time),
         texts([_e_tag(item) for item in items]),
         *(texts([item.get(name) for item in items]) for name in ("storageClass", "contentType", "generation")),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=INVENTORY_SCHEMA)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _size(value: object) -> int:
+    """Return a number of bytes: decimal digits, as Google writes them, or the number itself, as emulators do."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value)
+    if type(value) is int and value >= 0:
+        return value
+    raise ValueError(f"{value!r} is not a size")
 
 
 def _times(written: list[str], kind: pa.DataType) -> pa.Array:

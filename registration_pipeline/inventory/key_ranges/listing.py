@@ -5,7 +5,7 @@ What does not belong here: the commit (``commit.py``), and which process does wh
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -27,7 +27,7 @@ from registration_pipeline.state.sealed import sealed_json
 from registration_pipeline.state.version import ensure_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from registration_pipeline.inventory.claim import RunIsOver
@@ -153,13 +153,9 @@ def begin_listing(
     if inventory_id is None:  # else a process of the run died before it fixed them
         known = {} if is_over is None else {"is_over": is_over}
         inventory_id = claim_for_run(store, source, started_at, runs[0], **known)
-    try:
+    with _given_up_on_error(store, source, inventory_id):
         newest = latest_inventory(store, source)
         boundaries = boundaries_for(store, lister, newest, ranges, least_objects=least_objects)
-    except BaseException:
-        with suppress(StateError):  # what went wrong first matters more
-            give_up_claim(store, source, inventory_id)
-        raise
     return fix_division(
         store,
         Division(
@@ -173,6 +169,16 @@ def begin_listing(
             listed_in=listed_in,
         ),
     )
+
+
+@contextmanager
+def _given_up_on_error(store: StateStore, source: str, inventory_id: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(StateError):  # what went wrong first matters more
+            give_up_claim(store, source, inventory_id)
+        raise
 
 
 def list_range(
@@ -205,13 +211,8 @@ def list_range(
         StateConflictError: the inventory was given up: its run was over, or it took longer than ``claim.ABANDONED_AFTER``.
         StateError: the state can't be read or written.
     """
-    done = read_range(store, source, inventory_id, number)
-    if done is not None:
-        if all(store.exists(part.name) for part in done.parts):
-            return done
-        # Nothing can be read of it any more, so it was not listed. Of two processes that find that out one may remove the
-        # other's new note: then the range is listed once more, or the commit asks for it.
-        store.delete(inventory_range_name(source, inventory_id, number))
+    if (done := _listed_before(store, source, inventory_id, number)) is not None:
+        return done
     division = _require_division(store, source, inventory_id)
     division.require_same_place(lister.description, listed_in)
     after, until = division.bounds(number)
@@ -247,16 +248,34 @@ def read_range(store: StateStore, source: str, inventory_id: str, number: int) -
     return read_record(store, inventory_range_name(source, inventory_id, number), ListedRange.from_json)
 
 
+def _listed_before(store: StateStore, source: str, inventory_id: str, number: int) -> ListedRange | None:
+    """Return a range that was listed; None: it was not, or its rows are gone, and now its note is, too.
+
+    Of two processes that find rows gone one may remove the other's new note: then the range is listed once more.
+    """
+    done = read_range(store, source, inventory_id, number)
+    if done is None or all(store.exists(part.name) for part in done.parts):
+        return done
+    store.delete(inventory_range_name(source, inventory_id, number))
+    return None
+
+
 def missing_ranges(store: StateStore, division: Division) -> list[int]:
-    """Return the numbers of the ranges that were not listed, by one listing of the inventory's folder.
+    """Return the numbers of the ranges that were not listed, or whose rows are gone, by one listing of the inventory's folder.
 
     Raises:
         StateError: the state can't be read.
     """
     source, inventory_id = division.source, division.inventory_id
     present = {*store.names(inventory_folder(source, inventory_id))}
-    names = (inventory_range_name(source, inventory_id, number) for number in range(division.ranges))
-    return [number for number, name in enumerate(names) if name not in present]
+
+    def is_there(number: int) -> bool:
+        if inventory_range_name(source, inventory_id, number) not in present:
+            return False
+        listed = read_range(store, source, inventory_id, number)
+        return listed is not None and present.issuperset(part.name for part in listed.parts)
+
+    return [number for number in range(division.ranges) if not is_there(number)]
 
 
 def _note(store: StateStore, source: str, inventory_id: str, listed: ListedRange) -> ListedRange:

@@ -1,10 +1,10 @@
-"""Dagster's executor of steps on Celery workers, with an end for steps whose worker is gone.
+"""Dagster's executor of steps on Celery workers, with an end for steps whose worker is gone or that the broker has lost.
 
 Dagster's own waits for the result of such a step for ever. What does not belong here: which jobs have it (``engines.py``).
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -14,7 +14,7 @@ from dagster_celery.executor import CELERY_CONFIG, CeleryExecutor
 from registration_pipeline.orchestration.celery.options import OPTIONS, STEPS_QUEUE
 from registration_pipeline.orchestration.celery.signs import LOST_SECONDS, Sign, Signs
 from registration_pipeline.orchestration.names import SOURCE_TAG
-from registration_pipeline.orchestration.private_dagster import RetryMode, submit_celery_step
+from registration_pipeline.orchestration.private_dagster import RetryMode, step_failure, submit_celery_step
 from registration_pipeline.orchestration.runs.pools import ensure_pools
 
 _LOOK_SECONDS = 15.0
@@ -22,21 +22,23 @@ _LOOK_SECONDS = 15.0
 
 
 class StepLostError(Exception):
-    """The worker of a step is gone. The run fails; repeated from its failure, it executes what had not ended."""
+    """Steps will not end any more. The run fails; repeated from its failure, it executes what had not ended."""
 
 
 class WatchedResult:
-    """The result of a step's task, as Dagster asks for it; a lost task has ended, with an error.
+    """The result of a step's task, as Dagster asks for it; a lost task has ended, with a failure.
 
     Args:
         result: Celery's.
-        signs: ask the workers.
+        signs: ask the broker and the workers.
+        fail: stores the failure of the step, and returns its event.
     """
 
-    def __init__(self, result: Any, signs: Signs) -> None:
-        self._result, self._signs = result, signs
+    def __init__(self, result: Any, signs: Signs, fail: Callable[[str], str]) -> None:
+        self._result, self._signs, self._fail = result, signs, fail
         self._asked_at = time.monotonic()
         self._sign = Sign()
+        signs.expect(result.id)
 
     def ready(self) -> bool:
         """Return whether nothing more comes of the task."""
@@ -45,13 +47,13 @@ class WatchedResult:
         return self._result.ready() or self._sign.is_lost
 
     def get(self) -> Any:
-        """Return the events of the step.
+        """Return the events of the step: the worker's, or that it is lost.
 
-        Raises:
-            StepLostError: its worker is gone.
+        An exception would end the run, too, but Dagster would wait for the other steps without a pause, and repeat the run
+        without this one if no worker had begun with it.
         """
         if not self._result.ready():
-            raise StepLostError(str(self._sign))
+            return [self._fail(f"{self._sign}. Re-execute the run from its failure: what has ended is not done again.")]
         # Celery refuses to wait in a task, as which the run is executed; this does not wait any more.
         return self._result.get(disable_sync_subtasks=False)
 
@@ -61,23 +63,35 @@ class WatchedResult:
 
 
 class WatchingExecutor(CeleryExecutor):
-    """``dagster_celery.executor.CeleryExecutor`` that ends when a step's worker is gone."""
+    """``dagster_celery.executor.CeleryExecutor`` that ends when a step's task is lost."""
 
     lost_seconds: float = LOST_SECONDS
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
-        """Execute the steps, and yield their events."""
+        """Execute the steps, and yield their events.
+
+        Raises:
+            StepLostError: all have ended, some by being lost. Dagster repeats a run after an error of its executor, not after
+                that of a step.
+        """
         # This process asks for the places of the steps in pools, and has no resources, which would make the pools.
         source = plan_context.dagster_run.tags.get(SOURCE_TAG)
         ensure_pools(plan_context.instance, [] if source is None else [source])
-        signs: dict[int, Signs] = {}
+        signs: dict[str, Signs] = {}
+        lost: dict[str, str] = {}
 
-        def submit(app: Any, *arguments: Any) -> WatchedResult:
-            asked = signs.setdefault(id(app), Signs(app, lost_seconds=self.lost_seconds, waits_in_queue=True))
-            return WatchedResult(submit_celery_step(app, *arguments), asked)
+        def submit(app: Any, context: Any, step: Any, queue: str, *others: Any) -> WatchedResult:
+            def fail(why: str) -> str:
+                lost[step.key] = f"Step {step.key} is lost: {why}"
+                return step_failure(context, step, StepLostError.__name__, lost[step.key])
+
+            asked = signs.setdefault(queue, Signs(app, lost_seconds=self.lost_seconds, queue=queue))
+            return WatchedResult(submit_celery_step(app, context, step, queue, *others), asked, fail)
 
         loop: Any = core_celery_execution_loop
         yield from loop(plan_context, execution_plan, step_execution_fn=submit)
+        if lost:
+            raise StepLostError("\n".join(lost.values()))
 
 
 @dg.executor(

@@ -30,7 +30,7 @@ class RegistrationRunLauncher(CeleryRunLauncher):
         config_source = {**OPTIONS, **(others.pop("config_source", None) or {})}
         super().__init__(config_source=config_source, **others)
         # Dagster asks for runs that have started, so none of them waits in a queue.
-        self._signs = Signs(self.celery, lost_seconds=lost_seconds, waits_in_queue=False)
+        self._signs = Signs(self.celery, lost_seconds=lost_seconds, queue=None)
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:

@@ -8,6 +8,7 @@ nothing is under way, so what was never sent is planned again.
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from registration_pipeline.facts.sets import FactsWriter, latest_facts
 from registration_pipeline.planning.upserts.schema import COMPACT_SCHEMA, DONE, SENT_SCHEMA, STATE_SCHEMA
 from registration_pipeline.planning.wave import load_wave
 from registration_pipeline.state.layout import facts_folder
+from registration_pipeline.state.owned import own_names
 from registration_pipeline.state.parquet import read_parts
 from registration_pipeline.tables.part_reader import read_sorted
 from registration_pipeline.tables.sorted_merge import SortedMerge
@@ -182,7 +184,8 @@ def compact_sent(
 
 
 def _remove_outdated(store: StateStore, source: str) -> None:
-    for facts_id in sorted(store.folders(facts_folder(source, SENT)))[:-_KEPT]:
-        names: Sequence[str] = list(store.names(facts_folder(source, SENT, facts_id)))
-        for name in sorted(names, reverse=True):
+    names: Sequence[str] = list(own_names(store, facts_folder(source, SENT)))
+    outdated = sorted({PurePosixPath(name).parent for name in names})[:-_KEPT]
+    for name in sorted(names, reverse=True):
+        if PurePosixPath(name).parent in outdated:
             store.delete(name)

@@ -195,12 +195,54 @@ def test_pruning_removes_inventories_that_nothing_needs_and_changes_no_number(wo
     old = sorted(path.name for path in (state_of(workplace) / "inventory").iterdir())[:2]
     said = workplace.run("state", SOURCE, "--prune", "30", "--json")
 
-    assert said.document == {"source": SOURCE, "removed": old, "reports": []}
+    assert said.document == {"source": SOURCE, "removed": old, "reports": [], "foreign": []}
     assert [path.name for path in (state_of(workplace) / "inventory").iterdir() if any(path.iterdir())] == inventories[
         2:
     ]
     assert workplace.run("status", "--json").document == status
     assert workplace.run("state", SOURCE, "--verify").status == 0
+
+
+FOREIGN = (".DS_Store", "a\u2028b", "back\\slash.json", "x (copy).json")
+
+
+def test_pruning_leaves_files_that_others_have_put_there_and_names_them(workplace: Workplace) -> None:
+    workplace.put("a.jpg")
+    for key in ("b.jpg", "c.jpg", "d.jpg"):
+        workplace.plan()
+        workplace.put(key)
+    folder = state_of(workplace) / "inventory"
+    make_old(workplace, sorted(path.name for path in folder.iterdir())[:2])
+    oldest, older = sorted(path.name for path in folder.iterdir())[:2]
+    for name in FOREIGN:
+        (folder / oldest / name).write_bytes(b"theirs")
+
+    said = workplace.run("state", SOURCE, "--prune", "30", "--yes")
+    again = workplace.run("state", SOURCE, "--prune", "30", "--json").document
+
+    assert said.status == 0
+    assert "2 inventories removed" in said.words
+    assert said.words.count("stays: it is not a file of the pipeline.") == len(FOREIGN)
+    assert {path.name for path in (folder / oldest).iterdir()} == {*FOREIGN}
+    assert not (folder / older).exists() or not any((folder / older).iterdir())
+    assert again == {"source": SOURCE, "removed": [], "reports": [], "foreign": []}
+
+
+def test_an_abandoned_inventory_with_a_file_of_others_stops_no_listing(workplace: Workplace) -> None:
+    folder = state_of(workplace)
+    workplace.put("a.jpg")
+    assert workplace.run("inventory", SOURCE).status == 0
+    abandoned = "20250101T000000Z"
+    (folder / "inventory" / abandoned).mkdir()
+    for name in (*FOREIGN, "part-0123abcd-00000.parquet"):
+        (folder / "inventory" / abandoned / name).write_bytes(b"x")
+    (folder / "inventory_writers").mkdir(exist_ok=True)
+    (folder / "inventory_writers" / f"{abandoned}.json").write_bytes(b"{}")
+
+    said = workplace.run("inventory", SOURCE)
+
+    assert said.status == 0
+    assert {path.name for path in (folder / "inventory" / abandoned).iterdir()} == {*FOREIGN}
 
 
 def make_old(workplace: Workplace, inventories: list[str]) -> None:

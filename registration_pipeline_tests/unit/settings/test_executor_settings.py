@@ -60,6 +60,12 @@ def test_options_are_read_and_addresses_hidden(tmp_path: Path) -> None:
             "executor: cellery", "executor", "one of in_process, multiprocess, celery, k8s", id="unknown word"
         ),
         pytest.param("executor: 5", "executor", "one of in_process", id="a number"),
+        pytest.param(
+            "executor: {in_process: {max_concurrent: 2}}",
+            "executor.in_process.max_concurrent",
+            "there is nothing to set here: remove it",
+            id="an option of what has none",
+        ),
         pytest.param("executor: [celery]", "executor", "one of in_process", id="a list"),
         pytest.param("executor: {}", "executor", "exactly one of", id="an empty mapping"),
         pytest.param("executor: {celery: {}, k8s: {}}", "executor", "exactly one of", id="two"),

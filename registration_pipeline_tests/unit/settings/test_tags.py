@@ -98,6 +98,13 @@ REFUSED = {
     ),
     "a date far inside": ("op_tags: {x: {y: [2026-11-27]}}", "op_tags.x", "holds a date"),
     "infinity": ("op_tags: {x: {y: .inf}}", "op_tags.x", "holds a number that JSON does not have"),
+    "half a character": ('run_tags: {team: "a\\ud800"}', "run_tags.team", "holds \\ud800, half of a character"),
+    "half a character far inside": (
+        'op_tags: {x: {y: ["\\udc00"]}}',
+        "op_tags.x",
+        "holds \\udc00, half of a character",
+    ),
+    "half a character in a name": ('op_tags: {x: {"\\ud800": 1}}', "op_tags.x", "holds \\ud800, half of a character"),
     "a list": ("run_tags: [team]", "run_tags", "must be a mapping of tags, e.g. {team: vision}"),
     "no mapping": ("op_tags:", "op_tags", "has no value"),
 }

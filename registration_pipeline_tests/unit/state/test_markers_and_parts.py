@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.state.store import StateStore
 
-FOLDER = "fleet/plan/w1/"
+FOLDER = "fleet/plan/20261121T020000Z/"
 SCHEMA = pa.schema([pa.field("key", pa.string(), nullable=False), pa.field("size", pa.int64())])
 
 
@@ -56,9 +56,9 @@ def test_names_hold_a_nonce_and_count_up_per_stem(store: StateStore) -> None:
     files, other = FileSet(store, FOLDER), FileSet(store, FOLDER)
     names = [files.new_name(stem, "parquet") for stem in ("part", "part", "chunks")]
 
-    assert re.fullmatch(r"fleet/plan/w1/part-[0-9a-f]{8}-00000\.parquet", names[0])
+    assert re.fullmatch(r"fleet/plan/20261121T020000Z/part-[0-9a-f]{8}-00000\.parquet", names[0])
     assert names[1].endswith("-00001.parquet")
-    assert re.fullmatch(r"fleet/plan/w1/chunks-[0-9a-f]{8}-00000\.parquet", names[2])
+    assert re.fullmatch(r"fleet/plan/20261121T020000Z/chunks-[0-9a-f]{8}-00000\.parquet", names[2])
     assert other.new_name("part", "parquet") not in names
 
 
@@ -84,7 +84,7 @@ def test_canonical_json_does_not_depend_on_insertion_order_and_knows_no_nan() ->
 def test_a_garbled_marker_is_corrupt_not_absent(store: StateStore, data: bytes) -> None:
     store.create(FOLDER + "_SUCCESS.json", data)
 
-    with pytest.raises(StateCorruptError, match=r"w1/_SUCCESS\.json is damaged"):
+    with pytest.raises(StateCorruptError, match=r"20261121T020000Z/_SUCCESS\.json is damaged"):
         read_marker(store, FOLDER)
 
 
@@ -227,7 +227,7 @@ def test_a_part_with_another_number_of_rows_is_corrupt(store: StateStore, tmp_pa
 
 
 def test_a_part_survives_the_way_through_a_marker() -> None:
-    part = Part("fleet/plan/w1/part-0-0.parquet", 3, 1_024, "0" * 32)
+    part = Part("fleet/plan/20261121T020000Z/part-0-0.parquet", 3, 1_024, "0" * 32)
 
     assert Part.from_json(part.to_json()) == part
 

@@ -21,7 +21,7 @@ from registration_pipeline.errors import (
     UsageError,
 )
 from registration_pipeline.inventory.inventory import latest_inventory, take_inventory
-from registration_pipeline.inventory.key_ranges.listing import read_range
+from registration_pipeline.inventory.key_ranges.listing import missing_ranges, read_range
 from registration_pipeline.inventory.key_ranges.reading import KeyBounds, read_key_range
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
@@ -296,8 +296,10 @@ def test_a_range_whose_part_was_removed_is_listed_again_and_no_other(store: Buck
         list_one(store, lister, division, number)
     listed = read_range(store, "fleet", division.inventory_id, 1)
     assert listed is not None
+    assert missing_ranges(store, division) == []
     store.delete(listed.parts[0].name)
     lister.asked.clear()
+    assert missing_ranges(store, division) == [1]
 
     for number in range(4):
         list_one(store, lister, division, number)

@@ -1,4 +1,4 @@
-"""Which pages of S3, Google and Azure say that they are the last one; all others with that place left open are refused."""
+"""What pages of S3, Google and Azure say of their end, and of objects: what they leave open is refused, and not guessed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from registration_pipeline.inventory.azure.alike import PageReader
 from registration_pipeline.inventory.azure.page import read_page
-from registration_pipeline.inventory.gcs.page import NotGoogleError, read_answer
+from registration_pipeline.inventory.gcs.page import NotGoogleError, read_answer, rows_of
 from registration_pipeline.inventory.s3.ends import UnclearEndError, read_frame
 from registration_pipeline.inventory.s3.plain.page import plain_page
 
@@ -103,3 +103,21 @@ def test_a_page_of_google_says_where_the_next_one_begins(said: dict[str, object]
 def test_a_page_of_google_whose_token_is_not_text_is_not_read(token: object) -> None:
     with pytest.raises(NotGoogleError):
         read_answer(json.dumps({"kind": "storage#objects", "nextPageToken": token}).encode())
+
+
+ITEM = {"name": "a", "size": "5", "updated": "2026-11-21T02:00:00.000Z"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("name", value) for value in (None, 5, True)),
+        *(("updated", value) for value in (None, 5, "yesterday")),
+        *(("size", value) for value in (None, "5_0", True, 5.9, " 5 ", "\N{ARABIC-INDIC DIGIT FIVE}", "-1", -1, "")),
+    ],
+    ids=repr,
+)
+def test_an_object_of_google_that_is_not_described_exactly_is_not_read(field: str, value: object) -> None:
+    assert rows_of([ITEM, {**ITEM, "size": 5}]).column("size").to_pylist() == [5, 5]
+    with pytest.raises((TypeError, ValueError)):
+        rows_of([ITEM, {**ITEM, field: value}])
