@@ -19,7 +19,7 @@ from registration_pipeline.orchestration.engine_tags import kubernetes_tags, ref
 from registration_pipeline.orchestration.private_dagster import CheckError, InstanceRef
 from registration_pipeline.orchestration.runs.instance import dagster_home, home_of_another
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
-from registration_pipeline.orchestration.runs.storage_trouble import INSTANCE_FILE, silent_storage
+from registration_pipeline.orchestration.runs.storage_trouble import INSTANCE_FILE, is_sqlite, silent_storage
 from registration_pipeline.project.preflight import CELERY, INSTANCE, Finding, Remark, run_checks
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import Engine, SourceSettings
@@ -33,6 +33,8 @@ AskedServices: TypeAlias = "dict[str, Services]"
 """What was asked of Celery already, by the addresses: it is the same for all sources of a command."""
 _DAGSTER_SECONDS = 10.0
 """Dagster's storages try to connect for up to a minute; a person waits for a preflight."""
+_SQLITE_SECONDS = 30.0
+"""Files need no try to connect; they are only slow, where the machine is busy."""
 
 
 def run_all_checks(project: Project, source: SourceSettings, asked: "AskedServices | None" = None) -> Iterator[Finding]:
@@ -66,10 +68,11 @@ def _dagster(project: Project) -> str:
             "that can",
             key="DAGSTER_HOME",
         ) from error
+    seconds = _SQLITE_SECONDS if is_sqlite(home) else _DAGSTER_SECONDS
     try:
-        said = within(_DAGSTER_SECONDS, lambda: ask_instance(project.settings, project.environ))
+        said = within(seconds, lambda: ask_instance(project.settings, project.environ))
     except TooLongError:
-        raise silent_storage(home, _DAGSTER_SECONDS) from None
+        raise silent_storage(home, seconds) from None
     warning = home_of_another(project.settings, project.environ)
     return f"{said}; but {warning}" if warning else said
 

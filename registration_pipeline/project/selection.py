@@ -6,6 +6,8 @@ What does not belong here: which state makes a chunk due (``tracking/due.py``), 
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from registration_pipeline.counted import counted
+from registration_pipeline.project.listener import current_listener
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
 
@@ -54,7 +56,8 @@ def due_chunks(
         also_due: work on what is due.
         force: retry also those whose retries are exhausted.
         shown: chunks that a view shows as done. Registered ones that are not among them are read again, so that the view
-            catches up after a run that ended too early to report, or without its history. None: there is no such view.
+            catches up after a run that ended too early to report, or without its history; the listener gets their number.
+            None: there is no such view.
     """
     from registration_pipeline.tracking.archive import archived_chunks
     from registration_pipeline.tracking.due import due_tasks, failed_tasks, unshown_tasks
@@ -73,5 +76,11 @@ def due_chunks(
             chosen.setdefault(task.chunk.chunk_id, task)
         if shown is not None:
             archived = archived_chunks(statuses, keep_days=source.keep_partitions_days, now=utc_now())
-            chosen |= {task.chunk.chunk_id: task for task in unshown_tasks(statuses, archived.union(shown))}
+            unshown = unshown_tasks(statuses, archived.union(shown))
+            if unshown:
+                current_listener().notice(
+                    f"{source.name}: {counted(len(chosen), 'chunk')} to send; {counted(len(unshown), 'chunk')} that are "
+                    "registered already are only read again, because Dagster does not show them as done"
+                )
+            chosen |= {task.chunk.chunk_id: task for task in unshown}
     return list(chosen.values())

@@ -24,6 +24,16 @@ _SECTION = "[A-Za-z0-9_.-]{1,63}"
 _KEY = re.compile(rf"(?:{_SECTION}/)?{_SECTION}")
 _OUR_NAMESPACE = "registration/"
 _DAGSTERS_NAMESPACES = ("dagster/", ".dagster/")
+_OF_LAUNCHERS = {
+    "dagster-celery/task_id": "Celery",
+    "docker/container_id": "Docker",
+    "ecs/task_arn": "ECS",
+    "ecs/cluster": "ECS",
+}
+"""What the run launchers of Dagster's engines note on a run, to find it again; a wrong one makes a healthy run a lost one.
+
+dagster_celery/tags.py and dagster_aws/ecs/launcher.py of 0.29; dagster_docker/docker_run_launcher.py.
+"""
 _WHOLE, _COUNT = re.compile("-?[0-9]{1,9}", re.ASCII), re.compile("[0-9]{1,9}", re.ASCII)
 
 _FOR_PEOPLE: Mapping[str, Mapping[str, re.Pattern[str]]] = {
@@ -73,6 +83,10 @@ def _problem(setting: str, key: str, value: str) -> str | None:
             return f"tags that begin with dagster/ are Dagster's own; of these, {setting} may have {', '.join(usable)}"
         least = ", 0 or more" if usable[key] is _COUNT else ""
         return None if usable[key].fullmatch(value) else f"must be a whole number{least}, of at most 9 digits"
+    if key in _OF_LAUNCHERS:
+        return (
+            f"the run launcher of {_OF_LAUNCHERS[key]} sets this tag, to find the run again by it; choose another name"
+        )
     if _KEY.fullmatch(key):
         return None
     return (

@@ -48,7 +48,33 @@ def require_exclusive_create(store: StateStore) -> None:
         finally:
             list(pool.map(partial(_remove, store), names))
     if problem is not None:
-        raise ConfigurationError(f"the store at {store.uri} {problem}: {_WAY_OUT}", key="state")
+        raise _refusal(store, problem)
+
+
+def require_refused_create(store: StateStore, name: str, content: bytes) -> None:
+    """Try to create a file that exists, with the content that it has: one request that changes nothing.
+
+    It finds a store or proxy that ignores the condition by now; not one in which several win at the same moment.
+
+    Args:
+        store: the state.
+        name: a file that exists.
+        content: what it holds.
+
+    Raises:
+        ConfigurationError: it was created again.
+        StateError: the store can't be written.
+    """
+    if _is_created(store, name, content):
+        raise _refusal(store, _created_times(2))
+
+
+def _refusal(store: StateStore, problem: str) -> ConfigurationError:
+    return ConfigurationError(f"the store at {store.uri} {problem}: {_WAY_OUT}", key="state")
+
+
+def _created_times(times: int) -> str:
+    return f"created the same file {times} times, although each time only if it is absent"
 
 
 def _problem(store: StateStore, names: Sequence[str], pool: ThreadPoolExecutor) -> str | None:
@@ -64,7 +90,7 @@ def _problem(store: StateStore, names: Sequence[str], pool: ThreadPoolExecutor) 
     late = list(pool.map(lambda name: _is_created(store, name, b"late\n"), names))
     times = max(len(won) + was_late for won, was_late in zip(winners, late, strict=True))
     if any(late) or times > 1:
-        return f"created the same file {times} times, although each time only if it is absent"
+        return _created_times(times)
     # With no winner its answer was lost and its repetition refused: there is nothing to compare with then.
     read = pool.map(lambda name, won: store.read(name) if won else None, names, winners)
     if any(won and content not in won for content, won in zip(read, winners, strict=True)):

@@ -19,7 +19,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from registration_pipeline.errors import LeaseLostError, StateError
+from registration_pipeline.errors import ConfigurationError, LeaseLostError, StateCorruptError, StateError
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.lease_files import LeaseFiles, Sight, newest_of
 from registration_pipeline.state.turn import LeaseObserver, Turn
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _VALID_SHARE = 0.75
 _BEATS_PER_LEASE = 4
+_TAKEN_OVER = "another process took it over"
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -69,6 +70,8 @@ def hold_lease(
     Raises:
         StoppedError: ``stop`` was set.
         LeaseBusyError: it has waited for ``longest_wait``, and the holder is alive.
+        LeaseLostError: the block ended with an error of the state, and the lease was over by then.
+        ConfigurationError: the state is in a bucket, and its store creates a file a second time.
         StateError: the state can't be read or written.
     """
     files = LeaseFiles(store, source)
@@ -84,7 +87,15 @@ def hold_lease(
     lease = _acquired(files, turn, holder or Holder.current(clock()))
     try:
         lease.start_renewing()
+        lease.require_created_once()
         yield lease
+    except StateCorruptError:
+        raise
+    except StateError as error:
+        # A process that was stopped for minutes often meets its state's store first, with requests that ran out of time.
+        if (loss := lease.loss_behind(error)) is not None:
+            raise loss from error
+        raise
     finally:
         _close(lease, source, notify)
 
@@ -155,6 +166,41 @@ class Lease:
             why = self._lost
         if why is not None:
             raise LeaseLostError(self._files.source, why, holder=self._successor, trouble=self._trouble)
+
+    def loss_behind(self, error: StateError) -> LeaseLostError | None:
+        """Return the loss of the lease that an error of the state followed, with who has it now; None: it is not lost.
+
+        Args:
+            error: what the state said; reported with the loss unless it is known who has the lease.
+        """
+        if not self._is_lost():
+            return None
+        if self._successor is None:
+            self._see_successor()
+        said = None if self._successor else self._trouble or error
+        return LeaseLostError(self.source, self._lost or "", holder=self._successor, trouble=said)
+
+    def require_created_once(self) -> None:
+        """Create the first beat once more, which must be refused: in a bucket the lease rests on that.
+
+        A state was tried when it began; its store, or a proxy on the way from this host, may be another by now. One request.
+
+        Raises:
+            ConfigurationError: it was created.
+            LeaseLostError: another process took the lease over meanwhile.
+            StateError: the state can't be read or written.
+        """
+        if "://" not in self._files.store.uri:
+            return
+        try:
+            self._files.require_created_once(self._claim(), self.term)
+        except ConfigurationError:
+            newest = self._files.newest()
+            if newest is None or newest.term <= self.term:
+                raise
+            self._see_successor()  # which has cleared the first beat away: that is why it could be created
+            self._files.delete([(self.term, 1)])
+            raise LeaseLostError(self.source, _TAKEN_OVER, holder=self._successor) from None
 
     def acquire(self) -> bool:
         """Try to begin the term; once only. False: another process has it, or a later one.
@@ -238,7 +284,7 @@ class Lease:
         newest = newest_of(marks)
         why = None
         if newest != Sight(self.term, self._tried, is_released=False):
-            why = "another process took it over"
+            why = _TAKEN_OVER
             self._see_successor()
         elif self._beat and (self.term, self._beat) not in marks:
             why = "its files were deleted from the state"

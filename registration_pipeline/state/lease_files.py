@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registration_pipeline.errors import StateConflictError, StateNotFoundError
+from registration_pipeline.state.exclusive import require_refused_create
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.layout import lease_folder, lease_name, lease_released_name
 
@@ -81,6 +82,10 @@ class LeaseFiles:
                 return self.store.read(name) == claim
             return False
         return True
+
+    def require_created_once(self, claim: bytes, term: int) -> None:
+        """Raise ``ConfigurationError`` if the first beat of a term, which is there, can be created a second time."""
+        require_refused_create(self.store, lease_name(self.source, term, 1), claim)
 
     def release(self, term: int) -> None:
         """Write that the term has ended."""

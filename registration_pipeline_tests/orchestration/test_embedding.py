@@ -37,7 +37,7 @@ SECRET = "https://hooks.slack.example/T-4711-SECRET"
 
 @pytest.fixture(autouse=True)
 def no_load_of_another_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dagster leaves the load of a code location set that a command in this process has begun; then building belongs to that."""
+    """Dagster leaves the load of a code location set that a command in this process began: building belongs to it then."""
     monkeypatch.setattr(DefinitionsLoadContext, "_instance", None)
 
 

@@ -17,7 +17,7 @@ from registration_pipeline.orchestration.runs import instance_check
 from registration_pipeline.orchestration.runs.instance import open_instance
 from registration_pipeline.orchestration.runs.instance_check import ask_instance
 from registration_pipeline.orchestration.runs.launch import RunCrashedError
-from registration_pipeline.orchestration.runs.storage_trouble import storage_errors
+from registration_pipeline.orchestration.runs.storage_trouble import silent_storage, storage_errors
 from registration_pipeline.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -170,6 +170,26 @@ def test_an_instance_that_was_never_used_is_not_made(settings: Settings, home: P
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     assert "the first run makes its database" in ask_instance(settings, {})
     assert [path.name for path in home.iterdir()] == ["dagster.yaml"]
+
+
+SILENT = {
+    "no storage set": ("telemetry: {enabled: false}", "SQLite files could not be opened within 10 s"),
+    "SQLite": ("storage: {sqlite: {base_dir: /data}}", "SQLite files could not be opened within 10 s"),
+    "a server": ("storage: {postgres: {postgres_db: {}}}", "database did not answer within 10 s. Start it, or"),
+    "a server for runs": (
+        yaml.safe_dump({"run_storage": {"module": "dagster_postgres"}, "schedule_storage": {"class": "SqliteStorage"}}),
+        "database did not answer within 10 s. Start it, or",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), SILENT.values(), ids=SILENT.keys())
+def test_files_that_open_slowly_are_not_called_a_database_that_is_down(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "dagster.yaml").write_text(text)
+
+    said = str(silent_storage(tmp_path, 10))
+    assert says in said
+    assert ("Start it" in said) == ("did not answer" in says)
 
 
 RETRIES = {

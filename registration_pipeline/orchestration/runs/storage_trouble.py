@@ -56,6 +56,12 @@ def watch_retries() -> None:
 
 def silent_storage(home: Path, seconds: float) -> DagsterStorageError:
     """Return the error of a database that did not answer in time, with what its last try met."""
+    if is_sqlite(home):
+        return DagsterStorageError(
+            f"{_setting(home)}: Dagster's SQLite files could not be opened within {seconds:g} s. Nothing is wrong with the "
+            "setting: this machine is busy, or the disk of that folder is slow. Try again when it is less busy; if it lasts, "
+            "set DAGSTER_HOME to a folder on a local disk."
+        )
     cause = f": {_RETRIES.last}" if _RETRIES.last else ""
     return DagsterStorageError(
         f"{_setting(home)}: Dagster's database did not answer within {seconds:g} s{cause}. Start it, or correct this setting. "
@@ -169,15 +175,23 @@ def _of_address(error: BaseException) -> str | None:
 
 def _setting(home: Path) -> str:
     """Return where the storage is configured, with its line; by default it lies in the instance's folder."""
-    file = home / INSTANCE_FILE
-    try:
-        root = yaml.compose(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        root = None
-    pairs = root.value if isinstance(root, yaml.MappingNode) else []
-    for key, value in pairs:
-        if key.value in _STORAGE_KEYS:
-            kinds = value.value if key.value == "storage" and isinstance(value, yaml.MappingNode) else []
-            kind = next((f".{name.value}" for name, _ in kinds), "")
-            return f"{file}:{key.start_mark.line + 1}: {key.value}{kind}"
+    for key, value in _storages(home):
+        kinds = value.value if key.value == "storage" and isinstance(value, yaml.MappingNode) else []
+        kind = next((f".{name.value}" for name, _ in kinds), "")
+        return f"{home / INSTANCE_FILE}:{key.start_mark.line + 1}: {key.value}{kind}"
     return f"{home} (no storage is set in {INSTANCE_FILE})"
+
+
+def is_sqlite(home: Path) -> bool:
+    """Return whether all that Dagster stores is in files of SQLite, as by default."""
+    return all("sqlite" in yaml.serialize(value).lower() for _, value in _storages(home))
+
+
+def _storages(home: Path) -> list[tuple[yaml.Node, yaml.Node]]:
+    """Return the keys of ``dagster.yaml`` that configure a storage, with their values."""
+    try:
+        root = yaml.compose((home / INSTANCE_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    return [(key, value) for key, value in pairs if key.value in _STORAGE_KEYS]

@@ -267,6 +267,16 @@ def test_a_database_that_is_down_is_named_by_its_line_with_the_other_checks(
     assert "secret-4711" not in said.out + said.err
 
 
+def test_a_busy_machine_is_not_called_a_database_that_is_down(workplace: Workplace, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(preflight, "_SQLITE_SECONDS", 0.01)
+    monkeypatch.setattr(preflight, "ask_instance", lambda *_: time.sleep(1))
+    said = workplace.run("check")
+
+    assert said.status == 4, said.words
+    assert "Dagster's SQLite files could not be opened within 0.01 s" in said.words
+    assert "Start it" not in said.words
+
+
 def test_what_is_written_to_try_the_state_is_removed_again(workplace: Workplace):
     workplace.put("a.jpg")
     workplace.plan()

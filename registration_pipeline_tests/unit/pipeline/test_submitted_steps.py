@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registration_pipeline.errors import LeaseBusyError
+from registration_pipeline.project.listener import SilentListener, listening
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.project.selection import due_chunks
 from registration_pipeline.stages.submission import (
@@ -111,3 +112,31 @@ def test_a_run_that_hands_its_work_on_ends_when_linking_waits_for_another_proces
     with pytest.raises(LeaseBusyError, match="submitted by pid 4711 on worker-b"):
         kinds(steps, is_busy_for=project)
     assert next(steps, None) is None
+
+
+def test_chunks_that_are_only_to_be_shown_are_not_counted_as_chunks_to_send(plant: Plant):
+    """A view without its history, as a new DAGSTER_HOME is, catches up with what is registered."""
+    _, steps = submission(plant)
+    for _ in steps:
+        pass
+    again = Project.load(plant.config, plant.environ)
+    said = Notices()
+    with listening(said):
+        behind = due_chunks(again, again.source(SOURCE), failed=False, shown=set())
+        due_chunks(again, again.source(SOURCE), failed=False, shown={task.chunk.chunk_id for task in behind})
+
+    assert len(behind) == 2
+    (text,) = said.texts
+    assert text.startswith(f"{SOURCE}: 0 chunks to send; 2 chunks that are registered already are only read again")
+
+
+class Notices(SilentListener):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def notice(self, text: str, level: str | None = None) -> None:
+        """See ``RunListener``."""
+        assert level is None
+        self.texts.append(text)

@@ -66,6 +66,17 @@ REFUSED = {
         "run_tags.dagster/retry_on_asset_or_op_failure",
         "Dagster's own",
     ),
+    "where Celery finds the run": (
+        "run_tags: {dagster-celery/task_id: x}",
+        "run_tags.dagster-celery/task_id",
+        "the run launcher of Celery sets this tag",
+    ),
+    "where ECS finds the run": ("run_tags: {ecs/task_arn: x}", "run_tags.ecs/task_arn", "launcher of ECS sets"),
+    "where Docker finds the run": (
+        "run_tags: {docker/container_id: x}",
+        "run_tags.docker/container_id",
+        "launcher of Docker sets",
+    ),
     "a priority in words": (
         "run_tags: {dagster/priority: high}",
         "run_tags.dagster/priority",

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from obstore.store import MemoryStore
 
-from registration_pipeline.errors import LeaseBusyError, LeaseLostError, StateError, StoppedError
+from registration_pipeline.errors import (
+    ConfigurationError,
+    LeaseBusyError,
+    LeaseLostError,
+    StateCorruptError,
+    StateError,
+    StoppedError,
+)
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder, boot_id
 from registration_pipeline.state.lease import steady_seconds
@@ -66,13 +73,14 @@ class Slow:
 
 def test_a_lease_counts_from_before_its_newest_beat_was_written(world: World):
     slow = Slow(world)
-    slow.create_seconds = 20
+    slow.create_seconds = 14
     with world.lease(store=slow) as lease:
+        assert world.now == 28, "the first beat, and that it can't be created again"
         lease.renew()
-        assert world.now == 40
-        world.now = 64
+        assert world.now == 42
+        world.now = 72
         lease.check()
-        world.now = 65
+        world.now = 73
         assert not is_held(lease)
 
 
@@ -160,6 +168,101 @@ def test_the_message_of_a_lost_lease_says_what_the_state_said(world: World):
         world.now += 30
         with pytest.raises(LeaseLostError, match=r"The state said: .*No space left on device\. Nothing is lost"):
             lease.check()
+
+
+NO_CONNECTION = "The store at http://127.0.0.1:1 did not serve s3://bucket/fleet/a (no connection). Check the network."
+
+
+@pytest.mark.parametrize(
+    ("taken_over", "says"),
+    [
+        pytest.param(
+            True, r"for 45 s\. Now pid 4711 on worker-2 since .* has it\. Nothing is lost, and it", id="taken over"
+        ),
+        pytest.param(
+            False, r"for 45 s\. Another process may .* The state said: The store at .*\(no connection\)", id="not yet"
+        ),
+    ],
+)
+def test_an_error_of_the_state_after_a_pause_ends_as_the_loss_of_the_lease(
+    world: World, says: str, *, taken_over: bool
+):
+    """The request that was under way when the process stopped has run out of time when it goes on."""
+
+    def submit() -> None:
+        with ExitStack() as stack, world.lease():
+            world.now += 300
+            if taken_over:
+                stack.enter_context(world.lease("worker-2")).check()
+            raise StateError(NO_CONNECTION)
+
+    with pytest.raises(LeaseLostError, match=says) as lost:
+        submit()
+    assert str(lost.value.__cause__) == NO_CONNECTION
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error"),
+    [
+        pytest.param(44, StateError(NO_CONNECTION), id="the lease is held"),
+        pytest.param(300, StateCorruptError("fleet/a is not what was written."), id="damage is not the loss's"),
+        pytest.param(300, ZeroDivisionError(), id="not the state's"),
+    ],
+)
+def test_other_errors_under_a_lease_pass_as_they_are(world: World, seconds: int, error: Exception):
+    def submit() -> None:
+        with world.lease():
+            world.now += seconds
+            raise error
+
+    with pytest.raises(type(error)) as passed:
+        submit()
+    assert passed.value is error
+
+
+def test_a_store_that_replaces_files_by_now_is_refused_before_anything_is_sent(world: World):
+    """The state was begun when it did not."""
+
+    class Replacing:
+        uri = "s3://bucket/state"
+
+        def create(self, name: str, data: bytes) -> None:
+            world.store.delete(name)
+            world.store.create(name, data)
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(world.store, attribute)
+
+    with (
+        pytest.raises(ConfigurationError, match=r"state: the store at s3://bucket/state created the same file 2 times"),
+        world.lease(store=Replacing()),
+    ):
+        raise AssertionError("submits in a store that holds nothing back")
+    assert world.files() == ["00000001-00000001.json", "00000001-released.json"]
+
+
+def test_a_first_beat_that_a_successor_has_cleared_away_does_not_blame_the_store(world: World):
+    """It was stopped right after its first beat, for so long that another began the next term: the name is free again."""
+    with ExitStack() as stack:
+
+        class Sleepy:
+            uri = world.store.uri
+            beats = 0
+
+            def create(self, name: str, data: bytes) -> None:
+                self.beats += 1
+                if self.beats == 2:
+                    world.now += 300
+                    stack.enter_context(world.lease("worker-2"))
+                world.store.create(name, data)
+
+            def __getattr__(self, attribute: str) -> Any:
+                return getattr(world.store, attribute)
+
+        taken_over = r"another process took it over\. Now pid 4711 on worker-2"
+        with pytest.raises(LeaseLostError, match=taken_over), world.lease(store=Sleepy()):
+            raise AssertionError("two hold it")
+        assert world.files() == ["00000002-00000001.json"]
 
 
 def test_a_beat_in_doubt_is_not_written_again_under_its_number(world: World):

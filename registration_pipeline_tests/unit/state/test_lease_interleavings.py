@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
-from registration_pipeline.errors import StateError
+from registration_pipeline.errors import LeaseLostError, StateError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.lease import hold_lease
@@ -45,6 +45,7 @@ class Process:
 
     def __init__(self, store: StateStore, now: Callable[[], float], number: int, beats: int) -> None:
         self.inner, self.now, self.number, self.beats = store, now, number, beats
+        self.uri = store.uri
         self.lease: Lease | None = None
         self.terms: list[int] = []
         self.fault = "none"
@@ -71,7 +72,7 @@ class Process:
         with suppress(Killed):
             self.pause()
             while True:
-                with suppress(StateError):
+                with suppress(StateError, LeaseLostError):
                     self.hold_once()
                 self.lease = None
                 self.events += 1
