@@ -11,7 +11,6 @@ import billiard
 import dagster as dg
 import pytest
 from celery import Celery, signals
-from celery.contrib.testing.worker import start_worker
 from celery.result import denied_join_result
 from dagster_celery.executor import _submit_task
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
@@ -20,6 +19,7 @@ from registration_pipeline.orchestration.celery.executor import WatchedResult
 from registration_pipeline.orchestration.celery.launcher import RegistrationRunLauncher
 from registration_pipeline.orchestration.celery.signs import Signs
 from registration_pipeline.orchestration.private_dagster import WorkerStatus
+from registration_pipeline_tests.orchestration.celery_worker import worker_in_this_process
 
 ADDRESSES = {"broker": "memory://", "backend": "cache+memory://"}
 STARTED = {"hostname": "worker-1@gone", "pid": 7}
@@ -157,7 +157,7 @@ def test_a_worker_that_says_that_it_has_the_task_keeps_it_alive(app: Celery) -> 
         while clock.now < 1000:
             time.sleep(0.01)
 
-    with start_worker(app, pool="threads", concurrency=2, perform_ping_check=False):
+    with worker_in_this_process(app, pool="threads", concurrency=2):
         result = wait.delay()
         signs = Signs(app, lost_seconds=60, queue=None, answer_seconds=0.5, clock=clock)
         of_steps = Signs(app, lost_seconds=60, queue="celery", answer_seconds=2, clock=clock)

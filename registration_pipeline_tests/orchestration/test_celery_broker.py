@@ -11,7 +11,6 @@ import dagster as dg
 import pytest
 import yaml
 from celery import Celery
-from celery.contrib.testing.worker import start_worker
 from dagster._core.launcher import LaunchRunContext
 from dagster._core.test_utils import create_test_daemon_workspace_context
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
@@ -33,6 +32,7 @@ from registration_pipeline.orchestration.private_dagster import (
 from registration_pipeline.project.preflight import CELERY
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import load_settings
+from registration_pipeline_tests.orchestration.celery_worker import worker_in_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,7 +245,7 @@ def test_check_counts_the_workers_of_the_queues_that_the_source_needs(
     assert without.detail.endswith("fail after run_monitoring.start_timeout_seconds")
 
     app = Celery("tests", broker=redis.url, backend=BACKEND)
-    with start_worker(app, pool="solo", perform_ping_check=False, queues=["dagster"]):
+    with worker_in_this_process(app, pool="solo", queues=["dagster"]):
         one = celery_finding(tmp_path)
         assert (one.error, one.is_remark) == (None, False)
         assert one.detail.endswith("; 1 worker on the queue dagster")

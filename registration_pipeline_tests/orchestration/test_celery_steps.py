@@ -9,7 +9,6 @@ from typing import Any
 import dagster as dg
 import pytest
 from celery import Celery
-from celery.contrib.testing.worker import start_worker
 from dagster import DagsterEventType
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_task
@@ -21,6 +20,7 @@ from registration_pipeline.orchestration.celery.options import OPTIONS, STEPS_QU
 from registration_pipeline.orchestration.celery.signs import Signs
 from registration_pipeline.orchestration.celery.waiting import BrokerAwayError, waiting_in
 from registration_pipeline.orchestration.private_dagster import submit_celery_step
+from registration_pipeline_tests.orchestration.celery_worker import worker_in_this_process
 
 pytestmark = pytest.mark.slow
 needs_redis = pytest.mark.skipif(redis_program() is None, reason="Redis is not installed (`make redis`)")
@@ -100,7 +100,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     app = make_app({**BROKER, "config_source": {**OPTIONS, "task_default_queue": STEPS_QUEUE}})  # type: ignore[no-untyped-call]
     app.conf.task_queues = None
     create_task(app)  # type: ignore[no-untyped-call]
-    with start_worker(app, pool="threads", concurrency=1, queues=[STEPS_QUEUE], perform_ping_check=False):
+    with worker_in_this_process(app, pool="threads", concurrency=1, queues=[STEPS_QUEUE]):
         yield
 
 
