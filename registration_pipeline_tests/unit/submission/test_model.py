@@ -75,7 +75,7 @@ EVERYTHING = (
     | kinds("told: ", "is not empty")
 )
 MAY_MISS = 0 if IS_SOAK else len(EVERYTHING) // 4
-# BELIEVING and EARLY_CHECK fail too rarely for a hunt; each has a test of its own below.
+# BELIEVING, EARLY_CHECK and FORGETTING fail too rarely for a hunt; each has a test of its own below.
 BROKEN = [
     pytest.param(variants.UNSETTLED, "registered twice", id="sent again without settling"),
     pytest.param(variants.LATE_INTENTS, "registered twice|in Encord", id="the intent is written after the start"),
@@ -83,7 +83,6 @@ BROKEN = [
     pytest.param(variants.TRUSTING, "called registered", id="a job that has ended is taken for success"),
     pytest.param(variants.CREDULOUS, "called registered", id="what a job does not name is taken for registered"),
     pytest.param(variants.DOUBLING, "registered twice", id="what is there is not skipped"),
-    pytest.param(variants.FORGETTING, "registered twice", id="an unknown job is given up at once"),
     pytest.param(variants.WITHOUT_LEASE, "without an intent|registered twice|in Encord", id="no lease"),
 ]
 
