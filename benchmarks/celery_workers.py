@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster import DagsterEventType
+from dagster_graphql import DagsterGraphQLClientError
 
 from benchmarks.celery_cluster import Cluster, Size, cluster
 from benchmarks.table import Table, machine, ratio
@@ -115,7 +116,17 @@ class Campaign:
         self._outcome.notes.append(f"{time.monotonic() - self._started:.1f} s: {text}")
 
     def _launch(self, source: str) -> None:
-        self._cluster.launch(f"{source.replace('-', '_')}_sync")
+        """Launch as a user of the UI does: again, if the web server says that its connection to the database was cut."""
+        for is_last in (False, False, True):
+            try:
+                self._cluster.launch(f"{source.replace('-', '_')}_sync")
+            except DagsterGraphQLClientError as failed:
+                if is_last or "psycopg2.OperationalError" not in str(failed):
+                    raise
+                self.note(f"{source} is launched again: the web server lost its connection to the database")
+                time.sleep(_TICK)
+            else:
+                return
 
     def _registered(self) -> int:
         ((count,),) = self._cluster.postgres.ask(_REGISTERED)

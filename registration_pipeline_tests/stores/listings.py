@@ -65,7 +65,9 @@ def meeting(answer: Answering, asked: list[dict[str, str]], *, threads: int, aft
 
 
 class Throttling:
-    """Refuses requests, twelve in all, while there are more than two at once.
+    """Refuses requests, twelve in all, while there are more than two at once, from the tenth request on.
+
+    The tenth to the twelfth wait for each other: however slow the machine is, one of them at least is refused.
 
     Args:
         answer: to the others.
@@ -77,15 +79,20 @@ class Throttling:
 
     def __init__(self, answer: Answering, refusal: Answer) -> None:
         self._answer, self._refusal = answer, refusal
-        self._under_way, self._lock = 0, threading.Lock()
+        self._made, self._under_way, self._lock = 0, 0, threading.Lock()
+        self._all_here = threading.Barrier(3)
         self.refused = 0
 
     def __call__(self, query: dict[str, str]) -> Answer:
         with self._lock:
+            self._made += 1
+            made = self._made
             self._under_way += 1
-            is_refused = self._under_way > 2 and self.refused < 12
+            is_refused = made >= 10 and self._under_way > 2 and self.refused < 12
             self.refused += is_refused
         try:
+            if 10 <= made <= 12:
+                self._all_here.wait(20)
             threading.Event().wait(0.005)
             return self._refusal if is_refused else self._answer(query)
         finally:
