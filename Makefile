@@ -11,9 +11,9 @@ EMULATOR_FILES := registration_pipeline_tests/stores/emulators
 # The fast tier writes and flushes tens of thousands of small files: in memory, where a gigabyte is free, it waits for no disk.
 MEMORY = $(shell test -w /dev/shm && test "$$(df --output=avail /dev/shm | tail -1)" -gt 1000000 && echo /dev/shm)
 
-# Pip compiles on one core, which is half of its time; what no test imports would be most of it.
+# Pip compiles on one core, which is half of its time; what no test imports, or one of them alone, would be most of it.
 COMPILE = $(BIN)/python -m compileall -qq -j 0 -x '$(NEVER_IMPORTED)' $(VENV)/lib || true
-NEVER_IMPORTED := /(tests?|networkx|sympy)/
+NEVER_IMPORTED := /(tests?|azure/ai|kubernetes|lexers|moto|mpmath|mypyc?|networkx|pip|setuptools|sympy)/
 
 # Hundreds of tests start the command in a new process; without compiled modules each would compile the package, and pytest its tests.
 unexport PYTHONDONTWRITEBYTECODE
