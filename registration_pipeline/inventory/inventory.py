@@ -82,7 +82,7 @@ class Inventory:
         if self.place.is_at(here):
             return self
         raise ConfigurationError(
-            f"the source was changed since inventory {self.inventory_id} was taken. Listed: {self.place}. Now: {here}. "
+            f"the source was changed since inventory {self.inventory_id} was made. Listed: {self.place}. Now: {here}. "
             "Objects of one place must not get the URLs of another. To go on where the source is now, run "
             f"`registration-pipeline inventory {source.name}` again; to go on with what is listed, set it back",
             key=f"sources.{source.name}.{'uri' if self.place.uri != here.uri else 'storage'}",
