@@ -27,7 +27,7 @@ class Doses:
     A small dose goes through the whole of its campaign once: what it says here is what it shows.
 
     Args:
-        kills: kills of the whole process group of a sync; 12 fell into five of its six parts.
+        kills: kills of the whole process group of a sync; the eight stages to kill in take turns, so 12 hit each of them.
         kill_moments: kills of one registering process.
         pauses: of the whole process group of a sync, each until another one has taken over and finished.
         host_events: kills, pauses and jumps of the clock of one of two hosts that sync all the time.

@@ -24,6 +24,7 @@ from registration_pipeline.planning.prune import (
     prune_reports,
 )
 from registration_pipeline.project.project import utc_now
+from registration_pipeline.state.damage import LEFT_OUT
 from registration_pipeline.state.layout import inventory_folder
 from registration_pipeline.verification.state import verify_state
 
@@ -41,6 +42,13 @@ def verify_source(config: Path | None, name: str, *, as_json: bool) -> int:
     report = verify_state(store, source.name)
     if as_json:
         print_json(report.to_json(store))
+    elif not report.damaged and not report.files:
+        say(
+            escape(
+                f"{source.name}: nothing is stored at {store.location(f'{source.name}/')}, so nothing was verified. If there "
+                "should be something, check `state` in registration.yaml, and the environment that leads to its store."
+            )
+        )
     elif not report.damaged:
         say(f"{source.name}: {counted(report.files, 'file')}, {counted(report.bytes, 'byte')} read: undamaged.")
         if report.leftovers:
@@ -58,9 +66,11 @@ def verify_source(config: Path | None, name: str, *, as_json: bool) -> int:
         say(escape(printable(f"{store.location(damage.name)} {damage.problem}. {damage.to_do}.")))
     if report.damaged:
         count = len(report.damaged)
+        is_all_there = all(damage.problem.startswith(LEFT_OUT) for damage in report.damaged.values())
         notice(
             f"Error: {counted(count, 'file')} of the state of source {source.name} at "
-            f"{store.location(f'{source.name}/')} {'is' if count == 1 else 'are'} damaged or missing; nothing was changed."
+            f"{store.location(f'{source.name}/')} {'is' if count == 1 else 'are'} "
+            f"{'not listed' if is_all_there else 'damaged or missing'}; nothing was changed."
         )
     return HALTED if report.damaged else DONE
 

@@ -9,12 +9,13 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from registration_pipeline.errors import StateCorruptError, UsageError
+from registration_pipeline.errors import ConfigurationError, StateCorruptError, UsageError
 from registration_pipeline.ids import is_inventory_id
 from registration_pipeline.inventory.claim import claimed_inventory_id
 from registration_pipeline.inventory.digest import ListingDigest
+from registration_pipeline.inventory.place import UNKNOWN_PLACE, ListedPlace
 from registration_pipeline.inventory.progress import ListingReporter
 from registration_pipeline.inventory.schema import DISTINCT_COLUMNS, INVENTORY_SCHEMA
 from registration_pipeline.inventory.totals import ListingTotals
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline.inventory.lister import ObjectLister
     from registration_pipeline.inventory.progress import ListingProgress
+    from registration_pipeline.settings import SourceSettings
     from registration_pipeline.state.store import StateStore
 
 
@@ -50,6 +52,7 @@ class Inventory:
         finished_at: UTC.
         run: of the listing in key ranges; None: it was listed at once.
         key_ranges: in which it was listed.
+        place: where it was listed.
     """
 
     inventory_id: str
@@ -64,10 +67,31 @@ class Inventory:
     finished_at: datetime
     run: str | None = None
     key_ranges: int = 1
+    place: ListedPlace = UNKNOWN_PLACE
+
+    def require_place_of(self, source: SourceSettings) -> Self:
+        """Return the inventory, or refuse it if the source is in another place now than where it was listed.
+
+        Args:
+            source: the settings of now.
+
+        Raises:
+            ConfigurationError: says where it was listed, where the source is now, and what to do.
+        """
+        here = ListedPlace.of(source)
+        if self.place.is_at(here):
+            return self
+        raise ConfigurationError(
+            f"the source was changed since inventory {self.inventory_id} was made. Listed: {self.place}. Now: {here}. "
+            "Objects of one place must not get the URLs of another. To go on where the source is now, run "
+            f"`registration-pipeline inventory {source.name}` again; to go on with what is listed, set it back",
+            key=f"sources.{source.name}.{'uri' if self.place.uri != here.uri else 'storage'}",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that it has in its commit marker."""
         divided = {} if self.run is None else {"run": self.run, "key_ranges": self.key_ranges}
+        place = {"uri": self.place.uri, "listed_in": self.place.store} if self.place.uri else {}
         return {
             "inventory_id": self.inventory_id,
             "source": self.source,
@@ -80,6 +104,7 @@ class Inventory:
             "finished_at": self.finished_at.isoformat(),
             "parts": [part.to_json() for part in self.parts],
             **divided,
+            **place,
         }
 
 
@@ -92,6 +117,7 @@ def take_inventory(
     progress: Callable[[ListingProgress], None] | None = None,
     expected: int | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    place: ListedPlace = UNKNOWN_PLACE,
 ) -> Inventory:
     """List a source and commit what was found.
 
@@ -106,6 +132,7 @@ def take_inventory(
         progress: called with the progress of the listing after every batch.
         expected: objects of the inventory before, for the progress; None: not known.
         monotonic: seconds that never go back.
+        place: which the lister lists.
 
     Raises:
         ListingError: the keys are not strictly increasing.
@@ -130,6 +157,7 @@ def take_inventory(
             digest=digest,
             started_at=started_at,
             finished_at=clock().astimezone(UTC),
+            place=place,
         )
         files.commit(inventory.to_json())
     return inventory
@@ -153,16 +181,19 @@ def latest_inventory(store: StateStore, source: str) -> Inventory | None:
     return next(_newest_first(store, source), None)
 
 
-def require_inventory(store: StateStore, source: str) -> Inventory:
+def require_inventory(store: StateStore, source: SourceSettings) -> Inventory:
     """Return the newest committed inventory of a source.
 
     Raises:
         UsageError: it has none.
+        ConfigurationError: it is of another place than the source is in now.
     """
-    inventory = latest_inventory(store, source)
+    inventory = latest_inventory(store, source.name)
     if inventory is None:
-        raise UsageError(f"Source {source} has no inventory: run `registration-pipeline inventory {source}` first")
-    return inventory
+        raise UsageError(
+            f"Source {source.name} has no inventory: run `registration-pipeline inventory {source.name}` first"
+        )
+    return inventory.require_place_of(source)
 
 
 def recent_inventories(store: StateStore, source: str, most: int, without: Container[str] = ()) -> list[Inventory]:
@@ -226,6 +257,7 @@ def inventory_of(store: StateStore, source: str, inventory_id: str) -> Inventory
             finished_at=datetime.fromisoformat(marker["finished_at"]),
             run=str(marker["run"]) if "run" in marker else None,
             key_ranges=int(marker.get("key_ranges", 1)),
+            place=ListedPlace(str(marker.get("uri", "")), str(marker.get("listed_in", ""))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StateCorruptError(

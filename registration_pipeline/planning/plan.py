@@ -107,6 +107,7 @@ def plan_source(
 
     Raises:
         UsageError: there is no inventory, or it is older than one that is planned already.
+        ConfigurationError: the inventory is of another place than the source is in now.
         StateConflictError: other planners committed first, again and again.
         StateCorruptError: a committed file is missing or unreadable.
     """
@@ -117,6 +118,7 @@ def plan_source(
         if attempt:
             history, newest = _whole_history(store, source.name, is_trusted=is_trusted, restores=not dry_run), None
         planned = inventory or _newest_inventory(store, source.name, history.latest, newest)
+        planned.require_place_of(source)
         if (existing := _existing_wave(store, history, planned, digest)) is not None:
             return Plan(existing, tuple(read_chunks(store, existing.chunk_files)), history, created=False)
         run = _run(store, source, planned, history, facts=facts, limits=limits, progress=progress)

@@ -192,6 +192,7 @@ class Project:
     ) -> "Inventory":
         """List the source into a new inventory; ``expected`` are the objects of the one before, for the progress."""
         from registration_pipeline.inventory.inventory import take_inventory
+        from registration_pipeline.inventory.place import ListedPlace
 
         return take_inventory(
             lister=self.lister(source, notify),
@@ -200,6 +201,7 @@ class Project:
             clock=utc_now,
             progress=progress,
             expected=expected,
+            place=ListedPlace.of(source),
         )
 
     def read_headers(

@@ -106,6 +106,9 @@ def _storage_problems(source: SourceSettings) -> Iterator[Found]:
     if source.storage.versions and source.storage.inventory_report is not None:
         text = "has no effect on inventory reports, which have version ids where they were asked for: remove the key"
         yield ("storage", "versions"), text
+    if not source.storage.key_count and scheme not in {SourceScheme.S3, SourceScheme.OBS}:
+        text = f"is for s3:// and obs:// sources; stores of {scheme}:// sources say no such number: remove the key"
+        yield ("storage", "key_count"), text
     if source.storage.requester_pays and scheme not in {SourceScheme.S3, SourceScheme.GS}:
         text = f"is for s3:// and gs:// sources; {scheme}:// has no such buckets, or no way to say so: remove the key"
         yield ("storage", "requester_pays"), text

@@ -153,6 +153,7 @@ class StorageSettings(YamlModel):
         top_up: list what may have changed since the report.
         concurrency: the most listing requests at once.
         versions: list the current objects with their version ids, page after page.
+        key_count: refuse a page of a listing of S3 that says another number of entries than it has.
         requester_pays: say on every request that the requester pays for it; such buckets refuse all others.
     """
 
@@ -165,6 +166,7 @@ class StorageSettings(YamlModel):
     top_up: Switch = False
     concurrency: Annotated[WholeNumber, Field(ge=1, le=64)] = 16
     versions: Switch = False
+    key_count: Switch = True
     requester_pays: Switch = False
 
 

@@ -30,16 +30,20 @@ def audit_source(
 
     Raises:
         UsageError: there is no inventory or no plan.
+        ConfigurationError: the inventory is of another place than the source is in now.
         HaltError: Encord can't be asked.
         StateError: the state can't be read or written.
     """
     from registration_pipeline.audit.adoption import Adoption
     from registration_pipeline.audit.audit import audit_source as compare
+    from registration_pipeline.inventory.inventory import latest_inventory
     from registration_pipeline.state.lease import hold_lease
     from registration_pipeline.submission.calls.pace import shared_pace
     from registration_pipeline.submission.calls.retry import RetryPolicy
     from registration_pipeline.submission.known_folders import FolderFinder
 
+    if (latest := latest_inventory(project.store, source.name)) is not None:
+        latest.require_place_of(source)
     stop = threading.Event()
     retry = RetryPolicy(
         pace=shared_pace(encord_domain(project.settings, project.environ)), source=source.name, stop=stop

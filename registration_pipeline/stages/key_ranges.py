@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from registration_pipeline.counted import counted
+from registration_pipeline.inventory.place import ListedPlace
 from registration_pipeline.project.listener import Log, ProgressReporter, current_listener, notice_and_log
 from registration_pipeline.project.project import Project, utc_now
 from registration_pipeline.settings import SourceSettings
-from registration_pipeline.settings.addresses import SourceScheme
 from registration_pipeline.stages.listing import Listed, listed, warn_of_urls
 from registration_pipeline.tracing import traced
-from registration_pipeline.urls import stores_of_urls
 
 if TYPE_CHECKING:
     from registration_pipeline.inventory.key_ranges.division import Division
@@ -41,7 +40,7 @@ def begin_inventory(
     current_listener().stage_started(source.name, "inventory: key ranges", None)
     warn_of_urls(source, log)
     division = begin_listing(
-        listed_in=_store_of(source),
+        place=ListedPlace.of(source),
         lister=project.lister(source, notice_and_log(log)),
         store=project.store,
         source=source.name,
@@ -80,7 +79,7 @@ def list_key_range(project: Project, source: SourceSettings, inventory_id: str, 
         return
     current_listener().stage_started(source.name, f"inventory: key range {number + 1}", None)
     done = list_range(
-        listed_in=_store_of(source),
+        listed_in=ListedPlace.of(source).store,
         lister=project.lister(source, notice_and_log(log)),
         store=project.store,
         source=source.name,
@@ -145,7 +144,7 @@ def _list_what_is_missing(
         notify(f"{source.name}: what the run began to list was given up meanwhile; this step lists all of it again.")
     division = found or begin_inventory(project, source, runs, is_over, log)
     # Also where no range is missing: what follows in the run makes URLs from the settings of now.
-    division.require_same_place(project.lister(source).description, _store_of(source))
+    division.require_same_place(project.lister(source).description, ListedPlace.of(source).store)
     missing = missing_ranges(project.store, division)
     if found is not None and missing:
         count = counted(len(missing), "key range")
@@ -155,10 +154,3 @@ def _list_what_is_missing(
         )
     for number in missing:
         list_key_range(project, source, division.inventory_id, number, log)
-
-
-def _store_of(source: SourceSettings) -> str:
-    """Return the store that the source is listed in: that of its URLs, because every other one is refused (decision 027)."""
-    if source.location.scheme is SourceScheme.FILE:
-        return ""  # the path is in the description of the listing
-    return " or ".join(sorted(stores_of_urls(source)))

@@ -140,7 +140,7 @@ def divide_reading(project: Project, source: SourceSettings) -> "tuple[str, int]
     from registration_pipeline.inventory.inventory import require_inventory
     from registration_pipeline.inventory.key_ranges.quantiles import ranges_of
 
-    inventory = require_inventory(project.store, source.name)
+    inventory = require_inventory(project.store, source)
     return inventory.inventory_id, ranges_of(inventory, source.key_ranges)
 
 
@@ -159,6 +159,7 @@ def read_key_range(
 
     Raises:
         UsageError: the inventory was removed.
+        ConfigurationError: it is of another place than the source is in now.
         HaltError: the store can't be read. What was read is kept.
     """
     from registration_pipeline.inventory.inventory import inventory_of
@@ -168,6 +169,7 @@ def read_key_range(
     inventory = inventory_of(project.store, source.name, part.inventory_id)
     if inventory is None:
         raise UsageError(f"The inventory {part.inventory_id} of source {source.name} was removed. Start a new run.")
+    inventory.require_place_of(source)
     bounds = bounds_of(project.store, inventory, part.number, part.ranges)
     progress = project.read_facts_between(source, stage.name, bounds, ProgressReporter(log), again=again)
     log(f"{stage.name}: {progress or 'nothing to read'}")

@@ -152,7 +152,7 @@ class Lease:
         self._is_superseded = False
         self._successor: Holder | None = None
         self._trouble: Exception | None = None
-        self._ended = threading.Event()
+        self._ended, self._has_stopped = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._keep_renewing, name=f"lease-{files.source}", daemon=True)
 
     def check(self) -> None:
@@ -251,17 +251,31 @@ class Lease:
             StateError: the state can't be written; others find out by waiting.
         """
         self._ended.set()
-        if self._thread.ident is not None:
-            self._thread.join(self._seconds / _BEATS_PER_LEASE)
+        has_stopped = self._has_stopped_renewing()
         with self._lock:
             self._lost = self._lost or "it was given back"
         # A renewal that still hangs shows that the state does not answer: asking it once more would hang, too.
-        if not self._thread.is_alive() and not self._is_superseded:
+        if has_stopped and not self._is_superseded:
             self._files.release(self.term)
 
+    def _has_stopped_renewing(self) -> bool:
+        """Wait for a renewal that is under way, and return whether it is over.
+
+        Not for the end of its thread: who drops a generator that holds a lease leaves it to the garbage collector, which may
+        end it in a thread that is starting another one, and holds a lock then that every thread needs to end.
+        """
+        if self._thread.ident is None:
+            return True
+        if threading.current_thread() is self._thread:  # the garbage collector's choice: it would wait for itself
+            return False
+        return self._has_stopped.wait(self._seconds / _BEATS_PER_LEASE)
+
     def _keep_renewing(self) -> None:
-        while not self._ended.wait(self._seconds / _BEATS_PER_LEASE):
-            self.renew()
+        try:
+            while not self._ended.wait(self._seconds / _BEATS_PER_LEASE):
+                self.renew()
+        finally:
+            self._has_stopped.set()
 
     def _is_lost(self) -> bool:
         with self._lock:

@@ -26,17 +26,18 @@ _CONTENT = b"registration-pipeline was here\n"
 def try_writing(store: StateStore) -> None:
     """Create a file in the state, read it, list it, and remove it; folders that were made for it go, too.
 
-    Costs four small requests in a bucket.
+    Costs five small requests in a bucket.
 
     Raises:
-        StateError: one of the four is refused, or what was written is not there.
+        StateError: one of the five is refused, or what was written is not there, or not listed.
     """
     name = probe_name(secrets.token_hex(8))
     place = Path(store.location(name)) if "://" not in store.uri else None
     with _without_new_folders(place.parent if place else None):
         try:
             store.create(name, _CONTENT)
-            is_there = store.read(name) == _CONTENT and name in set(store.names(f"{name.partition('/')[0]}/"))
+            is_there = store.read(name) == _CONTENT
+            is_listed = _is_listed(store, name)
         except BaseException:
             with suppress(StateError):  # the first problem matters more
                 store.delete(name)
@@ -47,6 +48,18 @@ def try_writing(store: StateStore) -> None:
             f"{store.location(name)} was written, and the store does not show it. Set `state` in registration.yaml to a store "
             "that shows a file as soon as it is written."
         )
+    if not is_listed:
+        raise StateError(
+            f"{store.location(name)} was written and can be read, and the store does not list it: every command would take "
+            "the state for empty. Find out what answers instead of the store, e.g. a proxy, or set `state` in "
+            "registration.yaml to a store that lists a file as soon as it is written."
+        )
+
+
+def _is_listed(store: StateStore, name: str) -> bool:
+    """Return whether both ways of listing show a file: all names of a folder, and the folders of one."""
+    folder = name.partition("/")[0]
+    return name in set(store.names(f"{folder}/")) and folder in store.folders("")
 
 
 def try_folder(folder: Path) -> None:

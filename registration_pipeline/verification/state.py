@@ -17,6 +17,7 @@ from registration_pipeline.state.layout import (
     audit_folder,
     inventory_writers_folder,
     lease_folder,
+    lineage_name,
     links_folder,
     owner_of,
     reports_folder,
@@ -39,7 +40,7 @@ from registration_pipeline.verification.report import Damage, StateReport
 from registration_pipeline.verification.reports import pair_damage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from registration_pipeline.state.store import StateStore
 
@@ -66,6 +67,8 @@ def verify_state(store: StateStore, source: str) -> StateReport:
     listed = list(store.names(f"{source}/"))
     names = list(filter(is_own, listed))
     report.foreign = tuple(name for name in listed if not is_own(name))
+    for name in _left_out(store, source, listed):
+        report.add(Damage(name, f"{LEFT_OUT}: the listing is broken", ADVICE_LEFT_OUT))
     upserts = upserts_source(source)
     _verify_lineage(store, [name for name in names if owner_of(name)[0] == source], report)
     below = StateReport(upserts)
@@ -77,6 +80,18 @@ def verify_state(store: StateStore, source: str) -> StateReport:
     if not report.damaged:
         _compare_numbers(store, report)
     return report
+
+
+def _left_out(store: StateStore, source: str, listed: Sequence[str]) -> Iterator[str]:
+    """Yield files that every state has, that can be read by their names, and that no listing shows.
+
+    A store or proxy whose listing is empty makes a state look as if nothing had ever been stored.
+    """
+    unseen = [name for name in (state_version_name(source), lineage_name(source, 1)) if name not in listed]
+    there = [name for name in unseen if store.exists(name)]
+    if there:
+        shown = {*store.names(f"{source}/")}  # again: a first run may have begun the state meanwhile
+        yield from (name for name in there if name not in shown)
 
 
 def _verify_lineage(store: StateStore, names: Sequence[str], report: StateReport) -> None:

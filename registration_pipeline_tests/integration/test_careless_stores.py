@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from obstore.store import AzureStore, GCSStore
+from obstore.store import AzureStore, GCSStore, MemoryStore
 
-from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.errors import ConfigurationError, StateError
 from registration_pipeline.state import bucket as bucket_module
 from registration_pipeline.state.bucket import BucketStateStore, open_bucket_state_store
+from registration_pipeline.state.trial import try_writing
 from registration_pipeline.state.version import ensure_layout, require_layout
+from registration_pipeline_tests.in_process import run_here
 from registration_pipeline_tests.integration.careless_store import Care, CarelessStore
 
 if TYPE_CHECKING:
@@ -115,6 +118,57 @@ def test_check_says_what_is_wrong_with_the_store(tmp_path: Path, monkeypatch: py
 
     line = next(line for line in found.stdout.splitlines() if line.startswith("fleet: state: "))
     assert line.startswith("fleet: state: problem: state: the store at s3://bucket/state created the same file 5 times")
+
+
+@pytest.mark.usefixtures("aws_environment")
+def test_check_and_verify_notice_a_store_whose_listing_is_always_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = CarelessStore(Care.HONOURS)
+    for name, value in {"AWS_ENDPOINT_URL": server.url, "ENCORD_SSH_KEY": "", "DAGSTER_HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(name, value)
+    source = {"uri": tmp_path.as_uri(), "encord": {"folder": "fleet"}}
+    (tmp_path / "registration.yaml").write_text(
+        yaml.safe_dump({"state": "s3://bucket/state", "sources": {"fleet": source}})
+    )
+
+    checked = run_here(tmp_path, "check")
+    unused = run_here(tmp_path, "state", "fleet", "--verify")
+    ensure_layout(open_bucket_state_store("s3://bucket/state"), "fleet", NOON)
+    used = run_here(tmp_path, "state", "fleet", "--verify")
+    server.close()
+
+    line = next(line for line in checked.out.splitlines() if line.startswith("fleet: state: "))
+    assert checked.status == 4
+    assert re.search(
+        r"problem: s3://bucket/state/_probe/\S+ was written and can be read, and the store does not list", line
+    )
+    assert unused.status == 0
+    assert "fleet: nothing is stored at s3://bucket/state/fleet/, so nothing was verified." in " ".join(
+        unused.out.split()
+    )
+    assert used.status == 4
+    assert "state.json is there, but a listing of its folder left it out: the listing is broken" in " ".join(
+        used.out.split()
+    )
+    assert "1 file of the state of source fleet at s3://bucket/state/fleet/ is not listed" in used.err
+
+
+class WithoutFolders(BucketStateStore):
+    """A bucket that answers listings with a delimiter with nothing, and all others rightly."""
+
+    def folders(self, _prefix: str) -> list[str]:
+        return []
+
+
+def test_a_store_that_lists_no_folders_is_noticed() -> None:
+    there = MemoryStore()
+    try_writing(BucketStateStore(there, "memory://state"))
+
+    with pytest.raises(StateError, match="the store does not list it"):
+        try_writing(WithoutFolders(there, "memory://state"))
+
+    assert list(BucketStateStore(there, "memory://state").names("")) == []
 
 
 def test_a_store_that_honours_conditions_is_left_as_it_was(s3_bucket: Callable[[], S3Bucket]):

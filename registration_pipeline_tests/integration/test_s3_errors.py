@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 PAGE = """<?xml version="1.0" encoding="UTF-8"?>
 <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>bucket</Name><Prefix></Prefix>
-<KeyCount>1</KeyCount><MaxKeys>1000</MaxKeys>{tail}</ListBucketResult>"""
+<KeyCount>{count}</KeyCount><MaxKeys>1000</MaxKeys>{tail}</ListBucketResult>"""
 LAST = "<IsTruncated>false</IsTruncated>"
 CONTENTS = (
     "<Contents><Key>{key}</Key><LastModified>2026-11-21T02:00:00.000Z</LastModified>"
@@ -146,7 +146,7 @@ def test_something_that_is_not_s3_is_not_mistaken_for_an_empty_bucket(aws_enviro
 
 
 def test_a_key_that_is_not_utf8_is_refused_and_named(aws_environment: str) -> None:
-    body = PAGE.format(tail=LAST + "<EncodingType>url</EncodingType>" + CONTENTS.format(key="caf%E9.jpg"))
+    body = PAGE.format(count=1, tail=LAST + "<EncodingType>url</EncodingType>" + CONTENTS.format(key="caf%E9.jpg"))
     with saying(200, body) as endpoint, pytest.raises(ListingError, match=r"caf%E9\.jpg.*not UTF-8"):
         list_from(endpoint)
 
@@ -162,7 +162,7 @@ def test_a_key_that_is_not_utf8_is_refused_and_named(aws_environment: str) -> No
 def test_a_key_is_decoded_only_if_the_store_says_that_it_encoded(
     aws_environment: str, encoding: str, written: str, key: str
 ) -> None:
-    body = PAGE.format(tail=LAST + encoding + CONTENTS.format(key=written))
+    body = PAGE.format(count=1, tail=LAST + encoding + CONTENTS.format(key=written))
     with saying(200, body) as endpoint:
         [batch] = list_from(endpoint)
 
@@ -173,6 +173,6 @@ def test_a_key_is_decoded_only_if_the_store_says_that_it_encoded(
 
 @pytest.mark.parametrize("token", ["", "<NextContinuationToken>same</NextContinuationToken>"], ids=["none", "same"])
 def test_a_listing_that_goes_round_in_circles_ends(aws_environment: str, token: str) -> None:
-    body = PAGE.format(tail="<IsTruncated>true</IsTruncated>" + token)
+    body = PAGE.format(count=0, tail="<IsTruncated>true</IsTruncated>" + token)
     with saying(200, body) as endpoint, pytest.raises(ListingError, match="not where to go on"):
         list_from(endpoint)

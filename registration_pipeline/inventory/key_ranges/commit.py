@@ -15,6 +15,7 @@ from registration_pipeline.inventory.digest import ListingDigest
 from registration_pipeline.inventory.inventory import Inventory, inventory_of
 from registration_pipeline.inventory.key_ranges.division import Division
 from registration_pipeline.inventory.key_ranges.listing import find_listing, read_range
+from registration_pipeline.inventory.place import ListedPlace
 from registration_pipeline.inventory.totals import ListingTotals
 from registration_pipeline.state.layout import COMMIT_MARKER, inventory_folder
 from registration_pipeline.state.markers import discard_unnamed
@@ -82,6 +83,7 @@ def _commit(store: StateStore, division: Division, clock: Callable[[], datetime]
         finished_at=max(division.started_at, clock().astimezone(UTC)),  # of two machines' clocks
         run=division.run,
         key_ranges=division.ranges,
+        place=ListedPlace(division.uri, division.listed_in),
     )
     folder = inventory_folder(division.source, division.inventory_id)
     try:

@@ -33,6 +33,7 @@ class Division:
         listing: what is listed and how.
         started_at: UTC.
         listed_in: the store, by the name that is the same for all of its endpoints; empty: not noted.
+        uri: of the source; empty: not noted.
     """
 
     inventory_id: str
@@ -43,6 +44,7 @@ class Division:
     listing: str
     started_at: datetime
     listed_in: str = ""
+    uri: str = ""
 
     @property
     def ranges(self) -> int:
@@ -92,6 +94,7 @@ class Division:
             "listing": self.listing,
             "started_at": self.started_at.isoformat(),
             "listed_in": self.listed_in,
+            "uri": self.uri,
         }
 
     @classmethod
@@ -113,6 +116,7 @@ class Division:
             listing=str(value["listing"]),
             started_at=datetime.fromisoformat(value["started_at"]),
             listed_in=str(value.get("listed_in", "")),
+            uri=str(value.get("uri", "")),
         )
 
 

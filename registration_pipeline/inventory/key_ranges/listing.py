@@ -17,6 +17,7 @@ from registration_pipeline.inventory.key_ranges.division import Division, fix_di
 from registration_pipeline.inventory.key_ranges.quantiles import LEAST_OBJECTS, boundaries_for
 from registration_pipeline.inventory.key_ranges.records import read_record
 from registration_pipeline.inventory.lister import DivisibleLister
+from registration_pipeline.inventory.place import UNKNOWN_PLACE, ListedPlace
 from registration_pipeline.inventory.progress import ListingReporter
 from registration_pipeline.inventory.schema import DISTINCT_COLUMNS, INVENTORY_SCHEMA
 from registration_pipeline.inventory.totals import ListingTotals
@@ -122,7 +123,7 @@ def begin_listing(
     clock: Callable[[], datetime],
     is_over: RunIsOver | None = None,
     least_objects: int = LEAST_OBJECTS,
-    listed_in: str = "",
+    place: ListedPlace = UNKNOWN_PLACE,
 ) -> Division:
     """Fix the key ranges of a new inventory, or return those that the run has fixed already.
 
@@ -135,7 +136,7 @@ def begin_listing(
         clock: gives the aware time.
         is_over: what runs that are over left is cleared away.
         least_objects: in a range, by the inventory before.
-        listed_in: the store, by the name that is the same for all of its endpoints; empty: not known.
+        place: which the lister lists.
 
     Raises:
         ConfigurationError: the run has fixed those of another place.
@@ -148,7 +149,7 @@ def begin_listing(
     claims = claims_of_runs(store, source)
     inventory_id = next((claims[run] for run in runs if run in claims), None)
     if inventory_id is not None and (fixed := read_division(store, source, inventory_id)) is not None:
-        fixed.require_same_place(lister.description, listed_in)
+        fixed.require_same_place(lister.description, place.store)
         return fixed
     if inventory_id is None:  # else a process of the run died before it fixed them
         known = {} if is_over is None else {"is_over": is_over}
@@ -166,7 +167,8 @@ def begin_listing(
             requests=lister.requests,
             listing=lister.description,
             started_at=started_at,
-            listed_in=listed_in,
+            listed_in=place.store,
+            uri=place.uri,
         ),
     )
 
@@ -202,7 +204,7 @@ def list_range(
         inventory_id: of the inventory that was begun.
         number: of the range, from 0.
         progress: called with the progress of this range after every batch.
-        listed_in: as ``begin_listing``.
+        listed_in: the store, by the name that is the same for all of its endpoints; empty: not known.
 
     Raises:
         ConfigurationError: the inventory was begun in another place.

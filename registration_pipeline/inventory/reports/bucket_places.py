@@ -16,7 +16,7 @@ from registration_pipeline.bounds.paging import PageProgress
 from registration_pipeline.errors import ListingError, NotFoundError, PermissionDeniedError, ServiceUnavailableError
 from registration_pipeline.inventory.bounds import endless_listing
 from registration_pipeline.inventory.reports.place import CHUNK_BYTES, Level, missing_file, setting
-from registration_pipeline.inventory.s3.ends import UnclearEndError, require_clear_ends
+from registration_pipeline.inventory.s3.ends import KeyCountError, UnclearEndError, require_clear_ends, require_entries
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
 from registration_pipeline.inventory.s3.limits import s3_limit
 
@@ -39,10 +39,14 @@ class S3Place:
         bucket: its name.
         start: the folder to search; empty, or ending in ``/``.
         source: the source's name, for error texts.
+        is_counted: refuse a page that says another number of entries than it has.
     """
 
-    def __init__(self, client: S3Client, bucket: str, start: str = "", *, source: str = "<name>") -> None:
+    def __init__(
+        self, client: S3Client, bucket: str, start: str = "", *, source: str = "<name>", is_counted: bool = True
+    ) -> None:
         self._client, self._bucket, self.start, self._source = client, bucket, start, source
+        self._is_counted = is_counted
         self.requests = 0
         require_clear_ends(client)
 
@@ -60,6 +64,8 @@ class S3Place:
             self.requests += 1
             with s3_limit(self.location(folder), self._source), self._translated(folder):
                 page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=folder, Delimiter="/", **token)
+                if self._is_counted:
+                    require_entries(page)
             require_listing(page, bucket=self._bucket, source=self._source)
             folders += (entry["Prefix"] for entry in page.get("CommonPrefixes", ()))
             names += (entry["Key"] for entry in page.get("Contents", ()))
@@ -101,6 +107,12 @@ class S3Place:
         with s3_errors(bucket=self._bucket, source=self._source):
             try:
                 yield
+            except KeyCountError as error:
+                raise ListingError(
+                    f"{self.location(name)} can't be listed: {error}. Run again; if it happens again, ask who runs the store "
+                    f"that answers for `{key}`. If the objects are all there and only the number is wrong, set "
+                    f"`sources.{self._source}.storage.key_count` to false."
+                ) from None
             except UnclearEndError as error:
                 raise ListingError(
                     f"{self.location(name)} can't be listed: {error}. Run again; if it happens again, the store that "

@@ -1,12 +1,14 @@
-"""Whether a page of an S3 listing is the last one: it has to say so in the words of S3, and must not contradict itself.
+"""What a page of an S3 listing says of itself: whether it is the last one, and how many entries it has.
 
-A page that was cut and closed again on its way, or one of a store that writes ``True``, would else end the listing: what
-follows would be missing in the inventory, and count as deleted. What does not belong here: the entries (``page.py``), and
+It has to say so in the words of S3, and must not contradict itself. A page that was cut and closed again on its way, or one
+of a store that writes ``True``, would else end the listing: what follows would be missing in the inventory, and count as
+deleted; so would entries that something on the way took out. What does not belong here: the entries (``page.py``), and
 whether tokens lead anywhere (``requests.py``).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree as ET
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 _SAYS_MORE: Final = "IsTruncated"
 _NEXT: Final = "NextContinuationToken"
 _ENCODING: Final = "EncodingType"
+_COUNT: Final = "KeyCount"
+_FOLDER: Final = "CommonPrefixes"
+_MOST_SHOWN: Final = 40
+_NUMBER: Final = re.compile("[0-9]{1,18}")
 _IS_LAST: Final = {"true": False, "false": True}
 _OF_OPERATION: Final = {"ListObjectsV2": _NEXT, "ListObjectVersions": "NextKeyMarker"}
 _OK: Final = 200
@@ -30,6 +36,10 @@ class UnclearEndError(PageError):
     """A page does not say, or not clearly, whether there is more. The text is a clause that says why."""
 
 
+class KeyCountError(PageError):
+    """A page has another number of entries than it says. The text is a clause with both numbers."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """What a page says beside its entries.
@@ -37,10 +47,46 @@ class Frame:
     Args:
         is_url_encoded: its keys are.
         following: the token of the next page; None if this is the last.
+        count: how many entries it has, as written; None if it does not say.
+        folders: how many of them are common prefixes.
     """
 
     is_url_encoded: bool
     following: str | None
+    count: str | None = None
+    folders: int = 0
+
+    def require_count(self, objects: int) -> None:
+        """Refuse a page from which entries are missing.
+
+        Args:
+            objects: that were read of it.
+
+        Raises:
+            KeyCountError: it says another number.
+        """
+        if self.count != str(objects):  # else there is nothing to find out, as for nearly every page
+            _require_count(self.count, objects, self.folders)
+
+
+def require_entries(page: Mapping[str, Any]) -> None:
+    """Refuse a page of ListObjectsV2, as botocore returns it, from which entries are missing.
+
+    Raises:
+        KeyCountError: it says another number.
+    """
+    _require_count(page.get(_COUNT), len(page.get("Contents", ())), len(page.get(_FOLDER, ())))
+
+
+def _require_count(said: str | int | None, objects: int, folders: int) -> None:
+    # Amazon counts the common prefixes, some others don't. A listing without a delimiter, as inventories are, has none.
+    text = str(said if said is not None else "").strip()
+    if not text:
+        return
+    if not _NUMBER.fullmatch(text):
+        raise KeyCountError(f"the page's {_COUNT} is {text[:_MOST_SHOWN]!r} and no number")
+    if int(text) not in {objects, objects + folders}:
+        raise KeyCountError(f"the page holds {objects + folders} entries, and its {_COUNT} says {int(text)}")
 
 
 def said_of(root: ET.Element, names: Iterable[str]) -> dict[str, str]:
@@ -92,8 +138,10 @@ def read_frame(rest: bytes) -> Frame:
         root = ET.fromstring(rest)  # noqa: S314 - botocore parses the same bytes with the same parser
     except ET.ParseError as error:
         raise PageError(f"it is not XML ({error})") from None
-    said = said_of(root, (_SAYS_MORE, _NEXT, _ENCODING))
-    return Frame(is_url_encoded=said.get(_ENCODING) == "url", following=following(said))
+    said = said_of(root, (_SAYS_MORE, _NEXT, _ENCODING, _COUNT))
+    is_in_folders = _FOLDER.encode("ascii") in rest
+    folders = sum(child.tag.rpartition("}")[2] == _FOLDER for child in root) if is_in_folders else 0
+    return Frame(said.get(_ENCODING) == "url", following(said), said.get(_COUNT), folders)
 
 
 def require_clear_ends(client: S3Client) -> None:

@@ -16,7 +16,7 @@ from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.bounds import endless_listing
 from registration_pipeline.inventory.reports.top_up import FolderPage
 from registration_pipeline.inventory.reports.values import ValueProblemError, decoded_key
-from registration_pipeline.inventory.s3.ends import require_clear_ends
+from registration_pipeline.inventory.s3.ends import KeyCountError, require_clear_ends, require_entries
 from registration_pipeline.inventory.s3.errors import require_listing, s3_errors
 from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.schema import inventory_batch
@@ -35,10 +35,20 @@ class S3FolderProbe:
         bucket: its name.
         source: the source's name, for error texts.
         page_size: keys and folders per request.
+        is_counted: refuse a page that says another number of entries than it has.
     """
 
-    def __init__(self, client: S3Client, bucket: str, *, source: str = "<name>", page_size: int = 1000) -> None:
+    def __init__(
+        self,
+        client: S3Client,
+        bucket: str,
+        *,
+        source: str = "<name>",
+        page_size: int = 1000,
+        is_counted: bool = True,
+    ) -> None:
         self._client, self._bucket, self._source, self._page_size = client, bucket, source, page_size
+        self._is_counted = is_counted
         self.requests = 0
         require_clear_ends(client)
 
@@ -62,6 +72,8 @@ class S3FolderProbe:
                 )
             require_listing(page, bucket=self._bucket, source=self._source)
             with self._exact(folder):
+                if self._is_counted:
+                    require_entries(page)
                 found = self._page(page)
             yield found
             if not page.get("IsTruncated"):
@@ -81,6 +93,12 @@ class S3FolderProbe:
     def _exact(self, folder: str) -> Iterator[None]:
         try:
             yield
+        except KeyCountError as error:
+            raise ListingError(
+                f"s3://{self._bucket}/{folder} can't be recorded exactly: {error}. Nothing was recorded. Run again; if it "
+                f"happens again, set `sources.{self._source}.storage.top_up` to false, or, if the objects are all there and "
+                f"only the number is wrong, `sources.{self._source}.storage.key_count`."
+            ) from None
         except (KeyError, ValueError, OverflowError, pa.ArrowException) as error:
             missing = f"an entry has no {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
             raise ListingError(

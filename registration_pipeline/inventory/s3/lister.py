@@ -39,6 +39,7 @@ class S3Lister(BucketLister[S3Requests]):
         fan_out_after: objects that must have been listed before there is more than one request at once.
         page_seconds: the whole time that one page may take, repetitions included.
         when: other processes fetch and read pages too; None: once this one is busy with it, one for each core.
+        is_counted: refuse a page that says another number of entries than it has.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class S3Lister(BucketLister[S3Requests]):
         fan_out_after: int = FAN_OUT_AFTER,
         page_seconds: float = PAGE_SECONDS,
         when: WhenToStart | None = None,
+        is_counted: bool = True,
     ) -> None:
         new_requests = partial(
             S3Requests,
@@ -64,5 +66,6 @@ class S3Lister(BucketLister[S3Requests]):
             page_seconds=page_seconds,
             concurrency=concurrency,
             when=when,
+            is_counted=is_counted,
         )
         super().__init__(new_requests, concurrency=concurrency, fan_out_after=fan_out_after)

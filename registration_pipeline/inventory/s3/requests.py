@@ -11,12 +11,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote_to_bytes
 
+from registration_pipeline.bounds.texts import shortened
 from registration_pipeline.errors import ListingError
 from registration_pipeline.inventory.bounds import PAGE_SECONDS
 from registration_pipeline.inventory.ranges.checks import PageChecks
 from registration_pipeline.inventory.ranges.page import Page
 from registration_pipeline.inventory.ranges.requests import PageRequests
-from registration_pipeline.inventory.s3.ends import read_frame
+from registration_pipeline.inventory.s3.ends import KeyCountError, read_frame
 from registration_pipeline.inventory.s3.errors import s3_errors
 from registration_pipeline.inventory.s3.limits import s3_limit
 from registration_pipeline.inventory.s3.page import (
@@ -57,7 +58,7 @@ class S3Requests(PageRequests):
         page_seconds: the whole time that one page may take, repetitions included.
         concurrency: requests at once, at the most.
         when: other processes fetch pages too.
-
+        is_counted: refuse a page that says another number of entries than it has.
     """
 
     def __init__(
@@ -71,14 +72,17 @@ class S3Requests(PageRequests):
         page_seconds: float = PAGE_SECONDS,
         concurrency: int = 1,
         when: WhenToStart | None = None,
+        is_counted: bool = True,
     ) -> None:
         super().__init__("s3", prefix, source)
         self._client, self._bucket = client, bucket
-        self._page_size, self._page_seconds = page_size, page_seconds
+        self._page_size, self._page_seconds, self._is_counted = page_size, page_seconds, is_counted
         self._answer = threading.local()  # what the handlers saw of the request that this thread makes
         known = " (S3 directory buckets, for one, have no order)"
         self._checks = PageChecks(self.what(), source, prefix, known)
-        self._plain = PlainRequests(client, self._limit, concurrency=concurrency, when=when or WhenToStart())
+        self._plain = PlainRequests(
+            client, self._limit, concurrency=concurrency, when=when or WhenToStart(), is_counted=is_counted
+        )
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -126,6 +130,10 @@ class S3Requests(PageRequests):
     def _read(self, contents: Contents, rest: bytes, *, after: str, token: str | None) -> Page:
         try:
             frame = read_frame(rest)
+            if self._is_counted:
+                frame.require_count(len(contents.keys))
+        except KeyCountError as error:
+            raise self._miscounted(error, after, token) from None
         except PageError as error:
             raise self._unreadable(error) from None
         batch, following = self._batch(contents, is_url_encoded=frame.is_url_encoded), frame.following
@@ -168,7 +176,7 @@ class S3Requests(PageRequests):
         try:
             with limit, s3_errors(bucket=self._bucket, source=self._source):
                 answer = self._client.list_objects_v2(**request)
-        except PageError as error:
+        except ValueError as error:  # PageError, and botocore's, of a number that is none
             raise self._unreadable(error) from None
         finally:
             self._answer.is_mine, self._answer.connection = False, limit.connection
@@ -224,5 +232,15 @@ class S3Requests(PageRequests):
     def _limit(self) -> PageLimit:
         return s3_limit(self.what(), self._source, seconds=self._page_seconds)
 
-    def _unreadable(self, error: PageError) -> ListingError:
+    def _unreadable(self, error: ValueError) -> ListingError:
         return ListingError(f"{self.what()} answered with a page that can't be read: {error}. {self._checks.broken()}")
+
+    def _miscounted(self, error: KeyCountError, after: str, token: str | None) -> ListingError:
+        place = f"after {after!r}" if after else "at its start"
+        if token is not None:
+            place += f" (continuation token {shortened(token)!r})"
+        return ListingError(
+            f"{self.what()}, {place}: {error}. Nothing was recorded. Run again; if it happens again, the store or a proxy in "
+            "front of it leaves objects out: ask who runs it. If the objects are all there and only the number is wrong, set "
+            f"`sources.{self._source}.storage.key_count` to false."
+        )

@@ -66,7 +66,14 @@ def make_lister(
         from registration_pipeline.inventory.s3.versions import S3VersionLister
 
         return S3VersionLister(client, location.bucket, location.prefix, source=source.name)
-    return S3Lister(client, location.bucket, location.prefix, source=source.name, concurrency=storage.concurrency)
+    return S3Lister(
+        client,
+        location.bucket,
+        location.prefix,
+        source=source.name,
+        concurrency=storage.concurrency,
+        is_counted=storage.key_count,
+    )
 
 
 @contextmanager

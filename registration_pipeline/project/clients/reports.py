@@ -63,7 +63,10 @@ def _place(source: "SourceSettings", clients: "StoreClients", environ: Mapping[s
         return report_bucket.open_google_place(report.bucket, report.start, source=source.name, user_project=payer)
     if report.scheme == "az":
         return report_bucket.open_azure_place(report.bucket, report.account, report.start, source=source.name)
-    return report_bucket.S3Place(clients.s3(source), report.bucket, report.start, source=source.name)
+    is_counted = source.storage.key_count
+    return report_bucket.S3Place(
+        clients.s3(source), report.bucket, report.start, source=source.name, is_counted=is_counted
+    )
 
 
 def _google_payer(source: "SourceSettings", clients: "StoreClients", environ: Mapping[str, str]) -> str:
@@ -114,9 +117,10 @@ def _amazon_folders(source: "SourceSettings", clients: "StoreClients") -> "_Fold
     from registration_pipeline.inventory.s3.lister import S3Lister
 
     client, bucket = clients.s3(source), source.location.bucket
-    settings: Any = {"source": source.name, "concurrency": source.storage.concurrency}
-    return S3FolderProbe(client, bucket, source=source.name), lambda prefix: S3Lister(
-        client, bucket, prefix, **settings
+    settings: Any = {"source": source.name, "is_counted": source.storage.key_count}
+    concurrency = source.storage.concurrency
+    return S3FolderProbe(client, bucket, **settings), lambda prefix: S3Lister(
+        client, bucket, prefix, concurrency=concurrency, **settings
     )
 
 

@@ -38,7 +38,7 @@ class SourceHeaders(SourceFacts):
         store, name = self._store, self._source.name
         inventory, (history, previous) = both(
             store,
-            lambda: require_inventory(store, name),
+            lambda: require_inventory(store, self._source),
             lambda: both(store, lambda: load_history(store, name), lambda: latest_headers(store, name)),
         )
         if not (again or self._may_lack(inventory, history, previous)):

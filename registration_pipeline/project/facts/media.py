@@ -34,7 +34,7 @@ class SourceMedia(SourceFacts):
 
     def _to_read(self, bounds: "KeyBounds | None", *, again: bool) -> ToRead | None:
         name = self._source.name
-        inventory = require_inventory(self._store, name)
+        inventory = require_inventory(self._store, self._source)
         history = load_history(self._store, name)
         notes = facts_notes(self._source, inventory, history)
         before = latest_reading(self._store, name, MEDIA, MEDIA_SCHEMA)

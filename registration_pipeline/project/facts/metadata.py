@@ -54,7 +54,7 @@ class SourceMetadata:
             StateError: the state can't be read or written.
         """
         store, name = self._project.store, self._source.name
-        inventory = require_inventory(store, name)
+        inventory = require_inventory(store, self._source)
         history, previous = load_history(store, name), latest_facts(store, name, METADATA)
         counted = _Counted(progress)
         inputs = [

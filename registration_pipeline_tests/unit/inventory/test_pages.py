@@ -10,7 +10,7 @@ import pytest
 from registration_pipeline.inventory.azure.alike import PageReader
 from registration_pipeline.inventory.azure.page import read_page
 from registration_pipeline.inventory.gcs.page import NotGoogleError, read_answer, rows_of
-from registration_pipeline.inventory.s3.ends import UnclearEndError, read_frame
+from registration_pipeline.inventory.s3.ends import KeyCountError, UnclearEndError, read_frame
 from registration_pipeline.inventory.s3.plain.page import plain_page
 
 TOKEN = "<NextContinuationToken>20</NextContinuationToken>"
@@ -58,6 +58,48 @@ def test_a_page_of_s3_that_leaves_open_whether_there_is_more_is_not_read(said: s
     assert plain_page(s3_page(said, ENTRY)) is None
     with pytest.raises(UnclearEndError):
         read_frame(s3_page(said))
+
+
+FOLDER = "<CommonPrefixes><Prefix>f/</Prefix></CommonPrefixes>"
+COUNTED = {
+    "nothing": "",
+    "an empty one, which says nothing": "<KeyCount/>",
+    "the objects": "<KeyCount>1</KeyCount>",
+    "the objects, in another writing": "<KeyCount> 01 </KeyCount>",
+    "objects and folders": f"{FOLDER}<KeyCount>2</KeyCount>",
+    "the objects without the folders": f"{FOLDER}<KeyCount>1</KeyCount>",
+}
+MISCOUNTED = {
+    "more than there are": "<KeyCount>2</KeyCount>",
+    "fewer than there are": "<KeyCount>0</KeyCount>",
+    "more than objects and folders": f"{FOLDER}<KeyCount>3</KeyCount>",
+    "no number": "<KeyCount>one</KeyCount>",
+    "less than nothing": "<KeyCount>-1</KeyCount>",
+    "two numbers": "<KeyCount>1</KeyCount><KeyCount>2</KeyCount>",
+}
+
+
+@pytest.mark.parametrize("said", COUNTED.values(), ids=COUNTED)
+def test_a_page_of_s3_that_holds_as_many_entries_as_it_says_is_read(said: str) -> None:
+    assert plain_page(s3_page(f"<IsTruncated>false</IsTruncated>{said}", ENTRY)) is not None
+
+
+@pytest.mark.parametrize("said", MISCOUNTED.values(), ids=MISCOUNTED)
+def test_a_page_of_s3_that_holds_another_number_of_entries_than_it_says_is_not_read(said: str) -> None:
+    assert plain_page(s3_page(f"<IsTruncated>false</IsTruncated>{said}", ENTRY)) is None
+
+
+def test_entries_of_a_store_that_counts_wrongly_are_read_where_the_user_says_so() -> None:
+    page = s3_page("<IsTruncated>false</IsTruncated><KeyCount>7</KeyCount>", ENTRY)
+
+    assert plain_page(page, is_counted=False) is not None
+
+
+def test_a_wrong_count_is_named_with_what_is_there() -> None:
+    frame = read_frame(s3_page(f"<IsTruncated>false</IsTruncated>{FOLDER}<KeyCount>1000</KeyCount>"))
+
+    with pytest.raises(KeyCountError, match=r"holds 998 entries, and its KeyCount says 1000"):
+        frame.require_count(997)
 
 
 BLOB = (

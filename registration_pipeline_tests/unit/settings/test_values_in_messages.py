@@ -89,6 +89,7 @@ SWITCHES = {
     "strict_client_only": "strict_client_only: {}",
     "storage.top_up": "storage: {{region: eu-west-2, inventory_report: s3://reports/x/, top_up: {}}}",
     "storage.versions": "storage: {{region: eu-west-2, versions: {}}}",
+    "storage.key_count": "storage: {{region: eu-west-2, key_count: {}}}",
     "storage.requester_pays": "storage: {{region: eu-west-2, requester_pays: {}}}",
     "metadata[0].object_metadata": "metadata: [{{object_metadata: {}}}]",
 }

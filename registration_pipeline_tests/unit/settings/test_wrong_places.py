@@ -170,6 +170,9 @@ WRONG = {
         style="gs",
         uri="gs://bucket/",
     ),
+    "no counts in Google's": with_storage(
+        "key_count: false", key="storage.key_count", says="s3:// and obs://", uri="gs://bucket/"
+    ),
     "requester pays in Azure": with_storage(
         "requester_pays: true", key="storage.requester_pays", says="s3:// and gs://", uri="az://box@account/"
     ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
+import time
 from contextlib import ExitStack, suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from registration_pipeline.errors import (
 )
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder, boot_id
-from registration_pipeline.state.lease import steady_seconds
+from registration_pipeline.state.lease import newest_term, steady_seconds
 from registration_pipeline_tests.unit.state.lease_world import FOLDER, World, abandoned, is_held, somebody_on
 
 if TYPE_CHECKING:
@@ -69,6 +71,42 @@ class Slow:
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self.world.store, attribute)
+
+
+def test_a_lease_that_ends_where_a_thread_is_started_is_given_back_at_once(world: World) -> None:
+    """The garbage collector may end the generator that holds it there; every thread needs that lock to end."""
+    held = world.lease()
+    held.__enter__()
+    began = time.monotonic()
+
+    with threading._active_limbo_lock:  # type: ignore[attr-defined]
+        held.__exit__(None, None, None)
+
+    assert newest_term(world.store, "fleet") == (1, True)
+    assert time.monotonic() - began < 10, "a renewal is waited for 15 s"
+
+
+def test_a_lease_that_its_own_thread_ends_does_not_wait_for_itself(world: World) -> None:
+    """The garbage collector may end the generator in any thread."""
+    ended: queue.SimpleQueue[float] = queue.SimpleQueue()
+
+    class Ending:
+        """A store that ends the lease when it is renewed."""
+
+        def create(self, name: str, data: bytes) -> None:
+            if threading.current_thread().name.startswith("lease-"):
+                began = time.monotonic()
+                held.__exit__(None, None, None)
+                ended.put(time.monotonic() - began)
+            world.store.create(name, data)
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(world.store, attribute)
+
+    held = world.lease(store=Ending(), lease_seconds=1.0)
+    held.__enter__()
+
+    assert ended.get(timeout=30) < 0.2, "a renewal is waited for 0.25 s"
 
 
 def test_a_lease_counts_from_before_its_newest_beat_was_written(world: World):

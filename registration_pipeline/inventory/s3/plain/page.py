@@ -53,10 +53,15 @@ class PlainPage:
         return cls(batch, facts["first"], facts["last"], facts["following"])
 
 
-def plain_page(body: bytes) -> PlainPage | None:
+def plain_page(body: bytes, *, is_counted: bool = True) -> PlainPage | None:
     """Return what is in the body of an answer with status 200; None for whatever is not a plain page.
 
-    A page that is cut, out of order, has keys that are not UTF-8 or does not say how it goes on is not plain.
+    A page that is cut, out of order, has keys that are not UTF-8, does not say how it goes on or has another number of
+    entries than it says is not plain.
+
+    Args:
+        body: all of it.
+        is_counted: the number of entries that a page says counts.
     """
     if not body.rstrip().endswith(_END):
         return None
@@ -64,6 +69,8 @@ def plain_page(body: bytes) -> PlainPage | None:
         contents, rest = take_contents(body)
         frame = read_frame(rest)
         batch = contents.to_batch(is_url_encoded=frame.is_url_encoded)
+        if is_counted:
+            frame.require_count(batch.num_rows)
     except PageError:
         return None
     keys = batch.column("key")

@@ -60,6 +60,7 @@ class PlainRequests:
         limit: makes a limit for the pages of a thread.
         concurrency: requests at once, at the most.
         when: other processes fetch pages too.
+        is_counted: a page that says another number of entries than it has is not plain.
 
     Attributes:
         signing: learns from the pages that the client is asked for.
@@ -68,10 +69,16 @@ class PlainRequests:
     """
 
     def __init__(
-        self, client: S3Client, limit: Callable[[], PageLimit], *, concurrency: int, when: WhenToStart
+        self,
+        client: S3Client,
+        limit: Callable[[], PageLimit],
+        *,
+        concurrency: int,
+        when: WhenToStart,
+        is_counted: bool = True,
     ) -> None:
         self.signing = Signing(client)
-        self._limit, self._concurrency, self._when = limit, concurrency, when
+        self._limit, self._concurrency, self._when, self._is_counted = limit, concurrency, when, is_counted
         self._of_thread: threading.local
         self._lines: list[Line] = []
         self._lock = threading.Lock()
@@ -123,7 +130,7 @@ class PlainRequests:
         else:
             try:
                 with self._limit_of_thread() as limit:
-                    status, page = channel.ask(request, limit)
+                    status, page = channel.ask(request, limit, is_counted=self._is_counted)
             finally:
                 self._processes.give_back(channel)
         with self._lock:
@@ -144,8 +151,8 @@ class PlainRequests:
         if status != OK:
             return status, None
         if threading.get_ident() == self._first_thread:
-            return status, plain_page(body)
-        return status, self._reader.submit(plain_page, body).result()
+            return status, plain_page(body, is_counted=self._is_counted)
+        return status, self._reader.submit(plain_page, body, is_counted=self._is_counted).result()
 
     def _line(self) -> Line:
         with suppress(IndexError):

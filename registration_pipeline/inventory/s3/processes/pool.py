@@ -237,12 +237,13 @@ class Channel:
         self.sock.settimeout(None)
         return is_served
 
-    def ask(self, request: SignedRequest, limit: PageLimit) -> tuple[int, PlainPage | None]:
+    def ask(self, request: SignedRequest, limit: PageLimit, *, is_counted: bool = True) -> tuple[int, PlainPage | None]:
         """Have a request made, and return the status of its answer and the page, if it is a plain one.
 
         Args:
             request: it is signed.
             limit: which is in force.
+            is_counted: see ``plain_page``.
 
         Raises:
             HaltError: the process is gone.
@@ -250,7 +251,12 @@ class Channel:
         """
         self.limits = (limit,)
         limit.sends_on(self)
-        task = {"request": request.to_json(), "seconds": limit.seconds, "bytes": limit.most_bytes}
+        task = {
+            "request": request.to_json(),
+            "seconds": limit.seconds,
+            "bytes": limit.most_bytes,
+            "is_counted": is_counted,
+        }
         try:
             send_task(self.sock, task)
             status, facts, rows = receive_reply(self.sock)

@@ -47,13 +47,14 @@ class _Conversation:
         self._store: Any = None  # a socket
         self._request: SignedRequest | None = None
         self._reply: RawReply | None = None
+        self._is_counted = True
         self.ends_at = float("inf")
 
     def take_task(self) -> None:
         """Read a task and send its request, over a connection that is made elsewhere if there is none."""
         task = receive_task(self._line)
         self._request = request = SignedRequest.from_json(task["request"])
-        self._reply = RawReply(task["bytes"])
+        self._reply, self._is_counted = RawReply(task["bytes"]), task["is_counted"]
         self.ends_at = time.monotonic() + min(task["seconds"], request.to.connect_seconds + request.to.read_seconds)
         if self._store is not None and self._to == request.to:
             self._send()
@@ -137,7 +138,7 @@ class _Conversation:
         self.ends_at = float("inf")
         if status == NO_ANSWER:
             self._hang_up()
-        page = plain_page(body) if status == OK else None
+        page = plain_page(body, is_counted=self._is_counted) if status == OK else None
         if page is None:
             send_reply(self._line, status, {})
         else:
