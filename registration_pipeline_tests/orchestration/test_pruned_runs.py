@@ -192,7 +192,11 @@ def test_the_runs_that_an_unfinished_run_was_made_from_stay(
     first = ended_run(pipeline, instance).run_id
     second = ended_run(pipeline, instance, parent_run_id=first, root_run_id=first).run_id
     aside = ended_run(pipeline, instance, parent_run_id=first, root_run_id=first).run_id
-    lineage = {"parent_run_id": second, "root_run_id": first, "remote_job_origin": remote_origin("_nothing")}
+    lineage: dict[str, Any] = {
+        "parent_run_id": second,
+        "root_run_id": first,
+        "remote_job_origin": remote_origin("_nothing"),
+    }
     third = ended_run(pipeline, instance, status=status, **lineage)
 
     found = old_runs(instance, [pipeline.own], before=utc_now() + timedelta(seconds=1))
