@@ -21,6 +21,7 @@ from benchmarks.redis_server import RedisServer, free_port, redis_program, redis
 from registration_pipeline.errors import ConfigurationError, ServiceUnavailableError
 from registration_pipeline.orchestration.celery.broker import address_of, ask_broker
 from registration_pipeline.orchestration.celery.launcher import RegistrationRunLauncher, RunNotSentError
+from registration_pipeline.orchestration.celery.signs import Signs
 from registration_pipeline.orchestration.preflight import run_all_checks
 from registration_pipeline.orchestration.private_dagster import (
     InstanceRef,
@@ -33,6 +34,7 @@ from registration_pipeline.project.preflight import CELERY
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import load_settings
 from registration_pipeline_tests.orchestration.celery_worker import worker_in_this_process
+from registration_pipeline_tests.orchestration.test_celery import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,6 +158,24 @@ def test_a_run_may_have_been_sent_when_the_broker_dies_meanwhile_and_is_kept_too
         with pytest.raises(RunNotSentError, match="whether the run was sent is not known"):
             instance.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
         redis.start()
+
+
+@needs_redis
+def test_a_run_is_lost_only_when_no_worker_has_it_for_long_after_the_broker_is_back(redis: RedisServer) -> None:
+    clock = Clock()
+    with Celery("tests", broker=redis.url, backend=BACKEND) as app:
+        app.conf.broker_transport_options = {"max_retries": 0}
+        app.backend.store_result("a-run", {"hostname": "worker-1@gone"}, "STARTED")
+        signs = Signs(app, lost_seconds=60, queue=None, answer_seconds=0.1, clock=clock)
+        assert not signs.of("a-run").is_lost
+        redis.kill()
+        for clock.now in (30.0, 1e6):
+            assert not signs.of("a-run").is_lost
+        redis.start()
+        for clock.now in (1e6 + 1, 1e6 + 60):
+            assert not signs.of("a-run").is_lost
+        clock.now = 1e6 + 61
+        assert signs.of("a-run").is_lost
 
 
 def celery_finding(folder: Path, *, has_launcher: bool = True, **source: int) -> Finding:
