@@ -1,6 +1,6 @@
 """Whether what Celery needs is there: its broker, its result backend, and workers; for the preflight. Changes nothing.
 
-What does not belong here: which applications a source needs (``orchestration/preflight.py``).
+What does not belong here: which applications a source needs (``uses.py``), and what is said of them (``preflight.py``).
 """
 
 from collections import Counter
