@@ -62,11 +62,14 @@ def redis() -> Iterator[RedisServer]:
 
 
 @contextmanager
-def shipped_instance(folder: Path, **run_queue: int) -> Iterator[dg.DagsterInstance]:
+def shipped_instance(folder: Path, most_runs: int | None = 3, **run_queue: int) -> Iterator[dg.DagsterInstance]:
     """Open an instance of the shipped file, with its database in a folder."""
     shipped: dict[str, Any] = yaml.safe_load((SHIPPED / "dagster.yaml").read_text(encoding="utf-8"))
     del shipped["storage"]
     shipped["run_queue"] |= run_queue
+    shipped["concurrency"]["runs"]["max_concurrent_runs"] = most_runs
+    if most_runs is None:
+        del shipped["concurrency"]["runs"]["max_concurrent_runs"]
     (folder / "dagster.yaml").write_text(yaml.safe_dump(shipped))
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder))) as opened:
         yield opened
@@ -178,7 +181,7 @@ def test_a_run_is_lost_only_when_no_worker_has_it_for_long_after_the_broker_is_b
         assert signs.of("a-run").is_lost
 
 
-def celery_finding(folder: Path, *, has_launcher: bool = True, **source: int) -> Finding:
+def celery_finding(folder: Path, *, has_launcher: bool = True, most_runs: int | None = 1, **source: object) -> Finding:
     """Return what ``check`` says of Celery, for a source whose steps it executes."""
     media = folder / "media"
     media.mkdir(exist_ok=True)
@@ -187,7 +190,7 @@ def celery_finding(folder: Path, *, has_launcher: bool = True, **source: int) ->
     home = folder / "home"
     home.mkdir(exist_ok=True)
     if has_launcher:
-        with shipped_instance(home):
+        with shipped_instance(home, most_runs):
             pass
     environ = {"DAGSTER_HOME": str(home)}
     project = Project(load_settings(folder / "registration.yaml", environ), environ)
@@ -255,7 +258,7 @@ def test_check_counts_the_workers_of_the_queues_that_the_source_needs(
 ) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", redis.url)
     monkeypatch.setenv("CELERY_RESULT_BACKEND", f"db+sqlite:///{tmp_path}/results.db")
-    monkeypatch.setattr("registration_pipeline.orchestration.celery.services._WORKER_SECONDS", 0.5)
+    monkeypatch.setattr("registration_pipeline.orchestration.celery.services._WORKER_SECONDS", 1.0)
 
     without = celery_finding(tmp_path)
     assert without.is_remark
@@ -275,6 +278,40 @@ def test_check_counts_the_workers_of_the_queues_that_the_source_needs(
             "; 1 worker on the queue dagster; 0 workers on the queue dagster-steps; until a worker is started"
             in both.detail
         )
+
+
+@needs_redis
+@pytest.mark.parametrize(
+    ("most_runs", "says"),
+    [
+        (2, None),
+        (
+            3,
+            "3 runs at once (max_concurrent_runs) to workers that take 2: those that wait for a worker fail after run_mon",
+        ),
+        (1, "1 run at once (max_concurrent_runs) to workers that take 2: the other workers are idle"),
+        (
+            -1,
+            "any number of runs at once (max_concurrent_runs) to workers that take 2: those that wait for a worker fail",
+        ),
+        (None, "10 runs at once (max_concurrent_runs) to workers that take 2: those that wait for a worker fail after"),
+    ],
+    ids=["as many", "more", "fewer", "no limit", "Dagster's default"],
+)
+def test_check_remarks_that_the_queue_sends_another_number_of_runs_than_workers_take(
+    tmp_path: Path, redis: RedisServer, monkeypatch: pytest.MonkeyPatch, most_runs: int | None, says: str | None
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", redis.url)
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", f"db+sqlite:///{tmp_path}/results.db")
+
+    app = Celery("tests", broker=redis.url, backend=BACKEND)
+    with worker_in_this_process(app, pool="threads", concurrency=2, queues=["dagster", "large"]):
+        found = celery_finding(tmp_path, most_runs=most_runs, run_tags={"dagster-celery/queue": "large"})
+
+    assert found.error is None
+    assert found.is_remark is (says is not None)
+    assert "; 1 worker on the queue large" in found.detail
+    assert says is None or f"dagster.yaml sends {says}" in found.detail
 
 
 @pytest.mark.parametrize(

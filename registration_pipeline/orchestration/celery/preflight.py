@@ -60,7 +60,7 @@ def check_celery(project: Project, source: SourceSettings, asked: AskedServices)
     """
     from registration_pipeline.orchestration.celery.services import address_of_services, ask_services
 
-    said, lonely = dict[str, None](), list[str]()
+    said, remarks = dict[str, None](), list[str]()
     for use in _celery_uses(project, source):
         try:
             address = address_of_services(use.app)
@@ -79,12 +79,24 @@ def check_celery(project: Project, source: SourceSettings, asked: AskedServices)
             )
         said[found.answering] = None
         if use.queue is not None:
-            workers = found.listening.get(use.queue, 0)
+            workers = found.listening(use.queue)
             said[f"{counted(workers, 'worker')} on the queue {use.queue}"] = None
-            lonely += [f"until a worker is started with `--queues {use.queue}`, {use.waiting} {use.until}"] * (
+            remarks += [f"until a worker is started with `--queues {use.queue}`, {use.waiting} {use.until}"] * (
                 not workers
             )
-    return Remark("; ".join([*said, *lonely])) if lonely else "; ".join(said)
+            remarks += _unequal(use, found.places(use.queues)) if workers and use.queues else []
+    return Remark("; ".join([*said, *remarks])) if remarks else "; ".join(said)
+
+
+def _unequal(use: "CeleryUse", places: int | None) -> list[str]:
+    """Return that another number of runs is sent than workers take at once, and what follows from it."""
+    if places is None or use.most == places:
+        return []
+    sent = f"{'any number of runs' if use.most is None else counted(use.most, 'run')} at once (max_concurrent_runs)"
+    follows = "the other workers are idle"
+    if use.most is None or use.most > places:
+        follows = f"those that wait for a worker {use.until}"
+    return [f"dagster.yaml sends {sent} to workers that take {places}: {follows}"]
 
 
 def _celery_uses(project: Project, source: SourceSettings) -> "list[CeleryUse]":
@@ -97,7 +109,7 @@ def _celery_uses(project: Project, source: SourceSettings) -> "list[CeleryUse]":
         ) from None
     instance = _instance_ref(project)
     try:
-        of_launcher = None if instance is None else use_of_launcher(instance, source)
+        of_launcher = None if instance is None else use_of_launcher(instance, source, project.settings.sources.values())
     except (dg.DagsterError, CheckError) as error:
         unset = re.search(r'environment variable "(\w+)" which is not set', str(error))
         why = f"the environment variable {unset[1]} is not set" if unset else str(error)
