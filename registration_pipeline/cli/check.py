@@ -7,7 +7,8 @@ from pathlib import Path
 from registration_pipeline.cli.output import print_findings, print_json, say
 from registration_pipeline.cli.session import DONE, open_project
 from registration_pipeline.counted import counted
-from registration_pipeline.orchestration.preflight import AskedServices, run_all_checks
+from registration_pipeline.orchestration.celery.preflight import AskedServices
+from registration_pipeline.orchestration.preflight import run_all_checks
 from registration_pipeline.project.preflight import SAME_FOR_ALL, Finding
 
 

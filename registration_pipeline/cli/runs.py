@@ -42,7 +42,7 @@ def prune_runs(config: Path | None, names: list[str], *, days: int, yes: bool, a
     if found.waiting:
         say(
             f"{counted(found.waiting, 'old run')} kept: what they were to register waits to be continued, which the sensor "
-            "continue_waiting_runs of Dagster's daemon does, or a run that has not ended goes on with them. "
-            "`dagster run delete RUN_ID` gives one up."
+            "continue_waiting_runs of Dagster's daemon does; or that daemon will repeat them, because they have crashed; or a "
+            "run that has not ended goes on with them. `dagster run delete RUN_ID` gives one up."
         )
     return DONE

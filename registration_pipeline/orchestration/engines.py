@@ -6,11 +6,42 @@ where whole runs are executed: that is the run launcher in ``dagster.yaml``, whi
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 
 from registration_pipeline.errors import ConfigurationError
+from registration_pipeline.orchestration.private_dagster import RetryMode
+from registration_pipeline.orchestration.runs.pools import ensure_pools_of_run
 from registration_pipeline.settings import Engine, ExecutorSettings, Settings
+
+
+class PoolsFirst(dg.Executor):
+    """Makes the pools of a run before its steps ask for places in them.
+
+    Where steps have processes of their own, it is the run's that asks, and that has no resources, which would make the pools.
+
+    Args:
+        inner: executes the steps.
+    """
+
+    def __init__(self, inner: dg.Executor) -> None:
+        self.inner = inner
+
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
+        """Execute the steps, and yield their events."""
+        ensure_pools_of_run(plan_context.instance, plan_context.dagster_run)
+        yield from self.inner.execute(plan_context, execution_plan)
+
+    @property
+    def retries(self) -> RetryMode:
+        """What is done with a step that asks to be tried again."""
+        return self.inner.retries
+
+    @property
+    def step_dependency_config(self) -> Any:
+        """When a step may begin."""
+        return self.inner.step_dependency_config
 
 
 def executor_of(settings: Settings) -> dg.ExecutorDefinition:
@@ -44,7 +75,22 @@ def _celery(chosen: ExecutorSettings) -> dg.ExecutorDefinition:
 
 def _limited(executor: dg.ExecutorDefinition, chosen: ExecutorSettings) -> dg.ExecutorDefinition:
     options = getattr(chosen, chosen.engine.value)
-    return executor.configured({"max_concurrent": options.max_concurrent} if options.max_concurrent else {})
+    return _with_pools(executor).configured(
+        {"max_concurrent": options.max_concurrent} if options.max_concurrent else {}
+    )
+
+
+def _with_pools(executor: dg.ExecutorDefinition) -> dg.ExecutorDefinition:
+    create = executor.executor_creation_fn
+    assert create is not None
+    schema: Any = executor.config_schema  # Dagster takes it, and its annotation lacks it
+    return dg.ExecutorDefinition(
+        executor.name,
+        config_schema=schema,
+        requirements=executor.get_requirements,
+        executor_creation_fn=lambda context: PoolsFirst(create(context)),
+        description=executor.description,
+    )
 
 
 @contextmanager

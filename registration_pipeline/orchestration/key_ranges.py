@@ -20,28 +20,36 @@ from registration_pipeline.orchestration.resources import load_source
 from registration_pipeline.orchestration.runs.goes_on import other_listings, run_is_over, runs_gone_on_with
 from registration_pipeline.orchestration.runs.listener import errors_as_failures
 from registration_pipeline.orchestration.runs.planned_events import announce
-from registration_pipeline.orchestration.runs.waits import is_launched
 from registration_pipeline.orchestration.stages import inventory_report
 from registration_pipeline.project.listener import notice_and_log
 from registration_pipeline.stages.key_ranges import begin_inventory, commit_inventory, list_key_range
 
 
 class CrashPolicy(dg.RetryPolicy):
-    """Repeats a step whose process was killed or ended, and not one of a command that a person interrupts.
+    """Repeats a step whose own process was killed or ended, and no step in the process of its run that is interrupted.
 
-    Dagster repeats both: the command would go on as if nothing had happened, until it is interrupted once more.
+    Dagster repeats both: a run that a person terminates, or a command at Ctrl-C, would go on as if nothing had happened, until
+    it is interrupted again.
     """
 
     def calculate_delay(self, attempt_num: int) -> int | float:
         """Return the seconds until the next attempt; Dagster asks for them where it handles what ended this one."""
         error = sys.exception()
-        if isinstance(error, (DagsterExecutionInterruptedError, KeyboardInterrupt)) and not is_launched():
+        if isinstance(error, (DagsterExecutionInterruptedError, KeyboardInterrupt)) and _is_in_process_of_run():
             raise error
         return super().calculate_delay(attempt_num)
 
 
+def _is_in_process_of_run() -> bool:
+    """Return whether the step that this process works on has no process of its own; a command's never has."""
+    return dg.OpExecutionContext.get().job_def.executor_def.name in _IN_PROCESS
+
+
 CRASHES = CrashPolicy(max_retries=3, delay=1)
 """Of a step whose process was killed: what it had finished is not done again. Our own errors are never retried by Dagster."""
+
+_IN_PROCESS = {dg.in_process_executor.name, "execute_in_process_executor"}
+"""The executors that have no process for a step; the latter is that of ``execute_in_process``."""
 
 _WAIT_SECONDS = 30
 _MOST_WAITS = 20_000

@@ -124,23 +124,45 @@ def test_a_step_that_has_begun_is_lost_with_its_worker(app: Celery, one: str) ->
     assert signs.of(one).is_lost
 
 
-def test_a_step_is_not_lost_while_the_broker_does_not_answer(one: str) -> None:
+@pytest.mark.parametrize("queue", [None, "dagster-steps"], ids=["a run", "a step"])
+@pytest.mark.parametrize("is_stored", [True, False], ids=["its worker is known", "nothing is stored of it"])
+def test_nothing_is_lost_while_the_broker_does_not_answer(one: str, queue: str | None, *, is_stored: bool) -> None:
     with Celery("tests", broker="redis://127.0.0.1:1/0", backend="cache+memory://") as app:
         app.conf.broker_transport_options = {"max_retries": 0}
         clock = Clock()
-        signs = signs_of(app, clock, queue="dagster-steps")
-        for clock.now in (0.0, 1e6):
+        signs = signs_of(app, clock, queue=queue)
+        if is_stored:
+            store(app, one, STARTED, "STARTED")
+        for clock.now in (0.0, 60.0, 1e6):
             assert not signs.of(one).is_lost
 
 
-def test_a_broker_that_does_not_answer_is_no_sign_either(one: str) -> None:
-    with Celery("tests", broker="redis://127.0.0.1:1/0", backend="cache+memory://") as app:
-        app.conf.broker_transport_options = {"max_retries": 0}
-        clock = Clock()
-        signs = signs_of(app, clock)
-        assert not signs.of(one).is_lost
-        clock.now = 60.0
-        assert signs.of(one).is_lost
+def test_a_run_is_not_lost_while_its_events_go_on_although_no_worker_says_that_it_has_it(
+    one: str, instance: dg.DagsterInstance
+) -> None:
+    clock = Clock()
+    launcher = RegistrationRunLauncher(default_queue="dagster", lost_seconds=60, **ADDRESSES)
+    launcher.register_instance(instance)
+    launcher._signs = signs_of(launcher.celery, clock)
+    run = instance.create_run_for_job(_nothing, tags={DAGSTER_CELERY_TASK_ID_TAG: one})
+    store(launcher.celery, one, STARTED, "STARTED")
+
+    def status_at(seconds: float) -> WorkerStatus:
+        clock.now = seconds
+        return launcher.check_run_worker_health(run).status
+
+    assert status_at(0) is WorkerStatus.RUNNING
+    for seconds in (50, 100, 150):
+        instance.report_engine_event("an event of the run", run)
+        assert status_at(seconds) is WorkerStatus.RUNNING
+
+    assert status_at(209) is WorkerStatus.RUNNING
+    assert status_at(210) is WorkerStatus.FAILED
+
+
+@dg.job
+def _nothing() -> None:
+    pass
 
 
 @pytest.mark.slow

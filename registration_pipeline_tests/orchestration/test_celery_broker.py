@@ -21,6 +21,7 @@ from benchmarks.redis_server import RedisServer, free_port, redis_program, redis
 from registration_pipeline.errors import ConfigurationError, ServiceUnavailableError
 from registration_pipeline.orchestration.celery.broker import address_of, ask_broker
 from registration_pipeline.orchestration.celery.launcher import RegistrationRunLauncher, RunNotSentError
+from registration_pipeline.orchestration.celery.signs import Signs
 from registration_pipeline.orchestration.preflight import run_all_checks
 from registration_pipeline.orchestration.private_dagster import (
     InstanceRef,
@@ -33,6 +34,7 @@ from registration_pipeline.project.preflight import CELERY
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import load_settings
 from registration_pipeline_tests.orchestration.celery_worker import worker_in_this_process
+from registration_pipeline_tests.orchestration.test_celery import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,11 +62,14 @@ def redis() -> Iterator[RedisServer]:
 
 
 @contextmanager
-def shipped_instance(folder: Path, **run_queue: int) -> Iterator[dg.DagsterInstance]:
+def shipped_instance(folder: Path, most_runs: int | None = 3, **run_queue: int) -> Iterator[dg.DagsterInstance]:
     """Open an instance of the shipped file, with its database in a folder."""
     shipped: dict[str, Any] = yaml.safe_load((SHIPPED / "dagster.yaml").read_text(encoding="utf-8"))
     del shipped["storage"]
     shipped["run_queue"] |= run_queue
+    shipped["concurrency"]["runs"]["max_concurrent_runs"] = most_runs
+    if most_runs is None:
+        del shipped["concurrency"]["runs"]["max_concurrent_runs"]
     (folder / "dagster.yaml").write_text(yaml.safe_dump(shipped))
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(folder))) as opened:
         yield opened
@@ -158,7 +163,25 @@ def test_a_run_may_have_been_sent_when_the_broker_dies_meanwhile_and_is_kept_too
         redis.start()
 
 
-def celery_finding(folder: Path, *, has_launcher: bool = True, **source: int) -> Finding:
+@needs_redis
+def test_a_run_is_lost_only_when_no_worker_has_it_for_long_after_the_broker_is_back(redis: RedisServer) -> None:
+    clock = Clock()
+    with Celery("tests", broker=redis.url, backend=BACKEND) as app:
+        app.conf.broker_transport_options = {"max_retries": 0}
+        app.backend.store_result("a-run", {"hostname": "worker-1@gone"}, "STARTED")
+        signs = Signs(app, lost_seconds=60, queue=None, answer_seconds=0.1, clock=clock)
+        assert not signs.of("a-run").is_lost
+        redis.kill()
+        for clock.now in (30.0, 1e6):
+            assert not signs.of("a-run").is_lost
+        redis.start()
+        for clock.now in (1e6 + 1, 1e6 + 60):
+            assert not signs.of("a-run").is_lost
+        clock.now = 1e6 + 61
+        assert signs.of("a-run").is_lost
+
+
+def celery_finding(folder: Path, *, has_launcher: bool = True, most_runs: int | None = 1, **source: object) -> Finding:
     """Return what ``check`` says of Celery, for a source whose steps it executes."""
     media = folder / "media"
     media.mkdir(exist_ok=True)
@@ -167,7 +190,7 @@ def celery_finding(folder: Path, *, has_launcher: bool = True, **source: int) ->
     home = folder / "home"
     home.mkdir(exist_ok=True)
     if has_launcher:
-        with shipped_instance(home):
+        with shipped_instance(home, most_runs):
             pass
     environ = {"DAGSTER_HOME": str(home)}
     project = Project(load_settings(folder / "registration.yaml", environ), environ)
@@ -235,7 +258,7 @@ def test_check_counts_the_workers_of_the_queues_that_the_source_needs(
 ) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", redis.url)
     monkeypatch.setenv("CELERY_RESULT_BACKEND", f"db+sqlite:///{tmp_path}/results.db")
-    monkeypatch.setattr("registration_pipeline.orchestration.celery.services._WORKER_SECONDS", 0.5)
+    monkeypatch.setattr("registration_pipeline.orchestration.celery.services._WORKER_SECONDS", 1.0)
 
     without = celery_finding(tmp_path)
     assert without.is_remark
@@ -255,6 +278,40 @@ def test_check_counts_the_workers_of_the_queues_that_the_source_needs(
             "; 1 worker on the queue dagster; 0 workers on the queue dagster-steps; until a worker is started"
             in both.detail
         )
+
+
+@needs_redis
+@pytest.mark.parametrize(
+    ("most_runs", "says"),
+    [
+        (2, None),
+        (
+            3,
+            "3 runs at once (max_concurrent_runs) to workers that take 2: those that wait for a worker fail after run_mon",
+        ),
+        (1, "1 run at once (max_concurrent_runs) to workers that take 2: the other workers are idle"),
+        (
+            -1,
+            "any number of runs at once (max_concurrent_runs) to workers that take 2: those that wait for a worker fail",
+        ),
+        (None, "10 runs at once (max_concurrent_runs) to workers that take 2: those that wait for a worker fail after"),
+    ],
+    ids=["as many", "more", "fewer", "no limit", "Dagster's default"],
+)
+def test_check_remarks_that_the_queue_sends_another_number_of_runs_than_workers_take(
+    tmp_path: Path, redis: RedisServer, monkeypatch: pytest.MonkeyPatch, most_runs: int | None, says: str | None
+) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", redis.url)
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", f"db+sqlite:///{tmp_path}/results.db")
+
+    app = Celery("tests", broker=redis.url, backend=BACKEND)
+    with worker_in_this_process(app, pool="threads", concurrency=2, queues=["dagster", "large"]):
+        found = celery_finding(tmp_path, most_runs=most_runs, run_tags={"dagster-celery/queue": "large"})
+
+    assert found.error is None
+    assert found.is_remark is (says is not None)
+    assert "; 1 worker on the queue large" in found.detail
+    assert says is None or f"dagster.yaml sends {says}" in found.detail
 
 
 @pytest.mark.parametrize(

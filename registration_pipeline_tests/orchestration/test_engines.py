@@ -62,6 +62,7 @@ def test_the_setting_becomes_dagsters_executor(
     tmp_path: Path, setting: str, kind: str, options: dict[str, object]
 ) -> None:
     made = made_executor(executor_of(settings_with(tmp_path, setting)))
+    made = getattr(made, "inner", made)
     assert type(made).__name__ == kind
     assert {name: getattr(made, name) for name in options} == options
 

@@ -16,7 +16,7 @@ from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.orchestration.alerts.failed_runs import failed_runs
 from registration_pipeline.orchestration.automation.continuing import build_continuing_sensor
 from registration_pipeline.orchestration.names import ConfigurationNames
-from registration_pipeline.orchestration.private_dagster import DagsterExecutionInterruptedError
+from registration_pipeline.orchestration.private_dagster import BACKFILL_ID_TAG, DagsterExecutionInterruptedError
 from registration_pipeline.orchestration.runs import launch as launched
 from registration_pipeline.orchestration.runs import waits
 from registration_pipeline.orchestration.runs.handed_on import WAITS_TAG, work_of
@@ -194,12 +194,16 @@ def test_partitions_that_waited_are_named_again_and_are_not_failed(
     first, second, _ = pipeline.plan(instance)
     assets = [pipeline.own.manifest, pipeline.own.registration]
     sensor = Sensor(pipeline, instance)
+    waited = list[str]()
     with submitted_elsewhere(pipeline):
         for chunk in (first, second):
             definition = pipeline.definitions.resolve_implicit_global_asset_job_def().get_subset(
                 asset_selection=set(assets)
             )
-            ended = definition.execute_in_process(instance=instance, partition_key=chunk, raise_on_error=False)
+            ended = definition.execute_in_process(
+                instance=instance, partition_key=chunk, raise_on_error=False, tags={BACKFILL_ID_TAG: "of-a-person"}
+            )
+            waited.append(ended.run_id)
             run = instance.get_run_by_id(ended.run_id)
             assert run is not None
             assert run.status is DagsterRunStatus.SUCCESS
@@ -207,8 +211,15 @@ def test_partitions_that_waited_are_named_again_and_are_not_failed(
         assert pipeline.shown(instance, pipeline.own.registration).counts == (0, 0, 0)
 
     (request,) = sensor.tick().requests
-    sensor.start(request)
+    continued = sensor.start(request)
     assert pipeline.shown(instance, pipeline.own.registration).materialized == {first, second}
+    for _ in range(2):
+        assert sensor.tick().requests == []
+    goes_on = f"Run {continued.run_id} goes on with what this run was to register."
+    for run_id in waited:
+        said = [entry.event_log_entry.message for entry in instance.get_records_for_run(run_id).records]
+        assert sum("Dagster calls its backfill failed" in text for text in said) == 1
+        assert sum(goes_on in text for text in said) == 1
 
 
 @pytest.mark.slow

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -226,6 +229,46 @@ def test_a_command_that_is_interrupted_in_a_range_ends_there_and_is_finished_fro
             run_job(instance, divided.own.inventory_job)
     ended = newest_run(instance)
     assert (len(listed), ended.status) == (2, DagsterRunStatus.CANCELED)
+
+    repeated(instance, ended)
+
+    assert_listed(divided, 6, ended.run_id)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize(
+    ("is_terminated", "status"),
+    [(True, DagsterRunStatus.CANCELED), (False, DagsterRunStatus.FAILURE)],
+    ids=["Terminate", "SIGTERM from the machine"],
+)
+def test_a_launched_run_that_is_interrupted_in_a_range_ends_at_the_first_signal(
+    divided: Pipeline,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    is_terminated: bool,  # noqa: FBT001 - a parameter of the test
+    status: DagsterRunStatus,
+) -> None:
+    listed: list[LocalLister] = []
+    whole = LocalLister.list_objects
+
+    def interrupted(self: LocalLister) -> Iterator[pa.RecordBatch]:
+        listed.append(self)
+        if len(listed) == 2:
+            if is_terminated:  # as Dagster does before the signal
+                instance.report_run_canceling(newest_run(instance))
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(30)
+        yield from whole(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalLister, "list_objects", interrupted)
+        assert not dg.execute_job(dg.reconstructable(inventory_job), instance=instance).success
+
+    ended, storage = newest_run(instance), instance.event_log_storage
+    assert (len(listed), ended.status) == (2, status)
+    assert events_of(instance, ended, DagsterEventType.STEP_UP_FOR_RETRY) == []
+    assert not any(storage.get_concurrency_info(pool).active_run_ids for pool in divided.own.pools)
 
     repeated(instance, ended)
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pytest
 import sqlalchemy as db
+import yaml
 
 from benchmarks.postgres_server import postgres_programs, postgres_server
 from registration_pipeline import build_definitions
+from registration_pipeline.definitions import defs
 from registration_pipeline.orchestration.names import SOURCE_TAG, ConfigurationNames, SourceNames
 from registration_pipeline.orchestration.private_dagster import CheckError, InstanceRef, RetryMode
 from registration_pipeline.orchestration.runs.pools import ensure_pools
@@ -23,6 +25,8 @@ from registration_pipeline_tests.orchestration.test_embedding import settings_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from registration_pipeline_tests.orchestration.conftest import Pipeline
 
 pytestmark = [
     pytest.mark.slow,
@@ -73,23 +77,45 @@ def before_pools_are_made(host: dg.DagsterInstance, act: Callable[[], object]) -
     db.event.listen(host.event_log_storage._engine, "before_cursor_execute", notice)  # type: ignore[attr-defined]
 
 
+def make_pools(host: dg.DagsterInstance, own: SourceNames) -> None:
+    """Make the pools of a source as another host does, if they do not exist."""
+    for pool in own.pools:
+        if pool not in host.event_log_storage.get_concurrency_keys():
+            assert host.event_log_storage.initialize_concurrency_limit_to_default(pool)
+
+
 def test_a_run_goes_on_whose_pools_another_host_makes_at_the_same_moment(
     open_host: Callable[[int], dg.DagsterInstance], tmp_path: Path
 ) -> None:
     own = SourceNames("fleet")
     host, other = open_host(1), open_host(1)
 
-    def make_them() -> None:
-        for pool in own.pools:
-            if pool not in other.event_log_storage.get_concurrency_keys():
-                assert other.event_log_storage.initialize_concurrency_limit_to_default(pool)
-
-    before_pools_are_made(host, make_them)
+    before_pools_are_made(host, lambda: make_pools(other, own))
 
     job = build_definitions(settings_of(tmp_path, "fleet")).resolve_job_def(own.inventory_job)
 
     assert job.execute_in_process(instance=host, raise_on_error=False).success
     assert limits(host, "fleet") == dict.fromkeys(("encord_submission", "listing"), (1, True, 1))
+
+
+def inventory_job() -> dg.JobDefinition:
+    return defs().resolve_job_def("fleet_cameras_inventory")
+
+
+@pytest.mark.timeout(200)
+def test_so_does_one_whose_steps_have_processes_of_their_own(
+    open_host: Callable[[int], dg.DagsterInstance], pipeline: Pipeline
+) -> None:
+    pipeline.configure(key_ranges=2)
+    document = yaml.safe_load(pipeline.config.read_text())
+    pipeline.config.write_text(yaml.safe_dump({**document, "executor": "multiprocess"}))
+    pipeline.add_images(1)
+    host, other = open_host(1), open_host(1)
+    before_pools_are_made(host, lambda: make_pools(other, pipeline.own))
+
+    assert dg.execute_job(dg.reconstructable(inventory_job), instance=host).success
+
+    assert limits(host, pipeline.own.source) == dict.fromkeys(("encord_submission", "listing"), (1, True, 1))
 
 
 def test_of_many_hosts_that_make_pools_at_the_same_moment_none_fails(

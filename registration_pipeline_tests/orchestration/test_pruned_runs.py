@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
+from dagster._daemon.auto_run_reexecution.auto_run_reexecution import should_retry
 
 from registration_pipeline.orchestration.automation.continuing import _waiting
 from registration_pipeline.orchestration.names import SOURCE_TAG
@@ -19,7 +20,7 @@ from registration_pipeline.orchestration.partitions import update_partitions
 from registration_pipeline.orchestration.private_dagster import newest_check_runs, sql_event_log, sqlite_event_log
 from registration_pipeline.orchestration.runs import handed_on as handed
 from registration_pipeline.orchestration.runs.handed_on import Work
-from registration_pipeline.orchestration.runs.launch import run_job
+from registration_pipeline.orchestration.runs.launch import remote_origin, run_job
 from registration_pipeline.orchestration.runs.pruning import OldRuns, delete_runs, old_runs
 from registration_pipeline.orchestration.runs.shown_partitions import shown_as_done
 from registration_pipeline.project.project import utc_now
@@ -175,23 +176,83 @@ def test_runs_that_wait_to_be_continued_stay_until_that_is_done(
     assert prune(pipeline, instance) == {first, continuing}
 
 
-@pytest.mark.parametrize(
-    "status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED], ids=lambda it: it.value
-)
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+@pytest.mark.parametrize("status", UNFINISHED, ids=lambda it: it.value)
 def test_the_runs_that_an_unfinished_run_was_made_from_stay(
     pipeline: Pipeline, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
 ) -> None:
     first = ended_run(pipeline, instance).run_id
     second = ended_run(pipeline, instance, parent_run_id=first, root_run_id=first).run_id
     aside = ended_run(pipeline, instance, parent_run_id=first, root_run_id=first).run_id
-    third = ended_run(pipeline, instance, parent_run_id=second, root_run_id=first, status=status)
+    lineage: dict[str, Any] = {
+        "parent_run_id": second,
+        "root_run_id": first,
+        "remote_job_origin": remote_origin("_nothing"),
+    }
+    third = ended_run(pipeline, instance, status=status, **lineage)
 
     found = old_runs(instance, [pipeline.own], before=utc_now() + timedelta(seconds=1))
 
     assert found == OldRuns([aside], 2, 2)
     assert {*delete_runs(instance, [aside, second, first])} == {aside}
+    assert instance.has_run(third.run_id)
     instance.report_run_canceled(third)
     assert prune(pipeline, instance) == {first, second, third.run_id}
+
+
+def failed_by_a_crash(pipeline: Pipeline, instance: dg.DagsterInstance, tags: dict[str, str], **made: Any) -> str:
+    """Return the id of a run that Dagster's daemon repeats once it comes to it."""
+    marked = {"dagster/will_retry": "true", **tags}
+    return ended_run(pipeline, instance, marked, status=dg.DagsterRunStatus.FAILURE, **made).run_id
+
+
+def test_a_failed_run_that_dagster_will_repeat_stays_with_what_it_was_made_from(
+    pipeline: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    first = ended_run(pipeline, instance, status=dg.DagsterRunStatus.FAILURE).run_id
+    second = failed_by_a_crash(pipeline, instance, {}, parent_run_id=first, root_run_id=first)
+    other = ended_run(pipeline, instance).run_id
+
+    found = old_runs(instance, [pipeline.own], before=utc_now() + timedelta(seconds=1))
+
+    assert found == OldRuns([other], 2, 2)
+    assert {*delete_runs(instance, [other, second, first])} == {other}
+
+    again = ended_run(pipeline, instance, parent_run_id=second, root_run_id=first).run_id
+    instance.add_run_tags(second, {"dagster/auto_retry_run_id": again})
+    assert prune(pipeline, instance) == {first, second, again}
+
+
+@pytest.mark.parametrize(
+    ("status", "is_repeated"),
+    [(BulkActionStatus.REQUESTED, True), (BulkActionStatus.COMPLETED_FAILED, False), (None, False)],
+    ids=["goes on", "has ended", "is gone"],
+)
+def test_a_failed_run_of_a_backfill_stays_as_long_as_that_goes_on(
+    pipeline: Pipeline,
+    instance: dg.DagsterInstance,
+    status: BulkActionStatus | None,
+    is_repeated: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    run_id = failed_by_a_crash(pipeline, instance, {"dagster/backfill": "of-a-person"})
+    if status is not None:
+        backfill: Any = {"from_failure": False, "tags": {}, "backfill_timestamp": time.time()}
+        instance.add_backfill(
+            PartitionBackfill("of-a-person", status, asset_selection=[pipeline.own.registration], **backfill)
+        )
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    assert should_retry(run, instance) is is_repeated
+
+    assert prune(pipeline, instance) == (set() if is_repeated else {run_id})
 
 
 @dg.job

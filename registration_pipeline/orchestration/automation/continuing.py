@@ -115,6 +115,10 @@ def _waiting(instance: dg.DagsterInstance, own: SourceNames) -> dict[str, Work]:
         work = work_of(run)
         if work is None or run.run_id in by_run:
             instance.add_run_tags(run.run_id, {WAITS_TAG: f"continued by run {by_run.get(run.run_id, '')}"})
+            if work is not None:  # not a tag that people see: a run that is executed again would have it, too
+                instance.report_engine_event(
+                    f"Run {by_run[run.run_id]} goes on with what this run was to register.", run
+                )
         elif run.is_finished:
             waiting[run.run_id] = work
     return waiting

@@ -13,9 +13,8 @@ from dagster_celery.executor import CELERY_CONFIG, CeleryExecutor
 
 from registration_pipeline.orchestration.celery.options import OPTIONS, STEPS_QUEUE
 from registration_pipeline.orchestration.celery.signs import LOST_SECONDS, Sign, Signs
-from registration_pipeline.orchestration.names import SOURCE_TAG
 from registration_pipeline.orchestration.private_dagster import RetryMode, step_failure, submit_celery_step
-from registration_pipeline.orchestration.runs.pools import ensure_pools
+from registration_pipeline.orchestration.runs.pools import ensure_pools_of_run
 
 _LOOK_SECONDS = 15.0
 """Between two questions for a task: Dagster asks for its result every second."""
@@ -75,8 +74,7 @@ class WatchingExecutor(CeleryExecutor):
                 that of a step.
         """
         # This process asks for the places of the steps in pools, and has no resources, which would make the pools.
-        source = plan_context.dagster_run.tags.get(SOURCE_TAG)
-        ensure_pools(plan_context.instance, [] if source is None else [source])
+        ensure_pools_of_run(plan_context.instance, plan_context.dagster_run)
         signs: dict[str, Signs] = {}
         lost: dict[str, str] = {}
 

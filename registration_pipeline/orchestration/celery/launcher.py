@@ -90,12 +90,17 @@ class RegistrationRunLauncher(CeleryRunLauncher):
         raise RunNotSentError(said) from None
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Return whether a worker has the run; Dagster asks for each that has started."""
+        """Return whether a worker has the run, or its events go on; Dagster asks for each that has started."""
         task_id = run.tags.get(DAGSTER_CELERY_TASK_ID_TAG)
         if task_id is None:  # a command executes it; `clear_stale_runs` says when that has died
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        sign = self._signs.of(task_id)
+        sign = self._signs.of(task_id, lambda: self._newest_event(run))
         # Of a task that has ended the run must have ended, too. Dagster asks for the run's own state once more before it
         # believes this.
         is_over = sign.ended_as is not None or sign.is_lost
         return CheckRunHealthResult(WorkerStatus.FAILED if is_over else WorkerStatus.RUNNING, str(sign))
+
+    def _newest_event(self, run: DagsterRun) -> int | None:
+        """Return the number of what was last written of a run: a worker that the broker can't reach may work on."""
+        found = self._instance.get_records_for_run(run.run_id, limit=1, ascending=False).records
+        return found[0].storage_id if found else None

@@ -81,7 +81,7 @@ class Signs:
     ) -> None:
         self._app, self._lost_seconds, self._queue, self._clock = app, lost_seconds, queue, clock
         self._answer_seconds = answer_seconds
-        self._missed: dict[str, float] = {}
+        self._missed: dict[str, tuple[float, object]] = {}
         self._not_begun: set[str] = set()
         self._waiting: tuple[float, Waiting] | None = None
         self._taken: tuple[float, frozenset[str], frozenset[str]] | None = None
@@ -90,40 +90,49 @@ class Signs:
         """Ask for this task whenever the workers are asked for others that they may have begun with."""
         self._not_begun.add(task_id)
 
-    def of(self, task_id: str) -> Sign:
-        """Return what is known of a task now."""
+    def of(self, task_id: str, written: Callable[[], object] = lambda: None) -> Sign:
+        """Return what is known of a task now.
+
+        Args:
+            task_id: of the task.
+            written: returns something that changes with whatever the task writes elsewhere; asked for when no worker has it.
+        """
         result = self._app.AsyncResult(task_id)
         state, info = result.state, result.info
         if state in states.READY_STATES:
             self._forget(task_id)
             return Sign(ended_as=state)
         worker = info.get("hostname") if state == states.STARTED and isinstance(info, dict) else None
-        if worker is None and self._queue is not None:
-            return self._of_waiting(task_id, self._queue)
-        if self._is_active(task_id, worker):
-            self._forget(task_id)
-            return Sign(worker=worker)
-        return Sign(missing=self._missing(task_id), worker=worker)
+        queue = self._queue if worker is None else None
+        try:
+            is_known = self._is_active(task_id, worker) if queue is None else self._is_waiting_or_taken(task_id, queue)
+        except BrokerAwayError:
+            # No time runs: workers can't be asked, go on with what they have, and need some time to connect again afterwards.
+            # A run in place of this one could not be sent either.
+            self._missed.pop(task_id, None)
+            return Sign(worker=worker, queue=queue)
+        if not is_known:
+            return Sign(missing=self._missing(task_id, written()), worker=worker, queue=queue)
+        self._missed.pop(task_id, None)
+        if queue is None:
+            self._not_begun.discard(task_id)
+        return Sign(worker=worker, queue=queue)
 
-    def _of_waiting(self, task_id: str, queue: str) -> Sign:
-        """Return what is known of a task of which nothing is stored: it waits, has just begun, or is lost.
+    def _is_waiting_or_taken(self, task_id: str, queue: str) -> bool:
+        """Return whether a task of which nothing is stored waits, or has just begun; else it is lost.
 
-        The broker is asked first: a task goes from there to a worker. Without its answer no time runs, because it may come
-        back with all that it held.
+        The broker is asked first: a task goes from there to a worker.
         """
         self.expect(task_id)
-        try:
-            is_known = self._is_waiting(task_id, queue) or self._is_taken(task_id)
-        except BrokerAwayError:
-            is_known = True
-        if is_known:
-            self._missed.pop(task_id, None)
-            return Sign(queue=queue)
-        return Sign(missing=self._missing(task_id), queue=queue)
+        return self._is_waiting(task_id, queue) or self._is_taken(task_id)
 
-    def _missing(self, task_id: str) -> float | None:
-        missing = self._clock() - self._missed.setdefault(task_id, self._clock())
-        return missing if missing >= self._lost_seconds else None
+    def _missing(self, task_id: str, mark: object) -> float | None:
+        now = self._clock()
+        since, before = self._missed.get(task_id, (now, mark))
+        if mark != before:
+            since = now
+        self._missed[task_id] = since, mark
+        return now - since if now - since >= self._lost_seconds else None
 
     def _forget(self, task_id: str) -> None:
         self._missed.pop(task_id, None)
@@ -154,8 +163,8 @@ class Signs:
         """Return whether its worker says that it works on the task; if that is not known, whether any does."""
         try:
             answers: Mapping[str, list[dict[str, Any]]] = self._workers(worker).active() or {}
-        except self._away:
-            return False  # the broker does not answer: the time runs, and ends when it is back
+        except self._away as error:
+            raise BrokerAwayError(str(error)) from error
         return any(task["id"] == task_id for tasks in answers.values() for task in tasks)
 
     def _workers(self, one: str | None = None) -> Any:

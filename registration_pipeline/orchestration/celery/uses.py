@@ -3,9 +3,11 @@
 What does not belong here: whether anything answers there (``services.py``).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import dagster as dg
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.make_app import make_app
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG
@@ -25,6 +27,8 @@ class CeleryUse:
         queue: where the source's tasks wait for a worker; None: it has none there.
         waiting: what waits there.
         until: what it does as long as no worker listens.
+        most: how much of it is with workers at once; None: there is no limit.
+        queues: all those where it waits, for any source.
     """
 
     setting: str
@@ -32,16 +36,38 @@ class CeleryUse:
     queue: str | None
     waiting: str
     until: str
+    most: int | None = None
+    queues: frozenset[str] = frozenset()
 
 
-def use_of_launcher(instance: InstanceRef, source: SourceSettings) -> CeleryUse | None:
-    """Return that of the instance's run launcher; None: it does not start runs with Celery."""
+def use_of_launcher(
+    instance: InstanceRef, source: SourceSettings, sources: Iterable[SourceSettings]
+) -> CeleryUse | None:
+    """Return that of the instance's run launcher; None: it does not start runs with Celery.
+
+    Args:
+        instance: Dagster's.
+        source: whose runs.
+        sources: all that the instance has.
+    """
     launcher = instance.run_launcher
     if not isinstance(launcher, CeleryRunLauncher):
         return None
-    queue = source.run_tags.get(DAGSTER_CELERY_QUEUE_TAG, launcher.default_queue)
+    queue, *queues = (one.run_tags.get(DAGSTER_CELERY_QUEUE_TAG, launcher.default_queue) for one in (source, *sources))
     until = "fail after run_monitoring.start_timeout_seconds"
-    return CeleryUse("run_launcher.config of dagster.yaml", launcher.celery, queue, "runs", until)
+    setting = "run_launcher.config of dagster.yaml"
+    return CeleryUse(setting, launcher.celery, queue, "runs", until, _most_runs(instance), frozenset(queues))
+
+
+def _most_runs(instance: InstanceRef) -> int | None:
+    """Return how many runs leave the instance's queue at once; None: there is no queue, or it has no limit."""
+    coordinator = instance.run_coordinator
+    if not isinstance(coordinator, dg.QueuedRunCoordinator):
+        return None
+    concurrency: Any = instance.settings.get("concurrency") or {}
+    runs = concurrency.get("runs") or {}
+    most = int(runs.get("max_concurrent_runs", coordinator.get_run_queue_config().max_concurrent_runs))
+    return most if most >= 0 else None
 
 
 def use_of_executor(settings: Settings, source: SourceSettings) -> CeleryUse | None:

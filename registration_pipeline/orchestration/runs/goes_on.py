@@ -10,7 +10,14 @@ import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
 
 from registration_pipeline.orchestration.names import BEGIN_STEP
-from registration_pipeline.orchestration.private_dagster import RESUME_RETRY_TAG, RETRY_NUMBER_TAG, ROOT_RUN_ID_TAG
+from registration_pipeline.orchestration.private_dagster import (
+    BACKFILL_ID_TAG,
+    BULK_ACTION_TERMINAL_STATUSES,
+    RESUME_RETRY_TAG,
+    RETRY_NUMBER_TAG,
+    ROOT_RUN_ID_TAG,
+    WILL_RETRY_TAG,
+)
 from registration_pipeline.orchestration.runs.processes import why_gone
 
 if TYPE_CHECKING:
@@ -46,14 +53,33 @@ def _is_continued(run: dg.DagsterRun) -> bool:
     return is_part or run.tags.get(RESUME_RETRY_TAG) == "true" or RETRY_NUMBER_TAG in run.tags
 
 
-def ancestors_of_unfinished_runs(instance: dg.DagsterInstance) -> set[str]:
-    """Return the ids of the runs that runs which have not ended were made from: these may go on with them."""
-    found, below = set[str](), instance.get_runs(RunsFilter(statuses=_UNFINISHED))
+def needed_to_go_on(instance: dg.DagsterInstance) -> set[str]:
+    """Return the ids of failed runs that Dagster will still repeat, and of what they and unfinished runs were made from.
+
+    A run that is repeated goes on with its parent, and Dagster repeats none of which the first run is gone.
+    """
+    failed = _to_be_repeated(instance)
+    found, below = {run.run_id for run in failed}, [*failed, *instance.get_runs(RunsFilter(statuses=_UNFINISHED))]
     while below:
         above = {run_id for run in below for run_id in (run.parent_run_id, run.root_run_id) if run_id} - found
         found |= above
         below = [run for run_id in above if (run := instance.get_run_by_id(run_id)) is not None]
     return found
+
+
+def _to_be_repeated(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Return the failed runs that Dagster's daemon repeats when it comes to them, which may take as long as it is off."""
+    marked = instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE], tags={WILL_RETRY_TAG: "true"}))
+    return [run for run in marked if run.is_complete_and_waiting_to_retry and _is_backfill_open(instance, run)]
+
+
+def _is_backfill_open(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Return whether the backfill of a run goes on, or the run has none: Dagster repeats no run of one that has ended."""
+    backfill_id = run.tags.get(BACKFILL_ID_TAG)
+    if backfill_id is None:
+        return True
+    backfill = instance.get_backfill(backfill_id)
+    return backfill is not None and backfill.status not in BULK_ACTION_TERMINAL_STATUSES
 
 
 def run_is_over(instance: dg.DagsterInstance) -> Callable[[str], bool]:

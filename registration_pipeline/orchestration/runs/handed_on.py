@@ -17,7 +17,11 @@ from dagster import DagsterRunStatus, RunsFilter
 from registration_pipeline.errors import LeaseBusyError
 from registration_pipeline.foreign_text import printable
 from registration_pipeline.orchestration.names import SourceNames
-from registration_pipeline.orchestration.private_dagster import HIDDEN_TAG_PREFIX, DagsterExecutionInterruptedError
+from registration_pipeline.orchestration.private_dagster import (
+    BACKFILL_ID_TAG,
+    HIDDEN_TAG_PREFIX,
+    DagsterExecutionInterruptedError,
+)
 
 WAITS_TAG = f"{HIDDEN_TAG_PREFIX}registration_waits"
 """The ident of the source for which a run waits to be continued; something else once it is."""
@@ -74,6 +78,8 @@ def hand_on(
         f"{busy} This run gives its worker back. Its chunks are as they were, and the sensor {sensor_name(own)} starts a run "
         "that goes on when it is their turn; where no daemon runs, the next sync does."
     )
+    if BACKFILL_ID_TAG in context.run.tags:
+        said += " Dagster calls its backfill failed, because that asks only its own runs; nothing has failed."
     run_id = context.run.run_id
     document = json.dumps({"run": run_id, **asdict(work)})
     waited_for = printable(f"{busy.holder}")

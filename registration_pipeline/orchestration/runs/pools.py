@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import dagster as dg
 
-from registration_pipeline.orchestration.names import SourceNames
+from registration_pipeline.orchestration.names import SOURCE_TAG, SourceNames
 from registration_pipeline.orchestration.private_dagster import initialize_pool, postgres_event_log
 
 
@@ -35,3 +35,9 @@ def ensure_pools(instance: dg.DagsterInstance, sources: Iterable[str]) -> None:
         found = known.get(pool)
         if found is None or (found.from_default and found.limit != limit):
             initialize_pool(storage, pool, limit)
+
+
+def ensure_pools_of_run(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    """Make the pools of the source of a run, as ``ensure_pools`` does; a run that says no source asks for none of ours."""
+    source = run.tags.get(SOURCE_TAG)
+    ensure_pools(instance, [] if source is None else [source])

@@ -22,7 +22,7 @@ from registration_pipeline.orchestration.private_dagster import (
     running_backfills,
     sql_event_log,
 )
-from registration_pipeline.orchestration.runs.goes_on import ancestors_of_unfinished_runs
+from registration_pipeline.orchestration.runs.goes_on import needed_to_go_on
 from registration_pipeline.orchestration.runs.handed_on import continuing_runs, waiting_runs
 
 _ENDED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
@@ -37,7 +37,7 @@ class OldRuns:
     Args:
         prunable: those that nothing shown is from, the newest first.
         needed: how many others there are.
-        waiting: how many of these are to be continued, or are what a run that has not ended goes on with.
+        waiting: how many of these are to be continued or repeated, or are what a run that has not ended goes on with.
     """
 
     prunable: list[str]
@@ -67,7 +67,7 @@ def old_runs(instance: dg.DagsterInstance, sources: Collection[SourceNames], *, 
     for key in instance.all_asset_keys():
         if key.path[0] in ours:
             needed |= _shown_runs(instance, storage, key)
-    waiting = _waited_for(instance, sources) | ancestors_of_unfinished_runs(instance)
+    waiting = _waited_for(instance, sources) | needed_to_go_on(instance)
     unfinished = {backfill.backfill_id for backfill in running_backfills(instance)}
     found = [run for run in _ended_runs(instance, before) if _is_of(run, ours)]
     prunable = [
@@ -84,7 +84,7 @@ def delete_runs(instance: dg.DagsterInstance, run_ids: Collection[str]) -> Itera
     The run goes first: without it nothing shows its events, and a process that dies here leaves rows that nothing reads.
     """
     storage = _storage(instance)
-    needed = ancestors_of_unfinished_runs(instance)  # a person may have thought about it for long
+    needed = needed_to_go_on(instance)  # a person may have thought about it for long
     for run_id in run_ids:
         if run_id in needed:
             continue

@@ -117,8 +117,8 @@ def clearing_stale_runs(
 def build_stale_run_sensor(shared: ConfigurationNames, sources: Collection[str]) -> dg.SensorDefinition:
     """Return the sensor that clears stale runs wherever a daemon runs; several of them do no harm.
 
-    It makes the pools of the sources, too: a run whose steps have processes of their own asks for its first place in a process
-    that has no resources, which could do so.
+    It makes the pools of the sources, too: a run of a host's own job whose steps have processes of their own asks for its
+    first place in a process that has no resources, which could do so.
 
     Args:
         shared: the names of what the configuration has once.
