@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SLOW_FOLDERS: Final = tuple(
     Path(__file__).parent / name for name in ("contract", "e2e", "integration", "orchestration/ui", "stores")
 )
+SLOW_PREFIXES: Final = tuple(f"{folder}{os.sep}" for folder in SLOW_FOLDERS)
 
 # What takes longest, in this order: a file is one piece of work, and none of these may begin when the others have ended.
 LONGEST: Final = (
@@ -128,7 +129,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test of a slow folder: one that was forgotten would run in no tier."""
     for item in items:
-        if any(folder in item.path.parents for folder in SLOW_FOLDERS) and not item.get_closest_marker("ui"):
+        if str(item.path).startswith(SLOW_PREFIXES) and not item.get_closest_marker("ui"):
             item.add_marker(pytest.mark.slow)
 
 
