@@ -75,7 +75,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Examples are judged by what they show, not by the time they take: on a machine with other work both limits strike at random.
 hypothesis_settings.register_profile(
-    "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40
+    "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=15
 )
 hypothesis_settings.register_profile("thorough", hypothesis_settings.get_profile("project"), max_examples=1_000)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
@@ -107,6 +107,28 @@ def migrations_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", functools.cache(ScriptDirectory.from_config))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def memory_proven_once() -> Iterator[None]:
+    """32 threads try each new state in a bucket, which is a third of a small sync: of all in memory, trying one is enough."""
+    from obstore.store import MemoryStore
+
+    from registration_pipeline.state import bucket
+
+    prove, proven = bucket.require_exclusive_create, []
+
+    def prove_once(store: bucket.BucketStateStore) -> None:
+        is_memory = type(store) is bucket.BucketStateStore and isinstance(store._store, MemoryStore)
+        if is_memory and proven:
+            return
+        prove(store)
+        if is_memory:
+            proven.append(store)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bucket, "require_exclusive_create", prove_once)
         yield
 
 

@@ -26,6 +26,7 @@ from registration_pipeline_tests.dicom_files import (
     with_private_block,
     written,
 )
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -256,7 +257,7 @@ def test_warnings_of_pydicom_are_kept_to_itself(
     assert capfd.readouterr() == ("", "")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(30, thorough=1_000), deadline=None)
 @given(st.data())
 def test_no_damage_to_a_file_ends_in_anything_but_a_row(data: st.DataObject) -> None:
     """Whatever is overwritten or cut, the result is a header or a problem, and never the patient."""
