@@ -9,6 +9,7 @@ import asyncio
 import functools
 import gc
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 SLOW_FOLDERS: Final = tuple(
     Path(__file__).parent / name for name in ("contract", "e2e", "integration", "orchestration/ui", "stores")
 )
+ALL_SLOW: Final = re.compile(r"^pytestmark = .*\bpytest\.mark\.slow\b", re.MULTILINE)
 SLOW_PREFIXES: Final = tuple(f"{folder}{os.sep}" for folder in SLOW_FOLDERS)
 
 # What takes longest, in this order: a file is one piece of work, and none of these may begin when the others have ended.
@@ -145,7 +147,15 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what ``-m 'not slow'`` would only throw away again; None leaves it to others."""
-    return True if collection_path in SLOW_FOLDERS and "not slow" in config.option.markexpr else None
+    if "not slow" not in config.option.markexpr:
+        return None
+    return True if collection_path in SLOW_FOLDERS or is_slow_file(collection_path) else None
+
+
+def is_slow_file(path: Path) -> bool:
+    """Return whether a file says on one line that all its tests are slow; only reading it is cheaper than importing it."""
+    is_of_tests = path.name.startswith("test_") and path.suffix == ".py"
+    return is_of_tests and ALL_SLOW.search(path.read_text(encoding="utf-8")) is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
