@@ -117,9 +117,10 @@ def memory_proven_once() -> Iterator[None]:
     """32 threads try each new state in a bucket, which is a third of a small sync: of all in memory, trying one is enough."""
     from obstore.store import MemoryStore
 
-    from registration_pipeline.state import bucket
+    from registration_pipeline.state import bucket, exclusive
 
-    prove, proven = bucket.require_exclusive_create, []
+    prove = exclusive.require_exclusive_create
+    proven: list[bucket.BucketStateStore] = []
 
     def prove_once(store: bucket.BucketStateStore) -> None:
         is_memory = type(store) is bucket.BucketStateStore and isinstance(store._store, MemoryStore)
