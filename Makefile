@@ -61,7 +61,7 @@ dev: setup  ## the Dagster UI on the demo, until Ctrl-C
 test: test-fast test-slow  ## all tests except those in a browser
 
 test-fast: setup-dev  ## no servers, no crashes
-	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'not slow and not ui' -n 3 --dist worksteal
+	$(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest -q -m 'not slow and not ui' -n 2 --dist worksteal
 
 test-slow: export MAKE_DEMO := $(MAKE)
 test-slow: setup-dev emulators media-tools postgres redis faketime  ## real servers, crashes, the demo, thousands of objects

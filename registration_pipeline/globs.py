@@ -6,6 +6,7 @@ What does not belong here: why Encord would not accept an object (planning).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pathspec import GitIgnoreSpec
@@ -170,7 +171,9 @@ class _OpaqueKeyPattern(GitIgnoreSpecPattern):
 
     __slots__ = ()
 
+    # A plan reads the globs of its rules several times, and each of them three times.
     @classmethod
+    @lru_cache(maxsize=1_000)
     def pattern_to_regex(cls, pattern: str) -> tuple[str | None, bool | None]:  # type: ignore[override]
         """Return the regular expression and whether a match includes."""
         regex, include = super().pattern_to_regex(pattern)

@@ -9,6 +9,7 @@ import asyncio
 import functools
 import gc
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 SLOW_FOLDERS: Final = tuple(
     Path(__file__).parent / name for name in ("contract", "e2e", "integration", "orchestration/ui", "stores")
 )
+ALL_SLOW: Final = re.compile(r"^pytestmark = .*\bpytest\.mark\.slow\b", re.MULTILINE)
+SLOW_PREFIXES: Final = tuple(f"{folder}{os.sep}" for folder in SLOW_FOLDERS)
 
 # What takes longest, in this order: a file is one piece of work, and none of these may begin when the others have ended.
 LONGEST: Final = (
@@ -74,7 +77,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Examples are judged by what they show, not by the time they take: on a machine with other work both limits strike at random.
 hypothesis_settings.register_profile(
-    "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=40
+    "project", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=15
 )
 hypothesis_settings.register_profile("thorough", hypothesis_settings.get_profile("project"), max_examples=1_000)
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
@@ -109,6 +112,29 @@ def migrations_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def memory_proven_once() -> Iterator[None]:
+    """32 threads try each new state in a bucket, which is a third of a small sync: of all in memory, trying one is enough."""
+    from obstore.store import MemoryStore
+
+    from registration_pipeline.state import bucket, exclusive
+
+    prove = exclusive.require_exclusive_create
+    proven: list[bucket.BucketStateStore] = []
+
+    def prove_once(store: bucket.BucketStateStore) -> None:
+        is_memory = type(store) is bucket.BucketStateStore and isinstance(store._store, MemoryStore)
+        if is_memory and proven:
+            return
+        prove(store)
+        if is_memory:
+            proven.append(store)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bucket, "require_exclusive_create", prove_once)
+        yield
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Search no garbage while everything is imported and collected, nor ever after among that: it lives to the end."""
@@ -122,13 +148,21 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out what ``-m 'not slow'`` would only throw away again; None leaves it to others."""
-    return True if collection_path in SLOW_FOLDERS and "not slow" in config.option.markexpr else None
+    if "not slow" not in config.option.markexpr:
+        return None
+    return True if collection_path in SLOW_FOLDERS or is_slow_file(collection_path) else None
+
+
+def is_slow_file(path: Path) -> bool:
+    """Return whether a file says on one line that all its tests are slow; only reading it is cheaper than importing it."""
+    is_of_tests = path.name.startswith("test_") and path.suffix == ".py"
+    return is_of_tests and ALL_SLOW.search(path.read_text(encoding="utf-8")) is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test of a slow folder: one that was forgotten would run in no tier."""
     for item in items:
-        if any(folder in item.path.parents for folder in SLOW_FOLDERS) and not item.get_closest_marker("ui"):
+        if str(item.path).startswith(SLOW_PREFIXES) and not item.get_closest_marker("ui"):
             item.add_marker(pytest.mark.slow)
 
 

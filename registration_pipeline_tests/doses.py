@@ -38,11 +38,11 @@ class Doses:
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
         model_examples: examples of the submission's state machine, of each seed.
         model_seeds: at least this many seeds of it; seeds go on until enough events of its list were seen.
-        upsert_examples: examples of the state machine of upserts; the fast tier runs 4 others.
+        upsert_examples: examples of the state machine of upserts; the fast tier runs 2 others.
         audit_worlds: folders in Encord and states beside them that are audited, each beside a model; all six findings come
             at least twice in 40.
         adopted_worlds: of these, adopted and synced.
-        lease_plays: interleavings of processes that want one lease; the fast tier plays 15 others.
+        lease_plays: interleavings of processes that want one lease; the fast tier plays 5 others.
         link_stories: stories of nights of linking items to datasets, with kills and lost replies.
         plan_stories: stories of nights of a bucket with groups, each beside a model of the plan.
         metadata_examples: sources with any entries of metadata, each beside a model of what they come to.
@@ -89,12 +89,12 @@ PUSH: Final = Doses(
     model_examples=50,
     model_seeds=1,
     upsert_examples=30,
-    plan_stories=40,
+    plan_stories=12,
     metadata_examples=60,
     audit_worlds=40,
     adopted_worlds=16,
     lease_plays=150,
-    link_stories=20,
+    link_stories=10,
     flipped_bits=1,
     one_in_syncs=4,
     chunks=12,
@@ -132,6 +132,21 @@ PLACES_VARIABLE: Final = "TEST_STATE_PLACES"
 _ALL_PLACES: Final = "path,moto,seaweedfs,gcs,azurite"
 STATE_PLACES: Final = os.environ.get(PLACES_VARIABLE, _ALL_PLACES if IS_SOAK else "path").split(",")
 """Where the state of a campaign is, one after the other."""
+
+IS_THOROUGH: Final = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
+"""The profile that ``make soak`` uses; it raises the examples of every property test."""
+
+
+def examples(with_every_change: int, *, thorough: int) -> int:
+    """Return how many examples a property test tries that has numbers of its own.
+
+    A number in its ``settings`` would hold for every profile of hypothesis, and soak would find no more than a change does.
+
+    Args:
+        with_every_change: for tests whose examples cost more, or less, than those of others.
+        thorough: in the profile ``thorough``.
+    """
+    return thorough if IS_THOROUGH else with_every_change
 
 
 def sample(cases: Sequence[T]) -> list[T]:

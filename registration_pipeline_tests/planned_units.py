@@ -23,6 +23,7 @@ from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.wave import Wave, load_waves
 from registration_pipeline.planning.wave_writer import StateWaveWriter
 from registration_pipeline.urls import url_writer
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,7 +165,9 @@ worlds = st.fixed_dictionaries(
         "spread": st.randoms(use_true_random=False),
     }
 )
-few_examples = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+few_examples = settings(
+    deadline=None, max_examples=examples(6, thorough=150), suppress_health_check=[HealthCheck.too_slow]
+)
 changes = st.lists(st.tuples(st.sampled_from(["delete", "change"]), members), max_size=40)
 
 

@@ -8,9 +8,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 PACKAGE = Path(__file__).parents[1] / "registration_pipeline"
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -22,23 +27,46 @@ def relative(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-@functools.cache
-def tree_of(path: Path) -> ast.Module:
-    """Parse a module once for all tests: each of them walks through the whole package."""
-    return ast.parse(path.read_text())
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What the rules need to know of a module; its tree isn't kept, whose half a million nodes every search for garbage meets.
+
+    Args:
+        text: the whole module.
+        docstring: its own, empty without one.
+        imports: every module that it imports anywhere, also inside functions.
+        functions: name and lines of every function.
+    """
+
+    text: str
+    docstring: str
+    imports: frozenset[str]
+    functions: tuple[tuple[str, int], ...]
 
 
-@functools.cache
-def imported_names(path: Path) -> frozenset[str]:
-    """Return every module that the file imports anywhere, also inside functions."""
-    names: set[str] = set()
-    for node in ast.walk(tree_of(path)):
+def outline(text: str) -> Outline:
+    tree = ast.parse(text)
+    imports: set[str] = set()
+    functions = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            imports.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(names)
+            imports.add(node.module)
+            imports.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            functions.append((node.name, (node.end_lineno or 0) - node.lineno + 1))
+    return Outline(text, ast.get_docstring(tree) or "", frozenset(imports), tuple(functions))
+
+
+@functools.cache
+def outline_of(path: Path) -> Outline:
+    """Read and parse a module once for all tests: each of them walks through the whole package."""
+    return outline(path.read_text(encoding="utf-8"))
+
+
+def imported_names(path: Path) -> frozenset[str]:
+    return outline_of(path).imports
 
 
 def imports_of(root: str) -> set[str]:
@@ -134,7 +162,7 @@ def test_only_one_module_imports_what_dagster_keeps_private() -> None:
         relative(path)
         for path in MODULES
         if any(name.startswith("dagster") and "._" in name for name in imported_names(path))
-        or "dagster._" in path.read_text()
+        or "dagster._" in outline_of(path).text
     }
 
     assert private == {"orchestration/private_dagster.py"}
@@ -172,28 +200,65 @@ def test_the_sandbox_shares_nothing_with_the_pipeline_that_it_checks() -> None:
     assert shared == set()
 
 
-@pytest.mark.parametrize("path", DAGSTER_MODULES, ids=relative)
-def test_dagster_modules_keep_their_annotations(path: Path) -> None:
+def postponing(module: Outline) -> str:
+    return "postponed annotations" if "from __future__ import annotations" in module.text else ""
+
+
+def too_little_said(module: Outline) -> str:
+    return "" if len(module.docstring) > 40 else f"opens with {module.docstring!r}"
+
+
+def too_large(module: Outline) -> str:
+    lines = module.text.count("\n")
+    wrong = [f"{lines} lines"] if lines > 420 else []
+    return ", ".join([*wrong, *(f"{name} of {size} lines" for name, size in module.functions if size > 60)])
+
+
+def wrong_with(rule: Callable[[Outline], str], paths: Sequence[Path]) -> dict[str, str]:
+    """Return what a rule says of each file that breaks it."""
+    return {relative(path): wrong for path in paths if (wrong := rule(outline_of(path)))}
+
+
+def test_dagster_modules_keep_their_annotations() -> None:
     """Dagster reads annotations at definition time; postponed ones break assets, checks and config."""
-    assert "from __future__ import annotations" not in path.read_text()
+    assert wrong_with(postponing, DAGSTER_MODULES) == {}
+    assert len(DAGSTER_MODULES) > 50
 
 
-@pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_every_module_opens_with_what_belongs_in_it(path: Path) -> None:
-    docstring = ast.get_docstring(tree_of(path))
-
-    assert docstring is not None
-    assert len(docstring) > 40
+def test_every_module_opens_with_what_belongs_in_it() -> None:
+    assert wrong_with(too_little_said, MODULES) == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_files_and_functions_stay_small(path: Path) -> None:
-    text = path.read_text()
-    functions = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    too_long = {node.name: size for node in functions if (size := (node.end_lineno or 0) - node.lineno + 1) > 60}
+def test_files_and_functions_stay_small() -> None:
+    assert wrong_with(too_large, MODULES) == {}
+    assert len(MODULES) > 500
 
-    assert text.count("\n") <= 420
-    assert too_long == {}
+
+OPENING = '"""What belongs in it, and what does not belong in it."""\n'
+LONG_FUNCTION = "class Outer:\n    async def inner(self):\n" + 60 * "        pass\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "wrong"),
+    [
+        pytest.param(
+            postponing, "from __future__ import annotations\n", "postponed annotations", id="postponed annotations"
+        ),
+        pytest.param(too_little_said, "x = 1\n", "opens with ''", id="no docstring"),
+        pytest.param(too_little_said, '"""Files."""\n', "opens with 'Files.'", id="a docstring that says little"),
+        pytest.param(too_large, OPENING + 420 * "\n", "421 lines", id="a long file"),
+        pytest.param(too_large, LONG_FUNCTION, "inner of 61 lines", id="a long function"),
+    ],
+)
+def test_a_module_that_breaks_a_rule_is_named(
+    rule: Callable[[Outline], str], text: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    good, bad = tmp_path / "good.py", tmp_path / "bad.py"
+    good.write_text(OPENING, encoding="utf-8")
+    bad.write_text(text, encoding="utf-8")
+
+    assert wrong_with(rule, [good, bad]) == {"bad.py": wrong}
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
@@ -203,7 +268,9 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 def test_only_the_outer_layer_reads_the_environment() -> None:
     """Settings take the environment as an argument; only the shell and the command line hand it over."""
     readers = {
-        relative(path) for path in MODULES if "os.environ" in path.read_text() or "os.getenv" in path.read_text()
+        relative(path)
+        for path in MODULES
+        if "os.environ" in outline_of(path).text or "os.getenv" in outline_of(path).text
     }
 
     assert {

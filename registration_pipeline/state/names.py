@@ -20,7 +20,7 @@ def check_name(name: str) -> str:
     segments = name.split("/")
     if any(segment in {"", ".", ".."} for segment in segments):
         raise ValueError(f"{name!r} is not a name in the state: segments must not be empty, '.' or '..'")
-    if "\\" in name or not all(character.isprintable() for character in name):
+    if "\\" in name or not name.isprintable():
         raise ValueError(f"{name!r} is not a name in the state: control characters and backslashes are not allowed")
     if segments[-1].startswith(TEMPORARY_PREFIX):
         raise ValueError(f"{name!r} is not a name in the state: {TEMPORARY_PREFIX}* is for writes in progress")

@@ -15,6 +15,7 @@ from registration_pipeline.inventory.azure.lister import AzureLister
 from registration_pipeline.inventory.lister import DivisibleLister
 from registration_pipeline.project.clients.azure import open_container
 from registration_pipeline_tests.answers import server
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.stores.azure_imitation import XML, flat, hierarchical
 from registration_pipeline_tests.stores.hostile_keys import HOSTILE_KEYS
 from registration_pipeline_tests.stores.listings import (
@@ -66,7 +67,7 @@ LETTERS = "!/09aé\ud7ff\ue000\uff21\U00010000\U0010ffff"
 NAMES = st.sets(st.text(st.sampled_from(LETTERS), min_size=1, max_size=4), min_size=2)
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10, thorough=100))
 @given(keys=NAMES, page_size=st.integers(1, 3))
 @example(keys={"\U00010000", "\ue000", "\U0010ffff\ue000", "\U0010ffff\U00010000"}, page_size=1)
 def test_any_names_come_once_and_in_order(keys: set[str], page_size: int) -> None:
@@ -78,7 +79,7 @@ SEGMENTS = st.text(st.sampled_from("!-0a\ue000\U00010000"), min_size=1, max_size
 FILES = st.sets(st.lists(SEGMENTS, min_size=1, max_size=3).map("/".join))
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8, thorough=80))
 @given(names=FILES, page_size=st.integers(1, 3), says_kinds=st.booleans(), prefix=st.sampled_from(["", "a", "a/"]))
 @example(names={"!1", "!2", "!3", "a/x", "a/y", "a-b", "a-d"}, page_size=1, says_kinds=True, prefix="")
 @example(names={"!1", "!2", "!3", "a/x", "a/y", "a-b", "a-d"}, page_size=1, says_kinds=False, prefix="")
@@ -173,7 +174,7 @@ def test_azurite_starts_at_names_and_hostile_keys_are_those_of_azures_own_client
     assert keys_of(lister) == sorted(bucket.keys(), key=str.encode)
 
 
-@settings(max_examples=4)
+@settings(max_examples=examples(4, thorough=40))
 @given(keys=NAMES, borders=NAMES, page_size=st.integers(1, 3))
 @example(
     keys={"\U00010000", "\ue000", "a\U0010ffff", "a\ue000"}, borders={"a\uff21", "a\U00010000", "\uff21"}, page_size=1
@@ -183,7 +184,7 @@ def test_the_ranges_of_any_borders_make_the_whole_listing(keys: set[str], border
         assert keys_by_ranges(lister_at(endpoint, page_size=page_size, concurrency=2), borders) == sorted(keys)
 
 
-@settings(max_examples=4)
+@settings(max_examples=examples(4, thorough=40))
 @given(names=FILES, borders=FILES, page_size=st.integers(1, 3))
 @example(names={"m/x", "m-6", "n"}, borders={"m-5"}, page_size=1)
 def test_the_ranges_of_a_hierarchical_namespace_make_the_whole_listing(

@@ -19,6 +19,7 @@ from registration_pipeline.inventory.gcs.requests import GCSRequests
 from registration_pipeline.inventory.lister import DivisibleLister
 from registration_pipeline.project.clients.gcs import keep_connections, open_gcs
 from registration_pipeline_tests.answers import server
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.stores.gcs_imitation import JSON, bucket_of
 from registration_pipeline_tests.stores.hostile_keys import HOSTILE_KEYS
 from registration_pipeline_tests.stores.listings import (
@@ -69,7 +70,7 @@ NAMES = st.sets(
 )
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10, thorough=100))
 @given(keys=NAMES, page_size=st.integers(1, 3))
 def test_any_keys_come_once_and_in_order(keys: set[str], page_size: int) -> None:
     with server(bucket_of(keys)) as endpoint:
@@ -177,7 +178,7 @@ def test_a_token_that_expires_under_way_is_renewed_once_for_all_threads() -> Non
     assert credentials.renewed == 2
 
 
-@settings(max_examples=4)
+@settings(max_examples=examples(4, thorough=40))
 @given(keys=NAMES, borders=NAMES, page_size=st.integers(1, 3))
 def test_the_ranges_of_any_borders_make_the_whole_listing(keys: set[str], borders: set[str], page_size: int) -> None:
     with server(bucket_of(keys)) as endpoint:

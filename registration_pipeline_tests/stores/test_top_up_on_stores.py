@@ -18,6 +18,7 @@ from registration_pipeline.project.clients.gcs import open_gcs
 from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings, StorageSettings
 from registration_pipeline_tests.answers import server
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.report_deliveries.delivery import AzureDelivery, Entry, GoogleDelivery
 from registration_pipeline_tests.stores.azure_imitation import flat, hierarchical
 from registration_pipeline_tests.stores.gcs_imitation import bucket_of
@@ -115,7 +116,7 @@ SEGMENTS = st.text(st.sampled_from("!-0a\ue000\U00010000"), min_size=1, max_size
 FILES = st.sets(st.lists(SEGMENTS, min_size=1, max_size=3).map("/".join), min_size=1)
 
 
-@settings(max_examples=6)
+@settings(max_examples=examples(6, thorough=60))
 @given(names=FILES, page_size=st.integers(1, 3))
 @example(names={"a-b", "a/x", "a0", "a\U00010000/x", "a\ue000"}, page_size=1)
 def test_a_folder_is_listed_in_the_order_of_keys_page_by_page(names: set[str], page_size: int) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from registration_pipeline.planning.wave import PlannedChunk
     from registration_pipeline.state.store import StateStore
     from registration_pipeline.submission.result import ChunkResult
+    from registration_pipeline.tracking.journal.states import ChunkProgress
     from registration_pipeline.tracking.outcomes import Outcome
     from registration_pipeline.tracking.status import SourceStatus
 
@@ -249,21 +250,23 @@ class Fleet:
 
     def outcomes(self) -> list[Outcome]:
         """Return what the newest verdicts vouch for."""
-        return [
-            outcome
-            for progress in (self.journal.progress(chunk.chunk_id) for chunk in self.chunks)
-            if progress.verdict
-            for outcome in read_outcomes(self.store, self.source.name, progress.verdict)
-        ]
+        return self._vouched(self._progress())
+
+    def _progress(self) -> list[ChunkProgress]:
+        return [self.journal.progress(chunk.chunk_id) for chunk in self.chunks]
+
+    def _vouched(self, progress: list[ChunkProgress]) -> list[Outcome]:
+        verdicts = [one.verdict for one in progress if one.verdict]
+        return [outcome for verdict in verdicts for outcome in read_outcomes(self.store, self.source.name, verdict)]
 
     def assert_exactly_once(self, *, failing: frozenset[str] | set[str] = frozenset()) -> None:
         """Every planned object has one verdict; each is in Encord once, or failed and is not there."""
-        expected = [url for url in self.urls() if url not in failing]
+        urls, progress = self.urls(), self._progress()
+        expected = [url for url in urls if url not in failing]
         assert sorted(self.encord.urls()) == expected
-        outcomes = {outcome.object_url: outcome for outcome in self.outcomes()}
-        assert sorted(outcome.object_url for outcome in self.outcomes()) == self.urls()
-        assert {url for url, outcome in outcomes.items() if not outcome.verdict.is_registered} == set(failing)
-        progress = [self.journal.progress(chunk.chunk_id) for chunk in self.chunks]
+        outcomes = self._vouched(progress)
+        assert sorted(outcome.object_url for outcome in outcomes) == urls
+        assert {one.object_url for one in outcomes if not one.verdict.is_registered} == set(failing)
         assert all(one.state.is_concluded for one in progress)
         status = self.status()
         assert status.adds_up

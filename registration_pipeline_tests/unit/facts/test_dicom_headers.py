@@ -26,6 +26,7 @@ from registration_pipeline_tests.dicom_files import (
     with_private_block,
     written,
 )
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,7 +196,7 @@ def test_an_image_without_pixels_is_one_for_its_header() -> None:
 
 def test_a_header_beyond_the_limit_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("registration_pipeline.facts.reading.ranged_file.MAX_HEADER_BYTES", 100_000)
-    result = read(written(with_long_sequence(image(), 3000, is_undefined=True)))
+    result = read(written(with_long_sequence(image(), 1_000, is_undefined=True)))
 
     assert "has no image header within" in str(result.message)
     assert result.bytes_read <= 100_000
@@ -225,7 +226,7 @@ def test_sequences_nested_without_end_are_invalid() -> None:
 
 
 def test_what_the_store_says_is_raised_as_it_is_wherever_it_happens() -> None:
-    content = written(with_long_sequence(image(), 3000, is_undefined=True))
+    content = written(with_long_sequence(image(), 500, is_undefined=True))
     trouble = ObjectReadError("changed since the listing")
 
     def fetch(start: int, length: int) -> bytes:
@@ -240,7 +241,7 @@ def test_what_the_store_says_is_raised_as_it_is_wherever_it_happens() -> None:
 
 
 def test_a_long_header_lets_the_next_one_go_on() -> None:
-    content = written(with_long_sequence(image(), 8000, is_undefined=True))
+    content = written(with_long_sequence(image(), 2_400, is_undefined=True))
 
     assert len(content) > 300_000
     assert [found(content), found(content)] == [FOUND, FOUND]
@@ -256,7 +257,7 @@ def test_warnings_of_pydicom_are_kept_to_itself(
     assert capfd.readouterr() == ("", "")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(30, thorough=1_000), deadline=None)
 @given(st.data())
 def test_no_damage_to_a_file_ends_in_anything_but_a_row(data: st.DataObject) -> None:
     """Whatever is overwritten or cut, the result is a header or a problem, and never the patient."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from registration_pipeline.facts.join import FactsJoin
 from registration_pipeline.facts.sets import facts_schema
 from registration_pipeline.inventory.schema import inventory_batch
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ def is_same(one: tuple[Any, int, int], other: tuple[Any, int, int], *, is_timed:
     return not is_other_time and (one[0] == other[0] if one[0] and other[0] else one[1:] == other[1:])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(40, thorough=2_000), deadline=None)
 @given(data=st.data(), listed=OBJECTS, read=OBJECTS)
 def test_each_object_has_the_facts_of_its_own_version_or_none(
     data: st.DataObject, listed: dict[str, Any], read: dict[str, Any]

@@ -20,6 +20,7 @@ from registration_pipeline.inventory.key_ranges.reading import bounds_of, read_k
 from registration_pipeline.state.layout import facts_folder
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline_tests.dicom_files import PATIENT, image, uid, written
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.facts.conftest import START, Clinic, WatchedReader
 
 if TYPE_CHECKING:
@@ -347,7 +348,7 @@ def test_key_ranges_that_were_read_by_themselves_are_not_read_again_by_the_readi
     assert {name.rpartition("/")[2].partition("-")[0] for name in files_of(clinic)} == {"_SUCCESS.json", "part"}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(8, thorough=200), deadline=None)
 @given(data=st.data())
 def test_any_order_of_nights_gives_what_reading_everything_gives(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -22,6 +22,7 @@ from registration_pipeline.facts.sidecars.reading import read_sidecars
 from registration_pipeline.facts.sidecars.search import find_sidecars
 from registration_pipeline.settings.metadata import MetadataEntry
 from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.facts.conftest import Clinic, WatchedReader
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ NAMES = st.text("a.-/json", min_size=1, max_size=6).filter(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20, thorough=600), deadline=None)
 @given(
     keys=st.sets(NAMES | st.builds(str.__add__, NAMES, st.just(".j")), max_size=40),
     suffix=st.sampled_from([".j", "j", "-"]),

@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.facts.sidecars.strict_json import MOST_DEPTH, NotStrictJSONError, json_object
+from registration_pipeline_tests.doses import examples
 
 MAX = 2**63 - 1
 
@@ -172,7 +173,7 @@ CONTENTS = (
 )
 
 
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=examples(150, thorough=5_000), deadline=None)
 @given(CONTENTS)
 @example(b'{"a":1,"a":NaN}')
 @example(b'{"a":{"a":1},"a":[]}')

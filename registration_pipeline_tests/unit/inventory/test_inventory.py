@@ -30,6 +30,7 @@ from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.sealed import sealed_json
 from registration_pipeline.state.version import ensure_layout
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -118,14 +119,15 @@ def test_there_is_no_inventory_before_the_first(store: BucketStateStore) -> None
     assert latest_inventory(store, "fleet") is None
 
 
-MANY_PAGES = [[f"{page:03d}-{row:05d}" for row in range(60_000)] for page in range(18)]
-"""More rows than one part holds, so that a part is there before the listing ends."""
+def many_pages() -> list[list[str]]:
+    """Return more rows than one part holds, so that a part is there before the listing ends."""
+    return [[f"{page:03d}-{row:05d}" for row in range(60_000)] for page in range(18)]
 
 
 @pytest.mark.slow
 def test_a_listing_that_fails_commits_nothing_and_leaves_only_the_layout(store: BucketStateStore) -> None:
     with pytest.raises(ServiceUnavailableError):
-        take(store, *MANY_PAGES, None)
+        take(store, *many_pages(), None)
 
     assert list(store.names("fleet/")) == ["fleet/state.json"]
     assert latest_inventory(store, "fleet") is None
@@ -278,7 +280,7 @@ def test_a_listing_out_of_order_is_refused_with_both_keys(
     assert latest_inventory(store, "fleet") is None
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(15, thorough=500), deadline=None)
 @given(keys=st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1)), page_size=st.integers(1, 5))
 def test_any_keys_in_utf8_order_are_accepted_and_come_back_exactly(keys: set[str], page_size: int) -> None:
     store = BucketStateStore(MemoryStore(), "memory://state")

@@ -25,6 +25,7 @@ from registration_pipeline.inventory.local import LocalLister
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA, NAME_NOT_UTF8
 from registration_pipeline.project.clients.listers import make_lister
 from registration_pipeline.settings import SourceSettings
+from registration_pipeline_tests.doses import examples
 
 # Names that sort differently with and without the slash of a directory behind them come often.
 NAMES = st.one_of(
@@ -55,7 +56,7 @@ def test_directories_sort_as_if_their_slash_were_part_of_the_name(tmp_path: Path
     assert keys_of(LocalLister(tmp_path)) == sorted(keys)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(30, thorough=1_000), deadline=None)
 @given(paths=st.lists(PATHS, max_size=12), batch_rows=st.integers(1, 4))
 def test_any_tree_is_listed_as_its_sorted_keys(paths: list[list[str]], batch_rows: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +76,7 @@ def test_any_tree_is_listed_as_its_sorted_keys(paths: list[list[str]], batch_row
     assert all(1 <= batch.num_rows <= batch_rows for batch in batches)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20, thorough=600), deadline=None)
 @given(paths=st.lists(PATHS, max_size=12), ends=st.sets(PATHS.map("/".join), max_size=4), ranges=st.integers(1, 5))
 def test_key_ranges_of_any_tree_list_every_file_once_between_them(
     paths: list[list[str]], ends: set[str], ranges: int
@@ -258,7 +259,7 @@ def is_utf8(name: bytes) -> bool:
     return True
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20, thorough=600), deadline=None)
 @given(names=st.sets(st.binary(min_size=1, max_size=3).filter(lambda name: not set(name) & set(b"/\0.")), max_size=6))
 def test_names_of_any_bytes_are_listed_once_each_in_order(names: set[bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.notify import IncidentKind
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.message_servers import Reply
 from registration_pipeline_tests.unit.notify.conftest import Story, failed
 from registration_pipeline_tests.unit.notify.test_delivery import again
@@ -127,7 +128,9 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(15, thorough=400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(steps=STEPS)
 def test_whatever_happens_nothing_arrives_after_what_ended_it(webhook: MessageServer, steps: list[Any]) -> None:
     webhook.forget()
@@ -142,7 +145,9 @@ def test_whatever_happens_nothing_arrives_after_what_ended_it(webhook: MessageSe
     assert not [(one, before) for one, before in late if channel.is_over(one, before)]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(10, thorough=300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(steps=STEPS)
 def test_what_is_open_in_the_end_arrives_once_the_channel_works(webhook: MessageServer, steps: list[Any]) -> None:
     webhook.forget()

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.notify import IncidentKind
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.notify.conftest import SOURCE, Story, failed, rejected
 
 if TYPE_CHECKING:
@@ -197,7 +198,9 @@ NIGHTS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(12, thorough=400), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(nights=NIGHTS, order=st.randoms(use_true_random=False))
 def test_any_nights_lead_to_the_messages_of_the_model(webhook: MessageServer, nights: list[Any], order: Random) -> None:
     webhook.forget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.state.parquet import read_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from registration_pipeline.state.store import StateStore
 
@@ -45,6 +46,7 @@ class Bucket:
     """A bucket whose state lies in ``root``; time does not move until ``wait``."""
 
     def __init__(self, root: Path, **options: Any) -> None:
+        self.root = root
         self.store = LocalStateStore(root)
         self.now = START
         self.objects: dict[str, dict[str, Any]] = {}
@@ -117,3 +119,27 @@ def new_bucket(tmp_path_factory: pytest.TempPathFactory) -> NewBucket:
         return Bucket(Path(tempfile.mkdtemp(dir=root)), **options)
 
     return make
+
+
+class Filled(Protocol):
+    """Makes a bucket that a function filled, with the inventory that the function returned."""
+
+    def __call__(self, fill: Callable[[Bucket], Inventory]) -> tuple[Bucket, Inventory]: ...
+
+
+@pytest.fixture(scope="session")
+def filled(new_bucket: NewBucket) -> Filled:
+    """Let a function fill a bucket once, and make copies of it: the plan before a crash takes longer than the crash."""
+    made: dict[Callable[[Bucket], Inventory], tuple[Bucket, Inventory]] = {}
+
+    def copy(fill: Callable[[Bucket], Inventory]) -> tuple[Bucket, Inventory]:
+        if fill not in made:
+            first = new_bucket()
+            made[fill] = first, fill(first)
+        first, inventory = made[fill]
+        bucket = new_bucket()
+        shutil.copytree(first.root, bucket.root, dirs_exist_ok=True)
+        bucket.source, bucket.now, bucket.objects = first.source, first.now, dict(first.objects)
+        return bucket, inventory
+
+    return copy

@@ -19,6 +19,7 @@ from registration_pipeline.planning.history import (
 from registration_pipeline.planning.ledger import merged_runs
 from registration_pipeline.planning.wave import load_chunks, load_waves
 from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ def night(bucket: Any, number: int, *, objects: int = 1) -> None:
     bucket.sync()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(6, thorough=150))
 @given(
     nights=st.lists(st.integers(0, 3), max_size=7),
     small=st.sampled_from([0, 4, SMALL]),

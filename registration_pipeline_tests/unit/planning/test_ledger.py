@@ -17,6 +17,7 @@ from registration_pipeline.planning.ledger import Ledger
 from registration_pipeline.planning.schema import PLAN_SCHEMA
 from registration_pipeline.planning.wave import Wave
 from registration_pipeline.planning.wave_writer import StateWaveWriter
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,9 @@ def most_runs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ledger_module, "_MOST_RUNS", request.param)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=examples(20, thorough=600), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     planned=st.dictionaries(KEYS, st.tuples(st.integers(0, 3), st.integers(1, 2)), max_size=25),
     listed=st.dictionaries(KEYS, st.integers(1, 2), max_size=25),

@@ -101,15 +101,20 @@ def unaccounted_files(bucket: Any) -> set[str]:
     return {name for name in files if not any(name.encode() in marker for marker in markers)}
 
 
+@pytest.fixture(scope="module")
+def undisturbed(filled: Callable[..., Any]) -> tuple[Any, Any]:
+    """The plan of a process that nothing happens to, and its bucket."""
+    bucket, inventory = filled(fill)
+    return bucket.plan(inventory=inventory), bucket
+
+
 @pytest.mark.parametrize("after", [0, 1], ids=["before writing", "after writing"])
 @pytest.mark.parametrize("number", range(1, CREATES_OF_A_PLAN + 1))
 def test_a_crash_at_any_step_leaves_a_plan_that_is_made_again_alike(
-    new_bucket: Callable[..., Any], number: int, after: int
+    filled: Callable[..., Any], undisturbed: tuple[Any, Any], number: int, after: int
 ) -> None:
-    undisturbed = new_bucket()
-    expected = undisturbed.plan(inventory=fill(undisturbed))
-    bucket = new_bucket()
-    inventory = fill(bucket)
+    expected, planned = undisturbed
+    bucket, inventory = filled(fill)
 
     with pytest.raises(CrashError):
         bucket.plan(inventory=inventory, store=InterruptedStore(bucket.store, number, crash, after=bool(after)))
@@ -117,12 +122,12 @@ def test_a_crash_at_any_step_leaves_a_plan_that_is_made_again_alike(
 
     assert again.chunks == expected.chunks
     assert again.wave.counts == expected.wave.counts
-    assert bucket.members() == undisturbed.members()
+    assert bucket.members() == planned.members()
     assert_each_object_is_in_one_chunk(bucket)
 
 
-def test_a_plan_writes_as_many_files_as_the_crash_tests_interrupt(bucket: Any) -> None:
-    inventory = fill(bucket)
+def test_a_plan_writes_as_many_files_as_the_crash_tests_interrupt(filled: Callable[..., Any]) -> None:
+    bucket, inventory = filled(fill)
     store = InterruptedStore(bucket.store, 0, crash)
     bucket.plan(inventory=inventory, store=store)
 
@@ -131,10 +136,9 @@ def test_a_plan_writes_as_many_files_as_the_crash_tests_interrupt(bucket: Any) -
 
 @pytest.mark.parametrize("number", range(1, CREATES_OF_A_PLAN + 1))
 def test_a_crashed_plan_of_an_older_inventory_does_not_disturb_the_next(
-    new_bucket: Callable[..., Any], number: int
+    filled: Callable[..., Any], number: int
 ) -> None:
-    bucket = new_bucket()
-    inventory = fill(bucket)
+    bucket, inventory = filled(fill)
     with pytest.raises(CrashError):
         bucket.plan(inventory=inventory, store=InterruptedStore(bucket.store, number, crash))
     bucket.put("raw/k.jpg")
@@ -147,10 +151,9 @@ def test_a_crashed_plan_of_an_older_inventory_does_not_disturb_the_next(
 
 @pytest.mark.parametrize("number", range(1, CREATES_OF_A_PLAN + 1))
 def test_of_two_planners_of_one_inventory_the_first_to_commit_is_believed_by_both(
-    new_bucket: Callable[..., Any], number: int
+    filled: Callable[..., Any], number: int
 ) -> None:
-    bucket = new_bucket()
-    inventory = fill(bucket)
+    bucket, inventory = filled(fill)
     others: list[Any] = []
     store = InterruptedStore(bucket.store, number, lambda: others.append(bucket.plan(inventory=inventory)))
     plan = bucket.plan(inventory=inventory, store=store)
@@ -165,10 +168,9 @@ def test_of_two_planners_of_one_inventory_the_first_to_commit_is_believed_by_bot
 
 @pytest.mark.parametrize("number", range(1, CREATES_OF_A_PLAN + 1))
 def test_two_planners_of_different_inventories_never_plan_an_object_twice(
-    new_bucket: Callable[..., Any], number: int
+    filled: Callable[..., Any], number: int
 ) -> None:
-    bucket = new_bucket()
-    older = fill(bucket)
+    bucket, older = filled(fill)
     bucket.put("raw/k.jpg")
     newer = bucket.inventory()
     store = InterruptedStore(bucket.store, number, lambda: None)
@@ -189,9 +191,8 @@ def test_two_planners_of_different_inventories_never_plan_an_object_twice(
 
 
 @pytest.mark.parametrize("number", range(1, CREATE_OF_THE_MARKER))
-def test_the_loser_of_a_race_under_other_rules_plans_again_on_top(new_bucket: Callable[..., Any], number: int) -> None:
-    bucket = new_bucket()
-    inventory = fill(bucket)
+def test_the_loser_of_a_race_under_other_rules_plans_again_on_top(filled: Callable[..., Any], number: int) -> None:
+    bucket, inventory = filled(fill)
     mine = bucket.source
 
     def plan_under_other_rules() -> None:
@@ -208,9 +209,8 @@ def test_the_loser_of_a_race_under_other_rules_plans_again_on_top(new_bucket: Ca
     assert unaccounted_files(bucket) == set()
 
 
-def test_a_planner_that_loses_again_and_again_says_so(new_bucket: Callable[..., Any]) -> None:
-    bucket = new_bucket()
-    inventory = fill(bucket)
+def test_a_planner_that_loses_again_and_again_says_so(filled: Callable[..., Any]) -> None:
+    bucket, inventory = filled(fill)
     mine = bucket.source
 
     class Harried(InterruptedStore):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.planning.wave import load_chunks, read_census, read_chunk_units
 from registration_pipeline.urls import object_url
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +60,7 @@ def check_wave(bucket: Any, plan: Any, known_before: set[str]) -> None:
         assert 1 <= chunk.units <= bucket.source.chunk_size.of(chunk.kind)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(10, thorough=300))
 @given(syncs=st.lists(st.tuples(BUCKETS, RULES), min_size=1, max_size=4))
 def test_whatever_happens_in_a_bucket_the_plan_adds_up_and_only_grows(
     new_bucket: Callable[..., Any], syncs: list[tuple[dict[str, dict[str, Any]], dict[str, Any]]]
@@ -82,7 +83,7 @@ def test_whatever_happens_in_a_bucket_the_plan_adds_up_and_only_grows(
         known = set(planned)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(10, thorough=300))
 @given(objects=BUCKETS)
 def test_the_chunks_hold_exactly_the_planned_objects_and_urls_decode_to_keys(
     new_bucket: Callable[..., Any], objects: dict[str, dict[str, Any]]

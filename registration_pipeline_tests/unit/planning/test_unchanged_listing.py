@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from registration_pipeline.planning.wave import load_chunks, read_census
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.planning.test_plan_properties import BUCKETS, RULES, check_wave, fill
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def census(bucket: Any, wave: Any) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=examples(8, thorough=200))
 @given(earlier=BUCKETS, objects=BUCKETS, rules=RULES)
 def test_it_comes_to_the_same_as_comparing(
     new_bucket: Callable[..., Any], earlier: Any, objects: Any, rules: dict[str, Any]

@@ -17,6 +17,7 @@ from registration_pipeline.planning.units import PlannedObject, PlannedUnit
 from registration_pipeline.planning.wave import Wave, load_chunks, load_waves, read_chunk_units, wave_order
 from registration_pipeline.planning.wave_writer import StateWaveWriter
 from registration_pipeline.state.sealed import sealed_json
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ def write_units(
     return wave
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(15, thorough=500))
 @given(
     sizes=st.lists(st.tuples(st.sampled_from([MediaKind.IMAGE, MediaKind.PDF]), st.integers(1, 4)), max_size=20),
     spread=st.randoms(use_true_random=False),
@@ -97,7 +98,7 @@ def test_a_chunk_reads_back_as_the_units_that_were_planned(
     assert read == {unit.unit_id: unit for unit in units}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(15, thorough=500))
 @given(
     kinds=st.lists(st.sampled_from([MediaKind.IMAGE, MediaKind.PDF, MediaKind.AUDIO]), min_size=1, max_size=40),
     chunk_units=st.integers(1, 6),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from registration_pipeline.sandbox.api.pages import PageRequest, Selection, fetch_merged_page, fetch_page, page_body
 from registration_pipeline.sandbox.api.wire import decode_token
 from registration_pipeline.sandbox.database import DATABASE_FILE, Database
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +99,7 @@ def test_a_page_far_into_a_listing_is_found_by_index_alone(
     assert f"USING INDEX {index} (folder_id=? AND " in steps[0]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, thorough=500), deadline=None)
 @given(
     folders=st.lists(st.lists(st.text(max_size=3), max_size=8), min_size=1, max_size=3),
     size=st.integers(1, 5),

@@ -13,11 +13,11 @@ EXPONENTIAL = {
     "a repetition within a repetition": (r"(?P<a>(x+)+)y", "x" * 26),
     "lazy ones": (r"(?P<a>(x+?)*?)y", "x" * 26),
     "an option within a repetition": (r"(?P<a>(x?x)+)y", "x" * 26),
-    "alternatives within a repetition": (r"(?P<a>(xx|x)+)y", "x" * 40),
+    "alternatives within a repetition": (r"(?P<a>(xx|x)+)y", "x" * 34),
     "within alternatives": (r"(?P<a>q|(x+)+)y", "x" * 26),
     "within a look-ahead": (r"(?P<a>x)(?=(x+)+y)", "x" * 26),
     "within what gives nothing back": (r"(?P<a>(?>(x+)+y))", "x" * 26),
-    "few rounds within few rounds": (r"(?P<a>(?:(?:(?:x?){3}){3}){3})y", "x" * 17),
+    "few rounds within few rounds": (r"(?P<a>(?:(?:(?:x?){3}){3}){2})y", "x" * 17),
     "many rounds of a repetition": (r"(?P<a>(x+){10})y", "x" * 28),
 }
 FAST = {

@@ -19,7 +19,7 @@ from registration_pipeline.errors import LeaseLostError, StateError
 from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.lease import hold_lease
-from registration_pipeline_tests.doses import DOSES
+from registration_pipeline_tests.doses import DOSES, examples
 from registration_pipeline_tests.unit.state.lease_world import START, is_held
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def play(actions: list[Any], beats: list[int]) -> None:
 
 
 @PLAYS
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(5, thorough=15), deadline=None)
 def test_never_do_two_hold_it_and_the_next_one_always_gets_it(actions: list[Any], beats: list[int]):
     play(actions, beats)
 

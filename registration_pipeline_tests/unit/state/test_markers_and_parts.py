@@ -22,6 +22,7 @@ from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.state.markers import FileSet, discard_leftovers, read_marker
 from registration_pipeline.state.parquet import ParquetPartWriter, Part, file_digest, open_part, read_parts
 from registration_pipeline.state.sealed import canonical_json
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ def test_a_writer_whose_files_were_cleared_away_cannot_commit(store: StateStore)
     assert read_marker(store, FOLDER) is None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(10, thorough=300), deadline=None)
 @given(batch_sizes=st.lists(st.integers(0, 40), max_size=12), rows_per_part=st.integers(1, 50))
 def test_rows_come_back_in_order_whatever_the_batches_and_parts(batch_sizes: list[int], rows_per_part: int) -> None:
     store = BucketStateStore(MemoryStore(), "memory://state")
@@ -232,7 +233,7 @@ def test_a_part_survives_the_way_through_a_marker() -> None:
     assert Part.from_json(part.to_json()) == part
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20, thorough=600), deadline=None)
 @given(batches=st.lists(st.lists(st.integers(0, 3_000), max_size=8), max_size=8))
 def test_row_groups_of_long_texts_end_before_they_are_too_large(batches: list[list[int]]) -> None:
     store, most = BucketStateStore(MemoryStore(), "memory://state"), 4_096

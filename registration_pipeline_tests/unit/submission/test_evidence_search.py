@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -87,11 +86,20 @@ def test_a_thousand_skipped_units_are_found_with_few_requests(name_of: Callable[
 def test_a_hundred_series_are_found_in_a_large_folder_though_their_titles_have_little_in_common():
     spread = random.Random(4711)
     titles = [f"1.2.840.113619.2.{spread.randrange(400)}.{spread.randrange(10**10)}" for _ in range(100_000)]
+    wanted = spread.sample(titles, 100)
+    objects = {title: objects_digest([f"https://bucket/{title}"]) for title in wanted}
     gateway = CountingGateway(
-        replace(item(title), url=None, unit_id=f"id-{title}", objects=objects_digest([f"https://bucket/{title}"]))
+        RemoteItem(
+            item_uuid=f"item-{title}",
+            name=title,
+            url=None,
+            unit_id=f"id-{title}",
+            created_at=LONG_AGO,
+            objects=objects.get(title, "those of a series that is not searched for"),
+        )
         for title in titles
     )
-    series = [unit(title)._replace(kind=MediaKind.DICOM_SERIES) for title in spread.sample(titles, 100)]
+    series = [unit(title)._replace(kind=MediaKind.DICOM_SERIES) for title in wanted]
 
     evidence = search(gateway, series)
 

@@ -17,6 +17,7 @@ from registration_pipeline.planning.halves import halve, is_within, read_units
 from registration_pipeline.submission.split import GIVE_UP_AFTER
 from registration_pipeline.submission.testing import StartScript
 from registration_pipeline.tracking.journal.states import ChunkState
+from registration_pipeline_tests.doses import examples
 
 
 def urls_of(manifest: dict[str, Any]) -> list[str]:
@@ -47,7 +48,7 @@ def fleet(fleet_of: Any) -> Any:
     return fleet_of(*(f"{number:02d}.jpg" for number in range(20)), chunk_size={"images": 20})
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=examples(5, thorough=100))
 @given(bad=st.sets(st.integers(0, 19), min_size=1, max_size=4))
 def test_exactly_the_bad_entries_fail(fleet_of: Any, bad: set[int]):
     names = [f"{number:02d}.jpg" for number in bad]
@@ -162,7 +163,7 @@ def test_a_start_in_doubt_is_not_mistaken_for_a_refusal(fleet: Any):
     fleet.assert_exactly_once()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(8, thorough=200))
 @given(units=st.integers(2, 20))
 def test_halves_are_all_units_in_order_and_have_ids_of_their_own(fleet_of: Any, units: int):
     fleet = fleet_of(*(f"{number:02d}.jpg" for number in range(units)), chunk_size={"images": units})

@@ -21,7 +21,7 @@ PROFILE = settings(
 
 
 def test_upserts_over_any_sequence_of_events() -> None:
-    run_state_machine_as_test(UpsertMachine, settings=settings(PROFILE, max_examples=4))
+    run_state_machine_as_test(UpsertMachine, settings=settings(PROFILE, max_examples=2))
 
 
 @pytest.mark.slow

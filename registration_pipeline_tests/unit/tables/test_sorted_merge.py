@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.tables.external_sort import ExternalSort
 from registration_pipeline.tables.sorted_merge import SortedMerge
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,7 +43,7 @@ def stream(rows: list[Row], size: int, by: tuple[int, ...]) -> Iterator[pa.Recor
         yield batch(piece)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(50, thorough=2_000))
 @given(streams=st.lists(ROWS, max_size=5), size=st.integers(1, 5), by=st.sampled_from([(0,), (2,), (0, 1), (0, 1, 2)]))
 def test_all_rows_come_once_and_batches_share_no_key(streams: list[list[Row]], size: int, by: tuple[int, ...]) -> None:
     merge = SortedMerge([stream(rows, size, by) for rows in streams], SCHEMA, [BY[column] for column in by])
@@ -57,7 +58,7 @@ def test_all_rows_come_once_and_batches_share_no_key(streams: list[list[Row]], s
         assert max(map(key, before)) < min(map(key, after))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(50, thorough=2_000))
 @given(streams=st.lists(ROWS, max_size=5), size=st.integers(1, 5), bounds=st.lists(TEXTS, max_size=4))
 def test_rows_up_to_a_bound_are_taken_and_the_others_stay(
     streams: list[list[Row]], size: int, bounds: list[str]
@@ -90,7 +91,7 @@ def test_no_stream_is_read_further_than_the_bound_needs() -> None:
     assert read == [0, 1, 0, 0]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(20, thorough=600))
 @given(rows=ROWS, run_bytes=st.sampled_from([1, 200, 1 << 20]), fan_in=st.integers(2, 4))
 def test_sorting_out_of_core_by_several_columns_agrees_with_sorting_in_memory(
     rows: list[Row], run_bytes: int, fan_in: int

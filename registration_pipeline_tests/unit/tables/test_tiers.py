@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.tables.tiers import runs_to_merge
+from registration_pipeline_tests.doses import examples
 
 SMALL = 1_000
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(50, thorough=2_000))
 @given(nights=st.lists(st.integers(1, 3 * SMALL), min_size=1, max_size=200))
 def test_runs_stay_few_and_rows_are_copied_a_few_times(nights: list[int]) -> None:
     runs: list[int] = []

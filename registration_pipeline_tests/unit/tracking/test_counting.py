@@ -15,6 +15,7 @@ from registration_pipeline.tracking.failures.log import source_failures
 from registration_pipeline.tracking.latest_view import view_of_latest
 from registration_pipeline.tracking.snapshot import read_snapshot
 from registration_pipeline.tracking.status import source_status
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -217,7 +218,7 @@ def rehearsal_of(new_fleet: Any, crash: Any, crashing_store: Any) -> Any:
     return make
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(6, thorough=120), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=st.dictionaries(keys, objects, min_size=3, max_size=12), drawn=steps, sizes=sizes)
 def test_every_object_is_in_exactly_one_place_after_every_step(
     rehearsal_of: Any, first: Any, drawn: Any, sizes: tuple[int, float]

@@ -17,6 +17,7 @@ from registration_pipeline.state.lease import hold_lease
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkState
 from registration_pipeline.tracking.snapshot import current_snapshot, read_snapshot
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.tracking.journal.test_journal import CLOSED, INTENT, JOB, VERDICT
 from registration_pipeline_tests.unit.tracking.journal.test_summary import (
     CountingStore,
@@ -79,7 +80,7 @@ def snapshot(store: ListingStore, held: Held, source: str = "fleet") -> SourceSn
     return current_snapshot(store, source, held)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(15, thorough=400))
 @given(nights=NIGHTS, summarised=st.lists(st.booleans(), min_size=5, max_size=5))
 def test_whatever_is_written_between_two_readings_is_seen(nights: list[dict[str, Any]], summarised: list[bool]) -> None:
     store, held = ListingStore(), dict[Any, Any]()

@@ -22,6 +22,7 @@ from registration_pipeline.demo.media.media import content_type, media_bytes, wr
 from registration_pipeline.demo.media.names import media_names
 from registration_pipeline.errors import UsageError
 from registration_pipeline.objects import KINDS, MediaKind
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -278,7 +279,7 @@ def test_hard_names_cover_what_breaks_careless_url_building() -> None:
     assert any("%2F" in name for name in names)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(10, thorough=300), deadline=None)
 @given(st.text(min_size=1).map(lambda name: f"notes/{name}.pdf"))
 def test_any_name_at_all_can_be_rendered_as_a_pdf(name: str) -> None:
     assert media_bytes(name, seed=1).startswith(b"%PDF-")

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.errors import ConfigurationError
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.unit.facts.tables.conftest import Tables
@@ -28,7 +29,7 @@ frame_rows = st.fixed_dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(20, thorough=600))
 @given(st.lists(frame_rows, max_size=20), st.booleans(), st.sampled_from([1, 1 << 20]))
 def test_key_frames_of_one_video_are_put_together(
     new_tables: type[Tables],

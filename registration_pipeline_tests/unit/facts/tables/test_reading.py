@@ -16,6 +16,7 @@ from registration_pipeline.errors import ConfigurationError, HaltError, UsageErr
 from registration_pipeline.facts.metadata.value_sets import VALUES_SCHEMA, entry_set_name
 from registration_pipeline.facts.sets import read_facts
 from registration_pipeline.urls import object_url
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,7 @@ def sort(values: dict[str, Any]) -> dict[str, Any]:
     return dict(sorted(values.items()))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(20, thorough=600))
 @given(
     st.lists(st.lists(lines, max_size=12), min_size=1, max_size=3),
     st.sampled_from(["", "fleet."]),
@@ -106,7 +107,7 @@ PARQUET = pa.schema(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(20, thorough=600))
 @given(st.lists(st.lists(columns, max_size=12), min_size=1, max_size=3), st.sampled_from([1, 1 << 20]))
 def test_parquet_gives_the_values_of_a_dictionary(
     new_tables: type[Tables], tmp_path_factory: pytest.TempPathFactory, files: RowsOfFiles, run_bytes: int
@@ -121,7 +122,7 @@ def test_parquet_gives_the_values_of_a_dictionary(
 cells = st.text(alphabet=st.sampled_from('ab"\n\r,;üé 1.'), max_size=5)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(20, thorough=600))
 @given(
     st.lists(
         st.lists(st.fixed_dictionaries({"key": st.sampled_from(KEYS), "x": cells, "y": cells}), max_size=12),
@@ -311,7 +312,7 @@ def test_names_are_put_beside_the_inventory_and_shared_ones_count_for_all(tables
 names = st.sampled_from(["1", "2", "3", "é", "e\u0301"])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(15, thorough=500))
 @given(
     st.sets(st.tuples(st.sampled_from(["", "x/", "y/z/"]), names), max_size=12),
     st.lists(names, max_size=9),

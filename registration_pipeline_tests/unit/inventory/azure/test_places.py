@@ -14,6 +14,7 @@ from registration_pipeline.inventory.ranges.fan_out import in_many_places
 from registration_pipeline.inventory.ranges.lister import KeyRange
 from registration_pipeline.inventory.ranges.page import Page
 from registration_pipeline.inventory.schema import inventory_batch
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ class Store:
         return sorted({prefix + rest[: rest.index("/") + 1] for rest in rests if "/" in rest})
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20, thorough=600))
 @given(keys=NAMES, page_size=st.integers(1, 4), concurrency=st.integers(2, 6))
 @example(keys={"\U00010000", "\U00010000\ue000", "\ue000", "a\U0010ffff", "a\uffff"}, page_size=1, concurrency=4)
 def test_any_names_come_once_and_in_the_order_of_utf8(keys: set[str], page_size: int, concurrency: int) -> None:

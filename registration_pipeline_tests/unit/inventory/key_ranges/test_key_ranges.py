@@ -27,6 +27,7 @@ from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.state.holder import Holder
 from registration_pipeline.state.layout import inventory_folder, inventory_range_name, inventory_writer_name
 from registration_pipeline.state.sealed import read_sealed, sealed_json
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.inventory.key_ranges.keys_lister import (
     NOON,
     RUN,
@@ -64,7 +65,7 @@ def at_once(store: BucketStateStore, lister: KeysLister) -> Inventory:
     return take_inventory(lister=lister, store=store, source="fleet", clock=noon)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10, thorough=250), deadline=None)
 @given(st.sets(KEYS, max_size=40), st.sets(KEYS, max_size=6), st.integers(1, 5))
 def test_any_boundaries_over_any_keys_give_the_rows_and_the_digest_of_one_listing(
     keys: set[str], ends: set[str], page_size: int
@@ -79,7 +80,7 @@ def test_any_boundaries_over_any_keys_give_the_rows_and_the_digest_of_one_listin
     assert divided.key_ranges == len(ends) + 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(6, thorough=150), deadline=None)
 @given(st.sets(KEYS, min_size=1, max_size=40), st.integers(1, 12))
 def test_the_next_inventory_is_divided_into_equal_ranges_by_the_rows_of_the_one_before(
     keys: set[str], ranges: int
@@ -346,7 +347,7 @@ def test_ranges_meet_without_gap_or_overlap(store: BucketStateStore) -> None:
     assert all(one[1] == other[0] for one, other in pairwise(bounds))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(10, thorough=250), deadline=None)
 @given(st.sets(KEYS, min_size=1, max_size=40), st.none() | KEYS, st.none() | KEYS)
 def test_a_key_range_of_an_inventory_is_its_rows_within_bounds(
     keys: set[str], after: str | None, until: str | None

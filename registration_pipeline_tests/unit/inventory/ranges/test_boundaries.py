@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.errors import PermissionDeniedError
 from registration_pipeline.inventory.ranges.boundaries import find_boundaries
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.inventory.ranges.paged_stores import HOSTILE, Store
 
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
@@ -34,7 +35,7 @@ def largest_part(keys: list[str], boundaries: list[str]) -> float:
     return max(end - begin for begin, end in pairwise(ends)) / len(keys)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(30, thorough=1_000), deadline=None)
 @given(st.sets(KEYS, max_size=60), st.integers(1, 12), st.integers(1, 5))
 def test_any_bucket_is_divided_at_keys_that_increase(keys: set[str], ranges: int, page_size: int) -> None:
     found = find_boundaries(Store(keys, page_size), ranges)

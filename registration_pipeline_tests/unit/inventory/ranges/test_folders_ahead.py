@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registration_pipeline.inventory.ranges.folders_ahead import FoldersAhead
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.inventory.ranges.paged_stores import DAYS, Tree, list_tree, walk
 
 KEYS = st.sets(st.lists(st.sampled_from(["a", "b", "c-", "d"]), min_size=1, max_size=4).map("/".join), max_size=40)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20, thorough=600))
 @given(names=KEYS, page_size=st.integers(1, 3), concurrency=st.integers(1, 5), window=st.sampled_from([1, 5, 1_000]))
 def test_any_tree_comes_once_and_in_order(names: set[str], page_size: int, concurrency: int, window: int) -> None:
     files = {f"{name}.x" for name in names}

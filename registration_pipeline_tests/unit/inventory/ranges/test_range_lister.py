@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from registration_pipeline.errors import PermissionDeniedError
 from registration_pipeline.inventory.ranges.key_space import KeySpace
 from registration_pipeline.inventory.ranges.lister import KeyRange, RangeLister
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.inventory.ranges.paged_stores import HOSTILE, SEVERAL, Store, list_ranges
 
 
@@ -21,7 +22,7 @@ def test_every_key_comes_once_and_in_order(keys: list[str]) -> None:
     assert list_ranges(store) == store.keys
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(20, thorough=600))
 @given(
     st.sets(st.text(st.characters(codec="utf-8"), min_size=1, max_size=6), min_size=4, max_size=120),
     st.integers(1, 3),

@@ -17,6 +17,7 @@ from registration_pipeline.errors import ConfigurationError, NotFoundError
 from registration_pipeline.inventory.inventory import read_inventory, take_inventory
 from registration_pipeline.inventory.schema import INVENTORY_SCHEMA
 from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.report_deliveries.delivery import (
     DELIVERIES,
     SNAPSHOT,
@@ -66,7 +67,7 @@ def test_every_column_is_what_the_report_says(tmp_path: Path, provider: str, for
 @given(
     names=st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12), min_size=1, max_size=30)
 )
-@settings(max_examples=12)
+@settings(max_examples=examples(6, thorough=120))
 def test_any_set_of_keys_is_the_same_inventory_in_every_format(
     tmp_path_factory: pytest.TempPathFactory, provider: str, form: str, names: set[str]
 ) -> None:

@@ -85,8 +85,15 @@ def assert_grown_objects_are_in_their_units_or_late(bucket: Any) -> None:
     }
 
 
-def test_a_plan_writes_as_many_files_as_are_interrupted_here(bucket: Any) -> None:
-    inventory = fill(bucket)
+@pytest.fixture(scope="module")
+def undisturbed(filled: Callable[..., Any]) -> tuple[Any, Any]:
+    """The plan of a process that nothing happens to, and its bucket."""
+    bucket, inventory = filled(fill)
+    return bucket.plan(inventory=inventory), bucket
+
+
+def test_a_plan_writes_as_many_files_as_are_interrupted_here(filled: Callable[..., Any]) -> None:
+    bucket, inventory = filled(fill)
     store = InterruptedStore(bucket.store, 0, crash)
 
     bucket.plan(inventory=inventory, store=store)
@@ -97,11 +104,10 @@ def test_a_plan_writes_as_many_files_as_are_interrupted_here(bucket: Any) -> Non
 @pytest.mark.parametrize("after", [0, 1], ids=["before writing", "after writing"])
 @pytest.mark.parametrize("number", EVERY_STEP)
 def test_a_crash_at_any_step_leaves_units_that_are_planned_again_alike(
-    new_bucket: Callable[..., Any], number: int, after: int
+    filled: Callable[..., Any], undisturbed: tuple[Any, Any], number: int, after: int
 ) -> None:
-    undisturbed, bucket = new_bucket(), new_bucket()
-    expected = undisturbed.plan(inventory=fill(undisturbed))
-    inventory = fill(bucket)
+    expected, planned = undisturbed
+    bucket, inventory = filled(fill)
 
     with pytest.raises(CrashError):
         bucket.plan(inventory=inventory, store=InterruptedStore(bucket.store, number, crash, after=bool(after)))
@@ -109,16 +115,15 @@ def test_a_crash_at_any_step_leaves_units_that_are_planned_again_alike(
 
     assert again.chunks == expected.chunks
     assert again.wave.counts == expected.wave.counts
-    assert planned_units(bucket) == planned_units(undisturbed)
+    assert planned_units(bucket) == planned_units(planned)
 
 
 @pytest.mark.parametrize("after", [0, 1], ids=["before writing", "after writing"])
 @pytest.mark.parametrize("number", EVERY_STEP)
 def test_a_group_that_grows_after_a_crash_is_planned_once_with_all_objects_or_without_the_late_one(
-    new_bucket: Callable[..., Any], number: int, after: int
+    filled: Callable[..., Any], number: int, after: int
 ) -> None:
-    bucket = new_bucket()
-    inventory = fill(bucket)
+    bucket, inventory = filled(fill)
 
     with pytest.raises(CrashError):
         bucket.plan(inventory=inventory, store=InterruptedStore(bucket.store, number, crash, after=bool(after)))
@@ -131,10 +136,9 @@ def test_a_group_that_grows_after_a_crash_is_planned_once_with_all_objects_or_wi
 
 @pytest.mark.parametrize("number", EVERY_STEP)
 def test_two_planners_of_which_one_saw_the_group_grow_plan_every_unit_once(
-    new_bucket: Callable[..., Any], number: int
+    filled: Callable[..., Any], number: int
 ) -> None:
-    bucket = new_bucket()
-    older = fill(bucket)
+    bucket, older = filled(fill)
     bucket.put(*GROWN)
     newer = bucket.inventory()
     store = InterruptedStore(bucket.store, number, lambda: None)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from registration_pipeline.errors import StoppedError
 from registration_pipeline.submission.calls.pace import Pace, shared_pace
+from registration_pipeline_tests.doses import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -352,7 +353,7 @@ ACTS = st.one_of(
     rate=st.floats(0.01, 1_000),
     bounds=st.tuples(st.floats(0.1, 50), st.floats(0.1, 50)).map(sorted),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, thorough=2_000), deadline=None)
 def test_the_rate_keeps_within_its_bounds_and_the_requests_within_the_rate(
     acts: list[tuple[Any, ...]], rate: float, bounds: list[float]
 ):

@@ -16,6 +16,7 @@ from registration_pipeline.state.bucket import BucketStateStore
 from registration_pipeline.tracking.journal import journal as journal_module
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import UnitFailure
+from registration_pipeline_tests.doses import examples
 from registration_pipeline_tests.unit.tracking.journal.test_journal import CLOSED, INTENT, JOB, VERDICT, event
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def without_summary(store: Any) -> list[ChunkProgress]:
     return list(Journal(Hidden(store._store, "memory://state"), "fleet").all_progress())
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(15, thorough=500))
 @given(
     chunks=st.dictionaries(
         st.sampled_from(["c-00001", "c-00001-a", "c-00001-b", "c-00002", "d"]), ATTEMPTS, min_size=1
