@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -19,12 +16,13 @@ from registration_pipeline_tests.e2e.command_project import CommandProject, conf
 from registration_pipeline_tests.e2e.test_two_hosts import HOST
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from registration_pipeline_tests.conftest import S3Bucket
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _IMAGES: Final = 40
 _PIECE: Final = 65_536
@@ -88,15 +86,8 @@ def project(
 
 
 def start(project: CommandProject, host: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", HOST, host, "sync", "--json"],
-        cwd=project.root,
-        env=os.environ | {"DAGSTER_HOME": str(project.root / host)} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    home = str(project.root / host)
+    return project.start(host, "sync", "--json", code=HOST, DAGSTER_HOME=home, **environment)
 
 
 def test_a_host_that_is_cut_off_from_the_state_sends_nothing_more_and_another_finishes(
