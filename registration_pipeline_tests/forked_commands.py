@@ -74,8 +74,8 @@ PRELOADED: Final = (
 )
 """Modules that a command imports sooner or later; importing them starts no thread of Python."""
 
-_LONGEST_SECONDS: Final = 300
-"""A machine with much other work loads the libraries."""
+_LONGEST_SECONDS: Final = 900
+"""Until a process is there, on a machine with much other work."""
 
 
 class ForkedCommand(subprocess.Popen[str]):
@@ -180,20 +180,13 @@ def _server_address(preload: tuple[tuple[str, str], ...]) -> str:
         stderr=subprocess.STDOUT,  # a pipe as well: Python's stream keeps for good whether its file could be sought in
         env=os.environ | dict(preload),
     )
-    atexit.register(_end, process, Path(folder))
+    atexit.register(process.communicate)
     assert process.stdout is not None
     said = b""
     while not said.endswith(b"ready\n"):
         said += (line := process.stdout.readline())
         assert line, said
     return address
-
-
-def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
-    process.communicate()
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
 
 
 class Server:
@@ -208,6 +201,7 @@ class Server:
     def __init__(self, address: str) -> None:
         self._listening = socket.socket(socket.AF_UNIX)
         self._listening.bind(address)
+        self._address = Path(address)
         self._listening.listen(64)
         self._woken, self._wakes = socket.socketpair()
         self._wakes.setblocking(False)
@@ -265,6 +259,8 @@ class Server:
         for pid in self._clients:
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
+        self._address.unlink()
+        self._address.parent.rmdir()
         sys.exit()
 
 

@@ -34,7 +34,7 @@ OBJECTS = DOSES.bucket_thousands * 1_000
 VIDEOS, PDFS = OBJECTS * 8 // 100, OBJECTS * 6 // 100
 TEXTS = PDFS - REJECTED - EXCLUDED
 IMAGES = OBJECTS - VIDEOS - PDFS - TEXTS - REJECTED - EXCLUDED
-CHUNKS = -(-IMAGES // 1000) + VIDEOS // 100 + -(-PDFS // 1000) + -(-TEXTS // 1000)
+CHUNKS = -(-IMAGES // 1000) + -(-VIDEOS // 100) + -(-PDFS // 1000) + -(-TEXTS // 1000)
 ODD = ("a b+c#d?e%20f.jpg", "é/日本/ü.jpg", "//slashes//.jpg", "quote'\"&<>.png", "~tilde-._.jpg")
 
 
