@@ -99,7 +99,7 @@ class ForkedCommand(subprocess.Popen[str]):
     ) -> None:
         self.args = arguments
         self.stdin = None
-        self.returncode: int | None = None
+        self.returncode: int | Any = None
         self._said: dict[str, str] = {}
         pipes = [os.pipe() for _ in range(2)]
         self._server = socket.socket(socket.AF_UNIX)

@@ -85,21 +85,21 @@ def project(
         yield made
 
 
-def start(project: CommandProject, host: str, **environment: str) -> subprocess.Popen[str]:
+def start(project: CommandProject, host: str, state_url: str) -> subprocess.Popen[str]:
     home = str(project.root / host)
-    return project.start(host, "sync", "--json", code=HOST, DAGSTER_HOME=home, **environment)
+    return project.start(host, "sync", "--json", code=HOST, DAGSTER_HOME=home, AWS_ENDPOINT_URL=state_url)
 
 
 def test_a_host_that_is_cut_off_from_the_state_sends_nothing_more_and_another_finishes(
-    project: CommandProject, network: Network
+    project: CommandProject, network: Network, aws_environment: str
 ) -> None:
-    cut_off = start(project, "one", AWS_ENDPOINT_URL=network.url)
+    cut_off = start(project, "one", network.url)
     try:
         while not project.sandbox.jobs():
             assert cut_off.poll() is None, cut_off.communicate()
             time.sleep(0.05)
         network.is_whole.clear()
-        other = project.finish(start(project, "two"))
+        other = project.finish(start(project, "two", aws_environment))
         sent = len(project.sandbox.jobs())
         network.is_whole.set()
         ended = project.finish(cut_off)
