@@ -32,7 +32,8 @@ class Doses:
         pauses: of the whole process group of a sync, each until another one has taken over and finished.
         host_events: kills, pauses and jumps of the clock of one of two hosts that sync all the time.
         fault_objects: objects registered while Encord fails, in 50 chunks at any length: requests fail, not objects, and
-            2,000 met 92 failures in 60 jobs and three syncs where 5,000 met 121.
+            1,000 met 80 failures in 60 jobs and two syncs, 2,000 met 92 and 5,000 met 121. A sequence has 20 objects, so
+            1,000 are the fewest.
         fault_seeds: random seeds of those failures, a whole registration each.
         http_manifests: random manifests sent to the sandbox over HTTP.
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
@@ -50,7 +51,8 @@ class Doses:
         one_in_syncs: every how-many-th of these states is also synced.
         chunks: upload jobs of one run whose partitions are counted.
         hostile_files: media files made from good ones, that are probed.
-        bucket_thousands: thousands of objects of one bucket that is synced whole, again, and with a few more.
+        bucket_thousands: thousands of objects of one bucket that is synced whole, again, and with a few more; two fill
+            a chunk of images and one of videos and begin another of each.
     """
 
     kills: int
@@ -82,7 +84,7 @@ PUSH: Final = Doses(
     kill_moments=8,
     pauses=2,
     host_events=2,
-    fault_objects=2_000,
+    fault_objects=1_000,
     fault_seeds=1,
     http_manifests=500,
     one_in=8,
@@ -99,7 +101,7 @@ PUSH: Final = Doses(
     one_in_syncs=4,
     chunks=12,
     hostile_files=1_000,
-    bucket_thousands=5,
+    bucket_thousands=2,
 )
 SOAK: Final = Doses(
     kills=100,

@@ -6,8 +6,6 @@ import fnmatch
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,9 +18,12 @@ from registration_pipeline.sandbox.server import Sandbox
 from registration_pipeline.state.local import LocalStateStore
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.outcomes import read_outcomes
+from registration_pipeline_tests.forked_commands import ForkedCommand
 from registration_pipeline_tests.in_process import run_here
 
 if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Mapping
     from pathlib import Path
 
     from registration_pipeline.sandbox.admin.insight import RegisteredItem
@@ -61,17 +62,12 @@ class CommandProject:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b".")
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        """Start a command in a process group of its own."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "registration_pipeline", *arguments],
-            cwd=self.root,
-            env=os.environ | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    def start(
+        self, *arguments: str, code: str | None = None, preload: Mapping[str, str] | None = None, **environment: str
+    ) -> subprocess.Popen[str]:
+        """Start a command, or the code that is one, in a process group of its own."""
+        env = os.environ | (preload or {}) | environment
+        return ForkedCommand(*arguments, cwd=self.root, env=env, code=code, preload=preload)
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 900) -> Finished:
         out, said = process.communicate(timeout=timeout)
@@ -108,7 +104,7 @@ class CommandProject:
         was_running = process.poll() is None
         if was_running:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=900)
         return was_running
 
     @property

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -19,12 +16,13 @@ from registration_pipeline_tests.e2e.command_project import CommandProject, conf
 from registration_pipeline_tests.e2e.test_two_hosts import HOST
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from registration_pipeline_tests.conftest import S3Bucket
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 _IMAGES: Final = 40
 _PIECE: Final = 65_536
@@ -87,28 +85,21 @@ def project(
         yield made
 
 
-def start(project: CommandProject, host: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", HOST, host, "sync", "--json"],
-        cwd=project.root,
-        env=os.environ | {"DAGSTER_HOME": str(project.root / host)} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def start(project: CommandProject, host: str, state_url: str) -> subprocess.Popen[str]:
+    home = str(project.root / host)
+    return project.start(host, "sync", "--json", code=HOST, DAGSTER_HOME=home, AWS_ENDPOINT_URL=state_url)
 
 
 def test_a_host_that_is_cut_off_from_the_state_sends_nothing_more_and_another_finishes(
-    project: CommandProject, network: Network
+    project: CommandProject, network: Network, aws_environment: str
 ) -> None:
-    cut_off = start(project, "one", AWS_ENDPOINT_URL=network.url)
+    cut_off = start(project, "one", network.url)
     try:
         while not project.sandbox.jobs():
             assert cut_off.poll() is None, cut_off.communicate()
             time.sleep(0.05)
         network.is_whole.clear()
-        other = project.finish(start(project, "two"))
+        other = project.finish(start(project, "two", aws_environment))
         sent = len(project.sandbox.jobs())
         network.is_whole.set()
         ended = project.finish(cut_off)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 LINK = Endpoint.LINK_ITEMS
 OPTIONS: dict[str, Any] = {"chunk_size": {"images": 5}, "max_in_flight": 2, "settle_seconds": 1}
@@ -236,7 +236,7 @@ def test_kills_at_any_moment_of_linking_link_everything_once(tmp_path: Path, mon
             process = project.start("submit", SOURCE, "--json")
             seen = sandbox.requests().get(watched)
             before = seen.requests if seen else 0
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 300
             while process.poll() is None and time.monotonic() < deadline:
                 found = sandbox.requests().get(watched)
                 if found is not None and found.requests > before:

@@ -23,11 +23,14 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 MAKE_DEMO = os.environ.get("MAKE_DEMO")
 """The program to run ``make demo`` with, where the environment of this repository is complete; None: without make."""
+
+LONGEST_SECONDS = 900
+"""For anything, on a machine with much other work: what hangs fails, what is slow does not."""
 
 CHECKS = (
     ("inventory", "inventory_complete"),
@@ -108,10 +111,10 @@ def interrupted(demo_folder: Path) -> subprocess.CompletedProcess[str]:
     """The demo, interrupted while its first sync runs."""
     log = demo_folder.parent / "interrupted.log"
     process = start(demo_folder, log)
-    wait_for(process, log, "registration-pipeline sync", seconds=120)
+    wait_for(process, log, "registration-pipeline sync", seconds=LONGEST_SECONDS)
     time.sleep(2)
     process.send_signal(signal.SIGINT)
-    status = process.wait(timeout=60)
+    status = process.wait(timeout=LONGEST_SECONDS)
     return subprocess.CompletedProcess(process.args, status, stdout=log.read_text())
 
 
@@ -133,7 +136,7 @@ def whole(demo_folder: Path, interrupted: subprocess.CompletedProcess[str]) -> s
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=LONGEST_SECONDS,
         check=False,
     )
     assert run.returncode == 0, run.stderr[-5_000:]
@@ -148,7 +151,7 @@ def told(whole: subprocess.CompletedProcess[str]) -> str:
 
 def test_a_folder_that_no_demo_made_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("precious")
-    run = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(command(tmp_path), capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
     assert run.returncode == 2
     assert "not a demo's" in run.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
@@ -212,7 +215,7 @@ def test_the_printed_line_for_the_users_own_shell_shows_the_status(told: str, de
         env={**os.environ, **HOSTILE},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LONGEST_SECONDS,
         check=True,
     )
     sources = json.loads(shell.stdout)["sources"]
@@ -226,20 +229,22 @@ def test_the_ui_answers_guards_its_demo_and_ends_with_everything_at_ctrl_c(told:
         port = taken.getsockname()[1]
         process = start(demo_folder, log, "--ui", "--ui-port", str(port))
         try:
-            printed = wait_for(process, log, "What to try", seconds=150)
+            printed = wait_for(process, log, "What to try", seconds=LONGEST_SECONDS)
             assert f"Port {port} is in use" in printed
             url = re.findall(r"Dagster UI +(http://127\.0\.0\.1:\d+)/", printed)[0]
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(f"{url}/server_info", timeout=20) as answer:
+            with opener.open(f"{url}/server_info", timeout=LONGEST_SECONDS) as answer:
                 assert "dagster_webserver_version" in json.load(answer)
-            second = subprocess.run(command(demo_folder), capture_output=True, text=True, timeout=60, check=False)
+            second = subprocess.run(
+                command(demo_folder), capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False
+            )
             assert second.returncode == 2
             assert "is in use" in second.stderr
             assert (demo_folder / "state").is_dir()
             assert len(processes_of(demo_folder)) > 3
         finally:
             process.send_signal(signal.SIGINT)
-            status = process.wait(timeout=60)
+            status = process.wait(timeout=LONGEST_SECONDS)
     assert status == 0, log.read_text()
     assert log.read_text().rstrip().endswith("Ended: the UI, the sandbox and the S3 server.")
     assert processes_of(demo_folder) == {}
@@ -248,12 +253,12 @@ def test_the_ui_answers_guards_its_demo_and_ends_with_everything_at_ctrl_c(told:
 def test_the_ui_that_dies_takes_the_demo_with_it_and_says_why(told: str, demo_folder: Path) -> None:
     log = demo_folder.parent / "dying.log"
     process = start(demo_folder, log, "--ui", "--ui-port", "0")
-    wait_for(process, log, "Starting the Dagster UI", seconds=60)
-    deadline = time.monotonic() + 30
+    wait_for(process, log, "Starting the Dagster UI", seconds=LONGEST_SECONDS)
+    deadline = time.monotonic() + LONGEST_SECONDS
     while not (children := [pid for pid, line in processes_of(demo_folder).items() if " dagster dev " in line]):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     os.kill(children[0], signal.SIGKILL)
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=LONGEST_SECONDS) == 1
     assert "The Dagster UI ended" in log.read_text()
     assert processes_of(demo_folder) == {}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -14,13 +12,15 @@ import yaml
 
 from registration_pipeline.inventory.inventory import latest_inventory, read_inventory
 from registration_pipeline.state.local import LocalStateStore
+from registration_pipeline_tests.forked_commands import ForkedCommand
 from registration_pipeline_tests.integration.listing_store import ListingStore, Reply, error_body, running
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KEYS = [f"raw/{folder:02d}/{number:05d}.jpg" for folder in range(4) for number in range(5_000)]
 SOURCE = "fleet"
@@ -42,14 +42,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ListingSt
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "registration_pipeline", "inventory", SOURCE],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return ForkedCommand("inventory", SOURCE, cwd=folder, env=os.environ)
 
 
 def inventory_files(folder: Path) -> list[str]:
@@ -78,13 +71,13 @@ def test_a_kill_in_the_middle_leaves_nothing_that_counts_and_the_next_run_lists_
         assert killed.poll() is None, killed.communicate()
         time.sleep(0.02)
     os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate(timeout=60)
+    killed.communicate(timeout=900)
     store.interfere = lambda _number, _asked, reply: reply
     assert "_SUCCESS.json" not in inventory_files(tmp_path)
     assert latest_inventory(LocalStateStore(tmp_path / "state"), SOURCE) is None
 
     again = start(tmp_path)
-    _, said = again.communicate(timeout=120)
+    _, said = again.communicate(timeout=900)
 
     assert again.returncode == 0, said
     assert listed(tmp_path) == KEYS
@@ -106,7 +99,7 @@ def test_trouble_that_passes_is_got_over(store: ListingStore, tmp_path: Path, tr
     store.interfere = trouble  # type: ignore[assignment]
 
     process = start(tmp_path)
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate(timeout=900)
 
     assert process.returncode == 0, said
     assert listed(tmp_path) == KEYS
@@ -116,7 +109,7 @@ def test_a_token_that_expires_midway_halts_and_the_next_run_lists_all(store: Lis
     store.interfere = lambda number, _asked, reply: Reply(400, error_body("ExpiredToken")) if number > 9 else reply
 
     process = start(tmp_path)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=900)
 
     assert process.returncode == 4
     assert "ExpiredToken" in said
@@ -124,6 +117,6 @@ def test_a_token_that_expires_midway_halts_and_the_next_run_lists_all(store: Lis
     assert inventory_files(tmp_path) == []
     store.interfere = lambda _number, _asked, reply: reply
     again = start(tmp_path)
-    _, said = again.communicate(timeout=120)
+    _, said = again.communicate(timeout=900)
     assert again.returncode == 0, said
     assert listed(tmp_path) == KEYS

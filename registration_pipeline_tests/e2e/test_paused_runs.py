@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -17,12 +15,13 @@ from registration_pipeline_tests.doses import DOSES, STATE_PLACES
 from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from registration_pipeline_tests.state_places import StatePlace, StateServers
 
-pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.soak, pytest.mark.timeout(3600)]
 
 STAGES = ("journal/*/*-intent.json", "journal/*/*-job.json", "manifests/*.json")
 SOON = 0.3
@@ -55,15 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: StatePlace) 
 
 def start(project: CommandProject, host: str) -> subprocess.Popen[str]:
     """Start a sync as a process of a host with a Dagster instance of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", SHORT_LEASE, "sync", "--json"],
-        cwd=project.root,
-        env=os.environ | {"DAGSTER_HOME": str(project.root / host)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return project.start("sync", "--json", code=SHORT_LEASE, DAGSTER_HOME=str(project.root / host))
 
 
 def test_paused_runs_lose_nothing_and_double_nothing(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 GROUPS = [{"match": "rigs/**", "as": "image_group", "by": "directory"}]
 GOOD = {f"{number}.jpg": (64 + number, 48) for number in range(3)} | {f"rigs/a/{side}.png": (32, 32) for side in "lr"}

@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -28,6 +26,7 @@ from registration_pipeline_tests.doses import DOSES, IS_SOAK
 from registration_pipeline_tests.e2e.command_project import SOURCE, CommandProject, configure, open_sandbox
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator
 
     from registration_pipeline_tests.conftest import S3Bucket
@@ -43,7 +42,7 @@ _CLOCK_LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"
 _HOUR = 3600
 _MARKED = " by registration-pipeline: "
 """In the message of a run that was marked as ended because its process was found to be gone."""
-_LONGEST_SECONDS = 40.0
+_LONGEST_SECONDS = 12.0
 """Until something happens although no stage was reached, as while a host waits for the other."""
 
 HOST = f"""
@@ -94,17 +93,12 @@ class Host:
             "FAKETIME_TIMESTAMP_FILE": str(self.clock),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",  # else each thread that waits for the interpreter's lock spins
         }
         self.started += 1
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", HOST, self.name, "sync", "--json"],
-            cwd=self.project.root,
-            env=os.environ | {"DAGSTER_HOME": str(self.project.root / self.name)} | (fake if _CLOCK_LIBRARY else {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        home = str(self.project.root / self.name)
+        preload = fake if _CLOCK_LIBRARY else None
+        self.process = self.project.start(self.name, "sync", "--json", code=HOST, preload=preload, DAGSTER_HOME=home)
 
     def note_end(self) -> None:
         if self.process is None:
