@@ -328,9 +328,10 @@ def test_whatever_happens_every_object_is_registered_once_at_length(new_fleet: A
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
 def test_one_process_at_a_time_needs_no_lease(new_fleet: Any):
-    run(new_fleet, variants.ALONE_WITHOUT_LEASE, number=1, profile=settings(PROFILE, max_examples=50))
+    run(new_fleet, variants.ALONE_WITHOUT_LEASE, number=1, profile=settings(PROFILE, max_examples=DOSES.alone_examples))
 
 
 @pytest.mark.slow
