@@ -11,6 +11,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 from registration_pipeline.orchestration.runs.instance import open_instance
 from registration_pipeline.orchestration.runs.launch import run_job
 from registration_pipeline.orchestration.runs.stale_runs import clear_stale_runs, clearing_stale_runs
+from registration_pipeline_tests.orchestration.ui.conftest import RUN_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import MakePipeline, Pipeline
     from registration_pipeline_tests.orchestration.ui.conftest import Ui
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
 def pipeline(make_pipeline: MakePipeline) -> Pipeline:
     """A pipeline whose upload jobs take long enough to be interrupted."""
-    return make_pipeline(job_seconds=6.0)
+    return make_pipeline(job_seconds=15.0)
 
 
 def test_a_run_of_a_killed_daemon_is_cleared_and_finished_by_a_command(
@@ -33,7 +34,7 @@ def test_a_run_of_a_killed_daemon_is_cleared_and_finished_by_a_command(
     pipeline.add_images(4)
     ui = start_ui()
     run_id = ui.launch(pipeline.own.sync_job)
-    pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 4, seconds=90, what="the upload jobs")
+    pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 4, seconds=RUN_SECONDS, what="the upload jobs")
     assert clear_stale_runs(instance) == []  # it lives
     ui.kill()
 
@@ -57,7 +58,7 @@ def test_a_backfill_whose_daemon_webserver_and_worker_were_killed_is_finished_by
     chunk_ids = pipeline.plan(instance)
     ui = start_ui()
     backfill_id = ui.launch_backfill([own.manifest, own.registration], chunk_ids)
-    pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 4, seconds=90, what="the upload jobs")
+    pipeline.wait_until(lambda: len(pipeline.sandbox.jobs()) == 4, seconds=RUN_SECONDS, what="the upload jobs")
     (killed,) = ui.runs(statuses=["STARTED"])
     ui.kill()
 
