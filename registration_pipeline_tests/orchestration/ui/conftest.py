@@ -158,7 +158,7 @@ class Ui:
         deadline = time.monotonic() + RUN_SECONDS
         while (status := str(self.run(run_id)["runStatus"])) not in ENDED_RUNS:
             assert time.monotonic() < deadline, f"run {run_id} is still {status} after {RUN_SECONDS} s"
-            time.sleep(0.5)
+            time.sleep(1)  # each question costs the webserver processor time
         return status
 
     def backfill(self, assets: Sequence[AssetKey], partitions: Sequence[str] | None) -> Backfill:
@@ -182,7 +182,7 @@ class Ui:
                 error = found["error"]["message"] if found["error"] else None
                 return Backfill(status=found["status"], runs=tuple(run["runId"] for run in found["runs"]), error=error)
             assert time.monotonic() < deadline, f"the backfill still runs: {found}"
-            time.sleep(0.5)
+            time.sleep(1)  # each question costs the webserver processor time
 
     def partitions(self, asset: AssetKey) -> tuple[int, int, int]:
         """Materialized, failed and all partitions, as the asset graph counts them."""
