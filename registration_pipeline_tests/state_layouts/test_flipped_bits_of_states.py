@@ -139,7 +139,7 @@ def test_a_flipped_bit_changes_no_number_and_is_named(world: World, note_line: C
     ends = Counter[str]()
     for number, (kind, name, bit) in enumerate(world.flips()):
         files = {**world.files, name: flipped(world.files[name], bit)}
-        for action in ACTIONS if IS_SOAK else in_turn(list(ACTIONS), number):
+        for action in list(ACTIONS) if IS_SOAK else in_turn(list(ACTIONS), number):
             fleet = world.fleet(files)
             try:
                 assert ACTIONS[action](fleet) == world.expected[action], f"{action} with bit {bit} of {name}"
