@@ -36,9 +36,11 @@ class Doses:
             1,000 are the fewest.
         fault_seeds: random seeds of those failures, a whole registration each.
         http_manifests: random manifests sent to the sandbox over HTTP.
+        one_in_manifests: every how-many-th of the other random manifests is judged without HTTP.
         one_in: of the broken validators and sandboxes, every how-many-th is tried.
         model_examples: examples of the submission's state machine, of each seed.
         model_seeds: at least this many seeds of it; seeds go on until enough events of its list were seen.
+        alone_examples: examples of the same machine with one process at a time, which needs no lease.
         upsert_examples: examples of the state machine of upserts; the fast tier runs 2 others.
         audit_worlds: folders in Encord and states beside them that are audited, each beside a model; all six findings come
             at least twice in 40.
@@ -62,9 +64,11 @@ class Doses:
     fault_objects: int
     fault_seeds: int
     http_manifests: int
+    one_in_manifests: int
     one_in: int
     model_examples: int
     model_seeds: int
+    alone_examples: int
     upsert_examples: int
     plan_stories: int
     metadata_examples: int
@@ -86,11 +90,13 @@ PUSH: Final = Doses(
     host_events=2,
     fault_objects=1_000,
     fault_seeds=1,
-    http_manifests=500,
+    http_manifests=350,
+    one_in_manifests=4,
     one_in=8,
     model_examples=50,
     model_seeds=1,
-    upsert_examples=30,
+    alone_examples=15,
+    upsert_examples=15,
     plan_stories=12,
     metadata_examples=60,
     audit_worlds=40,
@@ -100,7 +106,7 @@ PUSH: Final = Doses(
     flipped_bits=1,
     one_in_syncs=4,
     chunks=12,
-    hostile_files=1_000,
+    hostile_files=500,
     bucket_thousands=2,
 )
 SOAK: Final = Doses(
@@ -111,9 +117,11 @@ SOAK: Final = Doses(
     fault_objects=50_000,
     fault_seeds=3,
     http_manifests=10_000,
+    one_in_manifests=1,
     one_in=1,
     model_examples=100,
     model_seeds=7,
+    alone_examples=100,
     upsert_examples=100,
     plan_stories=600,
     metadata_examples=2_000,

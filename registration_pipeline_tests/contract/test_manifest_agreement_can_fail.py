@@ -21,7 +21,7 @@ from registration_pipeline import limits
 from registration_pipeline.manifest import items, validate
 from registration_pipeline.manifest.format import ITEM_FORMATS, JsonType
 from registration_pipeline.sandbox.jobs import manifests
-from registration_pipeline_tests.doses import sample
+from registration_pipeline_tests.doses import IS_SOAK, sample
 from registration_pipeline_tests.random_manifests.agreement import Case, refusal, violations_of
 from registration_pipeline_tests.random_manifests.catalogue import (
     ALONE,
@@ -43,8 +43,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.soak
 
-_CHEAP: Final = [number for number in range(ALONE * len(CATALOGUE)) if not mutations_of(number)[0].is_costly]
-_COSTLY: Final = [number for number in range(4 * len(CATALOGUE)) if mutations_of(number)[0].is_costly]
+_CHEAP: Final = [
+    number for number in range((ALONE if IS_SOAK else 5) * len(CATALOGUE)) if not mutations_of(number)[0].is_costly
+]
+"""Each mutation alone, several times."""
+_COSTLY: Final = [
+    number for number in range((4 if IS_SOAK else 1) * len(CATALOGUE)) if mutations_of(number)[0].is_costly
+]
 _SIZED: Final = 400
 
 

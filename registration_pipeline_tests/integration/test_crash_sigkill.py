@@ -16,14 +16,16 @@ from registration_pipeline.sandbox.api.endpoints import Endpoint
 from registration_pipeline.sandbox.faults.values import Effect, Fault
 from registration_pipeline.tracking.journal.journal import Journal
 from registration_pipeline.tracking.journal.states import ChunkState
-from registration_pipeline_tests.doses import DOSES
+from registration_pipeline_tests.doses import DOSES, IS_SOAK
+from registration_pipeline_tests.integration import crash_child
 
 if TYPE_CHECKING:
     from registration_pipeline_tests.integration.conftest import MakeSandboxFleet, SandboxFleet
 
 pytestmark = pytest.mark.slow
 
-CHILD = Path(__file__).with_name("crash_child.py")
+CHILD = Path(crash_child.__file__)
+ENDS_SECONDS = 300
 
 
 def mixed_fleet(
@@ -45,10 +47,15 @@ def start_child(fleet: SandboxFleet, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def run_child(fleet: SandboxFleet, *arguments: str) -> int:
-    """Return the exit status; minus nine for a process that was killed."""
+def killed_child(fleet: SandboxFleet, *arguments: str) -> bool:
+    """Run a process that kills itself; return whether it did."""
     with start_child(fleet, *arguments) as child:
-        return child.wait(timeout=120)
+        return child.wait(timeout=ENDS_SECONDS) == -signal.SIGKILL
+
+
+def run_again(fleet: SandboxFleet) -> None:
+    """Do in this process what the next one does: of the killed one it knows nothing but the state, and starts in no time."""
+    crash_child.main(fleet.store.uri, fleet.sandbox.url, str(fleet.sandbox.private_key_path))
 
 
 def states(fleet: SandboxFleet) -> set[ChunkState]:
@@ -56,28 +63,35 @@ def states(fleet: SandboxFleet) -> set[ChunkState]:
     return {journal.progress(chunk.chunk_id).state for chunk in fleet.chunks}
 
 
-@pytest.mark.parametrize("number", ["1", "3"])
-@pytest.mark.parametrize(
-    ("arguments", "left"),
-    [
-        pytest.param(("after", "-intent"), ChunkState.INTENDED, id="between intent and start"),
-        pytest.param(("start", ""), ChunkState.INTENDED, id="between start and job id"),
-        pytest.param(("after", "-job"), ChunkState.SUBMITTED, id="between job id and verdict"),
-        pytest.param(("before", "-intent"), ChunkState.PLANNED, id="before the intent"),
-        pytest.param(("before", "-job"), ChunkState.INTENDED, id="before the job id is written"),
-        pytest.param(("before", "-closed"), ChunkState.SUBMITTED, id="between outcomes and verdict"),
-        pytest.param(("after", "-closed"), ChunkState.SUCCEEDED, id="after the verdict"),
-    ],
-)
+POINTS = {
+    "between intent and start": (("after", "-intent"), ChunkState.INTENDED),
+    "between start and job id": (("start", ""), ChunkState.INTENDED),
+    "between job id and verdict": (("after", "-job"), ChunkState.SUBMITTED),
+    "before the intent": (("before", "-intent"), ChunkState.PLANNED),
+    "before the job id is written": (("before", "-job"), ChunkState.INTENDED),
+    "between outcomes and verdict": (("before", "-closed"), ChunkState.SUBMITTED),
+    "after the verdict": (("after", "-closed"), ChunkState.SUCCEEDED),
+}
+NUMBERS = {"groups": "1", "singles": "3"}
+KILLS = [
+    pytest.param(*kill, NUMBERS[units], id=f"{point}, {units}")
+    for place, (point, kill) in enumerate(POINTS.items())
+    for units in (NUMBERS if IS_SOAK else [list(NUMBERS)[place % 2]])
+]
+"""At each point, in turn in a chunk of groups and in one of singles; in soak in both."""
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("arguments", "left", "number"), KILLS)
 def test_killed_at_a_named_point_and_run_again(
     sandbox_fleet: MakeSandboxFleet, arguments: tuple[str, str], left: ChunkState, number: str
 ):
     """Of the four chunks two are of groups, and they come first."""
     fleet = mixed_fleet(sandbox_fleet, singles=4, rigs=4, chunk_units=2, job_seconds=0.1)
 
-    assert run_child(fleet, *arguments, number) == -signal.SIGKILL
+    assert killed_child(fleet, *arguments, number)
     assert left in states(fleet)
-    assert run_child(fleet) == 0
+    run_again(fleet)
 
     fleet.assert_exactly_once()
 
@@ -98,9 +112,9 @@ def test_killed_while_a_chunk_is_submitted_in_parts(
     fleet = mixed_fleet(sandbox_fleet, **counts, chunk_units=8, job_seconds=0.1)
     fleet.sandbox.script(Fault(effect=Effect.STATUS, status=413, endpoint=Endpoint.START_JOB))
 
-    assert run_child(fleet, *arguments, "1") == -signal.SIGKILL
+    assert killed_child(fleet, *arguments, "1")
     assert left in states(fleet)
-    assert run_child(fleet) == 0
+    run_again(fleet)
 
     fleet.assert_exactly_once()
 
@@ -111,9 +125,9 @@ def test_killed_at_the_end_of_an_attempt_whose_start_was_lost(sandbox_fleet: Mak
     fleet = sandbox_fleet(objects=2, images=2, job_seconds=0.1)
     fleet.sandbox.script(Fault(effect=Effect.CUT, endpoint=Endpoint.START_JOB))
 
-    assert run_child(fleet, moment, "0001-closed", "1") == -signal.SIGKILL
+    assert killed_child(fleet, moment, "0001-closed", "1")
     assert states(fleet) == {ChunkState.INTENDED if moment == "before" else ChunkState.PLANNED}
-    assert run_child(fleet) == 0
+    run_again(fleet)
 
     fleet.assert_exactly_once()
 
@@ -129,9 +143,9 @@ def test_killed_at_random_moments_and_run_again_until_done(sandbox_fleet: MakeSa
             assert child.stdout.readline() == "ready\n"
             time.sleep(moments.uniform(0.05, 0.5))
             child.kill()
-            kills += child.wait(timeout=60) == -signal.SIGKILL
+            kills += child.wait(timeout=ENDS_SECONDS) == -signal.SIGKILL
     assert kills >= DOSES.kill_moments / 2
-    assert run_child(fleet) == 0
+    run_again(fleet)
 
     assert len(fleet.chunks) == 20
     fleet.assert_exactly_once()

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.integration.conftest import MakeSandboxFleet, SandboxFleet
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CHILD = Path(__file__).with_name("paused_child.py")
 LEASE_SECONDS = 4.0
@@ -66,7 +66,7 @@ def test_a_process_that_is_paused_in_the_middle_of_its_start_does_not_finish_it(
     gateway = NarrowGateway(fleet.sandbox.url)
     child = start_child(fleet, gateway.url)
     try:
-        assert gateway.is_waiting.wait(90)
+        assert gateway.is_waiting.wait(600)
         child.send_signal(signal.SIGSTOP)
         other = other_host(fleet)
         while not fleet.sandbox.jobs():
@@ -75,7 +75,7 @@ def test_a_process_that_is_paused_in_the_middle_of_its_start_does_not_finish_it(
             other.join()
         gateway.open.set()
         child.send_signal(signal.SIGCONT)
-        said, _ = child.communicate(timeout=120)
+        said, _ = child.communicate(timeout=600)
         other.join()
     finally:
         child.kill()
@@ -91,10 +91,10 @@ def test_a_process_that_is_not_paused_finishes_a_start_that_the_network_takes_sl
     gateway = NarrowGateway(fleet.sandbox.url)
     child = start_child(fleet, gateway.url)
     try:
-        assert gateway.is_waiting.wait(90)
+        assert gateway.is_waiting.wait(600)
         time.sleep(2 * LEASE_SECONDS)  # it beats meanwhile
         gateway.open.set()
-        child.communicate(timeout=120)
+        child.communicate(timeout=600)
     finally:
         child.kill()
         gateway.close()

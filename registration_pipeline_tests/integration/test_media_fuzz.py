@@ -19,7 +19,7 @@ from registration_pipeline.facts.media.worker import MEMORY_BYTES
 from registration_pipeline.facts.reader import ObjectDescription, StoredObject
 from registration_pipeline.objects import MediaKind
 from registration_pipeline_tests.dicom_files import image, written
-from registration_pipeline_tests.doses import DOSES
+from registration_pipeline_tests.doses import DOSES, IS_SOAK
 from registration_pipeline_tests.media_samples import documents, images, sounds, videos
 from registration_pipeline_tests.media_samples.mutation import mutated
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SEED = 20261127
-PARTS = 2
+PARTS = 2 if IS_SOAK else 1
 """Of the campaign, which run beside each other."""
 
 LONGEST_SAMPLE = 400_000

@@ -241,12 +241,15 @@ def test_nothing_is_left_behind_after_a_rehearsal_and_something_before_its_clean
 def test_a_key_that_is_refused_later_ends_it_and_names_the_folder_at_once(scene: Scene) -> None:
     scene.sandbox.script(fault(Endpoint.LIST_ITEMS, status=401, skip=4, times=None))
 
+    rehearser = scene.rehearser()
+    rehearser.patience = replace(QUICK, clean=900.0)
+
     began = time.monotonic()
-    result = scene.rehearser().rehearse()
+    result = rehearser.rehearse()
 
     assert result.exit_status == HALTED
     assert result.leftovers is not None
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 250, "it may clean up for 900 s"
 
 
 def test_other_folders_and_their_items_are_left_as_they_are(scene: Scene) -> None:
@@ -288,14 +291,14 @@ def start_command(scene: Scene) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_a_signal_ends_the_command_with_its_folder_removed(scene: Scene, number: signal.Signals) -> None:
     process = start_command(scene)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not scene.sandbox.jobs():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
 
     assert "Traceback" not in err
     if process.returncode != INTERRUPTED:  # ended by force, because the machine was too busy to clean up in time

@@ -1,4 +1,7 @@
-"""A rehearsal finds out how the sandbox is switched, in every position, and finds nothing else to be different."""
+"""A rehearsal finds out how the sandbox is switched, in every position, and finds nothing else to be different.
+
+With every change switches that have nothing to do with each other are tried together; ``make soak`` tries each alone.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from registration_pipeline.sandbox.config import (
 )
 from registration_pipeline.sandbox.faults.values import Effect, Fault
 from registration_pipeline.sandbox.jobs.registration import SIGNATURE
+from registration_pipeline_tests.doses import IS_SOAK
 from registration_pipeline_tests.integration.rehearsals import QUICK, SLOW_JOB, by_name, open_scene
 
 if TYPE_CHECKING:
@@ -47,6 +51,7 @@ class Case:
         is_alone: whether nothing else may change; not so where requests are refused at random.
         lag: how long items are waited for, in seconds.
         faults: planted before it begins.
+        is_apart: whether it is never tried together with others.
         is_slow: whether one job is slow enough to be seen pending; without, what needs that is not compared.
     """
 
@@ -56,6 +61,7 @@ class Case:
     lag: float = QUICK.lag
     is_slow: bool = False
     faults: tuple[Fault, ...] = ()
+    is_apart: bool = False
 
 
 IMAGE_NAMES = "items show fileSize, height, mimeType, width of `images`"
@@ -148,7 +154,9 @@ CASES = {
         {"after_error": (SETTLED, "ERROR: 2 of 2 good objects are in the folder, the job lists 0")},
     ),
     "one bad unit ends the job": Case(
-        {"errors_end_jobs": True}, {"unreadable_is_an_error": (DIFFERS, "job ERROR, 1 errors counted, 1 listed")}
+        {"errors_end_jobs": True},
+        {"unreadable_is_an_error": (DIFFERS, "job ERROR, 1 errors counted, 1 listed")},
+        is_apart=True,  # what else is registered before it ends is up to other switches
     ),
     "URLs come back as sent": Case({"url_normalised": False}, {"urls_in_folder": (SETTLED, "as sent: all 8")}),
     "titles are cut": Case(
@@ -183,10 +191,11 @@ CASES = {
     "folders are found a little late": Case({"folder_search_lag_seconds": 0.5}, {"folder_found": (HOLDS, "after ")}),
     "folders are not found": Case({"folder_search_lag_seconds": 30.0}, {"folder_found": (DIFFERS, "it was not found")}),
     "jobs are forgotten": Case(
-        {"job_retention_seconds": 1.0},
+        {"job_retention_seconds": 4.0},
         {"job_kept": (DIFFERS, "not any more after")},
-        # Else a fast machine has ended before the first job is forgotten.
-        faults=(Fault(effect=Effect.DELAY, endpoint=Endpoint.START_JOB, skip=1, seconds=1.2),),
+        # Else a fast machine has ended before the first job is forgotten. A slow one must have asked for a job by then.
+        faults=(Fault(effect=Effect.DELAY, endpoint=Endpoint.START_JOB, skip=1, seconds=4.5),),
+        is_apart=True,
     ),
     "polls are answered at once": Case(
         {"poll_hold_seconds": 0.0}, {"polls_held": (SETTLED, "no: answered after ")}, is_slow=True
@@ -235,7 +244,11 @@ CASES = {
     ),
     "groups are searched for as each is registered, by any image": Case(
         {"group_matching": GroupMatching.ANY_URL, "dedupe_at": DedupeAt.MATERIALISE},
-        {"group_matching": (SETTLED, "yes: it was skipped")},
+        {
+            "group_matching": (SETTLED, "yes: it was skipped"),
+            "jobs_side_by_side": (SETTLED, "no: URLs are compared when each is"),
+        },
+        is_slow=True,
     ),
     "errors of groups name all their images": Case(
         {"error_frames": ErrorFrames.ALL}, {"group_errors": (SETTLED, "no: it names all of the group")}
@@ -291,7 +304,7 @@ CASES = {
         {"rate_limit_headers": True}, {"rate_limit": (SETTLED, "x-ratelimit-limit: 1000, x-ratelimit-remaining: ")}
     ),
     "requests are refused without a hint": Case(
-        {"requests_per_second": 10.0}, {"rate_limit": (SETTLED, "429, without Retry-After")}, is_alone=False
+        {}, {"rate_limit": (SETTLED, "429, without Retry-After")}, faults=(throttle(),)
     ),
     "requests are refused with seconds to wait": Case(
         {}, {"rate_limit": (SETTLED, "2 of ")}, faults=(throttle(retry_after=1),)
@@ -323,6 +336,29 @@ CASES = {
 }
 
 
+def is_compatible(one: Case, other: Case) -> bool:
+    """Whether two cases change different switches and different findings, and nothing that is asked of all others."""
+    is_free = all(case.is_alone and not case.is_apart and case.lag == QUICK.lag for case in (one, other))
+    in_common = one.switches.keys() & other.switches.keys() or one.expected.keys() & other.expected.keys()
+    return is_free and not in_common and not (one.faults and other.faults)
+
+
+def together(cases: dict[str, Case]) -> dict[str, Case]:
+    """Put cases into as few as may be, in their order; one that changes more than it says stays alone."""
+    found: dict[str, Case] = {}
+    for name, case in cases.items():
+        other = next((other for other, held in found.items() if is_compatible(case, held)), None)
+        held = found.pop(other) if other else Case({}, {})
+        found[f"{other}, {name}" if other else name] = replace(
+            case,
+            switches=held.switches | case.switches,
+            expected=held.expected | case.expected,
+            faults=held.faults + case.faults,
+            is_slow=held.is_slow or case.is_slow,
+        )
+    return found
+
+
 def seen_with(case: Case, root: Path) -> tuple[dict[str, Finding], str]:
     """Rehearse and return the findings and the document; everything that was made must be gone."""
     scene = open_scene(root, **case.switches)
@@ -346,7 +382,10 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "127.0.0.1,localhost")
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=name) for name, case in (CASES if IS_SOAK else together(CASES)).items()]
+)
 def test_a_rehearsal_finds_what_is_switched_and_nothing_else(case: Case, tmp_path: Path) -> None:
     found, _ = seen_with(case, tmp_path)
 

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.slow
 AT_ONCE = WhenToStart(2, after_pages=1, busy=0, is_awaited=True)
 KEYS = [f"raw/camera-{number // 100:03d}/é +%{number % 100:03d}.jpg" for number in range(3_000)]
 MIDWAY = 30
-SOON_SECONDS = 15
+SOON_SECONDS = 150
 
 
 def lister_of(store: ListingStore, **options: Any) -> S3Lister:

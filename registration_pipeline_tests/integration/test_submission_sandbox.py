@@ -142,7 +142,7 @@ def test_a_sandbox_that_is_down_halts_within_bounded_time(sandbox_fleet: MakeSan
     with pytest.raises(ServiceUnavailableError, match="after 2 attempts"):
         list(fleet.register(attempts=2))
 
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120
 
 
 def test_a_sandbox_that_goes_down_under_way_halts_and_the_next_run_goes_on(

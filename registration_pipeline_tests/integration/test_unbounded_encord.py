@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 2
-LATE = 10
+LATE = 60
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,17 @@ What does not belong here: how this package probes, of which nothing is used her
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import subprocess
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from PIL import Image, ImageOps
 
 from registration_pipeline.objects import MediaKind
-from registration_pipeline_tests.media_samples.sample import output_of
+from registration_pipeline_tests.media_samples.sample import installed, output_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,8 +37,23 @@ def expected(sample: Sample, path: Path) -> dict[str, Any]:
     return {**(_video(path) if sample.kind is MediaKind.VIDEO else _audio(path)), "file_size": size}
 
 
+@functools.cache
+def _exiftool() -> subprocess.Popen[str]:
+    """Start exiftool once for all files: to start Perl takes longer than what it is asked for."""
+    command = [installed("exiftool"), "-stay_open", "True", "-@", "-"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(process.communicate, "-stay_open\nFalse\n")
+    return process
+
+
 def _mime_type(path: Path) -> str:
-    found = str(json.loads(output_of("exiftool", "-j", "-MIMEType", path))[0]["MIMEType"])
+    process = _exiftool()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"-j\n-MIMEType\n{path}\n-execute\n")
+    process.stdin.flush()
+    said = "".join(iter(process.stdout.readline, "{ready}\n"))
+    found = str(json.loads(said)[0]["MIMEType"])
     return {"audio/x-wav": "audio/wav", "image/apng": "image/png", "image/x-tiff-big": "image/tiff"}.get(found, found)
 
 

@@ -36,14 +36,23 @@ class Sample:
     is_odd: bool = False
 
 
+def installed(name: str) -> str:
+    """Return a tool's name.
+
+    Raises:
+        AssertionError: it is not installed.
+    """
+    assert shutil.which(name), f"{name} is missing: run `make media-tools`"
+    return name
+
+
 def output_of(*command: str | Path) -> str:
     """Return what a tool prints.
 
     Raises:
         AssertionError: it is not installed, or failed.
     """
-    name = str(command[0])
-    assert shutil.which(name), f"{name} is missing: run `make media-tools`"
+    installed(str(command[0]))
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.stderr[-2000:]}"
     return done.stdout

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from registration_pipeline.sandbox.admin.insight import JobRecord
+
 SOURCE = "fleet-cameras"
+SLOWER = 5
+"""So many times slower a machine with other work may be: a wait ends with its condition, and its limit costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,17 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One source, ``fleet-cameras``, on a folder; everything below ``root``."""
+    """One source on a folder; everything below ``root``."""
 
     root: Path
     sandbox: Sandbox
+    source: str = SOURCE
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def own(self) -> SourceNames:
         """What the source's things are called in Dagster."""
-        return SourceNames(SOURCE)
+        return SourceNames(self.source)
 
     @property
     def config(self) -> Path:
@@ -83,28 +88,52 @@ class Pipeline:
     @property
     def status(self) -> SourceStatus:
         """Where the source's objects stand, from the state."""
-        return source_status(self.project.store, SOURCE)
+        return source_status(self.project.store, self.source)
 
     @property
     def chunk_ids(self) -> list[str]:
         """Every planned chunk, in planning order."""
-        return list(load_chunks(self.project.store, SOURCE))
+        return list(load_chunks(self.project.store, self.source))
+
+    @property
+    def files(self) -> Path:
+        """The source's folder."""
+        return self.root / "files" / ("" if self.source == SOURCE else self.source)
+
+    def enter(self, patch: pytest.MonkeyPatch) -> None:
+        """Change into the pipeline's folder as a user would, and put its environment in place."""
+        patch.chdir(self.root)
+        for name in ("ENCORD_SSH_KEY", "DAGSTER_HOME"):
+            patch.delenv(name, raising=False)
+        for name, value in {
+            "REGISTRATION_CONFIG": str(self.config),
+            "ENCORD_DOMAIN": self.sandbox.url,
+            "ENCORD_SSH_KEY_FILE": str(self.sandbox.private_key_path),
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }.items():
+            patch.setenv(name, value)
 
     def configure(self, **changes: Any) -> None:
         """Write the configuration: one unit per chunk by default."""
-        source = {
-            "uri": (self.root / "files").as_uri(),
+        self.config.write_text(
+            yaml.safe_dump({"state": "./.registration", "sources": {self.source: self.settings(**changes)}})
+        )
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """Return the source's settings."""
+        return {
+            "uri": self.files.as_uri(),
             "encord": {"integration": "sandbox"},
             "chunk_size": {"images": 1},
             "max_in_flight": 16,
             "settle_seconds": 1,
             **changes,
         }
-        self.config.write_text(yaml.safe_dump({"state": "./.registration", "sources": {SOURCE: source}}))
 
     def add_images(self, count: int, *, day: str = "2026-11-20") -> list[Path]:
         """Put new files into the source; the sandbox registers them unread, so a byte is enough."""
-        folder = self.root / "files" / day
+        folder = self.files / day
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / f"frame_{number:03d}.jpg" for number in range(count)]
         for path in paths:
@@ -114,7 +143,7 @@ class Pipeline:
     def plan(self, instance: dg.DagsterInstance) -> list[str]:
         """List and plan without the cost of runs, and return the chunks, which are partitions now."""
         project = self.project
-        source = project.source(SOURCE)
+        source = project.source(self.source)
         project.take_inventory(source)
         plan_stage(project, source, self.own, instance, lambda _: None)
         return self.chunk_ids
@@ -143,9 +172,14 @@ class Pipeline:
         chunk_ids = self.chunk_ids
         return frozenset(chunk_ids[number] for number in numbers)
 
+    def jobs(self) -> list[JobRecord]:
+        """Every upload job into the source's folder of the sandbox."""
+        folder_uuid = self.project.gateway.find_folder(self.source)
+        return [job for job in self.sandbox.jobs() if job.folder_uuid == folder_uuid]
+
     def urls(self) -> list[str]:
         """Every URL in the source's folder of the sandbox."""
-        folders = {job.folder_uuid for job in self.sandbox.jobs()}
+        folders = {job.folder_uuid for job in self.jobs()}
         return [url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls]
 
     def start(self, script: str, *arguments: str, within: Sequence[str] = ()) -> subprocess.Popen[str]:
@@ -162,10 +196,10 @@ class Pipeline:
 
     @staticmethod
     def wait_until(condition: Callable[[], object], *, seconds: float, what: str) -> None:
-        """Wait for something that another process or thread does."""
-        deadline = time.monotonic() + seconds
+        """Wait for something that another process or thread does, which takes at most ``seconds`` on an idle machine."""
+        deadline = time.monotonic() + seconds * SLOWER
         while not condition():
-            assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+            assert time.monotonic() < deadline, f"waited {seconds * SLOWER} s in vain for {what}"
             time.sleep(0.1)
 
     def end_processes(self) -> None:
@@ -190,17 +224,7 @@ def make_pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[M
         sandbox = Sandbox(SandboxConfig(**{"data": tmp_path / "encord", "job_seconds": 0.0, **sandbox_settings}))
         pipeline = Pipeline(tmp_path, sandbox)
         made.append(pipeline)
-        monkeypatch.chdir(tmp_path)
-        for name in ("ENCORD_SSH_KEY", "DAGSTER_HOME"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in {
-            "REGISTRATION_CONFIG": str(pipeline.config),
-            "ENCORD_DOMAIN": sandbox.url,
-            "ENCORD_SSH_KEY_FILE": str(sandbox.private_key_path),
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
-        }.items():
-            monkeypatch.setenv(name, value)
+        pipeline.enter(monkeypatch)
         (tmp_path / "files").mkdir()
         pipeline.configure()
         return pipeline

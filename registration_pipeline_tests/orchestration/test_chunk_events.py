@@ -30,7 +30,7 @@ Body = Callable[[], Generator[ChunkEvent, None, str]]
 MANIFEST, REGISTRATION = AssetKey(["fleet", "manifest"]), AssetKey(["fleet", "registration"])
 KINDS = {DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_OBSERVATION}
 CHUNKS = event_batches.BATCH + 7
-SOON_SECONDS = 20.0
+SOON_SECONDS = 200.0
 
 
 def events_of_chunks(chunks: int = CHUNKS) -> Generator[ChunkEvent, None, str]:

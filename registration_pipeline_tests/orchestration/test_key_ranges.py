@@ -169,7 +169,7 @@ def assert_listed(pipeline: Pipeline, objects: int, run_id: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("ranges", "is_from_failure"),
     [(0, True), (1, True), (0, False)],
@@ -190,7 +190,7 @@ def test_a_run_that_was_lost_before_its_ranges_had_steps_is_finished_when_it_is_
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(900)
 def test_a_run_whose_ranges_another_one_has_cleared_away_lists_all_again_from_its_failure(
     divided: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,7 +210,7 @@ def test_a_run_whose_ranges_another_one_has_cleared_away_lists_all_again_from_it
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(900)
 def test_a_command_that_is_interrupted_in_a_range_ends_there_and_is_finished_from_its_failure(
     divided: Pipeline, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ from registration_pipeline_tests.orchestration.conftest import SOURCE, Pipeline
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(redis_program() is None, reason="Redis is not installed (`make redis`)"),
 ]
 RANGES = 2

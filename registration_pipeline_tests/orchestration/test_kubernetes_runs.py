@@ -95,7 +95,7 @@ def test_a_run_in_a_pod_is_terminated_and_the_next_one_registers_the_rest_once(
         pod = cluster.start(name, pipeline.root)
         pipeline.wait_until(pipeline.sandbox.jobs, seconds=200, what="the first upload job")
         assert instance.run_launcher.terminate(first)
-        said = pod.communicate(timeout=120)[1]
+        said = pod.communicate(timeout=300)[1]
 
         assert cluster.deleted == [name]
         assert status_of(instance, first) is DagsterRunStatus.CANCELED, said[-2_000:]
@@ -103,7 +103,7 @@ def test_a_run_in_a_pod_is_terminated_and_the_next_one_registers_the_rest_once(
 
         second = launched(pipeline, instance)
         pod = cluster.start(f"dagster-run-{second}", pipeline.root)
-        said = pod.communicate(timeout=120)[1]
+        said = pod.communicate(timeout=300)[1]
 
         assert pod.returncode == 0, said[-2_000:]
         assert status_of(instance, second) is DagsterRunStatus.SUCCESS

@@ -122,7 +122,7 @@ def test_of_many_hosts_that_make_pools_at_the_same_moment_none_fails(
     open_host: Callable[[int], dg.DagsterInstance],
 ) -> None:
     hosts = [open_host(3) for _ in range(HOSTS)]
-    barrier = Barrier(HOSTS, timeout=30)
+    barrier = Barrier(HOSTS, timeout=300)
     for host in hosts:
         before_pools_are_made(host, barrier.wait)
 

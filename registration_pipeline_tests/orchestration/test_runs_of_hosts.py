@@ -31,7 +31,7 @@ OWN_NAMESPACES = ("unshare", "--pid", "--uts", "--net", "--mount", "--fork", "--
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
     pytest.mark.skipif(postgres_programs() is None, reason="Postgres is not installed (`make postgres`)"),
     pytest.mark.skipif(
         bool(subprocess.run([*OWN_NAMESPACES, "true"], check=False, capture_output=True).returncode),

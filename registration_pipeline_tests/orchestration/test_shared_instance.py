@@ -98,7 +98,7 @@ def test_commands_may_open_a_new_instance_at_once(settings: Settings):
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
     with open_instance(settings, {}) as instance:
         assert instance.get_runs() == []

@@ -272,10 +272,10 @@ def test_a_killed_sync_is_cleared_and_finished_by_the_next_one(
     assert slots_taken(instance, pipeline) == 1
 
     began = time.monotonic()
-    out, _ = pipeline.start(SYNC, pipeline.own.sync_job).communicate(timeout=90)
+    out, _ = pipeline.start(SYNC, pipeline.own.sync_job).communicate(timeout=300)
 
     assert out.split() == ["cleared", "1", "True"]
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 55  # a lease, which it does not wait for, lasts 60 s
     assert status_of(instance, killed) is DagsterRunStatus.FAILURE
     assert slots_taken(instance, pipeline) == 0
     assert len(pipeline.sandbox.jobs()) == 6
@@ -309,7 +309,7 @@ def test_two_syncs_at_once_take_turns_and_send_nothing_twice(
     pipeline.add_images(6)
 
     children = [pipeline.start(SYNC, pipeline.own.sync_job) for _ in range(2)]
-    outputs = [child.communicate(timeout=120) for child in children]
+    outputs = [child.communicate(timeout=300) for child in children]
 
     assert [out.split()[-1] for out, _ in outputs] == ["True", "True"], outputs
     assert [run.status for run in instance.get_runs()] == [DagsterRunStatus.SUCCESS] * 2
@@ -339,7 +339,7 @@ def test_a_sync_that_waits_says_for_whom_and_gets_its_turn_when_that_one_is_kill
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
 
-    out, err = waiting.communicate(timeout=120)
+    out, err = waiting.communicate(timeout=300)
 
     assert out.split() == ["cleared", "0", "True"], err
     assert f"cleared run {run.run_id} of {pipeline.own.sync_job}: its process {holder.pid} is gone;" in err

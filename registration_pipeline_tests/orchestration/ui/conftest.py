@@ -15,23 +15,32 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+
+from registration_pipeline.orchestration.runs.instance import dagster_home, open_instance
+from registration_pipeline.sandbox.config import SandboxConfig
+from registration_pipeline.sandbox.server import Sandbox
+from registration_pipeline_tests.orchestration.conftest import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import dagster as dg
     from dagster import AssetKey
-
-    from registration_pipeline_tests.orchestration.conftest import Pipeline
 
 REPOSITORY = Path(__file__).parents[3]
 QUICK_DAEMON = Path(__file__).with_name("quick_daemon")
-START_SECONDS = 90
-RUN_SECONDS = 120
+START_SECONDS = 300
+RUN_SECONDS = 600
+"""Generous: a busy machine with two slow cores needs a minute for what takes seconds on an idle one."""
+SHARED_SOURCES = 5
+"""As many as there are tests that share a ``dagster dev``."""
 ENDED_RUNS = ("SUCCESS", "FAILURE", "CANCELED")
 LOCATION = {"repositoryLocationName": "registration_pipeline", "repositoryName": "__repository__"}
 
@@ -77,7 +86,7 @@ class Ui:
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as response:
+            with opener.open(request, timeout=RUN_SECONDS) as response:
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
             raise AssertionError(error.read().decode()) from error
@@ -91,7 +100,7 @@ class Ui:
         for pid in tree:
             os.kill(pid, signal.SIGKILL)
         # A killed process lives on until its last system call is over, and a busy machine takes its time.
-        left = _living_after(tree, seconds=30)
+        left = _living_after(tree, seconds=120)
         assert left == [], f"killed, and still there: {left}"
 
     def loaded(self) -> bool:
@@ -149,7 +158,7 @@ class Ui:
         deadline = time.monotonic() + RUN_SECONDS
         while (status := str(self.run(run_id)["runStatus"])) not in ENDED_RUNS:
             assert time.monotonic() < deadline, f"run {run_id} is still {status} after {RUN_SECONDS} s"
-            time.sleep(0.5)
+            time.sleep(1)  # each question costs the webserver processor time
         return status
 
     def backfill(self, assets: Sequence[AssetKey], partitions: Sequence[str] | None) -> Backfill:
@@ -173,7 +182,7 @@ class Ui:
                 error = found["error"]["message"] if found["error"] else None
                 return Backfill(status=found["status"], runs=tuple(run["runId"] for run in found["runs"]), error=error)
             assert time.monotonic() < deadline, f"the backfill still runs: {found}"
-            time.sleep(0.5)
+            time.sleep(1)  # each question costs the webserver processor time
 
     def partitions(self, asset: AssetKey) -> tuple[int, int, int]:
         """Materialized, failed and all partitions, as the asset graph counts them."""
@@ -223,15 +232,15 @@ def _free_port() -> int:
     return port
 
 
-@pytest.fixture
-def start_ui(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Ui]]:
+@contextmanager
+def _dagster_dev(pipeline: Pipeline, patch: pytest.MonkeyPatch) -> Iterator[Callable[[], Ui]]:
     """Start ``dagster dev -w workspace.yaml`` in the pipeline's folder, on the instance that its commands use."""
     started: list[subprocess.Popen[bytes]] = []
     log = pipeline.root / "dagster-dev.log"
 
     def start() -> Ui:
-        monkeypatch.setenv("DAGSTER_HOME", str(pipeline.root / ".dagster"))
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(QUICK_DAEMON), os.environ.get("PYTHONPATH", "")]))
+        patch.setenv("DAGSTER_HOME", str(pipeline.root / ".dagster"))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(QUICK_DAEMON), os.environ.get("PYTHONPATH", "")]))
         shutil.copy(REPOSITORY / "workspace.yaml", pipeline.root)
         port = _free_port()
         dagster = str(Path(sys.executable).parent / "dagster")
@@ -248,16 +257,50 @@ def start_ui(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     assert left == [], f"dagster dev left processes behind: {left}"
 
 
+@pytest.fixture
+def start_ui(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Ui]]:
+    """Starts a ``dagster dev`` of the test's own."""
+    with _dagster_dev(pipeline, monkeypatch) as start:
+        yield start
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """A running ``dagster dev`` of several pipelines, one source each."""
+
+    ui: Ui
+    instance: dg.DagsterInstance
+    pipelines: Iterator[Pipeline]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, empty_home: Path) -> Iterator[Shared]:
+    """One ``dagster dev`` for a module: to start it costs more than what most tests do with it."""
+    root = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as opened:
+        sandbox = opened.enter_context(Sandbox(SandboxConfig(data=root / "encord", job_seconds=0.0)))
+        pipelines = [Pipeline(root, sandbox, f"cameras-{number}") for number in range(SHARED_SOURCES)]
+        for pipeline in pipelines:
+            pipeline.files.mkdir(parents=True)
+        document = {"state": "./.registration", "sources": {one.source: one.settings() for one in pipelines}}
+        pipelines[0].config.write_text(yaml.safe_dump(document))
+        pipelines[0].enter(patch)
+        shutil.copytree(empty_home, dagster_home(pipelines[0].project.settings, os.environ))
+        instance = opened.enter_context(open_instance(pipelines[0].project.settings, os.environ))
+        start = opened.enter_context(_dagster_dev(pipelines[0], patch))
+        yield Shared(ui=start(), instance=instance, pipelines=iter(pipelines))
+
+
 def _end(process: subprocess.Popen[bytes]) -> list[int]:
     """End a ``dagster dev`` as Ctrl-C does; kill and return what is left of it."""
     tree = _tree(process.pid)
     process.send_signal(signal.SIGINT)
     try:
-        process.wait(30)
+        process.wait(120)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    left = _living_after(tree, seconds=30)
+    left = _living_after(tree, seconds=120)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     return left

@@ -9,6 +9,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from registration_pipeline_tests.orchestration.test_interrupted_runs import newest_run, start
+from registration_pipeline_tests.orchestration.ui.conftest import RUN_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from registration_pipeline_tests.orchestration.conftest import MakePipeline, Pipeline
     from registration_pipeline_tests.orchestration.ui.conftest import Ui
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -34,19 +35,21 @@ def test_a_daemon_repeats_a_killed_sync_and_not_an_interrupted_one(
     for number in (signal.SIGINT, signal.SIGKILL):
         process = start(pipeline, "sync")
         pipeline.wait_until(
-            lambda: instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])), seconds=60, what="the run"
+            lambda: instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.STARTED])),
+            seconds=RUN_SECONDS,
+            what="the run",
         )
         run_id = newest_run(instance).run_id
-        pipeline.wait_until(pipeline.sandbox.jobs, seconds=60, what="an upload job")
+        pipeline.wait_until(pipeline.sandbox.jobs, seconds=RUN_SECONDS, what="an upload job")
         process.send_signal(number)
-        process.communicate(timeout=60)
+        process.communicate(timeout=RUN_SECONDS)
         ended.append(run_id)
     interrupted, killed = ended
 
     def retries_of(run_id: str) -> list[str]:
         return [run.run_id for run in instance.get_runs() if run.parent_run_id == run_id]
 
-    pipeline.wait_until(lambda: retries_of(killed), seconds=120, what="the retry of the killed run")
+    pipeline.wait_until(lambda: retries_of(killed), seconds=RUN_SECONDS, what="the retry of the killed run")
 
     assert retries_of(interrupted) == []
     found = instance.get_run_by_id(interrupted)

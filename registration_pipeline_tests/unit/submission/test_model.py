@@ -77,14 +77,17 @@ EVERYTHING = (
 MAY_MISS = 0 if IS_SOAK else len(EVERYTHING) // 4
 # BELIEVING, EARLY_CHECK and FORGETTING fail too rarely for a hunt; each has a test of its own below.
 BROKEN = [
-    pytest.param(variants.UNSETTLED, "registered twice", id="sent again without settling"),
     pytest.param(variants.LATE_INTENTS, "registered twice|in Encord", id="the intent is written after the start"),
-    pytest.param(variants.NO_JOB_IDS, "registered twice|in Encord", id="job ids are not written"),
     pytest.param(variants.TRUSTING, "called registered", id="a job that has ended is taken for success"),
     pytest.param(variants.CREDULOUS, "called registered", id="what a job does not name is taken for registered"),
     pytest.param(variants.DOUBLING, "registered twice", id="what is there is not skipped"),
     pytest.param(variants.WITHOUT_LEASE, "without an intent|registered twice|in Encord", id="no lease"),
 ]
+SELDOM_BROKEN = [
+    pytest.param(variants.UNSETTLED, "registered twice", id="sent again without settling"),
+    pytest.param(variants.NO_JOB_IDS, "registered twice|in Encord", id="job ids are not written"),
+]
+"""A hunt for these takes a minute, and so is for soak; each has a test of its own below."""
 
 
 def run(fleet_type: Any, variant: variants.Variant, *, number: int, profile: settings) -> Counter[str]:
@@ -205,6 +208,85 @@ def test_without_asking_again_a_live_job_that_is_unknown_at_first_doubles(
     world.close()
 
 
+@pytest.fixture
+def killed_while_its_job_runs(new_fleet: Any) -> Callable[[variants.Variant], World]:
+    """Kill a process that polls a job which shows nothing for longer than anybody settles, and run another to its end."""
+
+    def kill(variant: variants.Variant) -> World:
+        world = World(new_fleet, variant)
+        world.fleet.put("raw/a.jpg")
+        world.sync()
+        world.encord.usual = Fate(first=50, slow=400)
+        killed = world.start(world.nightly)
+        killed.go_until("poll")
+        killed.step()
+        killed.kill()
+        world.reap()
+        world.pass_time(100)  # its lease is over
+        world.finish(world.start(world.nightly))
+        return world
+
+    return kill
+
+
+def test_a_job_of_a_killed_process_is_followed_by_its_id(
+    killed_while_its_job_runs: Callable[[variants.Variant], World],
+):
+    world = killed_while_its_job_runs(variants.GOOD)
+
+    world.end()
+
+    assert len(world.encord.jobs) == 1
+
+
+def test_without_its_id_a_job_of_a_killed_process_doubles(
+    killed_while_its_job_runs: Callable[[variants.Variant], World],
+):
+    """The story can fail: this is what writing the id is for."""
+    world = killed_while_its_job_runs(variants.NO_JOB_IDS)
+
+    world.pass_time(400)
+
+    with pytest.raises(AssertionError, match="registered twice"):
+        world.check()
+    world.close()
+
+
+@pytest.fixture
+def lost_reply(new_fleet: Any) -> Callable[[variants.Variant], World]:
+    """Lose the reply to a start whose job shows something later, and run the night and the next to their ends."""
+
+    def lose(variant: variants.Variant) -> World:
+        world = World(new_fleet, variant)
+        world.fleet.put("raw/a.jpg")
+        world.sync()
+        world.encord.starts, world.encord.usual = [StartScript.LOSE_REPLY], Fate(first=100)
+        for _ in range(2):
+            world.finish(world.start(world.nightly))
+        return world
+
+    return lose
+
+
+def test_a_start_whose_reply_is_lost_is_settled_by_what_shows_later(lost_reply: Callable[[variants.Variant], World]):
+    world = lost_reply(variants.GOOD)
+
+    world.end()
+
+    assert len(world.encord.jobs) == 1
+
+
+def test_who_sends_again_without_settling_doubles(lost_reply: Callable[[variants.Variant], World]):
+    """The story can fail: this is what settling is for."""
+    world = lost_reply(variants.UNSETTLED)
+
+    world.pass_time(400)
+
+    with pytest.raises(AssertionError, match="registered twice"):
+        world.check()
+    world.close()
+
+
 def test_a_process_that_stalls_before_its_start_finds_its_lease_gone(
     stalled_before_its_start: Callable[[variants.Variant], World],
 ):
@@ -246,13 +328,15 @@ def test_whatever_happens_every_object_is_registered_once_at_length(new_fleet: A
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
 def test_one_process_at_a_time_needs_no_lease(new_fleet: Any):
-    run(new_fleet, variants.ALONE_WITHOUT_LEASE, number=1, profile=settings(PROFILE, max_examples=50))
+    run(new_fleet, variants.ALONE_WITHOUT_LEASE, number=1, profile=settings(PROFILE, max_examples=DOSES.alone_examples))
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("variant", "problem"), BROKEN)
+@pytest.mark.soak
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize(("variant", "problem"), [*BROKEN, *(SELDOM_BROKEN if IS_SOAK else ())])
 def test_a_broken_variant_is_caught_by_the_same_machine(new_fleet: Any, variant: variants.Variant, problem: str):
     assert is_caught(new_fleet, variant, problem)
