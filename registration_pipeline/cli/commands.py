@@ -1,6 +1,6 @@
 """The commands that work on sources: run the jobs, then show the state. Options are in ``cli/declarations/``.
 
-Each returns the exit status.
+Each returns the exit status. Dagster is imported by those that run a job: what only shows the state answers a second sooner.
 """
 
 import secrets
@@ -40,7 +40,6 @@ from registration_pipeline.counted import counted
 from registration_pipeline.errors import UsageError
 from registration_pipeline.inventory.inventory import latest_inventory
 from registration_pipeline.inventory.price_class import price_class
-from registration_pipeline.orchestration.names import REGISTER_OP, SourceNames
 from registration_pipeline.planning.history import load_history
 from registration_pipeline.project.project import Project
 from registration_pipeline.settings import SourceSettings
@@ -56,6 +55,8 @@ _PIECE_CHARACTERS = 1 << 20
 
 def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool, longest_wait: float | None = None) -> int:
     """Sync every selected source: inventory, plan, registration, failure log."""
+    from registration_pipeline.orchestration.names import SourceNames
+
     project, sources = open_sources(config, names)
     jobs = [JobRequest(source.name, SourceNames(source.name).sync_job) for source in sources]
     errors, ended, _ = run_jobs(project, jobs, quiet=as_json, longest_wait=longest_wait)
@@ -68,6 +69,8 @@ def sync_sources(config: Path | None, names: Sequence[str], *, as_json: bool, lo
 
 def inventory_source(config: Path | None, name: str, *, as_json: bool) -> int:
     """Take an inventory."""
+    from registration_pipeline.orchestration.names import SourceNames
+
     project, source = open_source(config, name)
     errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).inventory_job)], quiet=as_json)
     if errors:
@@ -102,6 +105,8 @@ def plan_source(config: Path | None, name: str, *, dry_run: bool, as_json: bool)
     project, source = open_source(config, name)
     before = load_history(project.store, source.name).wave_ids
     if not dry_run:
+        from registration_pipeline.orchestration.names import SourceNames
+
         errors, *_ = run_jobs(project, [JobRequest(source.name, SourceNames(source.name).plan_job)], quiet=as_json)
         if errors:
             return exit_status([], errors)
@@ -147,6 +152,8 @@ def submit_source(
     longest_wait: float | None = None,
 ) -> int:
     """Register the chunks that are due, that failed, or that were named."""
+    from registration_pipeline.orchestration.names import REGISTER_OP, SourceNames
+
     project, source = open_source(config, name)
     own = SourceNames(source.name)
     if load_history(project.store, source.name).latest is None:

@@ -20,7 +20,6 @@ from registration_pipeline.cli.modes import MODES, log_line
 from registration_pipeline.counted import counted
 from registration_pipeline.errors import RegistrationPipelineError
 from registration_pipeline.foreign_text import printable
-from registration_pipeline.orchestration.metadata import shown_value
 from registration_pipeline.planning.counts import PlanCounts
 from registration_pipeline.planning.plan import Plan
 from registration_pipeline.planning.suffixes import REST
@@ -254,7 +253,7 @@ def print_upserts(plan: UpsertPlan) -> None:
     for name in ("object", "field", "before", "after"):
         table.add_column(name, overflow="fold")
     for sample in plan.samples:
-        values = (sample.key, sample.change.name, shown_value(sample.change.before), shown_value(sample.change.after))
+        values = (sample.key, sample.change.name, sample.change.shown_before, sample.change.shown_after)
         table.add_row(*map(cell, values))
     stdout().print(table)
 

@@ -149,13 +149,6 @@ def facts_metadata(store: "StateStore", facts: "FactSet | None", progress: "Read
     return shown
 
 
-def shown_value(value: object) -> str:
-    """Return a value of client metadata as short JSON; nothing for a field that was not there."""
-    from registration_pipeline.facts.metadata.values import shown
-
-    return "" if value is None else shown(value)
-
-
 def upserts_metadata(
     store: "StateStore", counts: "UpsertCounts", plan: "UpsertPlan | None", sent_units: int
 ) -> Metadata:
@@ -183,8 +176,8 @@ def upserts_metadata(
                 {
                     "key": sample.key,
                     "field": sample.change.name,
-                    "before": shown_value(sample.change.before),
-                    "after": shown_value(sample.change.after),
+                    "before": sample.change.shown_before,
+                    "after": sample.change.shown_after,
                 }
                 for sample in plan.samples[:SAMPLE_ROWS]
             ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from registration_pipeline.facts.metadata.values import canonical
+from registration_pipeline.facts.metadata.values import canonical, shown
 from registration_pipeline.settings.metadata import OWN_PREFIX
 
 if TYPE_CHECKING:
@@ -32,6 +32,20 @@ class FieldChange(NamedTuple):
     name: str
     before: Any
     after: Any
+
+    @property
+    def shown_before(self) -> str:
+        """What was sent last as short JSON; empty: nothing."""
+        return _shown(self.before)
+
+    @property
+    def shown_after(self) -> str:
+        """What is sent now as short JSON; empty: nothing."""
+        return _shown(self.after)
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else shown(value)
 
 
 def read_values(text: str | None) -> dict[str, Any]:
