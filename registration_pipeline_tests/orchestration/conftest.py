@@ -173,13 +173,13 @@ class Pipeline:
         return frozenset(chunk_ids[number] for number in numbers)
 
     def jobs(self) -> list[JobRecord]:
-        """Every upload job into the source's folder of the sandbox."""
+        """Every upload job into the source's folder of a sandbox that several sources fill."""
         folder_uuid = self.project.gateway.find_folder(self.source)
         return [job for job in self.sandbox.jobs() if job.folder_uuid == folder_uuid]
 
-    def urls(self) -> list[str]:
-        """Every URL in the source's folder of the sandbox."""
-        folders = {job.folder_uuid for job in self.jobs()}
+    def urls(self, jobs: Sequence[JobRecord] | None = None) -> list[str]:
+        """Every URL in the folders that these upload jobs filled; None: all jobs of the sandbox."""
+        folders = {job.folder_uuid for job in (self.sandbox.jobs() if jobs is None else jobs)}
         return [url for folder in folders for item in self.sandbox.folder_items(folder) for url in item.urls]
 
     def start(self, script: str, *arguments: str, within: Sequence[str] = ()) -> subprocess.Popen[str]:

@@ -110,7 +110,7 @@ def test_a_backfill_of_all_chunks_is_one_run_and_the_failed_ones_are_retried_fro
     assert ui.partitions(own.registration) == (CHUNKS, 0, CHUNKS)
     assert len(pipeline.jobs()) == CHUNKS + 3
     assert pipeline.sandbox.duplicates() == {}
-    assert len(pipeline.urls()) == CHUNKS
+    assert len(pipeline.urls(pipeline.jobs())) == CHUNKS
     pipeline.wait_until(
         lambda: len(_logs(pipeline, instance)) == 2, seconds=RUN_SECONDS, what="the failure log after the retry"
     )
