@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from registration_pipeline.planning.plan import plan_source
 from registration_pipeline.project.project import Project
 from registration_pipeline.sandbox.config import SandboxConfig
 from registration_pipeline.sandbox.server import Sandbox
+from registration_pipeline_tests.forked_commands import ForkedCommand
 from registration_pipeline_tests.in_process import run_here
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from registration_pipeline_tests.conftest import S3Bucket
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2000)]
 
 SOURCE = "fleet-cameras"
 OBJECTS = 12
@@ -86,9 +88,9 @@ class Fleet:
 
     def sync_in_a_process(self) -> Ended:
         """Sync in a process that is gone afterwards, so that a lease that it could not release need not run out."""
-        command = [sys.executable, "-m", "registration_pipeline", "sync", "--json"]
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False, timeout=200)
-        return Ended(done.returncode, done.stdout, done.stderr)
+        process = ForkedCommand("sync", "--json", cwd=self.root, env=os.environ)
+        out, err = process.communicate(timeout=900)
+        return Ended(process.wait(), out, err)
 
     def in_own_mounts(self, *steps: str) -> list[Ended]:
         """Run shell commands, of which ``sync`` is one, among mounts that no one else sees; returns the syncs."""
@@ -100,7 +102,7 @@ class Fleet:
             capture_output=True,
             text=True,
             check=False,
-            timeout=280,
+            timeout=900,
         )
         assert done.returncode == 0, done.stderr
         return [
